@@ -1,0 +1,51 @@
+# Trunkline's recipes. Without `just` installed: ./just RECIPE does the same.
+
+set positional-arguments
+
+[private]
+default:
+    @just --list
+
+# Run the whole suite in the foreground: ./just up [--port N] [--data-dir DIR]
+[group('run')]
+up *args:
+    @trunkline up "$@"
+
+# Measure a running suite (or start one): ./just bench load --conversations 1000 --rate 50 --duration 30
+[group('run')]
+bench *args:
+    @trunkline bench "$@"
+
+# All tests, on a real nats-server, PostgreSQL, Milvus Lite and browser: ./just test [pytest arguments]
+[group('verify')]
+test *args:
+    @python -m pytest "$@"
+
+# Only what needs no server: seconds
+[group('verify')]
+test-fast *args:
+    @python -m pytest -m "not processes and not browser" "$@"
+
+# Format, lint, types, architecture
+[group('verify')]
+check:
+    ruff format --check .
+    ruff check .
+    mypy
+    lint-imports
+
+# Format and mend what can be mended
+[group('develop')]
+format:
+    ruff format .
+    ruff check --fix .
+
+# Rewrite the hash-pinned locks in requirements/
+[group('develop')]
+lock *args:
+    requirements/lock.sh "$@"
+
+# Generate docs/messages.md and docs/asyncapi.json from the code
+[group('develop')]
+docs:
+    python -m trunkline_cli.reference

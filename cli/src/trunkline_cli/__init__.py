@@ -1,0 +1,1 @@
+"""The `trunkline` command: what a person types."""

@@ -1,0 +1,51 @@
+"""The process' own HTTP pages: /healthz (it lives), /readyz (it can do its work now), /metrics (Prometheus)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def add_health_routes(app: web.Application, is_ready: Callable[[], bool]) -> None:
+    """Add the three pages to an application."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.json_response({"live": True})
+
+    async def readyz(_: web.Request) -> web.Response:
+        ready = is_ready()
+        return web.json_response({"ready": ready}, status=200 if ready else 503)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+
+
+class HealthServer:
+    """Serves only these pages, for processes that serve nothing else over HTTP."""
+
+    def __init__(self, host: str, port: int, is_ready: Callable[[], bool]) -> None:
+        """Port 0 takes a free one."""
+        self._host = host
+        self._port = port
+        app = web.Application()
+        add_health_routes(app, is_ready)
+        self._runner = web.AppRunner(app, access_log=None)
+
+    async def start(self) -> str:
+        """Listen and return the address."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self._port)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        return f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        await self._runner.cleanup()

@@ -1,0 +1,134 @@
+"""The life of a process: start in order, tell that it is ready, run until asked to stop, stop in reverse order.
+
+A service is an async context manager over a `Process`: entering wires and starts it, leaving drains it. Its
+background tasks belong to the process' TaskGroup; when one fails, the process ends with an error and its supervisor
+starts it anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
+
+import structlog
+import uvloop
+from nats import micro
+
+from trunkline_chassis.bus import connect
+from trunkline_chassis.errors import BusError
+from trunkline_chassis.health import HealthServer
+from trunkline_chassis.latency import RecentLatency
+from trunkline_chassis.logs import configure_logs
+from trunkline_chassis.presence import Heartbeat, Presences, first_presence
+from trunkline_chassis.settings import ProcessSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from contextlib import AbstractAsyncContextManager
+
+    from trunkline_protocols.ids import Instance
+    from trunkline_protocols.presence import ProcessState
+
+    from trunkline_chassis.bus import Bus
+
+_log: Final = structlog.get_logger(__name__)
+
+S = TypeVar("S", bound=ProcessSettings)
+
+
+@dataclass(slots=True)
+class Process(Generic[S]):
+    """What a service gets to work with."""
+
+    name: str
+    instance: Instance
+    settings: S
+    bus: Bus
+    heartbeat: Heartbeat
+    presences: Presences
+    latency: RecentLatency
+    group: asyncio.TaskGroup
+    started: bool = False
+    background: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run something for as long as the process lives; its failure ends the process."""
+        self.background.append(self.group.create_task(work))
+
+    def is_ready(self) -> bool:
+        """Whether the process can do its work now: started, not draining, connected."""
+        return self.started and self.bus.client.is_connected
+
+
+Service: TypeAlias = "Callable[[Process[S]], AbstractAsyncContextManager[None]]"
+
+
+def run(name: str, settings: S, service: Service[S], *, own_http: bool = False) -> None:
+    """Run a service until SIGTERM or SIGINT. `own_http`: it serves the health pages on its own port."""
+    instance = settings.instance_of(name)
+    configure_logs(service=name, instance=instance, level=settings.log_level, style=settings.log_format)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_live(name, instance, settings, service, own_http=own_http))
+
+
+async def _live(name: str, instance: Instance, settings: S, service: Service[S], *, own_http: bool) -> None:
+    stop = _stop_signal()
+    async with AsyncExitStack() as stack:
+        bus = await connect(settings.nats_url, instance)
+        stack.push_async_callback(bus.close)
+        presences = Presences()
+        await presences.watch(bus)
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        release = version(f"trunkline-{name.replace('_', '-')}")
+        latency = RecentLatency()
+        first = first_presence(service=name, instance=instance, node=settings.node, version=release)
+        heartbeat = Heartbeat(bus, first, latency)
+        process = Process(name, instance, settings, bus, heartbeat, presences, latency, group)
+        if not own_http:
+            health = HealthServer(settings.http_host, settings.http_port, process.is_ready)
+            heartbeat.http_url = await health.start()
+            stack.push_async_callback(health.stop)
+        process.spawn(heartbeat.run())
+        async with service(process):
+            await micro.add_service(
+                bus.client, name=f"trunkline-{name}", version=release, metadata={"instance": instance}
+            )
+            _settle_memory()
+            process.started = True
+            await heartbeat.tell("ready")
+            _log.info("process.ready", version=release, http=heartbeat.http_url)
+            await stop.wait()
+            process.started = False
+            await _tell(heartbeat, "draining")
+            _log.info("process.draining")
+        for task in process.background:
+            task.cancel()
+        await _tell(heartbeat, "stopped")
+        _log.info("process.stopped")
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _tell(heartbeat: Heartbeat, state: ProcessState) -> None:
+    try:
+        await heartbeat.tell(state)
+    except BusError as error:
+        _log.warning("process.untold", state=state, error=str(error))
+
+
+def _settle_memory() -> None:
+    """Keep what was loaded at start out of every later collection: that is most of the p99 tail."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

@@ -1,0 +1,116 @@
+"""The heartbeat of a process in KV PRESENCE, and the view of the others' heartbeats."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from trunkline_protocols import codec
+from trunkline_protocols.presence import Presence, ProcessState
+from trunkline_protocols.streams import PRESENCE
+
+from trunkline_chassis.errors import BusError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nats.aio.msg import Msg
+
+    from trunkline_chassis.bus import Bus
+    from trunkline_chassis.latency import RecentLatency
+
+BEAT_S: Final = 1.0
+SILENCE_S: Final = 3.5
+"""A process that has not been heard for so long is not counted as living."""
+
+
+class Heartbeat:
+    """Says every second that this process lives and how it is."""
+
+    def __init__(self, bus: Bus, first: Presence, latency: RecentLatency) -> None:
+        """`first` holds what does not change."""
+        self._bus = bus
+        self._presence = first
+        self._latency = latency
+        self.queue_depth: Callable[[], int] = lambda: 0
+        self.slots: Callable[[], list[int]] = list
+        self.http_url = ""
+
+    @property
+    def state(self) -> ProcessState:
+        """The state that was told last."""
+        return self._presence.state
+
+    async def tell(self, state: ProcessState) -> None:
+        """Tell a new state now."""
+        self._presence = msgspec.structs.replace(
+            self._presence,
+            state=state,
+            at=time.time(),
+            http_url=self.http_url,
+            queue_depth=self.queue_depth(),
+            slots=self.slots(),
+            p50_ms=round(self._latency.percentile(50), 3),
+            p95_ms=round(self._latency.percentile(95), 3),
+        )
+        subject = f"$KV.{PRESENCE.name}.{self._presence.instance}"
+        await self._bus.publish(subject, codec.encode(self._presence))
+
+    async def run(self) -> None:
+        """Beat until cancelled; a lost connection comes back, and so do the beats."""
+        while True:
+            with contextlib.suppress(BusError):
+                await self.tell(self.state)
+            await asyncio.sleep(BEAT_S)
+
+
+class Presences:
+    """What all processes said last."""
+
+    def __init__(self) -> None:
+        """Start with nobody."""
+        self._by_instance: dict[str, tuple[float, Presence]] = {}
+
+    async def watch(self, bus: Bus) -> None:
+        """Follow the bucket from now on; everybody is heard within one beat."""
+        await bus.subscribe(f"$KV.{PRESENCE.name}.>", self._on_message)
+
+    async def _on_message(self, message: Msg) -> None:
+        if message.data:
+            presence = codec.presence.decode(message.data)
+            self._by_instance[presence.instance] = (time.monotonic(), presence)
+
+    def living(self, service: str | None = None) -> list[Presence]:
+        """Processes heard lately and not stopped, of one service or of all."""
+        now = time.monotonic()
+        return [
+            presence
+            for heard_at, presence in self._by_instance.values()
+            if now - heard_at < SILENCE_S
+            and presence.state != "stopped"
+            and (service is None or presence.service == service)
+        ]
+
+    def of(self, instance: str) -> Presence | None:
+        """What one process said last, however long ago."""
+        heard = self._by_instance.get(instance)
+        return heard[1] if heard else None
+
+
+def first_presence(*, service: str, instance: str, node: str, version: str) -> Presence:
+    """Describe this process as it starts."""
+    now = time.time()
+    return Presence(
+        service=service,
+        instance=instance,
+        pid=os.getpid(),
+        state="starting",
+        version=version,
+        node=node,
+        started_at=now,
+        at=now,
+    )

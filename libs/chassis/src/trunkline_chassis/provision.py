@@ -1,0 +1,140 @@
+"""Makes streams, consumers and buckets on the server match `trunkline_protocols.streams`. Runs before the services.
+
+Idempotent: what is there and right stays, what differs is updated, nothing is ever deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from pydantic import Field
+from trunkline_protocols import streams
+from trunkline_protocols.fleet import load_fleet
+from trunkline_protocols.ids import SLOTS
+
+from trunkline_chassis.bus import connect
+from trunkline_chassis.errors import BusRefusedError
+from trunkline_chassis.logs import configure_logs
+from trunkline_chassis.settings import FleetSettings
+
+if TYPE_CHECKING:
+    from trunkline_protocols.streams import BucketSpec, ConsumerSpec, StreamSpec
+
+    from trunkline_chassis.bus import Bus
+
+_log: Final = structlog.get_logger(__name__)
+_NS: Final = 1_000_000_000
+_STREAM_EXISTS: Final = 10058
+
+
+class ProvisionSettings(FleetSettings):
+    """What the provision step needs."""
+
+    fleet_dir: Path = Field(Path("fleet"), description="Fleet whose specialties get a consumer each")
+
+
+async def provision(bus: Bus, *, region: str, specialties: list[str], replicas: int) -> None:
+    """Create or update everything that the services expect to find."""
+    for stream in streams.STREAMS:
+        await _stream(bus, _stream_config(stream, replicas))
+    for bucket in streams.BUCKETS:
+        await _stream(bus, _bucket_config(bucket, replicas))
+    consumers = [
+        *(streams.slot_consumer(region, slot) for slot in range(SLOTS)),
+        *(streams.work_consumer(specialty) for specialty in specialties),
+        *(streams.audit_consumer(stream) for stream in streams.AUDITED),
+    ]
+    for consumer in consumers:
+        await _consumer(bus, consumer)
+    _log.info("provision.done", streams=len(streams.STREAMS), consumers=len(consumers), replicas=replicas)
+
+
+async def _stream(bus: Bus, config: dict[str, Any]) -> None:
+    try:
+        await bus.api(f"STREAM.CREATE.{config['name']}", config)
+    except BusRefusedError as error:
+        if error.code != _STREAM_EXISTS:
+            raise
+        await bus.api(f"STREAM.UPDATE.{config['name']}", config)
+
+
+async def _consumer(bus: Bus, spec: ConsumerSpec) -> None:
+    # nats-py has no fields for priority groups: the request is made by hand.
+    config: dict[str, Any] = {
+        "durable_name": spec.name,
+        "name": spec.name,
+        "ack_policy": "explicit",
+        "deliver_policy": "all",
+        "ack_wait": int(spec.ack_wait_s * _NS),
+        "max_deliver": spec.max_deliver,
+        "max_ack_pending": spec.max_ack_pending,
+        "filter_subjects": spec.filter_subjects,
+        "mem_storage": spec.in_memory,
+        "num_replicas": 0,
+    }
+    if spec.pinned:
+        config |= {
+            "priority_groups": [spec.pinned],
+            "priority_policy": "pinned_client",
+            "priority_timeout": int(spec.priority_timeout_s * _NS),
+        }
+    request = {"stream_name": spec.stream, "config": config, "action": ""}
+    await bus.api(f"CONSUMER.CREATE.{spec.stream}.{spec.name}", request)
+
+
+def _stream_config(spec: StreamSpec, replicas: int) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "description": spec.description,
+        "subjects": spec.subjects,
+        "retention": spec.retention,
+        "storage": spec.storage,
+        "num_replicas": replicas if spec.replicated else 1,
+        "max_age": int(spec.max_age_s * _NS),
+        "max_msgs": spec.max_msgs,
+        "max_bytes": -1,
+        "max_consumers": -1,
+        "discard": "old" if spec.storage == "file" else "new",
+        "duplicate_window": int(spec.duplicate_window_s * _NS),
+        "allow_direct": True,
+        "allow_msg_ttl": spec.allow_msg_ttl,
+    }
+
+
+def _bucket_config(spec: BucketSpec, replicas: int) -> dict[str, Any]:
+    return {
+        "name": f"KV_{spec.name}",
+        "description": spec.description,
+        "subjects": [f"$KV.{spec.name}.>"],
+        "retention": "limits",
+        "storage": "memory" if spec.in_memory else "file",
+        "num_replicas": 1 if spec.in_memory else replicas,
+        "max_msgs_per_subject": spec.history,
+        "max_age": int(spec.ttl_s * _NS),
+        "max_bytes": -1,
+        "max_consumers": -1,
+        "discard": "new",
+        "duplicate_window": int(min(spec.ttl_s or 120.0, 120.0) * _NS),
+        "allow_direct": True,
+        "allow_rollup_hdrs": True,
+        "deny_delete": True,
+    }
+
+
+async def main() -> None:
+    """Provision the server that the environment names."""
+    settings = ProvisionSettings()
+    configure_logs(service="provision", instance="provision", level=settings.log_level, style=settings.log_format)
+    fleet = load_fleet(settings.fleet_dir)
+    bus = await connect(settings.nats_url, "provision")
+    try:
+        await provision(bus, region=settings.region, specialties=fleet.specialties, replicas=settings.replicas)
+    finally:
+        await bus.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,226 @@
+"""The puller for pinned partitions: in order, by one process at a time, taken over within about a second.
+
+The server pins a slot's consumer to the first client that pulls (priority group, policy `pinned_client`) and gives
+the pin away when the client has not pulled for `priority_timeout`. On every new pin the slot is taken in three steps,
+so that what the process before left unacknowledged comes first and in order:
+
+    hold    leave the old inbox: nothing that was sent before the reset is handled
+    reset   put the consumer back to its ack floor
+    go on   pull into a new inbox with the pin
+
+A pin moves only with a delivery, so a standby looks at the quiet slots and resets one that has messages
+unacknowledged and nobody pinned. A process takes no more slots than its fair share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from trunkline_chassis.delivery import Delivery
+from trunkline_chassis.errors import BusError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
+    from trunkline_protocols.streams import ConsumerSpec
+
+    from trunkline_chassis.bus import Bus
+
+_log: Final = structlog.get_logger(__name__)
+
+_PULL_EVERY_S: Final = 0.4
+_WATCH_EVERY_S: Final = 0.5
+_STANDBY_EXPIRES_S: Final = 20.0
+_BATCH: Final = 200
+_NS: Final = 1_000_000_000
+
+
+class _Slot:
+    """One slot's consumer as this process sees it."""
+
+    def __init__(self, number: int, spec: ConsumerSpec) -> None:
+        self.number = number
+        self.spec = spec
+        self.pin = ""
+        self.inbox = ""
+        self.subscription: Subscription | None = None
+        self.standby_until = 0.0
+        self.taking = False
+
+    @property
+    def address(self) -> str:
+        return f"{self.spec.stream}.{self.spec.name}"
+
+
+class SlotPuller:
+    """Feeds deliveries of the slots that this process holds to `deliver`, in order."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        consumers: list[ConsumerSpec],
+        *,
+        deliver: Callable[[int, Delivery], None],
+        lost: Callable[[int], None],
+        fair_share: Callable[[], int],
+    ) -> None:
+        """`deliver` hands over at once; `lost` hears of a slot that another process has now; `fair_share` bounds."""
+        self._bus = bus
+        self._slots = [_Slot(number, spec) for number, spec in enumerate(consumers)]
+        self._deliver = deliver
+        self._lost = lost
+        self._fair_share = fair_share
+        self._draining = False
+        self._tasks: asyncio.TaskGroup | None = None
+
+    @property
+    def held(self) -> list[int]:
+        """Slots that are pinned to this process."""
+        return [slot.number for slot in self._slots if slot.pin]
+
+    async def run(self) -> None:
+        """Pull until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            for slot in self._slots:
+                await self._listen(slot)
+            tasks.create_task(self._pull_forever())
+            tasks.create_task(self._watch_quiet_slots())
+
+    def drain(self) -> None:
+        """Pull nothing more; the slots go to others within the priority timeout."""
+        self._draining = True
+
+    # -- pulling ---
+
+    async def _pull_forever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            now = loop.time()
+            if not self._draining:
+                self._release_surplus()
+                room = self._fair_share() - len(self.held)
+                for slot in self._slots:
+                    if slot.taking:
+                        continue
+                    if slot.pin:
+                        await self._pull(slot, expires_s=_PULL_EVERY_S + 0.05)
+                    elif room > 0 and now >= slot.standby_until:
+                        slot.standby_until = now + _STANDBY_EXPIRES_S
+                        await self._pull(slot, expires_s=_STANDBY_EXPIRES_S)
+            await asyncio.sleep(_PULL_EVERY_S)
+
+    async def _pull(self, slot: _Slot, *, expires_s: float) -> None:
+        pin = b',"id":"%s"' % slot.pin.encode() if slot.pin else b""
+        request = b'{"batch":%d,"expires":%d,"group":"%s"%s}' % (
+            _BATCH,
+            int(expires_s * _NS),
+            slot.spec.pinned.encode(),
+            pin,
+        )
+        try:
+            await self._bus.client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{slot.address}", request, reply=slot.inbox)
+        except Exception as error:  # the next round tries again, whatever the client says
+            _log.warning("slots.request_failed", slot=slot.number, error=repr(error))
+
+    async def _listen(self, slot: _Slot) -> None:
+        """Subscribe a new inbox for a slot; what is still under way to the old one is not handled."""
+        if slot.subscription is not None:
+            await slot.subscription.unsubscribe()
+        slot.inbox = self._bus.client.new_inbox()
+        inbox = slot.inbox
+
+        async def on_message(message: Msg) -> None:
+            if slot.inbox == inbox:
+                self._on_message(slot, message)
+
+        slot.subscription = await self._bus.subscribe(inbox, on_message)
+
+    def _on_message(self, slot: _Slot, message: Msg) -> None:
+        headers = message.headers or {}
+        status = headers.get("Status")
+        if status is not None:
+            self._on_status(slot, status)
+            return
+        if slot.taking or self._draining:
+            return
+        pin = headers.get("Nats-Pin-Id", "")
+        if pin == slot.pin:
+            self._deliver(slot.number, Delivery.of(message))
+        elif self._tasks is not None:
+            slot.taking = True
+            self._tasks.create_task(self._take(slot, pin))
+
+    def _on_status(self, slot: _Slot, status: str) -> None:
+        if status == "423":
+            self._lose(slot)
+        elif status in {"404", "408", "409"} and not slot.pin:
+            slot.standby_until = 0.0
+
+    async def _take(self, slot: _Slot, pin: str) -> None:
+        """Hold, reset, go on."""
+        try:
+            if slot.pin:
+                self._lose(slot)
+            await self._listen(slot)
+            await self._bus.flush()
+            await self._bus.api(f"CONSUMER.RESET.{slot.address}")
+            slot.pin = pin
+            _log.info("slots.taken", slot=slot.number)
+            await self._pull(slot, expires_s=_PULL_EVERY_S + 0.05)
+        except (BusError, TimeoutError) as error:
+            _log.warning("slots.take_failed", slot=slot.number, error=str(error))
+            slot.pin = ""
+            slot.standby_until = 0.0
+        finally:
+            slot.taking = False
+
+    def _lose(self, slot: _Slot) -> None:
+        if slot.pin:
+            _log.info("slots.lost", slot=slot.number)
+            slot.pin = ""
+            self._lost(slot.number)
+        slot.standby_until = 0.0
+
+    def _release_surplus(self) -> None:
+        """Give slots back when more processes have come: stop pulling, and the server gives the pin away."""
+        surplus = len(self.held) - self._fair_share()
+        loop = asyncio.get_running_loop()
+        for slot in reversed(self._slots):
+            if surplus <= 0:
+                return
+            if slot.pin and not slot.taking:
+                self._lose(slot)
+                # Long enough for the pin to lapse and another process to take it.
+                slot.standby_until = loop.time() + 3 * slot.spec.priority_timeout_s
+                surplus -= 1
+
+    # -- quiet slots ---
+
+    async def _watch_quiet_slots(self) -> None:
+        while True:
+            await asyncio.sleep(_WATCH_EVERY_S)
+            if self._draining or len(self.held) >= self._fair_share():
+                continue
+            for slot in self._slots:
+                if not slot.pin and not slot.taking:
+                    await self._wake(slot)
+
+    async def _wake(self, slot: _Slot) -> None:
+        try:
+            state = await self._bus.api(f"CONSUMER.INFO.{slot.address}", timeout_s=2.0)
+            if state.get("num_ack_pending", 0) > 0 and not _is_pinned(state):
+                _log.info("slots.orphaned", slot=slot.number, unacknowledged=state["num_ack_pending"])
+                await self._bus.api(f"CONSUMER.RESET.{slot.address}", timeout_s=2.0)
+                slot.standby_until = 0.0
+        except BusError as error:
+            _log.warning("slots.watch_failed", slot=slot.number, error=str(error))
+
+
+def _is_pinned(consumer_info: dict[str, Any]) -> bool:
+    return any(group.get("pinned_client_id") for group in consumer_info.get("priority_groups") or [])

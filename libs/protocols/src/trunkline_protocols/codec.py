@@ -1,0 +1,47 @@
+"""Bytes to messages and back: tagged JSON, readable with the NATS CLI.
+
+Decoders are made once; each takes the closed set of messages that may arrive where it is used.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec.json import Decoder, Encoder
+
+from trunkline_protocols.broadcast import NoticeMessage
+from trunkline_protocols.completion import Complete, CompletionReply
+from trunkline_protocols.frames import ClientFrame, ServerFrame
+from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
+from trunkline_protocols.log import Commit, CommitStored
+from trunkline_protocols.presence import DeadLetter, Presence, SuiteStatus
+from trunkline_protocols.snapshot import Snapshot
+from trunkline_protocols.turn import AgentMessage, Attached, ConsultReply, Delta, InboxMessage, WorkMessage
+
+DecodeError = msgspec.DecodeError
+"""Raised for bytes that are not JSON, and as `ValidationError` for JSON that is not the message; says where."""
+
+ValidationError = msgspec.ValidationError
+
+_ENCODER: Final = Encoder()
+encode: Final = _ENCODER.encode
+
+inbox: Final[Decoder[InboxMessage]] = Decoder(InboxMessage)
+work: Final[Decoder[WorkMessage]] = Decoder(WorkMessage)
+result: Final[Decoder[AgentMessage]] = Decoder(AgentMessage)
+consult_reply: Final[Decoder[ConsultReply]] = Decoder(ConsultReply)
+out: Final[Decoder[Delta | CommitStored]] = Decoder(Delta | CommitStored)
+attached: Final[Decoder[Attached]] = Decoder(Attached)
+commit: Final[Decoder[Commit]] = Decoder(Commit)
+notice: Final[Decoder[NoticeMessage]] = Decoder(NoticeMessage)
+snapshot: Final[Decoder[Snapshot]] = Decoder(Snapshot)
+presence: Final[Decoder[Presence]] = Decoder(Presence)
+dead_letter: Final[Decoder[DeadLetter]] = Decoder(DeadLetter)
+knowledge_request: Final[Decoder[KnowledgeRequest]] = Decoder(KnowledgeRequest)
+knowledge_reply: Final[Decoder[KnowledgeReply]] = Decoder(KnowledgeReply)
+complete: Final[Decoder[Complete]] = Decoder(Complete)
+completion_reply: Final[Decoder[CompletionReply]] = Decoder(CompletionReply)
+suite_status: Final[Decoder[SuiteStatus]] = Decoder(SuiteStatus)
+client_frame: Final[Decoder[ClientFrame]] = Decoder(ClientFrame)
+server_frame: Final[Decoder[ServerFrame]] = Decoder(ServerFrame)

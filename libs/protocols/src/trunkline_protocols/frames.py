@@ -1,0 +1,170 @@
+"""WebSocket frames of `GET /v1/chat`, subprotocol `trunkline.v1`: one JSON object a text frame, `type` first.
+
+Frames with `seq` are durable: `seq` grows by one in a conversation, and `resume` sends again what was missed.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from msgspec import UNSET, Meta, UnsetType, field
+
+from trunkline_protocols.turn import Citation, Urgency, Wire
+
+SUBPROTOCOL = "trunkline.v1"
+MAX_FRAME_BYTES = 64 * 1024
+MAX_TEXT_CHARACTERS = 8_000
+
+Token = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+
+ErrorCode = Literal["bad_frame", "unauthorized", "rate_limited", "too_large", "not_found", "unavailable", "internal"]
+
+
+# -- client -> server ---
+
+
+class Start(Wire, frozen=True, kw_only=True, tag="start"):
+    """Begin a conversation."""
+
+    customer: Name
+    tenant: Token = "default"
+    region: Token = "local"
+    channel: Token = "web"
+    locale: Token = "en"
+
+
+class Resume(Wire, frozen=True, kw_only=True, tag="resume"):
+    """Go on with a conversation after a lost connection; `last_seq` is the last durable frame that was seen."""
+
+    conversation: Token
+    resume_token: Annotated[str, Meta(max_length=500)]
+    last_seq: Annotated[int, Meta(ge=0)]
+
+
+class Message(Wire, frozen=True, kw_only=True, tag="message"):
+    """Say something. `id` is the client's own; a repeat is answered as the first was."""
+
+    id: Token
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
+
+
+class End(Wire, frozen=True, kw_only=True, tag="end"):
+    """Close the conversation."""
+
+
+class Feedback(Wire, frozen=True, kw_only=True, tag="feedback"):
+    """Rate the conversation."""
+
+    rating: Annotated[int, Meta(ge=1, le=5)]
+    text: Annotated[str, Meta(max_length=MAX_TEXT_CHARACTERS)] = ""
+
+
+class Cancel(Wire, frozen=True, kw_only=True, tag="cancel"):
+    """Leave an escalation queue."""
+
+
+ClientFrame: TypeAlias = Start | Resume | Message | End | Feedback | Cancel
+
+
+# -- server -> client ---
+
+
+class StartedFrame(Wire, frozen=True, kw_only=True, tag="started", omit_defaults=False):
+    """The conversation exists."""
+
+    conversation: str
+    resume_token: str
+    seq: int
+
+
+class ResumedFrame(Wire, frozen=True, kw_only=True, tag="resumed", omit_defaults=False):
+    """Whether everything that was missed follows; never a part of it."""
+
+    conversation: str
+    recovered: bool
+
+
+class AcceptedFrame(Wire, frozen=True, kw_only=True, tag="accepted", omit_defaults=False):
+    """The message is stored and will be answered."""
+
+    id: str
+    seq: int
+
+
+class DeltaFrame(Wire, frozen=True, kw_only=True, tag="delta"):
+    """A piece of an answer; `replace` starts the turn's text anew. Ephemeral."""
+
+    turn: str
+    text: str
+    replace: bool = False
+
+
+class MessageFrame(Wire, frozen=True, kw_only=True, tag="message", omit_defaults=False):
+    """An answer."""
+
+    turn: str
+    seq: int
+    text: str
+    specialty: str
+    agent: str
+    citations: list[Citation]
+    in_reply_to: str
+
+
+class HandoffFrame(Wire, frozen=True, kw_only=True, tag="handoff", omit_defaults=False):
+    """Another specialty owns the conversation now."""
+
+    turn: str
+    seq: int
+    from_: str = field(name="from")
+    to: str
+    reason: str
+
+
+class EscalatedFrame(Wire, frozen=True, kw_only=True, tag="escalated", omit_defaults=False):
+    """The conversation waits for a senior agent or a person."""
+
+    turn: str
+    seq: int
+    urgency: Urgency
+    position: int
+
+
+class NoticeFrame(Wire, frozen=True, kw_only=True, tag="notice", omit_defaults=False):
+    """A broadcast to customers. Ephemeral."""
+
+    id: str
+    text: str
+    severity: str
+
+
+class ClosedFrame(Wire, frozen=True, kw_only=True, tag="closed", omit_defaults=False):
+    """Nothing more comes."""
+
+    seq: int
+    reason: str
+
+
+class ErrorFrame(Wire, frozen=True, kw_only=True, tag="error", omit_defaults=False):
+    """What was wrong with a frame, or what cannot be done now. `id` names the client's message where there is one."""
+
+    code: ErrorCode
+    message: str
+    retryable: bool = False
+    id: str | UnsetType = UNSET
+
+
+DurableFrame: TypeAlias = StartedFrame | AcceptedFrame | MessageFrame | HandoffFrame | EscalatedFrame | ClosedFrame
+ServerFrame: TypeAlias = (
+    StartedFrame
+    | ResumedFrame
+    | AcceptedFrame
+    | DeltaFrame
+    | MessageFrame
+    | HandoffFrame
+    | EscalatedFrame
+    | NoticeFrame
+    | ClosedFrame
+    | ErrorFrame
+)

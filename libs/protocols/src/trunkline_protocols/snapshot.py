@@ -1,0 +1,25 @@
+"""A conversation's folded state in KV SNAPSHOTS: a shortcut to rehydration, never the truth."""
+
+from __future__ import annotations
+
+from trunkline_protocols.ids import ConversationId
+from trunkline_protocols.turn import Utterance, Wire
+
+
+class Snapshot(Wire, frozen=True, kw_only=True, tag="snapshot"):
+    """State after the commit at `sequence`; later commits are folded on top."""
+
+    conversation: ConversationId
+    sequence: int
+    inbox_seq: int
+    epoch: int
+    owner: str
+    agent: str
+    customer: str
+    tenant: str
+    channel: str
+    locale: str
+    closed: bool
+    turns: int
+    summary: str
+    transcript: list[Utterance]

@@ -1,0 +1,172 @@
+"""Every NATS subject of Trunkline, built and parsed here and nowhere else.
+
+inbox.<region>.<partition>.<conversation>           stream INBOX: what customers said
+conv.<region>.<partition>.<conversation>.<kind>     stream CONVERSATIONS: the log of commits
+work.<specialty>.<lane>                             stream WORK: turns for agents
+notice.<region>.<audience>                          stream NOTICES
+dead.<stream>.<consumer>                            stream DEAD_LETTERS
+out.<ingress>.<conversation>                        core: deltas and commits for an open socket
+attach.<region>.<partition>.<conversation>          core: an ingress took over a conversation's socket
+result.<instance>                                   core: results, claims and beats for a conversation process
+rag.<region>.search | article | import              core, request and reply
+llm.<region>.complete                               core, request and reply
+supervisor.<region>.status                          core, request and reply
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple, get_args
+
+from trunkline_protocols.ids import PARTITIONS, SLOTS, ConversationId, InvalidIdError, partition_of, slot_of, token
+
+Lane = Literal["urgent", "high", "normal"]
+CommitKind = Literal["turn", "handoff", "consultation", "escalation", "closed"]
+Audience = Literal["agents", "customers", "all"]
+
+LANES: Final[tuple[Lane, ...]] = get_args(Lane)
+COMMIT_KINDS: Final[tuple[CommitKind, ...]] = get_args(CommitKind)
+
+
+class ConversationSubject(NamedTuple):
+    """A parsed subject that belongs to one conversation; `kind` only in the log."""
+
+    region: str
+    partition: int
+    conversation: ConversationId
+    kind: CommitKind | None = None
+
+
+class WorkSubject(NamedTuple):
+    """A parsed subject of the work queue."""
+
+    specialty: str
+    lane: Lane
+
+
+def _place(region: str, conversation: ConversationId) -> str:
+    return f"{token(region, 'region')}.{partition_of(conversation)}.{token(conversation, 'conversation')}"
+
+
+def inbox(region: str, conversation: ConversationId) -> str:
+    """Where a customer's message is stored."""
+    return f"inbox.{_place(region, conversation)}"
+
+
+def inbox_slot(region: str, slot: int) -> list[str]:
+    """Filters of one slot's consumer: all partitions that belong to it."""
+    return [
+        f"inbox.{token(region, 'region')}.{partition}.>"
+        for partition in range(PARTITIONS)
+        if slot_of(partition) == slot
+    ]
+
+
+def log(region: str, conversation: ConversationId, kind: CommitKind) -> str:
+    """Where a commit is appended."""
+    if kind not in COMMIT_KINDS:
+        raise InvalidIdError("kind", kind)
+    return f"conv.{_place(region, conversation)}.{kind}"
+
+
+def log_fence(region: str, conversation: ConversationId) -> str:
+    """Name the one filter over all kinds of a conversation: for the fence and for reading its log.
+
+    Always this filter. The server does not check that a fence covers the subject, and mixed filters defeat it.
+    """
+    return f"conv.{_place(region, conversation)}.*"
+
+
+def attach(region: str, conversation: ConversationId) -> str:
+    """Where an ingress says that it holds a conversation's socket now."""
+    return f"attach.{_place(region, conversation)}"
+
+
+def parse_conversation(subject: str) -> ConversationSubject:
+    """Parse an `inbox`, `conv` or `attach` subject; raise `InvalidIdError` for anything else."""
+    match subject.split("."):
+        case ["inbox" | "attach", region, partition, conversation]:
+            kind = None
+        case ["conv", region, partition, conversation, kind_token] if kind_token in COMMIT_KINDS:
+            kind = kind_token
+        case _:
+            raise InvalidIdError("subject", subject)
+    owner = ConversationId(token(conversation, "conversation"))
+    if partition != str(partition_of(owner)):
+        raise InvalidIdError("partition", partition)
+    return ConversationSubject(token(region, "region"), int(partition), owner, kind)
+
+
+def work(specialty: str, lane: Lane) -> str:
+    """Where a turn waits for an agent of a specialty."""
+    if lane not in LANES:
+        raise InvalidIdError("lane", lane)
+    return f"work.{token(specialty, 'specialty')}.{lane}"
+
+
+def work_of(specialty: str) -> str:
+    """Filter over all lanes of a specialty."""
+    return f"work.{token(specialty, 'specialty')}.*"
+
+
+def parse_work(subject: str) -> WorkSubject:
+    """Parse a subject of the work queue; raise `InvalidIdError` for anything else."""
+    match subject.split("."):
+        case ["work", specialty, lane] if lane in LANES:
+            return WorkSubject(token(specialty, "specialty"), lane)
+        case _:
+            raise InvalidIdError("subject", subject)
+
+
+def out(ingress: str, conversation: ConversationId) -> str:
+    """Where deltas and commits go for the ingress that holds the socket."""
+    return f"out.{token(ingress, 'ingress')}.{token(conversation, 'conversation')}"
+
+
+def out_of(ingress: str) -> str:
+    """Filter over everything for one ingress."""
+    return f"out.{token(ingress, 'ingress')}.*"
+
+
+def result(instance: str) -> str:
+    """Where agents answer a conversation process."""
+    return f"result.{token(instance, 'instance')}"
+
+
+def notice(region: str, audience: Audience) -> str:
+    """Where a broadcast is stored."""
+    return f"notice.{token(region, 'region')}.{token(audience, 'audience')}"
+
+
+def dead_letter(stream: str, consumer: str) -> str:
+    """Where a message that cannot be handled is kept, by where it came from."""
+    return f"dead.{token(stream, 'stream')}.{token(consumer, 'consumer')}"
+
+
+def search(region: str) -> str:
+    """Where passages are asked for."""
+    return f"rag.{token(region, 'region')}.search"
+
+
+def article(region: str) -> str:
+    """Where one whole article is asked for."""
+    return f"rag.{token(region, 'region')}.article"
+
+
+def import_articles(region: str) -> str:
+    """Where articles are handed in."""
+    return f"rag.{token(region, 'region')}.import"
+
+
+def complete(region: str) -> str:
+    """Where a completion is asked for."""
+    return f"llm.{token(region, 'region')}.complete"
+
+
+def status(region: str) -> str:
+    """Where the supervisor tells the state of the tree."""
+    return f"supervisor.{token(region, 'region')}.status"
+
+
+def slots() -> range:
+    """All slots."""
+    return range(SLOTS)

@@ -1,0 +1,1 @@
+"""Agent workers: each process answers for one specialty."""

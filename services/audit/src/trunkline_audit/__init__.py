@@ -1,0 +1,1 @@
+"""Every protocol message into PostgreSQL, exactly once."""

@@ -1,0 +1,1 @@
+"""Single writer of conversation state: decides, dispatches, commits."""

@@ -1,0 +1,1 @@
+"""WebSocket and HTTP edge: what customers and operators talk to."""

@@ -1,0 +1,1 @@
+"""Concrete servers that the supervisor can start."""

@@ -1,0 +1,63 @@
+"""The bus on a real nats-server."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+from trunkline_chassis.bus import Bus
+from trunkline_chassis.errors import BusUnavailableError, FenceError
+from trunkline_protocols import subjects
+from trunkline_protocols.ids import ConversationId, conversation_id
+
+
+@pytest.fixture
+def conversation() -> ConversationId:
+    """A conversation of this test's own."""
+    return conversation_id(secrets.token_hex(10))
+
+
+async def test_fenced_append_is_refused_after_another_writer(bus: Bus, conversation: ConversationId) -> None:
+    """Two owners can exist for a moment; two histories cannot."""
+    fence = subjects.log_fence("local", conversation)
+    first = await bus.append(
+        subjects.log("local", conversation, "turn"), b"1", message_id=f"{conversation}-1", fence=(fence, 0)
+    )
+    with pytest.raises(FenceError):
+        await bus.append(
+            subjects.log("local", conversation, "handoff"), b"2", message_id=f"{conversation}-2", fence=(fence, 0)
+        )
+    second = await bus.append(
+        subjects.log("local", conversation, "handoff"), b"2", message_id=f"{conversation}-2", fence=(fence, first.seq)
+    )
+    assert second.seq > first.seq
+    assert [stored.payload for stored in await bus.read("CONVERSATIONS", fence)] == [b"1", b"2"]
+    last = await bus.last("CONVERSATIONS", fence)
+    assert last is not None
+    assert last.seq == second.seq
+
+
+async def test_repeated_message_id_is_stored_once(bus: Bus, conversation: ConversationId) -> None:
+    """A repeat answers with the place of the first."""
+    subject = subjects.inbox("local", conversation)
+    first = await bus.append(subject, b"hello", message_id=f"{conversation}-m1")
+    again = await bus.append(subject, b"hello", message_id=f"{conversation}-m1")
+    assert not first.duplicate
+    assert again.duplicate
+    assert again.seq == first.seq
+
+
+async def test_reading_a_long_log_takes_all_of_it_in_order(bus: Bus, conversation: ConversationId) -> None:
+    """More than one batch, nothing lost, nothing twice."""
+    subject = subjects.inbox("local", conversation)
+    for number in range(1_050):
+        await bus.append(subject, str(number).encode(), message_id=f"{conversation}-{number}")
+    stored = await bus.read("INBOX", subject)
+    assert [int(message.payload) for message in stored] == list(range(1_050))
+    assert [m.seq for m in await bus.read("INBOX", subject, after=stored[1_000].seq)] == [m.seq for m in stored[1_001:]]
+
+
+async def test_question_that_nobody_answers_is_unavailable(bus: Bus) -> None:
+    """Asking into the void ends at once and says so."""
+    with pytest.raises(BusUnavailableError):
+        await bus.request("nobody.home", b"", timeout_s=1)
