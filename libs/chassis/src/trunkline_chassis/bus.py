@@ -86,6 +86,8 @@ class Bus:
     def __init__(self, client: Client) -> None:
         """Wrap a connected client."""
         self.client = client
+        self.on_reconnect: list[Callable[[], None]] = []
+        """Called after every reconnection: what was on its way is lost."""
         self._unanswered_since: float | None = None
 
     # -- core NATS ---
@@ -252,6 +254,10 @@ async def connect(url: str, name: str, *, wait_s: float = 20.0) -> Bus:
 
     async def on_reconnect() -> None:
         _log.info("bus.reconnected")
+        for listener in bus.on_reconnect if bus is not None else []:
+            listener()
+
+    bus: Bus | None = None
 
     deadline = asyncio.get_running_loop().time() + wait_s
     while True:
@@ -267,7 +273,8 @@ async def connect(url: str, name: str, *, wait_s: float = 20.0) -> Bus:
                 raise BusUnavailableError(f"no NATS server at {url}: {error}") from error
             await asyncio.sleep(0.2)
         else:
-            return Bus(client)
+            bus = Bus(client)
+            return bus
 
 
 def _refusal(error: _ApiError) -> BusRefusedError:

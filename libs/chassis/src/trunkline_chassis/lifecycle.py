@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import signal
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -72,6 +73,7 @@ def run(name: str, settings: S, service: Service[S], *, own_http: bool = False) 
     """Run a service until SIGTERM or SIGINT. `own_http`: it serves the health pages on its own port."""
     instance = settings.instance_of(name)
     configure_logs(service=name, instance=instance, level=settings.log_level, style=settings.log_format)
+    _allow_many_sockets()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_live(name, instance, settings, service, own_http=own_http))
 
@@ -125,6 +127,12 @@ async def _tell(heartbeat: Heartbeat, state: ProcessState) -> None:
         await heartbeat.tell(state)
     except BusError as error:
         _log.warning("process.untold", state=state, error=str(error))
+
+
+def _allow_many_sockets() -> None:
+    """Use all the open files that the system grants: each customer holds one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _settle_memory() -> None:

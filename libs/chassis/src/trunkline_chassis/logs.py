@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal
+from typing import Literal, TextIO
 
 import structlog
 
 
-def configure_logs(*, service: str, instance: str, level: str, style: Literal["json", "console"]) -> None:
+def configure_logs(
+    *, service: str, instance: str, level: str, style: Literal["json", "console"], stream: TextIO = sys.stderr
+) -> None:
     """Set up structlog for a process; every line carries service and instance."""
     renderer = (
         structlog.processors.JSONRenderer()
@@ -25,9 +27,9 @@ def configure_logs(*, service: str, instance: str, level: str, style: Literal["j
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service, instance=instance)
     # Libraries that log in the standard way: warnings and worse, as they are.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, stream=stream, format="%(name)s: %(message)s")

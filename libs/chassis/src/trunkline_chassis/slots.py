@@ -85,6 +85,7 @@ class SlotPuller:
 
     async def run(self) -> None:
         """Pull until cancelled."""
+        self._bus.on_reconnect.append(self._retake_all)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             for slot in self._slots:
@@ -165,7 +166,7 @@ class SlotPuller:
     async def _take(self, slot: _Slot, pin: str) -> None:
         """Hold, reset, go on."""
         try:
-            if slot.pin:
+            if slot.pin and slot.pin != pin:
                 self._lose(slot)
             await self._listen(slot)
             await self._bus.flush()
@@ -179,6 +180,13 @@ class SlotPuller:
             slot.standby_until = 0.0
         finally:
             slot.taking = False
+
+    def _retake_all(self) -> None:
+        """After a reconnection: what was on its way here is lost, and would come back late and out of order."""
+        for slot in self._slots:
+            if slot.pin and not slot.taking and self._tasks is not None:
+                slot.taking = True
+                self._tasks.create_task(self._take(slot, slot.pin))
 
     def _lose(self, slot: _Slot) -> None:
         if slot.pin:

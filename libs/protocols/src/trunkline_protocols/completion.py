@@ -17,6 +17,8 @@ class DeltaTarget(Record, frozen=True, kw_only=True):
     attempt: int
     hop: int
     ingress: Instance
+    source: str = ""
+    """Goes into every delta: tells this completion from another try at the same work."""
 
 
 class Complete(Wire, frozen=True, kw_only=True, tag="llm.complete"):

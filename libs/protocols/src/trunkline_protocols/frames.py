@@ -38,7 +38,7 @@ class Resume(Wire, frozen=True, kw_only=True, tag="resume"):
     """Go on with a conversation after a lost connection; `last_seq` is the last durable frame that was seen."""
 
     conversation: Token
-    resume_token: Annotated[str, Meta(max_length=500)]
+    resume_token: Annotated[str, Meta(max_length=2_000)]
     last_seq: Annotated[int, Meta(ge=0)]
 
 

@@ -13,6 +13,7 @@ class Snapshot(Wire, frozen=True, kw_only=True, tag="snapshot"):
     sequence: int
     inbox_seq: int
     epoch: int
+    hops: int
     owner: str
     agent: str
     customer: str

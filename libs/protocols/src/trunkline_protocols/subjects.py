@@ -81,6 +81,11 @@ def attach(region: str, conversation: ConversationId) -> str:
     return f"attach.{_place(region, conversation)}"
 
 
+def attach_any(region: str) -> str:
+    """Filter over all conversations' sockets of a region."""
+    return f"attach.{token(region, 'region')}.*.*"
+
+
 def parse_conversation(subject: str) -> ConversationSubject:
     """Parse an `inbox`, `conv` or `attach` subject; raise `InvalidIdError` for anything else."""
     match subject.split("."):

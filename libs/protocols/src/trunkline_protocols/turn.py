@@ -97,6 +97,8 @@ class TurnReceived(Wire, frozen=True, kw_only=True, tag="turn.received"):
     text: str
     seq: int
     """The number of the `accepted` frame: kept here so that every ingress derives the same numbers again."""
+    previous: int
+    """Inbox sequence of the conversation's message before, 0 for the first: shows a gap to the reader."""
     customer: str
     tenant: str
     region: str
@@ -110,6 +112,9 @@ class EndRequested(Wire, frozen=True, kw_only=True, tag="end.requested"):
     """The customer closes the conversation."""
 
     conversation: ConversationId
+    previous: int
+    customer: str
+    tenant: str
     ingress: Instance
     received_at: float
 
@@ -118,6 +123,7 @@ class FeedbackGiven(Wire, frozen=True, kw_only=True, tag="feedback.given"):
     """The customer rates the conversation, 1 (bad) to 5 (good)."""
 
     conversation: ConversationId
+    previous: int
     rating: int
     received_at: float
     text: str = ""
@@ -127,6 +133,7 @@ class WaitCancelled(Wire, frozen=True, kw_only=True, tag="wait.cancelled"):
     """The customer leaves an escalation queue."""
 
     conversation: ConversationId
+    previous: int
     ingress: Instance
     received_at: float
 
@@ -333,6 +340,9 @@ class Delta(Wire, frozen=True, kw_only=True, tag="delta"):
     hop: int
     text: str
     replace: bool = False
+    """The turn's text starts anew with this piece."""
+    source: str = ""
+    """The completion that wrote it: pieces of two completions never mix."""
 
 
 class Attached(Wire, frozen=True, kw_only=True, tag="attached"):

@@ -1,0 +1,142 @@
+"""The `trunkline` command and its sub-commands."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from trunkline_protocols.fleet import FleetError
+from trunkline_supervisor.app import SuiteError, run_suite
+from trunkline_supervisor.settings import SuiteSettings
+from trunkline_supervisor.tree import NotReadyError
+
+from trunkline_cli import chat as conversation, operate
+from trunkline_cli.bench.command import bench
+from trunkline_cli.errors import CommandError
+from trunkline_cli.settings import ClientSettings
+
+app = typer.Typer(
+    help="A fleet of customer-support agents on your own servers.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+knowledge = typer.Typer(help="The knowledge base.", no_args_is_help=True)
+app.add_typer(knowledge, name="kb")
+app.add_typer(bench, name="bench")
+
+Url = Annotated[str | None, typer.Option(help="Address of the suite [env: TRUNKLINE_URL]")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
+
+
+def main() -> None:
+    """Run the command; whatever is wrong is one line on stderr."""
+    try:
+        app()
+    except (CommandError, SuiteError, NotReadyError, FleetError) as error:
+        print(f"trunkline: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+
+
+def _version(value: bool) -> None:  # noqa: FBT001
+    if value:
+        typer.echo(version("trunkline-cli"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version")] = False,  # noqa: FBT002
+) -> None:
+    pass
+
+
+@app.command()
+def up(
+    port: Annotated[int | None, typer.Option(help="Port of the chat page; 0 takes a free one")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder for everything the suite keeps")] = None,
+    fleet: Annotated[Path | None, typer.Option(help="Folder of the fleet to run")] = None,
+) -> None:
+    """Run the whole suite in the foreground, until Ctrl-C."""
+    given: dict[str, Any] = {"http_port": port, "data_dir": data_dir, "fleet_dir": fleet}
+    settings = SuiteSettings(**{name: value for name, value in given.items() if value is not None})
+    asyncio.run(run_suite(settings, lambda url: print(f"ready {url}", flush=True)))  # noqa: T201
+
+
+@app.command()
+def ask(text: Annotated[str, typer.Argument(help="What to ask")], url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """Ask one question and print the answer as it streams."""
+    answered = asyncio.run(conversation.ask(_client(url), text, as_json=as_json, out=sys.stdout))
+    if not answered:
+        raise typer.Exit(1)
+
+
+@app.command()
+def chat(url: Url = None) -> None:
+    """Chat in the terminal; an empty line ends the conversation."""
+    asyncio.run(conversation.converse(_client(url)))
+
+
+@app.command()
+def status(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """Show the supervision tree: each process, its state, its queue, its latency."""
+    suite = operate.status(_client(url))
+    if as_json:
+        typer.echo(operate.status_json(suite))
+    else:
+        Console().print(operate.status_table(suite))
+    if not suite.ready:
+        raise typer.Exit(1)
+
+
+@app.command()
+def trace(
+    conversation_id: Annotated[str, typer.Argument(metavar="CONVERSATION", help="Id of the conversation")],
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Tell a conversation's story: who sent what to whom, when, how long it took."""
+    story = operate.trace(_client(url), conversation_id)
+    if as_json:
+        typer.echo(msgspec.json.encode(story))
+    else:
+        Console().print(operate.trace_table(story))
+
+
+@knowledge.command("import")
+def import_articles(
+    paths: Annotated[list[Path], typer.Argument(help="Files (.md, .html, .jsonl) and folders")],
+    url: Url = None,
+    tenant: Annotated[str, typer.Option(help="Whose articles these are")] = "default",
+) -> None:
+    """Take articles into the knowledge base; a document of the same id is replaced."""
+    done = operate.import_paths(_client(url), paths, tenant)
+    typer.echo(f"{done.documents} documents, {done.passages} passages")
+    for problem in done.problems:
+        print(f"trunkline: {problem.name}: {problem.reason}", file=sys.stderr)  # noqa: T201
+    if done.problems:
+        raise typer.Exit(1)
+
+
+@knowledge.command()
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for")],
+    url: Url = None,
+    limit: Annotated[int, typer.Option(min=1, max=50, help="Most passages to show")] = 5,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Search the knowledge base."""
+    hits = operate.search(_client(url), query, limit)
+    if as_json:
+        typer.echo(msgspec.json.encode(hits))
+        return
+    console = Console(highlight=False)
+    for hit in hits.hits:
+        console.print(f"[bold]{hit.title}[/] ({hit.document}, {hit.score:.2f})\n{hit.text}\n")
+
+
+def _client(url: str | None) -> ClientSettings:
+    return ClientSettings(url=url) if url is not None else ClientSettings()

@@ -1,0 +1,187 @@
+"""`trunkline status`, `trace` and `kb`: what operators look at and hand in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from trunkline_protocols.knowledge import ArticleFile, ArticlesImported, ImportArticles
+from trunkline_protocols.presence import SuiteStatus
+
+from trunkline_cli.client import get, post
+from trunkline_cli.errors import CommandError
+from trunkline_cli.settings import ClientSettings
+
+_SUFFIXES: Final = (".md", ".html", ".htm", ".jsonl")
+_BATCH_BYTES: Final = 512 * 1024
+
+
+class Step(msgspec.Struct):
+    """One step of a trace, as the API tells it."""
+
+    at: float
+    to: str
+    subject: str
+    type: str
+    ms: float
+    detail: dict[str, Any]
+    from_: str = msgspec.field(name="from")
+
+
+class Trace(msgspec.Struct):
+    """A conversation's story."""
+
+    conversation: str
+    steps: list[Step]
+
+
+class Hit(msgspec.Struct):
+    """A passage that was found."""
+
+    document: str
+    title: str
+    text: str
+    score: float
+
+
+class Hits(msgspec.Struct):
+    """What a search found."""
+
+    hits: list[Hit]
+
+
+# -- status ---
+
+
+def status(settings: ClientSettings) -> SuiteStatus:
+    """Read the supervision tree."""
+    return get(settings, "/v1/ops/status", SuiteStatus)
+
+
+def status_table(suite: SuiteStatus) -> Table:
+    """Draw the supervision tree."""
+    table = Table(title="ready" if suite.ready else "not ready", title_justify="left", box=None, pad_edge=False)
+    for heading in ("instance", "service", "version", "pid", "state"):
+        table.add_column(heading)
+    for heading in ("restarts", "queue", "p50 ms", "p95 ms"):
+        table.add_column(heading, justify="right")
+    for process in suite.processes:
+        colour = "green" if process.state == "ready" else "red"
+        table.add_row(
+            process.instance,
+            process.service,
+            process.version,
+            str(process.pid),
+            f"[{colour}]{process.state}[/]",
+            str(process.restarts),
+            str(process.queue_depth),
+            f"{process.p50_ms:.1f}",
+            f"{process.p95_ms:.1f}",
+        )
+    return table
+
+
+def status_json(suite: SuiteStatus) -> bytes:
+    """Write every field, also those with their default value."""
+    lines = [{name: getattr(process, name) for name in process.__struct_fields__} for process in suite.processes]
+    return msgspec.json.encode({"ready": suite.ready, "processes": lines})
+
+
+# -- trace ---
+
+
+def trace(settings: ClientSettings, conversation: str) -> Trace:
+    """Read a conversation's story."""
+    return get(settings, f"/v1/ops/trace/{conversation}", Trace)
+
+
+def trace_table(story: Trace) -> Table:
+    """Draw a conversation's story, one step a line."""
+    table = Table(title=story.conversation, title_justify="left", box=None, pad_edge=False)
+    for heading in ("time", "from", "to", "type"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("ms", justify="right")
+    table.add_column("detail", overflow="fold")
+    for step in story.steps:
+        at = time.strftime("%H:%M:%S", time.localtime(step.at)) + f".{int(step.at * 1000) % 1000:03d}"
+        detail = ", ".join(f"{key}={_short(value)}" for key, value in step.detail.items() if value not in ("", [], 0))
+        table.add_row(at, step.from_, step.to, step.type, f"{step.ms:.1f}", detail)
+    return table
+
+
+def _short(value: object, limit: int = 100) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+# -- knowledge ---
+
+
+def search(settings: ClientSettings, query: str, limit: int) -> Hits:
+    """Search the knowledge base."""
+    return post(settings, "/v1/ops/knowledge/search", {"query": query, "limit": limit}, Hits)
+
+
+def import_paths(settings: ClientSettings, paths: list[Path], tenant: str) -> ArticlesImported:
+    """Hand in files and folders, in batches, with a progress bar on a terminal."""
+    files = [file for path in paths for file in _files(path)]
+    if not files:
+        raise CommandError(f"no file ending in {', '.join(_SUFFIXES)} in {', '.join(map(str, paths))}")
+    documents, passages, problems = 0, 0, []
+    console = Console(stderr=True)
+    batches = list(_batches(files))
+    for batch in track(batches, "importing", console=console, disable=not console.is_terminal):
+        done = post(settings, "/v1/ops/knowledge/import", ImportArticles(tenant=tenant, files=batch), ArticlesImported)
+        documents += done.documents
+        passages += done.passages
+        problems += done.problems
+    return ArticlesImported(documents=documents, passages=passages, problems=problems)
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES)
+    if not path.exists():
+        raise CommandError(f"{path}: no such file or folder")
+    return [path]
+
+
+def _batches(files: list[Path]) -> Iterator[list[ArticleFile]]:
+    """Group files to requests of half a megabyte; a long JSONL file is cut between its lines."""
+    batch: list[ArticleFile] = []
+    size = 0
+    for part in (part for file in files for part in _parts(file)):
+        length = len(part.content.encode())
+        if batch and size + length > _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(part)
+        size += length
+    if batch:
+        yield batch
+
+
+def _parts(file: Path) -> Iterator[ArticleFile]:
+    try:
+        content = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{file}: {error}") from error
+    if file.suffix.lower() != ".jsonl" or len(content) <= _BATCH_BYTES:
+        yield ArticleFile(name=file.name, content=content)
+        return
+    lines: list[str] = []
+    size = 0
+    for line in content.splitlines(keepends=True):
+        lines.append(line)
+        size += len(line)
+        if size > _BATCH_BYTES // 2:
+            yield ArticleFile(name=file.name, content="".join(lines))
+            lines, size = [], 0
+    if lines:
+        yield ArticleFile(name=file.name, content="".join(lines))

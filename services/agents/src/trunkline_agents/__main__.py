@@ -1,0 +1,11 @@
+"""Run the agents of one specialty."""
+
+from __future__ import annotations
+
+from trunkline_chassis.lifecycle import run
+
+from trunkline_agents.app import NAME, service
+from trunkline_agents.settings import AgentsSettings
+
+if __name__ == "__main__":
+    run(NAME, AgentsSettings(), service)

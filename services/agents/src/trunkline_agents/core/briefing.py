@@ -1,0 +1,42 @@
+"""What an agent tells the model and the knowledge search about itself and the conversation."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from trunkline_protocols.fleet import Agent, Company
+from trunkline_protocols.turn import Context, Utterance
+
+from trunkline_agents.core.features import words
+from trunkline_agents.core.routing import SHORT_WORDS
+
+_SUMMARY_UTTERANCES: Final = 4
+_SUMMARY_CHARACTERS: Final = 240
+
+
+def instructions(company: Company, agent: Agent) -> str:
+    """Say who the agent is."""
+    return (
+        f"You are the {agent.title} of {company.name}. {company.description} You handle: {agent.description} "
+        f"Speak like this: {agent.tone} Answer only from the passages; when they do not answer, say so."
+    )
+
+
+def search_query(text: str, context: Context) -> str:
+    """Ask the knowledge base; a short follow-up is searched together with what it follows."""
+    if len(words(text)) >= SHORT_WORDS:
+        return text
+    earlier = [said.text for said in context.transcript if said.role == "customer"]
+    return f"{earlier[-1]} {text}" if earlier else text
+
+
+def hand_off_summary(text: str, transcript: list[Utterance]) -> str:
+    """Write down what the next agent should know, from the conversation's own words."""
+    said = [_line(utterance) for utterance in transcript[-_SUMMARY_UTTERANCES:]]
+    return "\n".join([*said, _line(Utterance(role="customer", text=text))])
+
+
+def _line(utterance: Utterance) -> str:
+    text = " ".join(utterance.text.split())
+    shortened = text if len(text) <= _SUMMARY_CHARACTERS else text[: _SUMMARY_CHARACTERS - 1] + "…"
+    return f"{utterance.specialty or 'customer'}: {shortened}"

@@ -1,0 +1,15 @@
+"""Settings of an agents process."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from trunkline_chassis.settings import FleetSettings, Identifier
+
+
+class AgentsSettings(FleetSettings):
+    """Which specialty this process answers for, and how much at once. Durations in seconds."""
+
+    specialty: Identifier = Field(description="The one specialty whose work this process takes")
+    concurrency: int = Field(128, ge=1, description="Turns that are answered at the same time")
+    beat_s: float = Field(0.25, gt=0, description="How often the process says that it works on its turns")
+    search_timeout_s: float = Field(2.0, gt=0, description="Longest wait for the knowledge base before going without")

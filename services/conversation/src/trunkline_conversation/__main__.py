@@ -1,0 +1,11 @@
+"""Run the conversation service."""
+
+from __future__ import annotations
+
+from trunkline_chassis.lifecycle import run
+
+from trunkline_conversation.app import NAME, service
+from trunkline_conversation.settings import ConversationSettings
+
+if __name__ == "__main__":
+    run(NAME, ConversationSettings(), service)

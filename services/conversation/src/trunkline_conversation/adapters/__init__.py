@@ -1,0 +1,1 @@
+"""Concrete outsides of the conversation service."""

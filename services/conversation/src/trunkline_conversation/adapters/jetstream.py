@@ -1,0 +1,90 @@
+"""The log, the work queue and the way to the ingress, on NATS."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from trunkline_chassis.bus import Bus
+from trunkline_chassis.errors import FenceError
+from trunkline_protocols import codec, streams, subjects
+from trunkline_protocols.ids import ConversationId, Instance
+from trunkline_protocols.log import Commit, CommitStored
+from trunkline_protocols.snapshot import Snapshot
+from trunkline_protocols.turn import AnswerTurn
+
+from trunkline_conversation.ports import InboxItem
+
+
+class JetStreamLog:
+    """Log and snapshots on JetStream."""
+
+    def __init__(self, bus: Bus, region: str) -> None:
+        """Write the log of one region."""
+        self._bus = bus
+        self._region = region
+
+    async def append(self, commit: Commit, *, message_id: str) -> int:
+        """Append behind `commit.previous`: the fence goes over all kinds of the conversation."""
+        appended = await self._bus.append(
+            subjects.log(self._region, commit.conversation, commit.kind),
+            codec.encode(commit),
+            message_id=message_id,
+            fence=(subjects.log_fence(self._region, commit.conversation), commit.previous),
+        )
+        if appended.duplicate:
+            raise FenceError("this commit is in the log already")
+        return appended.seq
+
+    async def commits(self, conversation: ConversationId, *, after: int) -> list[CommitStored]:
+        """Read from the leader."""
+        stored = await self._bus.read(
+            streams.CONVERSATIONS.name, subjects.log_fence(self._region, conversation), after=after
+        )
+        return [CommitStored(sequence=message.seq, commit=codec.commit.decode(message.payload)) for message in stored]
+
+    async def inbox(self, conversation: ConversationId, *, after: int, before: int) -> list[InboxItem]:
+        """Read from the leader; a message that cannot be read is a dead letter already."""
+        items = []
+        for stored in await self._bus.read(streams.INBOX.name, subjects.inbox(self._region, conversation), after=after):
+            if stored.seq < before:
+                with contextlib.suppress(codec.DecodeError):
+                    items.append(InboxItem(stored.seq, codec.inbox.decode(stored.payload)))
+        return items
+
+    async def snapshot(self, conversation: ConversationId) -> Snapshot | None:
+        """Read from KV."""
+        stored = await self._bus.last(f"KV_{streams.SNAPSHOTS.name}", f"$KV.{streams.SNAPSHOTS.name}.{conversation}")
+        return codec.snapshot.decode(stored.payload) if stored is not None and stored.payload else None
+
+    async def store_snapshot(self, snapshot: Snapshot) -> None:
+        """Write to KV without waiting."""
+        await self._bus.publish(f"$KV.{streams.SNAPSHOTS.name}.{snapshot.conversation}", codec.encode(snapshot))
+
+
+class NatsOutside:
+    """Agents and ingresses on NATS."""
+
+    def __init__(self, bus: Bus) -> None:
+        """Use one connection for all."""
+        self._bus = bus
+
+    async def ask(self, order: AnswerTurn) -> None:
+        """Append to the in-memory work queue; the message id makes a repetition of the same order harmless.
+
+        The time is part of the id: after a restart the same turn is a new order, because the results of the old one
+        went to a process that is gone.
+        """
+        await self._bus.append(
+            subjects.work(order.specialty, order.lane),
+            codec.encode(order),
+            message_id=f"{order.turn}-{order.hop}-{order.attempt}-{order.dispatched_at:.6f}",
+        )
+
+    async def tell(self, ingress: Instance, stored: CommitStored) -> None:
+        """Publish to the socket's ingress."""
+        await self._bus.publish(subjects.out(ingress, stored.commit.conversation), codec.encode(stored))
+
+    def now(self) -> float:
+        """Read the clock."""
+        return time.time()

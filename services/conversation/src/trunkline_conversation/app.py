@@ -1,0 +1,78 @@
+"""Wiring of the conversation service."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from nats.aio.msg import Msg
+from trunkline_chassis.lifecycle import Process
+from trunkline_chassis.slots import SlotPuller
+from trunkline_protocols import streams, subjects
+from trunkline_protocols.fleet import load_fleet
+from trunkline_protocols.ids import SLOTS, ConversationId
+
+from trunkline_conversation import handlers
+from trunkline_conversation.actor import ConversationActor, Policy
+from trunkline_conversation.adapters.jetstream import JetStreamLog, NatsOutside
+from trunkline_conversation.conversations import Conversations
+from trunkline_conversation.settings import ConversationSettings
+
+NAME = "conversation"
+
+
+@asynccontextmanager
+async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]:
+    """Answer the inbox of the slots that this process gets."""
+    settings, bus = process.settings, process.bus
+    specialties = frozenset(load_fleet(settings.fleet_dir).specialties)
+    log = JetStreamLog(bus, settings.region)
+    outside = NatsOutside(bus)
+    policy = Policy(
+        agent_silence_s=settings.agent_silence_s,
+        unclaimed_s=settings.unclaimed_s,
+        turn_timeout_s=settings.turn_timeout_s,
+        snapshot_every=settings.snapshot_every,
+    )
+
+    def create(conversation: ConversationId) -> ConversationActor:
+        return ConversationActor(
+            conversation,
+            region=settings.region,
+            instance=process.instance,
+            log=log,
+            outside=outside,
+            specialties=specialties,
+            policy=policy,
+        )
+
+    def fair_share() -> int:
+        others = {presence.instance for presence in process.presences.living(NAME) if presence.state != "draining"}
+        return math.ceil(SLOTS / len(others | {process.instance}))
+
+    conversations = Conversations(create, in_memory=settings.conversations_in_memory, latency=process.latency)
+    inbox = handlers.Inbox(bus, conversations, process.group)
+    puller = SlotPuller(
+        bus,
+        [streams.slot_consumer(settings.region, slot) for slot in range(SLOTS)],
+        deliver=inbox.deliver,
+        lost=conversations.lose_slot,
+        fair_share=fair_share,
+    )
+
+    async def on_result(message: Msg) -> None:
+        handlers.on_result(conversations, message)
+
+    async def on_attached(message: Msg) -> None:
+        handlers.on_attached(conversations, message)
+
+    await bus.subscribe(subjects.result(process.instance), on_result)
+    await bus.subscribe(subjects.attach_any(settings.region), on_attached)
+    process.heartbeat.queue_depth = lambda: conversations.active
+    process.heartbeat.slots = lambda: puller.held
+    process.spawn(conversations.run())
+    process.spawn(puller.run())
+    yield
+    puller.drain()
+    await conversations.finish(settings.shutdown_timeout_s)

@@ -1,0 +1,67 @@
+"""What comes in, and who handles it.
+
+stream INBOX, by slot                      -> `Inbox.deliver`       a customer's message
+result.<instance>                          -> `on_result`           results, claims and beats of agents
+attach.<region>.<partition>.<conversation> -> `on_attached`         an ingress took a socket over
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Final
+
+import structlog
+from nats.aio.msg import Msg
+from trunkline_chassis.bus import Bus
+from trunkline_chassis.delivery import Delivery, Done, Reject, settle
+from trunkline_protocols import codec, subjects
+from trunkline_protocols.ids import InvalidIdError
+
+from trunkline_conversation.actor import Envelope
+from trunkline_conversation.conversations import Conversations
+
+_log: Final = structlog.get_logger(__name__)
+
+
+class Inbox:
+    """Turns deliveries of the inbox into envelopes for conversations."""
+
+    def __init__(self, bus: Bus, conversations: Conversations, tasks: asyncio.TaskGroup) -> None:
+        """`tasks` runs what must not hold up the next delivery."""
+        self._bus = bus
+        self._conversations = conversations
+        self._tasks = tasks
+
+    def deliver(self, slot: int, delivery: Delivery) -> None:
+        """Hand over one delivery; a message that cannot be read becomes a dead letter and blocks nobody."""
+        del slot
+        try:
+            conversation = subjects.parse_conversation(delivery.subject).conversation
+            message = codec.inbox.decode(delivery.payload)
+        except (InvalidIdError, codec.DecodeError) as error:
+            self._tasks.create_task(settle(self._bus, delivery, Reject(str(error))))
+            return
+        envelope = Envelope(
+            sequence=delivery.sequence,
+            message=message,
+            done=partial(settle, self._bus, delivery, Done()),
+            bury=lambda reason: settle(self._bus, delivery, Reject(reason)),
+        )
+        self._conversations.offer(conversation, envelope)
+
+
+def on_result(conversations: Conversations, message: Msg) -> None:
+    """Handle what an agent says; what cannot be read is logged, its turn is tried again by silence."""
+    try:
+        conversations.hear(codec.result.decode(message.data))
+    except codec.DecodeError as error:
+        _log.error("result.unreadable", subject=message.subject, error=str(error))
+
+
+def on_attached(conversations: Conversations, message: Msg) -> None:
+    """Handle an ingress' announcement."""
+    try:
+        conversations.attach(codec.attached.decode(message.data))
+    except codec.DecodeError as error:
+        _log.error("attach.unreadable", subject=message.subject, error=str(error))

@@ -1,0 +1,62 @@
+"""What the conversation service needs from the outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from trunkline_protocols.ids import ConversationId, Instance
+from trunkline_protocols.log import Commit, CommitStored
+from trunkline_protocols.snapshot import Snapshot
+from trunkline_protocols.turn import AnswerTurn, InboxMessage
+
+
+@dataclass(frozen=True, slots=True)
+class InboxItem:
+    """A message with its sequence in the inbox."""
+
+    sequence: int
+    message: InboxMessage
+
+
+class Log(Protocol):
+    """The log of one region's conversations."""
+
+    async def append(self, commit: Commit, *, message_id: str) -> int:
+        """Store a commit behind `commit.previous` and return its sequence.
+
+        Raises `FenceError` when the log has moved on, also when it moved on by this very commit.
+        """
+        ...
+
+    async def commits(self, conversation: ConversationId, *, after: int) -> list[CommitStored]:
+        """Read the commits with a sequence greater than `after`, in order."""
+        ...
+
+    async def inbox(self, conversation: ConversationId, *, after: int, before: int) -> list[InboxItem]:
+        """Read what the customer said between two inbox sequences, both exclusive, in order."""
+        ...
+
+    async def snapshot(self, conversation: ConversationId) -> Snapshot | None:
+        """Read the last snapshot."""
+        ...
+
+    async def store_snapshot(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot; may be lost without harm."""
+        ...
+
+
+class Outside(Protocol):
+    """Those whom a conversation talks to."""
+
+    async def ask(self, order: AnswerTurn) -> None:
+        """Put work into the queue of its specialty; the same order again is a no-op unless the queue was lost."""
+        ...
+
+    async def tell(self, ingress: Instance, stored: CommitStored) -> None:
+        """Tell the ingress what was committed; may be lost without harm."""
+        ...
+
+    def now(self) -> float:
+        """Unix time in seconds."""
+        ...

@@ -1,0 +1,63 @@
+"""Wiring of the ingress."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from trunkline_chassis.health import add_health_routes
+from trunkline_chassis.lifecycle import Process
+from trunkline_protocols import subjects
+from trunkline_protocols.fleet import load_fleet
+
+from trunkline_ingress.adapters.nats import NatsLine
+from trunkline_ingress.auth import Authenticator
+from trunkline_ingress.connections import Connections
+from trunkline_ingress.handlers import Chat
+from trunkline_ingress.pages import Pages
+from trunkline_ingress.settings import IngressSettings
+
+NAME = "ingress"
+_MAX_BODY_BYTES = 8 * 1024 * 1024
+
+
+@asynccontextmanager
+async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
+    """Serve customers and operators over HTTP."""
+    settings, bus = process.settings, process.bus
+    line = NatsLine(bus)
+    connections = Connections(process.instance)
+    authenticator = Authenticator(
+        secret=settings.auth_secret.get_secret_value() if settings.auth_secret else None,
+        operator_token=settings.operator_token.get_secret_value() if settings.operator_token else None,
+    )
+    chat = Chat(
+        instance=process.instance,
+        line=line,
+        connections=connections,
+        authenticator=authenticator,
+        resume_secret=settings.resume_secret.get_secret_value().encode(),
+        messages_per_s=settings.messages_per_s,
+        message_burst=settings.message_burst,
+        outgoing_frames=settings.outgoing_frames,
+    )
+    pages = Pages(bus, line, settings.region, load_fleet(settings.fleet_dir).company, authenticator)
+
+    app = web.Application(client_max_size=_MAX_BODY_BYTES)
+    add_health_routes(app, process.is_ready)
+    app.add_routes([web.get("/v1/chat", chat.serve), *pages.routes()])
+
+    await bus.subscribe(subjects.out_of(process.instance), connections.on_out)
+    await bus.subscribe(subjects.attach_any(settings.region), connections.on_attached)
+    process.spawn(connections.watch())
+    process.heartbeat.queue_depth = lambda: len(connections)
+
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.shutdown_timeout_s)
+    await runner.setup()
+    await web.TCPSite(runner, settings.http_host, settings.http_port, backlog=4096).start()
+    host, port = runner.addresses[0][:2]
+    process.heartbeat.http_url = f"http://{host}:{port}"
+    yield
+    await chat.hang_up()
+    await runner.cleanup()

@@ -1,0 +1,51 @@
+"""What the ingress needs from the line behind it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from trunkline_protocols.ids import ConversationId
+from trunkline_protocols.log import CommitStored
+from trunkline_protocols.turn import Attached, InboxMessage
+
+
+class StoredMessage(Protocol):
+    """Where a message was stored."""
+
+    @property
+    def seq(self) -> int:
+        """Its sequence in the inbox."""
+        ...
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether it was there already."""
+        ...
+
+
+class Line(Protocol):
+    """The streams of one region, as the ingress uses them."""
+
+    async def store(
+        self, region: str, conversation: ConversationId, message: InboxMessage, *, message_id: str
+    ) -> StoredMessage:
+        """Store what the customer said behind `message.previous`.
+
+        Raises `FenceError` when another ingress stored something in between, `BusUnavailableError` when nothing is
+        known of the outcome.
+        """
+        ...
+
+    async def commits(self, region: str, conversation: ConversationId, *, after: int) -> list[CommitStored]:
+        """Read the conversation's commits after a sequence."""
+        ...
+
+    async def inbox(
+        self, region: str, conversation: ConversationId, *, after: int
+    ) -> list[tuple[str, int, InboxMessage]]:
+        """Read what the customer said after a sequence: subject, sequence, message."""
+        ...
+
+    async def announce(self, region: str, attached: Attached) -> None:
+        """Say that this ingress holds the conversation's socket now."""
+        ...

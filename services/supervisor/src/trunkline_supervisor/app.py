@@ -1,0 +1,194 @@
+"""`trunkline up`: the whole suite on one machine, in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+from nats import micro
+from trunkline_chassis.bus import Bus, connect
+from trunkline_chassis.latency import RecentLatency
+from trunkline_chassis.logs import configure_logs
+from trunkline_chassis.presence import Presences
+from trunkline_chassis.provision import provision
+from trunkline_chassis.rpc import Responder
+from trunkline_protocols import subjects
+from trunkline_protocols.fleet import load_fleet
+from trunkline_protocols.presence import GetStatus
+
+from trunkline_supervisor.adapters import postgres
+from trunkline_supervisor.adapters.nats_server import nats_server_command
+from trunkline_supervisor.adapters.tcp import free_port
+from trunkline_supervisor.child import Child
+from trunkline_supervisor.core.suite import Addresses, ProcessSpec, service_specs
+from trunkline_supervisor.settings import SuiteSettings, inherited_environment
+from trunkline_supervisor.tree import Tree
+
+_log: Final = structlog.get_logger(__name__)
+_HOST: Final = "127.0.0.1"
+
+
+class SuiteError(Exception):
+    """The suite cannot run as asked; the message says what to change."""
+
+
+async def run_suite(settings: SuiteSettings, announce: Callable[[str], None]) -> None:
+    """Run everything until SIGINT or SIGTERM. `announce` gets the address once a message can be answered."""
+    fleet = load_fleet(settings.fleet_dir)
+    port = _claim_port(settings.http_port)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    log_dir = settings.data_dir / "logs"
+    log_dir.mkdir(exist_ok=True)
+    stop = _stop_signal()
+    with _only_one(settings.data_dir), (log_dir / "supervisor.log").open("a", encoding="utf-8") as log:
+        configure_logs(service="supervisor", instance="supervisor", level="info", style="json", stream=log)
+        async with AsyncExitStack() as stack:
+            background = await stack.enter_async_context(asyncio.TaskGroup())
+            suite = _Suite(settings, log_dir, stack, background)
+            starting = asyncio.ensure_future(suite.start(fleet.specialties, port))
+            stopped = asyncio.ensure_future(stop.wait())
+            await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                starting.cancel()
+                await asyncio.wait({starting})
+                return
+            starting.result()
+            announce(f"http://{_HOST}:{port}")
+            await stopped
+
+
+class _Suite:
+    """What is running, and how to end it: everything that starts registers its own end on the stack."""
+
+    def __init__(
+        self, settings: SuiteSettings, log_dir: Path, stack: AsyncExitStack, background: asyncio.TaskGroup
+    ) -> None:
+        self._settings = settings
+        self._log_dir = log_dir
+        self._stack = stack
+        self._environment = inherited_environment()
+        self._presences = Presences()
+        self._tree = Tree(self._presences)
+        self._background = background
+
+    async def start(self, specialties: list[str], port: int) -> None:
+        settings = self._settings
+        self._stack.push_async_callback(self._tree.stop)
+        async with asyncio.TaskGroup() as servers:
+            nats_url = servers.create_task(self._nats())
+            dsn = servers.create_task(self._postgres())
+        addresses = Addresses(
+            nats_url=nats_url.result(),
+            postgres_dsn=dsn.result(),
+            milvus_uri=settings.milvus_uri or str((settings.data_dir / "milvus").absolute()),
+            http_port=port,
+            resume_secret=_kept_secret(settings.data_dir / "secrets" / "resume"),
+        )
+        bus = await connect(addresses.nats_url, "supervisor")
+        self._stack.push_async_callback(bus.close)
+        # Closed after the children: they still say goodbye.
+        self._stack.push_async_callback(self._tree.stop)
+        await provision(bus, region=settings.region, specialties=specialties, replicas=settings.replicas)
+        await self._presences.watch(bus)
+        await self._answer_status(bus, addresses.nats_url)
+        specs = service_specs(
+            region=settings.region,
+            fleet_dir=settings.fleet_dir.absolute(),
+            specialties=specialties,
+            addresses=addresses,
+            conversation_processes=settings.conversation_processes,
+            agent_processes=settings.agent_processes,
+        )
+        await self._tree.start_services([self._child(spec) for spec in specs], self._keep_alive)
+        await self._tree.wait_ready(settings.ready_timeout_s)
+
+    async def _nats(self) -> str:
+        if self._settings.nats_url is not None:
+            return self._settings.nats_url
+        port = free_port()
+        command = nats_server_command((self._settings.data_dir / "nats").absolute(), port=port)
+        await self._server(ProcessSpec("nats", "nats-1", command))
+        return f"nats://{_HOST}:{port}"
+
+    async def _postgres(self) -> str:
+        if self._settings.postgres_dsn is not None:
+            return self._settings.postgres_dsn
+        folder = (self._settings.data_dir / "postgres").absolute()
+        await asyncio.to_thread(postgres.initialise, folder)
+        port = free_port()
+        command = await asyncio.to_thread(postgres.postgres_command, folder, port=port)
+        spec = ProcessSpec("postgres", "postgres-1", command, stop_signal="SIGINT")
+        await self._server(spec, prepare=lambda: postgres.postgres_command(folder, port=port))
+        await postgres.wait_until_ready(port)
+        return postgres.dsn(port)
+
+    async def _server(self, spec: ProcessSpec, prepare: Callable[[], object] = lambda: None) -> None:
+        child = self._child(spec, prepare)
+        self._tree.add_server(child)
+        await child.start()
+        self._keep_alive(child)
+
+    def _child(self, spec: ProcessSpec, prepare: Callable[[], object] = lambda: None) -> Child:
+        return Child(spec, environment=self._environment, log_dir=self._log_dir, prepare=prepare)
+
+    def _keep_alive(self, child: Child) -> None:
+        self._background.create_task(child.keep_alive())
+
+    async def _answer_status(self, bus: Bus, nats_url: str) -> None:
+        responder = Responder(nats_url, "supervisor", RecentLatency())
+        decoder = msgspec.json.Decoder(GetStatus)
+        responder.answer(subjects.status(self._settings.region), decoder, self._tree.status, title="Supervision tree")
+        await responder.start()
+        self._stack.push_async_callback(responder.stop)
+        await micro.add_service(bus.client, name="trunkline-supervisor", version="0.1.0")
+
+
+def _claim_port(port: int) -> int:
+    """Return a free port for the ingress; complain while it is still easy to understand."""
+    if port == 0:
+        return free_port()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError as error:
+            raise SuiteError(f"port {port} is in use; choose another one with --port") from error
+    return port
+
+
+@contextmanager
+def _only_one(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory: two suites in one would destroy each other's state."""
+    with (data_dir / "lock").open("w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SuiteError(f"another suite runs in {data_dir}; choose another one with --data-dir") from error
+        yield
+
+
+def _kept_secret(file: Path) -> str:
+    """Read a secret, or draw one and keep it, readable by its owner only."""
+    if not file.exists():
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+            handle.write(secrets.token_hex(32))
+    return file.read_text(encoding="utf-8").strip()
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop

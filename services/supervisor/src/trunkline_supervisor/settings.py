@@ -1,0 +1,33 @@
+"""Settings of a suite on one machine, and the environment that its processes inherit."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from trunkline_chassis.settings import Identifier
+
+
+class SuiteSettings(BaseSettings):
+    """What `trunkline up` starts, and where its state lives. Addresses replace embedded parts by real ones."""
+
+    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(Path("var"), description="Folder for everything the suite keeps")
+    http_port: int = Field(8080, ge=0, le=65535, description="Port of the ingress; 0 takes a free one")
+    fleet_dir: Path = Field(Path("fleet"), description="Fleet to run")
+    region: Identifier = Field("local", description="Region of this suite")
+    nats_url: str | None = Field(None, description="NATS to use instead of the embedded one")
+    postgres_dsn: str | None = Field(None, description="PostgreSQL to use instead of the embedded one")
+    milvus_uri: str | None = Field(None, description="Milvus to use instead of the embedded one")
+    replicas: int = Field(1, description="Copies of every replicated stream")
+    conversation_processes: int = Field(1, ge=1, le=8, description="Processes that share the conversations")
+    agent_processes: int = Field(1, ge=1, le=16, description="Processes for each specialty")
+    ready_timeout_s: float = Field(90.0, gt=0, description="Longest wait until every process is ready")
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return the environment that every process of the suite starts from."""
+    return dict(os.environ)

@@ -1,0 +1,319 @@
+"""One sample of every wire message. Run this file to write the samples of new messages; kept ones never change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from trunkline_protocols import (
+    broadcast,
+    completion,
+    escalation,
+    frames,
+    knowledge,
+    log,
+    presence,
+    snapshot,
+    turn,
+)
+from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
+
+C = ConversationId("c1")
+T = TurnId("c1-1")
+BILLING = Specialty("billing")
+TECHNICAL = Specialty("technical")
+AGENTS = Instance("a")
+OWNER = Instance("conversation-1")
+INGRESS = Instance("ingress-1")
+AT = 1_767_225_600.25
+
+CITATION = turn.Citation(document="refunds", title="Refunds", quote="Refunds take 5 days.")
+USAGE = turn.Usage(input_tokens=100, output_tokens=20, cost=0.002)
+TIMINGS = turn.Timings(
+    queued_ms=1.0, route_ms=0.5, search_ms=2.0, completion_ms=30.0, first_token_ms=10.0, model_ms=25.0
+)
+CONTEXT = turn.Context(
+    customer="ada",
+    tenant="default",
+    region="local",
+    locale="en",
+    transcript=[
+        turn.Utterance(role="customer", text="Hello"),
+        turn.Utterance(role="agent", text="Hi", specialty="triage", agent="reception"),
+    ],
+    summary="Ada said hello.",
+    notices=["Outage in region north"],
+)
+PASSAGE = knowledge.Passage(document="refunds", title="Refunds", text="Refunds take 5 days.", score=0.9)
+COMMIT = log.Commit(
+    conversation=C,
+    region="local",
+    tenant="default",
+    customer="ada",
+    kind="turn",
+    turn=T,
+    epoch=1,
+    owner="billing",
+    agent="billing-refunds",
+    inbox_seq=1,
+    previous=0,
+    at=AT,
+    events=[
+        log.Started(customer="ada", tenant="default", channel="web", locale="en"),
+        log.OwnerAssigned(to="billing", agent="billing-refunds", confidence=0.5, timings=TIMINGS),
+        log.HandedOff(from_="billing", to="technical", agent="wifi", reason="wifi", summary="s", instance="a"),
+        log.Consulted(specialty="returns", agent="returns-policy", question="q", advice="a", usage=USAGE),
+        log.Escalated(from_="billing", urgency="high", reason="r", summary="s", position=2),
+        log.TurnAnswered(
+            message_id="m1",
+            accepted_seq=2,
+            customer_text="Where is my refund?",
+            received_at=AT,
+            text="Refunds take 5 days.",
+            specialty="billing",
+            agent="billing-refunds",
+            citations=[CITATION],
+            retrieved=[turn.Retrieved(document="refunds", score=0.9)],
+            provider="extractive",
+            model="extractive",
+            usage=USAGE,
+            timings=TIMINGS,
+            attempt=2,
+            instance="a",
+        ),
+        log.Closed(reason="ended by the customer"),
+    ],
+)
+
+_SAMPLES: list[turn.Wire] = [
+    turn.TurnReceived(
+        conversation=C,
+        message_id="m1",
+        text="Where is my refund?",
+        seq=2,
+        previous=0,
+        customer="ada",
+        tenant="default",
+        region="local",
+        channel="web",
+        locale="en",
+        ingress=INGRESS,
+        received_at=AT,
+    ),
+    turn.EndRequested(
+        conversation=C, previous=1, customer="ada", tenant="default", ingress=INGRESS, received_at=AT
+    ),
+    turn.FeedbackGiven(conversation=C, previous=1, rating=5, received_at=AT, text="thanks"),
+    turn.WaitCancelled(conversation=C, previous=1, ingress=INGRESS, received_at=AT),
+    turn.AnswerTurn(
+        conversation=C,
+        turn=T,
+        attempt=1,
+        hop=0,
+        epoch=1,
+        specialty=BILLING,
+        agent="billing-refunds",
+        text="Where is my refund?",
+        context=CONTEXT,
+        owner=OWNER,
+        ingress=INGRESS,
+        dispatched_at=AT,
+        deadline_at=AT + 90,
+        lane="high",
+        handed_off_from="technical",
+    ),
+    turn.Consult(
+        consultation="k1",
+        conversation=C,
+        turn=T,
+        specialty=BILLING,
+        asked_by="technical",
+        question="May I refund?",
+        context=CONTEXT,
+        depth=1,
+        reply_to="result.a",
+        deadline_at=AT,
+    ),
+    turn.ConsultCancelled(consultation="k1", reason="too late"),
+    turn.TaskClaimed(conversation=C, turn=T, attempt=1, hop=0, instance=AGENTS),
+    turn.AgentBeat(instance=AGENTS, turns=[T]),
+    turn.Answered(
+        conversation=C,
+        turn=T,
+        attempt=1,
+        hop=0,
+        specialty=BILLING,
+        agent="billing-refunds",
+        text="Refunds take 5 days.",
+        citations=[CITATION],
+        retrieved=[turn.Retrieved(document="refunds", score=0.9)],
+        owns=True,
+        confidence=0.5,
+        provider="extractive",
+        model="extractive",
+        usage=USAGE,
+        timings=TIMINGS,
+        instance="a",
+    ),
+    turn.Routed(conversation=C, turn=T, attempt=1, hop=0, to=BILLING, agent="billing-refunds", confidence=0.5),
+    turn.HandOff(
+        conversation=C,
+        turn=T,
+        attempt=1,
+        hop=0,
+        specialty=BILLING,
+        to=TECHNICAL,
+        agent="wifi",
+        reason="a question about Wi-Fi",
+        summary="s",
+    ),
+    turn.Escalate(
+        conversation=C, turn=T, attempt=1, hop=0, specialty=BILLING, urgency="high", reason="r", summary="s"
+    ),
+    turn.TurnFailed(conversation=C, turn=T, attempt=1, hop=0, reason="no model", retryable=True),
+    turn.ConsultProgress(consultation="k1", instance=AGENTS),
+    turn.Advice(consultation="k1", specialty=BILLING, agent="billing-refunds", text="Yes.", citations=[CITATION]),
+    turn.AdviceRefused(consultation="k1", reason="too deep"),
+    turn.Delta(conversation=C, turn=T, attempt=1, hop=0, text="Refunds ", replace=True, source="a-1"),
+    turn.Attached(conversation=C, ingress=INGRESS),
+    COMMIT,
+    log.CommitStored(sequence=7, commit=COMMIT),
+    escalation.EscalationWaiting(
+        conversation=C, urgency="high", reason="r", summary="s", waiting_since=AT, due_at=AT + 60
+    ),
+    escalation.EscalationClaimed(conversation=C, claimed_by="grace", claimed_at=AT),
+    escalation.EscalationBreached(conversation=C, from_urgency="normal", to_urgency="high", breached_at=AT),
+    broadcast.NoticePublished(
+        notice="n1",
+        text="Outage",
+        severity="warning",
+        audience="all",
+        published_at=AT,
+        expires_at=AT + 60,
+        specialties=["technical"],
+        tenants=["default"],
+    ),
+    broadcast.NoticeRecalled(notice="n1", recalled_at=AT),
+    broadcast.NoticeReceipt(notice="n1", instance=AGENTS, received_at=AT),
+    knowledge.SearchKnowledge(query="refund", tenant="default", topics=["refunds"], limit=3),
+    knowledge.PassagesFound(passages=[PASSAGE], took_ms=0.5),
+    knowledge.GetArticle(document="refunds", tenant="default"),
+    knowledge.Article(document="refunds", title="Refunds", text="# Refunds", topics=["refunds"], updated="2026-01-01"),
+    knowledge.ImportArticles(
+        tenant="default", files=[knowledge.ArticleFile(name="refunds.md", content="# Refunds")]
+    ),
+    knowledge.ArticlesImported(
+        documents=1, passages=2, problems=[knowledge.ImportProblem(name="x.md:1", reason="no id")]
+    ),
+    knowledge.Refused(code="bad_request", message="what?", retryable=False),
+    completion.Complete(
+        instructions="You are the refunds specialist.",
+        question="Where is my refund?",
+        transcript=CONTEXT.transcript,
+        summary="s",
+        passages=[PASSAGE],
+        abstain="I do not know.",
+        stream_to=completion.DeltaTarget(
+            conversation=C, turn=T, attempt=1, hop=0, ingress=INGRESS, source="a-1"
+        ),
+        max_tokens=256,
+        deadline_at=AT,
+    ),
+    completion.Completed(
+        text="Refunds take 5 days.",
+        provider="extractive",
+        model="extractive",
+        citations=[CITATION],
+        abstained=True,
+        usage=USAGE,
+        first_token_ms=1.0,
+        model_ms=2.0,
+    ),
+    presence.Presence(
+        service="agents",
+        instance="agents-billing-1",
+        pid=7,
+        state="ready",
+        version="0.1.0",
+        node="n1",
+        started_at=AT,
+        at=AT,
+        http_url="http://127.0.0.1:1",
+        queue_depth=3,
+        p50_ms=1.5,
+        p95_ms=9.5,
+        slots=[0, 1],
+    ),
+    presence.GetStatus(),
+    presence.SuiteStatus(
+        ready=True,
+        processes=[
+            presence.ProcessStatus(
+                name="nats-1", service="nats", instance="nats-1", pid=7, state="ready", restarts=1, version="2.15"
+            )
+        ],
+    ),
+    presence.DeadLetter(
+        stream="INBOX",
+        consumer="slot-local-1",
+        subject="inbox.local.1.c1",
+        sequence=9,
+        deliveries=3,
+        reason="not JSON",
+        payload="?",
+        at=AT,
+    ),
+    snapshot.Snapshot(
+        conversation=C,
+        sequence=7,
+        inbox_seq=1,
+        epoch=1,
+        hops=0,
+        owner="billing",
+        agent="billing-refunds",
+        customer="ada",
+        tenant="default",
+        channel="web",
+        locale="en",
+        closed=False,
+        turns=1,
+        summary="",
+        transcript=CONTEXT.transcript,
+    ),
+    frames.Start(customer="ada", tenant="t", region="r", channel="web", locale="en"),
+    frames.Resume(conversation="c1", resume_token="x.y", last_seq=3),
+    frames.Message(id="m1", text="Where is my refund?"),
+    frames.End(),
+    frames.Feedback(rating=5, text="thanks"),
+    frames.Cancel(),
+    frames.StartedFrame(conversation="c1", resume_token="x.y", seq=1),
+    frames.ResumedFrame(conversation="c1", recovered=True),
+    frames.AcceptedFrame(id="m1", seq=2),
+    frames.DeltaFrame(turn="c1-1", text="Refunds ", replace=True),
+    frames.MessageFrame(
+        turn="c1-1",
+        seq=3,
+        text="Refunds take 5 days.",
+        specialty="billing",
+        agent="billing-refunds",
+        citations=[CITATION],
+        in_reply_to="m1",
+    ),
+    frames.HandoffFrame(turn="c1-1", seq=3, from_="billing", to="technical", reason="r"),
+    frames.EscalatedFrame(turn="c1-1", seq=3, urgency="high", position=2),
+    frames.NoticeFrame(id="n1", text="Outage", severity="warning"),
+    frames.ClosedFrame(seq=4, reason="ended by the customer"),
+    frames.ErrorFrame(code="bad_frame", message="what?", retryable=False, id="m1"),
+]
+
+SAMPLES: dict[str, turn.Wire] = {
+    f"{type(sample).__module__.rpartition('.')[2]}.{type(sample).__name__}": sample for sample in _SAMPLES
+}
+
+if __name__ == "__main__":
+    folder = Path(__file__).parent / "golden"
+    folder.mkdir(exist_ok=True)
+    for name, sample in SAMPLES.items():
+        file = folder / f"{name}.json"
+        if not file.exists():
+            file.write_bytes(msgspec.json.encode(sample) + b"\n")
