@@ -18,8 +18,16 @@ bench *args:
 
 # All tests, on a real nats-server, PostgreSQL, Milvus Lite and browser: ./just test [pytest arguments]
 [group('verify')]
-test *args:
+test *args: _browser
     @python -m pytest "$@"
+
+# A browser for the tests of the pages; without one, and without the right to install it, they are skipped visibly.
+[private]
+_browser:
+    @command -v chromium >/dev/null || command -v google-chrome >/dev/null || [ "$(id -u)" != 0 ] \
+        || ! command -v apt-get >/dev/null \
+        || { echo "just: installing chromium for the browser tests" >&2; \
+             { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium; } >/dev/null; }
 
 # Only what needs no server: seconds
 [group('verify')]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -36,12 +37,14 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
     if not agents:
         raise UnknownSpecialtyError(f"{settings.specialty} is none of {', '.join(fleet.specialties)}")
     colleagues = NatsColleagues(bus, settings.region, search_timeout_s=settings.search_timeout_s)
+    # In a thread: half a second of arithmetic, while the connection has to answer pings.
+    router = await asyncio.to_thread(Router, fleet)
     beats = Beats(colleagues, process.instance, settings.beat_s)
     desk = Desk(
         instance=process.instance,
         specialty=settings.specialty,
         fleet=fleet,
-        router=Router(fleet),
+        router=router,
         colleagues=colleagues,
         beats=beats,
         bus=bus,

@@ -1,8 +1,7 @@
 """A linear classifier learnt from a few hundred examples in a fraction of a second.
 
 A least-squares support vector machine in its dual form: one linear system over the examples, one weight vector a
-class. As accurate on small sets as the usual hinge loss, without a training library in every process, and it tells
-how it would have scored each example without having seen it (leave one out), which is what thresholds are set by.
+class. As accurate on small sets as the usual hinge loss, without a training library in every process.
 """
 
 from __future__ import annotations
@@ -23,16 +22,14 @@ class Classifier:
         self.classes = sorted(set(labels))
         rows = [counts(text) for text in texts]
         self._idf = _inverse_document_frequency(rows)
-        matrix = np.zeros((len(rows), DIMENSIONS))
+        matrix = np.zeros((len(rows), DIMENSIONS), dtype=np.float32)
         for row, (dimensions, values) in enumerate(rows):
             matrix[row, dimensions] = self._weighted(dimensions, values)
         targets = np.where(np.array(labels)[:, None] == np.array(self.classes)[None, :], 1.0, -1.0)
-        inverse = np.linalg.inv(matrix @ matrix.T + regularisation * np.eye(len(rows)))
+        kernel = matrix @ matrix.T + regularisation * np.eye(len(rows))
         self._bias = targets.mean(axis=0)
-        dual = inverse @ (targets - self._bias)
+        dual = np.linalg.solve(kernel, targets - self._bias)
         self._weights: NDArray[np.float32] = (matrix.T @ dual).astype(np.float32)
-        self.left_out: NDArray[np.float64] = targets - dual / np.diag(inverse)[:, None]
-        """Scores of each example by a classifier that has not seen it; rows as the texts, columns as the classes."""
 
     def scores(self, text: str) -> dict[str, float]:
         """Score a text."""

@@ -11,7 +11,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-DIMENSIONS: Final = 1 << 15
+DIMENSIONS: Final = 1 << 14
 _WORD: Final = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 _SHORTEST, _LONGEST = 2, 5
 

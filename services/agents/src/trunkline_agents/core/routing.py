@@ -16,7 +16,7 @@ SHORT_WORDS: Final = 4
 UNCLEAR: Final = -0.45
 """Best score of a specialty below which a message is not clear enough to be sent anywhere."""
 
-ELSEWHERE_MARGIN: Final = 0.35
+ELSEWHERE_MARGIN: Final = 0.5
 """How much better another specialty must score before the conversation moves."""
 
 OTHER_AGENT_MARGIN: Final = 0.15

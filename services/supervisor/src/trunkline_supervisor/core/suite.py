@@ -68,7 +68,13 @@ def service_specs(
         _spec("llm_gateway", 1, {}),
         _spec("audit", 1, {"TRUNKLINE_POSTGRES_DSN": addresses.postgres_dsn}),
     ]
-    common = {"TRUNKLINE_NATS_URL": addresses.nats_url, "TRUNKLINE_REGION": region}
+    common = {
+        "TRUNKLINE_NATS_URL": addresses.nats_url,
+        "TRUNKLINE_REGION": region,
+        # Many processes on few cores: threads of a linear algebra library in each would only fight.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
     return [ProcessSpec(spec.service, spec.instance, spec.command, {**common, **spec.environment}) for spec in specs]
 
 

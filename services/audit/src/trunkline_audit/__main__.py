@@ -1,0 +1,17 @@
+"""Run the audit service."""
+
+from __future__ import annotations
+
+from trunkline_chassis.lifecycle import run
+
+from trunkline_audit.app import NAME, service
+from trunkline_audit.settings import AuditSettings
+
+
+def main() -> None:
+    """Run until asked to stop."""
+    run(NAME, AuditSettings(), service)
+
+
+if __name__ == "__main__":
+    main()

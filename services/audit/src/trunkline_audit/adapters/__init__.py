@@ -1,0 +1,1 @@
+"""Concrete stream and archive."""

@@ -1,0 +1,54 @@
+"""The archive's schema: plain SQL files, applied in order, each once.
+
+yoyo keeps the order and remembers what was applied. Its own lock is a row that a killed process leaves behind for
+ever, so the caller holds a PostgreSQL advisory lock, which ends with its session, and yoyo's row is cleared first.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any, Final
+
+import psycopg
+from yoyo import read_migrations
+from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
+from yoyo.connections import DatabaseURI
+from yoyo.migrations import default_migration_table
+
+_SOURCE: Final = "package:trunkline_audit:migrations"
+_CONNECT_TIMEOUT_S: Final = 5
+
+
+class MigrationError(Exception):
+    """The schema is not what this version needs."""
+
+
+class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc] # yoyo has no types
+    """yoyo on psycopg, with addresses as libpq knows them: several hosts, and every option."""
+
+    def connect(self, dburi: DatabaseURI) -> psycopg.Connection[Any]:
+        return psycopg.connect(dburi.args["conninfo"], autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S)
+
+    def get_log_data(self, migration: Any = None, operation: str = "apply") -> dict[str, Any]:  # noqa: ANN401
+        """Say who migrates without asking for a user's or a domain's name: a container may have neither."""
+        data: dict[str, Any] = super().get_log_data(migration, operation)
+        return data | {"username": str(os.getuid()), "hostname": socket.gethostname()}
+
+
+def migrate(dsn: str) -> list[str]:
+    """Bring the schema up to date and return the names of the migrations that were applied now. Blocks."""
+    address = DatabaseURI("postgresql+psycopg", None, None, None, None, None, {"conninfo": dsn})
+    known = read_migrations(_SOURCE)
+    if not known:
+        raise MigrationError(f"no migrations in {_SOURCE}: the package is incomplete")
+    with _Backend(address, default_migration_table) as backend:
+        backend.init_database()
+        backend.break_lock()
+        with backend.lock():
+            missing = backend.to_apply(known)
+            backend.apply_migrations(missing)
+            left = [migration.id for migration in backend.to_apply(known)]
+    if left:
+        raise MigrationError(f"not applied: {', '.join(left)}")
+    return [migration.id for migration in missing]

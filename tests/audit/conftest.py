@@ -1,0 +1,41 @@
+"""Audit between a real nats-server and a real PostgreSQL."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+from collections.abc import Iterator
+
+import asyncpg
+import pytest
+from archive import ArchiveReader
+from postgres import PostgresServer, postgres, postgres_server
+from trunkline_supervisor.adapters.nats_server import nats_server_command
+from trunkline_supervisor.adapters.postgres import dsn
+from trunkline_supervisor.adapters.tcp import free_port
+
+__all__ = ["archive", "nats_url", "postgres", "postgres_server"]
+
+
+@pytest.fixture(scope="session")
+def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A nats-server of audit's own: its tests leave messages in the streams that nobody else can read."""
+    folder = tmp_path_factory.mktemp("nats-audit")
+    port = free_port()
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(nats_server_command(folder, port=port), stdout=log, stderr=log)
+        try:
+            yield f"nats://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+@pytest.fixture
+async def archive(postgres: PostgresServer) -> ArchiveReader:
+    """An archive of this test's own, empty and without any schema."""
+    name = f"audit_{secrets.token_hex(6)}"
+    connection = await asyncpg.connect(postgres.dsn)
+    await connection.execute(f'CREATE DATABASE "{name}"')
+    await connection.close()
+    return ArchiveReader(dsn(postgres.port, database=name))

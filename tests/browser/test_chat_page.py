@@ -1,0 +1,86 @@
+"""The chat page in a real browser."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Page, expect
+from suite import Suite
+
+pytestmark = [pytest.mark.processes, pytest.mark.browser]
+
+REFUND = "I was charged twice for my order, can I get a refund?"
+TECHNICAL = "My thermostat will not connect to the Wi-Fi anymore"
+PATIENCE_MS = 20_000
+
+
+async def say(page: Page, text: str) -> None:
+    await page.get_by_test_id("composer").fill(text)
+    await page.get_by_test_id("composer").press("Enter")
+
+
+async def open_page(page: Page, suite: Suite) -> None:
+    await page.goto(suite.url)
+    await expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "open", timeout=PATIENCE_MS)
+
+
+async def final_replies(page: Page, count: int) -> None:
+    await expect(page.locator('[data-testid="reply"][data-final="true"]')).to_have_count(count, timeout=PATIENCE_MS)
+
+
+async def test_question_is_answered_with_a_citation_that_opens_the_quoted_passage(page: Page, suite: Suite) -> None:
+    """The quote is marked in the article that it comes from."""
+    await open_page(page, suite)
+    await say(page, REFUND)
+    await final_replies(page, 1)
+    reply = page.get_by_test_id("reply")
+    await expect(reply).to_have_attribute("data-specialty", "billing")
+    await expect(page.get_by_test_id("own-message")).to_have_attribute("data-state", "accepted")
+    await page.get_by_test_id("citation").first.click()
+    await expect(page.get_by_test_id("passage")).to_be_visible()
+    quote = (await page.get_by_test_id("quote").inner_text()).strip()
+    assert quote
+    await expect(page.get_by_test_id("passage").locator("mark").first).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_test_id("passage")).to_be_hidden()
+
+
+async def test_technical_question_shows_the_handoff(page: Page, suite: Suite) -> None:
+    """Who answers now, and that it changed."""
+    await open_page(page, suite)
+    await say(page, REFUND)
+    await final_replies(page, 1)
+    await say(page, TECHNICAL)
+    await final_replies(page, 2)
+    await expect(page.get_by_test_id("handoff")).to_have_count(1)
+    await expect(page.get_by_test_id("reply").nth(1)).to_have_attribute("data-specialty", "technical")
+
+
+async def test_connection_cut_in_mid_answer_shows_every_message_once(page: Page, suite: Suite) -> None:
+    """Cut right after sending, again and again; and once more by a reload."""
+    await open_page(page, suite)
+    for number, text in enumerate((REFUND, TECHNICAL, REFUND), start=1):
+        await say(page, text)
+        await page.evaluate("window.trunkline.dropConnection()")
+        await final_replies(page, number)
+        await expect(page.get_by_test_id("own-message")).to_have_count(number)
+    texts = await page.get_by_test_id("reply").all_inner_texts()
+    await page.reload()
+    await expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "open", timeout=PATIENCE_MS)
+    await final_replies(page, 3)
+    await expect(page.get_by_test_id("own-message")).to_have_count(3)
+    turns = [
+        await reply.get_attribute("data-turn") for reply in await page.get_by_test_id("reply").all()
+    ]
+    assert len(set(turns)) == len(turns)
+    assert len(texts) == 3
+
+
+async def test_page_loads_nothing_from_elsewhere(page: Page, suite: Suite) -> None:
+    """It works on a network without a way out."""
+    foreign: list[str] = []
+    page.on(
+        "request",
+        lambda request: None if request.url.startswith((suite.url, "data:")) else foreign.append(request.url),
+    )
+    await open_page(page, suite)
+    assert not foreign

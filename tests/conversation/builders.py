@@ -1,0 +1,89 @@
+"""Short ways to make the messages of a turn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trunkline_conversation.core.decisions import Append, Turn, begin
+from trunkline_conversation.core.state import Conversation, evolve
+from trunkline_protocols.ids import ConversationId, Instance, Specialty, turn_id
+from trunkline_protocols.log import Commit
+from trunkline_protocols.turn import Answered, HandOff, Routed, TurnReceived
+
+CONVERSATION = ConversationId("cabc")
+SPECIALTIES = frozenset({"triage", "billing", "technical", "escalation"})
+
+
+def received(number: int = 1, *, previous: int = 0, text: str = "Where is my refund?") -> TurnReceived:
+    """The customer's n-th message."""
+    return TurnReceived(
+        conversation=CONVERSATION,
+        message_id=f"m{number}",
+        text=text,
+        seq=number + 1,
+        previous=previous,
+        customer="ada",
+        tenant="default",
+        region="local",
+        channel="web",
+        locale="en",
+        ingress=Instance("ingress-1"),
+        received_at=1.0,
+    )
+
+
+def fresh() -> Conversation:
+    """A conversation that nobody has answered yet."""
+    return Conversation(id=CONVERSATION, region="local")
+
+
+def begun(state: Conversation, number: int = 1) -> Turn:
+    """The turn of the n-th message."""
+    return begin(state, received(number), turn=turn_id(CONVERSATION, number), inbox_seq=number)
+
+
+def _common(turn: Turn, changes: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "conversation": CONVERSATION,
+        "turn": turn.id,
+        "attempt": turn.work.attempt,
+        "hop": turn.work.hop,
+        **changes,
+    }
+
+
+def answered(turn: Turn, **changes: Any) -> Answered:
+    """An agent's answer to what the turn waits for."""
+    fields = {"specialty": turn.work.specialty, "agent": f"{turn.work.specialty}-one", "text": "Soon."} | changes
+    return Answered(**_common(turn, fields))
+
+
+def routed(turn: Turn, to: str, **changes: Any) -> Routed:
+    """Triage's choice."""
+    return Routed(**_common(turn, {"to": Specialty(to), "agent": f"{to}-one", "confidence": 0.5} | changes))
+
+
+def handed_off(turn: Turn, to: str, **changes: Any) -> HandOff:
+    """A handoff."""
+    fields = {"specialty": turn.work.specialty, "to": to, "agent": f"{to}-one", "reason": "r", "summary": "s"}
+    return HandOff(**_common(turn, fields | changes))
+
+
+def committed(state: Conversation, append: Append, *, inbox_seq: int, sequence: int) -> Conversation:
+    """The state after a decision was appended."""
+    commit = Commit(
+        conversation=CONVERSATION,
+        region="local",
+        tenant="default",
+        customer="ada",
+        kind=append.kind,
+        turn=turn_id(CONVERSATION, inbox_seq),
+        epoch=append.epoch,
+        owner=append.owner,
+        agent=append.agent,
+        inbox_seq=inbox_seq,
+        previous=state.sequence,
+        at=2.0,
+        events=append.events,
+    )
+    return evolve(state, commit, sequence)

@@ -1,0 +1,18 @@
+"""One suite for all tests of this folder: they leave it running and in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from suite import Suite
+
+
+@pytest.fixture(scope="session")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    """A whole suite on embedded defaults."""
+    running = Suite(tmp_path_factory.mktemp("suite"))
+    try:
+        yield running
+    finally:
+        assert running.stop() == 0

@@ -1,0 +1,272 @@
+"""One conversation, end to end, on real parts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import asyncpg
+import pytest
+from customer import Customer
+from suite import Suite, run_cli
+from trunkline_chassis.bus import connect
+
+pytestmark = pytest.mark.processes
+
+REFUND = "I was charged twice for my order, can I get a refund?"
+TECHNICAL = "My thermostat will not connect to the Wi-Fi anymore"
+
+
+def verbatim(suite: Suite, citation: dict[str, str]) -> bool:
+    """Whether a quote stands word for word in the article that it names."""
+    return citation["quote"] in suite.get(f"/v1/articles/{citation['document']}")["text"]
+
+
+async def test_refund_question_is_answered_by_billing_with_verbatim_citations(suite: Suite) -> None:
+    """The right specialist, grounded."""
+    async with Customer(suite.url) as customer:
+        await customer.start()
+        message = await customer.ask("m1", REFUND)
+    assert message["specialty"] == "billing"
+    assert message["citations"]
+    assert all(verbatim(suite, citation) for citation in message["citations"])
+    assert "".join(frame["text"] for frame in customer.of("delta")) == message["text"]
+
+
+async def test_technical_question_moves_the_conversation_with_a_handoff(suite: Suite) -> None:
+    """The next owner answers within the same turn, and stays."""
+    async with Customer(suite.url) as customer:
+        await customer.start()
+        await customer.ask("m1", REFUND)
+        message = await customer.ask("m2", TECHNICAL)
+        handoff = customer.of("handoff")[0]
+        assert (handoff["from"], handoff["to"]) == ("billing", "technical")
+        assert handoff["turn"] == message["turn"]
+        assert message["specialty"] == "technical"
+        stays = await customer.ask("m3", "And then?")
+    assert stays["specialty"] == "technical"
+
+
+async def test_greeting_is_greeted_and_owned_by_nobody(suite: Suite) -> None:
+    """Small talk does not decide who answers the real question."""
+    async with Customer(suite.url) as customer:
+        await customer.start()
+        greeting = await customer.ask("m1", "Hello")
+        answer = await customer.ask("m2", REFUND)
+    assert greeting["specialty"] == "triage"
+    assert answer["specialty"] == "billing"
+    assert not customer.of("handoff")
+
+
+async def test_repeated_message_is_answered_as_the_first_was(suite: Suite) -> None:
+    """Also on a new connection."""
+    async with Customer(suite.url) as customer:
+        await customer.start()
+        await customer.ask("m1", REFUND)
+        accepted = customer.of("accepted")[0]
+        await customer.say("m1", REFUND)
+        assert await customer.until("accepted") == accepted
+        await customer.resume()
+        await customer.say("m1", REFUND)
+        assert await customer.until("accepted") == accepted
+        await customer.ask("m2", "Thank you very much for that")
+    assert [frame["in_reply_to"] for frame in customer.of("message")] == ["m1", "m2"]
+
+
+async def test_resume_replays_exactly_what_was_missed(suite: Suite) -> None:
+    """The socket is cut in mid-answer; nothing is lost, nothing comes twice."""
+    async with Customer(suite.url) as customer:
+        await customer.start()
+        await customer.say("m1", REFUND)
+        await customer.until("accepted")
+        resumed = await customer.resume()
+        assert resumed["recovered"] is True
+        await customer.answer_to("m1")
+        customer.last_seq = 1
+        await customer.resume()
+        replayed = [await customer.receive() for _ in range(2)]
+        assert [frame["type"] for frame in replayed] == ["accepted", "message"]
+        await customer.ask("m2", TECHNICAL)
+
+
+async def test_messages_sent_at_once_are_answered_in_order(suite: Suite) -> None:
+    """One after another, whatever they need."""
+    async with Customer(suite.url) as customer:
+        await customer.start()
+        for number, text in enumerate((REFUND, TECHNICAL, "ok", REFUND), start=1):
+            await customer.say(f"m{number}", text)
+        await customer.answer_to("m4")
+    assert [frame["in_reply_to"] for frame in customer.of("message")] == ["m1", "m2", "m3", "m4"]
+
+
+async def test_ended_conversation_is_closed_and_takes_nothing_more(suite: Suite) -> None:
+    """The end is committed like everything else."""
+    async with Customer(suite.url) as customer:
+        await customer.start()
+        await customer.ask("m1", REFUND)
+        await customer.send({"type": "end"})
+        await customer.until("closed")
+        await customer.say("m2", "One more thing")
+        error = await customer.receive()
+    assert (error["type"], error["code"], error["id"]) == ("error", "bad_frame", "m2")
+
+
+async def test_plain_turn_costs_two_replicated_appends(suite: Suite) -> None:
+    """The first law, counted on the streams: one in the inbox, one in the log, none anywhere else that is replicated."""
+    bus = await connect(suite.nats_url(), "counter")
+    try:
+        async with Customer(suite.url) as customer:
+            await customer.start()
+            await customer.ask("m1", REFUND)
+            before = await file_messages(bus)
+            await customer.ask("m2", "How long does it take until the money is back on my card?")
+            after = await file_messages(bus)
+        appended = {name: after[name] - before[name] for name in after if after[name] != before[name]}
+        assert appended == {"INBOX": 1, "CONVERSATIONS": 1}
+    finally:
+        await bus.close()
+
+
+async def file_messages(bus: object) -> dict[str, int]:
+    """Last sequence of every stream that is kept on disk, and so replicated in a cluster."""
+    listing = await bus.api("STREAM.LIST")  # type: ignore[attr-defined]
+    return {
+        stream["config"]["name"]: stream["state"]["last_seq"]
+        for stream in listing["streams"]
+        if stream["config"]["storage"] == "file"
+    }
+
+
+async def test_postgres_holds_every_message_in_order(suite: Suite) -> None:
+    """What was said and answered, as an auditor reads it."""
+    async with Customer(suite.url) as customer:
+        await customer.start()
+        first = await customer.ask("m1", REFUND)
+        second = await customer.ask("m2", TECHNICAL)
+    expected = [REFUND, first["text"], TECHNICAL, second["text"]]
+    connection = await asyncpg.connect(postgres_dsn(suite))
+    try:
+        async with asyncio.timeout(20):
+            while True:
+                rows = await connection.fetch(
+                    "SELECT text FROM conversation_messages WHERE conversation = $1", customer.conversation
+                )
+                if len(rows) == len(expected):
+                    break
+                await asyncio.sleep(0.1)
+    finally:
+        await connection.close()
+    assert [row["text"] for row in rows] == expected
+
+
+def postgres_dsn(suite: Suite) -> str:
+    """Address of the suite's PostgreSQL, from its lock file's port."""
+    port = (suite.data_dir / "postgres" / "postmaster.pid").read_text().splitlines()[3]
+    return f"postgresql://postgres@127.0.0.1:{port}/trunkline"
+
+
+async def test_trace_tells_the_turn_in_order(suite: Suite) -> None:
+    """Who sent what to whom, when, how long."""
+    async with Customer(suite.url) as customer:
+        await customer.start()
+        await customer.ask("m1", REFUND)
+        await customer.ask("m2", TECHNICAL)
+    done = run_cli(suite, "trace", customer.conversation, "--json")
+    assert done.returncode == 0, done.stderr
+    steps = json.loads(done.stdout)["steps"]
+    types = [step["type"] for step in steps]
+    assert types[0] == "turn.received"
+    assert [step["at"] for step in steps] == sorted(step["at"] for step in steps)
+    first_turn = types[: types.index("commit") + 1]
+    assert first_turn == [
+        "turn.received",
+        "turn.routed",
+        "turn.answer",
+        "knowledge.search",
+        "llm.complete",
+        "turn.answered",
+        "commit",
+    ]
+    assert "turn.hand_off" in types
+    completion = next(step for step in steps if step["type"] == "llm.complete")
+    assert completion["ms"] > 0
+    assert "turn.hand_off" in run_cli(suite, "trace", customer.conversation).stdout
+
+
+def test_status_lists_every_process_with_its_own_pid(suite: Suite) -> None:
+    """Six services, NATS and PostgreSQL."""
+    done = run_cli(suite, "status", "--json")
+    assert done.returncode == 0, done.stderr
+    status = json.loads(done.stdout)
+    assert status["ready"] is True
+    services = {process["service"] for process in status["processes"]}
+    assert services >= {"ingress", "conversation", "agents", "rag", "llm_gateway", "audit", "nats", "postgres"}
+    pids = [process["pid"] for process in status["processes"]]
+    assert len(set(pids)) == len(pids)
+    for key in ("name", "instance", "state", "restarts", "version", "queue_depth", "p50_ms", "p95_ms"):
+        assert all(key in process for process in status["processes"])
+    assert "agents-billing-1" in run_cli(suite, "status").stdout
+
+
+def test_ask_prints_the_answer_and_its_sources(suite: Suite) -> None:
+    """As a person sees it, and as frames."""
+    plain = run_cli(suite, "ask", REFUND)
+    assert plain.returncode == 0, plain.stderr
+    assert "billing" in plain.stdout
+    done = run_cli(suite, "ask", REFUND, "--json")
+    frames = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0
+    assert frames[0]["type"] == "started"
+    assert frames[-1]["type"] == "message"
+    assert frames[-1]["specialty"] == "billing"
+
+
+def test_imported_article_is_found_and_cited(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Markdown, HTML and JSONL; a bad line is reported and the rest goes on."""
+    folder = tmp_path_factory.mktemp("articles")
+    (folder / "moon.md").write_text(
+        "---\nid: moon-delivery\ntitle: Delivery to the moon\ntopics: [delivery]\nupdated: 2026-01-01\n---\n"
+        "Parcels to the moon take exactly seventeen days.\n"
+    )
+    (folder / "more.jsonl").write_text(
+        '{"id": "mars-delivery", "title": "Delivery to Mars", "content": "Parcels to Mars take two hundred days."}\n'
+        "not json\n"
+    )
+    done = run_cli(suite, "kb", "import", str(folder))
+    assert done.returncode == 1
+    assert "2 documents" in done.stdout
+    assert "more.jsonl:2" in done.stderr
+    hits = json.loads(run_cli(suite, "kb", "search", "parcel to the moon", "--json").stdout)["hits"]
+    assert hits[0]["document"] == "moon-delivery"
+    assert set(hits[0]) >= {"document", "title", "text", "score"}
+
+
+async def test_services_introduce_themselves_to_any_nats_client(suite: Suite) -> None:
+    """`nats micro ls` shows the fleet."""
+    bus = await connect(suite.nats_url(), "looker")
+    try:
+        names: set[str] = set()
+        inbox = bus.client.new_inbox()
+        subscription = await bus.client.subscribe(inbox)
+        await bus.client.publish("$SRV.PING", b"", reply=inbox)
+        async with asyncio.timeout(10):
+            while len(names) < 7:
+                names.add(json.loads((await subscription.next_msg(timeout=5)).data)["name"])
+    finally:
+        await bus.close()
+    assert names >= {"trunkline-ingress", "trunkline-conversation", "trunkline-agents", "trunkline-rag"}
+    assert names >= {"trunkline-llm_gateway", "trunkline-audit", "trunkline-supervisor"}
+
+
+def test_command_against_nothing_is_one_clear_line() -> None:
+    """No traceback, exit status 1, and what to do."""
+    import subprocess
+
+    from suite import trunkline
+
+    done = subprocess.run(
+        [trunkline(), "ask", "hello", "--url", "http://127.0.0.1:1"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "trunkline up" in done.stderr

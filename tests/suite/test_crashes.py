@@ -1,0 +1,51 @@
+"""kill -9 in mid-turn: the answer comes, once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from customer import Customer
+from suite import Suite, wait_until
+
+pytestmark = pytest.mark.processes
+
+REFUND = "I was charged twice for my order, can I get a refund?"
+
+
+async def keep_asking(customer: Customer, killed: asyncio.Event, answered: list[str]) -> None:
+    """Ask one message after another; a few more after the kill."""
+    number = 0
+    left = 5
+    while left:
+        number += 1
+        await customer.ask(f"m{number}", REFUND)
+        answered.append(f"m{number}")
+        left -= killed.is_set()
+
+
+@pytest.mark.parametrize("instance", ["conversation-1", "agents-billing-1"])
+async def test_killed_process_costs_no_answer_and_doubles_none(suite: Suite, instance: str) -> None:
+    """Eight conversations are asking all the time, so that the kill hits turns in the middle."""
+    customers = [Customer(suite.url, f"customer-{number}") for number in range(8)]
+    killed = asyncio.Event()
+    answered: list[list[str]] = [[] for _ in customers]
+    for customer in customers:
+        await customer.connect()
+        await customer.start()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for customer, list_ in zip(customers, answered, strict=True):
+                tasks.create_task(keep_asking(customer, killed, list_))
+            while min(map(len, answered)) < 2:
+                await asyncio.sleep(0.01)
+            pid = await asyncio.to_thread(suite.kill, instance)
+            killed.set()
+    finally:
+        for customer in customers:
+            await customer.__aexit__(None, None, None)
+    for customer, ids in zip(customers, answered, strict=True):
+        assert [message["in_reply_to"] for message in customer.of("message")] == ids
+    wait_until(lambda: suite.pid(instance) not in {0, pid}, f"{instance} is started again")
+    assert suite.status()[instance]["restarts"] >= 1
+    wait_until(lambda: suite.get("/v1/ops/status")["ready"], "everything is ready again")

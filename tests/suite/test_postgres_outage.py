@@ -1,0 +1,71 @@
+"""PostgreSQL gone under load: customers notice nothing, and no audit row is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import asyncpg
+import pytest
+from customer import Customer
+from postgres import Postgres
+from suite import Suite
+
+pytestmark = pytest.mark.processes
+
+OUTAGE_S = 10.0
+REFUND = "I was charged twice for my order, can I get a refund?"
+
+
+async def test_outage_of_ten_seconds_under_load_loses_no_row(
+    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A PostgreSQL given by address is stopped while customers talk, and started again."""
+    suite = await asyncio.to_thread(
+        Suite, tmp_path_factory.mktemp("outage"), {"TRUNKLINE_POSTGRES_DSN": postgres.dsn}
+    )
+    try:
+        customers = [Customer(suite.url, f"customer-{number}") for number in range(4)]
+        asked: list[tuple[str, str]] = []
+        for customer in customers:
+            await customer.connect()
+            await customer.start()
+        await asyncio.to_thread(postgres.stop)
+        until = time.monotonic() + OUTAGE_S
+        number = 0
+        while time.monotonic() < until:
+            number += 1
+            for customer in customers:
+                await customer.ask(f"m{number}", REFUND)
+                asked.append((customer.conversation, f"m{number}"))
+        await asyncio.to_thread(postgres.start)
+        for customer in customers:
+            await customer.ask("last", REFUND)
+            asked.append((customer.conversation, "last"))
+            await customer.__aexit__(None, None, None)
+        rows = await said_rows(postgres.dsn, at_least=2 * len(asked))
+    finally:
+        assert await asyncio.to_thread(suite.stop) == 0
+    questions = [(row["conversation"], row["message_id"]) for row in rows if row["speaker"] == "customer"]
+    answers = [(row["conversation"], row["message_id"]) for row in rows if row["speaker"] != "customer"]
+    assert sorted(questions) == sorted(asked)
+    assert sorted(answers) == sorted(asked)
+
+
+async def said_rows(dsn: str, *, at_least: int) -> list[asyncpg.Record]:
+    """What PostgreSQL holds, once it has caught up."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                connection = await asyncpg.connect(dsn)
+                try:
+                    rows = await connection.fetch(
+                        "SELECT conversation, message_id, speaker FROM conversation_messages"
+                    )
+                finally:
+                    await connection.close()
+            except (OSError, asyncpg.PostgresError):
+                rows = []
+            if len(rows) >= at_least:
+                return list(rows)
+            await asyncio.sleep(0.2)

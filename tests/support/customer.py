@@ -1,0 +1,118 @@
+"""A customer for tests: one WebSocket, every frame kept, the promises of the protocol checked at each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+
+PATIENCE_S = 30.0
+
+
+class Customer:
+    """Talks to a suite and remembers what it was told."""
+
+    def __init__(self, url: str, name: str = "ada") -> None:
+        """`url` is the suite's address."""
+        self._url = url
+        self.name = name
+        self.frames: list[dict[str, Any]] = []
+        self.conversation = ""
+        self.resume_token = ""
+        self.last_seq = 0
+        self._session: aiohttp.ClientSession | None = None
+        self.socket: aiohttp.ClientWebSocketResponse | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the socket."""
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close everything."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def connect(self) -> None:
+        """Open a new socket; the old one is cut without a goodbye."""
+        if self._session is not None:
+            if self.socket is not None and self.socket._response.connection is not None:
+                transport = self.socket._response.connection.transport
+                if transport is not None:
+                    transport.abort()
+            await self._session.close()
+        self._session = aiohttp.ClientSession()
+        self.socket = await self._session.ws_connect(f"{self._url}/v1/chat", protocols=("trunkline.v1",), max_msg_size=0)
+
+    async def send(self, frame: dict[str, Any] | str | bytes) -> None:
+        """Send a frame, or raw text or bytes."""
+        assert self.socket is not None
+        if isinstance(frame, bytes):
+            await self.socket.send_bytes(frame)
+        else:
+            await self.socket.send_str(frame if isinstance(frame, str) else msgspec.json.encode(frame).decode())
+
+    async def start(self) -> dict[str, Any]:
+        """Begin a conversation."""
+        await self.send({"type": "start", "customer": self.name})
+        started = await self.until("started")
+        self.conversation, self.resume_token = started["conversation"], started["resume_token"]
+        return started
+
+    async def resume(self) -> dict[str, Any]:
+        """Go on after a cut, on a new socket."""
+        await self.connect()
+        await self.send(
+            {
+                "type": "resume",
+                "conversation": self.conversation,
+                "resume_token": self.resume_token,
+                "last_seq": self.last_seq,
+            }
+        )
+        return await self.until("resumed")
+
+    async def say(self, id_: str, text: str) -> None:
+        """Send a message."""
+        await self.send({"type": "message", "id": id_, "text": text})
+
+    async def ask(self, id_: str, text: str) -> dict[str, Any]:
+        """Send a message and wait for its answer."""
+        await self.say(id_, text)
+        return await self.answer_to(id_)
+
+    async def answer_to(self, id_: str) -> dict[str, Any]:
+        """Wait for the answer to a message."""
+        while True:
+            message = await self.until("message")
+            if message["in_reply_to"] == id_:
+                return message
+
+    async def until(self, type_: str) -> dict[str, Any]:
+        """Wait for a frame of a type."""
+        while True:
+            frame = await self.receive()
+            if frame["type"] == type_:
+                return frame
+            assert frame["type"] != "error", frame
+
+    async def receive(self) -> dict[str, Any]:
+        """Wait for one frame; durable ones must come without gap or repetition."""
+        assert self.socket is not None
+        message = await asyncio.wait_for(self.socket.receive(), PATIENCE_S)
+        assert message.type is aiohttp.WSMsgType.TEXT, f"closed with {self.socket.close_code}"
+        frame: dict[str, Any] = msgspec.json.decode(message.data)
+        if "seq" in frame and not (frame["type"] == "accepted" and frame["seq"] <= self.last_seq):
+            assert frame["seq"] == self.last_seq + 1, f"after {self.last_seq} came {frame}"
+            self.last_seq = frame["seq"]
+        self.frames.append(frame)
+        return frame
+
+    def of(self, type_: str) -> list[dict[str, Any]]:
+        """All frames of a type."""
+        return [frame for frame in self.frames if frame["type"] == type_]
