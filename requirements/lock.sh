@@ -10,3 +10,5 @@ uv pip compile pyproject.toml --group dev $common $own "$@" -o requirements/dev.
 uv pip compile pyproject.toml $common $own "$@" -o requirements/run.lock
 # shellcheck disable=SC2086
 uv pip compile requirements/bootstrap.in $common "$@" -o requirements/bootstrap.lock
+# shellcheck disable=SC2086
+uv pip compile requirements/build.in $common "$@" -o requirements/build.lock

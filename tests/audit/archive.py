@@ -62,7 +62,7 @@ async def stored(bus: Bus) -> list[tuple[str, int, str, bytes]]:
 async def until(condition: Callable[[], Awaitable[bool]], *, timeout_s: float = 30.0) -> None:
     """Wait until a condition holds."""
     async with asyncio.timeout(timeout_s):
-        while not await condition():  # noqa: ASYNC110
+        while not await condition():
             await asyncio.sleep(0.02)  # between two looks at something outside this process
 
 

@@ -68,9 +68,7 @@ async def test_connection_cut_in_mid_answer_shows_every_message_once(page: Page,
     await expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "open", timeout=PATIENCE_MS)
     await final_replies(page, 3)
     await expect(page.get_by_test_id("own-message")).to_have_count(3)
-    turns = [
-        await reply.get_attribute("data-turn") for reply in await page.get_by_test_id("reply").all()
-    ]
+    turns = [await reply.get_attribute("data-turn") for reply in await page.get_by_test_id("reply").all()]
     assert len(set(turns)) == len(turns)
     assert len(texts) == 3
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -129,9 +129,9 @@ class Scene:
 
 
 @pytest.fixture
-async def scene() -> AsyncIterator[Scene]:
+def scene() -> Scene:
     """A fresh scene."""
-    yield Scene()
+    return Scene()
 
 
 async def test_messages_are_answered_in_order_with_one_commit_each(scene: Scene) -> None:

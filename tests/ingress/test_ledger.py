@@ -94,9 +94,7 @@ class World:
 
     def replay(self) -> tuple[Ledger, list[DurableFrame]]:
         """What another ingress derives from the streams."""
-        done = max(
-            (stored.commit.inbox_seq for stored in self.commits if stored.commit.kind != "handoff"), default=0
-        )
+        done = max((stored.commit.inbox_seq for stored in self.commits if stored.commit.kind != "handoff"), default=0)
         return Ledger.replay(self.commits, [item for item in self.inbox if item[0] > done])
 
 

@@ -13,9 +13,7 @@ TURN = TurnId("cabc-1")
 
 
 def delta(text: str, *, attempt: int = 1, hop: int = 0, source: str = "a", replace: bool = False) -> Delta:
-    return Delta(
-        conversation=C, turn=TURN, attempt=attempt, hop=hop, text=text, replace=replace, source=source
-    )
+    return Delta(conversation=C, turn=TURN, attempt=attempt, hop=hop, text=text, replace=replace, source=source)
 
 
 def final(text: str) -> MessageFrame:

@@ -100,9 +100,7 @@ _SAMPLES: list[turn.Wire] = [
         ingress=INGRESS,
         received_at=AT,
     ),
-    turn.EndRequested(
-        conversation=C, previous=1, customer="ada", tenant="default", ingress=INGRESS, received_at=AT
-    ),
+    turn.EndRequested(conversation=C, previous=1, customer="ada", tenant="default", ingress=INGRESS, received_at=AT),
     turn.FeedbackGiven(conversation=C, previous=1, rating=5, received_at=AT, text="thanks"),
     turn.WaitCancelled(conversation=C, previous=1, ingress=INGRESS, received_at=AT),
     turn.AnswerTurn(
@@ -167,9 +165,7 @@ _SAMPLES: list[turn.Wire] = [
         reason="a question about Wi-Fi",
         summary="s",
     ),
-    turn.Escalate(
-        conversation=C, turn=T, attempt=1, hop=0, specialty=BILLING, urgency="high", reason="r", summary="s"
-    ),
+    turn.Escalate(conversation=C, turn=T, attempt=1, hop=0, specialty=BILLING, urgency="high", reason="r", summary="s"),
     turn.TurnFailed(conversation=C, turn=T, attempt=1, hop=0, reason="no model", retryable=True),
     turn.ConsultProgress(consultation="k1", instance=AGENTS),
     turn.Advice(consultation="k1", specialty=BILLING, agent="billing-refunds", text="Yes.", citations=[CITATION]),
@@ -199,9 +195,7 @@ _SAMPLES: list[turn.Wire] = [
     knowledge.PassagesFound(passages=[PASSAGE], took_ms=0.5),
     knowledge.GetArticle(document="refunds", tenant="default"),
     knowledge.Article(document="refunds", title="Refunds", text="# Refunds", topics=["refunds"], updated="2026-01-01"),
-    knowledge.ImportArticles(
-        tenant="default", files=[knowledge.ArticleFile(name="refunds.md", content="# Refunds")]
-    ),
+    knowledge.ImportArticles(tenant="default", files=[knowledge.ArticleFile(name="refunds.md", content="# Refunds")]),
     knowledge.ArticlesImported(
         documents=1, passages=2, problems=[knowledge.ImportProblem(name="x.md:1", reason="no id")]
     ),
@@ -213,9 +207,7 @@ _SAMPLES: list[turn.Wire] = [
         summary="s",
         passages=[PASSAGE],
         abstain="I do not know.",
-        stream_to=completion.DeltaTarget(
-            conversation=C, turn=T, attempt=1, hop=0, ingress=INGRESS, source="a-1"
-        ),
+        stream_to=completion.DeltaTarget(conversation=C, turn=T, attempt=1, hop=0, ingress=INGRESS, source="a-1"),
         max_tokens=256,
         deadline_at=AT,
     ),

@@ -31,9 +31,7 @@ def test_partition_is_one_of_64_and_in_exactly_one_slot(conversation: str) -> No
     """Every conversation is served by the consumer of exactly one slot."""
     partition = partition_of(ConversationId(conversation))
     assert 0 <= partition < PARTITIONS
-    holders = [
-        slot for slot in range(SLOTS) if f"inbox.local.{partition}.>" in subjects.inbox_slot("local", slot)
-    ]
+    holders = [slot for slot in range(SLOTS) if f"inbox.local.{partition}.>" in subjects.inbox_slot("local", slot)]
     assert holders == [slot_of(partition)]
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 
 import asyncpg
 import pytest
 from customer import Customer
-from suite import Suite, run_cli
+from suite import Suite, run_cli, trunkline
 from trunkline_chassis.bus import connect
 
 pytestmark = pytest.mark.processes
@@ -112,7 +113,7 @@ async def test_ended_conversation_is_closed_and_takes_nothing_more(suite: Suite)
 
 
 async def test_plain_turn_costs_two_replicated_appends(suite: Suite) -> None:
-    """The first law, counted on the streams: one in the inbox, one in the log, none anywhere else that is replicated."""
+    """The first law, counted on the streams: one in the inbox, one in the log, none elsewhere that is replicated."""
     bus = await connect(suite.nats_url(), "counter")
     try:
         async with Customer(suite.url) as customer:
@@ -260,10 +261,6 @@ async def test_services_introduce_themselves_to_any_nats_client(suite: Suite) ->
 
 def test_command_against_nothing_is_one_clear_line() -> None:
     """No traceback, exit status 1, and what to do."""
-    import subprocess
-
-    from suite import trunkline
-
     done = subprocess.run(
         [trunkline(), "ask", "hello", "--url", "http://127.0.0.1:1"], capture_output=True, text=True, check=False
     )

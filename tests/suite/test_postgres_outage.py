@@ -21,9 +21,7 @@ async def test_outage_of_ten_seconds_under_load_loses_no_row(
     postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """A PostgreSQL given by address is stopped while customers talk, and started again."""
-    suite = await asyncio.to_thread(
-        Suite, tmp_path_factory.mktemp("outage"), {"TRUNKLINE_POSTGRES_DSN": postgres.dsn}
-    )
+    suite = await asyncio.to_thread(Suite, tmp_path_factory.mktemp("outage"), {"TRUNKLINE_POSTGRES_DSN": postgres.dsn})
     try:
         customers = [Customer(suite.url, f"customer-{number}") for number in range(4)]
         asked: list[tuple[str, str]] = []
@@ -59,9 +57,7 @@ async def said_rows(dsn: str, *, at_least: int) -> list[asyncpg.Record]:
             try:
                 connection = await asyncpg.connect(dsn)
                 try:
-                    rows = await connection.fetch(
-                        "SELECT conversation, message_id, speaker FROM conversation_messages"
-                    )
+                    rows = await connection.fetch("SELECT conversation, message_id, speaker FROM conversation_messages")
                 finally:
                     await connection.close()
             except (OSError, asyncpg.PostgresError):

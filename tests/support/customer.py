@@ -47,7 +47,9 @@ class Customer:
                     transport.abort()
             await self._session.close()
         self._session = aiohttp.ClientSession()
-        self.socket = await self._session.ws_connect(f"{self._url}/v1/chat", protocols=("trunkline.v1",), max_msg_size=0)
+        self.socket = await self._session.ws_connect(
+            f"{self._url}/v1/chat", protocols=("trunkline.v1",), max_msg_size=0
+        )
 
     async def send(self, frame: dict[str, Any] | str | bytes) -> None:
         """Send a frame, or raw text or bytes."""

@@ -69,7 +69,7 @@ class Suite:
         return int(self.status()[instance]["pid"])
 
     def kill(self, instance: str) -> int:
-        """kill -9; returns the pid that died."""
+        """Kill -9; returns the pid that died."""
         pid = self.pid(instance)
         os.kill(pid, signal.SIGKILL)
         return pid

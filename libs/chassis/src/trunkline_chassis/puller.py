@@ -80,14 +80,20 @@ class Puller:
 
             self._inbox = self._bus.client.new_inbox()
             self._heard_at = loop.time()
-            await self._bus.subscribe(self._inbox, on_message)
-            while True:
-                if loop.time() - self._heard_at > _SILENCE_S:
-                    # A pull request can get lost without a word; the heartbeats of a living one never stop.
-                    self._requested = 0
-                    self._heard_at = loop.time()
-                await self._top_up()
-                await asyncio.sleep(1.0)
+            subscription = await self._bus.subscribe(self._inbox, on_message)
+            try:
+                await self._keep_pulling(loop)
+            finally:
+                await subscription.unsubscribe()
+
+    async def _keep_pulling(self, loop: asyncio.AbstractEventLoop) -> None:
+        while True:
+            if loop.time() - self._heard_at > _SILENCE_S:
+                # A pull request can get lost without a word; the heartbeats of a living one never stop.
+                self._requested = 0
+                self._heard_at = loop.time()
+            await self._top_up()
+            await asyncio.sleep(1.0)
 
     async def drain(self, timeout_s: float) -> None:
         """Take nothing new and wait for what is running."""

@@ -70,7 +70,7 @@ class Recorder:
         """Record, one round after another."""
         loop = asyncio.get_running_loop()
         failures = 0
-        while not self._draining:
+        while True:
             started = loop.time()
             try:
                 await self._record()
@@ -106,6 +106,8 @@ class Recorder:
             _log.info("audit.recording", streams=list(self._feeds.streams))
             async with asyncio.TaskGroup() as tasks:
                 for stream, feed in zip(self._feeds.streams, self._open, strict=True):
+                    if self._draining:
+                        feed.drain()
                     tasks.create_task(self._copy(stream, feed, writer))
 
     async def _copy(self, stream: str, feed: Feed, writer: Writer) -> None:
