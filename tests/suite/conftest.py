@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from postgres import postgres, postgres_server
 from suite import Suite
+
+__all__ = ["postgres", "postgres_server", "suite"]
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,7 @@ def status(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     if as_json:
         typer.echo(operate.status_json(suite))
     else:
-        Console().print(operate.status_table(suite))
+        _console().print(operate.status_table(suite))
     if not suite.ready:
         raise typer.Exit(1)
 
@@ -103,7 +103,7 @@ def trace(
     if as_json:
         typer.echo(msgspec.json.encode(story))
     else:
-        Console().print(operate.trace_table(story))
+        _console().print(operate.trace_table(story))
 
 
 @knowledge.command("import")
@@ -133,9 +133,14 @@ def search(
     if as_json:
         typer.echo(msgspec.json.encode(hits))
         return
-    console = Console(highlight=False)
+    console = _console()
     for hit in hits.hits:
         console.print(f"[bold]{hit.title}[/] ({hit.document}, {hit.score:.2f})\n{hit.text}\n")
+
+
+def _console() -> Console:
+    """Tables fit the terminal; in a pipe or a file they are as wide as they need to be."""
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=160)
 
 
 def _client(url: str | None) -> ClientSettings:

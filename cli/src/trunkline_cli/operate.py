@@ -68,7 +68,7 @@ def status_table(suite: SuiteStatus) -> Table:
     """Draw the supervision tree."""
     table = Table(title="ready" if suite.ready else "not ready", title_justify="left", box=None, pad_edge=False)
     for heading in ("instance", "service", "version", "pid", "state"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=True)
     for heading in ("restarts", "queue", "p50 ms", "p95 ms"):
         table.add_column(heading, justify="right")
     for process in suite.processes:

@@ -8,6 +8,7 @@ starts it anew.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import resource
 import signal
@@ -74,12 +75,13 @@ def run(name: str, settings: S, service: Service[S], *, own_http: bool = False) 
     instance = settings.instance_of(name)
     configure_logs(service=name, instance=instance, level=settings.log_level, style=settings.log_format)
     _allow_many_sockets()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    # Cancelled: asked to stop before it was ready, which is no failure.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(asyncio.CancelledError):
         runner.run(_live(name, instance, settings, service, own_http=own_http))
 
 
 async def _live(name: str, instance: Instance, settings: S, service: Service[S], *, own_http: bool) -> None:
-    stop = _stop_signal()
+    stop = _StopSignal()
     async with AsyncExitStack() as stack:
         bus = await connect(settings.nats_url, instance)
         stack.push_async_callback(bus.close)
@@ -114,12 +116,26 @@ async def _live(name: str, instance: Instance, settings: S, service: Service[S],
         _log.info("process.stopped")
 
 
-def _stop_signal() -> asyncio.Event:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
+class _StopSignal:
+    """SIGTERM and SIGINT: end the wait of a process that is ready, and the start of one that is not yet."""
+
+    def __init__(self) -> None:
+        self._asked = asyncio.Event()
+        self._started = False
+        self._task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ask)
+
+    async def wait(self) -> None:
+        """Wait until the process shall stop; from now on its start cannot be interrupted any more."""
+        self._started = True
+        await self._asked.wait()
+
+    def _ask(self) -> None:
+        self._asked.set()
+        if not self._started and self._task is not None:
+            self._task.cancel()
 
 
 async def _tell(heartbeat: Heartbeat, state: ProcessState) -> None:

@@ -1,0 +1,11 @@
+"""Run the LLM gateway."""
+
+from __future__ import annotations
+
+from trunkline_chassis.lifecycle import run
+
+from trunkline_llm_gateway.app import NAME, service
+from trunkline_llm_gateway.settings import GatewaySettings
+
+if __name__ == "__main__":
+    run(NAME, GatewaySettings(), service)

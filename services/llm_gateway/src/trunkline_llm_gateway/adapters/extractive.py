@@ -1,0 +1,44 @@
+"""The built-in provider: no model, no key; sentences of the knowledge base, with their sources."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from trunkline_protocols.completion import Complete
+from trunkline_protocols.turn import Usage
+
+from trunkline_llm_gateway.core.extractive import compose
+from trunkline_llm_gateway.ports import Emit, Written
+
+MODEL: Final = "extractive"
+
+
+class ExtractiveProvider:
+    """Quotes, or abstains."""
+
+    def __init__(self, name: str = "extractive") -> None:
+        """`name` is what the configuration calls it."""
+        self.name = name
+
+    async def write(self, order: Complete, emit: Emit) -> Written:
+        """Compose the answer and emit it sentence by sentence."""
+        started = time.perf_counter()
+        composed = compose(order.question, order.passages)
+        took_ms = (time.perf_counter() - started) * 1000
+        parts = composed.parts or [order.abstain]
+        for number, part in enumerate(parts):
+            await emit(part if number == 0 else f" {part}")
+        text = " ".join(parts)
+        return Written(
+            text=text,
+            model=MODEL,
+            citations=composed.citations,
+            abstained=not composed.parts,
+            usage=Usage(input_tokens=0, output_tokens=len(text.split())),
+            first_token_ms=round(took_ms, 3),
+            model_ms=round(took_ms, 3),
+        )
+
+    async def close(self) -> None:
+        """Nothing is open."""

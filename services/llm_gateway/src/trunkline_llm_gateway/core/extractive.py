@@ -1,0 +1,120 @@
+"""The built-in provider's art: an answer made only of sentences of the passages, each with its citation, or none.
+
+A sentence is worth what part of the question's rare words it covers, with the help of its title and its passage. The
+best one leads; its neighbours and other good ones follow. When even the best passage covers too little of the question,
+the honest answer is that there is none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from trunkline_language.sentences import Sentence, sentences
+from trunkline_language.terms import terms
+from trunkline_protocols.knowledge import Passage
+from trunkline_protocols.turn import Citation
+
+LEAST_COVERAGE: Final = 0.5
+"""Part of the question's weight that a passage must cover to be an answer at all."""
+
+MOST_SENTENCES: Final = 3
+_GOOD_ENOUGH: Final = 0.6
+"""A further sentence must be worth so much of the best one."""
+_TITLE_WORTH: Final = 0.35
+_PASSAGE_WORTH: Final = 0.5
+_ITEM_PENALTY: Final = 0.12
+_NEIGHBOUR_WORTH: Final = 0.15
+_SHORTEST_WORDS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """An answer: its sentences in order, with a citation each; empty when there is none."""
+
+    parts: list[str]
+    citations: list[Citation]
+
+    @property
+    def text(self) -> str:
+        """The whole answer."""
+        return " ".join(self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    passage: int
+    order: int
+    source: Passage
+    sentence: Sentence
+    worth: float
+
+
+def compose(question: str, passages: Sequence[Passage]) -> Composed:
+    """Answer a question from passages."""
+    if not passages or max(passage.score for passage in passages) < LEAST_COVERAGE:
+        return Composed([], [])
+    candidates = _candidates(set(terms(question)), passages)
+    if not candidates:
+        return Composed([], [])
+    chosen = _choose(candidates)
+    return Composed(
+        parts=[candidate.sentence.text for candidate in chosen],
+        citations=[
+            Citation(document=candidate.source.document, title=candidate.source.title, quote=candidate.sentence.quote)
+            for candidate in chosen
+        ],
+    )
+
+
+def _candidates(asked: set[str], passages: Sequence[Passage]) -> list[_Candidate]:
+    found = [
+        (number, order, passage, sentence, set(terms(sentence.text)))
+        for number, passage in enumerate(passages)
+        for order, sentence in enumerate(sentences(passage.text))
+        if len(sentence.text.split()) >= _SHORTEST_WORDS
+    ]
+    weight = _weights(asked, [words for *_, words in found])
+    total = sum(weight.values()) or 1.0
+    candidates = []
+    for number, order, passage, sentence, words in found:
+        covered = sum(weight[term] for term in asked & words) / total
+        titled = sum(weight[term] for term in asked & set(terms(passage.title))) / total
+        worth = covered + _TITLE_WORTH * titled + _PASSAGE_WORTH * passage.score
+        worth -= _ITEM_PENALTY if sentence.is_item else 0.0
+        if covered > 0:
+            candidates.append(_Candidate(number, order, passage, sentence, worth))
+    return candidates
+
+
+def _weights(asked: set[str], sentences_terms: Sequence[set[str]]) -> dict[str, float]:
+    """Rare words weigh more: a word that every sentence has says nothing."""
+    seen = Counter(term for words in sentences_terms for term in asked & words)
+    return {term: math.log(1 + (len(sentences_terms) + 1) / (seen[term] + 0.5)) for term in asked}
+
+
+def _choose(candidates: list[_Candidate]) -> list[_Candidate]:
+    """Take the best, then what goes with it; in the order in which the articles say it."""
+    best = max(candidates, key=lambda candidate: (candidate.worth, -candidate.passage, -candidate.order))
+    others = sorted(
+        (candidate for candidate in candidates if candidate is not best),
+        key=lambda candidate: -_worth_beside(candidate, best),
+    )
+    chosen = [best]
+    for candidate in others:
+        if len(chosen) == MOST_SENTENCES or _worth_beside(candidate, best) < _GOOD_ENOUGH * best.worth:
+            break
+        if all(candidate.sentence.text != taken.sentence.text for taken in chosen):
+            chosen.append(candidate)
+    leading = best.source.document
+    return sorted(
+        chosen, key=lambda candidate: (candidate.source.document != leading, candidate.passage, candidate.order)
+    )
+
+
+def _worth_beside(candidate: _Candidate, best: _Candidate) -> float:
+    is_neighbour = candidate.passage == best.passage and candidate.sentence.line == best.sentence.line
+    return candidate.worth + (_NEIGHBOUR_WORTH if is_neighbour else 0.0)

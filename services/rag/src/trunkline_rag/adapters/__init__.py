@@ -1,0 +1,1 @@
+"""Concrete stores of the knowledge service."""

@@ -1,0 +1,197 @@
+"""Files become articles: Markdown with front matter, HTML, JSON Lines. What cannot be read is reported and skipped."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import PurePath
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import yaml
+from markdown_it import MarkdownIt
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+from trunkline_protocols.knowledge import ArticleFile, ImportProblem
+
+LONGEST_ARTICLE_CHARACTERS: Final = 60_000
+"""What one row of the store holds; longer documents are refused by name."""
+
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_FRONT_MATTER: Final = re.compile(r"\A---\r?\n(.*?)\r?\n---\r?\n?", re.DOTALL)
+_UNREADABLE: Final = ("script", "style", "nav", "header", "footer", "aside", "noscript", "template", "form")
+_HEADING_TAGS: Final = ("h1", "h2", "h3", "h4", "h5", "h6")
+_markdown: Final = MarkdownIt()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An article as it is stored; `text` is Markdown, and what is quoted is verbatim in it."""
+
+    id: str
+    title: str
+    text: str
+    topics: list[str] = field(default_factory=list)
+    updated: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Changes with anything that is stored."""
+        parts = [self.id, self.title, self.text, *self.topics, self.updated]
+        return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
+
+
+class UnusableError(ValueError):
+    """A file, or a line of it, is no article; the message says why."""
+
+
+Parsed: TypeAlias = Document | ImportProblem
+
+
+def parse(file: ArticleFile) -> Iterator[Parsed]:
+    """Read a file by the ending of its name."""
+    reader = _READERS.get(PurePath(file.name).suffix.lower())
+    if reader is None:
+        yield ImportProblem(name=file.name, reason=f"not one of {', '.join(sorted(_READERS))}")
+        return
+    yield from reader(file)
+
+
+def slug(text: str) -> str:
+    """Make an id of a text that is none: the same for the same text."""
+    if _ID.fullmatch(text):
+        return text
+    made = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:48]
+    return f"{made}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".strip("-")
+
+
+# -- Markdown ---
+
+
+def _read_markdown(file: ArticleFile) -> Iterator[Parsed]:
+    try:
+        yield _markdown_document(file)
+    except UnusableError as error:
+        yield ImportProblem(name=file.name, reason=str(error))
+
+
+def _markdown_document(file: ArticleFile) -> Document:
+    fields, body = _front_matter(file.content)
+    title = str(fields.get("title") or _first_heading(body) or PurePath(file.name).stem)
+    return _document(
+        id_=str(fields.get("id") or slug(PurePath(file.name).stem)),
+        title=title,
+        text=body,
+        topics=fields.get("topics"),
+        updated=str(fields.get("updated") or ""),
+    )
+
+
+def _front_matter(content: str) -> tuple[dict[str, Any], str]:
+    match = _FRONT_MATTER.match(content)
+    if match is None:
+        return {}, content
+    try:
+        fields = yaml.safe_load(match[1])
+    except yaml.YAMLError as error:
+        raise UnusableError(f"front matter: {' '.join(str(error).split())}") from error
+    if not isinstance(fields, dict):
+        raise UnusableError("front matter: not a list of keys and values")
+    return fields, content[match.end() :]
+
+
+def _first_heading(body: str) -> str:
+    tokens = _markdown.parse(body)
+    for token, following in pairwise(tokens):
+        if token.type == "heading_open":
+            return following.content
+    return ""
+
+
+# -- HTML ---
+
+
+def _read_html(file: ArticleFile) -> Iterator[Parsed]:
+    tree = LexborHTMLParser(file.content)
+    title_node = tree.css_first("title") or tree.css_first("h1")
+    title = " ".join(title_node.text().split()) if title_node is not None else ""
+    for tag in _UNREADABLE:
+        for node in tree.css(tag):
+            node.decompose()
+    root = tree.css_first("main") or tree.css_first("article") or tree.body
+    text = "\n\n".join(_blocks(root)) if root is not None else ""
+    try:
+        yield _document(
+            id_=slug(PurePath(file.name).stem), title=title or PurePath(file.name).stem, text=text, topics=None
+        )
+    except UnusableError as error:
+        yield ImportProblem(name=file.name, reason=str(error))
+
+
+def _blocks(root: LexborNode) -> Iterator[str]:
+    """Readable blocks in order, as Markdown; nested ones once."""
+    for node in root.css("h1, h2, h3, h4, h5, h6, p, li, td, pre, blockquote"):
+        if node.tag in {"li", "td", "blockquote"} and node.css_first("p, li"):
+            continue
+        text = " ".join(node.text(separator=" ").split())
+        if not text:
+            continue
+        if node.tag in _HEADING_TAGS:
+            yield f"{'#' * int(node.tag[1])} {text}"
+        else:
+            yield f"- {text}" if node.tag == "li" else text
+
+
+# -- JSON Lines ---
+
+
+class _Line(msgspec.Struct):
+    id: str
+    title: str
+    content: str
+    topics: list[str] = []
+    updated: str = ""
+
+
+_decode_line: Final = msgspec.json.Decoder(_Line).decode
+
+
+def _read_jsonl(file: ArticleFile) -> Iterator[Parsed]:
+    for number, line in enumerate(file.content.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            read = _decode_line(line)
+            yield _document(
+                id_=slug(read.id), title=read.title, text=read.content, topics=read.topics, updated=read.updated
+            )
+        except (msgspec.DecodeError, UnusableError) as error:
+            yield ImportProblem(name=f"{file.name}:{number}", reason=str(error))
+
+
+# -- what all have in common ---
+
+
+def _document(*, id_: str, title: str, text: str, topics: object, updated: str = "") -> Document:
+    if _ID.fullmatch(id_) is None:
+        raise UnusableError(f"id {id_[:80]!r} must be 1 to 64 of A-Z a-z 0-9 _ -")
+    names = topics if isinstance(topics, list) else []
+    for name in names:
+        if not isinstance(name, str) or _ID.fullmatch(name) is None:
+            raise UnusableError(f"topic {name!r} must be 1 to 64 of A-Z a-z 0-9 _ -")
+    if not text.strip():
+        raise UnusableError("no text in it")
+    if len(text) > LONGEST_ARTICLE_CHARACTERS:
+        raise UnusableError(f"{len(text)} characters, at most {LONGEST_ARTICLE_CHARACTERS} are taken")
+    return Document(id=id_, title=title.strip()[:300] or id_, text=text, topics=names, updated=updated)
+
+
+_READERS: Final[dict[str, Callable[[ArticleFile], Iterator[Parsed]]]] = {
+    ".md": _read_markdown,
+    ".markdown": _read_markdown,
+    ".html": _read_html,
+    ".htm": _read_html,
+    ".jsonl": _read_jsonl,
+}

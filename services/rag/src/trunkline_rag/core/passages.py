@@ -1,0 +1,62 @@
+"""Articles become passages: whole blocks of Markdown, verbatim, each knowing the headings above it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from markdown_it import MarkdownIt
+
+LONGEST_CHARACTERS: Final = 900
+
+_markdown: Final = MarkdownIt()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A verbatim part of an article, and the headings that it stands under."""
+
+    text: str
+    headings: str
+
+
+def cut(text: str) -> list[Piece]:
+    """Cut an article at its blocks; a block longer than a passage stays whole.
+
+    Every piece's text is a substring of the article's text.
+    """
+    lines = text.splitlines(keepends=True)
+    pieces: list[Piece] = []
+    headings: dict[int, str] = {}
+    first: int | None = None
+    last = 0
+
+    def close() -> None:
+        nonlocal first
+        if first is not None:
+            body = "".join(lines[first:last]).strip()
+            if body:
+                pieces.append(Piece(body, " > ".join(headings[level] for level in sorted(headings))))
+        first = None
+
+    for start, end, level in _blocks(text):
+        if level:
+            close()
+            headings = {above: heading for above, heading in headings.items() if above < level}
+            headings[level] = "".join(lines[start:end]).strip().strip("#=- \n")
+            continue
+        if first is not None and len("".join(lines[first:end])) > LONGEST_CHARACTERS:
+            close()
+        first = start if first is None else first
+        last = end
+    close()
+    return pieces
+
+
+def _blocks(text: str) -> list[tuple[int, int, int]]:
+    """Top-level blocks as (first line, line after, heading level or 0)."""
+    return [
+        (token.map[0], token.map[1], int(token.tag[1]) if token.type == "heading_open" else 0)
+        for token in _markdown.parse(text)
+        if token.level == 0 and token.map is not None and token.nesting >= 0
+    ]
