@@ -50,9 +50,9 @@ def test_contracts_hold() -> None:
 @pytest.mark.parametrize(
     ("module", "spoilt", "contract"),
     [
-        ("trunkline_rag/app.py", "import trunkline_audit", "services never import each other"),
-        ("trunkline_chassis/bus.py", "import trunkline_ingress", "services never import each other"),
-        ("trunkline_protocols/ids.py", "import trunkline_chassis", "services never import each other"),
+        ("trunkline_rag/app.py", "import trunkline_audit", "Services never import each other"),
+        ("trunkline_chassis/bus.py", "import trunkline_ingress", "Services never import each other"),
+        ("trunkline_protocols/ids.py", "import trunkline_chassis", "Services never import each other"),
         ("trunkline_conversation/core/state.py", "from trunkline_conversation import app", "Inside a service"),
         ("trunkline_agents/ports.py", "from trunkline_agents.adapters import nats", "Inside a service"),
         ("trunkline_conversation/core/decisions.py", "import asyncio", "Cores know neither"),

@@ -14,7 +14,8 @@ __all__ = ["postgres", "postgres_server", "suite"]
 @pytest.fixture(scope="session")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """A whole suite on embedded defaults."""
-    running = Suite(tmp_path_factory.mktemp("suite"))
+    # Customers of these tests type faster than people.
+    running = Suite(tmp_path_factory.mktemp("suite"), {"TRUNKLINE_MESSAGES_PER_S": "30"})
     try:
         yield running
     finally:

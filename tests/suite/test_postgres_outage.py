@@ -21,7 +21,8 @@ async def test_outage_of_ten_seconds_under_load_loses_no_row(
     postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """A PostgreSQL given by address is stopped while customers talk, and started again."""
-    suite = await asyncio.to_thread(Suite, tmp_path_factory.mktemp("outage"), {"TRUNKLINE_POSTGRES_DSN": postgres.dsn})
+    environment = {"TRUNKLINE_POSTGRES_DSN": postgres.dsn, "TRUNKLINE_MESSAGES_PER_S": "1000"}
+    suite = await asyncio.to_thread(Suite, tmp_path_factory.mktemp("outage"), environment)
     try:
         customers = [Customer(suite.url, f"customer-{number}") for number in range(4)]
         asked: list[str] = []

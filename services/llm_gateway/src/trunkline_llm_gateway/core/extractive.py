@@ -18,7 +18,7 @@ from trunkline_language.terms import terms
 from trunkline_protocols.knowledge import Passage
 from trunkline_protocols.turn import Citation
 
-LEAST_COVERAGE: Final = 0.5
+LEAST_COVERAGE: Final = 0.45
 """Part of the question's weight that a passage must cover to be an answer at all."""
 
 MOST_SENTENCES: Final = 3

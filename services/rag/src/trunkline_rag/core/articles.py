@@ -135,7 +135,7 @@ def _blocks(root: LexborNode) -> Iterator[str]:
     for node in root.css("h1, h2, h3, h4, h5, h6, p, li, td, pre, blockquote"):
         if node.tag in {"li", "td", "blockquote"} and node.css_first("p, li"):
             continue
-        text = " ".join(node.text(separator=" ").split())
+        text = " ".join(node.text().split())
         if not text:
             continue
         if node.tag in _HEADING_TAGS:

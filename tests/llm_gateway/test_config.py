@@ -1,0 +1,96 @@
+"""The configuration is checked whole at the start, with file, key and reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from trunkline_llm_gateway.adapters.simulated import SimulatedProvider
+from trunkline_llm_gateway.config import BUILT_IN, ConfigError, ProviderConfig, load_config
+from trunkline_protocols.completion import Complete
+
+GOOD = """
+[[provider]]
+name = "primary"
+kind = "openai"
+base_url = "http://127.0.0.1:9001/v1"
+api_key_env = "PRIMARY_KEY"
+models = ["small", "large"]
+region = "eu"
+max_concurrency = 64
+input_cost_per_million = 0.15
+output_cost_per_million = 0.60
+connect_timeout_s = 2
+first_token_timeout_s = 10
+idle_timeout_s = 10
+total_timeout_s = 60
+
+[[provider]]
+name = "backup"
+kind = "extractive"
+
+[[route]]
+name = "default"
+providers = ["backup", "primary"]
+strategy = "priority"
+"""
+
+
+def test_route_gives_the_order(tmp_path: Path) -> None:
+    """And without that route the file's order holds."""
+    file = tmp_path / "llm.toml"
+    file.write_text(GOOD)
+    config = load_config(file)
+    assert config.order_of("default") == ["backup", "primary"]
+    assert config.order_of("other") == ["primary", "backup"]
+
+
+def test_without_a_file_the_extractive_provider_serves() -> None:
+    """No key, no model, no network."""
+    assert load_config(None) is BUILT_IN
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        ('kind = "openai"', 'kind = "telepathy"', "kind"),
+        ("max_concurrency = 64", "max_concurrency = 0", "max_concurrency"),
+        ("idle_timeout_s = 10", "idle_timeout = 10", "idle_timeout"),
+        ('name = "backup"', 'name = "primary"', "there twice"),
+        ('"http://127.0.0.1:9001/v1"', '"localhost"', "base_url"),
+        ('["small", "large"]', "[]", "models"),
+        ('["backup", "primary"]', '["nobody"]', "nobody"),
+        ("[[route]]", "[[route]", "line"),
+    ],
+)
+def test_mistake_is_named(tmp_path: Path, before: str, after: str, reason: str) -> None:
+    """The file, and the key or the value."""
+    file = tmp_path / "llm.toml"
+    file.write_text(GOOD.replace(before, after))
+    with pytest.raises(ConfigError, match=reason) as failure:
+        load_config(file)
+    assert str(file) in str(failure.value)
+
+
+async def test_simulated_provider_tells_its_own_time_exactly() -> None:
+    """Known, so that a bench can take it away; the same seed draws the same times."""
+    config = ProviderConfig(
+        name="sim",
+        kind="simulated",
+        first_token_ms_median=1.0,
+        first_token_sigma=0.5,
+        tokens_per_s=10_000.0,
+        tokens_median=20.0,
+    )
+    pieces: list[str] = []
+
+    async def keep(piece: str) -> None:
+        pieces.append(piece)
+
+    order = Complete(instructions="", question="How long?", abstain="I do not know.")
+    first = await SimulatedProvider(config).write(order, keep)
+    again = await SimulatedProvider(config).write(order, keep)
+    assert first == again
+    assert "".join(pieces) == first.text * 2
+    assert first.usage.output_tokens * 2 == len(pieces)
+    assert first.model_ms == pytest.approx(first.first_token_ms + (first.usage.output_tokens - 1) / 10, abs=0.01)

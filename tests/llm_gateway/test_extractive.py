@@ -1,0 +1,77 @@
+"""The built-in provider says nothing that no article says."""
+
+from __future__ import annotations
+
+from hypothesis import given, strategies as st
+from trunkline_language.sentences import without_markup
+from trunkline_llm_gateway.core.citations import citations
+from trunkline_llm_gateway.core.extractive import MOST_SENTENCES, compose
+from trunkline_llm_gateway.core.prompt import chat_messages
+from trunkline_protocols.completion import Complete
+from trunkline_protocols.knowledge import Passage
+from trunkline_protocols.turn import Utterance
+
+
+def passage(text: str, *, score: float = 0.9, document: str = "refunds", title: str = "Refunds") -> Passage:
+    return Passage(document=document, title=title, text=text, score=score)
+
+
+DUPLICATE = passage(
+    "If both payments are booked, Fernwick refunds the **duplicate charge** within 3 working days. "
+    "The refund goes back to your card.\n\n- Keep the order number ready for us."
+)
+
+VOCABULARY = "refund charge duplicate card order days **bold** [link](x) Fernwick. Really! - # 1."
+words = st.sampled_from(VOCABULARY.split())
+texts = st.lists(words, min_size=1, max_size=60).map(" ".join)
+
+
+@given(st.lists(st.builds(passage, texts, score=st.floats(0, 1)), max_size=5), texts)
+def test_every_sentence_is_quoted_verbatim_from_its_passage(passages: list[Passage], question: str) -> None:
+    """And the answer is made of these sentences and nothing else."""
+    composed = compose(question, passages)
+    assert len(composed.parts) == len(composed.citations) <= MOST_SENTENCES
+    for part, citation in zip(composed.parts, composed.citations, strict=True):
+        assert any(citation.quote in source.text for source in passages)
+        assert part == without_markup(citation.quote)
+    assert composed.text == " ".join(composed.parts)
+
+
+def test_sentence_that_answers_leads() -> None:
+    """Not the one that merely shares the topic."""
+    composed = compose("I was charged twice, when is the duplicate charge refunded?", [DUPLICATE])
+    assert composed.parts[0].startswith("If both payments are booked")
+    assert composed.citations[0].quote.count("**") == 2
+
+
+def test_question_that_the_passages_do_not_cover_is_not_answered() -> None:
+    """Weak passages, no passages."""
+    assert compose("What is the capital of France?", [passage("Paris lamps are red.", score=0.2)]).parts == []
+    assert compose("What is the capital of France?", []).parts == []
+
+
+def test_marks_of_a_model_become_verbatim_citations() -> None:
+    """The sentence of that passage that says it; marks without a passage are ignored."""
+    text = "You get the money back in 3 working days [1]. Have the order number ready [1][7]. Hello [2]."
+    found = citations(text, [DUPLICATE, passage("", document="empty")])
+    assert [citation.quote for citation in found] == [
+        "If both payments are booked, Fernwick refunds the **duplicate charge** within 3 working days.",
+        "Keep the order number ready for us.",
+    ]
+
+
+def test_model_is_told_passages_rules_history_and_question_in_this_order() -> None:
+    """Passages are numbered, the question comes last."""
+    order = Complete(
+        instructions="You are the refunds specialist.",
+        question="When?",
+        transcript=[Utterance(role="customer", text="Hi"), Utterance(role="agent", text="Hello")],
+        summary="Ada was charged twice.",
+        passages=[DUPLICATE],
+        abstain="I do not know.",
+    )
+    messages = chat_messages(order)
+    assert [message.role for message in messages] == ["system", "user", "assistant", "user"]
+    assert messages[-1].content == "When?"
+    for part in ("refunds specialist", "[1] Refunds", "I do not know.", "Ada was charged twice."):
+        assert part in messages[0].content

@@ -1,0 +1,41 @@
+"""Retrieval on public data: bank support articles and the scenarios that need them (README says where to get them)."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from trunkline_protocols.knowledge import ArticleFile
+from trunkline_rag.core.articles import Document, parse
+from trunkline_rag.core.index import Index, Row
+from trunkline_rag.core.passages import cut
+
+FOLDER = Path(os.environ.get("TRUNKLINE_DATA", "/nowhere")) / "kb"
+
+
+@pytest.mark.skipif(not FOLDER.exists(), reason="TRUNKLINE_DATA names no folder with kb/tau_banking.*.jsonl")
+def test_most_scenarios_find_an_article_that_they_need(record_property: pytest.RecordProperty) -> None:
+    """698 articles, lexical search alone; the figures are printed, half of the scenarios within five is the floor."""
+    content = (FOLDER / "tau_banking.documents.jsonl").read_text(encoding="utf-8")
+    documents = [item for item in parse(ArticleFile(name="tau.jsonl", content=content)) if isinstance(item, Document)]
+    index = Index(
+        [
+            Row(document.id, "default", document.title, (), piece.headings, piece.text)
+            for document in documents
+            for piece in cut(document.text)
+        ]
+    )
+    queries = [json.loads(line) for line in (FOLDER / "tau_banking.queries.dev.jsonl").read_text().splitlines()]
+    ranks = []
+    for query in queries:
+        hits = index.search(query["query"], tenant="default", limit=20)
+        found = list(dict.fromkeys(hit.row.document for hit in hits))
+        ranks.append(next((place for place, id_ in enumerate(found, start=1) if id_ in query["documents"]), 0))
+    at_1 = sum(rank == 1 for rank in ranks) / len(ranks)
+    at_5 = sum(0 < rank <= 5 for rank in ranks) / len(ranks)
+    record_property("hit@1", at_1)
+    record_property("hit@5", at_5)
+    print(f"hit@1 {at_1:.3f} hit@5 {at_5:.3f} of {len(documents)} articles, {len(queries)} queries")  # noqa: T201
+    assert at_5 >= 0.5
