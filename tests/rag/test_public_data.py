@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from trunkline_protocols.knowledge import ArticleFile
-from trunkline_rag.core.articles import Document, parse
+from trunkline_rag.core.articles import Document, parse, slug
 from trunkline_rag.core.index import Index, Row
 from trunkline_rag.core.passages import cut
 
@@ -30,9 +30,10 @@ def test_most_scenarios_find_an_article_that_they_need(record_property: pytest.R
     queries = [json.loads(line) for line in (FOLDER / "tau_banking.queries.dev.jsonl").read_text().splitlines()]
     ranks = []
     for query in queries:
+        needed = {slug(document) for document in query["documents"]}
         hits = index.search(query["query"], tenant="default", limit=20)
         found = list(dict.fromkeys(hit.row.document for hit in hits))
-        ranks.append(next((place for place, id_ in enumerate(found, start=1) if id_ in query["documents"]), 0))
+        ranks.append(next((place for place, id_ in enumerate(found, start=1) if id_ in needed), 0))
     at_1 = sum(rank == 1 for rank in ranks) / len(ranks)
     at_5 = sum(0 < rank <= 5 for rank in ranks) / len(ranks)
     record_property("hit@1", at_1)

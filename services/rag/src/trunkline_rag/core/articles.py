@@ -133,7 +133,8 @@ def _read_html(file: ArticleFile) -> Iterator[Parsed]:
 def _blocks(root: LexborNode) -> Iterator[str]:
     """Readable blocks in order, as Markdown; nested ones once."""
     for node in root.css("h1, h2, h3, h4, h5, h6, p, li, td, pre, blockquote"):
-        if node.tag in {"li", "td", "blockquote"} and node.css_first("p, li"):
+        # What holds other blocks is read through them; the selector finds the node itself as well.
+        if any(inner.mem_id != node.mem_id for inner in node.css("p, li")):
             continue
         text = " ".join(node.text().split())
         if not text:
