@@ -9,12 +9,12 @@ default:
 # Run the whole suite in the foreground: ./just up [--port N] [--data-dir DIR]
 [group('run')]
 up *args:
-    @trunkline up "$@"
+    @exec trunkline up "$@"
 
 # Measure a running suite (or start one): ./just bench load --conversations 1000 --rate 50 --duration 30
 [group('run')]
 bench *args:
-    @trunkline bench "$@"
+    @exec trunkline bench "$@"
 
 # All tests, on a real nats-server, PostgreSQL, Milvus Lite and browser: ./just test [pytest arguments]
 [group('verify')]
