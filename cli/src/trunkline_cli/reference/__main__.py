@@ -1,0 +1,13 @@
+"""`./just docs`: write the reference below the folder docs/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trunkline_cli.reference.asyncapi import asyncapi
+from trunkline_cli.reference.markdown import markdown
+
+if __name__ == "__main__":
+    folder = Path("docs")
+    (folder / "messages.md").write_text(markdown(), encoding="utf-8")
+    (folder / "asyncapi.json").write_bytes(asyncapi())

@@ -1,0 +1,154 @@
+"""docs/asyncapi.json: the same as an AsyncAPI 3.0 document, with a JSON schema for every message."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from typing import Any, Final
+
+import msgspec
+from trunkline_protocols.catalogue import CHANNELS, PARAMETERS, Channel, Flow
+from trunkline_protocols.frames import SUBPROTOCOL
+from trunkline_protocols.turn import Wire
+
+from trunkline_cli.reference.fields import Struct, meanings_of, parts_of, sentence_of
+
+# An AsyncAPI document is JSON without a schema of ours; its objects are maps by nature.
+_Json = dict[str, Any]
+
+_SERVERS: Final[_Json] = {
+    "nats": {"host": "127.0.0.1:4222", "protocol": "nats", "description": "The line: TRUNKLINE_NATS_URL"},
+    "ingress": {"host": "127.0.0.1:8080", "protocol": "ws", "description": "Where customers come in"},
+}
+
+
+def asyncapi() -> bytes:
+    """Write the whole file."""
+    document = {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Trunkline",
+            "version": version("trunkline-protocols"),
+            "description": "A fleet of customer-support agents on NATS JetStream. Made from the code by `./just docs`.",
+            "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "servers": _SERVERS,
+        "channels": {name: entry for channel in CHANNELS for name, entry in _channels(channel).items()},
+        "operations": {name: entry for channel in CHANNELS for name, entry in _operations(channel).items()},
+        "components": {"messages": _messages(), "schemas": _schemas()},
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
+
+
+# -- channels ---
+
+
+def _channels(channel: Channel) -> _Json:
+    """One channel; a second one for replies, whose address is the asker's own."""
+    said = {message.__name__: message for flow in channel.flows if not flow.reply for message in flow.messages}
+    replied = {message.__name__: message for flow in channel.flows if flow.reply for message in flow.messages}
+    entry: _Json = {
+        "address": channel.address,
+        "description": channel.summary,
+        "messages": {name: _ref("components", "messages", name) for name in said},
+        "servers": [_ref("servers", "ingress" if channel.carrier == "websocket" else "nats")],
+        "tags": [{"name": channel.carrier}],
+    }
+    parameters = {name: _parameter(name) for name in re.findall(r"{(\w+)}", channel.address)}
+    if parameters:
+        entry["parameters"] = parameters
+    if channel.stored_in:
+        entry["x-stored-in"] = channel.stored_in
+    if channel.carrier == "websocket":
+        entry["bindings"] = {"ws": {"method": "GET", "headers": _subprotocol()}}
+    if not replied:
+        return {channel.name: entry}
+    answers = {name: _ref("components", "messages", name) for name in replied}
+    return {
+        channel.name: entry,
+        _reply_name(channel): {"address": None, "description": "Replies go to the asker's inbox", "messages": answers},
+    }
+
+
+def _parameter(name: str) -> _Json:
+    meaning, values = PARAMETERS[name]
+    return {"description": meaning, **({"enum": list(values)} if values else {})}
+
+
+def _subprotocol() -> _Json:
+    return {"type": "object", "properties": {"Sec-WebSocket-Protocol": {"type": "string", "const": SUBPROTOCOL}}}
+
+
+def _reply_name(channel: Channel) -> str:
+    return f"{channel.name}-reply"
+
+
+# -- operations ---
+
+
+def _operations(channel: Channel) -> _Json:
+    """What each party sends and receives; a reply belongs to the operation that it answers."""
+    reply = next((flow for flow in channel.flows if flow.reply), None)
+    operations: _Json = {}
+    for flow in (flow for flow in channel.flows if not flow.reply):
+        for action, parties in (("send", flow.senders), ("receive", flow.receivers)):
+            for party in parties:
+                name = f"{party.replace(' ', '-')}-{action}-{channel.name}"
+                operations[name] = _operation(channel, flow, action, party, reply)
+    return operations
+
+
+def _operation(channel: Channel, flow: Flow, action: str, party: str, reply: Flow | None) -> _Json:
+    operation: _Json = {
+        "action": action,
+        "channel": _ref("channels", channel.name),
+        "messages": [_ref("channels", channel.name, "messages", message.__name__) for message in flow.messages],
+        "tags": [{"name": party}],
+    }
+    if reply is not None:
+        name = _reply_name(channel)
+        operation["reply"] = {
+            "channel": _ref("channels", name),
+            "messages": [_ref("channels", name, "messages", message.__name__) for message in reply.messages],
+        }
+    return operation
+
+
+# -- messages and their schemas ---
+
+
+def _messages() -> _Json:
+    return {
+        message.__name__: {
+            "name": str(message.__struct_config__.tag),
+            "title": message.__name__,
+            "summary": sentence_of(message),
+            "contentType": "application/json",
+            "payload": _ref("components", "schemas", message.__name__),
+        }
+        for message in _all_messages()
+    }
+
+
+def _schemas() -> _Json:
+    """Schemas of all messages and their parts; docstrings of fields become descriptions."""
+    messages = _all_messages()
+    _, schemas = msgspec.json.schema_components(messages, ref_template="#/components/schemas/{name}")
+    structs: list[Struct] = [*messages, *parts_of(messages)]
+    for struct in structs:
+        properties = schemas[struct.__name__]["properties"]
+        named = {field.name: field.encode_name for field in msgspec.structs.fields(struct)}
+        for field, meaning in meanings_of(struct).items():
+            described = properties[named[field]]
+            properties[named[field]] = {"allOf": [described]} if "$ref" in described else described
+            properties[named[field]]["description"] = meaning
+    return schemas
+
+
+def _all_messages() -> list[type[Wire]]:
+    return list(dict.fromkeys(message for channel in CHANNELS for message in channel.messages))
+
+
+def _ref(*path: str) -> _Json:
+    return {"$ref": "#/" + "/".join(path)}

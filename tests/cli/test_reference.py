@@ -1,0 +1,105 @@
+"""The reference in docs/ is what the code says, and can be read by programs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from faststream.specification.asyncapi.v3_0_0.schema import ApplicationSchema
+from golden import SAMPLES
+from trunkline_cli.reference.asyncapi import asyncapi
+from trunkline_cli.reference.fields import fields_of, parts_of
+from trunkline_cli.reference.markdown import markdown
+from trunkline_protocols import log, turn
+from trunkline_protocols.catalogue import CHANNELS
+
+DOCS = Path(__file__).parents[2] / "docs"
+DOCUMENT: dict[str, Any] = msgspec.json.decode(asyncapi())
+KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def references(node: Any) -> Iterator[str]:
+    """All `$ref` below a node."""
+    match node:
+        case {"$ref": str(reference)}:
+            yield reference
+        case dict():
+            for value in node.values():
+                yield from references(value)
+        case list():
+            for value in node:
+                yield from references(value)
+
+
+def resolve(reference: str) -> Any:
+    """Follow a reference within the document."""
+    node: Any = DOCUMENT
+    for key in reference.removeprefix("#/").split("/"):
+        node = node[key]
+    return node
+
+
+def test_generated_files_are_up_to_date() -> None:
+    """Nobody has to remember it."""
+    kept = {name: (DOCS / name).read_text(encoding="utf-8") for name in ("messages.md", "asyncapi.json")}
+    assert kept["messages.md"] == markdown(), "run ./just docs"
+    assert kept["asyncapi.json"] == asyncapi().decode(), "run ./just docs"
+
+
+def test_document_is_asyncapi_3() -> None:
+    """As FastStream's model of the specification reads it; only of servers it asks for more than is required."""
+    read = ApplicationSchema.model_validate({**DOCUMENT, "servers": None})
+    assert read.asyncapi == "3.0.0"
+    assert set(read.channels) == set(DOCUMENT["channels"])
+    assert set(read.operations) == set(DOCUMENT["operations"])
+
+
+def test_every_reference_of_the_document_leads_somewhere() -> None:
+    """Into the same document, whose keys the specification allows."""
+    found = set(references(DOCUMENT))
+    assert found
+    for reference in found:
+        assert resolve(reference)
+    for part in ("channels", "operations", *(f"components/{name}" for name in DOCUMENT["components"])):
+        assert all(KEY.fullmatch(key) for key in resolve(f"#/{part}"))
+
+
+def test_operations_speak_only_of_messages_of_their_channel() -> None:
+    """A requirement of the specification, for replies too."""
+    for name, operation in DOCUMENT["operations"].items():
+        assert operation["action"] in {"send", "receive"}
+        for spoken in (operation, *([operation["reply"]] if "reply" in operation else [])):
+            channel = spoken["channel"]["$ref"]
+            for message in spoken["messages"]:
+                assert message["$ref"].startswith(f"{channel}/messages/"), name
+
+
+def test_address_parameters_are_declared() -> None:
+    """Each token between braces, and no other."""
+    for channel in DOCUMENT["channels"].values():
+        assert set(re.findall(r"{(\w+)}", channel["address"] or "")) == set(channel.get("parameters", {}))
+
+
+def test_schemas_know_every_key_of_the_golden_samples() -> None:
+    """A reader who follows the document meets nothing unknown on the wire."""
+    sent = {message for channel in CHANNELS for message in channel.messages}
+    for sample in SAMPLES.values():
+        if type(sample) in sent:
+            schema = DOCUMENT["components"]["schemas"][type(sample).__name__]
+            keys = set(msgspec.json.decode(msgspec.json.encode(sample)))
+            assert set(schema["required"]) <= keys <= set(schema["properties"])
+
+
+def test_docstring_of_a_field_is_its_meaning() -> None:
+    """In both files."""
+    (attempt,) = (field for field in fields_of(turn.AnswerTurn) if field.name == "attempt")
+    assert attempt.meaning.startswith("1 at first")
+    assert DOCUMENT["components"]["schemas"]["AnswerTurn"]["properties"]["attempt"]["description"] == attempt.meaning
+
+
+def test_parts_are_found_through_lists_and_unions() -> None:
+    """Events of a commit, and what they are made of."""
+    assert {log.TurnAnswered, log.Closed, turn.Citation, turn.Timings} <= set(parts_of([log.Commit]))

@@ -1,0 +1,100 @@
+"""The catalogue of channels agrees with the code that builds subjects, streams and messages."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable
+from typing import get_args, get_type_hints
+
+import pytest
+import trunkline_protocols
+from trunkline_protocols import codec, frames, streams, subjects
+from trunkline_protocols.catalogue import CHANNELS, NOT_SENT_YET, PARAMETERS, Channel
+from trunkline_protocols.ids import ConversationId, partition_of
+from trunkline_protocols.turn import Wire
+
+CONVERSATION = ConversationId("c0123456789abcdef")
+TOKENS = {"conversation": CONVERSATION, "kind": "handoff", "lane": "high", "audience": "customers"}
+BY_NAME = {channel.name: channel for channel in CHANNELS}
+ON_SUBJECTS = [channel for channel in CHANNELS if channel.carrier in {"stream", "core", "request"}]
+UNUSED = {subjects.notice.__name__}
+"""Subjects that are built, and on which nothing is sent in this version."""
+
+
+def builders() -> dict[str, Callable[..., str]]:
+    """Functions that build one subject; filters with wildcards and parsers are something else."""
+    found = {
+        name: function
+        for name, function in inspect.getmembers(subjects, inspect.isfunction)
+        if function.__module__ == subjects.__name__
+        and not name.startswith("_")
+        and get_type_hints(function).get("return") is str
+    }
+    return {name: function for name, function in found.items() if not re.search(r"[*>]", build(function))}
+
+
+def build(function: Callable[..., str]) -> str:
+    """Build a subject, each parameter filled with its own name or an allowed value."""
+    return function(**{name: token(name) for name in inspect.signature(function).parameters})
+
+
+def token(parameter: str) -> str:
+    return str(partition_of(CONVERSATION)) if parameter == "partition" else TOKENS.get(parameter, parameter)
+
+
+def test_every_wire_message_is_in_the_catalogue_or_said_to_be_unsent() -> None:
+    """The reference leaves nothing out, and promises nothing that nobody sends."""
+    for module in pkgutil.iter_modules(trunkline_protocols.__path__):
+        importlib.import_module(f"trunkline_protocols.{module.name}")
+    sent = {message for channel in CHANNELS for message in channel.messages}
+    assert sent.isdisjoint(NOT_SENT_YET)
+    assert {*sent, *NOT_SENT_YET} == set(Wire.__subclasses__())
+
+
+@pytest.mark.parametrize("name", builders())
+def test_address_is_what_subjects_build(name: str) -> None:
+    """Every subject that can be built has its channel, with the same tokens in the same places."""
+    if name in UNUSED:
+        assert name not in BY_NAME
+        return
+    address = BY_NAME[name].address
+    assert re.sub(r"{(\w+)}", lambda match: token(match[1]), address) == build(builders()[name])
+
+
+@pytest.mark.parametrize("channel", ON_SUBJECTS, ids=lambda channel: channel.name)
+def test_channel_is_built_by_subjects(channel: Channel) -> None:
+    """No channel stands in the reference that no code can reach."""
+    assert channel.name in builders()
+
+
+def test_stored_channels_lie_in_their_stream_or_bucket() -> None:
+    """And everything stored says where."""
+    stored_in = {spec.name: spec.subjects for spec in streams.STREAMS}
+    buckets = {spec.name: [f"$KV.{spec.name}.>"] for spec in streams.BUCKETS}
+    for channel in CHANNELS:
+        match channel.carrier:
+            case "stream":
+                (subject,) = stored_in[channel.stored_in]
+            case "bucket":
+                (subject,) = buckets[channel.stored_in]
+            case _:
+                assert not channel.stored_in
+                continue
+        assert channel.address.startswith(subject.removesuffix(">")), channel.name
+
+
+def test_parameters_are_those_of_the_addresses() -> None:
+    """Each is explained, none is left over."""
+    used = {name for channel in CHANNELS for name in re.findall(r"{(\w+)}", channel.address)}
+    assert used <= set(PARAMETERS)
+    assert set(PARAMETERS) - used <= {"audience"}
+
+
+def test_websocket_carries_exactly_the_frames() -> None:
+    """What the ingress decodes, and what it can send."""
+    chat = BY_NAME["chat"]
+    assert set(chat.messages) == {*get_args(frames.ClientFrame), *get_args(frames.ServerFrame)}
+    assert chat.messages[0] is type(codec.client_frame.decode(b'{"type":"start","customer":"ada"}'))
