@@ -211,6 +211,7 @@ _SAMPLES: list[turn.Wire] = [
         max_tokens=256,
         deadline_at=AT,
     ),
+    completion.CancelCompletion(request="a-1", turn=T, reason="overtaken"),
     completion.Completed(
         text="Refunds take 5 days.",
         provider="extractive",
