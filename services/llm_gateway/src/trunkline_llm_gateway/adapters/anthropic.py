@@ -15,7 +15,7 @@ from trunkline_protocols.turn import Usage
 
 from trunkline_llm_gateway.adapters.upstream import Upstream
 from trunkline_llm_gateway.config import ProviderConfig
-from trunkline_llm_gateway.core.prompt import said_so_far, system_text
+from trunkline_llm_gateway.core.prompt import NOTHING, said_so_far, system_text
 from trunkline_llm_gateway.ports import Call, Emit, ProviderError, Written
 
 _VERSION: Final = "2023-06-01"
@@ -171,16 +171,21 @@ def _messages(order: Complete, written: str) -> list[_Message]:
 
 
 def _step(step: ToolStep) -> list[_Message]:
-    asked = [
-        _Block("tool_use", id=call.id, name=call.name, input=msgspec.Raw(call.arguments.encode() or b"{}"))
-        for call in step.calls
-    ]
+    asked = [_Block("tool_use", id=call.id, name=call.name, input=_arguments(call)) for call in step.calls]
     said = [_Block("text", text=step.text)] if step.text else []
     outcomes = [
-        _Block("tool_result", tool_use_id=outcome.id, content=outcome.text, is_error=outcome.failed)
+        _Block("tool_result", tool_use_id=outcome.id, content=outcome.text or NOTHING, is_error=outcome.failed)
         for outcome in step.outcomes
     ]
     return [_Message("assistant", [*said, *asked]), _Message("user", outcomes)]
+
+
+def _arguments(call: ToolCall) -> object:
+    """Return the arguments as JSON again; what a model wrote wrongly was answered as a failure and is sent as none."""
+    try:
+        return msgspec.json.decode(call.arguments)
+    except msgspec.DecodeError:
+        return {}
 
 
 class _Parser:

@@ -14,7 +14,7 @@ from trunkline_protocols.turn import Usage
 
 from trunkline_llm_gateway.adapters.upstream import Upstream
 from trunkline_llm_gateway.config import ProviderConfig
-from trunkline_llm_gateway.core.prompt import chat_messages
+from trunkline_llm_gateway.core.prompt import NOTHING, chat_messages
 from trunkline_llm_gateway.ports import Call, Emit, ProviderError, Written
 
 
@@ -168,7 +168,7 @@ def _step(step: ToolStep) -> list[_Message]:
     asked = [_AskedTool(call.id, _Function(call.name, call.arguments)) for call in step.calls]
     return [
         _Message("assistant", step.text, tool_calls=asked),
-        *(_Message("tool", outcome.text, tool_call_id=outcome.id) for outcome in step.outcomes),
+        *(_Message("tool", outcome.text or NOTHING, tool_call_id=outcome.id) for outcome in step.outcomes),
     ]
 
 
