@@ -12,6 +12,7 @@ import msgspec
 from trunkline_llm_gateway.app import make_provider
 from trunkline_llm_gateway.config import NOTICE, GatewayConfig, ProviderConfig, RouteConfig
 from trunkline_llm_gateway.core.breaker import BreakerPolicy
+from trunkline_llm_gateway.core.budgets import Spending
 from trunkline_llm_gateway.directory import Directory
 from trunkline_llm_gateway.handlers import Gateway
 from trunkline_protocols.completion import Complete, Completed, DeltaTarget
@@ -64,7 +65,8 @@ class Desk:
     def __init__(self, config: GatewayConfig, policy: BreakerPolicy | None) -> None:
         draw = random.Random(1).random  # noqa: S311 - jitter, not secrets
         self.directory = Directory(config, make_provider, draw, policy=policy)
-        self.gateway = Gateway(self.directory, send=self._send, draw=draw)
+        self.spending = Spending("llm_gateway-1")
+        self.gateway = Gateway(self.directory, spending=self.spending, send=self._send, draw=draw)
         self.deltas: list[Delta] = []
 
     async def _send(self, _: str, delta: Delta) -> None:

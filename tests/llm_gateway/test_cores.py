@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from desk import order
 from hypothesis import assume, given, strategies as st
-from trunkline_llm_gateway.config import GatewayConfig, ProviderConfig, RouteConfig
+from trunkline_llm_gateway.config import BudgetConfig, GatewayConfig, ProviderConfig, RouteConfig
+from trunkline_llm_gateway.core.budgets import Spending, budget_of, verdict
 from trunkline_llm_gateway.core.continuation import SHORTEST_ECHO, Continuation
 from trunkline_llm_gateway.core.events import EventReader, EventTooLongError
 from trunkline_llm_gateway.core.limits import ConcurrencyLimit
@@ -198,3 +200,48 @@ def test_order_goes_to_who_can_do_what_it_asks_for() -> None:
     tool = ToolSpec(name="t", description="d", parameters={})
     assert [option.provider.name for option in options(whole, order(tools=[tool]))] == ["able"]
     assert [option.provider.name for option in options(whole, order(model="large"))] == ["quotes"]
+
+
+# -- budgets ---
+
+
+def test_budget_warns_and_then_stops() -> None:
+    """A tenant's own budget, else everybody's, else none."""
+    budgets = [BudgetConfig(tenant="acme", usd_per_day=10.0), BudgetConfig(tenant="*", usd_per_day=1.0)]
+    own, shared = budget_of(budgets, "acme"), budget_of(budgets, "other")
+    assert [verdict(own, spent) for spent in (7.9, 8.0, 9.9, 10.0)] == ["free", "warn", "warn", "stop"]
+    assert verdict(shared, 1.0) == "stop"
+    assert budget_of(budgets[:1], "other") is None
+    assert verdict(None, 1e9) == "free"
+
+
+events = st.lists(st.tuples(st.sampled_from(["a", "b"]), st.floats(0, 5)), max_size=30)
+
+
+@given(events, st.randoms(use_true_random=False))
+def test_spending_is_the_sum_whatever_is_lost_doubled_or_late(spent: list[tuple[str, float]], random_: Any) -> None:
+    """Each process tells its own sum, which only grows; the last of each is enough."""
+    here, told = Spending("here"), []
+    sums = {"a": 0.0, "b": 0.0}
+    for instance, usd in spent:
+        sums[instance] += usd
+        told.append((instance, sums[instance]))
+    lasts = list({instance: (instance, usd) for instance, usd in told}.values())
+    heard = random_.sample(told, len(told) // 2) + lasts + lasts
+    random_.shuffle(heard)
+    for instance, usd in heard:
+        here.learn("acme", 7, instance, usd)
+    here.add("acme", 7, 1.0)
+    assert here.spent("acme", 7) == pytest.approx(1.0 + sum(sums.values()))
+    assert here.untold() == [("acme", 7, 1.0)]
+    assert here.untold() == []
+    assert here.spent("acme", 8) == 0.0
+
+
+def test_next_day_begins_at_nothing() -> None:
+    """And yesterday's messages change nothing."""
+    here = Spending("here")
+    here.add("acme", 7, 5.0)
+    here.add("acme", 8, 1.0)
+    here.learn("acme", 7, "there", 9.0)
+    assert here.spent("acme", 8) == 1.0

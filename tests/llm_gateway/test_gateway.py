@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from desk import MODEL_TEXT, QUOTED, desk, order, provider
 from model_server import Fault, ModelServer, serving
-from trunkline_llm_gateway.config import GatewayConfig, RouteConfig
+from trunkline_llm_gateway.config import BudgetConfig, GatewayConfig, RouteConfig
 from trunkline_protocols.completion import CancelCompletion, Completed
 from trunkline_protocols.knowledge import Refused
 
@@ -148,3 +149,49 @@ async def test_new_configuration_takes_over_while_calls_run(server: ModelServer,
         kept = gateway.directory.pool("backup")
         assert gateway.directory.replace(GatewayConfig(provider=[provider("backup", backup.url), primary])) == []
         assert gateway.directory.pool("backup") is kept
+
+
+async def test_equal_orders_in_flight_share_one_completion(server: ModelServer) -> None:
+    """Where the answer is the same every time and nobody watches it being written; also when the first one leaves."""
+    server.faults.append(Fault("hang"))
+    plain = order(temperature=0.0, stream_to=None)
+    async with desk(provider("primary", server.url)) as gateway, asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(gateway.gateway.complete(msgspec.structs.replace(plain, request="r1")))
+        await server.arrived.wait()
+        rest = [tasks.create_task(gateway.gateway.complete(plain)) for _ in range(5)]
+        await asyncio.sleep(0)
+        gateway.gateway.cancel(CancelCompletion(request="r1"))
+        assert isinstance(await first, Refused)
+        for reply in await asyncio.gather(*rest):
+            assert isinstance(reply, Completed)
+            assert reply.text == MODEL_TEXT
+        assert len(server.requests) == 2
+        await gateway.answer(plain)
+        assert len(server.requests) == 3
+
+
+async def test_repeatable_completions_are_kept_where_that_is_configured(server: ModelServer) -> None:
+    """The last ones; streamed answers never, other tenants' never."""
+    plain = order(temperature=0.0, stream_to=None, tenant="acme")
+    async with desk(provider("primary", server.url), cache_entries=1) as gateway:
+        first = await gateway.answer(plain)
+        assert await gateway.answer(plain) == first
+        assert len(server.requests) == 1
+        await gateway.answer(msgspec.structs.replace(plain, tenant="other"))
+        await gateway.answer(plain)
+        assert len(server.requests) == 3
+        await gateway.answer(order(temperature=0.0))
+        await gateway.answer(order(temperature=0.0))
+        assert len(server.requests) == 5
+
+
+async def test_tenant_without_money_is_answered_without_a_model(server: ModelServer) -> None:
+    """Budgets hold for tries that failed as well."""
+    server.always = Fault("cut", after=3)
+    budget = BudgetConfig(tenant="*", usd_per_day=0.00003)
+    async with desk(provider("primary", server.url, output_cost_per_million=10.0), budget=[budget]) as gateway:
+        reply = await gateway.answer(order(tenant="acme"))
+        assert sum(one.cost for one in reply.tries) > 0
+        before = len(server.requests)
+        assert (await gateway.answer(order(tenant="acme"))).degraded == "budget"
+        assert len(server.requests) == before

@@ -69,7 +69,7 @@ class Complete(Wire, frozen=True, kw_only=True, tag="llm.complete"):
     max_tokens: int = 512
     deadline_at: float = 0.0
     request: str = ""
-    """The asker's own name for this order, by which it can be cancelled."""
+    """The asker's own name for this order, by which it can be cancelled; empty: the source of its deltas."""
     region: str = ""
     """The conversation's region: its text goes to no provider that may not serve it."""
     tenant: str = ""
@@ -91,6 +91,15 @@ class CancelCompletion(Wire, frozen=True, kw_only=True, tag="llm.cancel"):
     request: str = ""
     turn: str = ""
     reason: str = ""
+
+
+class Spent(Wire, frozen=True, kw_only=True, tag="llm.spent"):
+    """What one gateway process has spent for a tenant on a day (UTC, counted from 1970); in KV SPENDING."""
+
+    tenant: str
+    day: int
+    instance: str
+    usd: float
 
 
 class Completed(Wire, frozen=True, kw_only=True, tag="llm.completed"):

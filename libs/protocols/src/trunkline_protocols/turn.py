@@ -62,6 +62,8 @@ class Try(Record, frozen=True, kw_only=True):
     """So much it had written; shown to the customer, and continued or replaced by the next."""
     continued: bool = False
     """It went on where the one before had stopped, instead of beginning anew."""
+    cost: float = 0.0
+    """US dollars; of a try that failed, an estimate by its characters."""
     ms: float = 0.0
 
 

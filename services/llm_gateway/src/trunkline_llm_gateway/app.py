@@ -17,11 +17,13 @@ from trunkline_protocols import codec, subjects
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.turn import Delta
 
+from trunkline_llm_gateway.accounts import follow, tell, tell_now
 from trunkline_llm_gateway.adapters.anthropic import AnthropicProvider
 from trunkline_llm_gateway.adapters.extractive import ExtractiveProvider
 from trunkline_llm_gateway.adapters.openai import OpenAIProvider
 from trunkline_llm_gateway.adapters.simulated import SimulatedProvider
 from trunkline_llm_gateway.config import ConfigError, ProviderConfig, load_config
+from trunkline_llm_gateway.core.budgets import Spending
 from trunkline_llm_gateway.directory import Directory
 from trunkline_llm_gateway.handlers import Gateway
 from trunkline_llm_gateway.ports import Provider
@@ -43,7 +45,9 @@ async def service(process: Process[GatewaySettings]) -> AsyncIterator[None]:
     async def send(ingress: str, delta: Delta) -> None:
         await bus.publish(subjects.out(Instance(ingress), delta.conversation), codec.encode(delta))
 
-    gateway = Gateway(directory, send=send, draw=draw)
+    spending = Spending(process.instance)
+    gateway = Gateway(directory, spending=spending, send=send, draw=draw)
+    await follow(bus, spending)
 
     async def on_cancel(message: Msg) -> None:
         try:
@@ -58,11 +62,14 @@ async def service(process: Process[GatewaySettings]) -> AsyncIterator[None]:
     )
     await responder.start()
     process.heartbeat.queue_depth = lambda: responder.running
+    process.heartbeat.detail = directory.states
     process.spawn(directory.warm())
+    process.spawn(tell(bus, spending, process.instance))
     if settings.llm_config is not None:
         process.spawn(_follow(settings.llm_config, directory, process))
     yield
     await responder.stop()
+    await tell_now(bus, spending, process.instance)
     await directory.close()
 
 

@@ -59,6 +59,11 @@ class ProviderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     tokens_sigma: NotNegative = 0.4
     seed: int = 1
 
+    @property
+    def is_free(self) -> bool:
+        """Whether it costs nothing."""
+        return self.input_cost_per_million == 0 and self.output_cost_per_million == 0
+
     def cost(self, input_tokens: int, output_tokens: int) -> float:
         """US dollars for so many tokens."""
         return (input_tokens * self.input_cost_per_million + output_tokens * self.output_cost_per_million) / 1e6

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trunkline_llm_gateway.config import GatewayConfig, ProviderConfig
-from trunkline_llm_gateway.core.breaker import BreakerPolicy, State
+from trunkline_llm_gateway.core.breaker import BreakerPolicy
 from trunkline_llm_gateway.pools import Pool
 from trunkline_llm_gateway.ports import Provider, ProviderError
 
@@ -44,7 +44,7 @@ class Directory:
         """How long a provider lately took to its first token; 0 when it was not asked yet."""
         return self._pools[name].limit.usual_s if name in self._pools else 0.0
 
-    def states(self) -> dict[str, State]:
+    def states(self) -> dict[str, str]:
         """State of every breaker, by provider and model."""
         return {f"{pool.name}/{model}": state for pool in self._all() for model, state in pool.states().items()}
 

@@ -19,15 +19,18 @@ from trunkline_protocols.completion import CancelCompletion, Complete, Completed
 from trunkline_protocols.knowledge import Refused
 from trunkline_protocols.turn import Delta, Try
 
+from trunkline_llm_gateway.accounts import Accounts
+from trunkline_llm_gateway.core.budgets import Spending
 from trunkline_llm_gateway.core.citations import citations
 from trunkline_llm_gateway.core.retries import RetryBudget, pause_s
-from trunkline_llm_gateway.core.routing import Option, options, ranked
+from trunkline_llm_gateway.core.routing import CHARACTERS_A_TOKEN, Option, options, ranked
 from trunkline_llm_gateway.deltas import DeltaStream
 from trunkline_llm_gateway.directory import Directory
 from trunkline_llm_gateway.pools import Pool
 from trunkline_llm_gateway.ports import Call, Emit, ProviderError, Written
 from trunkline_llm_gateway.race import Race
 from trunkline_llm_gateway.running import Deadline, Running
+from trunkline_llm_gateway.sharing import Shared, is_shareable
 from trunkline_llm_gateway.writing import Writing
 
 _log: Final = structlog.get_logger(__name__)
@@ -54,11 +57,14 @@ class Gateway:
         self,
         directory: Directory,
         *,
+        spending: Spending,
         send: Callable[[str, Delta], Awaitable[None]],
         draw: Callable[[], float],
     ) -> None:
         """`send` publishes a delta to an ingress; `draw` returns a random number from 0 to 1."""
         self._directory = directory
+        self._accounts = Accounts(spending)
+        self._shared = Shared()
         self._send = send
         self._draw = draw
         self._running = Running()
@@ -78,6 +84,8 @@ class Gateway:
         self.under_way += 1
         try:
             with self._running.under_way(order, deadline):
+                if is_shareable(order):
+                    return await self._shared.reply(order, self._directory.config.cache_entries, self._alone, deadline)
                 async with _streaming(order, self._send) as stream:
                     return await self._complete(order, Writing(stream), deadline)
         finally:
@@ -88,6 +96,9 @@ class Gateway:
         stopped = self._running.cancel(message)
         if stopped:
             _log.info("llm.cancelled", turn=message.turn, request=message.request, reason=message.reason)
+
+    async def _alone(self, order: Complete, deadline: Deadline) -> CompletionReply:
+        return await self._complete(order, Writing(None), deadline)
 
     async def _complete(self, order: Complete, writing: Writing, deadline: Deadline) -> CompletionReply:
         try:
@@ -113,6 +124,9 @@ class Gateway:
         route = directory.config.route_of(order.route)
         may = options(directory.config, order)
         failure = ProviderError("unavailable", "no provider of the route may and can write this", retryable=False)
+        if not self._accounts.may_spend(directory.config.budget, order.tenant):
+            may = [option for option in may if option.provider.is_free]
+            failure = ProviderError("budget", f"{order.tenant} has spent its budget of today", retryable=False)
         for rounds_done in itertools.count(1):
             asked = ranked(may, route, order, first_token_s=directory.first_token_s, draw=self._draw)
             is_worth_another = False
@@ -132,7 +146,7 @@ class Gateway:
     async def _next(self, asked: list[Option], order: Complete, writing: Writing, deadline: Deadline) -> Completed:
         """Ask the next provider, and where the route hedges and it is late, the one after it."""
         option = asked.pop(0)
-        if option.provider.kind == "extractive" and writing.tries:
+        if option.provider.kind == "extractive" and writing.tries and not order.provider:
             return await self._quoted(order, writing, writing.tries[-1].outcome)
         after_s = self._hedge_s(order, option)
         if after_s and asked and not writing.is_begun and asked[0].provider.kind != "extractive":
@@ -142,7 +156,7 @@ class Gateway:
         try:
             written = await self._ask(option, order, given, writing.add, deadline)
         except ProviderError as error:
-            self._failed(option, error, writing, started, given)
+            self._failed(option, order, error, writing, started, given)
             raise
         await writing.end()
         return self._completed(option, order, writing, written, started, given)
@@ -158,7 +172,7 @@ class Gateway:
                 try:
                     return await self._ask(option, order, "", emit, deadline)
                 except ProviderError as error:
-                    self._failed(option, error, writing, started, "")
+                    self._failed(option, order, error, writing, started, "")
                     raise
 
             return run
@@ -192,10 +206,14 @@ class Gateway:
 
     # -- what came of it ---
 
-    def _failed(self, option: Option, error: ProviderError, writing: Writing, started: float, given: str) -> None:
+    def _failed(
+        self, option: Option, order: Complete, error: ProviderError, writing: Writing, started: float, given: str
+    ) -> None:
         _ERRORS.labels(option.provider.name, option.model, error.code).inc()
         _log.warning("llm.failed", provider=option.provider.name, code=error.code, reason=str(error)[:300])
-        writing.tries.append(_try(option, error.code, writing, started, given))
+        lost = option.provider.cost(0, len(writing.text) // CHARACTERS_A_TOKEN)
+        self._accounts.charge(order.tenant, lost)
+        writing.tries.append(_try(option, error.code, writing, started, given, lost))
 
     def _completed(
         self,
@@ -213,7 +231,9 @@ class Gateway:
         _TOKENS.labels(name, written.model, "input").inc(written.usage.input_tokens)
         _TOKENS.labels(name, written.model, "output").inc(written.usage.output_tokens)
         _COST.labels(name, written.model).inc(written.usage.cost)
-        tries = [*writing.tries, _try(option, "answered", writing, started, given)] if writing.tries else []
+        self._accounts.charge(order.tenant, written.usage.cost)
+        answered = _try(option, "answered", writing, started, given, written.usage.cost)
+        tries = [*writing.tries, answered] if writing.tries else []
         return Completed(
             text=text,
             provider=name,
@@ -230,13 +250,14 @@ class Gateway:
         )
 
 
-def _try(option: Option, outcome: str, writing: Writing, started: float, given: str) -> Try:
+def _try(option: Option, outcome: str, writing: Writing, started: float, given: str, cost: float) -> Try:
     return Try(
         provider=option.provider.name,
         model=option.model,
         outcome=outcome,
         characters=len(writing.text),
         continued=bool(given),
+        cost=cost,
         ms=round((time.perf_counter() - started) * 1000, 3),
     )
 

@@ -50,7 +50,7 @@ class Running:
     @contextmanager
     def under_way(self, order: Complete, deadline: Deadline) -> Iterator[None]:
         """Make a completion stoppable while the block runs."""
-        names = [name for name in (_request(order.request), _turn(order)) if name]
+        names = _names(order)
         for name in names:
             self._by_name[name].append(deadline)
         try:
@@ -64,16 +64,15 @@ class Running:
 
     def cancel(self, message: CancelCompletion) -> int:
         """Stop what a message names; returns how many completions that were."""
-        named = [f"turn {message.turn}" if message.turn else "", _request(message.request)]
+        named = (f"turn {message.turn}", f"request {message.request}")
         found = [deadline for name in named if name in self._by_name for deadline in self._by_name[name]]
         for deadline in found:
             deadline.cancel(message.reason)
         return len(found)
 
 
-def _request(request: str) -> str:
-    return f"request {request}" if request else ""
-
-
-def _turn(order: Complete) -> str:
-    return f"turn {order.stream_to.turn}" if order.stream_to is not None else ""
+def _names(order: Complete) -> list[str]:
+    """Name an order by its request, else by the source of its deltas, and by the turn that it belongs to."""
+    target = order.stream_to
+    request = order.request or (target.source if target is not None else "")
+    return [*([f"request {request}"] if request else []), *([f"turn {target.turn}"] if target is not None else [])]

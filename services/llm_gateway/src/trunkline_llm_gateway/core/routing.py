@@ -15,7 +15,8 @@ from trunkline_protocols.completion import Complete
 
 from trunkline_llm_gateway.config import GatewayConfig, ProviderConfig, RouteConfig
 
-_CHARACTERS_A_TOKEN = 4
+CHARACTERS_A_TOKEN = 4
+"""Roughly, where no provider has counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,4 +78,4 @@ def _cost(provider: ProviderConfig, order: Complete) -> float:
     """Dollars that the order is likely to cost: what it says, and half of what it allows to be answered."""
     said = len(order.instructions) + len(order.question) + len(order.summary)
     said += sum(len(passage.text) for passage in order.passages) + sum(len(said.text) for said in order.transcript)
-    return provider.cost(said // _CHARACTERS_A_TOKEN, order.max_tokens // 2)
+    return provider.cost(said // CHARACTERS_A_TOKEN, order.max_tokens // 2)
