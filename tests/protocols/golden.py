@@ -211,6 +211,8 @@ _SAMPLES: list[turn.Wire] = [
         max_tokens=256,
         deadline_at=AT,
     ),
+    completion.CancelCompletion(request="a-1", turn=T, reason="overtaken"),
+    completion.Spent(tenant="default", day=20_454, instance="llm_gateway-1", usd=1.25),
     completion.Completed(
         text="Refunds take 5 days.",
         provider="extractive",

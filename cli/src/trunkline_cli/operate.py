@@ -71,6 +71,7 @@ def status_table(suite: SuiteStatus) -> Table:
         table.add_column(heading, no_wrap=True)
     for heading in ("restarts", "queue", "p50 ms", "p95 ms"):
         table.add_column(heading, justify="right")
+    table.add_column("detail", overflow="fold")
     for process in suite.processes:
         colour = "green" if process.state == "ready" else "red"
         table.add_row(
@@ -83,6 +84,7 @@ def status_table(suite: SuiteStatus) -> Table:
             str(process.queue_depth),
             f"{process.p50_ms:.1f}",
             f"{process.p95_ms:.1f}",
+            ", ".join(f"{what} {state}" for what, state in process.detail.items()),
         )
     return table
 

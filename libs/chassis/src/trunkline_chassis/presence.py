@@ -38,6 +38,7 @@ class Heartbeat:
         self._latency = latency
         self.queue_depth: Callable[[], int] = lambda: 0
         self.slots: Callable[[], list[int]] = list
+        self.detail: Callable[[], dict[str, str]] = dict
         self.http_url = ""
 
     @property
@@ -54,6 +55,7 @@ class Heartbeat:
             http_url=self.http_url,
             queue_depth=self.queue_depth(),
             slots=self.slots(),
+            detail=self.detail(),
             p50_ms=round(self._latency.percentile(50), 3),
             p95_ms=round(self._latency.percentile(95), 3),
         )

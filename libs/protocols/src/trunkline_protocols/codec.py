@@ -11,7 +11,7 @@ import msgspec
 from msgspec.json import Decoder, Encoder
 
 from trunkline_protocols.broadcast import NoticeMessage
-from trunkline_protocols.completion import Complete, CompletionReply
+from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply, Spent
 from trunkline_protocols.frames import ClientFrame, ServerFrame
 from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
 from trunkline_protocols.log import Commit, CommitStored
@@ -41,6 +41,8 @@ dead_letter: Final[Decoder[DeadLetter]] = Decoder(DeadLetter)
 knowledge_request: Final[Decoder[KnowledgeRequest]] = Decoder(KnowledgeRequest)
 knowledge_reply: Final[Decoder[KnowledgeReply]] = Decoder(KnowledgeReply)
 complete: Final[Decoder[Complete]] = Decoder(Complete)
+cancel_completion: Final[Decoder[CancelCompletion]] = Decoder(CancelCompletion)
+spent: Final[Decoder[Spent]] = Decoder(Spent)
 completion_reply: Final[Decoder[CompletionReply]] = Decoder(CompletionReply)
 suite_status: Final[Decoder[SuiteStatus]] = Decoder(SuiteStatus)
 client_frame: Final[Decoder[ClientFrame]] = Decoder(ClientFrame)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from trunkline_protocols.ids import ConversationId, Instance, TurnId
 from trunkline_protocols.knowledge import Passage, Refused
-from trunkline_protocols.turn import Citation, Record, Usage, Utterance, Wire
+from trunkline_protocols.turn import Citation, Record, Try, Usage, Utterance, Wire
 
 
 class DeltaTarget(Record, frozen=True, kw_only=True):
@@ -19,6 +19,39 @@ class DeltaTarget(Record, frozen=True, kw_only=True):
     ingress: Instance
     source: str = ""
     """Goes into every delta: tells this completion from another try at the same work."""
+
+
+class ToolSpec(Record, frozen=True, kw_only=True):
+    """A tool that the model may ask for."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    """JSON schema of its arguments: a map by nature."""
+
+
+class ToolCall(Record, frozen=True, kw_only=True):
+    """The model asks for a tool; `arguments` is JSON as the model wrote it, checked by whoever runs the tool."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolOutcome(Record, frozen=True, kw_only=True):
+    """What a tool answered to the call of the same id; a failure is an answer too."""
+
+    id: str
+    text: str
+    failed: bool = False
+
+
+class ToolStep(Record, frozen=True, kw_only=True):
+    """One step of the work before this completion: what the model asked for, and what came of it."""
+
+    calls: list[ToolCall]
+    outcomes: list[ToolOutcome]
+    text: str = ""
 
 
 class Complete(Wire, frozen=True, kw_only=True, tag="llm.complete"):
@@ -35,6 +68,38 @@ class Complete(Wire, frozen=True, kw_only=True, tag="llm.complete"):
     stream_to: DeltaTarget | None = None
     max_tokens: int = 512
     deadline_at: float = 0.0
+    request: str = ""
+    """The asker's own name for this order, by which it can be cancelled; empty: the source of its deltas."""
+    region: str = ""
+    """The conversation's region: its text goes to no provider that may not serve it."""
+    tenant: str = ""
+    """Whose budget this is paid from."""
+    route: str = "default"
+    provider: str = ""
+    """Only this provider; empty: the route decides."""
+    model: str = ""
+    """Only this model; empty: the provider's first."""
+    temperature: float | None = None
+    """0 makes a completion repeatable, and lets equal ones be shared."""
+    tools: list[ToolSpec] = []
+    tool_steps: list[ToolStep] = []
+
+
+class CancelCompletion(Wire, frozen=True, kw_only=True, tag="llm.cancel"):
+    """Order to every gateway of a region: stop what is written for this request, or for this turn."""
+
+    request: str = ""
+    turn: str = ""
+    reason: str = ""
+
+
+class Spent(Wire, frozen=True, kw_only=True, tag="llm.spent"):
+    """What one gateway process has spent for a tenant on a day (UTC, counted from 1970); in KV SPENDING."""
+
+    tenant: str
+    day: int
+    instance: str
+    usd: float
 
 
 class Completed(Wire, frozen=True, kw_only=True, tag="llm.completed"):
@@ -49,6 +114,13 @@ class Completed(Wire, frozen=True, kw_only=True, tag="llm.completed"):
     first_token_ms: float = 0.0
     model_ms: float = 0.0
     """The model's own time, as its provider reports it; for a remote provider the upstream's time."""
+    stop_reason: str = ""
+    """`stop`, `length`, `tool_calls` or the provider's own word."""
+    tool_calls: list[ToolCall] = []
+    tries: list[Try] = []
+    """Only where the first provider did not answer alone."""
+    degraded: str = ""
+    """Why the built-in provider answered in place of a model; empty when it did not."""
 
 
 CompletionReply: TypeAlias = Completed | Refused

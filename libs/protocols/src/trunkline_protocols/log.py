@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from trunkline_protocols.ids import ConversationId, TurnId
 from trunkline_protocols.subjects import CommitKind
-from trunkline_protocols.turn import Citation, Record, Retrieved, Timings, Urgency, Usage, Wire
+from trunkline_protocols.turn import Citation, Record, Retrieved, Timings, Try, Urgency, Usage, Wire
 
 
 class Started(Record, frozen=True, kw_only=True, tag_field="event", tag="started"):
@@ -45,6 +45,7 @@ class TurnAnswered(Record, frozen=True, kw_only=True, tag_field="event", tag="tu
     timings: Timings = Timings()
     attempt: int = 1
     instance: str = ""
+    tries: list[Try] = []
 
 
 class HandedOff(Record, frozen=True, kw_only=True, tag_field="event", tag="handed_off"):

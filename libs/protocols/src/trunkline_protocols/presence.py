@@ -24,6 +24,8 @@ class Presence(Wire, frozen=True, kw_only=True, tag="presence"):
     queue_depth: int = 0
     p50_ms: float = 0.0
     p95_ms: float = 0.0
+    detail: dict[str, str] = {}
+    """What else is worth knowing at a glance, by what it is about: `primary/small` -> `open`."""
     slots: list[int] = []
 
 
@@ -44,6 +46,7 @@ class ProcessStatus(Record, frozen=True, kw_only=True):
     queue_depth: int = 0
     p50_ms: float = 0.0
     p95_ms: float = 0.0
+    detail: dict[str, str] = {}
 
 
 class SuiteStatus(Wire, frozen=True, kw_only=True, tag="status"):

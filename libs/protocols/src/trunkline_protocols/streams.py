@@ -110,8 +110,9 @@ FLEET: Final = BucketSpec(name="FLEET", history=10, description="Agent definitio
 PRESENCE: Final = BucketSpec(name="PRESENCE", ttl_s=10.0, in_memory=True, description="Which processes live")
 SNAPSHOTS: Final = BucketSpec(name="SNAPSHOTS", ttl_s=30 * DAY_S, description="Folded conversations")
 ROUTING: Final = BucketSpec(name="ROUTING", history=5, description="Versioned routing artefacts")
+SPENDING: Final = BucketSpec(name="SPENDING", ttl_s=3 * DAY_S, description="What tenants spent on models, by day")
 
-BUCKETS: Final = (FLEET, PRESENCE, SNAPSHOTS, ROUTING)
+BUCKETS: Final = (FLEET, PRESENCE, SNAPSHOTS, ROUTING, SPENDING)
 
 SLOT_GROUP: Final = "g"
 """The one priority group of a slot's consumer."""

@@ -10,6 +10,7 @@ attach.<region>.<partition>.<conversation>          core: an ingress took over a
 result.<instance>                                   core: results, claims and beats for a conversation process
 rag.<region>.search | article | import              core, request and reply
 llm.<region>.complete                               core, request and reply
+llm.<region>.cancel                                 core: nobody waits for a completion any more
 supervisor.<region>.status                          core, request and reply
 """
 
@@ -165,6 +166,11 @@ def import_articles(region: str) -> str:
 def complete(region: str) -> str:
     """Where a completion is asked for."""
     return f"llm.{token(region, 'region')}.complete"
+
+
+def cancel_completion(region: str) -> str:
+    """Where every gateway hears that nobody waits for a completion any more."""
+    return f"llm.{token(region, 'region')}.cancel"
 
 
 def status(region: str) -> str:

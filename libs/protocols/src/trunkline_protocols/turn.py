@@ -51,6 +51,22 @@ class Usage(Record, frozen=True, kw_only=True):
     cost: float = 0.0
 
 
+class Try(Record, frozen=True, kw_only=True):
+    """One provider's part in a completion that needed more than one."""
+
+    provider: str
+    model: str
+    outcome: str
+    """`answered`, or the code of the failure."""
+    characters: int = 0
+    """So much it had written; shown to the customer, and continued or replaced by the next."""
+    continued: bool = False
+    """It went on where the one before had stopped, instead of beginning anew."""
+    cost: float = 0.0
+    """US dollars; of a try that failed, an estimate by its characters."""
+    ms: float = 0.0
+
+
 class Timings(Record, frozen=True, kw_only=True):
     """Where the time of a turn's work went, in milliseconds."""
 
@@ -234,6 +250,8 @@ class Answered(Wire, frozen=True, kw_only=True, tag="turn.answered"):
     usage: Usage = Usage()
     timings: Timings = Timings()
     instance: str = ""
+    tries: list[Try] = []
+    """Providers that had a part in the text, where it needed more than one."""
 
 
 class Routed(Wire, frozen=True, kw_only=True, tag="turn.routed"):

@@ -196,6 +196,7 @@ class Desk:
                 model_ms=completion.model_ms,
             ),
             instance=self._instance,
+            tries=completion.tries,
         )
 
     def _completion(self, order: AnswerTurn, agent: Agent, passages: list[Passage]) -> Complete:
@@ -215,6 +216,8 @@ class Desk:
                 source=f"{self._instance}-{next(self._sources)}",
             ),
             deadline_at=order.deadline_at,
+            region=order.context.region,
+            tenant=order.context.tenant,
         )
 
     def _abstain(self, order: AnswerTurn) -> str:

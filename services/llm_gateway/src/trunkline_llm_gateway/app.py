@@ -2,68 +2,114 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final, assert_never
 
+import structlog
+from nats.aio.msg import Msg
 from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.rpc import Responder
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.turn import Delta
 
+from trunkline_llm_gateway.accounts import follow, tell, tell_now
+from trunkline_llm_gateway.adapters.anthropic import AnthropicProvider
 from trunkline_llm_gateway.adapters.extractive import ExtractiveProvider
 from trunkline_llm_gateway.adapters.openai import OpenAIProvider
 from trunkline_llm_gateway.adapters.simulated import SimulatedProvider
-from trunkline_llm_gateway.config import GatewayConfig, ProviderConfig, load_config
+from trunkline_llm_gateway.config import ConfigError, ProviderConfig, load_config
+from trunkline_llm_gateway.core.budgets import Spending
+from trunkline_llm_gateway.directory import Directory
 from trunkline_llm_gateway.handlers import Gateway
 from trunkline_llm_gateway.ports import Provider
 from trunkline_llm_gateway.settings import GatewaySettings, api_key
 
 NAME: Final = "llm_gateway"
-_ROUTE: Final = "default"
+_log: Final = structlog.get_logger(__name__)
 _WORKERS: Final = 512
+_LOOK_EVERY_S: Final = 1.0
 
 
 @asynccontextmanager
 async def service(process: Process[GatewaySettings]) -> AsyncIterator[None]:
     """Write answers."""
     settings, bus = process.settings, process.bus
-    config = load_config(settings.llm_config)
-    providers = _providers(config)
+    draw = random.Random().random  # noqa: S311 - jitter, not secrets
+    directory = Directory(load_config(settings.llm_config), make_provider, draw)
 
     async def send(ingress: str, delta: Delta) -> None:
         await bus.publish(subjects.out(Instance(ingress), delta.conversation), codec.encode(delta))
 
-    concurrency = sum(provider.max_concurrency for provider in config.provider)
-    gateway = Gateway(providers, max_concurrency=concurrency, send=send)
+    spending = Spending(process.instance)
+    gateway = Gateway(directory, spending=spending, send=send, draw=draw)
+    await follow(bus, spending)
+
+    async def on_cancel(message: Msg) -> None:
+        try:
+            gateway.cancel(codec.cancel_completion.decode(message.data))
+        except codec.DecodeError as error:
+            _log.warning("llm.cancel_unreadable", error=str(error))
+
+    await bus.subscribe(subjects.cancel_completion(settings.region), on_cancel)
     responder = Responder(settings.nats_url, NAME, process.latency)
     responder.answer(
         subjects.complete(settings.region), codec.complete, gateway.complete, title="Completion", max_workers=_WORKERS
     )
     await responder.start()
     process.heartbeat.queue_depth = lambda: responder.running
+    process.heartbeat.detail = directory.states
+    process.spawn(directory.warm())
+    process.spawn(tell(bus, spending, process.instance))
+    if settings.llm_config is not None:
+        process.spawn(_follow(settings.llm_config, directory, process))
     yield
     await responder.stop()
-    for provider in providers:
-        await provider.close()
+    await tell_now(bus, spending, process.instance)
+    await directory.close()
 
 
-def _providers(config: GatewayConfig) -> list[Provider]:
-    """The route's providers in order; the extractive one is the last resort of every route."""
-    by_name = {provider.name: provider for provider in config.provider}
-    chosen = [_provider(by_name[name]) for name in config.order_of(_ROUTE)]
-    if not any(isinstance(provider, ExtractiveProvider) for provider in chosen):
-        chosen.append(ExtractiveProvider())
-    return chosen
+async def _follow(file: Path, directory: Directory, process: Process[GatewaySettings]) -> None:
+    """Put every change of the file into force; a faulty one is told, and what was in force stays."""
+    seen = _signature(file)
+    while True:
+        await asyncio.sleep(_LOOK_EVERY_S)
+        signature = _signature(file)
+        if signature == seen:
+            continue
+        seen = signature
+        try:
+            gone = directory.replace(load_config(file))
+        except ConfigError as error:
+            _log.error("llm.config_refused", reason=str(error))
+            continue
+        _log.info("llm.config_replaced", providers=[provider.name for provider in directory.config.provider])
+        await directory.warm()
+        for pool in gone:
+            process.spawn(pool.retire())
 
 
-def _provider(config: ProviderConfig) -> Provider:
+def _signature(file: Path) -> tuple[int, int, int]:
+    try:
+        status = file.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+def make_provider(config: ProviderConfig) -> Provider:
+    """Build the adapter of a provider."""
     match config.kind:
         case "extractive":
             return ExtractiveProvider(config.name)
         case "openai":
-            return OpenAIProvider(config, api_key(config.api_key_env))
+            return OpenAIProvider(config, api_key(config))
+        case "anthropic":
+            return AnthropicProvider(config, api_key(config))
         case "simulated":
             return SimulatedProvider(config)
         case _:

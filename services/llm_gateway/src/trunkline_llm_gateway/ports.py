@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from trunkline_protocols.completion import Complete
+from trunkline_protocols.completion import Complete, ToolCall
 from trunkline_protocols.turn import Citation, Usage
 
 Emit: TypeAlias = Callable[[str], Awaitable[None]]
@@ -14,24 +14,40 @@ Emit: TypeAlias = Callable[[str], Awaitable[None]]
 
 
 class ProviderError(Exception):
-    """A provider could not write the text; `retryable` says whether another one, or a later try, makes sense."""
+    """A provider could not write the text."""
 
-    def __init__(self, code: str, message: str, *, retryable: bool = True) -> None:
-        """`code` is one of: connect, status, timeout, cut, malformed, overloaded."""
+    def __init__(self, code: str, message: str, *, retryable: bool = True, rest_s: float = 0.0) -> None:
+        """`retryable`: whether another provider, or a later try, makes sense.
+
+        `code` is one of: connect, status, timeout, cut, malformed, empty (the provider's fault); overloaded, open (it
+        was not asked); request (the order itself is wrong). `rest_s` is how long it asked to be left alone.
+        """
         super().__init__(message)
         self.code = code
         self.retryable = retryable
+        self.rest_s = rest_s
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One order to one model. `written` is the text that another one began and that this one goes on with."""
+
+    order: Complete
+    model: str
+    written: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A whole text; the pieces that were emitted make it up."""
+    """How a text ended; the pieces that were emitted are the text."""
 
-    text: str
     model: str
-    citations: list[Citation] = field(default_factory=list)
-    abstained: bool = False
     usage: Usage = field(default_factory=Usage)
+    stop_reason: str = "stop"
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    citations: list[Citation] | None = None
+    """None: they follow from the marks in the text."""
+    abstained: bool = False
     first_token_ms: float = 0.0
     model_ms: float = 0.0
     """The provider's own time."""
@@ -45,8 +61,12 @@ class Provider(Protocol):
         """Its name in the configuration."""
         ...
 
-    async def write(self, order: Complete, emit: Emit) -> Written:
+    async def write(self, call: Call, emit: Emit) -> Written:
         """Write the answer, emitting pieces as they come; raises `ProviderError`."""
+        ...
+
+    async def warm(self) -> None:
+        """Open a connection before it is needed; whatever goes wrong is told by the first call."""
         ...
 
     async def close(self) -> None:

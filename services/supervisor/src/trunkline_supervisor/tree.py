@@ -91,6 +91,7 @@ class Tree:
             queue_depth=current.queue_depth if current else 0,
             p50_ms=current.p50_ms if current else 0.0,
             p95_ms=current.p95_ms if current else 0.0,
+            detail=current.detail if current else {},
         )
 
 

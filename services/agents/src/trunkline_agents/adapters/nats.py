@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Final
 
@@ -9,7 +10,7 @@ import structlog
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import BusUnavailableError
 from trunkline_protocols import codec, subjects
-from trunkline_protocols.completion import Complete, CompletionReply
+from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.knowledge import Passage, PassagesFound, Refused, SearchKnowledge
 from trunkline_protocols.turn import AgentMessage
@@ -42,13 +43,26 @@ class NatsColleagues:
         return []
 
     async def complete(self, order: Complete) -> CompletionReply:
-        """Ask the LLM gateway."""
+        """Ask the LLM gateway; when nobody waits any more, tell it so, and it stops the provider."""
         left_s = max(0.1, order.deadline_at - time.time())
         try:
             raw = await self._bus.request(subjects.complete(self._region), codec.encode(order), timeout_s=left_s)
         except BusUnavailableError as error:
             return Refused(code="unavailable", message=str(error), retryable=True)
+        except asyncio.CancelledError:
+            await self._cancel(order)
+            raise
         return codec.completion_reply.decode(raw)
+
+    async def _cancel(self, order: Complete) -> None:
+        request = order.request or (order.stream_to.source if order.stream_to is not None else "")
+        if not request:
+            return
+        cancel = CancelCompletion(request=request, reason="nobody waits for it any more")
+        try:
+            await self._bus.publish(subjects.cancel_completion(self._region), codec.encode(cancel))
+        except BusUnavailableError as error:
+            _log.warning("completion.not_cancelled", error=str(error))
 
     async def report(self, owner: Instance, message: AgentMessage) -> None:
         """Publish to the conversation process."""

@@ -173,6 +173,7 @@ def _answer(state: Conversation, turn: Turn, result: Answered) -> Append:
         timings=result.timings,
         attempt=result.attempt,
         instance=result.instance,
+        tries=result.tries,
     )
     return Append("turn", [*_opening(state, turn), answered], owner, agent, state.epoch)
 

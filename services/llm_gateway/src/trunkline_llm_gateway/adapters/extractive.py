@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from trunkline_protocols.completion import Complete
 from trunkline_protocols.turn import Usage
 
 from trunkline_llm_gateway.core.extractive import compose
-from trunkline_llm_gateway.ports import Emit, Written
+from trunkline_llm_gateway.ports import Call, Emit, Written
 
 MODEL: Final = "extractive"
 
@@ -21,24 +20,26 @@ class ExtractiveProvider:
         """`name` is what the configuration calls it."""
         self.name = name
 
-    async def write(self, order: Complete, emit: Emit) -> Written:
+    async def write(self, call: Call, emit: Emit) -> Written:
         """Compose the answer and emit it sentence by sentence."""
+        order = call.order
         started = time.perf_counter()
         composed = compose(order.question, order.passages)
         took_ms = (time.perf_counter() - started) * 1000
         parts = composed.parts or [order.abstain]
         for number, part in enumerate(parts):
             await emit(part if number == 0 else f" {part}")
-        text = " ".join(parts)
         return Written(
-            text=text,
             model=MODEL,
             citations=composed.citations,
             abstained=not composed.parts,
-            usage=Usage(input_tokens=0, output_tokens=len(text.split())),
+            usage=Usage(input_tokens=0, output_tokens=sum(len(part.split()) for part in parts)),
             first_token_ms=round(took_ms, 3),
             model_ms=round(took_ms, 3),
         )
+
+    async def warm(self) -> None:
+        """Nothing to open."""
 
     async def close(self) -> None:
         """Nothing is open."""

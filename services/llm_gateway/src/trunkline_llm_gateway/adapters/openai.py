@@ -1,47 +1,87 @@
-"""OpenAI-compatible chat completions over aiohttp: vLLM, llama.cpp, Ollama, LiteLLM and others speak it.
+"""OpenAI-compatible chat completions: vLLM, llama.cpp, Ollama, LiteLLM and others speak them.
 
-A stream that ends without a finish reason is an error: a cut answer is never passed off as a whole one.
+A stream that ends without a finish reason is an error: a cut answer is never passed off as a whole one. Servers report
+a fault in mid-stream as an event with `error`; some do not number their tool calls, and some do not stream at all.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator
-from typing import Final
+from typing import Any, Final
 
-import aiohttp
 import msgspec
-from trunkline_protocols.completion import Complete
+from trunkline_protocols.completion import Complete, ToolCall, ToolStep
 from trunkline_protocols.turn import Usage
 
+from trunkline_llm_gateway.adapters.upstream import Upstream
 from trunkline_llm_gateway.config import ProviderConfig
-from trunkline_llm_gateway.core.citations import citations
-from trunkline_llm_gateway.core.prompt import ChatMessage, chat_messages
-from trunkline_llm_gateway.ports import Emit, ProviderError, Written
-
-_LONGEST_LINE_BYTES: Final = 1 << 20
-_RETRYABLE_STATUS: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+from trunkline_llm_gateway.core.prompt import NOTHING, chat_messages
+from trunkline_llm_gateway.ports import Call, Emit, ProviderError, Written
 
 
 class _StreamOptions(msgspec.Struct, frozen=True):
     include_usage: bool = True
 
 
-class _Request(msgspec.Struct, frozen=True, kw_only=True):
+class _Function(msgspec.Struct, frozen=True):
+    name: str
+    arguments: str
+
+
+class _AskedTool(msgspec.Struct, frozen=True):
+    id: str
+    function: _Function
+    type: str = "function"
+
+
+class _FunctionSpec(msgspec.Struct, frozen=True):
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class _Tool(msgspec.Struct, frozen=True):
+    function: _FunctionSpec
+    type: str = "function"
+
+
+class _Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    role: str
+    content: str = ""
+    tool_calls: list[_AskedTool] = []
+    tool_call_id: str = ""
+
+
+class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     model: str
-    messages: list[ChatMessage]
+    messages: list[_Message]
     max_tokens: int
-    stream: bool = True
-    stream_options: _StreamOptions = _StreamOptions()
+    stream: bool = False
+    stream_options: _StreamOptions | None = None
+    temperature: float | None = None
+    tools: list[_Tool] = []
+    continue_final_message: bool = False
+    add_generation_prompt: bool = True
+
+
+class _FunctionPiece(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ToolPiece(msgspec.Struct):
+    index: int | None = None
+    id: str | None = None
+    function: _FunctionPiece = msgspec.field(default_factory=_FunctionPiece)
 
 
 class _Piece(msgspec.Struct):
     content: str | None = None
+    tool_calls: list[_ToolPiece] | None = None
 
 
 class _Choice(msgspec.Struct):
-    delta: _Piece = msgspec.field(default_factory=_Piece)
+    delta: _Piece | None = None
+    message: _Piece | None = None
     finish_reason: str | None = None
 
 
@@ -53,6 +93,7 @@ class _UsageReport(msgspec.Struct):
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] = []
     usage: _UsageReport | None = None
+    error: Any = None
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -66,95 +107,129 @@ class OpenAIProvider:
         """`key` may be empty for servers that need none."""
         self.name = config.name
         self._config = config
-        self._url = f"{config.base_url.rstrip('/')}/chat/completions"
-        self._headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-        if key:
-            self._headers["Authorization"] = f"Bearer {key}"
-        self._session: aiohttp.ClientSession | None = None
+        self._base = config.base_url.rstrip("/")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._upstream = Upstream(config, f"{self._base}/chat/completions", headers, secret=key)
 
-    async def write(self, order: Complete, emit: Emit) -> Written:
+    async def write(self, call: Call, emit: Emit) -> Written:
         """Stream one completion."""
-        try:
-            async with asyncio.timeout(self._config.total_timeout_s):
-                return await self._stream(order, emit)
-        except TimeoutError as error:
-            raise ProviderError("timeout", f"{self.name}: no whole answer in time") from error
-        except aiohttp.ClientConnectorError as error:
-            raise ProviderError("connect", f"{self.name}: {error}") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise ProviderError("cut", f"{self.name}: {error}") from error
+        parser = _Parser(self.name)
+        timing = await self._upstream.stream(_encode(self._request(call)), parser, emit)
+        usage = parser.usage
+        # A server that reports nothing is counted by its pieces.
+        output = usage.completion_tokens or parser.pieces
+        return Written(
+            model=call.model,
+            usage=Usage(
+                input_tokens=usage.prompt_tokens,
+                output_tokens=output,
+                cost=self._config.cost(usage.prompt_tokens, output),
+            ),
+            stop_reason=parser.stop_reason,
+            tool_calls=parser.tool_calls,
+            first_token_ms=round(timing.first_token_ms, 3),
+            model_ms=round(timing.elapsed_ms(), 3),
+        )
+
+    async def warm(self) -> None:
+        """Open a connection by asking for the list of models."""
+        await self._upstream.warm(f"{self._base}/models")
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
+        await self._upstream.close()
 
-    async def _stream(self, order: Complete, emit: Emit) -> Written:
-        model = self._config.models[0]
-        request = _Request(model=model, messages=chat_messages(order), max_tokens=order.max_tokens)
-        started = time.perf_counter()
-        pieces: list[str] = []
-        first_token_ms = 0.0
-        usage = _UsageReport()
-        finished = False
-        async for chunk in self._chunks(_encode(request)):
-            usage = chunk.usage or usage
-            for choice in chunk.choices[:1]:
-                if choice.delta.content:
-                    if not pieces:
-                        first_token_ms = (time.perf_counter() - started) * 1000
-                    pieces.append(choice.delta.content)
-                    await emit(choice.delta.content)
-                finished = finished or choice.finish_reason is not None
-        if not finished:
-            raise ProviderError("cut", f"{self.name}: the stream ended before the answer did")
-        text = "".join(pieces)
-        return Written(
-            text=text,
-            model=model,
-            citations=citations(text, order.passages),
-            usage=self._usage(usage, text),
-            first_token_ms=round(first_token_ms, 3),
-            model_ms=round((time.perf_counter() - started) * 1000, 3),
+    def _request(self, call: Call) -> _Request:
+        order = call.order
+        is_continued = bool(call.written) and self._config.continues == "vllm"
+        return _Request(
+            model=call.model,
+            messages=_messages(order, call.written),
+            max_tokens=order.max_tokens,
+            stream=True,
+            stream_options=_StreamOptions(),
+            temperature=order.temperature,
+            tools=[_Tool(_FunctionSpec(tool.name, tool.description, tool.parameters)) for tool in order.tools],
+            continue_final_message=is_continued,
+            add_generation_prompt=not is_continued,
         )
 
-    async def _chunks(self, body: bytes) -> AsyncIterator[_Chunk]:
-        """Parse server-sent events; each wait has its own limit."""
-        async with self._open().post(self._url, data=body, headers=self._headers) as response:
-            if response.status != 200:  # noqa: PLR2004
-                reason = (await response.text())[:300]
-                raise ProviderError(
-                    "status",
-                    f"{self.name}: {response.status} {reason}",
-                    retryable=response.status in _RETRYABLE_STATUS,
-                )
-            wait_s = self._config.first_token_timeout_s
-            while line := await asyncio.wait_for(response.content.readline(), wait_s):
-                payload = line.strip()
-                if not payload.startswith(b"data:"):
-                    continue
-                payload = payload[5:].strip()
-                if payload == b"[DONE]":
-                    return
-                try:
-                    yield _decode.decode(payload)
-                except msgspec.DecodeError as error:
-                    raise ProviderError("malformed", f"{self.name}: {error}") from error
-                wait_s = self._config.idle_timeout_s
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._config.max_concurrency, keepalive_timeout=60),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._config.connect_timeout_s),
-                read_bufsize=_LONGEST_LINE_BYTES,
+def _messages(order: Complete, written: str) -> list[_Message]:
+    messages = [_Message(message.role, message.content) for message in chat_messages(order)]
+    for step in order.tool_steps:
+        messages.extend(_step(step))
+    if written:
+        messages.append(_Message("assistant", written))
+    return messages
+
+
+def _step(step: ToolStep) -> list[_Message]:
+    asked = [_AskedTool(call.id, _Function(call.name, call.arguments)) for call in step.calls]
+    return [
+        _Message("assistant", step.text, tool_calls=asked),
+        *(_Message("tool", outcome.text or NOTHING, tool_call_id=outcome.id) for outcome in step.outcomes),
+    ]
+
+
+class _Parser:
+    """Understands the chunks of one completion."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.is_done = False
+        self.is_over = False
+        self.stop_reason = ""
+        self.pieces = 0
+        self.usage = _UsageReport()
+        self.tool_calls: list[ToolCall] = []
+
+    def take(self, payload: bytes) -> str:
+        if payload == b"[DONE]":
+            self.is_over = True
+            return ""
+        chunk = self._decoded(payload)
+        if chunk.usage is not None:
+            self.usage = chunk.usage
+        return self._choice(chunk.choices[0]) if chunk.choices else ""
+
+    def take_whole(self, body: bytes) -> str:
+        self.is_over = True
+        return self.take(body)
+
+    def _decoded(self, payload: bytes) -> _Chunk:
+        try:
+            chunk = _decode.decode(payload)
+        except msgspec.DecodeError as error:
+            raise ProviderError("malformed", f"{self._name}: {error}") from error
+        if chunk.error is not None:
+            raise ProviderError("status", f"{self._name}: {str(chunk.error)[:300]}")
+        return chunk
+
+    def _choice(self, choice: _Choice) -> str:
+        if choice.finish_reason:
+            self.is_done = True
+            self.stop_reason = choice.finish_reason
+        piece = choice.delta or choice.message
+        if piece is None:
+            return ""
+        for asked in piece.tool_calls or ():
+            self._tool(asked)
+        if not piece.content:
+            return ""
+        self.pieces += 1
+        return piece.content
+
+    def _tool(self, piece: _ToolPiece) -> None:
+        """Gather a tool call: by its number, or, from servers that give none, by its id."""
+        arguments = piece.function.arguments or ""
+        position = piece.index
+        if position is None:
+            position = len(self.tool_calls) if piece.id or not self.tool_calls else len(self.tool_calls) - 1
+        if position >= len(self.tool_calls):
+            self.tool_calls.append(
+                ToolCall(id=piece.id or f"call-{position}", name=piece.function.name or "", arguments="")
             )
-        return self._session
-
-    def _usage(self, report: _UsageReport, text: str) -> Usage:
-        """Count what the server reports; a server that reports nothing is counted by words."""
-        output = report.completion_tokens or len(text.split())
-        cost = (
-            report.prompt_tokens * self._config.input_cost_per_million + output * self._config.output_cost_per_million
-        ) / 1e6
-        return Usage(input_tokens=report.prompt_tokens, output_tokens=output, cost=cost)
+            position = len(self.tool_calls) - 1
+        call = self.tool_calls[position]
+        self.tool_calls[position] = msgspec.structs.replace(call, arguments=call.arguments + arguments)

@@ -6,12 +6,11 @@ import asyncio
 import math
 import random
 
-from trunkline_protocols.completion import Complete
 from trunkline_protocols.turn import Usage
 
 from trunkline_llm_gateway.config import ProviderConfig
 from trunkline_llm_gateway.core.extractive import compose
-from trunkline_llm_gateway.ports import Emit, Written
+from trunkline_llm_gateway.ports import Call, Emit, Written
 
 _LONGEST_TEXT_TOKENS = 400
 
@@ -25,9 +24,9 @@ class SimulatedProvider:
         self._config = config
         self._random = random.Random(config.seed)  # noqa: S311 - load, not secrets
 
-    async def write(self, order: Complete, emit: Emit) -> Written:
+    async def write(self, call: Call, emit: Emit) -> Written:
         """Wait for the first token, then emit token by token, at absolute times: delays do not add up."""
-        config = self._config
+        config, order = self._config, call.order
         first_s = self._draw(config.first_token_ms_median, config.first_token_sigma) / 1000
         count = max(1, min(_LONGEST_TEXT_TOKENS, round(self._draw(config.tokens_median, config.tokens_sigma))))
         composed = compose(order.question, order.passages)
@@ -39,14 +38,16 @@ class SimulatedProvider:
             await asyncio.sleep(max(0.0, started + first_s + number / config.tokens_per_s - loop.time()))
             await emit(piece)
         return Written(
-            text="".join(tokens),
-            model="simulated",
+            model=call.model or "simulated",
             citations=composed.citations,
             abstained=not composed.parts,
             usage=Usage(input_tokens=len(order.question.split()), output_tokens=len(tokens)),
             first_token_ms=round(first_s * 1000, 3),
             model_ms=round(total_s * 1000, 3),
         )
+
+    async def warm(self) -> None:
+        """Nothing to open."""
 
     async def close(self) -> None:
         """Nothing is open."""

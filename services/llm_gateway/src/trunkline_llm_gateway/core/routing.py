@@ -1,0 +1,81 @@
+"""Who is asked for a completion, and in what order.
+
+May be asked: the providers of the route that the conversation's region allows and that can do what is asked for. The
+order is the route's strategy. Providers that quote without a model come last, whatever they cost: they are the answer
+when no model can give one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from trunkline_protocols.completion import Complete
+
+from trunkline_llm_gateway.config import GatewayConfig, ProviderConfig, RouteConfig
+
+CHARACTERS_A_TOKEN = 4
+"""Roughly, where no provider has counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A provider that may be asked, and for which of its models."""
+
+    provider: ProviderConfig
+    model: str
+
+
+def options(config: GatewayConfig, order: Complete) -> list[Option]:
+    """Return who may and can, in the route's own order."""
+    names = [order.provider] if order.provider else config.order_of(order.route)
+    by_name = {provider.name: provider for provider in config.provider}
+    found = []
+    for name in names:
+        provider = by_name.get(name)
+        if provider is None or not config.may_serve(provider, order.region):
+            continue
+        if order.tools and not (provider.tools and provider.kind in {"openai", "anthropic"}):
+            continue
+        if order.model and provider.models and order.model not in provider.models:
+            continue
+        found.append(Option(provider, order.model or next(iter(provider.models), provider.kind)))
+    return found
+
+
+def ranked(
+    options: Sequence[Option],
+    route: RouteConfig,
+    order: Complete,
+    *,
+    first_token_s: Callable[[str], float],
+    draw: Callable[[], float],
+) -> list[Option]:
+    """Order options by the route's strategy.
+
+    `first_token_s` is how long a provider lately took, 0 for one that was not asked yet: it is tried. `draw` returns a
+    random number from 0 to 1.
+    """
+    by: list[Option]
+    match route.strategy:
+        case "priority":
+            return list(options)
+        case "cheapest":
+            by = sorted(options, key=lambda option: _cost(option.provider, order))
+        case "fastest":
+            by = sorted(options, key=lambda option: first_token_s(option.provider.name))
+        case "weighted":
+            # The largest of draw ** (1 / weight) comes first: a draw without replacement, by weight.
+            weights = dict(zip(route.providers, route.weights or [1.0] * len(route.providers), strict=True))
+            by = sorted(options, key=lambda option: -(draw() ** (1.0 / weights.get(option.provider.name, 1.0))))
+        case _:
+            assert_never(route.strategy)
+    return sorted(by, key=lambda option: option.provider.kind == "extractive")
+
+
+def _cost(provider: ProviderConfig, order: Complete) -> float:
+    """Dollars that the order is likely to cost: what it says, and half of what it allows to be answered."""
+    said = len(order.instructions) + len(order.question) + len(order.summary)
+    said += sum(len(passage.text) for passage in order.passages) + sum(len(said.text) for said in order.transcript)
+    return provider.cost(said // CHARACTERS_A_TOKEN, order.max_tokens // 2)

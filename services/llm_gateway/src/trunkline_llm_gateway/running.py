@@ -1,0 +1,78 @@
+"""The completions under way, by the names under which they can be stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from trunkline_protocols.completion import CancelCompletion, Complete
+
+
+class Deadline:
+    """The end of one completion: at its time, or now when it is cancelled. The block inside ends with TimeoutError."""
+
+    def __init__(self, at: float) -> None:
+        """`at` is the loop's time."""
+        self.at = at
+        self.cancelled_for = ""
+        self._scope: asyncio.Timeout | None = None
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """End the block at the deadline."""
+        if self.cancelled_for:
+            raise TimeoutError
+        async with asyncio.timeout_at(self.at) as scope:
+            self._scope = scope
+            try:
+                yield
+            finally:
+                self._scope = None
+
+    def cancel(self, reason: str) -> None:
+        """Stop now; too late is no fault."""
+        if self.cancelled_for:
+            return
+        self.cancelled_for = reason or "cancelled"
+        if self._scope is not None and not self._scope.expired():
+            self._scope.reschedule(asyncio.get_running_loop().time())
+
+
+class Running:
+    """Who can be stopped."""
+
+    def __init__(self) -> None:
+        """Start with nobody."""
+        self._by_name: defaultdict[str, list[Deadline]] = defaultdict(list)
+
+    @contextmanager
+    def under_way(self, order: Complete, deadline: Deadline) -> Iterator[None]:
+        """Make a completion stoppable while the block runs."""
+        names = _names(order)
+        for name in names:
+            self._by_name[name].append(deadline)
+        try:
+            yield
+        finally:
+            for name in names:
+                same = self._by_name[name]
+                same.remove(deadline)
+                if not same:
+                    del self._by_name[name]
+
+    def cancel(self, message: CancelCompletion) -> int:
+        """Stop what a message names; returns how many completions that were."""
+        named = (f"turn {message.turn}", f"request {message.request}")
+        found = [deadline for name in named if name in self._by_name for deadline in self._by_name[name]]
+        for deadline in found:
+            deadline.cancel(message.reason)
+        return len(found)
+
+
+def _names(order: Complete) -> list[str]:
+    """Name an order by its request, else by the source of its deltas, and by the turn that it belongs to."""
+    target = order.stream_to
+    request = order.request or (target.source if target is not None else "")
+    return [*([f"request {request}"] if request else []), *([f"turn {target.turn}"] if target is not None else [])]

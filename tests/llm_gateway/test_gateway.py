@@ -1,0 +1,197 @@
+"""The gateway beyond faults: cancelling, hedging, waiting rooms, residency, another configuration in mid-flight."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+from desk import MODEL_TEXT, QUOTED, desk, order, provider
+from model_server import Fault, ModelServer, serving
+from trunkline_llm_gateway.config import BudgetConfig, GatewayConfig, RouteConfig
+from trunkline_protocols.completion import CancelCompletion, Completed
+from trunkline_protocols.knowledge import Refused
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ModelServer]:
+    """One provider."""
+    async with serving(ModelServer()) as server:
+        yield server
+
+
+@pytest.fixture
+async def backup() -> AsyncIterator[ModelServer]:
+    """Another one."""
+    async with serving(ModelServer(pieces=["Five ", "days ", "[1]."])) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    "cancel", [CancelCompletion(request="r1", reason="left"), CancelCompletion(turn="c1-1", reason="left")]
+)
+@pytest.mark.parametrize("fault", ["hang", "stall"])
+async def test_cancelled_completion_stops_upstream(server: ModelServer, cancel: CancelCompletion, fault: str) -> None:
+    """By its request or its turn, before and after the first token; the provider is not blamed."""
+    server.always = Fault(fault)  # type: ignore[arg-type]
+    async with desk(provider("primary", server.url)) as gateway, asyncio.TaskGroup() as tasks:
+        answering = tasks.create_task(gateway.gateway.complete(order(request="r1")))
+        other = tasks.create_task(gateway.gateway.complete(order("c1-2", request="r2")))
+        while len(server.requests) < 2:
+            await asyncio.sleep(0.005)
+        gateway.gateway.cancel(cancel)
+        async with asyncio.timeout(5):
+            await server.left.wait()
+            assert await answering == Refused(code="cancelled", message="left", retryable=False)
+        assert not other.done()
+        gateway.gateway.cancel(CancelCompletion(request="r2"))
+        await other
+        assert gateway.directory.states() == {"primary/small": "closed"}
+        gateway.gateway.cancel(cancel)
+
+
+async def test_late_first_token_is_hedged_by_the_next_provider(server: ModelServer, backup: ModelServer) -> None:
+    """The first to speak writes, the other one is stopped."""
+    server.always = Fault("hang")
+    route = RouteConfig(name="default", providers=["primary", "backup"], hedge_after_ms=30)
+    both = (provider("primary", server.url), provider("backup", backup.url))
+    async with desk(*both, route=route) as gateway:
+        reply = await gateway.answer()
+        assert (gateway.shown(), reply.provider) == (backup.text, "backup")
+        async with asyncio.timeout(5):
+            await server.left.wait()
+
+
+async def test_quick_first_token_is_not_hedged(server: ModelServer, backup: ModelServer) -> None:
+    """One request, no cost."""
+    route = RouteConfig(name="default", providers=["primary", "backup"], hedge_after_ms=20_000)
+    both = (provider("primary", server.url), provider("backup", backup.url))
+    async with desk(*both, route=route) as gateway:
+        assert (await gateway.answer()).provider == "primary"
+        assert (len(server.requests), len(backup.requests)) == (1, 0)
+
+
+async def test_hedged_pair_that_fails_is_followed_by_the_quotation(server: ModelServer, backup: ModelServer) -> None:
+    """A failure of the first one calls the second at once."""
+    server.always = backup.always = Fault("bad request")
+    route = RouteConfig(name="default", providers=["primary", "backup"], hedge_after_ms=20_000)
+    both = (provider("primary", server.url), provider("backup", backup.url))
+    async with desk(*both, route=route) as gateway:
+        reply = await gateway.answer()
+        assert (reply.text, reply.degraded) == (QUOTED, "request")
+        assert (len(server.requests), len(backup.requests)) == (1, 1)
+
+
+async def test_full_provider_sends_its_customers_on(server: ModelServer, backup: ModelServer) -> None:
+    """Its waiting room is bounded, and its breaker does not count what it was not asked."""
+    server.always = Fault("hang")
+    full = provider("primary", server.url, max_concurrency=1, max_waiting=0)
+    async with desk(full, provider("backup", backup.url)) as gateway, asyncio.TaskGroup() as tasks:
+        holding = tasks.create_task(gateway.gateway.complete(order(request="r1")))
+        await server.arrived.wait()
+        reply = await gateway.answer(order("c1-2"))
+        assert (reply.provider, reply.tries[0].outcome) == ("backup", "overloaded")
+        gateway.gateway.cancel(CancelCompletion(request="r1"))
+        await holding
+        assert gateway.directory.states()["primary/small"] == "closed"
+
+
+async def test_waiting_call_gets_the_place_that_becomes_free(server: ModelServer) -> None:
+    """In order, and none is lost when one that waits is cancelled."""
+    server.faults.append(Fault("hang"))
+    one = provider("primary", server.url, max_concurrency=1)
+    async with desk(one) as gateway, asyncio.TaskGroup() as tasks:
+        calls = [tasks.create_task(gateway.gateway.complete(order(request=f"r{number}"))) for number in range(4)]
+        await server.arrived.wait()
+        gateway.gateway.cancel(CancelCompletion(request="r1"))
+        gateway.gateway.cancel(CancelCompletion(request="r0"))
+        replies = [await call for call in calls]
+        assert [isinstance(reply, Completed) and reply.text for reply in replies] == [
+            False,
+            False,
+            MODEL_TEXT,
+            MODEL_TEXT,
+        ]
+
+
+async def test_conversation_never_leaves_its_region_whatever_fails(server: ModelServer, backup: ModelServer) -> None:
+    """Not on failover, not by hedging, not by name, not by another route: the quotation answers."""
+    server.always = Fault("cut")
+    eu, us = provider("eu", server.url, region="eu"), provider("us", backup.url, region="us")
+    unlabelled = provider("unlabelled", backup.url)
+    route = RouteConfig(name="default", providers=["eu", "us", "unlabelled"], hedge_after_ms=1)
+    async with desk(eu, us, unlabelled, route=route) as gateway:
+        reply = await gateway.answer(order(region="eu"))
+        assert (reply.text, reply.degraded) == (QUOTED, "cut")
+        for way in ({"provider": "us"}, {"provider": "unlabelled"}):
+            assert isinstance(await gateway.gateway.complete(order(region="eu", **way)), Refused)
+        assert (await gateway.answer(order(region="eu", route="other"))).provider == "extractive"
+        assert (await gateway.answer(order(region="mars"))).degraded == "unavailable"
+        assert backup.requests == []
+        assert (await gateway.answer(order(region="us"))).provider == "us"
+
+
+async def test_new_configuration_takes_over_while_calls_run(server: ModelServer, backup: ModelServer) -> None:
+    """Who is under way ends at the old provider; who stays keeps what is known of it."""
+    server.first_token_s = 0.1
+    primary = provider("primary", server.url)
+    async with desk(primary) as gateway, asyncio.TaskGroup() as tasks:
+        answering = tasks.create_task(gateway.gateway.complete(order()))
+        await server.arrived.wait()
+        gone = gateway.directory.replace(GatewayConfig(provider=[provider("backup", backup.url)]))
+        assert (await gateway.answer(order("c1-2"))).provider == "backup"
+        reply = await answering
+        assert isinstance(reply, Completed)
+        assert (reply.provider, reply.text) == ("primary", MODEL_TEXT)
+        for pool in gone:
+            await pool.retire()
+        kept = gateway.directory.pool("backup")
+        assert gateway.directory.replace(GatewayConfig(provider=[provider("backup", backup.url), primary])) == []
+        assert gateway.directory.pool("backup") is kept
+
+
+async def test_equal_orders_in_flight_share_one_completion(server: ModelServer) -> None:
+    """Where the answer is the same every time and nobody watches it being written; also when the first one leaves."""
+    server.faults.append(Fault("hang"))
+    plain = order(temperature=0.0, stream_to=None)
+    async with desk(provider("primary", server.url)) as gateway, asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(gateway.gateway.complete(msgspec.structs.replace(plain, request="r1")))
+        await server.arrived.wait()
+        rest = [tasks.create_task(gateway.gateway.complete(plain)) for _ in range(5)]
+        await asyncio.sleep(0)
+        gateway.gateway.cancel(CancelCompletion(request="r1"))
+        assert isinstance(await first, Refused)
+        for reply in await asyncio.gather(*rest):
+            assert isinstance(reply, Completed)
+            assert reply.text == MODEL_TEXT
+        assert len(server.requests) == 2
+        await gateway.answer(plain)
+        assert len(server.requests) == 3
+
+
+async def test_repeatable_completions_are_kept_where_that_is_configured(server: ModelServer) -> None:
+    """The last ones; streamed answers never, other tenants' never."""
+    plain = order(temperature=0.0, stream_to=None, tenant="acme")
+    async with desk(provider("primary", server.url), cache_entries=1) as gateway:
+        first = await gateway.answer(plain)
+        assert await gateway.answer(plain) == first
+        assert len(server.requests) == 1
+        await gateway.answer(msgspec.structs.replace(plain, tenant="other"))
+        await gateway.answer(plain)
+        assert len(server.requests) == 3
+        await gateway.answer(order(temperature=0.0))
+        await gateway.answer(order(temperature=0.0))
+        assert len(server.requests) == 5
+
+
+async def test_tenant_without_money_is_answered_without_a_model(server: ModelServer) -> None:
+    """Budgets hold for tries that failed as well."""
+    server.always = Fault("cut", after=3)
+    budget = BudgetConfig(tenant="*", usd_per_day=0.00003)
+    async with desk(provider("primary", server.url, output_cost_per_million=10.0), budget=[budget]) as gateway:
+        reply = await gateway.answer(order(tenant="acme"))
+        assert sum(one.cost for one in reply.tries) > 0
+        before = len(server.requests)
+        assert (await gateway.answer(order(tenant="acme"))).degraded == "budget"
+        assert len(server.requests) == before

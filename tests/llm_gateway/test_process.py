@@ -1,0 +1,192 @@
+"""The gateway's process: a new configuration without a restart, cancelling over the bus, what it tells of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+from desk import MODEL_TEXT, QUOTED, order
+from model_server import Fault, ModelServer, serving
+from trunkline_agents.adapters.nats import NatsColleagues
+from trunkline_chassis.bus import Bus
+from trunkline_chassis.presence import Presences
+from trunkline_protocols.completion import Complete, Completed
+from trunkline_supervisor.adapters.tcp import free_port
+
+pytestmark = pytest.mark.processes
+
+PROVIDER = """
+[[provider]]
+name = "{name}"
+kind = "openai"
+base_url = "{url}"
+api_key_env = "{key}"
+models = ["small"]
+input_cost_per_million = 1000.0
+output_cost_per_million = 1000.0
+"""
+
+
+class GatewayProcess:
+    """`python -m trunkline_llm_gateway`, in a region of its own."""
+
+    def __init__(self, nats_url: str, config: Path, log: Path, region: str) -> None:
+        self.url = f"http://127.0.0.1:{(port := free_port())}"
+        self.log = log
+        environment = os.environ | {
+            "TRUNKLINE_NATS_URL": nats_url,
+            "TRUNKLINE_REGION": region,
+            "TRUNKLINE_INSTANCE": f"llm-{region}",
+            "TRUNKLINE_HTTP_PORT": str(port),
+            "TRUNKLINE_LLM_CONFIG": str(config),
+            "PRIMARY_KEY": "secret-key",
+        }
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "trunkline_llm_gateway"], env=environment, stdout=output, stderr=output
+            )
+
+    async def page(self, path: str) -> str:
+        """Read one of its pages; empty when it does not listen yet."""
+        try:
+            async with aiohttp.ClientSession() as session, session.get(self.url + path) as response:
+                return await response.text() if response.status == 200 else ""
+        except aiohttp.ClientError:
+            return ""
+
+    async def ready(self) -> None:
+        """Wait until it can answer."""
+        while not await self.page("/readyz"):
+            assert self.process.poll() is None, self.log.read_text()
+            await asyncio.sleep(0.05)
+
+    def stop(self) -> int:
+        """Ask it to stop; returns its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(15)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ModelServer]:
+    """A provider."""
+    async with serving(ModelServer()) as server:
+        yield server
+
+
+@pytest.fixture
+def region() -> str:
+    """A region that no other test uses."""
+    return f"r{os.getpid()}-{time.monotonic_ns()}"
+
+
+@pytest.fixture
+async def start(nats_url: str, tmp_path: Path, region: str) -> AsyncIterator[Callable[[], GatewayProcess]]:
+    """Start gateways that end with the test; the configuration is `llm.toml` of its folder."""
+    started: list[GatewayProcess] = []
+
+    def start_one() -> GatewayProcess:
+        started.append(GatewayProcess(nats_url, tmp_path / "llm.toml", tmp_path / "llm.log", region))
+        return started[-1]
+
+    yield start_one
+    for each in started:
+        each.stop()
+
+
+def asked(**changes: object) -> Complete:
+    """An order of a conversation that is bound to no region, with time enough."""
+    return order(region="local", deadline_at=time.time() + 30, **changes)
+
+
+async def test_configuration_is_replaced_without_a_restart_and_a_faulty_one_is_refused(
+    bus: Bus, server: ModelServer, tmp_path: Path, region: str, start: Callable[[], GatewayProcess]
+) -> None:
+    """What was in force stays in force; the log says what is wrong, and never a key."""
+    config = tmp_path / "llm.toml"
+    config.write_text(PROVIDER.format(name="gone", url="http://127.0.0.1:1/v1", key="PRIMARY_KEY"))
+    gateway = start()
+    await gateway.ready()
+    colleagues = NatsColleagues(bus, region, search_timeout_s=1.0)
+
+    async def provider() -> str:
+        reply = await colleagues.complete(asked())
+        assert isinstance(reply, Completed)
+        return reply.provider
+
+    assert await provider() == "extractive"
+    config.write_text("[[provider]]\nname = 'x'\nkind = 'telepathy'\n")
+    async with asyncio.timeout(20):
+        while "telepathy" not in gateway.log.read_text():
+            await asyncio.sleep(0.05)
+    assert await provider() == "extractive"
+    config.write_text(PROVIDER.format(name="primary", url=server.url, key="PRIMARY_KEY"))
+    async with asyncio.timeout(20):
+        while await provider() != "primary":
+            await asyncio.sleep(0.05)
+    assert gateway.stop() == 0
+    assert server.headers[0]["Authorization"] == "Bearer secret-key"
+    assert "secret-key" not in gateway.log.read_text()
+
+
+async def test_agent_that_is_cancelled_stops_its_completion_upstream(
+    bus: Bus, server: ModelServer, tmp_path: Path, region: str, start: Callable[[], GatewayProcess]
+) -> None:
+    """From the agent's task over the bus to the provider's socket."""
+    server.always = Fault("stall")
+    (tmp_path / "llm.toml").write_text(PROVIDER.format(name="primary", url=server.url, key="PRIMARY_KEY"))
+    gateway = start()
+    await gateway.ready()
+    colleagues = NatsColleagues(bus, region, search_timeout_s=1.0)
+    async with asyncio.TaskGroup() as tasks:
+        answering = tasks.create_task(colleagues.complete(asked(request="r1")))
+        await server.arrived.wait()
+        answering.cancel()
+        async with asyncio.timeout(10):
+            await server.left.wait()
+
+
+async def test_breaker_tokens_cost_and_budget_are_told(
+    bus: Bus, server: ModelServer, tmp_path: Path, region: str, start: Callable[[], GatewayProcess]
+) -> None:
+    """As metrics; and a budget that is spent stays spent over a restart: then nothing is sent any more."""
+    tenant = region
+    budget = f'[[budget]]\ntenant = "{tenant}"\nusd_per_day = 1.0\n'
+    (tmp_path / "llm.toml").write_text(PROVIDER.format(name="primary", url=server.url, key="PRIMARY_KEY") + budget)
+    first = start()
+    await first.ready()
+    colleagues = NatsColleagues(bus, region, search_timeout_s=1.0)
+    reply = await colleagues.complete(asked(tenant=tenant))
+    assert isinstance(reply, Completed)
+    assert (reply.text, reply.usage.cost) == (MODEL_TEXT, pytest.approx(1.1))
+    metrics = await first.page("/metrics")
+    for line in (
+        'trunkline_llm_breaker_state{model="small",provider="primary"} 0.0',
+        'trunkline_llm_tokens_total{direction="output",model="small",provider="primary"} 100.0',
+        'trunkline_llm_cost_total{model="small",provider="primary"} 1.1',
+        'trunkline_llm_request_seconds_count{model="small",provider="primary"} 1.0',
+    ):
+        assert line in metrics
+    presences = Presences()
+    await presences.watch(bus)
+    async with asyncio.timeout(20):
+        while (told := presences.of(f"llm-{region}")) is None or told.detail != {"primary/small": "closed"}:
+            await asyncio.sleep(0.05)
+    assert first.stop() == 0
+    second = start()
+    await second.ready()
+    stopped = await colleagues.complete(asked(tenant=tenant))
+    assert isinstance(stopped, Completed)
+    assert (stopped.text, stopped.degraded) == (QUOTED, "budget")
+    assert len(server.requests) == 1
+    others = await colleagues.complete(order(tenant="other", deadline_at=time.time() + 30))
+    assert isinstance(others, Completed)
+    assert others.text == MODEL_TEXT

@@ -1,0 +1,354 @@
+"""What goes over the wire to providers and what comes back: the shapes of their public documentation.
+
+The samples are minimal, written after the streaming and tool-use pages of each vendor's documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp import web
+from desk import order, provider
+from trunkline_llm_gateway.adapters.anthropic import AnthropicProvider
+from trunkline_llm_gateway.adapters.openai import OpenAIProvider
+from trunkline_llm_gateway.ports import Call, ProviderError, Written
+from trunkline_protocols.completion import Complete, ToolCall, ToolOutcome, ToolSpec, ToolStep
+from trunkline_protocols.turn import Utterance
+
+WEATHER = ToolSpec(
+    name="get_weather",
+    description="Get the current weather",
+    parameters={"type": "object", "properties": {"location": {"type": "string"}}, "required": ["location"]},
+)
+ASKED = ToolCall(id="call_1", name="get_weather", arguments='{"location": "Paris"}')
+STEP = ToolStep(
+    calls=[ASKED], outcomes=[ToolOutcome(id="call_1", text="no such city", failed=True)], text="Let me see."
+)
+
+ANTHROPIC_TEXT = b"""\
+event: message_start
+data: {"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","content":[],\
+"model":"claude","stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":25,"cache_creation_input_tokens":0,\
+"cache_read_input_tokens":5,"output_tokens":1}}}
+
+event: content_block_start
+data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}
+
+event: ping
+data: {"type": "ping"}
+
+event: content_block_delta
+data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hello"}}
+
+event: content_block_delta
+data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"!"}}
+
+event: content_block_stop
+data: {"type":"content_block_stop","index":0}
+
+event: message_delta
+data: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":15}}
+
+event: message_stop
+data: {"type":"message_stop"}
+
+"""
+ANTHROPIC_TOOL = b"""\
+event: message_start
+data: {"type":"message_start","message":{"id":"msg_2","type":"message","role":"assistant","content":[],\
+"model":"claude","stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":472,"output_tokens":2}}}
+
+event: content_block_start
+data: {"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}
+
+event: content_block_delta
+data: {"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"The weather is asked for."}}
+
+event: content_block_delta
+data: {"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"x"}}
+
+event: content_block_stop
+data: {"type":"content_block_stop","index":0}
+
+event: content_block_start
+data: {"type":"content_block_start","index":1,"content_block":{"type":"text","text":""}}
+
+event: content_block_delta
+data: {"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"Let me look."}}
+
+event: content_block_stop
+data: {"type":"content_block_stop","index":1}
+
+event: content_block_start
+data: {"type":"content_block_start","index":2,"content_block":{"type":"tool_use","id":"toolu_1",\
+"name":"get_weather","input":{}}}
+
+event: content_block_delta
+data: {"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta","partial_json":""}}
+
+event: content_block_delta
+data: {"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta","partial_json":"{\\"location\\":"}}
+
+event: content_block_delta
+data: {"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta","partial_json":" \\"Paris\\"}"}}
+
+event: content_block_stop
+data: {"type":"content_block_stop","index":2}
+
+event: message_delta
+data: {"type":"message_delta","delta":{"stop_reason":"tool_use","stop_sequence":null},\
+"usage":{"input_tokens":472,"output_tokens":89}}
+
+event: message_stop
+data: {"type":"message_stop"}
+
+"""
+ANTHROPIC_OVERLOADED = b"""\
+event: error
+data: {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+
+"""
+OPENAI_TOOL = b"""\
+data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"small","choices":[{"index":0,\
+"delta":{"role":"assistant","content":null,"tool_calls":[{"index":0,"id":"call_1","type":"function",\
+"function":{"name":"get_weather","arguments":""}}]},"finish_reason":null}],"usage":null}
+
+data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\\"location\\":"}}]},\
+"finish_reason":null}]}
+
+data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":" \\"Paris\\"}"}}]},\
+"finish_reason":null}]}
+
+data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":1,"id":"call_2","type":"function",\
+"function":{"name":"get_time","arguments":"{}"}}]},"finish_reason":null}]}
+
+data: {"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}
+
+data: {"choices":[],"usage":{"prompt_tokens":82,"completion_tokens":17,"total_tokens":99}}
+
+data: [DONE]
+
+"""
+OPENAI_TOOLS_WITHOUT_NUMBERS = b"""\
+data: {"choices":[{"delta":{"tool_calls":[{"id":"a","function":{"name":"get_weather","arguments":"{}"}}]}}]}
+
+data: {"choices":[{"delta":{"tool_calls":[{"id":"b","function":{"name":"get_time","arguments":"{}"}}]},\
+"finish_reason":"tool_calls"}]}
+
+data: [DONE]
+
+"""
+
+
+@dataclass
+class Tape:
+    """A server that plays what is recorded and keeps what it was asked."""
+
+    body: bytes = b""
+    content_type: str = "text/event-stream"
+    asked: list[tuple[str, dict[str, str], dict[str, Any]]] = field(default_factory=list)
+    url: str = ""
+
+    async def play(self, request: web.Request) -> web.Response:
+        self.asked.append((request.path, dict(request.headers), await request.json()))
+        return web.Response(body=self.body, headers={"Content-Type": self.content_type})
+
+
+@asynccontextmanager
+async def playing(tape: Tape) -> AsyncIterator[Tape]:
+    """Serve on a free port."""
+    app = web.Application()
+    app.router.add_post("/{path:.*}", tape.play)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    tape.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    try:
+        yield tape
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def tape() -> AsyncIterator[Tape]:
+    """What is played is set by the test."""
+    async with playing(Tape()) as tape:
+        yield tape
+
+
+async def written(one: OpenAIProvider | AnthropicProvider, call: Call) -> tuple[Written, str]:
+    """How it ended, and the text."""
+    pieces: list[str] = []
+
+    async def keep(piece: str) -> None:
+        pieces.append(piece)
+
+    try:
+        return await one.write(call, keep), "".join(pieces)
+    finally:
+        await one.close()
+
+
+def anthropic(tape: Tape) -> AnthropicProvider:
+    return AnthropicProvider(provider("claude", tape.url, kind="anthropic"), "secret-key")
+
+
+def openai(tape: Tape, **changes: Any) -> OpenAIProvider:
+    return OpenAIProvider(provider("primary", tape.url, **changes), "secret-key")
+
+
+LONG = order(
+    transcript=[
+        Utterance(role="agent", text="Welcome"),
+        Utterance(role="customer", text="Hi"),
+        Utterance(role="customer", text="I am Ada"),
+        Utterance(role="agent", text="Hello Ada"),
+    ],
+    tools=[WEATHER],
+    tool_steps=[STEP],
+    temperature=0.0,
+)
+
+
+# -- Anthropic ---
+
+
+async def test_anthropic_text_stop_reason_and_both_counts_of_tokens(tape: Tape) -> None:
+    """Cached input counts as input; the last count of output holds."""
+    tape.body = ANTHROPIC_TEXT
+    ended, text = await written(anthropic(tape), Call(order(), "claude"))
+    assert (text, ended.stop_reason) == ("Hello!", "stop")
+    assert (ended.usage.input_tokens, ended.usage.output_tokens) == (30, 15)
+    assert ended.usage.cost == pytest.approx((30 * 1.0 + 15 * 10.0) / 1e6)
+
+
+async def test_anthropic_tool_call_is_gathered_beside_text_and_thoughts(tape: Tape) -> None:
+    """Thoughts are not shown."""
+    tape.body = ANTHROPIC_TOOL
+    ended, text = await written(anthropic(tape), Call(order(tools=[WEATHER]), "claude"))
+    assert (text, ended.stop_reason) == ("Let me look.", "tool_calls")
+    assert ended.tool_calls == [ToolCall(id="toolu_1", name="get_weather", arguments='{"location": "Paris"}')]
+    assert (ended.usage.input_tokens, ended.usage.output_tokens) == (472, 89)
+
+
+async def test_anthropic_request_is_what_the_documentation_asks_for(tape: Tape) -> None:
+    """System beside the messages; roles alternate and the customer begins; a continued text comes last."""
+    tape.body = ANTHROPIC_TEXT
+    await written(anthropic(tape), Call(LONG, "claude", "Refunds take"))
+    path, headers, body = tape.asked[0]
+    assert (path, headers["x-api-key"], headers["anthropic-version"]) == ("/v1/messages", "secret-key", "2023-06-01")
+    assert "refunds specialist" in body["system"]
+    assert (body["stream"], body["max_tokens"], body["temperature"]) == (True, 512, 0.0)
+    assert body["tools"] == [
+        {"name": "get_weather", "description": "Get the current weather", "input_schema": WEATHER.parameters}
+    ]
+    assert body["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "text", "text": "I am Ada"}]},
+        {"role": "assistant", "content": [{"type": "text", "text": "Hello Ada"}]},
+        {"role": "user", "content": [{"type": "text", "text": "How long do refunds take?"}]},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "text", "text": "Let me see."},
+                {"type": "tool_use", "id": "call_1", "name": "get_weather", "input": {"location": "Paris"}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": "call_1", "content": "no such city", "is_error": True}],
+        },
+        {"role": "assistant", "content": [{"type": "text", "text": "Refunds take"}]},
+    ]
+
+
+@pytest.mark.parametrize("keep", ["message_delta", "message_stop"])
+async def test_anthropic_stream_that_ends_before_message_stop_is_cut(tape: Tape, keep: str) -> None:
+    """With or without a stop reason before."""
+    tape.body = ANTHROPIC_TEXT[: ANTHROPIC_TEXT.index(b"event: " + keep.encode())]
+    with pytest.raises(ProviderError) as failure:
+        await written(anthropic(tape), Call(order(), "claude"))
+    assert failure.value.code == "cut"
+
+
+async def test_anthropic_error_in_the_stream_is_a_failure_that_passes(tape: Tape) -> None:
+    """`overloaded_error` comes with status 200 when the stream has begun."""
+    tape.body = ANTHROPIC_TEXT[: ANTHROPIC_TEXT.index(b"event: message_delta")] + ANTHROPIC_OVERLOADED
+    with pytest.raises(ProviderError, match="overloaded_error") as failure:
+        await written(anthropic(tape), Call(order(), "claude"))
+    assert (failure.value.code, failure.value.retryable) == ("status", True)
+
+
+async def test_anthropic_answer_that_is_not_streamed_is_understood(tape: Tape) -> None:
+    """Behind some proxies."""
+    tape.content_type = "application/json"
+    tape.body = (
+        b'{"type":"message","role":"assistant","content":[{"type":"text","text":"Hi"},{"type":"tool_use","id":"t",'
+        b'"name":"get_weather","input":{"location":"Paris"}}],"stop_reason":"tool_use",'
+        b'"usage":{"input_tokens":3,"output_tokens":4}}'
+    )
+    ended, text = await written(anthropic(tape), Call(order(tools=[WEATHER]), "claude"))
+    assert (text, ended.stop_reason, ended.usage.output_tokens) == ("Hi", "tool_calls", 4)
+    assert ended.tool_calls == [ToolCall(id="t", name="get_weather", arguments='{"location":"Paris"}')]
+
+
+# -- OpenAI ---
+
+
+async def test_openai_tool_calls_are_gathered_from_their_pieces(tape: Tape) -> None:
+    """Two of them, side by side; there is no text, and that is an answer."""
+    tape.body = OPENAI_TOOL
+    ended, text = await written(openai(tape), Call(order(tools=[WEATHER]), "small"))
+    assert (text, ended.stop_reason) == ("", "tool_calls")
+    assert ended.tool_calls == [ASKED, ToolCall(id="call_2", name="get_time", arguments="{}")]
+    assert (ended.usage.input_tokens, ended.usage.output_tokens) == (82, 17)
+
+
+async def test_openai_tool_calls_without_numbers_are_told_apart_by_their_ids(tape: Tape) -> None:
+    """Some servers send each call whole."""
+    tape.body = OPENAI_TOOLS_WITHOUT_NUMBERS
+    ended, _ = await written(openai(tape), Call(order(tools=[WEATHER]), "small"))
+    assert [(call.id, call.name) for call in ended.tool_calls] == [("a", "get_weather"), ("b", "get_time")]
+
+
+async def test_openai_request_is_what_the_documentation_asks_for(tape: Tape) -> None:
+    """Tools as functions, their outcomes as messages of their own, usage asked for."""
+    tape.body = OPENAI_TOOL
+    await written(openai(tape), Call(LONG, "small"))
+    path, headers, body = tape.asked[0]
+    assert (path, headers["Authorization"]) == ("/v1/chat/completions", "Bearer secret-key")
+    assert (body["model"], body["stream"], body["stream_options"]) == ("small", True, {"include_usage": True})
+    assert body["tools"][0]["type"] == "function"
+    assert body["tools"][0]["function"]["parameters"] == WEATHER.parameters
+    assert [message["role"] for message in body["messages"]] == [
+        "system",
+        "assistant",
+        "user",
+        "user",
+        "assistant",
+        "user",
+        "assistant",
+        "tool",
+    ]
+    assert body["messages"][-2]["tool_calls"][0]["function"]["arguments"] == ASKED.arguments
+    assert body["messages"][-1] == {"role": "tool", "content": "no such city", "tool_call_id": "call_1"}
+    assert "continue_final_message" not in body
+
+
+async def test_openai_text_is_continued_by_the_last_message(tape: Tape) -> None:
+    """VLLM wants to be told so."""
+    tape.body = OPENAI_TOOL
+    await written(openai(tape, continues="vllm"), Call(order(), "small", "Refunds take"))
+    body = tape.asked[0][2]
+    assert body["messages"][-1] == {"role": "assistant", "content": "Refunds take"}
+    assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
+
+
+async def test_bare_question_is_asked_barely(tape: Tape) -> None:
+    """Without instructions there is nothing to tell the model but the question."""
+    tape.body = OPENAI_TOOL
+    await written(openai(tape), Call(Complete(instructions="", question="Hi"), "small"))
+    assert tape.asked[0][2]["messages"] == [{"role": "user", "content": "Hi"}]

@@ -1,0 +1,189 @@
+"""A server that speaks chat completions and misbehaves on demand: the faults of providers, by their names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+from aiohttp import web
+
+Kind = Literal[
+    "none",
+    "too many requests",
+    "server error",
+    "no key",
+    "bad request",
+    "hang",
+    "stall",
+    "cut",
+    "end early",
+    "malformed",
+    "error event",
+    "drip",
+    "wrong content type",
+    "gigantic",
+    "no usage",
+    "not streamed",
+    "empty",
+]
+PIECES = ("Refunds ", "take ", "5 days ", "[1].")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong with one request, and after how many pieces of the text."""
+
+    kind: Kind
+    after: int = 2
+    retry_after: str = "1"
+
+
+@dataclass
+class ModelServer:
+    """Answers every request with the same pieces, or goes on with the text that it is given."""
+
+    pieces: Sequence[str] = PIECES
+    faults: deque[Fault] = field(default_factory=deque)
+    """One for each request to come; healthy when there is none left."""
+    always: Fault | None = None
+    cut: Callable[[Sequence[str]], int] | None = None
+    """Draws after how many pieces a stream is cut; -1 for none."""
+    first_token_s: float = 0.0
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a client closes its connection in mid-answer."""
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    cuts: int = 0
+    url: str = ""
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+    async def complete(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.requests.append(body)
+        self.headers.append(dict(request.headers))
+        self.arrived.set()
+        fault = self.faults.popleft() if self.faults else self.always or Fault("none")
+        try:
+            return await self._answer(request, body, fault)
+        except (ConnectionResetError, asyncio.CancelledError):
+            self.left.set()
+            raise
+
+    async def _answer(self, request: web.Request, body: dict[str, Any], fault: Fault) -> web.StreamResponse:
+        match fault.kind:
+            case "too many requests":
+                return web.Response(status=429, text="slow down", headers={"Retry-After": fault.retry_after})
+            case "server error":
+                return web.Response(status=500, text="broken")
+            case "no key":
+                return web.Response(status=401, text=f"wrong key {request.headers.get('Authorization')}")
+            case "bad request":
+                return web.Response(status=400, text="too long")
+            case "wrong content type":
+                return web.Response(text="<html>Welcome to the login page</html>", content_type="text/html")
+            case "hang":
+                await self._until_left(request)
+            case "not streamed":
+                message = {"choices": [{"message": {"content": self.text}, "finish_reason": "stop"}]}
+                return web.json_response({**message, "usage": {"prompt_tokens": 1000, "completion_tokens": 100}})
+            case _:
+                pass
+        return await self._stream(request, self._rest(body), fault)
+
+    async def _stream(self, request: web.Request, pieces: Sequence[str], fault: Fault) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await asyncio.sleep(self.first_token_s)
+        cut_after = self.cut(pieces) if self.cut is not None else -1
+        for number, piece in enumerate(pieces if fault.kind != "empty" else ()):
+            if number == cut_after:
+                self.cuts += 1
+                return self._cut(request, response)
+            if number == fault.after and await self._break(request, response, fault):
+                return response
+            await response.write(event({"choices": [{"delta": {"content": piece}}]}))
+        if cut_after == len(pieces):
+            self.cuts += 1
+            return self._cut(request, response)
+        await response.write(event({"choices": [{"delta": {}, "finish_reason": "stop"}]}))
+        if fault.kind != "no usage":
+            usage = {"prompt_tokens": 1000, "completion_tokens": 100}
+            await response.write(event({"choices": [], "usage": usage}))
+        await response.write(b": a comment\n\ndata: [DONE]\n\n")
+        return response
+
+    async def _break(self, request: web.Request, response: web.StreamResponse, fault: Fault) -> bool:
+        """Do what the fault is in mid-stream; True when nothing comes after it."""
+        match fault.kind:
+            case "cut":
+                self._cut(request, response)
+            case "end early":
+                pass
+            case "malformed":
+                await response.write(b'data: {"choices": oops\n\n')
+            case "error event":
+                await response.write(event({"error": {"message": "out of memory", "code": 500}}))
+            case "gigantic":
+                await response.write(b"data: " + b"x" * (3 << 20))
+            case "stall":
+                await self._until_left(request)
+            case "drip":
+                await self._drip(response)
+            case _:
+                return False
+        return True
+
+    async def _drip(self, response: web.StreamResponse) -> None:
+        """Send an event that never ends, byte by byte: bytes come, but no word."""
+        await response.write(b"data: ")
+        for _ in range(1_000):
+            await response.write(b" ")
+            await asyncio.sleep(0.01)
+
+    def _cut(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    async def _until_left(self, request: web.Request) -> None:
+        while request.transport is not None and not request.transport.is_closing():
+            await asyncio.sleep(0.005)
+        raise ConnectionResetError
+
+    def _rest(self, body: dict[str, Any]) -> Sequence[str]:
+        """What is left to say after a text that the client asks to be continued."""
+        last = body["messages"][-1]
+        if last["role"] != "assistant":
+            return self.pieces
+        assert self.text.startswith(last["content"]), "asked to continue what this model never says"
+        rest = self.text[len(last["content"]) :]
+        return [rest[start : start + 7] for start in range(0, len(rest), 7)]
+
+
+def event(payload: dict[str, Any]) -> bytes:
+    """One server-sent event."""
+    return b"data: " + msgspec.json.encode(payload) + b"\n\n"
+
+
+@asynccontextmanager
+async def serving(server: ModelServer) -> AsyncIterator[ModelServer]:
+    """Serve on a free port."""
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", server.complete)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    try:
+        yield server
+    finally:
+        await runner.cleanup()
