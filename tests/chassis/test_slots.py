@@ -81,6 +81,15 @@ async def _empty_inbox(bus: Bus) -> None:
     await bus.api("STREAM.PURGE.INBOX")
 
 
+def in_every_slot(count: int) -> list[ConversationId]:
+    """Conversations that fall into every slot: one without messages is pinned to nobody."""
+    found: dict[int, list[ConversationId]] = {slot: [] for slot in range(SLOTS)}
+    while min(map(len, found.values())) < count:
+        conversation = conversation_id(secrets.token_hex(10))
+        found[slot_of(partition_of(conversation))].append(conversation)
+    return [conversation for slot in found.values() for conversation in slot[:count]]
+
+
 async def test_messages_of_a_conversation_come_in_order(bus: Bus, conversation: ConversationId) -> None:
     """Through the taking of the slot and after it."""
     member = Member(bus, lambda: SLOTS)
@@ -115,7 +124,7 @@ async def test_two_processes_share_the_slots(nats_url: str, bus: Bus) -> None:
     """Under load each gets its fair share, and together they serve everybody."""
     other_bus = await connect(nats_url, "other")
     one, two = Member(bus, lambda: SLOTS // 2), Member(other_bus, lambda: SLOTS // 2)
-    conversations = [conversation_id(secrets.token_hex(10)) for _ in range(40)]
+    conversations = in_every_slot(5)
     async with running(one, two):
         number = 0
         async with asyncio.timeout(PATIENCE_S):
@@ -138,7 +147,7 @@ async def test_surplus_slots_are_given_to_who_comes(nats_url: str, bus: Bus) -> 
     share = [SLOTS]
     other_bus = await connect(nats_url, "other")
     first, second = Member(bus, lambda: share[0]), Member(other_bus, lambda: SLOTS // 2)
-    conversations = [conversation_id(secrets.token_hex(10)) for _ in range(40)]
+    conversations = in_every_slot(5)
     async with running(first):
         for conversation in conversations:
             await put(bus, conversation, 0)

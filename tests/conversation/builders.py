@@ -4,17 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from trunkline_conversation.core.decisions import Append, Turn, begin
+from trunkline_conversation.core.decisions import begin
 from trunkline_conversation.core.state import Conversation, evolve
+from trunkline_conversation.core.steps import Append, Surroundings, Turn
+from trunkline_protocols.fleet import EscalationPolicy, EscalationRule
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, turn_id
 from trunkline_protocols.log import Commit
 from trunkline_protocols.turn import Answered, HandOff, Routed, TurnReceived
 
 CONVERSATION = ConversationId("cabc")
 SPECIALTIES = frozenset({"triage", "billing", "technical", "escalation"})
+POLICY = EscalationPolicy(
+    rules=[
+        EscalationRule(name="fire", phrases=["smoke", "on fire"], urgency="critical"),
+        EscalationRule(name="legal", phrases=["my lawyer"], urgency="high", to="person"),
+    ],
+    person_phrases=["speak to a person"],
+    frustration_words=["ridiculous", "fed up"],
+    tiers={"plus": "normal", "business": "high"},
+    waiting_note="You are number {position}.",
+)
+NOW = 1_000.0
 
 
-def received(number: int = 1, *, previous: int = 0, text: str = "Where is my refund?") -> TurnReceived:
+def around(**changes: Any) -> Surroundings:
+    """What decisions depend on beside the conversation."""
+    return Surroundings(**({"specialties": SPECIALTIES, "policy": POLICY, "now": NOW} | changes))
+
+
+def received(number: int = 1, *, previous: int = 0, text: str = "Where is my refund?", tier: str = "") -> TurnReceived:
     """The customer's n-th message."""
     return TurnReceived(
         conversation=CONVERSATION,
@@ -29,6 +47,7 @@ def received(number: int = 1, *, previous: int = 0, text: str = "Where is my ref
         locale="en",
         ingress=Instance("ingress-1"),
         received_at=1.0,
+        tier=tier,
     )
 
 
@@ -37,13 +56,15 @@ def fresh() -> Conversation:
     return Conversation(id=CONVERSATION, region="local")
 
 
-def begun(state: Conversation, number: int = 1) -> Turn:
+def begun(state: Conversation, number: int = 1, **said: Any) -> Turn:
     """The turn of the n-th message."""
-    return begin(state, received(number), turn=turn_id(CONVERSATION, number), inbox_seq=number)
+    turn = turn_id(CONVERSATION, number)
+    return begin(state, received(number, **said), turn=turn, inbox_seq=number, specialties=SPECIALTIES)
 
 
 def _common(turn: Turn, changes: dict[str, Any]) -> dict[str, Any]:
     return {
+        "epoch": 0,
         "conversation": CONVERSATION,
         "turn": turn.id,
         "attempt": turn.work.attempt,
@@ -69,7 +90,7 @@ def handed_off(turn: Turn, to: str, **changes: Any) -> HandOff:
     return HandOff(**_common(turn, fields | changes))
 
 
-def committed(state: Conversation, append: Append, *, inbox_seq: int, sequence: int) -> Conversation:
+def committed(state: Conversation, append: Append, *, inbox_seq: int, sequence: int, desk_seq: int = 0) -> Conversation:
     """The state after a decision was appended."""
     commit = Commit(
         conversation=CONVERSATION,
@@ -85,5 +106,6 @@ def committed(state: Conversation, append: Append, *, inbox_seq: int, sequence: 
         previous=state.sequence,
         at=2.0,
         events=append.events,
+        desk_seq=desk_seq,
     )
     return evolve(state, commit, sequence)

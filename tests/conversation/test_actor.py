@@ -7,16 +7,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from builders import CONVERSATION, SPECIALTIES, received
+from builders import CONVERSATION, around, received
 from trunkline_chassis.errors import BusUnavailableError, FenceError
-from trunkline_conversation.actor import ConversationActor, Envelope, Policy
+from trunkline_conversation.actor import ConversationActor, Envelope
+from trunkline_conversation.asking import Patience
+from trunkline_conversation.core.steps import Surroundings
 from trunkline_conversation.ports import InboxItem
+from trunkline_protocols.desk import DeskOutcome, SlotMessage
+from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.ids import ConversationId, Instance, Specialty
 from trunkline_protocols.log import Commit, CommitStored, TurnAnswered
 from trunkline_protocols.snapshot import Snapshot
-from trunkline_protocols.turn import Answered, AnswerTurn, HandOff, InboxMessage, Routed, TaskClaimed, TurnReceived
+from trunkline_protocols.turn import Answered, AnswerTurn, HandOff, Routed, TaskClaimed, TurnReceived
 
-POLICY = Policy(agent_silence_s=0.8, unclaimed_s=3.0, turn_timeout_s=90.0, snapshot_every=2)
+PATIENCE = Patience(agent_silence_s=0.8, unclaimed_s=3.0, turn_timeout_s=90.0)
 
 
 @dataclass
@@ -25,6 +29,7 @@ class FakeLog:
 
     stored: list[CommitStored] = field(default_factory=list)
     said: list[InboxItem] = field(default_factory=list)
+    ordered: list[InboxItem] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     lose_next_acknowledgement: bool = False
 
@@ -43,6 +48,9 @@ class FakeLog:
 
     async def inbox(self, conversation: ConversationId, *, after: int, before: int) -> list[InboxItem]:
         return [item for item in self.said if after < item.sequence < before]
+
+    async def desk(self, conversation: ConversationId, *, after: int, before: int) -> list[InboxItem]:
+        return [item for item in self.ordered if after < item.sequence < before]
 
     async def snapshot(self, conversation: ConversationId) -> Snapshot | None:
         return self.snapshots[-1] if self.snapshots else None
@@ -63,6 +71,8 @@ class FakeOutside:
     react: Callable[[AnswerTurn], None] = lambda _: None
     orders: list[AnswerTurn] = field(default_factory=list)
     told: list[CommitStored] = field(default_factory=list)
+    waiting: dict[str, EscalationWaiting] = field(default_factory=dict)
+    outcomes: list[DeskOutcome] = field(default_factory=list)
 
     async def ask(self, order: AnswerTurn) -> None:
         self.orders.append(order)
@@ -70,6 +80,15 @@ class FakeOutside:
 
     async def tell(self, ingress: Instance, stored: CommitStored) -> None:
         self.told.append(stored)
+
+    async def show_waiting(self, entry: EscalationWaiting) -> None:
+        self.waiting[entry.conversation] = entry
+
+    async def hide_waiting(self, conversation: ConversationId) -> None:
+        self.waiting.pop(conversation, None)
+
+    async def answer_desk(self, reply_to: str, outcome: DeskOutcome) -> None:
+        self.outcomes.append(outcome)
 
     def now(self) -> float:
         return 100.0
@@ -83,6 +102,7 @@ class Scene:
         self.outside = FakeOutside()
         self.done: list[int] = []
         self.buried: list[str] = []
+        self.around: Surroundings = around()
         self.actor = self.new_actor()
         self.outside.react = self.answer
 
@@ -94,8 +114,9 @@ class Scene:
             instance=Instance("conversation-1"),
             log=self.log,
             outside=self.outside,
-            specialties=SPECIALTIES,
-            policy=POLICY,
+            around=lambda: self.around,
+            patience=PATIENCE,
+            snapshot_every=2,
         )
 
     def answer(self, order: AnswerTurn) -> None:
@@ -105,6 +126,7 @@ class Scene:
             "turn": order.turn,
             "attempt": order.attempt,
             "hop": order.hop,
+            "epoch": order.epoch,
         }
         if order.specialty == "triage":
             self.actor.result(Routed(**place, to=Specialty("billing"), agent="billing-one", confidence=1.0))
@@ -113,7 +135,7 @@ class Scene:
                 Answered(**place, specialty=order.specialty, agent=f"{order.specialty}-one", text="Soon.")
             )
 
-    def deliver(self, number: int, message: InboxMessage | None = None, *, previous: int | None = None) -> None:
+    def deliver(self, number: int, message: SlotMessage | None = None, *, previous: int | None = None) -> None:
         """Deliver the n-th message at inbox sequence n."""
         item = message or received(number, previous=number - 1 if previous is None else previous)
         if all(known.sequence != number for known in self.log.said):
@@ -125,7 +147,7 @@ class Scene:
         async def bury(reason: str) -> None:
             self.buried.append(reason)
 
-        self.actor.offer(Envelope(sequence=number, message=item, done=done, bury=bury))
+        self.actor.offer(Envelope(sequence=number, message=InboxItem(number, item), done=done, bury=bury))
 
 
 @pytest.fixture
@@ -243,7 +265,7 @@ async def test_unclaimed_work_is_published_again_as_the_same_order(scene: Scene)
 
     def lose_the_first(order: AnswerTurn) -> None:
         if len(scene.outside.orders) == 1:
-            scene.actor.watch(asyncio.get_running_loop().time() + POLICY.unclaimed_s + 0.1)
+            scene.actor.watch(asyncio.get_running_loop().time() + PATIENCE.unclaimed_s + 0.1)
         else:
             scene.answer(order)
 

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
-from builders import SPECIALTIES, answered, begun, committed, fresh, handed_off, routed
+from builders import answered, around, begun, committed, fresh, handed_off, routed
 from trunkline_conversation.core.decisions import (
     APOLOGY,
     MAX_ATTEMPTS,
-    MAX_HOPS,
-    Append,
-    Drop,
-    Turn,
-    Work,
+    Decision,
     assignment,
     on_result,
-    refuse_closed,
+    open_turn,
     retry,
 )
+from trunkline_conversation.core.handoffs import MAX_HOPS
 from trunkline_conversation.core.state import Conversation, from_snapshot, to_snapshot
+from trunkline_conversation.core.steps import Append, Drop, Turn, Work
 from trunkline_protocols.ids import Specialty
 from trunkline_protocols.log import Escalated, HandedOff, OwnerAssigned, Started, TurnAnswered
 from trunkline_protocols.turn import TurnFailed, TurnResult
 
 
-def decide(state: Conversation, turn: Turn, result: TurnResult) -> Work | Append | Drop:
-    return on_result(state, turn, result, specialties=SPECIALTIES)
+def decide(state: Conversation, turn: Turn, result: TurnResult) -> Decision:
+    return on_result(state, turn, result, around())
 
 
 def owned_by_billing() -> Conversation:
@@ -78,7 +77,7 @@ def test_handoff_is_a_commit_and_the_new_owner_answers_the_same_turn() -> None:
     assert append.then is not None
     assert (append.then.specialty, append.then.hop, append.then.handed_off_from) == ("technical", 1, "billing")
     after = committed(state, append, inbox_seq=2, sequence=11)
-    assert (after.owner, after.epoch, after.summary, after.inbox_seq) == ("technical", 1, "s", 1)
+    assert (after.owner, after.epoch, after.note, after.inbox_seq) == ("technical", 1, "s", 1)
 
 
 @pytest.mark.parametrize("target", ["nobody", "billing"])
@@ -99,12 +98,12 @@ def test_handoffs_in_a_circle_end_in_escalation() -> None:
     state = owned_by_billing()
     turn = begun(state, 2)
     for hop in range(MAX_HOPS):
-        append = decide(state, turn, handed_off(turn, ("technical", "billing")[hop % 2]))
+        append = decide(state, turn, handed_off(turn, ("technical", "billing")[hop % 2], epoch=hop))
         assert isinstance(append, Append)
         assert isinstance(append.events[-1], HandedOff)
         state = committed(state, append, inbox_seq=2, sequence=11 + hop)
         turn = begun(state, 2)
-    append = decide(state, turn, handed_off(turn, "technical"))
+    append = decide(state, turn, handed_off(turn, "technical", epoch=MAX_HOPS))
     assert isinstance(append, Append)
     assert append.kind == "escalation"
 
@@ -142,7 +141,9 @@ def test_work_is_tried_a_limited_number_of_times_and_then_answered_honestly() ->
 
 def test_message_after_the_end_is_answered_without_an_agent() -> None:
     """It was accepted, so it is answered."""
-    append = refuse_closed(owned_by_billing(), begun(owned_by_billing(), 3))
+    closed = msgspec.structs.replace(owned_by_billing(), closed=True)
+    append = open_turn(closed, begun(closed, 3), around())
+    assert isinstance(append, Append)
     assert isinstance(append.events[-1], TurnAnswered)
     assert "closed" in append.events[-1].text
 

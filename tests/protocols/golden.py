@@ -8,7 +8,9 @@ import msgspec
 from trunkline_protocols import (
     broadcast,
     completion,
+    desk,
     escalation,
+    fleet,
     frames,
     knowledge,
     log,
@@ -16,6 +18,7 @@ from trunkline_protocols import (
     snapshot,
     turn,
 )
+from trunkline_protocols.escalation import Escalation
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
 
 C = ConversationId("c1")
@@ -42,7 +45,6 @@ CONTEXT = turn.Context(
         turn.Utterance(role="agent", text="Hi", specialty="triage", agent="reception"),
     ],
     summary="Ada said hello.",
-    notices=["Outage in region north"],
 )
 PASSAGE = knowledge.Passage(document="refunds", title="Refunds", text="Refunds take 5 days.", score=0.9)
 COMMIT = log.Commit(
@@ -83,6 +85,69 @@ COMMIT = log.Commit(
         ),
         log.Closed(reason="ended by the customer"),
     ],
+)
+
+ESCALATION = Escalation(
+    level="person",
+    urgency="high",
+    reason="asked for a person",
+    summary="s",
+    since=AT,
+    due_at=AT + 300,
+    from_="billing",
+    claimed_by="grace",
+    breaches=1,
+)
+PEOPLE = log.Commit(
+    conversation=C,
+    region="local",
+    tenant="default",
+    customer="ada",
+    kind="escalation",
+    turn=TurnId("c1-d9"),
+    epoch=3,
+    owner="escalation",
+    agent="",
+    inbox_seq=1,
+    previous=7,
+    at=AT,
+    desk_seq=9,
+    events=[
+        log.Escalated(
+            from_="billing",
+            urgency="high",
+            reason="r",
+            summary="s",
+            position=2,
+            level="person",
+            since=AT,
+            due_at=AT + 9,
+        ),
+        log.Breached(from_urgency="normal", urgency="high", due_at=AT, position=1, claimed_by="grace"),
+        log.Claimed(person="grace", due_at=AT),
+        log.CustomerSaid(message_id="m2", accepted_seq=5, text="Hello?", received_at=AT),
+        log.PersonReplied(reply_id="r1", person="grace", text="Hello Ada.", in_reply_to="m2", due_at=AT),
+        log.HandedBack(person="grace", to="billing", note="Refund is booked."),
+        log.LeftQueue(to="billing"),
+    ],
+)
+COMPANY = fleet.Company(name="A", description="B", greeting="C", clarify="D", abstain="E", examples=["F"])
+AGENT = fleet.Agent(
+    name="reception",
+    specialty="triage",
+    title="Reception",
+    description="d",
+    tone="t",
+    hand_off_to=[],
+    examples=["hello"] * 10,
+    knowledge=fleet.KnowledgeFilter(topics=["company"]),
+    consult=[],
+)
+POLICY = fleet.EscalationPolicy(
+    rules=[fleet.EscalationRule(name="fire", phrases=["smoke"], urgency="critical", to="person")],
+    person_phrases=["a person"],
+    frustration_words=["ridiculous"],
+    tiers={"plus": "normal"},
 )
 
 _SAMPLES: list[turn.Wire] = [
@@ -129,7 +194,6 @@ _SAMPLES: list[turn.Wire] = [
         question="May I refund?",
         context=CONTEXT,
         depth=1,
-        reply_to="result.a",
         deadline_at=AT,
     ),
     turn.ConsultCancelled(consultation="k1", reason="too late"),
@@ -175,10 +239,20 @@ _SAMPLES: list[turn.Wire] = [
     COMMIT,
     log.CommitStored(sequence=7, commit=COMMIT),
     escalation.EscalationWaiting(
-        conversation=C, urgency="high", reason="r", summary="s", waiting_since=AT, due_at=AT + 60
+        conversation=C, region="local", tenant="default", customer="ada", escalation=ESCALATION
     ),
-    escalation.EscalationClaimed(conversation=C, claimed_by="grace", claimed_at=AT),
-    escalation.EscalationBreached(conversation=C, from_urgency="normal", to_urgency="high", breached_at=AT),
+    desk.Claim(conversation=C, person="grace", previous=0, at=AT, reply_to="_INBOX.x"),
+    desk.Reply(conversation=C, person="grace", reply_id="r1", text="Hello Ada.", previous=3, at=AT),
+    desk.HandBack(conversation=C, person="grace", note="Refund is booked.", previous=4, at=AT, to="billing"),
+    desk.Close(conversation=C, person="grace", reason="settled by a person", previous=5, at=AT),
+    desk.DeskOutcome(done=False, reason="claim it first"),
+    fleet.FleetPublished(
+        fleet=fleet.Fleet(company=COMPANY, agents=[AGENT], escalation=POLICY),
+        published_at=AT,
+        published_by="ada",
+        origin="apply",
+        note="spring",
+    ),
     broadcast.NoticePublished(
         notice="n1",
         text="Outage",
@@ -296,13 +370,15 @@ _SAMPLES: list[turn.Wire] = [
     frames.HandoffFrame(turn="c1-1", seq=3, from_="billing", to="technical", reason="r"),
     frames.EscalatedFrame(turn="c1-1", seq=3, urgency="high", position=2),
     frames.NoticeFrame(id="n1", text="Outage", severity="warning"),
+    frames.NoticeRecalledFrame(id="n1"),
+    frames.PositionFrame(urgency="high", position=0, claimed_by="grace"),
     frames.ClosedFrame(seq=4, reason="ended by the customer"),
     frames.ErrorFrame(code="bad_frame", message="what?", retryable=False, id="m1"),
 ]
 
 SAMPLES: dict[str, turn.Wire] = {
     f"{type(sample).__module__.rpartition('.')[2]}.{type(sample).__name__}": sample for sample in _SAMPLES
-}
+} | {"log.Commit-people": PEOPLE}
 
 if __name__ == "__main__":
     folder = Path(__file__).parent / "golden"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import msgspec
 import pytest
@@ -12,7 +13,9 @@ from golden import SAMPLES
 from trunkline_protocols import (
     broadcast,
     completion,
+    desk,
     escalation,
+    fleet,
     frames,
     knowledge,
     log,
@@ -26,7 +29,9 @@ GOLDEN = Path(__file__).parent / "golden"
 MODULES: tuple[ModuleType, ...] = (
     broadcast,
     completion,
+    desk,
     escalation,
+    fleet,
     frames,
     knowledge,
     log,
@@ -66,6 +71,18 @@ def test_messages_say_their_type_first(type_: type[Wire]) -> None:
     encoded = msgspec.json.encode(SAMPLES[name_of(type_)])
     tag = type_.__struct_config__.tag
     assert encoded.startswith(b'{"type":"%s"' % str(tag).encode())
+
+
+def test_kept_commit_of_the_desk_decodes_to_the_same_events() -> None:
+    """Every kind of event is in one of the two kept commits."""
+    kept = (GOLDEN / "log.Commit-people.json").read_bytes().strip()
+    sample = SAMPLES["log.Commit-people"]
+    assert isinstance(sample, log.Commit)
+    assert msgspec.json.decode(kept, type=log.Commit) == sample
+    assert msgspec.json.encode(sample) == kept
+    plain = SAMPLES["log.Commit"]
+    assert isinstance(plain, log.Commit)
+    assert {type(event) for event in [*sample.events, *plain.events]} == set(get_args(log.Event))
 
 
 def test_tags_are_words_of_ours_and_not_class_names() -> None:

@@ -10,8 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
-from trunkline_protocols.fleet import FleetError
+from trunkline_protocols.fleet_folder import FleetError
 from trunkline_supervisor.app import SuiteError, run_suite
 from trunkline_supervisor.settings import SuiteSettings
 from trunkline_supervisor.tree import NotReadyError
@@ -19,17 +18,19 @@ from trunkline_supervisor.tree import NotReadyError
 from trunkline_cli import chat as conversation, operate
 from trunkline_cli.bench.command import bench
 from trunkline_cli.errors import CommandError
-from trunkline_cli.settings import ClientSettings
+from trunkline_cli.fleet.command import fleet
+from trunkline_cli.notices.command import notice, notices
+from trunkline_cli.options import Json, Url, client_settings, console
 
 app = typer.Typer(
     help="A fleet of customer-support agents on your own servers.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 knowledge = typer.Typer(help="The knowledge base.", no_args_is_help=True)
 app.add_typer(knowledge, name="kb")
+app.add_typer(fleet, name="fleet")
+app.command()(notice)
+app.add_typer(notices, name="notices")
 app.add_typer(bench, name="bench")
-
-Url = Annotated[str | None, typer.Option(help="Address of the suite [env: TRUNKLINE_URL]")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 
 
 def main() -> None:
@@ -58,10 +59,10 @@ def _options(
 def up(
     port: Annotated[int | None, typer.Option(help="Port of the chat page; 0 takes a free one")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder for everything the suite keeps")] = None,
-    fleet: Annotated[Path | None, typer.Option(help="Folder of the fleet to run")] = None,
+    fleet_dir: Annotated[Path | None, typer.Option("--fleet", help="Folder of the fleet to start with")] = None,
 ) -> None:
     """Run the whole suite in the foreground, until Ctrl-C."""
-    given: dict[str, Any] = {"http_port": port, "data_dir": data_dir, "fleet_dir": fleet}
+    given: dict[str, Any] = {"http_port": port, "data_dir": data_dir, "fleet_dir": fleet_dir}
     settings = SuiteSettings(**{name: value for name, value in given.items() if value is not None})
     asyncio.run(run_suite(settings, lambda url: print(f"ready {url}", flush=True)))  # noqa: T201
 
@@ -69,7 +70,7 @@ def up(
 @app.command()
 def ask(text: Annotated[str, typer.Argument(help="What to ask")], url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     """Ask one question and print the answer as it streams."""
-    answered = asyncio.run(conversation.ask(_client(url), text, as_json=as_json, out=sys.stdout))
+    answered = asyncio.run(conversation.ask(client_settings(url), text, as_json=as_json, out=sys.stdout))
     if not answered:
         raise typer.Exit(1)
 
@@ -77,17 +78,17 @@ def ask(text: Annotated[str, typer.Argument(help="What to ask")], url: Url = Non
 @app.command()
 def chat(url: Url = None) -> None:
     """Chat in the terminal; an empty line ends the conversation."""
-    asyncio.run(conversation.converse(_client(url)))
+    asyncio.run(conversation.converse(client_settings(url)))
 
 
 @app.command()
 def status(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     """Show the supervision tree: each process, its state, its queue, its latency."""
-    suite = operate.status(_client(url))
+    suite = operate.status(client_settings(url))
     if as_json:
         typer.echo(operate.status_json(suite))
     else:
-        _console().print(operate.status_table(suite))
+        console().print(operate.status_table(suite))
     if not suite.ready:
         raise typer.Exit(1)
 
@@ -99,11 +100,11 @@ def trace(
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Tell a conversation's story: who sent what to whom, when, how long it took."""
-    story = operate.trace(_client(url), conversation_id)
+    story = operate.trace(client_settings(url), conversation_id)
     if as_json:
         typer.echo(msgspec.json.encode(story))
     else:
-        _console().print(operate.trace_table(story))
+        console().print(operate.trace_table(story))
 
 
 @knowledge.command("import")
@@ -113,7 +114,7 @@ def import_articles(
     tenant: Annotated[str, typer.Option(help="Whose articles these are")] = "default",
 ) -> None:
     """Take articles into the knowledge base; a document of the same id is replaced."""
-    done = operate.import_paths(_client(url), paths, tenant)
+    done = operate.import_paths(client_settings(url), paths, tenant)
     typer.echo(f"{done.documents} documents, {done.passages} passages")
     for problem in done.problems:
         print(f"trunkline: {problem.name}: {problem.reason}", file=sys.stderr)  # noqa: T201
@@ -129,19 +130,10 @@ def search(
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Search the knowledge base."""
-    hits = operate.search(_client(url), query, limit)
+    hits = operate.search(client_settings(url), query, limit)
     if as_json:
         typer.echo(msgspec.json.encode(hits))
         return
-    console = _console()
+    screen = console()
     for hit in hits.hits:
-        console.print(f"[bold]{hit.title}[/] ({hit.document}, {hit.score:.2f})\n{hit.text}\n")
-
-
-def _console() -> Console:
-    """Tables fit the terminal; in a pipe or a file they are as wide as they need to be."""
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=160)
-
-
-def _client(url: str | None) -> ClientSettings:
-    return ClientSettings(url=url) if url is not None else ClientSettings()
+        screen.print(f"[bold]{hit.title}[/] ({hit.document}, {hit.score:.2f})\n{hit.text}\n")

@@ -19,6 +19,8 @@ from trunkline_protocols.frames import (
     Message,
     MessageFrame,
     NoticeFrame,
+    NoticeRecalledFrame,
+    PositionFrame,
     ServerFrame,
     Start,
 )
@@ -53,6 +55,11 @@ class Screen:
                 self._console.print(f"[dim]-- {from_} hands over to {to}: {reason}[/]")
             case EscalatedFrame(urgency=urgency, position=position):
                 self._console.print(f"[dim]-- escalated ({urgency}), place {position} in the queue[/]")
+            case PositionFrame(position=position, claimed_by=claimed_by):
+                place = f"{claimed_by} is with you" if claimed_by else f"place {position} in the queue"
+                self._console.print(f"[dim]-- {place}[/]")
+            case NoticeRecalledFrame():
+                self._console.print("[dim]-- a notice no longer holds[/]")
             case NoticeFrame(text=text):
                 self._console.print(f"[bold]Notice:[/] {text}")
             case ClosedFrame(reason=reason):

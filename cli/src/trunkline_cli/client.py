@@ -72,6 +72,11 @@ def post(settings: ClientSettings, path: str, body: object, type_: type[T]) -> T
     return asyncio.run(_call(settings, "POST", path, msgspec.json.encode(body), type_))
 
 
+def delete(settings: ClientSettings, path: str, type_: type[T]) -> T:
+    """Take something back at the operators' API."""
+    return asyncio.run(_call(settings, "DELETE", path, None, type_))
+
+
 async def _call(settings: ClientSettings, method: str, path: str, body: bytes | None, type_: type[T]) -> T:
     token = settings.operator_token
     headers: dict[str, Any] = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}

@@ -30,6 +30,7 @@ class Step(msgspec.Struct):
     subject: str
     type: str
     ms: float
+    words: str
     detail: dict[str, Any]
     from_: str = msgspec.field(name="from")
 
@@ -109,11 +110,10 @@ def trace_table(story: Trace) -> Table:
     for heading in ("time", "from", "to", "type"):
         table.add_column(heading, no_wrap=True)
     table.add_column("ms", justify="right")
-    table.add_column("detail", overflow="fold")
+    table.add_column("what happened", overflow="fold")
     for step in story.steps:
         at = time.strftime("%H:%M:%S", time.localtime(step.at)) + f".{int(step.at * 1000) % 1000:03d}"
-        detail = ", ".join(f"{key}={_short(value)}" for key, value in step.detail.items() if value not in ("", [], 0))
-        table.add_row(at, step.from_, step.to, step.type, f"{step.ms:.1f}", detail)
+        table.add_row(at, step.from_, step.to, step.type, f"{step.ms:.1f}", _short(step.words, limit=200))
     return table
 
 

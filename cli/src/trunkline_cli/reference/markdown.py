@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from trunkline_protocols.catalogue import CHANNELS, NOT_SENT_YET, PARAMETERS, Channel, Flow
+from trunkline_protocols.catalogue import CHANNELS, PARAMETERS, Channel, Flow
 from trunkline_protocols.turn import Wire
 
 from trunkline_cli.reference.fields import FieldOf, Struct, anchor_of, fields_of, parts_of, sentence_of
@@ -49,14 +49,9 @@ def _lines() -> Iterator[str]:
     shown: set[Struct] = set()
     for channel in CHANNELS:
         yield from _channel(channel, shown)
-    if NOT_SENT_YET:
-        yield "\n## Not sent yet\n"
-        yield "Defined, so that their names are settled; nobody serves them in this version."
-        for message in NOT_SENT_YET:
-            yield from _message(message)
     yield "\n## Parts\n"
     yield "What messages are built of. A part has no `type`; events of a commit have `event` instead."
-    for part in parts_of([*shown, *NOT_SENT_YET]):
+    for part in parts_of(list(shown)):
         yield from _message(part)
 
 

@@ -125,10 +125,16 @@ class Bus:
         *,
         message_id: str,
         fence: tuple[str, int] | None = None,
+        ttl_s: float = 0.0,
         timeout_s: float = _ACK_TIMEOUT_S,
     ) -> Appended:
-        """Store a message and return where. `fence` = (subject filter, last sequence the writer knows under it)."""
+        """Store a message and return where.
+
+        `fence` = (subject filter, last sequence the writer knows under it). `ttl_s`: the stream drops the message then.
+        """
         headers = {"Nats-Msg-Id": message_id}
+        if ttl_s:
+            headers["Nats-TTL"] = f"{max(1, round(ttl_s))}s"
         if fence is not None:
             headers["Nats-Expected-Last-Subject-Sequence"] = str(fence[1])
             headers["Nats-Expected-Last-Subject-Sequence-Subject"] = fence[0]

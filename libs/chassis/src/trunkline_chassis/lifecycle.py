@@ -26,6 +26,7 @@ from trunkline_chassis.errors import BusError
 from trunkline_chassis.health import HealthServer
 from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.logs import configure_logs
+from trunkline_chassis.notices import Notices
 from trunkline_chassis.presence import Heartbeat, Presences, first_presence
 from trunkline_chassis.settings import ProcessSettings
 
@@ -54,6 +55,7 @@ class Process(Generic[S]):
     heartbeat: Heartbeat
     presences: Presences
     latency: RecentLatency
+    notices: Notices
     group: asyncio.TaskGroup
     started: bool = False
     background: list[asyncio.Task[None]] = field(default_factory=list)
@@ -92,12 +94,16 @@ async def _live(name: str, instance: Instance, settings: S, service: Service[S],
         latency = RecentLatency()
         first = first_presence(service=name, instance=instance, node=settings.node, version=release)
         heartbeat = Heartbeat(bus, first, latency)
-        process = Process(name, instance, settings, bus, heartbeat, presences, latency, group)
+        notices = Notices(bus, region=settings.region, service=name, instance=instance)
+        # Before anything is answered: a process that was down knows what it has missed.
+        await notices.start()
+        process = Process(name, instance, settings, bus, heartbeat, presences, latency, notices, group)
         if not own_http:
             health = HealthServer(settings.http_host, settings.http_port, process.is_ready)
             heartbeat.http_url = await health.start()
             stack.push_async_callback(health.stop)
         process.spawn(heartbeat.run())
+        process.spawn(notices.run())
         async with service(process):
             await micro.add_service(
                 bus.client, name=f"trunkline-{name}", version=release, metadata={"instance": instance}

@@ -39,6 +39,8 @@ class Heartbeat:
         self.queue_depth: Callable[[], int] = lambda: 0
         self.slots: Callable[[], list[int]] = list
         self.detail: Callable[[], dict[str, str]] = dict
+        self.fleet_version: Callable[[], int] = lambda: 0
+        self.specialties: list[str] = []
         self.http_url = ""
 
     @property
@@ -56,6 +58,8 @@ class Heartbeat:
             queue_depth=self.queue_depth(),
             slots=self.slots(),
             detail=self.detail(),
+            specialties=self.specialties,
+            fleet_version=self.fleet_version(),
             p50_ms=round(self._latency.percentile(50), 3),
             p95_ms=round(self._latency.percentile(95), 3),
         )

@@ -1,6 +1,6 @@
 """Makes streams, consumers and buckets on the server match `trunkline_protocols.streams`. Runs before the services.
 
-Idempotent: what is there and right stays, what differs is updated, nothing is ever deleted.
+Idempotent: what is there and right stays, what differs is updated; nothing that holds messages is ever deleted.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from pydantic import Field
-from trunkline_protocols import streams
-from trunkline_protocols.fleet import load_fleet
+from trunkline_protocols import streams, subjects
+from trunkline_protocols.fleet_folder import load_fleet
 from trunkline_protocols.ids import SLOTS
 
 from trunkline_chassis.bus import connect
 from trunkline_chassis.errors import BusRefusedError
+from trunkline_chassis.fleets import seed_fleet
 from trunkline_chassis.logs import configure_logs
-from trunkline_chassis.settings import FleetSettings
+from trunkline_chassis.settings import ProcessSettings
 
 if TYPE_CHECKING:
     from trunkline_protocols.streams import BucketSpec, ConsumerSpec, StreamSpec
@@ -30,10 +31,10 @@ _NS: Final = 1_000_000_000
 _STREAM_EXISTS: Final = 10058
 
 
-class ProvisionSettings(FleetSettings):
+class ProvisionSettings(ProcessSettings):
     """What the provision step needs."""
 
-    fleet_dir: Path = Field(Path("fleet"), description="Fleet whose specialties get a consumer each")
+    fleet_dir: Path = Field(Path("fleet"), description="Folder of the fleet that is put in force at first")
 
 
 async def provision(bus: Bus, *, region: str, specialties: list[str], replicas: int) -> None:
@@ -42,14 +43,29 @@ async def provision(bus: Bus, *, region: str, specialties: list[str], replicas: 
         await _stream(bus, _stream_config(stream, replicas))
     for bucket in streams.BUCKETS:
         await _stream(bus, _bucket_config(bucket, replicas))
+    await provision_work(bus, specialties)
     consumers = [
         *(streams.slot_consumer(region, slot) for slot in range(SLOTS)),
-        *(streams.work_consumer(specialty) for specialty in specialties),
         *(streams.audit_consumer(stream) for stream in streams.AUDITED),
     ]
     for consumer in consumers:
         await _consumer(bus, consumer)
     _log.info("provision.done", streams=len(streams.STREAMS), consumers=len(consumers), replicas=replicas)
+
+
+async def provision_work(bus: Bus, specialties: list[str]) -> None:
+    """Make the consumers of these specialties' lanes; also later, when a new version of the fleet has new ones."""
+    wanted = [streams.work_consumer(specialty, lane) for specialty in specialties for lane in subjects.LANES]
+    there = set((await bus.api(f"CONSUMER.NAMES.{streams.WORK.name}")).get("consumers") or [])
+    for name in _obsolete(there, specialties):
+        await bus.api(f"CONSUMER.DELETE.{streams.WORK.name}.{name}")
+    for consumer in wanted:
+        await _consumer(bus, consumer)
+
+
+def _obsolete(names: set[str], specialties: list[str]) -> list[str]:
+    """Name the consumers that took all lanes of a specialty at once: the queue allows no overlap."""
+    return sorted(names & {f"agents-{specialty}" for specialty in specialties})
 
 
 async def _stream(bus: Bus, config: dict[str, Any]) -> None:
@@ -132,6 +148,7 @@ async def main() -> None:
     bus = await connect(settings.nats_url, "provision")
     try:
         await provision(bus, region=settings.region, specialties=fleet.specialties, replicas=settings.replicas)
+        await seed_fleet(bus, fleet, by="provision")
     finally:
         await bus.close()
 

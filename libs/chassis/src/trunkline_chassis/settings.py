@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -32,9 +31,3 @@ class ProcessSettings(BaseSettings):
     def instance_of(self, service: str) -> Instance:
         """Name of this process: the given one, or the service's name on this node."""
         return Instance(token(self.instance or f"{service}-{self.node}".replace(".", "-")[:64], "instance"))
-
-
-class FleetSettings(ProcessSettings):
-    """For processes that read the fleet's definition."""
-
-    fleet_dir: Path = Field(Path("fleet"), description="Folder with fleet.toml and agents/")

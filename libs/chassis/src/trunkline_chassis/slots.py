@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+import nats.errors
 import structlog
 
 from trunkline_chassis.delivery import Delivery
@@ -82,6 +83,11 @@ class SlotPuller:
     def held(self) -> list[int]:
         """Slots that are pinned to this process."""
         return [slot.number for slot in self._slots if slot.pin]
+
+    @property
+    def _taken(self) -> int:
+        """Slots that are held or being taken."""
+        return sum(bool(slot.pin) or slot.taking for slot in self._slots)
 
     async def run(self) -> None:
         """Pull until cancelled."""
@@ -153,6 +159,8 @@ class SlotPuller:
         pin = headers.get("Nats-Pin-Id", "")
         if pin == slot.pin:
             self._deliver(slot.number, Delivery.of(message))
+        elif not slot.pin and self._taken >= self._fair_share():
+            self._decline(slot)
         elif self._tasks is not None:
             slot.taking = True
             self._tasks.create_task(self._take(slot, pin))
@@ -198,15 +206,31 @@ class SlotPuller:
     def _release_surplus(self) -> None:
         """Give slots back when more processes have come: stop pulling, and the server gives the pin away."""
         surplus = len(self.held) - self._fair_share()
-        loop = asyncio.get_running_loop()
         for slot in reversed(self._slots):
             if surplus <= 0:
                 return
             if slot.pin and not slot.taking:
                 self._lose(slot)
-                # Long enough for the pin to lapse and another process to take it.
-                slot.standby_until = loop.time() + 3 * slot.spec.priority_timeout_s
+                self._decline(slot)
                 surplus -= 1
+
+    def _decline(self, slot: _Slot) -> None:
+        """Hear nothing of a slot for long enough that its pin lapses and another process takes it.
+
+        What is delivered here meanwhile stays unacknowledged: the one who takes the slot resets it.
+        """
+        if self._tasks is not None:
+            slot.standby_until = asyncio.get_running_loop().time() + 3 * slot.spec.priority_timeout_s
+            slot.taking = True
+            self._tasks.create_task(self._leave(slot))
+
+    async def _leave(self, slot: _Slot) -> None:
+        try:
+            await self._listen(slot)
+        except (BusError, nats.errors.Error) as error:
+            _log.warning("slots.leave_failed", slot=slot.number, error=str(error))
+        finally:
+            slot.taking = False
 
     # -- quiet slots ---
 

@@ -20,6 +20,7 @@ class NoticePublished(Wire, frozen=True, kw_only=True, tag="notice.published"):
     audience: Audience
     published_at: float
     expires_at: float
+    region: str = "local"
     specialties: list[str] = []
     """Empty: all."""
     tenants: list[str] = []
@@ -31,14 +32,28 @@ class NoticeRecalled(Wire, frozen=True, kw_only=True, tag="notice.recalled"):
 
     notice: str
     recalled_at: float
+    audience: Audience = "all"
+    region: str = "local"
 
 
 class NoticeReceipt(Wire, frozen=True, kw_only=True, tag="notice.receipt"):
-    """A process has taken the notice into account."""
+    """A process has taken the notice into account (stream NOTICES): what it does next, it does knowing it."""
 
     notice: str
     instance: Instance
     received_at: float
+    service: str = ""
 
 
 NoticeMessage: TypeAlias = NoticePublished | NoticeRecalled
+NoticesMessage: TypeAlias = NoticePublished | NoticeRecalled | NoticeReceipt
+"""Everything in stream NOTICES."""
+
+
+def concerns(notice: NoticePublished, *, now: float, tenant: str = "", specialty: str = "") -> bool:
+    """Whether a notice is in force for a tenant and a specialty; an empty one is not asked for."""
+    return (
+        now < notice.expires_at
+        and (not tenant or not notice.tenants or tenant in notice.tenants)
+        and (not specialty or not notice.specialties or specialty in notice.specialties)
+    )

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from trunkline_protocols import streams
-from trunkline_protocols.broadcast import NoticePublished, NoticeRecalled, NoticeReceipt
-from trunkline_protocols.completion import Complete, CompletionReply
-from trunkline_protocols.escalation import EscalationBreached, EscalationClaimed, EscalationWaiting
+from trunkline_protocols.broadcast import NoticeMessage, NoticeReceipt
+from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply, Spent
+from trunkline_protocols.desk import DeskMessage, DeskOutcome
+from trunkline_protocols.escalation import EscalationWaiting
+from trunkline_protocols.fleet import FleetPublished
 from trunkline_protocols.frames import ClientFrame, ServerFrame
 from trunkline_protocols.knowledge import (
     Article,
@@ -86,6 +88,9 @@ PARAMETERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "audience": ("Whom a notice concerns", get_args(Audience)),
     "stream": ("Stream that the message came from", ()),
     "consumer": ("Consumer that could not handle it", ()),
+    "notice": ("Id of a broadcast", ()),
+    "day": ("Days since 1970, UTC", ()),
+    "tenant": ("Whose customers these are", ()),
     "ingress": ("Instance that holds the customer's socket", ()),
     "instance": ("Name of one process", ()),
 }
@@ -111,12 +116,56 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         flows=(Flow(("ingress",), ("conversation", "ingress", "audit"), _each(InboxMessage)),),
     ),
     Channel(
+        name="desk",
+        address="desk.{region}.{partition}.{conversation}",
+        carrier="stream",
+        stored_in=streams.INBOX.name,
+        summary="What people at the desk order: claim, reply, hand back, close",
+        flows=(
+            Flow(("ingress",), ("conversation", "audit"), _each(DeskMessage)),
+            Flow(("conversation",), ("ingress",), (DeskOutcome,), reply=True),
+        ),
+    ),
+    Channel(
         name="work",
         address="work.{specialty}.{lane}",
         carrier="stream",
         stored_in=streams.WORK.name,
         summary="Turns that wait for an agent; losing them loses nothing",
-        flows=(Flow(("conversation",), ("agents",), (AnswerTurn,)),),
+        flows=(
+            Flow(("conversation",), ("agents",), (AnswerTurn,)),
+            Flow(("agents",), ("agents",), (Consult,)),
+        ),
+    ),
+    Channel(
+        name="advice",
+        address="advice.{instance}",
+        carrier="core",
+        summary="A specialist's progress, advice or refusal, for the process that asked",
+        flows=(Flow(("agents",), ("agents",), _each(ConsultReply)),),
+    ),
+    Channel(
+        name="consult_cancelled",
+        address="consult.{specialty}.cancelled",
+        carrier="core",
+        summary="Nobody waits for an advice any more",
+        flows=(Flow(("agents",), ("agents",), (ConsultCancelled,)),),
+    ),
+    Channel(
+        name="notice",
+        address="notice.{region}.{audience}",
+        carrier="stream",
+        stored_in=streams.NOTICES.name,
+        summary="Broadcasts and their recall; each expires by itself",
+        flows=(Flow(("ingress",), ("every service", "audit"), _each(NoticeMessage)),),
+    ),
+    Channel(
+        name="receipt",
+        address="receipt.{region}.{notice}.{instance}",
+        carrier="stream",
+        stored_in=streams.NOTICES.name,
+        summary="Who has taken a broadcast into account",
+        flows=(Flow(("every service",), ("ingress", "audit"), (NoticeReceipt,)),),
     ),
     Channel(
         name="result",
@@ -191,6 +240,13 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         ),
     ),
     Channel(
+        name="cancel_completion",
+        address="llm.{region}.cancel",
+        carrier="core",
+        summary="Nobody waits for a completion any more: every gateway stops it",
+        flows=(Flow(("agents",), ("llm_gateway",), (CancelCompletion,)),),
+    ),
+    Channel(
         name="status",
         address="supervisor.{region}.status",
         carrier="request",
@@ -224,17 +280,30 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         summary="Folded conversations, a shortcut for the next owner",
         flows=(Flow(("conversation",), ("conversation",), (Snapshot,)),),
     ),
+    Channel(
+        name="waiting",
+        address="$KV.DESK.{conversation}",
+        carrier="bucket",
+        stored_in=streams.DESK.name,
+        summary="Escalations that wait for a person or are with one; an empty value: no longer",
+        flows=(Flow(("conversation",), ("conversation", "ingress"), (EscalationWaiting,)),),
+    ),
+    Channel(
+        name="fleet",
+        address="$KV.FLEET.fleet",
+        carrier="bucket",
+        stored_in=streams.FLEET.name,
+        summary="The fleet in force; the key's revisions are its versions",
+        flows=(
+            Flow(("ingress", "supervisor"), ("ingress", "conversation", "agents", "supervisor"), (FleetPublished,)),
+        ),
+    ),
+    Channel(
+        name="spending",
+        address="$KV.SPENDING.{day}.{tenant}.{instance}",
+        carrier="bucket",
+        stored_in=streams.SPENDING.name,
+        summary="What each gateway has spent for a tenant today",
+        flows=(Flow(("llm_gateway",), ("llm_gateway",), (Spent,)),),
+    ),
 )
-
-NOT_SENT_YET: Final[tuple[type[Wire], ...]] = (
-    NoticePublished,
-    NoticeRecalled,
-    NoticeReceipt,
-    Consult,
-    ConsultCancelled,
-    *_each(ConsultReply),
-    EscalationWaiting,
-    EscalationClaimed,
-    EscalationBreached,
-)
-"""Defined, so that names are settled, and served by nobody."""

@@ -10,14 +10,25 @@ from typing import Final
 import msgspec
 from msgspec.json import Decoder, Encoder
 
-from trunkline_protocols.broadcast import NoticeMessage
+from trunkline_protocols.broadcast import NoticesMessage
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply, Spent
+from trunkline_protocols.desk import DeskMessage, DeskOutcome, SlotMessage
+from trunkline_protocols.escalation import EscalationWaiting
+from trunkline_protocols.fleet import FleetPublished
 from trunkline_protocols.frames import ClientFrame, ServerFrame
 from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import DeadLetter, Presence, SuiteStatus
 from trunkline_protocols.snapshot import Snapshot
-from trunkline_protocols.turn import AgentMessage, Attached, ConsultReply, Delta, InboxMessage, WorkMessage
+from trunkline_protocols.turn import (
+    AgentMessage,
+    Attached,
+    ConsultCancelled,
+    ConsultReply,
+    Delta,
+    InboxMessage,
+    WorkMessage,
+)
 
 DecodeError = msgspec.DecodeError
 """Raised for bytes that are not JSON, and as `ValidationError` for JSON that is not the message; says where."""
@@ -28,13 +39,19 @@ _ENCODER: Final = Encoder()
 encode: Final = _ENCODER.encode
 
 inbox: Final[Decoder[InboxMessage]] = Decoder(InboxMessage)
+desk: Final[Decoder[DeskMessage]] = Decoder(DeskMessage)
+slot: Final[Decoder[SlotMessage]] = Decoder(SlotMessage)
+desk_outcome: Final[Decoder[DeskOutcome]] = Decoder(DeskOutcome)
+waiting: Final[Decoder[EscalationWaiting]] = Decoder(EscalationWaiting)
+fleet: Final[Decoder[FleetPublished]] = Decoder(FleetPublished)
 work: Final[Decoder[WorkMessage]] = Decoder(WorkMessage)
 result: Final[Decoder[AgentMessage]] = Decoder(AgentMessage)
+consult_cancelled: Final[Decoder[ConsultCancelled]] = Decoder(ConsultCancelled)
 consult_reply: Final[Decoder[ConsultReply]] = Decoder(ConsultReply)
 out: Final[Decoder[Delta | CommitStored]] = Decoder(Delta | CommitStored)
 attached: Final[Decoder[Attached]] = Decoder(Attached)
 commit: Final[Decoder[Commit]] = Decoder(Commit)
-notice: Final[Decoder[NoticeMessage]] = Decoder(NoticeMessage)
+notice: Final[Decoder[NoticesMessage]] = Decoder(NoticesMessage)
 snapshot: Final[Decoder[Snapshot]] = Decoder(Snapshot)
 presence: Final[Decoder[Presence]] = Decoder(Presence)
 dead_letter: Final[Decoder[DeadLetter]] = Decoder(DeadLetter)

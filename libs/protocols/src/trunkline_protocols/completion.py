@@ -54,6 +54,16 @@ class ToolStep(Record, frozen=True, kw_only=True):
     text: str = ""
 
 
+class AdviceNote(Record, frozen=True, kw_only=True):
+    """What a consulted specialist advised: goes into the answer in its name."""
+
+    specialty: str
+    title: str
+    """How the specialist is called towards the customer."""
+    text: str
+    citations: list[Citation] = []
+
+
 class Complete(Wire, frozen=True, kw_only=True, tag="llm.complete"):
     """Order: write the answer to `question`, grounded in `passages`."""
 
@@ -63,6 +73,9 @@ class Complete(Wire, frozen=True, kw_only=True, tag="llm.complete"):
     transcript: list[Utterance] = []
     summary: str = ""
     passages: list[Passage] = []
+    advice: list[AdviceNote] = []
+    notices: list[str] = []
+    """Broadcasts in force that the customer has not been told in this conversation."""
     abstain: str = ""
     """What an honest agent says when the passages do not answer."""
     stream_to: DeltaTarget | None = None

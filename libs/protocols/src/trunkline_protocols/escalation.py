@@ -1,34 +1,72 @@
-"""Escalation to people: what waits, and what the desk does with it."""
+"""Escalation: what is known of one, who waits for a person, and in what order the queue is emptied."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final, Literal
+
 from trunkline_protocols.ids import ConversationId
-from trunkline_protocols.turn import Urgency, Wire
+from trunkline_protocols.turn import Record, Urgency, Wire
+
+Level = Literal["senior", "person"]
+"""Senior agents first, from them people."""
+
+URGENCIES: Final[tuple[Urgency, ...]] = ("low", "normal", "high", "critical")
+_WEIGHTS: Final[dict[Urgency, float]] = {"low": 1.0, "normal": 2.0, "high": 4.0, "critical": 8.0}
 
 
-class EscalationWaiting(Wire, frozen=True, kw_only=True, tag="escalation.waiting"):
-    """A conversation is in the queue of senior agents or people."""
+class Escalation(Record, frozen=True, kw_only=True):
+    """An escalation under way. Times in Unix seconds."""
 
-    conversation: ConversationId
+    level: Level
     urgency: Urgency
     reason: str
     summary: str
-    waiting_since: float
+    since: float
     due_at: float
+    """When the SLA runs out: unclaimed until then, the urgency rises; claimed and silent until then, it waits again."""
+    from_: str = ""
+    """Who owned the conversation before."""
+    claimed_by: str = ""
+    """The person at the desk who has taken it."""
+    breaches: int = 0
 
 
-class EscalationClaimed(Wire, frozen=True, kw_only=True, tag="escalation.claimed"):
-    """A senior agent or a person took it."""
-
-    conversation: ConversationId
-    claimed_by: str
-    claimed_at: float
-
-
-class EscalationBreached(Wire, frozen=True, kw_only=True, tag="escalation.breached"):
-    """The SLA clock ran out: the urgency rises."""
+class EscalationWaiting(Wire, frozen=True, kw_only=True, tag="escalation.waiting"):
+    """A conversation that waits for a person, or is with one: in KV DESK under its id, until that is over."""
 
     conversation: ConversationId
-    from_urgency: Urgency
-    to_urgency: Urgency
-    breached_at: float
+    region: str
+    tenant: str
+    customer: str
+    escalation: Escalation
+
+
+def higher(urgency: Urgency, other: Urgency) -> Urgency:
+    """Return the more urgent of two."""
+    return max(urgency, other, key=URGENCIES.index)
+
+
+def raised(urgency: Urgency) -> Urgency:
+    """Return the next urgency up; critical stays critical."""
+    return URGENCIES[min(URGENCIES.index(urgency) + 1, len(URGENCIES) - 1)]
+
+
+def pressure(escalation: Escalation, now: float) -> float:
+    """How much it presses: urgency x age, measured by the time that its SLA allows."""
+    allowed_s = max(1.0, escalation.due_at - escalation.since)
+    return _WEIGHTS[escalation.urgency] * max(0.0, now - escalation.since) / allowed_s
+
+
+def queue(waiting: Iterable[EscalationWaiting], now: float) -> list[EscalationWaiting]:
+    """Who waits for a person and nobody has claimed, the most pressing first."""
+    unclaimed = [entry for entry in waiting if not entry.escalation.claimed_by]
+    return sorted(unclaimed, key=lambda entry: (-pressure(entry.escalation, now), entry.escalation.since))
+
+
+def position(waiting: Iterable[EscalationWaiting], conversation: str, now: float) -> int:
+    """Place of a conversation in the queue, 1 is the next; 0 when it does not wait."""
+    for place, entry in enumerate(queue(waiting, now), start=1):
+        if entry.conversation == conversation:
+            return place
+    return 0

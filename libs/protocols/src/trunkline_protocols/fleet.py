@@ -1,25 +1,22 @@
-"""A fleet as data: the company, its agents, where its knowledge lies. Read from TOML, checked whole, refused whole."""
+"""A fleet as data: the company, its agents, when it escalates. Versioned in KV FLEET, checked whole, refused whole."""
 
 from __future__ import annotations
 
-import tomllib
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
-from trunkline_protocols.turn import Record
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-T = TypeVar("T")
+from trunkline_protocols.escalation import Level
+from trunkline_protocols.turn import Record, Urgency, Wire
 
 TRIAGE = "triage"
 ESCALATION = "escalation"
 
 Slug = Annotated[str, Meta(pattern="^[a-z0-9-]{1,64}$")]
 Line = Annotated[str, Meta(min_length=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+FleetOrigin = Literal["start", "apply", "rollback"]
+"""How a fleet came into force: seeded when the suite started, applied by hand, or an older one taken back."""
 
 
 class Company(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,6 +47,51 @@ class Agent(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     hand_off_to: list[Slug]
     examples: Annotated[list[Line], Meta(min_length=10)]
     knowledge: KnowledgeFilter
+    consult: list[Slug] = []
+    """Specialties that this agent asks for advice when a message touches their field too."""
+
+
+class EscalationRule(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A customer who says one of `phrases` is escalated with this urgency."""
+
+    name: Slug
+    phrases: Annotated[list[Line], Meta(min_length=1)]
+    urgency: Urgency
+    to: Level = "senior"
+
+
+class Sla(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Seconds until somebody has taken an escalation of that urgency; also how long a person may stay silent."""
+
+    low: Seconds = 3_600.0
+    normal: Seconds = 900.0
+    high: Seconds = 300.0
+    critical: Seconds = 60.0
+
+    def of(self, urgency: Urgency) -> float:
+        """Seconds that an escalation of this urgency allows."""
+        seconds: float = getattr(self, urgency)
+        return seconds
+
+
+class EscalationPolicy(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a conversation goes to senior agents or to people, and how soon somebody has to take it."""
+
+    rules: list[EscalationRule] = []
+    person_phrases: list[Line] = []
+    """Who says one of these has asked for a person."""
+    frustration_words: list[Line] = []
+    frustration_limit: Annotated[int, Meta(ge=1)] = 2
+    """So many of these words in the customer's last messages mean high urgency."""
+    failed_turns: Annotated[int, Meta(ge=1)] = 3
+    """So many answers in a row without an answer mean escalation."""
+    tiers: dict[Slug, Urgency] = {}
+    """The least urgency of an escalation by the customer's tier."""
+    sla_s: Sla = Sla()
+    waiting_note: Line = (
+        "I have asked a person to take over. You are number {position} in the queue; please keep this chat open."
+    )
+    """What the customer is told; {position} is the place in the queue."""
 
 
 class Fleet(Record, frozen=True, kw_only=True):
@@ -57,6 +99,7 @@ class Fleet(Record, frozen=True, kw_only=True):
 
     company: Company
     agents: list[Agent]
+    escalation: EscalationPolicy = EscalationPolicy()
 
     @property
     def specialties(self) -> list[str]:
@@ -68,51 +111,40 @@ class Fleet(Record, frozen=True, kw_only=True):
         return [agent for agent in self.agents if agent.specialty == specialty]
 
 
-class FleetError(ValueError):
-    """A fleet is not usable; `file` and `reason` say where and why."""
+class FleetPublished(Wire, frozen=True, kw_only=True, tag="fleet.published"):
+    """A fleet in force, in KV FLEET; the revision of the key is its version."""
 
-    def __init__(self, file: Path, reason: str) -> None:
-        """Keep the fields; the message is for people."""
-        super().__init__(f"{file}: {reason}")
-        self.file = file
-        self.reason = reason
-
-
-class _CompanyFile(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    company: Company
+    fleet: Fleet
+    published_at: float
+    published_by: str
+    origin: FleetOrigin
+    note: str = ""
 
 
-def load_fleet(folder: Path) -> Fleet:
-    """Read `fleet.toml` and `agents/<specialty>/<name>.toml` below `folder`; raise `FleetError` on the first fault."""
-    company = _read(folder / "fleet.toml", _CompanyFile).company
-    files = sorted((folder / "agents").glob("*/*.toml"))
-    agents = [_read(file, Agent) for file in files]
+class Fault(Record, frozen=True, kw_only=True):
+    """Why a fleet is not usable; `agent` is empty where no single agent is at fault."""
+
+    agent: str
+    key: str
+    reason: str
+
+
+def fault_of(fleet: Fleet) -> Fault | None:
+    """Return the first thing in a fleet that does not fit together, None for a usable one."""
+    specialties = set(fleet.specialties)
+    if TRIAGE not in specialties:
+        reason = f"no agent has the specialty {TRIAGE!r}; it meets every new conversation"
+        return Fault(agent="", key="specialty", reason=reason)
     seen: set[str] = set()
-    for file, agent in zip(files, agents, strict=True):
-        _check_place(file, agent, seen)
+    for agent in fleet.agents:
+        if agent.name in seen:
+            return Fault(agent=agent.name, key="name", reason=f"another agent is named {agent.name!r} already")
         seen.add(agent.name)
-    fleet = Fleet(company=company, agents=agents)
-    for file, agent in zip(files, agents, strict=True):
-        for target in agent.hand_off_to:
-            if target not in fleet.specialties:
-                raise FleetError(file, f"hand_off_to names {target!r}, and no agent has that specialty")
-    if not fleet.of(TRIAGE):
-        raise FleetError(folder / "agents", f"no agent has the specialty {TRIAGE!r}; it meets every new conversation")
-    return fleet
-
-
-def _check_place(file: Path, agent: Agent, seen: set[str]) -> None:
-    if agent.name != file.stem:
-        raise FleetError(file, f"name is {agent.name!r}, the file says {file.stem!r}")
-    if agent.specialty != file.parent.name:
-        raise FleetError(file, f"specialty is {agent.specialty!r}, the folder says {file.parent.name!r}")
-    if agent.name in seen:
-        raise FleetError(file, f"another agent is named {agent.name!r} already")
-
-
-def _read(file: Path, type_: type[T]) -> T:
-    try:
-        content: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
-        return msgspec.convert(content, type_)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise FleetError(file, str(error)) from error
+        for key, targets in (("hand_off_to", agent.hand_off_to), ("consult", agent.consult)):
+            for target in targets:
+                if target not in specialties:
+                    reason = f"{key} names {target!r}, and no agent has that specialty"
+                    return Fault(agent=agent.name, key=key, reason=reason)
+        if agent.specialty in agent.consult:
+            return Fault(agent=agent.name, key="consult", reason="an agent cannot consult its own specialty")
+    return None

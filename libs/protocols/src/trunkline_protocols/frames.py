@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from trunkline_protocols.turn import Citation, Urgency, Wire
+from trunkline_protocols.turn import Citation, Record, Urgency, Wire
 
 SUBPROTOCOL = "trunkline.v1"
 MAX_FRAME_BYTES = 64 * 1024
@@ -32,6 +32,8 @@ class Start(Wire, frozen=True, kw_only=True, tag="start"):
     region: Token = "local"
     channel: Token = "web"
     locale: Token = "en"
+    tier: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,64}$")] = ""
+    """The customer's tier; where tokens are asked for, the token's counts and this is ignored."""
 
 
 class Resume(Wire, frozen=True, kw_only=True, tag="resume"):
@@ -110,6 +112,14 @@ class MessageFrame(Wire, frozen=True, kw_only=True, tag="message", omit_defaults
     agent: str
     citations: list[Citation]
     in_reply_to: str
+    consulted: list[ConsultedPart] = []
+
+
+class ConsultedPart(Record, frozen=True, kw_only=True):
+    """A specialist whose advice is in an answer."""
+
+    specialty: str
+    agent: str
 
 
 class HandoffFrame(Wire, frozen=True, kw_only=True, tag="handoff", omit_defaults=False):
@@ -131,12 +141,27 @@ class EscalatedFrame(Wire, frozen=True, kw_only=True, tag="escalated", omit_defa
     position: int
 
 
+class PositionFrame(Wire, frozen=True, kw_only=True, tag="position", omit_defaults=False):
+    """The place in the queue has changed; 0: a person, `claimed_by`, has taken the conversation. Ephemeral."""
+
+    urgency: Urgency
+    position: int
+    claimed_by: str = ""
+
+
 class NoticeFrame(Wire, frozen=True, kw_only=True, tag="notice", omit_defaults=False):
-    """A broadcast to customers. Ephemeral."""
+    """A broadcast to customers; no longer shown after `expires_at` (Unix seconds). Ephemeral."""
 
     id: str
     text: str
     severity: str
+    expires_at: float = 0.0
+
+
+class NoticeRecalledFrame(Wire, frozen=True, kw_only=True, tag="notice_recalled", omit_defaults=False):
+    """A broadcast no longer holds. Ephemeral."""
+
+    id: str
 
 
 class ClosedFrame(Wire, frozen=True, kw_only=True, tag="closed", omit_defaults=False):
@@ -164,7 +189,9 @@ ServerFrame: TypeAlias = (
     | MessageFrame
     | HandoffFrame
     | EscalatedFrame
+    | PositionFrame
     | NoticeFrame
+    | NoticeRecalledFrame
     | ClosedFrame
     | ErrorFrame
 )

@@ -12,6 +12,9 @@ Specialty = NewType("Specialty", str)
 Instance = NewType("Instance", str)
 """The name of one running process, such as `agents-billing-1`; stable over its restarts."""
 
+EVERY_INGRESS: Final = Instance("all")
+"""Addressed where nobody knows which ingress holds a conversation's socket."""
+
 PARTITIONS: Final = 64
 """Partitions of the conversation key space. Part of every subject, so changing it means a migration."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from trunkline_protocols.escalation import Level
 from trunkline_protocols.ids import ConversationId, TurnId
 from trunkline_protocols.subjects import CommitKind
-from trunkline_protocols.turn import Citation, Record, Retrieved, Timings, Try, Urgency, Usage, Wire
+from trunkline_protocols.turn import Citation, ConsultOutcome, Record, Retrieved, Timings, Try, Urgency, Usage, Wire
 
 
 class Started(Record, frozen=True, kw_only=True, tag_field="event", tag="started"):
@@ -46,6 +47,31 @@ class TurnAnswered(Record, frozen=True, kw_only=True, tag_field="event", tag="tu
     attempt: int = 1
     instance: str = ""
     tries: list[Try] = []
+    abstained: bool = False
+    """The agent had to say that it does not know."""
+    notices: list[str] = []
+    fleet_version: int = 0
+
+
+class CustomerSaid(Record, frozen=True, kw_only=True, tag_field="event", tag="customer_said"):
+    """A customer's message to the person who has the conversation; the reply comes when the person writes it."""
+
+    message_id: str
+    accepted_seq: int
+    text: str
+    received_at: float
+
+
+class PersonReplied(Record, frozen=True, kw_only=True, tag_field="event", tag="person_replied"):
+    """A person at the desk wrote to the customer."""
+
+    reply_id: str
+    person: str
+    text: str
+    in_reply_to: str
+    """The customer's message that it answers, empty when none was unanswered."""
+    due_at: float
+    """When the conversation waits again, unless the person says more."""
 
 
 class HandedOff(Record, frozen=True, kw_only=True, tag_field="event", tag="handed_off"):
@@ -58,26 +84,71 @@ class HandedOff(Record, frozen=True, kw_only=True, tag_field="event", tag="hande
     summary: str
     timings: Timings = Timings()
     instance: str = ""
+    asked_for: list[str] = []
+    """All specialties that were asked for at once, when there was more than one."""
 
 
 class Consulted(Record, frozen=True, kw_only=True, tag_field="event", tag="consulted"):
-    """A specialist was asked, and what it advised."""
+    """A specialist was asked while the turn was answered, and what came of it."""
 
     specialty: str
     agent: str
     question: str
     advice: str
     usage: Usage = Usage()
+    consultation: str = ""
+    asked_by: str = ""
+    outcome: ConsultOutcome = "advised"
+    reason: str = ""
+    """Why there is no advice."""
+    citations: list[Citation] = []
+    took_ms: float = 0.0
+    work_ms: float = 0.0
 
 
 class Escalated(Record, frozen=True, kw_only=True, tag_field="event", tag="escalated"):
-    """The conversation waits for a senior agent or a person."""
+    """The conversation goes to senior agents or waits for a person."""
 
     from_: str
     urgency: Urgency
     reason: str
     summary: str
     position: int = 0
+    level: Level = "senior"
+    since: float = 0.0
+    due_at: float = 0.0
+
+
+class Breached(Record, frozen=True, kw_only=True, tag_field="event", tag="breached"):
+    """The SLA clock of an escalation ran out: its urgency rises, and a silent person loses it."""
+
+    from_urgency: Urgency
+    urgency: Urgency
+    due_at: float
+    position: int = 0
+    claimed_by: str = ""
+    """The person who had it and stayed silent."""
+
+
+class LeftQueue(Record, frozen=True, kw_only=True, tag_field="event", tag="left_queue"):
+    """The customer no longer waits for a person."""
+
+    to: str
+
+
+class Claimed(Record, frozen=True, kw_only=True, tag_field="event", tag="claimed"):
+    """A person has taken the conversation."""
+
+    person: str
+    due_at: float
+
+
+class HandedBack(Record, frozen=True, kw_only=True, tag_field="event", tag="handed_back"):
+    """A person has given the conversation back to the fleet."""
+
+    person: str
+    to: str
+    note: str
 
 
 class Closed(Record, frozen=True, kw_only=True, tag_field="event", tag="closed"):
@@ -86,7 +157,21 @@ class Closed(Record, frozen=True, kw_only=True, tag_field="event", tag="closed")
     reason: str
 
 
-Event: TypeAlias = Started | OwnerAssigned | TurnAnswered | HandedOff | Consulted | Escalated | Closed
+Event: TypeAlias = (
+    Started
+    | OwnerAssigned
+    | TurnAnswered
+    | CustomerSaid
+    | PersonReplied
+    | HandedOff
+    | Consulted
+    | Escalated
+    | Breached
+    | LeftQueue
+    | Claimed
+    | HandedBack
+    | Closed
+)
 
 
 class Commit(Wire, frozen=True, kw_only=True, tag="commit"):
@@ -102,11 +187,18 @@ class Commit(Wire, frozen=True, kw_only=True, tag="commit"):
     owner: str
     agent: str
     inbox_seq: int
-    """Stream sequence of the inbox message that this answers; unless this is a handoff, all up to it is done."""
+    """Stream sequence of the customer's message that this answers; see `settles`."""
     previous: int
     """Stream sequence of the conversation's commit before, 0 for the first: the fence, and readers' gap check."""
     at: float
     events: list[Event]
+    desk_seq: int = 0
+    """Stream sequence of the desk's order that this carries out, 0 for none."""
+
+    @property
+    def settles(self) -> bool:
+        """Whether everything that the customer said up to `inbox_seq` is settled by this; else the turn goes on."""
+        return self.kind in {"turn", "closed"}
 
 
 class CommitStored(Wire, frozen=True, kw_only=True, tag="commit.stored"):

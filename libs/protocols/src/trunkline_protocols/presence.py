@@ -27,6 +27,9 @@ class Presence(Wire, frozen=True, kw_only=True, tag="presence"):
     detail: dict[str, str] = {}
     """What else is worth knowing at a glance, by what it is about: `primary/small` -> `open`."""
     slots: list[int] = []
+    specialties: list[str] = []
+    """What an agents process answers for."""
+    fleet_version: int = 0
 
 
 class GetStatus(Wire, frozen=True, kw_only=True, tag="status.get"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trunkline_protocols.escalation import Escalation
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.turn import Utterance, Wire
 
@@ -24,3 +25,8 @@ class Snapshot(Wire, frozen=True, kw_only=True, tag="snapshot"):
     turns: int
     summary: str
     transcript: list[Utterance]
+    note: str = ""
+    failures: int = 0
+    desk_seq: int = 0
+    last_message: str = ""
+    escalation: Escalation | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from trunkline_protocols import subjects
+from trunkline_protocols.subjects import Lane
 from trunkline_protocols.turn import Record
 
 Storage = Literal["file", "memory"]
@@ -58,13 +59,13 @@ class BucketSpec(Record, frozen=True, kw_only=True):
 
 INBOX: Final = StreamSpec(
     name="INBOX",
-    subjects=["inbox.>"],
+    subjects=["inbox.>", "desk.>"],
     storage="file",
     retention="limits",
     replicated=True,
     max_age_s=7 * DAY_S,
     duplicate_window_s=600.0,
-    description="What customers said, before it was answered",
+    description="What customers said and what the desk ordered, before it was handled",
 )
 CONVERSATIONS: Final = StreamSpec(
     name="CONVERSATIONS",
@@ -86,13 +87,13 @@ WORK: Final = StreamSpec(
 )
 NOTICES: Final = StreamSpec(
     name="NOTICES",
-    subjects=["notice.>"],
+    subjects=["notice.>", "receipt.>"],
     storage="file",
     retention="limits",
     replicated=True,
     max_age_s=30 * DAY_S,
     allow_msg_ttl=True,
-    description="Broadcasts to agents and customers",
+    description="Broadcasts to agents and customers, and who has taken them into account",
 )
 DEAD_LETTERS: Final = StreamSpec(
     name="DEAD_LETTERS",
@@ -112,7 +113,14 @@ SNAPSHOTS: Final = BucketSpec(name="SNAPSHOTS", ttl_s=30 * DAY_S, description="F
 ROUTING: Final = BucketSpec(name="ROUTING", history=5, description="Versioned routing artefacts")
 SPENDING: Final = BucketSpec(name="SPENDING", ttl_s=3 * DAY_S, description="What tenants spent on models, by day")
 
-BUCKETS: Final = (FLEET, PRESENCE, SNAPSHOTS, ROUTING, SPENDING)
+DESK: Final = BucketSpec(
+    name="DESK", ttl_s=30 * DAY_S, description="Escalations that wait for a person, by conversation"
+)
+
+BUCKETS: Final = (FLEET, PRESENCE, SNAPSHOTS, ROUTING, SPENDING, DESK)
+
+FLEET_KEY: Final = "fleet"
+"""The one key of FLEET: its revisions are the fleet's versions."""
 
 SLOT_GROUP: Final = "g"
 """The one priority group of a slot's consumer."""
@@ -132,12 +140,12 @@ def slot_consumer(region: str, slot: int) -> ConsumerSpec:
     )
 
 
-def work_consumer(specialty: str) -> ConsumerSpec:
-    """Return the consumer of one specialty's work; shared by all its processes."""
+def work_consumer(specialty: str, lane: Lane) -> ConsumerSpec:
+    """Return the consumer of one lane of a specialty's work; shared by all its processes."""
     return ConsumerSpec(
         stream=WORK.name,
-        name=f"agents-{specialty}",
-        filter_subjects=[subjects.work_of(specialty)],
+        name=f"agents-{specialty}-{lane}",
+        filter_subjects=[subjects.work(specialty, lane)],
         ack_wait_s=5.0,
         max_deliver=5,
         max_ack_pending=10_000,

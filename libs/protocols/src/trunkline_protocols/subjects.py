@@ -1,13 +1,17 @@
 """Every NATS subject of Trunkline, built and parsed here and nowhere else.
 
 inbox.<region>.<partition>.<conversation>           stream INBOX: what customers said
+desk.<region>.<partition>.<conversation>            stream INBOX: what people at the desk ordered
 conv.<region>.<partition>.<conversation>.<kind>     stream CONVERSATIONS: the log of commits
 work.<specialty>.<lane>                             stream WORK: turns for agents
 notice.<region>.<audience>                          stream NOTICES
+receipt.<region>.<notice>.<instance>                stream NOTICES: who has taken a notice into account
 dead.<stream>.<consumer>                            stream DEAD_LETTERS
 out.<ingress>.<conversation>                        core: deltas and commits for an open socket
 attach.<region>.<partition>.<conversation>          core: an ingress took over a conversation's socket
 result.<instance>                                   core: results, claims and beats for a conversation process
+advice.<instance>                                   core: a specialist's advice for the process that asked
+consult.<specialty>.cancelled                       core: nobody waits for this advice any more
 rag.<region>.search | article | import              core, request and reply
 llm.<region>.complete                               core, request and reply
 llm.<region>.cancel                                 core: nobody waits for a completion any more
@@ -53,10 +57,16 @@ def inbox(region: str, conversation: ConversationId) -> str:
     return f"inbox.{_place(region, conversation)}"
 
 
+def desk(region: str, conversation: ConversationId) -> str:
+    """Where an order of a person at the desk is stored."""
+    return f"desk.{_place(region, conversation)}"
+
+
 def inbox_slot(region: str, slot: int) -> list[str]:
-    """Filters of one slot's consumer: all partitions that belong to it."""
+    """Filters of one slot's consumer: customers and desk, all partitions that belong to it."""
     return [
-        f"inbox.{token(region, 'region')}.{partition}.>"
+        f"{source}.{token(region, 'region')}.{partition}.>"
+        for source in ("inbox", "desk")
         for partition in range(PARTITIONS)
         if slot_of(partition) == slot
     ]
@@ -88,9 +98,9 @@ def attach_any(region: str) -> str:
 
 
 def parse_conversation(subject: str) -> ConversationSubject:
-    """Parse an `inbox`, `conv` or `attach` subject; raise `InvalidIdError` for anything else."""
+    """Parse an `inbox`, `desk`, `conv` or `attach` subject; raise `InvalidIdError` for anything else."""
     match subject.split("."):
-        case ["inbox" | "attach", region, partition, conversation]:
+        case ["inbox" | "desk" | "attach", region, partition, conversation]:
             kind = None
         case ["conv", region, partition, conversation, kind_token] if kind_token in COMMIT_KINDS:
             kind = kind_token
@@ -107,11 +117,6 @@ def work(specialty: str, lane: Lane) -> str:
     if lane not in LANES:
         raise InvalidIdError("lane", lane)
     return f"work.{token(specialty, 'specialty')}.{lane}"
-
-
-def work_of(specialty: str) -> str:
-    """Filter over all lanes of a specialty."""
-    return f"work.{token(specialty, 'specialty')}.*"
 
 
 def parse_work(subject: str) -> WorkSubject:
@@ -138,9 +143,34 @@ def result(instance: str) -> str:
     return f"result.{token(instance, 'instance')}"
 
 
+def advice(instance: str) -> str:
+    """Where a specialist answers the process that consults it."""
+    return f"advice.{token(instance, 'instance')}"
+
+
+def consult_cancelled(specialty: str) -> str:
+    """Where a specialty hears that nobody waits for an advice any more."""
+    return f"consult.{token(specialty, 'specialty')}.cancelled"
+
+
 def notice(region: str, audience: Audience) -> str:
     """Where a broadcast is stored."""
     return f"notice.{token(region, 'region')}.{token(audience, 'audience')}"
+
+
+def notices(region: str) -> str:
+    """Filter over all broadcasts of a region."""
+    return f"notice.{token(region, 'region')}.*"
+
+
+def receipt(region: str, notice: str, instance: str) -> str:
+    """Where a process says that it has taken a notice into account."""
+    return f"receipt.{token(region, 'region')}.{token(notice, 'notice')}.{token(instance, 'instance')}"
+
+
+def receipts(region: str, notice: str) -> str:
+    """Filter over all receipts of one notice."""
+    return f"receipt.{token(region, 'region')}.{token(notice, 'notice')}.*"
 
 
 def dead_letter(stream: str, consumer: str) -> str:

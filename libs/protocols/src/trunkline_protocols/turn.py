@@ -13,8 +13,9 @@ import msgspec
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
 from trunkline_protocols.subjects import Lane
 
-Role = Literal["customer", "agent"]
+Role = Literal["customer", "agent", "person"]
 Urgency = Literal["low", "normal", "high", "critical"]
+ConsultOutcome = Literal["advised", "refused", "timeout", "too_late"]
 
 
 class Wire(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type"):
@@ -79,6 +80,25 @@ class Timings(Record, frozen=True, kw_only=True):
     """The model's own time: what is left when it is taken away is Trunkline's overhead."""
 
 
+class Consultation(Record, frozen=True, kw_only=True):
+    """One specialist that was asked while a turn was answered, and what came of it."""
+
+    consultation: str
+    specialty: str
+    question: str
+    outcome: ConsultOutcome
+    agent: str = ""
+    advice: str = ""
+    citations: list[Citation] = []
+    reason: str = ""
+    """Why there is no advice."""
+    usage: Usage = Usage()
+    took_ms: float = 0.0
+    """From the question to the advice, as the asker saw it."""
+    work_ms: float = 0.0
+    """The specialist's own work in it."""
+
+
 class Utterance(Record, frozen=True, kw_only=True):
     """One thing that was said in a conversation; `specialty` and `agent` only for agents."""
 
@@ -97,8 +117,9 @@ class Context(Record, frozen=True, kw_only=True):
     locale: str
     transcript: list[Utterance]
     summary: str = ""
-    """What happened before the transcript begins; also the note of the agent that handed over."""
-    notices: list[str] = []
+    """What happened before the transcript begins."""
+    note: str = ""
+    """What the agent that handed over, or the person at the desk, wrote for the next one."""
 
 
 # -- customer -> conversation (stream INBOX) ---
@@ -122,6 +143,8 @@ class TurnReceived(Wire, frozen=True, kw_only=True, tag="turn.received"):
     locale: str
     ingress: Instance
     received_at: float
+    tier: str = ""
+    """The customer's tier, where the company has any."""
 
 
 class EndRequested(Wire, frozen=True, kw_only=True, tag="end.requested"):
@@ -152,6 +175,8 @@ class WaitCancelled(Wire, frozen=True, kw_only=True, tag="wait.cancelled"):
     previous: int
     ingress: Instance
     received_at: float
+    customer: str = ""
+    tenant: str = ""
 
 
 InboxMessage: TypeAlias = TurnReceived | EndRequested | FeedbackGiven | WaitCancelled
@@ -183,21 +208,32 @@ class AnswerTurn(Wire, frozen=True, kw_only=True, tag="turn.answer"):
     deadline_at: float
     lane: Lane = "normal"
     handed_off_from: str = ""
+    urgency: Urgency = "normal"
+    due_at: float = 0.0
+    """When an escalation's SLA runs out, 0 for other work."""
 
 
 class Consult(Wire, frozen=True, kw_only=True, tag="consult"):
-    """Order: a specialist gives advice to another agent; ownership stays where it is."""
+    """Order: a specialist gives advice to another agent; ownership stays where it is.
+
+    `depth` is 1 for a question of an agent that answers a customer; a specialist that consults in turn asks with 2.
+    """
 
     consultation: str
     conversation: ConversationId
     turn: TurnId
     specialty: Specialty
     asked_by: str
+    """The specialty that asks."""
     question: str
     context: Context
     depth: int
-    reply_to: str
     deadline_at: float
+    asker: Instance = Instance("")
+    """The process that waits for the advice."""
+    asked_at: float = 0.0
+    agent: str = ""
+    """The agent that is meant, or empty: the specialty chooses."""
 
 
 class ConsultCancelled(Wire, frozen=True, kw_only=True, tag="consult.cancelled"):
@@ -207,10 +243,10 @@ class ConsultCancelled(Wire, frozen=True, kw_only=True, tag="consult.cancelled")
     reason: str
 
 
-WorkMessage: TypeAlias = AnswerTurn | Consult | ConsultCancelled
+WorkMessage: TypeAlias = AnswerTurn | Consult
 
 
-# -- agents -> conversation (core) ---
+# -- agents -> conversation (core); results name the epoch that they were asked in ---
 
 
 class TaskClaimed(Wire, frozen=True, kw_only=True, tag="task.claimed"):
@@ -244,11 +280,18 @@ class Answered(Wire, frozen=True, kw_only=True, tag="turn.answered"):
     retrieved: list[Retrieved] = []
     owns: bool = True
     """False for small talk and clarifying questions: nobody becomes the owner by them."""
+    abstained: bool = False
+    """The agent had to say that it does not know."""
+    consultations: list[Consultation] = []
+    notices: list[str] = []
+    """Ids of the notices that were in force for this answer."""
     confidence: float = 0.0
     provider: str = ""
     model: str = ""
     usage: Usage = Usage()
     timings: Timings = Timings()
+    epoch: int = 0
+    fleet_version: int = 0
     instance: str = ""
     tries: list[Try] = []
     """Providers that had a part in the text, where it needed more than one."""
@@ -265,11 +308,24 @@ class Routed(Wire, frozen=True, kw_only=True, tag="turn.routed"):
     agent: str
     confidence: float
     timings: Timings = Timings()
+    epoch: int = 0
+    fleet_version: int = 0
     instance: str = ""
 
 
+class HandOffTarget(Record, frozen=True, kw_only=True):
+    """Another specialty, and its agent, that a handoff may go to."""
+
+    to: Specialty
+    agent: str
+    confidence: float = 0.0
+
+
 class HandOff(Wire, frozen=True, kw_only=True, tag="turn.hand_off"):
-    """Result: another specialty shall own the conversation and answer this turn."""
+    """Result: another specialty shall own the conversation and answer this turn.
+
+    Several may be asked for at once: `others` besides `to`. One wins, by the conversation service's rule.
+    """
 
     conversation: ConversationId
     turn: TurnId
@@ -281,7 +337,11 @@ class HandOff(Wire, frozen=True, kw_only=True, tag="turn.hand_off"):
     agent: str
     reason: str
     summary: str
+    confidence: float = 0.0
+    others: list[HandOffTarget] = []
     timings: Timings = Timings()
+    epoch: int = 0
+    fleet_version: int = 0
     instance: str = ""
 
 
@@ -296,6 +356,8 @@ class Escalate(Wire, frozen=True, kw_only=True, tag="turn.escalate"):
     urgency: Urgency
     reason: str
     summary: str
+    epoch: int = 0
+    fleet_version: int = 0
     instance: str = ""
 
 
@@ -308,6 +370,8 @@ class TurnFailed(Wire, frozen=True, kw_only=True, tag="turn.failed"):
     hop: int
     reason: str
     retryable: bool
+    epoch: int = 0
+    fleet_version: int = 0
     instance: str = ""
 
 
@@ -334,6 +398,7 @@ class Advice(Wire, frozen=True, kw_only=True, tag="consult.advice"):
     text: str
     citations: list[Citation] = []
     usage: Usage = Usage()
+    work_ms: float = 0.0
 
 
 class AdviceRefused(Wire, frozen=True, kw_only=True, tag="consult.refused"):

@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
+from nats.aio.msg import Msg
 from prometheus_client import Gauge
+from trunkline_chassis.fleets import follow_fleets
 from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.puller import Puller
-from trunkline_protocols import streams
-from trunkline_protocols.fleet import load_fleet
+from trunkline_protocols import streams, subjects
 
-from trunkline_agents.adapters.nats import NatsColleagues
+from trunkline_agents import handlers
+from trunkline_agents.adapters.nats import NatsColleagues, NoticeBoard
+from trunkline_agents.advising import Advising
 from trunkline_agents.beats import Beats
-from trunkline_agents.core.routing import Router
-from trunkline_agents.handlers import Desk
+from trunkline_agents.consulting import Consulting
+from trunkline_agents.expertise import Experts, learn
+from trunkline_agents.lanes import Hands
 from trunkline_agents.settings import AgentsSettings
+from trunkline_agents.turns import TurnWorker
 
 NAME: Final = "agents"
 _AGENTS: Final = Gauge("trunkline_agents", "Agents that answer in this process", ["specialty", "node"])
@@ -31,38 +37,72 @@ class UnknownSpecialtyError(ValueError):
 @asynccontextmanager
 async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
     """Answer for one specialty."""
-    settings, bus = process.settings, process.bus
-    fleet = load_fleet(settings.fleet_dir)
-    agents = fleet.of(settings.specialty)
-    if not agents:
-        raise UnknownSpecialtyError(f"{settings.specialty} is none of {', '.join(fleet.specialties)}")
+    settings, bus, specialty = process.settings, process.bus, process.settings.specialty
+    fleets = await follow_fleets(bus)
+    if not fleets.fleet.of(specialty):
+        raise UnknownSpecialtyError(f"{specialty} is none of {', '.join(fleets.fleet.specialties)}")
+    experts = Experts(specialty, await learn(fleets.current))
+    fleets.on_change = experts.hear
     colleagues = NatsColleagues(bus, settings.region, search_timeout_s=settings.search_timeout_s)
-    # In a thread: half a second of arithmetic, while the connection has to answer pings.
-    router = await asyncio.to_thread(Router, fleet)
     beats = Beats(colleagues, process.instance, settings.beat_s)
-    desk = Desk(
+    hands = Hands(settings.concurrency)
+    consulting = Consulting(
+        colleagues, process.instance, silence_s=settings.consult_silence_s, longest_s=settings.consult_longest_s
+    )
+    advising = Advising(colleagues, process.instance, specialty=specialty, experts=experts, progress_s=settings.beat_s)
+    worker = TurnWorker(
         instance=process.instance,
-        specialty=settings.specialty,
-        fleet=fleet,
-        router=router,
+        specialty=specialty,
         colleagues=colleagues,
+        consulting=consulting,
+        board=NoticeBoard(process.notices),
+    )
+    intake = handlers.Intake(
+        instance=process.instance,
+        colleagues=colleagues,
+        worker=worker,
+        advising=advising,
+        experts=experts,
         beats=beats,
-        bus=bus,
+        hands=hands,
         latency=process.latency,
     )
-    consumer = streams.work_consumer(settings.specialty)
-    puller = Puller(
-        bus,
+
+    async def on_advice(message: Msg) -> None:
+        handlers.on_advice(consulting, message)
+
+    async def on_cancelled(message: Msg) -> None:
+        handlers.on_consult_cancelled(advising, message)
+
+    await bus.subscribe(subjects.advice(process.instance), on_advice)
+    await bus.subscribe(subjects.consult_cancelled(specialty), on_cancelled)
+    pullers = {lane: _puller(process, lane, intake) for lane in subjects.LANES}
+    for lane, puller in pullers.items():
+        _DEPTH.labels(specialty, lane).set_function(partial(_pending, puller))
+        process.spawn(puller.run())
+    _AGENTS.labels(specialty, settings.node).set_function(lambda: len(experts.current.fleet.of(specialty)))
+    process.heartbeat.specialties = [specialty]
+    process.heartbeat.queue_depth = lambda: hands.waiting + sum(puller.pending for puller in pullers.values())
+    process.heartbeat.fleet_version = lambda: experts.current.version
+    process.spawn(beats.run())
+    process.spawn(fleets.run())
+    process.spawn(experts.run())
+    yield
+    await asyncio.gather(*(puller.drain(settings.shutdown_timeout_s) for puller in pullers.values()))
+
+
+def _puller(process: Process[AgentsSettings], lane: subjects.Lane, intake: handlers.Intake) -> Puller:
+    consumer = streams.work_consumer(process.settings.specialty, lane)
+    # More than there are hands for: among those that wait here the most pressing goes first.
+    return Puller(
+        process.bus,
         stream=consumer.stream,
         consumer=consumer.name,
-        capacity=settings.concurrency,
-        handle=desk.handle,
+        capacity=2 * process.settings.concurrency,
+        handle=intake.handle,
         ack_first=True,
     )
-    _AGENTS.labels(settings.specialty, settings.node).set(len(agents))
-    _DEPTH.labels(settings.specialty, "all").set_function(lambda: puller.pending)
-    process.heartbeat.queue_depth = lambda: puller.pending
-    process.spawn(beats.run())
-    process.spawn(puller.run())
-    yield
-    await puller.drain(settings.shutdown_timeout_s)
+
+
+def _pending(puller: Puller) -> int:
+    return puller.pending

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.completion import Complete, CompletionReply
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.knowledge import Passage, SearchKnowledge
-from trunkline_protocols.turn import AgentMessage
+from trunkline_protocols.turn import AgentMessage, Consult, ConsultCancelled, ConsultReply
 
 
 class Colleagues(Protocol):
@@ -23,4 +24,24 @@ class Colleagues(Protocol):
 
     async def report(self, owner: Instance, message: AgentMessage) -> None:
         """Tell the conversation process that waits; may be lost, it watches."""
+        ...
+
+    async def consult(self, question: Consult) -> None:
+        """Put a question into the queue of a specialty."""
+        ...
+
+    async def cancel_consult(self, specialty: str, cancelled: ConsultCancelled) -> None:
+        """Tell a specialty that nobody waits any more; may be lost, the deadline passes."""
+        ...
+
+    async def advise(self, asker: Instance, reply: ConsultReply) -> None:
+        """Answer whoever asked; may be lost, the asker's timer runs."""
+        ...
+
+
+class Board(Protocol):
+    """The broadcasts that this process knows."""
+
+    def for_agents(self, *, tenant: str, specialty: str) -> list[NoticePublished]:
+        """Notices in force for agents of a specialty, the latest last."""
         ...

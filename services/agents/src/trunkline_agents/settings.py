@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pydantic import Field
-from trunkline_chassis.settings import FleetSettings, Identifier
+from trunkline_chassis.settings import Identifier, ProcessSettings
 
 
-class AgentsSettings(FleetSettings):
+class AgentsSettings(ProcessSettings):
     """Which specialty this process answers for, and how much at once. Durations in seconds."""
 
     specialty: Identifier = Field(description="The one specialty whose work this process takes")
     concurrency: int = Field(128, ge=1, description="Turns that are answered at the same time")
     beat_s: float = Field(0.25, gt=0, description="How often the process says that it works on its turns")
     search_timeout_s: float = Field(2.0, gt=0, description="Longest wait for the knowledge base before going without")
+    consult_silence_s: float = Field(1.0, gt=0, description="A consulted specialist that is silent so long is given up")
+    consult_longest_s: float = Field(8.0, gt=0, description="Longest time that an answer waits for advice")

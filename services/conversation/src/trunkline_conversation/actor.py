@@ -1,4 +1,8 @@
-"""One conversation at work: its messages are answered one after another, in order, and committed behind the fence."""
+"""One conversation at work: its messages are answered one after another, in order, and committed behind the fence.
+
+Two chains of messages arrive, each in order and without a gap of its own: what the customer says, and what people at
+the desk order. Beside them the clock: an escalation whose time has run out.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,14 @@ import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias, assert_never
+from typing import Final, assert_never
 
 import structlog
 from prometheus_client import Counter, Histogram
-from trunkline_chassis.errors import BusError, FenceError
+from trunkline_chassis.errors import BusError
+from trunkline_protocols.desk import Claim, Close, DeskMessage, DeskOutcome, HandBack, Reply
 from trunkline_protocols.ids import ConversationId, Instance, turn_id
-from trunkline_protocols.log import Commit, CommitStored, TurnAnswered
+from trunkline_protocols.log import TurnAnswered
 from trunkline_protocols.turn import (
     AnswerTurn,
     EndRequested,
@@ -25,20 +30,23 @@ from trunkline_protocols.turn import (
     WaitCancelled,
 )
 
+from trunkline_conversation.asking import Asking, Patience, Silence, TimeOut, Unclaimed
+from trunkline_conversation.core import desk
 from trunkline_conversation.core.decisions import (
-    Append,
-    Drop,
-    Turn,
-    Work,
     assignment,
     begin,
     close,
     give_up,
+    nobody_there,
     on_result,
-    refuse_closed,
+    open_turn,
     retry,
+    spoken,
 )
-from trunkline_conversation.core.state import Conversation, context_of, evolve, from_snapshot, to_snapshot
+from trunkline_conversation.core.escalations import breach, leave_queue
+from trunkline_conversation.core.state import Conversation, context_of
+from trunkline_conversation.core.steps import Append, Drop, Say, Step, Surroundings, Turn, Work
+from trunkline_conversation.journal import AnsweredElsewhereError, Cause, Journal, OvertakenError
 from trunkline_conversation.ports import InboxItem, Log, Outside
 
 _log: Final = structlog.get_logger(__name__)
@@ -49,63 +57,26 @@ _OVERHEAD: Final = Histogram(
     "trunkline_turn_overhead_seconds", "The same less the model's own time", ["specialty"], buckets=_BUCKETS
 )
 _TURNS: Final = Counter("trunkline_turns_total", "Turns by what became of them", ["outcome"])
+_BREACHES: Final = Counter("trunkline_escalation_breaches_total", "Escalations whose time ran out", ["urgency"])
 
 _FAILURES_BEFORE_BURIAL: Final = 3
 _LONGEST_WAIT_S: Final = 5.0
+_BASE_BYTES: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
-class Envelope(InboxItem):
-    """An inbox message with the ways to settle it."""
+class Overdue:
+    """The clock of an escalation has run out."""
 
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Something to handle, with the ways to settle it; `sequence` is that in the inbox, 0 for what the clock says."""
+
+    sequence: int
+    message: InboxItem | Overdue
     done: Callable[[], Awaitable[None]]
     bury: Callable[[str], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """Nothing was heard of the agent that claimed the work."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unclaimed:
-    """Nobody has taken the work for a while: perhaps the queue was lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class TimeOut:
-    """The work took longer than any work may."""
-
-
-Sign: TypeAlias = TurnResult | Silence | Unclaimed | TimeOut
-
-
-@dataclass(slots=True)
-class Waiting:
-    """An order under way, and what was heard of it. Times by the event loop's clock."""
-
-    order: AnswerTurn
-    asked_at: float
-    published_at: float
-    heard_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How long to wait for what, in seconds, and how often to snapshot."""
-
-    agent_silence_s: float
-    unclaimed_s: float
-    turn_timeout_s: float
-    snapshot_every: int
-
-
-class OvertakenError(Exception):
-    """The log moved on without this actor: think again from its end."""
-
-
-class AnsweredElsewhereError(Exception):
-    """The log holds an answer to this message already."""
 
 
 class ConversationActor:
@@ -119,24 +90,33 @@ class ConversationActor:
         instance: Instance,
         log: Log,
         outside: Outside,
-        specialties: frozenset[str],
-        policy: Policy,
+        around: Callable[[], Surroundings],
+        patience: Patience,
+        snapshot_every: int,
     ) -> None:
-        """State is loaded from the log with the first message."""
+        """State is loaded from the log with the first message; `around` is what decisions depend on beside it."""
         self.id = conversation
         self._region = region
         self._instance = instance
         self._log = log
         self._outside = outside
-        self._specialties = specialties
-        self._policy = policy
-        self._state: Conversation | None = None
+        self._around = around
+        self._patience = patience
+        self._journal = Journal(conversation, region=region, log=log, outside=outside, snapshot_every=snapshot_every)
+        self._asking = Asking(patience)
         self._queue: deque[Envelope] = deque()
-        self._signs: asyncio.Queue[Sign] = asyncio.Queue()
-        self._waiting: Waiting | None = None
         self._handled = 0
-        self._commits_since_snapshot = 0
-        self.ingress = Instance("")
+        self._orders_handled = 0
+
+    @property
+    def footprint_bytes(self) -> int:
+        """About how much memory it holds."""
+        state = self._journal.folded
+        if state is None:
+            return _BASE_BYTES
+        return (
+            _BASE_BYTES + len(state.summary) + len(state.note) + sum(len(said.text) + 200 for said in state.transcript)
+        )
 
     # -- what comes in ---
 
@@ -147,39 +127,24 @@ class ConversationActor:
 
     def claimed(self, claim: TaskClaimed, now: float) -> None:
         """An agent has taken the work."""
-        waiting = self._waiting
-        if waiting is not None and (claim.turn, claim.hop, claim.attempt) == (
-            waiting.order.turn,
-            waiting.order.hop,
-            waiting.order.attempt,
-        ):
-            waiting.heard_at = now
+        self._asking.claimed(claim, now)
 
     def beat(self, now: float) -> None:
         """The agent lives and still works on it."""
-        if self._waiting is not None and self._waiting.heard_at is not None:
-            self._waiting.heard_at = now
+        self._asking.beat(now)
 
     def result(self, result: TurnResult) -> None:
         """An agent's result; results of another turn are late and dropped."""
-        if self._waiting is None or result.turn != self._waiting.order.turn:
-            _TURNS.labels("late_result").inc()
-            _log.info("turn.late_result", turn=result.turn, hop=result.hop, attempt=result.attempt)
-            return
-        self._signs.put_nowait(result)
+        if not self._asking.result(result):
+            self._late(result)
 
     def watch(self, now: float) -> None:
         """Notice silence; called a few times a second."""
-        waiting = self._waiting
-        if waiting is None or not self._signs.empty():
-            return
-        if now - waiting.asked_at > self._policy.turn_timeout_s:
-            self._signs.put_nowait(TimeOut())
-        elif waiting.heard_at is not None and now - waiting.heard_at > self._policy.agent_silence_s:
-            self._signs.put_nowait(Silence())
-        elif waiting.heard_at is None and now - waiting.published_at > self._policy.unclaimed_s:
-            waiting.published_at = now
-            self._signs.put_nowait(Unclaimed())
+        self._asking.watch(now)
+
+    def attached(self, ingress: Instance) -> None:
+        """Another ingress holds the socket now."""
+        self._journal.ingress = ingress
 
     # -- the work ---
 
@@ -196,36 +161,60 @@ class ConversationActor:
         failures = 0
         for tries in itertools.count():
             try:
-                await self._handle(envelope)
+                await self._handle(envelope.message)
             except AnsweredElsewhereError:
                 return
             except (OvertakenError, BusError) as error:
                 _log.warning("turn.again", conversation=self.id, inbox_seq=envelope.sequence, reason=str(error))
-                self._state = None
+                self._journal.forget()
                 # For as long as it takes, at growing distance: a later message must not be answered before this one.
                 await asyncio.sleep(min(0.05 * 2.0 ** min(tries, 10), _LONGEST_WAIT_S))
             except Exception as error:
                 _log.exception("turn.failed", conversation=self.id, inbox_seq=envelope.sequence)
-                self._state = None
+                self._journal.forget()
                 failures += 1
                 if failures >= _FAILURES_BEFORE_BURIAL:
                     await envelope.bury(repr(error))
-                    await self._apologise(envelope)
+                    await self._apologise(envelope.message)
                     return
             else:
                 return
             finally:
-                self._waiting = None
+                self._asking.stop()
 
-    async def _handle(self, item: InboxItem) -> None:
-        state = await self._load()
-        self._handled = max(self._handled, state.inbox_seq)
-        if isinstance(item.message, TurnReceived):
-            self.ingress = item.message.ingress
-        if item.sequence <= self._handled:
-            await self._tell(await self._log.commits(self.id, after=state.sequence - 1))
+    async def _handle(self, item: InboxItem | Overdue) -> None:
+        if isinstance(item, Overdue):
+            await self._raise_urgency()
+        elif isinstance(item.message, DeskMessage):
+            await self._handle_order(item.message, item.sequence)
+        else:
+            await self._handle_said(item)
+
+    async def _apologise(self, item: InboxItem | Overdue) -> None:
+        """Answer a message that cannot be handled: it was accepted."""
+        if isinstance(item, Overdue) or not isinstance(item.message, TurnReceived):
             return
-        if item.message.previous > self._handled:
+        try:
+            state = await self._journal.load()
+            turn = self._begin(state, item.message, item.sequence)
+            await self._journal.append(state, give_up(state, turn), Cause.of_message(item.message, item.sequence))
+        except Exception:
+            _log.exception("turn.apology_failed", conversation=self.id, inbox_seq=item.sequence)
+
+    # -- what the customer says ---
+
+    async def _handle_said(self, item: InboxItem) -> None:
+        state = await self._journal.load()
+        self._handled = max(self._handled, state.inbox_seq)
+        message = item.message
+        if isinstance(message, TurnReceived):
+            self._journal.ingress = message.ingress
+        if item.sequence <= self._handled:
+            await self._journal.tell_last(state)
+            if state.escalation is not None:
+                await self._journal.show_at_desk()
+            return
+        if message.previous > self._handled:
             # A delivery got lost on its way (a cut connection) and will come again: too late for the order.
             for missed in await self._log.inbox(self.id, after=self._handled, before=item.sequence):
                 _log.warning("turn.gap", conversation=self.id, inbox_seq=missed.sequence)
@@ -233,59 +222,68 @@ class ConversationActor:
         await self._handle_next(item)
 
     async def _handle_next(self, item: InboxItem) -> None:
-        state = await self._load()
+        state = await self._journal.load()
         match item.message:
             case TurnReceived() as message:
                 await self._answer(state, message, item.sequence)
             case EndRequested() as request:
-                self.ingress = request.ingress
+                self._journal.ingress = request.ingress
                 if not state.closed:
-                    await self._append(state, close(state, request), request, item.sequence)
-            case FeedbackGiven() | WaitCancelled():
+                    cause = Cause.of_message(request, item.sequence)
+                    await self._journal.append(state, close(state, request), cause)
+            case WaitCancelled() as request:
+                self._journal.ingress = request.ingress
+                decision = leave_queue(state)
+                if decision is not None:
+                    await self._journal.append(state, decision, Cause.of_message(request, item.sequence))
+                else:
+                    await self._journal.show_at_desk()
+            case FeedbackGiven():
                 # Nothing to decide: the inbox is the record.
                 pass
+            case Claim() | Reply() | HandBack() | Close():
+                await self._handle_order(item.message, item.sequence)
             case _:
                 assert_never(item.message)
         self._handled = item.sequence
 
-    async def _apologise(self, item: InboxItem) -> None:
-        """Answer a message that cannot be handled: it was accepted."""
-        try:
-            state = await self._load()
-            if isinstance(item.message, TurnReceived):
-                turn = begin(state, item.message, turn=turn_id(self.id, item.sequence), inbox_seq=item.sequence)
-                await self._append(state, give_up(state, turn), item.message, item.sequence)
-        except Exception:
-            _log.exception("turn.apology_failed", conversation=self.id, inbox_seq=item.sequence)
+    def _begin(self, state: Conversation, message: TurnReceived, inbox_seq: int) -> Turn:
+        turn = turn_id(self.id, inbox_seq)
+        return begin(state, message, turn=turn, inbox_seq=inbox_seq, specialties=self._around().specialties)
 
     async def _answer(self, state: Conversation, message: TurnReceived, inbox_seq: int) -> None:
-        turn = begin(state, message, turn=turn_id(self.id, inbox_seq), inbox_seq=inbox_seq)
-        if state.closed:
-            await self._append(state, refuse_closed(state, turn), message, inbox_seq)
-            return
+        turn = self._begin(state, message, inbox_seq)
+        cause = Cause.of_message(message, inbox_seq)
+        step: Step = open_turn(state, turn, self._around())
         while True:
-            decision, turn = await self._ask(state, turn)
-            if isinstance(decision, Work):
-                turn = replace(turn, work=decision)
-                continue
-            state = await self._append(state, decision, message, inbox_seq)
-            if decision.then is None:
-                self._measure(message, decision)
-                return
-            turn = replace(turn, work=decision.then, assigned=None)
+            match step:
+                case Work():
+                    turn = replace(turn, work=step)
+                    step, turn = await self._ask(state, turn)
+                case Say(text=text):
+                    step = spoken(state, turn, text)
+                case Append(then=then):
+                    state = await self._journal.append(state, step, cause)
+                    if then is None:
+                        self._measure(message, step)
+                        return
+                    turn = replace(turn, assigned=None)
+                    step = then
+                case _:
+                    assert_never(step)
 
-    async def _ask(self, state: Conversation, turn: Turn) -> tuple[Work | Append, Turn]:
-        """Order the turn's work and wait for a result that decides something."""
+    async def _ask(self, state: Conversation, turn: Turn) -> tuple[Step, Turn]:
+        """Order the turn's work and wait for a sign that decides something."""
         order = self._order(state, turn)
-        now = asyncio.get_running_loop().time()
-        self._signs = asyncio.Queue()
-        self._waiting = Waiting(order, asked_at=now, published_at=now)
-        await self._outside.ask(order)
+        await self._asking.ask(order, self._outside.ask)
         while True:
-            sign = await self._signs.get()
+            sign = await self._asking.sign()
             match sign:
                 case Unclaimed():
                     _log.warning("turn.unclaimed", turn=turn.id, specialty=order.specialty)
+                    elsewhere = nobody_there(state, turn, self._around())
+                    if elsewhere is not None:
+                        return elsewhere, turn
                     await self._outside.ask(order)
                 case Silence():
                     _log.warning("turn.silence", turn=turn.id, specialty=order.specialty, attempt=order.attempt)
@@ -294,9 +292,9 @@ class ConversationActor:
                 case TimeOut():
                     return give_up(state, turn), turn
                 case _:
-                    decision = on_result(state, turn, sign, specialties=self._specialties)
+                    decision = on_result(state, turn, sign, self._around())
                     if isinstance(decision, Drop):
-                        _TURNS.labels("late_result").inc()
+                        self._late(sign)
                         continue
                     if isinstance(sign, Routed) and isinstance(decision, Work):
                         turn = replace(turn, assigned=assignment(sign))
@@ -316,75 +314,18 @@ class ConversationActor:
             text=turn.message.text,
             context=context_of(state, turn.message),
             owner=self._instance,
-            ingress=self.ingress,
+            ingress=self._journal.ingress,
             dispatched_at=now,
-            deadline_at=now + self._policy.turn_timeout_s,
+            deadline_at=now + self._patience.turn_timeout_s,
             lane=work.lane,
             handed_off_from=work.handed_off_from,
+            urgency=work.urgency,
+            due_at=work.due_at,
         )
 
-    # -- the log ---
-
-    async def _load(self) -> Conversation:
-        if self._state is None:
-            snapshot = await self._log.snapshot(self.id)
-            state = (
-                from_snapshot(snapshot, self._region)
-                if snapshot is not None
-                else Conversation(id=self.id, region=self._region)
-            )
-            for stored in await self._log.commits(self.id, after=state.sequence):
-                state = evolve(state, stored.commit, stored.sequence)
-            self._state = state
-        return self._state
-
-    async def _append(
-        self, state: Conversation, decision: Append, message: TurnReceived | EndRequested, inbox_seq: int
-    ) -> Conversation:
-        """Commit a decision and return the state after it."""
-        commit = Commit(
-            conversation=self.id,
-            region=self._region,
-            tenant=message.tenant,
-            customer=message.customer,
-            kind=decision.kind,
-            turn=turn_id(self.id, inbox_seq),
-            epoch=decision.epoch,
-            owner=decision.owner,
-            agent=decision.agent,
-            inbox_seq=inbox_seq,
-            previous=state.sequence,
-            at=self._outside.now(),
-            events=decision.events,
-        )
-        try:
-            sequence = await self._log.append(commit, message_id=f"{commit.turn}-{decision.kind}-{state.hops}")
-        except FenceError:
-            await self._settle_conflict(state, inbox_seq)
-            raise OvertakenError("somebody else committed") from None
-        await self._tell([CommitStored(sequence=sequence, commit=commit)])
-        self._state = evolve(state, commit, sequence)
-        await self._snapshot_sometimes(self._state)
-        return self._state
-
-    async def _settle_conflict(self, state: Conversation, inbox_seq: int) -> None:
-        """The log moved on: when it answers this message, its text is shown and not one's own."""
-        newer = await self._log.commits(self.id, after=state.sequence)
-        await self._tell(newer)
-        if any(stored.commit.inbox_seq >= inbox_seq and stored.commit.kind in {"turn", "closed"} for stored in newer):
-            self._state = None
-            raise AnsweredElsewhereError
-
-    async def _snapshot_sometimes(self, state: Conversation) -> None:
-        self._commits_since_snapshot += 1
-        if self._commits_since_snapshot >= self._policy.snapshot_every:
-            self._commits_since_snapshot = 0
-            await self._log.store_snapshot(to_snapshot(state))
-
-    async def _tell(self, commits: list[CommitStored]) -> None:
-        if self.ingress:
-            for stored in commits:
-                await self._outside.tell(self.ingress, stored)
+    def _late(self, result: TurnResult) -> None:
+        _TURNS.labels("late_result").inc()
+        _log.info("turn.late_result", turn=result.turn, epoch=result.epoch, hop=result.hop, attempt=result.attempt)
 
     def _measure(self, message: TurnReceived, decision: Append) -> None:
         answered = decision.events[-1]
@@ -393,3 +334,44 @@ class ConversationActor:
             _TURN.labels(answered.specialty).observe(seconds)
             _OVERHEAD.labels(answered.specialty).observe(max(0.0, seconds - answered.timings.model_ms / 1000))
             _TURNS.labels("answered" if answered.text else "empty").inc()
+
+    # -- what the desk orders, and what the clock says ---
+
+    async def _handle_order(self, order: DeskMessage, sequence: int) -> None:
+        state = await self._journal.load()
+        self._orders_handled = max(self._orders_handled, state.desk_seq)
+        if sequence <= self._orders_handled:
+            await self._journal.show_at_desk()
+            await self._outside.answer_desk(order.reply_to, DeskOutcome(done=True))
+            return
+        if order.previous > self._orders_handled:
+            for missed in await self._log.desk(self.id, after=self._orders_handled, before=sequence):
+                if isinstance(missed.message, DeskMessage):
+                    await self._carry_out(missed.message, missed.sequence)
+        await self._carry_out(order, sequence)
+
+    async def _carry_out(self, order: DeskMessage, sequence: int) -> None:
+        state = await self._journal.load()
+        outcome = DeskOutcome(done=True)
+        match desk.decide(state, order, self._around()):
+            case Append() as decision:
+                await self._journal.append(state, decision, Cause.of_order(state, sequence))
+            case desk.Refusal(reason=reason):
+                outcome = DeskOutcome(done=False, reason=reason)
+            case desk.AlreadySo():
+                pass
+        self._orders_handled = sequence
+        await self._outside.answer_desk(order.reply_to, outcome)
+
+    async def _raise_urgency(self) -> None:
+        state = await self._journal.load()
+        around = self._around()
+        decision = breach(state, around.policy, now=around.now, position=max(1, around.waiting))
+        if decision is None:
+            # The desk shows something older than the log.
+            await self._journal.show_at_desk()
+            return
+        state = await self._journal.append(state, decision, Cause.of_clock(state))
+        if state.escalation is not None:
+            _BREACHES.labels(state.escalation.urgency).inc()
+            _log.warning("escalation.breached", conversation=self.id, urgency=state.escalation.urgency)

@@ -7,17 +7,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from nats.aio.msg import Msg
+from trunkline_chassis.fleets import follow_fleets
 from trunkline_chassis.lifecycle import Process
+from trunkline_chassis.mirror import Mirror
 from trunkline_chassis.slots import SlotPuller
-from trunkline_protocols import streams, subjects
-from trunkline_protocols.fleet import load_fleet
+from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.ids import SLOTS, ConversationId
 
 from trunkline_conversation import handlers
-from trunkline_conversation.actor import ConversationActor, Policy
+from trunkline_conversation.actor import ConversationActor
 from trunkline_conversation.adapters.jetstream import JetStreamLog, NatsOutside
+from trunkline_conversation.asking import Patience
 from trunkline_conversation.conversations import Conversations
 from trunkline_conversation.settings import ConversationSettings
+from trunkline_conversation.surroundings import Lookout
 
 NAME = "conversation"
 
@@ -26,14 +29,16 @@ NAME = "conversation"
 async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]:
     """Answer the inbox of the slots that this process gets."""
     settings, bus = process.settings, process.bus
-    specialties = frozenset(load_fleet(settings.fleet_dir).specialties)
+    fleets = await follow_fleets(bus)
+    waiting = Mirror(bus, streams.DESK.name, codec.waiting)
+    await waiting.start()
+    lookout = Lookout(fleets, process.presences, waiting)
     log = JetStreamLog(bus, settings.region)
     outside = NatsOutside(bus)
-    policy = Policy(
+    patience = Patience(
         agent_silence_s=settings.agent_silence_s,
         unclaimed_s=settings.unclaimed_s,
         turn_timeout_s=settings.turn_timeout_s,
-        snapshot_every=settings.snapshot_every,
     )
 
     def create(conversation: ConversationId) -> ConversationActor:
@@ -43,15 +48,16 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
             instance=process.instance,
             log=log,
             outside=outside,
-            specialties=specialties,
-            policy=policy,
+            around=lookout.around,
+            patience=patience,
+            snapshot_every=settings.snapshot_every,
         )
 
     def fair_share() -> int:
         others = {presence.instance for presence in process.presences.living(NAME) if presence.state != "draining"}
         return math.ceil(SLOTS / len(others | {process.instance}))
 
-    conversations = Conversations(create, in_memory=settings.conversations_in_memory, latency=process.latency)
+    conversations = Conversations(create, budget_bytes=settings.memory_budget_mib * 2**20, latency=process.latency)
     inbox = handlers.Inbox(bus, conversations, process.group)
     puller = SlotPuller(
         bus,
@@ -71,6 +77,10 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     await bus.subscribe(subjects.attach_any(settings.region), on_attached)
     process.heartbeat.queue_depth = lambda: conversations.active
     process.heartbeat.slots = lambda: puller.held
+    process.heartbeat.fleet_version = lambda: fleets.current.version
+    process.spawn(fleets.run())
+    process.spawn(waiting.run())
+    process.spawn(handlers.watch_overdue(conversations, waiting, lambda: puller.held))
     process.spawn(conversations.run())
     process.spawn(puller.run())
     yield

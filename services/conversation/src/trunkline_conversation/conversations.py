@@ -1,6 +1,7 @@
 """All conversations of this process: finds the one that a message belongs to, and lets it work.
 
-Active ones have a task; idle ones keep their folded state in memory, the least recently used go first.
+Active ones have a task; idle ones keep their folded state in memory up to a budget, the least recently used go first:
+the log is the page file, the next message brings them back.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 from trunkline_chassis.latency import RecentLatency
 from trunkline_protocols.ids import ConversationId, Instance, TurnId, partition_of, slot_of
 from trunkline_protocols.turn import AgentBeat, AgentMessage, Attached, TaskClaimed
@@ -20,6 +21,9 @@ from trunkline_conversation.actor import ConversationActor, Envelope
 
 _log: Final = structlog.get_logger(__name__)
 _OPEN: Final = Gauge("trunkline_conversations_open", "Conversations in memory")
+_BYTES: Final = Gauge("trunkline_conversations_bytes", "About how much memory they hold")
+_HITS: Final = Counter("trunkline_cache_hits_total", "Found in memory", ["cache"])
+_MISSES: Final = Counter("trunkline_cache_misses_total", "Not found in memory", ["cache"])
 
 _WATCH_EVERY_S: Final = 0.1
 _STALL_S: Final = 0.3
@@ -29,11 +33,13 @@ class Conversations:
     """The conversations that this process works on or remembers."""
 
     def __init__(
-        self, create: Callable[[ConversationId], ConversationActor], *, in_memory: int, latency: RecentLatency
+        self, create: Callable[[ConversationId], ConversationActor], *, budget_bytes: int, latency: RecentLatency
     ) -> None:
-        """`create` makes an actor; `in_memory` bounds the idle ones."""
+        """`create` makes an actor; `budget_bytes` bounds what all of them hold, but for the active ones."""
         self._create = create
-        self._in_memory = in_memory
+        self._budget_bytes = budget_bytes
+        self._held_bytes = 0
+        self._sizes: dict[ConversationId, int] = {}
         self._latency = latency
         self._actors: OrderedDict[ConversationId, ConversationActor] = OrderedDict()
         self._active: dict[ConversationId, asyncio.Task[None]] = {}
@@ -73,29 +79,46 @@ class Conversations:
         except Exception:
             # The message stays unacknowledged and comes again; the neighbours notice nothing.
             _log.exception("conversation.failed", conversation=actor.id)
-            self._actors.pop(actor.id, None)
+            self._forget(actor.id)
         finally:
             if self._active.get(actor.id) is asyncio.current_task():
                 del self._active[actor.id]
             self._latency.add((asyncio.get_running_loop().time() - started) * 1000)
+            self._weigh(actor)
             self._forget_idle()
 
     def _actor(self, conversation: ConversationId) -> ConversationActor:
         actor = self._actors.get(conversation)
         if actor is None:
+            _MISSES.labels("conversations").inc()
             actor = self._actors[conversation] = self._create(conversation)
             _OPEN.set(len(self._actors))
+        else:
+            _HITS.labels("conversations").inc()
         self._actors.move_to_end(conversation)
         return actor
 
+    # -- memory ---
+
+    def _weigh(self, actor: ConversationActor) -> None:
+        if actor.id in self._actors:
+            size = actor.footprint_bytes
+            self._held_bytes += size - self._sizes.get(actor.id, 0)
+            self._sizes[actor.id] = size
+
     def _forget_idle(self) -> None:
-        surplus = len(self._actors) - self._in_memory
-        if surplus <= 0:
-            return
-        idle = [conversation for conversation in self._actors if conversation not in self._active]
-        for conversation in idle[:surplus]:
-            del self._actors[conversation]
+        """Let the least recently used go until the rest fits; one that works now stays, however old."""
+        if self._held_bytes > self._budget_bytes:
+            for conversation in [idle for idle in self._actors if idle not in self._active]:
+                if self._held_bytes <= self._budget_bytes:
+                    break
+                self._forget(conversation)
         _OPEN.set(len(self._actors))
+        _BYTES.set(self._held_bytes)
+
+    def _forget(self, conversation: ConversationId) -> None:
+        self._actors.pop(conversation, None)
+        self._held_bytes -= self._sizes.pop(conversation, 0)
 
     # -- from agents and ingresses ---
 
@@ -120,7 +143,7 @@ class Conversations:
         """Send commits of a conversation to another ingress from now on."""
         actor = self._actors.get(attached.conversation)
         if actor is not None:
-            actor.ingress = Instance(attached.ingress)
+            actor.attached(Instance(attached.ingress))
 
     # -- slots and shutdown ---
 
@@ -131,7 +154,7 @@ class Conversations:
                 task = self._active.pop(conversation, None)
                 if task is not None:
                     task.cancel()
-                del self._actors[conversation]
+                self._forget(conversation)
 
     async def finish(self, timeout_s: float) -> None:
         """Wait for the turns under way; what is not finished in time is delivered again elsewhere."""

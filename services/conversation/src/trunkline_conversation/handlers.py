@@ -1,13 +1,16 @@
 """What comes in, and who handles it.
 
-stream INBOX, by slot                      -> `Inbox.deliver`       a customer's message
+stream INBOX, by slot                      -> `Inbox.deliver`       a customer's message, an order of the desk
 result.<instance>                          -> `on_result`           results, claims and beats of agents
 attach.<region>.<partition>.<conversation> -> `on_attached`         an ingress took a socket over
+the clock, over KV DESK                    -> `watch_overdue`       an escalation whose time has run out
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -15,13 +18,17 @@ import structlog
 from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.delivery import Delivery, Done, Reject, settle
+from trunkline_chassis.mirror import Mirror
 from trunkline_protocols import codec, subjects
-from trunkline_protocols.ids import InvalidIdError
+from trunkline_protocols.escalation import EscalationWaiting
+from trunkline_protocols.ids import InvalidIdError, partition_of, slot_of
 
-from trunkline_conversation.actor import Envelope
+from trunkline_conversation.actor import Envelope, Overdue
 from trunkline_conversation.conversations import Conversations
+from trunkline_conversation.ports import InboxItem
 
 _log: Final = structlog.get_logger(__name__)
+_CLOCK_S: Final = 0.5
 
 
 class Inbox:
@@ -38,13 +45,13 @@ class Inbox:
         del slot
         try:
             conversation = subjects.parse_conversation(delivery.subject).conversation
-            message = codec.inbox.decode(delivery.payload)
+            message = codec.slot.decode(delivery.payload)
         except (InvalidIdError, codec.DecodeError) as error:
             self._tasks.create_task(settle(self._bus, delivery, Reject(str(error))))
             return
         envelope = Envelope(
             sequence=delivery.sequence,
-            message=message,
+            message=InboxItem(delivery.sequence, message),
             done=partial(settle, self._bus, delivery, Done()),
             bury=lambda reason: settle(self._bus, delivery, Reject(reason)),
         )
@@ -65,3 +72,23 @@ def on_attached(conversations: Conversations, message: Msg) -> None:
         conversations.attach(codec.attached.decode(message.data))
     except codec.DecodeError as error:
         _log.error("attach.unreadable", subject=message.subject, error=str(error))
+
+
+async def watch_overdue(
+    conversations: Conversations, waiting: Mirror[EscalationWaiting], held: Callable[[], list[int]]
+) -> None:
+    """Tell the conversations of our slots when the time of their escalation has run out; until cancelled."""
+    while True:
+        await asyncio.sleep(_CLOCK_S)
+        now, slots = time.time(), set(held())
+        for entry in list(waiting.values.values()):
+            if entry.escalation.due_at <= now and slot_of(partition_of(entry.conversation)) in slots:
+                conversations.offer(entry.conversation, Envelope(0, Overdue(), done=_nothing, bury=_log_only))
+
+
+async def _nothing() -> None:
+    pass
+
+
+async def _log_only(reason: str) -> None:
+    _log.error("escalation.clock_failed", reason=reason)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from trunkline_protocols.desk import DeskOutcome, SlotMessage
+from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.ids import ConversationId, Instance
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.snapshot import Snapshot
-from trunkline_protocols.turn import AnswerTurn, InboxMessage
+from trunkline_protocols.turn import AnswerTurn
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,7 @@ class InboxItem:
     """A message with its sequence in the inbox."""
 
     sequence: int
-    message: InboxMessage
+    message: SlotMessage
 
 
 class Log(Protocol):
@@ -37,6 +39,10 @@ class Log(Protocol):
         """Read what the customer said between two inbox sequences, both exclusive, in order."""
         ...
 
+    async def desk(self, conversation: ConversationId, *, after: int, before: int) -> list[InboxItem]:
+        """Read what the desk ordered between two inbox sequences, both exclusive, in order."""
+        ...
+
     async def snapshot(self, conversation: ConversationId) -> Snapshot | None:
         """Read the last snapshot."""
         ...
@@ -55,6 +61,18 @@ class Outside(Protocol):
 
     async def tell(self, ingress: Instance, stored: CommitStored) -> None:
         """Tell the ingress what was committed; may be lost without harm."""
+        ...
+
+    async def show_waiting(self, entry: EscalationWaiting) -> None:
+        """Show a conversation at the desk."""
+        ...
+
+    async def hide_waiting(self, conversation: ConversationId) -> None:
+        """Take a conversation from the desk."""
+        ...
+
+    async def answer_desk(self, reply_to: str, outcome: DeskOutcome) -> None:
+        """Tell a person what became of an order; may be lost without harm."""
         ...
 
     def now(self) -> float:

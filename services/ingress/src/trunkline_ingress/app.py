@@ -6,15 +6,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from trunkline_chassis.fleets import follow_fleets
 from trunkline_chassis.health import add_health_routes
 from trunkline_chassis.lifecycle import Process
-from trunkline_protocols import subjects
-from trunkline_protocols.fleet import load_fleet
+from trunkline_chassis.mirror import Mirror
+from trunkline_protocols import codec, streams, subjects
+from trunkline_protocols.ids import EVERY_INGRESS
 
-from trunkline_ingress.adapters.nats import NatsLine
+from trunkline_ingress.adapters.nats import DeskLine, KnowledgeBase, NatsLine
 from trunkline_ingress.auth import Authenticator
 from trunkline_ingress.connections import Connections
 from trunkline_ingress.handlers import Chat
+from trunkline_ingress.http import explain_outages
+from trunkline_ingress.ops.desk import DeskOps
+from trunkline_ingress.ops.fleet import FleetOps
+from trunkline_ingress.ops.knowledge import KnowledgeOps
+from trunkline_ingress.ops.notices import NoticeOps
+from trunkline_ingress.ops.suite import SuiteOps
 from trunkline_ingress.pages import Pages
 from trunkline_ingress.settings import IngressSettings
 
@@ -26,8 +34,11 @@ _MAX_BODY_BYTES = 8 * 1024 * 1024
 async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     """Serve customers and operators over HTTP."""
     settings, bus = process.settings, process.bus
-    line = NatsLine(bus)
-    connections = Connections(process.instance)
+    line, knowledge = NatsLine(bus), KnowledgeBase(bus)
+    fleets = await follow_fleets(bus)
+    waiting = Mirror(bus, streams.DESK.name, codec.waiting)
+    await waiting.start()
+    connections = Connections(process.instance, process.notices, waiting)
     authenticator = Authenticator(
         secret=settings.auth_secret.get_secret_value() if settings.auth_secret else None,
         operator_token=settings.operator_token.get_secret_value() if settings.operator_token else None,
@@ -42,15 +53,29 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         message_burst=settings.message_burst,
         outgoing_frames=settings.outgoing_frames,
     )
-    pages = Pages(bus, line, settings.region, load_fleet(settings.fleet_dir).company, authenticator)
-
-    app = web.Application(client_max_size=_MAX_BODY_BYTES)
+    app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[authenticator.operators_only, explain_outages])
     add_health_routes(app, process.is_ready)
-    app.add_routes([web.get("/v1/chat", chat.serve), *pages.routes()])
+    app.add_routes(
+        [
+            web.get("/v1/chat", chat.serve),
+            *Pages(knowledge, settings.region, fleets).routes(),
+            *SuiteOps(bus, line, settings.region).routes(),
+            *KnowledgeOps(knowledge, settings.region).routes(),
+            *FleetOps(bus, process.presences).routes(),
+            *NoticeOps(bus, process.notices, process.presences, settings.region).routes(),
+            *DeskOps(line, DeskLine(bus), waiting, settings.region).routes(),
+        ]
+    )
 
     await bus.subscribe(subjects.out_of(process.instance), connections.on_out)
+    await bus.subscribe(subjects.out_of(EVERY_INGRESS), connections.on_out)
     await bus.subscribe(subjects.attach_any(settings.region), connections.on_attached)
+    process.notices.on_change = connections.on_notice
+    process.heartbeat.fleet_version = lambda: fleets.current.version
+    process.spawn(fleets.run())
+    process.spawn(waiting.run())
     process.spawn(connections.watch())
+    process.spawn(connections.tell_places())
     process.heartbeat.queue_depth = lambda: len(connections)
 
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.shutdown_timeout_s)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Awaitable, Callable
+from typing import Final
 from urllib.parse import urlsplit
 
 import jwt
@@ -10,6 +12,8 @@ import msgspec
 from aiohttp import web
 
 from trunkline_ingress.core.tokens import Identity
+
+OPERATORS: Final = "/v1/ops/"
 
 
 class UnauthorizedError(Exception):
@@ -22,6 +26,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     sub: str
     tenant: str = "default"
     region: str = "local"
+    tier: str = ""
 
 
 class Authenticator:
@@ -55,7 +60,16 @@ class Authenticator:
         ):
             if said != proven:
                 raise UnauthorizedError(f"the token is for {name} {proven!r}, not {said!r}")
-        return identity
+        return msgspec.structs.replace(identity, tier=claims.tier)
+
+    @web.middleware
+    async def operators_only(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Keep everybody else out of the operators' API."""
+        if request.path.startswith(OPERATORS):
+            self.require_operator(request)
+        return await handler(request)
 
     def require_operator(self, request: web.Request) -> None:
         """Let operators in only; where auth is off, everybody on this machine is one."""

@@ -87,7 +87,7 @@ class Connection:
     async def restore(self, last_seq: int) -> list[DurableFrame] | None:
         """Learn the conversation from its streams; return what was missed, None when `last_seq` is not of this one."""
         commits = await self._line.commits(self.identity.region, self.conversation, after=0)
-        answered = max((stored.commit.inbox_seq for stored in commits if stored.commit.kind != "handoff"), default=0)
+        answered = max((stored.commit.inbox_seq for stored in commits if stored.commit.settles), default=0)
         inbox = await self._line.inbox(self.identity.region, self.conversation, after=answered)
         self._ledger, frames = Ledger.replay(commits, [(sequence, message) for _, sequence, message in inbox])
         if last_seq > self._ledger.high:
@@ -115,6 +115,7 @@ class Connection:
                     locale=self.identity.locale,
                     ingress=self._ingress,
                     received_at=self._now(),
+                    tier=self.identity.tier,
                 ),
                 message_id,
             )
@@ -153,6 +154,8 @@ class Connection:
             cancelled = WaitCancelled(
                 conversation=self.conversation,
                 previous=self._ledger.last_inbox,
+                customer=self.identity.customer,
+                tenant=self.identity.tenant,
                 ingress=self._ingress,
                 received_at=self._now(),
             )

@@ -1,4 +1,4 @@
-"""All open conversations of this ingress, and what comes for them from the line."""
+"""All open conversations of this ingress, and what comes for them: from the line, the desk, the notice board."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ import structlog
 from nats.aio.msg import Msg
 from prometheus_client import Gauge
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.mirror import Mirror
+from trunkline_chassis.notices import Notices
 from trunkline_protocols import codec
+from trunkline_protocols.broadcast import NoticeMessage, NoticePublished, NoticeRecalled, concerns
+from trunkline_protocols.escalation import EscalationWaiting, queue
+from trunkline_protocols.frames import NoticeFrame, NoticeRecalledFrame, PositionFrame
 from trunkline_protocols.ids import ConversationId, Instance, InvalidIdError
 from trunkline_protocols.turn import Attached
 
@@ -20,14 +25,18 @@ _log: Final = structlog.get_logger(__name__)
 _OPEN: Final = Gauge("trunkline_conversations_open", "Conversations with an open socket")
 
 _WATCH_EVERY_S: Final = 0.5
+_PLACES_EVERY_S: Final = 1.0
 
 
 class Connections:
     """The open conversations, by their id. The newest socket of a conversation wins."""
 
-    def __init__(self, instance: Instance) -> None:
-        """`instance` is this ingress' own name."""
+    def __init__(self, instance: Instance, notices: Notices, waiting: Mirror[EscalationWaiting]) -> None:
+        """`instance` is this ingress' own name; `waiting` is the queue for people."""
         self._instance = instance
+        self._notices = notices
+        self._waiting = waiting
+        self._places: dict[str, PositionFrame] = {}
         self._by_conversation: dict[ConversationId, tuple[Connection, asyncio.Event]] = {}
 
     def __len__(self) -> int:
@@ -42,11 +51,18 @@ class Connections:
         _OPEN.set(len(self))
         return replaced
 
+    def welcome(self, connection: Connection) -> None:
+        """Tell a socket that has just opened what holds for it: notices, and its place in the queue."""
+        for notice in self._notices.in_force("customers", tenant=connection.identity.tenant):
+            connection.offer(_notice_frame(notice))
+        self._places.pop(connection.conversation, None)
+
     def remove(self, connection: Connection) -> None:
         """Forget a socket that is closed."""
         entry = self._by_conversation.get(connection.conversation)
         if entry is not None and entry[0] is connection:
             del self._by_conversation[connection.conversation]
+            self._places.pop(connection.conversation, None)
             _OPEN.set(len(self))
 
     def leave(self, conversation: ConversationId) -> None:
@@ -76,6 +92,38 @@ class Connections:
         if attached.ingress != self._instance:
             self.leave(attached.conversation)
 
+    def on_notice(self, message: NoticeMessage) -> None:
+        """Pass a broadcast, or its recall, on to the customers that it concerns."""
+        if message.audience == "agents":
+            return
+        for connection, _ in list(self._by_conversation.values()):
+            match message:
+                case NoticeRecalled(notice=notice):
+                    connection.offer(NoticeRecalledFrame(id=notice))
+                case NoticePublished() if concerns(message, now=time.time(), tenant=connection.identity.tenant):
+                    connection.offer(_notice_frame(message))
+                case _:
+                    pass
+
+    async def tell_places(self) -> None:
+        """Tell those who wait for a person how their place has changed; until cancelled."""
+        while True:
+            await asyncio.sleep(_PLACES_EVERY_S)
+            ours = [entry for entry in self._waiting.values.values() if entry.conversation in self._by_conversation]
+            if not ours:
+                continue
+            waiting = queue(self._waiting.values.values(), time.time())
+            places = {entry.conversation: place for place, entry in enumerate(waiting, start=1)}
+            for entry in ours:
+                frame = PositionFrame(
+                    urgency=entry.escalation.urgency,
+                    position=places.get(entry.conversation, 0),
+                    claimed_by=entry.escalation.claimed_by,
+                )
+                if self._places.get(entry.conversation) != frame:
+                    self._places[entry.conversation] = frame
+                    self._by_conversation[entry.conversation][0].offer(frame)
+
     async def watch(self) -> None:
         """Look into the log for answers that were committed but never heard of; until cancelled."""
         while True:
@@ -88,3 +136,7 @@ class Connections:
                     except BusError as error:
                         _log.warning("watch.failed", conversation=connection.conversation, error=str(error))
                         break
+
+
+def _notice_frame(notice: NoticePublished) -> NoticeFrame:
+    return NoticeFrame(id=notice.notice, text=notice.text, severity=notice.severity, expires_at=notice.expires_at)

@@ -208,14 +208,17 @@ class _Session:
             region=frame.region,
             channel=frame.channel,
             locale=frame.locale,
+            tier=frame.tier,
         )
         try:
             identity = self._chat.authenticator.identify(identity, self._claims)
         except UnauthorizedError as error:
             return _error("unauthorized", str(error))
         token = sign(identity, self._chat.resume_secret)
-        self._open(self._new_connection(identity), tasks)
-        return StartedFrame(conversation=identity.conversation, resume_token=token, seq=STARTED_SEQ)
+        await self._write(StartedFrame(conversation=identity.conversation, resume_token=token, seq=STARTED_SEQ))
+        connection = self._new_connection(identity)
+        self._run(connection, self._chat.connections.add(connection), tasks)
+        return None
 
     async def _resume(self, frame: Resume, tasks: asyncio.TaskGroup) -> ServerFrame | None:
         if self._connection is not None:
@@ -224,7 +227,7 @@ class _Session:
         if identity is None or identity.conversation != frame.conversation:
             return await self._refuse_resume(ConversationId(frame.conversation))
         try:
-            self._chat.authenticator.identify(identity, self._claims)
+            identity = self._chat.authenticator.identify(identity, self._claims)
         except UnauthorizedError as error:
             return _error("unauthorized", str(error))
         attached = Attached(conversation=identity.conversation, ingress=self._chat.instance)
@@ -260,11 +263,9 @@ class _Session:
             outgoing=self._chat.outgoing_frames,
         )
 
-    def _open(self, connection: Connection, tasks: asyncio.TaskGroup) -> None:
-        self._run(connection, self._chat.connections.add(connection), tasks)
-
     def _run(self, connection: Connection, replaced: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
         self._connection = connection
+        self._chat.connections.welcome(connection)
         tasks.create_task(connection.run())
         tasks.create_task(_leave_when(replaced))
 

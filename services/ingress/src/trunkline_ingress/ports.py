@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
+from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.ids import ConversationId
+from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
 from trunkline_protocols.log import CommitStored
 from trunkline_protocols.turn import Attached, InboxMessage
 
@@ -46,6 +49,32 @@ class Line(Protocol):
         """Read what the customer said after a sequence: subject, sequence, message."""
         ...
 
+    async def desk(self, region: str, conversation: ConversationId) -> list[tuple[str, int, DeskMessage]]:
+        """Read what people at the desk ordered: subject, sequence, order."""
+        ...
+
     async def announce(self, region: str, attached: Attached) -> None:
         """Say that this ingress holds the conversation's socket now."""
+        ...
+
+
+class Desk(Protocol):
+    """What people at the desk order."""
+
+    async def order(
+        self, region: str, conversation: ConversationId, make: Callable[..., DeskMessage], *, message_id: str = ""
+    ) -> DeskOutcome:
+        """Store an order and wait for what becomes of it; a repeat of `message_id` is the same order.
+
+        `make` takes conversation, previous, at and reply_to. Raises `BusUnavailableError` when nothing is heard: the
+        order may be carried out yet.
+        """
+        ...
+
+
+class Knowledge(Protocol):
+    """The knowledge service."""
+
+    async def ask(self, subject: str, question: KnowledgeRequest, *, timeout_s: float = 5.0) -> KnowledgeReply:
+        """Ask; raises `BusUnavailableError` when it is not there."""
         ...

@@ -6,10 +6,10 @@ import ipaddress
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
-from trunkline_chassis.settings import FleetSettings
+from trunkline_chassis.settings import ProcessSettings
 
 
-class IngressSettings(FleetSettings):
+class IngressSettings(ProcessSettings):
     """Where customers come in, and who may."""
 
     http_port: int = Field(8080, ge=0, le=65535, description="Port of the chat page, the WebSocket and operators' API")

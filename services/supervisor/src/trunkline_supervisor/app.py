@@ -17,13 +17,15 @@ import msgspec
 import structlog
 from nats import micro
 from trunkline_chassis.bus import Bus, connect
+from trunkline_chassis.fleets import seed_fleet
 from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.presence import Presences
-from trunkline_chassis.provision import provision
+from trunkline_chassis.provision import provision, provision_work
 from trunkline_chassis.rpc import Responder
 from trunkline_protocols import subjects
-from trunkline_protocols.fleet import load_fleet
+from trunkline_protocols.fleet import Fleet
+from trunkline_protocols.fleet_folder import load_fleet
 from trunkline_protocols.presence import GetStatus
 
 from trunkline_supervisor.adapters import postgres
@@ -55,7 +57,7 @@ async def run_suite(settings: SuiteSettings, announce: Callable[[str], None]) ->
         async with AsyncExitStack() as stack:
             background = await stack.enter_async_context(asyncio.TaskGroup())
             suite = _Suite(settings, log_dir, stack, background)
-            starting = asyncio.ensure_future(suite.start(fleet.specialties, port))
+            starting = asyncio.ensure_future(suite.start(fleet, port))
             stopped = asyncio.ensure_future(stop.wait())
             await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not starting.done():
@@ -81,7 +83,7 @@ class _Suite:
         self._tree = Tree(self._presences)
         self._background = background
 
-    async def start(self, specialties: list[str], port: int) -> None:
+    async def start(self, fleet: Fleet, port: int) -> None:
         settings = self._settings
         self._stack.push_async_callback(self._tree.stop)
         async with asyncio.TaskGroup() as servers:
@@ -98,13 +100,15 @@ class _Suite:
         self._stack.push_async_callback(bus.close)
         # Closed after the children: they still say goodbye.
         self._stack.push_async_callback(self._tree.stop)
-        await provision(bus, region=settings.region, specialties=specialties, replicas=settings.replicas)
+        await provision(bus, region=settings.region, specialties=fleet.specialties, replicas=settings.replicas)
+        in_force = await seed_fleet(bus, fleet, by="trunkline up")
+        await provision_work(bus, in_force.fleet.specialties)
         await self._presences.watch(bus)
         await self._answer_status(bus, addresses.nats_url)
         specs = service_specs(
             region=settings.region,
             fleet_dir=settings.fleet_dir.absolute(),
-            specialties=specialties,
+            specialties=in_force.fleet.specialties,
             addresses=addresses,
             conversation_processes=settings.conversation_processes,
             agent_processes=settings.agent_processes,

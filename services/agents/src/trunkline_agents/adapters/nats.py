@@ -1,4 +1,4 @@
-"""The agents' colleagues, over NATS."""
+"""The agents' colleagues and their notice board, over NATS."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import Final
 import structlog
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import BusUnavailableError
+from trunkline_chassis.notices import Notices
 from trunkline_protocols import codec, subjects
+from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.knowledge import Passage, PassagesFound, Refused, SearchKnowledge
-from trunkline_protocols.turn import AgentMessage
+from trunkline_protocols.turn import AgentMessage, Consult, ConsultCancelled, ConsultReply
 
 _log: Final = structlog.get_logger(__name__)
 
 
 class NatsColleagues:
-    """Knowledge base, LLM gateway and conversation service of one region."""
+    """Knowledge base, LLM gateway, conversation service and other agents of one region."""
 
     def __init__(self, bus: Bus, region: str, *, search_timeout_s: float) -> None:
         """Use one connection for all."""
@@ -67,3 +69,29 @@ class NatsColleagues:
     async def report(self, owner: Instance, message: AgentMessage) -> None:
         """Publish to the conversation process."""
         await self._bus.publish(subjects.result(owner), codec.encode(message))
+
+    async def consult(self, question: Consult) -> None:
+        """Append to the work queue, ahead of what nobody waits for yet."""
+        await self._bus.append(
+            subjects.work(question.specialty, "high"), codec.encode(question), message_id=question.consultation
+        )
+
+    async def cancel_consult(self, specialty: str, cancelled: ConsultCancelled) -> None:
+        """Publish to all processes of the specialty."""
+        await self._bus.publish(subjects.consult_cancelled(specialty), codec.encode(cancelled))
+
+    async def advise(self, asker: Instance, reply: ConsultReply) -> None:
+        """Publish to the process that asked."""
+        await self._bus.publish(subjects.advice(asker), codec.encode(reply))
+
+
+class NoticeBoard:
+    """Broadcasts for agents."""
+
+    def __init__(self, notices: Notices) -> None:
+        """Read what the process follows."""
+        self._notices = notices
+
+    def for_agents(self, *, tenant: str, specialty: str) -> list[NoticePublished]:
+        """Read what is in force now."""
+        return self._notices.in_force("agents", tenant=tenant, specialty=specialty)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
+from zlib import crc32
 
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import FenceError
 from trunkline_protocols import codec, streams, subjects
+from trunkline_protocols.desk import DeskOutcome
+from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.ids import ConversationId, Instance
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.snapshot import Snapshot
@@ -44,12 +47,20 @@ class JetStreamLog:
         return [CommitStored(sequence=message.seq, commit=codec.commit.decode(message.payload)) for message in stored]
 
     async def inbox(self, conversation: ConversationId, *, after: int, before: int) -> list[InboxItem]:
-        """Read from the leader; a message that cannot be read is a dead letter already."""
+        """Read from the leader."""
+        return await self._slot(subjects.inbox(self._region, conversation), after=after, before=before)
+
+    async def desk(self, conversation: ConversationId, *, after: int, before: int) -> list[InboxItem]:
+        """Read from the leader."""
+        return await self._slot(subjects.desk(self._region, conversation), after=after, before=before)
+
+    async def _slot(self, subject: str, *, after: int, before: int) -> list[InboxItem]:
+        """Read what lies between; a message that cannot be read is a dead letter already."""
         items = []
-        for stored in await self._bus.read(streams.INBOX.name, subjects.inbox(self._region, conversation), after=after):
+        for stored in await self._bus.read(streams.INBOX.name, subject, after=after):
             if stored.seq < before:
                 with contextlib.suppress(codec.DecodeError):
-                    items.append(InboxItem(stored.seq, codec.inbox.decode(stored.payload)))
+                    items.append(InboxItem(stored.seq, codec.slot.decode(stored.payload)))
         return items
 
     async def snapshot(self, conversation: ConversationId) -> Snapshot | None:
@@ -84,6 +95,23 @@ class NatsOutside:
     async def tell(self, ingress: Instance, stored: CommitStored) -> None:
         """Publish to the socket's ingress."""
         await self._bus.publish(subjects.out(ingress, stored.commit.conversation), codec.encode(stored))
+
+    async def show_waiting(self, entry: EscalationWaiting) -> None:
+        """Put into KV DESK, with an acknowledgement: people rely on it."""
+        await self._put(entry.conversation, codec.encode(entry), entry.escalation.due_at)
+
+    async def hide_waiting(self, conversation: ConversationId) -> None:
+        """Empty the key: an empty value is a deletion."""
+        await self._put(conversation, b"", self.now())
+
+    async def _put(self, conversation: ConversationId, payload: bytes, at: float) -> None:
+        subject = f"$KV.{streams.DESK.name}.{conversation}"
+        await self._bus.append(subject, payload, message_id=f"{conversation}-{at:.6f}-{crc32(payload)}")
+
+    async def answer_desk(self, reply_to: str, outcome: DeskOutcome) -> None:
+        """Publish to whoever waits for it."""
+        if reply_to:
+            await self._bus.publish(reply_to, codec.encode(outcome))
 
     def now(self) -> float:
         """Read the clock."""

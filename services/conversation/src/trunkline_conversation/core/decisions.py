@@ -1,23 +1,24 @@
 """What a conversation decides: pure functions from state and message to the next step.
 
-A turn begins with `begin`, which names its first work. Every result of an agent goes through `on_result`:
+A turn begins with `begin`, which names its first work, and `open_turn`, which may find that no agent is to be asked at
+all. Every result of an agent goes through `on_result`:
 
     Work           an agent of this specialty shall answer
-    Append         these events are committed; then the next work, or the turn is over
+    Append         these events are committed; then the next step, or the turn is over
     Drop           a late or foreign result: counted, nothing happens
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final, TypeAlias, assert_never
 
 from trunkline_protocols.fleet import ESCALATION, TRIAGE
 from trunkline_protocols.ids import Specialty, TurnId
-from trunkline_protocols.log import Closed, Escalated, Event, HandedOff, OwnerAssigned, Started, TurnAnswered
-from trunkline_protocols.subjects import CommitKind, Lane
+from trunkline_protocols.log import Closed, Consulted, CustomerSaid, Event, OwnerAssigned, TurnAnswered
 from trunkline_protocols.turn import (
     Answered,
+    Consultation,
     EndRequested,
     Escalate,
     HandOff,
@@ -25,13 +26,12 @@ from trunkline_protocols.turn import (
     TurnFailed,
     TurnReceived,
     TurnResult,
-    Urgency,
 )
 
+from trunkline_conversation.core.escalations import LANES, assess, escalate, is_news, waiting_note
+from trunkline_conversation.core.handoffs import hand_off
 from trunkline_conversation.core.state import Conversation
-
-MAX_HOPS: Final = 4
-"""Changes of specialty in one turn; one more and the turn is escalated."""
+from trunkline_conversation.core.steps import Append, Drop, Say, Step, Surroundings, Turn, Work, opening
 
 MAX_ATTEMPTS: Final = 4
 """Tries of one piece of work, over agents that fell silent or failed."""
@@ -41,58 +41,41 @@ APOLOGY: Final = (
 )
 ALREADY_CLOSED: Final = "This conversation has been closed. Please start a new one, and we will gladly help."
 
-_LANES: Final[dict[Urgency, Lane]] = {"low": "normal", "normal": "normal", "high": "high", "critical": "urgent"}
+Decision: TypeAlias = Step | Drop
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What an agent is asked to do: the addressee and the number of this piece of work within the turn."""
-
-    specialty: Specialty
-    agent: str = ""
-    hop: int = 0
-    attempt: int = 1
-    lane: Lane = "normal"
-    handed_off_from: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Append:
-    """What is committed; `then` is the work that goes on within the same turn."""
-
-    kind: CommitKind
-    events: list[Event]
-    owner: str
-    agent: str
-    epoch: int
-    then: Work | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Nothing happens."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A turn in progress: the message, what has been asked for, and what triage chose."""
-
-    id: TurnId
-    inbox_seq: int
-    message: TurnReceived
-    work: Work
-    assigned: OwnerAssigned | None = None
-
-
-Decision: TypeAlias = Work | Append | Drop
-
-
-def begin(state: Conversation, message: TurnReceived, *, turn: TurnId, inbox_seq: int) -> Turn:
-    """Name the first work of a turn: the owner answers; who has no owner goes to triage."""
-    work = Work(specialty=Specialty(state.owner or TRIAGE), agent=state.agent, hop=state.hops)
+def begin(
+    state: Conversation, message: TurnReceived, *, turn: TurnId, inbox_seq: int, specialties: frozenset[str]
+) -> Turn:
+    """Name the first work of a turn: the owner answers; who has no owner (any more) goes to triage."""
+    owner = Specialty(state.owner if state.owner in specialties else TRIAGE)
+    work = Work(specialty=owner, agent=state.agent, hop=state.hops)
+    if owner == ESCALATION and state.escalation is not None:
+        urgency = state.escalation.urgency
+        work = replace(work, lane=LANES[urgency], urgency=urgency, due_at=state.escalation.due_at)
     return Turn(id=turn, inbox_seq=inbox_seq, message=message, work=work)
+
+
+def open_turn(state: Conversation, turn: Turn, around: Surroundings) -> Step:
+    """Decide whether an agent is asked at all: not when a person has the conversation, or the rules escalate it."""
+    if state.closed:
+        return spoken(state, turn, ALREADY_CLOSED)
+    if state.with_person:
+        return _to_person(state, turn)
+    if state.hops > 0:
+        # The turn goes on where a process before this one had brought it.
+        waits = state.escalation is not None and state.escalation.level == "person"
+        return Say(waiting_note(around.policy, max(1, around.waiting))) if waits else turn.work
+    assessment = assess(state, turn.message, around.policy)
+    if assessment is None:
+        return turn.work
+    if is_news(state, assessment):
+        return escalate(
+            state, turn, around, reason=assessment.reason, urgency=assessment.urgency, level=assessment.level
+        )
+    if assessment.level == "person":
+        return spoken(state, turn, waiting_note(around.policy, max(1, around.waiting)))
+    return turn.work
 
 
 def close(state: Conversation, request: EndRequested) -> Append:
@@ -101,46 +84,45 @@ def close(state: Conversation, request: EndRequested) -> Append:
     return Append("closed", [Closed(reason="ended by the customer")], state.owner, state.agent, state.epoch)
 
 
-def refuse_closed(state: Conversation, turn: Turn) -> Append:
-    """Answer a message that came after the end."""
-    return _spoken(state, turn, ALREADY_CLOSED)
-
-
 def retry(turn: Turn) -> Work | None:
     """Name the same work for another agent, or None when it was tried often enough."""
-    work = turn.work
-    if work.attempt >= MAX_ATTEMPTS:
+    if turn.work.attempt >= MAX_ATTEMPTS:
         return None
-    return Work(work.specialty, work.agent, work.hop, work.attempt + 1, work.lane, work.handed_off_from)
+    return replace(turn.work, attempt=turn.work.attempt + 1)
 
 
 def give_up(state: Conversation, turn: Turn) -> Append:
     """Answer honestly that there is no answer: an accepted message never stays without one."""
-    return _spoken(state, turn, APOLOGY)
+    return spoken(state, turn, APOLOGY, abstained=True)
 
 
-def on_result(state: Conversation, turn: Turn, result: TurnResult, *, specialties: frozenset[str]) -> Decision:
+def nobody_there(state: Conversation, turn: Turn, around: Surroundings) -> Step | None:
+    """Decide for work that nobody takes: when its specialty is down for good it is escalated; None to go on waiting."""
+    if turn.work.specialty not in around.down:
+        return None
+    if turn.work.specialty == TRIAGE:
+        return None
+    return escalate(state, turn, around, reason=f"no process answers for {turn.work.specialty}")
+
+
+def on_result(state: Conversation, turn: Turn, result: TurnResult, around: Surroundings) -> Decision:
     """Decide what a result of an agent means."""
-    if (result.hop, result.attempt) != (turn.work.hop, turn.work.attempt):
-        return Drop(f"hop {result.hop} attempt {result.attempt} is not what the turn waits for")
+    asked = (state.epoch, turn.work.hop, turn.work.attempt)
+    if (result.epoch, result.hop, result.attempt) != asked:
+        return Drop(f"epoch {result.epoch} hop {result.hop} attempt {result.attempt} is not what the turn waits for")
     match result:
+        case Answered(abstained=True) if _failed_too_often(state, turn, around):
+            return _escalate_failure(state, turn, result, around)
         case Answered():
             return _answer(state, turn, result)
-        case Routed(to=to) if to in specialties and to != turn.work.specialty:
+        case Routed(to=to) if to in around.specialties and to != turn.work.specialty:
             return Work(specialty=to, agent=result.agent, hop=turn.work.hop + 1)
         case Routed(to=to):
-            return _escalate(state, turn, reason=f"triage chose {to}, and nobody has that specialty", summary="")
+            return escalate(state, turn, around, reason=f"triage chose {to}, which cannot take it")
         case HandOff():
-            return _hand_off(state, turn, result, specialties)
-        case Escalate():
-            return _escalate(
-                state,
-                turn,
-                reason=result.reason,
-                summary=result.summary,
-                urgency=result.urgency,
-                from_=result.specialty,
-            )
+            return hand_off(state, turn, result, around)
+        case Escalate(urgency=urgency, reason=reason, summary=summary):
+            return escalate(state, turn, around, reason=reason, summary=summary, urgency=urgency)
         case TurnFailed(retryable=retryable):
             again = retry(turn) if retryable else None
             return again or give_up(state, turn)
@@ -151,6 +133,47 @@ def on_result(state: Conversation, turn: Turn, result: TurnResult, *, specialtie
 def assignment(result: Routed) -> OwnerAssigned:
     """Keep triage's choice until the turn's commit."""
     return OwnerAssigned(to=result.to, agent=result.agent, confidence=result.confidence, timings=result.timings)
+
+
+def spoken(state: Conversation, turn: Turn, text: str, *, abstained: bool = False) -> Append:
+    """Say something in the name of whoever was asked, without changing the owner."""
+    answered = TurnAnswered(
+        message_id=turn.message.message_id,
+        accepted_seq=turn.message.seq,
+        customer_text=turn.message.text,
+        received_at=turn.message.received_at,
+        text=text,
+        specialty=turn.work.specialty,
+        agent=turn.work.agent,
+        attempt=turn.work.attempt,
+        abstained=abstained,
+    )
+    return Append("turn", [*opening(state, turn), answered], state.owner, state.agent, state.epoch)
+
+
+def _to_person(state: Conversation, turn: Turn) -> Append:
+    """Show a message to the person who has the conversation; the answer is theirs."""
+    said = CustomerSaid(
+        message_id=turn.message.message_id,
+        accepted_seq=turn.message.seq,
+        text=turn.message.text,
+        received_at=turn.message.received_at,
+    )
+    return Append("turn", [said], state.owner, state.agent, state.epoch)
+
+
+def _failed_too_often(state: Conversation, turn: Turn, around: Surroundings) -> bool:
+    """Whether one more missing answer is one too many. Senior agents who do not know pass it on at once."""
+    if state.escalation is not None:
+        return state.escalation.level == "senior" and turn.work.specialty == ESCALATION
+    return state.failures + 1 >= around.policy.failed_turns
+
+
+def _escalate_failure(state: Conversation, turn: Turn, result: Answered, around: Surroundings) -> Append:
+    who = result.agent or result.specialty
+    if state.escalation is not None:
+        return escalate(state, turn, around, reason=f"{who} does not know the answer", level="person")
+    return escalate(state, turn, around, reason=f"{state.failures + 1} answers in a row were missing")
 
 
 def _answer(state: Conversation, turn: Turn, result: Answered) -> Append:
@@ -174,64 +197,26 @@ def _answer(state: Conversation, turn: Turn, result: Answered) -> Append:
         attempt=result.attempt,
         instance=result.instance,
         tries=result.tries,
+        abstained=result.abstained,
+        notices=result.notices,
+        fleet_version=result.fleet_version,
     )
-    return Append("turn", [*_opening(state, turn), answered], owner, agent, state.epoch)
+    consulted: list[Event] = [_consulted(result.specialty, asked) for asked in result.consultations]
+    return Append("turn", [*opening(state, turn), *consulted, answered], owner, agent, state.epoch)
 
 
-def _hand_off(state: Conversation, turn: Turn, result: HandOff, specialties: frozenset[str]) -> Append:
-    if result.to not in specialties or result.to == turn.work.specialty:
-        reason = f"{result.specialty} wanted to hand over to {result.to}, which cannot take it"
-        return _escalate(state, turn, reason=reason, summary=result.summary, from_=result.specialty)
-    if turn.work.hop >= MAX_HOPS:
-        reason = f"handed over {turn.work.hop} times without an answer"
-        return _escalate(state, turn, reason=reason, summary=result.summary, from_=result.specialty)
-    event = HandedOff(
-        from_=result.specialty,
-        to=result.to,
-        agent=result.agent,
-        reason=result.reason,
-        summary=result.summary,
-        timings=result.timings,
-        instance=result.instance,
+def _consulted(asked_by: str, asked: Consultation) -> Consulted:
+    return Consulted(
+        specialty=asked.specialty,
+        agent=asked.agent,
+        question=asked.question,
+        advice=asked.advice,
+        usage=asked.usage,
+        consultation=asked.consultation,
+        asked_by=asked_by,
+        outcome=asked.outcome,
+        reason=asked.reason,
+        citations=asked.citations,
+        took_ms=asked.took_ms,
+        work_ms=asked.work_ms,
     )
-    then = Work(result.to, result.agent, turn.work.hop + 1, handed_off_from=result.specialty)
-    return Append("handoff", [*_opening(state, turn), event], result.to, result.agent, state.epoch + 1, then)
-
-
-def _escalate(
-    state: Conversation, turn: Turn, *, reason: str, summary: str, urgency: Urgency = "normal", from_: str = ""
-) -> Append:
-    if turn.work.specialty == ESCALATION:
-        return give_up(state, turn)
-    origin = from_ or turn.work.specialty
-    event = Escalated(from_=origin, urgency=urgency, reason=reason, summary=summary)
-    then = Work(Specialty(ESCALATION), "", turn.work.hop + 1, lane=_LANES[urgency], handed_off_from=origin)
-    return Append("escalation", [*_opening(state, turn), event], ESCALATION, "", state.epoch + 1, then)
-
-
-def _opening(state: Conversation, turn: Turn) -> list[Event]:
-    """Events that precede any other: the conversation's start and triage's choice, where they are not committed yet."""
-    events: list[Event] = []
-    if not state.started:
-        message = turn.message
-        events.append(
-            Started(customer=message.customer, tenant=message.tenant, channel=message.channel, locale=message.locale)
-        )
-    if turn.assigned is not None and not state.owner:
-        events.append(turn.assigned)
-    return events
-
-
-def _spoken(state: Conversation, turn: Turn, text: str) -> Append:
-    """Say something in the name of whoever was asked, without changing the owner."""
-    answered = TurnAnswered(
-        message_id=turn.message.message_id,
-        accepted_seq=turn.message.seq,
-        customer_text=turn.message.text,
-        received_at=turn.message.received_at,
-        text=text,
-        specialty=turn.work.specialty,
-        agent=turn.work.agent,
-        attempt=turn.work.attempt,
-    )
-    return Append("turn", [*_opening(state, turn), answered], state.owner, state.agent, state.epoch)

@@ -6,24 +6,34 @@ from functools import reduce
 from typing import Final, assert_never
 
 import msgspec
+from trunkline_protocols.escalation import Escalation
 from trunkline_protocols.fleet import ESCALATION
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.log import (
+    Breached,
+    Claimed,
     Closed,
     Commit,
     Consulted,
+    CustomerSaid,
     Escalated,
     Event,
+    HandedBack,
     HandedOff,
+    LeftQueue,
     OwnerAssigned,
+    PersonReplied,
     Started,
     TurnAnswered,
 )
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.turn import Context, TurnReceived, Utterance
 
+from trunkline_conversation.core.summary import summarised
+
 RECENT_UTTERANCES: Final = 24
-"""How much of the transcript stays in memory and goes to agents; the full text stays in the log."""
+RECENT_CHARACTERS: Final = 16_000
+"""How much of the transcript stays verbatim in memory and goes to agents; the full text stays in the log."""
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,25 +57,40 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     closed: bool = False
     turns: int = 0
     summary: str = ""
+    """What was said before the transcript begins."""
     transcript: list[Utterance] = []
+    note: str = ""
+    """What the agent or the person that had the conversation before wrote for the next one."""
+    failures: int = 0
+    """Answers in a row that were none."""
+    desk_seq: int = 0
+    """Orders of the desk up to here are carried out."""
+    last_message: str = ""
+    """Id of the customer's last message that only a person has seen, empty when it is answered."""
+    escalation: Escalation | None = None
 
     @property
     def started(self) -> bool:
         """Whether anything is committed."""
         return self.sequence > 0
 
+    @property
+    def with_person(self) -> str:
+        """The person who has the conversation now, empty when the fleet has it."""
+        return self.escalation.claimed_by if self.escalation is not None else ""
+
 
 def evolve(state: Conversation, commit: Commit, sequence: int) -> Conversation:
     """Fold one commit, stored at `sequence`, into the state."""
     folded = reduce(_apply, commit.events, state)
-    answers = commit.kind in {"turn", "closed"}
     return msgspec.structs.replace(
         folded,
         sequence=sequence,
         epoch=commit.epoch,
         owner=commit.owner,
         agent=commit.agent,
-        inbox_seq=max(state.inbox_seq, commit.inbox_seq) if answers else state.inbox_seq,
+        inbox_seq=max(state.inbox_seq, commit.inbox_seq) if commit.settles else state.inbox_seq,
+        desk_seq=max(state.desk_seq, commit.desk_seq),
     )
 
 
@@ -76,22 +101,87 @@ def _apply(state: Conversation, event: Event) -> Conversation:
         case OwnerAssigned(to=to, agent=agent):
             return msgspec.structs.replace(state, owner=to, agent=agent)
         case TurnAnswered():
-            said = [
-                Utterance(role="customer", text=event.customer_text),
-                Utterance(role="agent", text=event.text, specialty=event.specialty, agent=event.agent),
-            ]
-            transcript = [*state.transcript, *said][-RECENT_UTTERANCES:]
-            return msgspec.structs.replace(state, transcript=transcript, turns=state.turns + 1, hops=0)
-        case HandedOff(to=to, agent=agent, summary=summary):
-            return msgspec.structs.replace(state, owner=to, agent=agent, summary=summary, hops=state.hops + 1)
-        case Escalated(summary=summary):
-            return msgspec.structs.replace(state, owner=ESCALATION, agent="", summary=summary, hops=state.hops + 1)
+            answered = _said(state, Utterance(role="customer", text=event.customer_text), _words_of(event))
+            return msgspec.structs.replace(
+                answered,
+                turns=state.turns + 1,
+                hops=0,
+                failures=state.failures + 1 if event.abstained else 0,
+                escalation=_settled(state.escalation, event),
+            )
+        case CustomerSaid(message_id=message_id, text=text):
+            heard = _said(state, Utterance(role="customer", text=text))
+            return msgspec.structs.replace(heard, turns=state.turns + 1, last_message=message_id)
+        case PersonReplied(person=person, text=text, due_at=due_at):
+            replied = _said(state, Utterance(role="person", text=text, agent=person))
+            escalation = state.escalation and msgspec.structs.replace(state.escalation, due_at=due_at)
+            return msgspec.structs.replace(replied, last_message="", failures=0, escalation=escalation)
+        case HandedOff(to=to, agent=agent, summary=note):
+            return msgspec.structs.replace(state, owner=to, agent=agent, note=note, hops=state.hops + 1)
+        case Escalated() | Breached() | LeftQueue() | Claimed() | HandedBack():
+            return _escalated(state, event)
         case Consulted():
             return state
         case Closed():
-            return msgspec.structs.replace(state, closed=True)
+            return msgspec.structs.replace(state, closed=True, escalation=None)
         case _:
             assert_never(event)
+
+
+def _escalated(state: Conversation, event: Escalated | Breached | LeftQueue | Claimed | HandedBack) -> Conversation:
+    current = state.escalation
+    match event:
+        case Escalated(summary=note):
+            return msgspec.structs.replace(
+                state, owner=ESCALATION, agent="", note=note, hops=state.hops + 1, escalation=_begun(state, event)
+            )
+        case LeftQueue():
+            return msgspec.structs.replace(state, escalation=None)
+        case HandedBack(note=note):
+            return msgspec.structs.replace(state, escalation=None, note=note, last_message="", failures=0)
+        case Breached(urgency=urgency, due_at=due_at) if current is not None:
+            changes = {"urgency": urgency, "due_at": due_at, "claimed_by": "", "breaches": current.breaches + 1}
+        case Claimed(person=person, due_at=due_at) if current is not None:
+            changes = {"claimed_by": person, "due_at": due_at}
+        case _:
+            return state
+    return msgspec.structs.replace(state, escalation=msgspec.structs.replace(current, **changes))
+
+
+def _words_of(event: TurnAnswered) -> Utterance:
+    return Utterance(role="agent", text=event.text, specialty=event.specialty, agent=event.agent)
+
+
+def _begun(state: Conversation, event: Escalated) -> Escalation:
+    """Return the escalation that an event begins, or moves to another level or urgency."""
+    current = state.escalation
+    return Escalation(
+        level=event.level,
+        urgency=event.urgency,
+        reason=event.reason,
+        summary=event.summary,
+        since=event.since,
+        due_at=event.due_at,
+        from_=current.from_ if current is not None else event.from_,
+    )
+
+
+def _settled(escalation: Escalation | None, event: TurnAnswered) -> Escalation | None:
+    """Senior agents settle an escalation by answering; one that waits for a person goes on waiting."""
+    if escalation is None or escalation.level == "person":
+        return escalation
+    return escalation if event.abstained or event.specialty != ESCALATION else None
+
+
+def _said(state: Conversation, *said: Utterance) -> Conversation:
+    """Add to the transcript; what no longer fits moves into the summary, the oldest first."""
+    transcript = [*state.transcript, *said]
+    summary = state.summary
+    while len(transcript) > RECENT_UTTERANCES or (
+        len(transcript) > len(said) and sum(len(utterance.text) for utterance in transcript) > RECENT_CHARACTERS
+    ):
+        summary = summarised(summary, transcript.pop(0))
+    return msgspec.structs.replace(state, transcript=transcript, summary=summary)
 
 
 def context_of(state: Conversation, message: TurnReceived) -> Context:
@@ -103,6 +193,7 @@ def context_of(state: Conversation, message: TurnReceived) -> Context:
         locale=message.locale,
         transcript=state.transcript,
         summary=state.summary,
+        note=state.note,
     )
 
 
@@ -124,6 +215,11 @@ def to_snapshot(state: Conversation) -> Snapshot:
         turns=state.turns,
         summary=state.summary,
         transcript=state.transcript,
+        note=state.note,
+        failures=state.failures,
+        desk_seq=state.desk_seq,
+        last_message=state.last_message,
+        escalation=state.escalation,
     )
 
 
@@ -146,4 +242,9 @@ def from_snapshot(snapshot: Snapshot, region: str) -> Conversation:
         turns=snapshot.turns,
         summary=snapshot.summary,
         transcript=snapshot.transcript,
+        note=snapshot.note,
+        failures=snapshot.failures,
+        desk_seq=snapshot.desk_seq,
+        last_message=snapshot.last_message,
+        escalation=snapshot.escalation,
     )

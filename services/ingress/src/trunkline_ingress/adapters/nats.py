@@ -1,12 +1,25 @@
-"""The line on NATS."""
+"""The line, the desk and the knowledge base, on NATS."""
 
 from __future__ import annotations
 
+import secrets
+import time
+from collections.abc import Callable
+from typing import Final
+
+import nats.errors
 from trunkline_chassis.bus import Appended, Bus
+from trunkline_chassis.errors import BusUnavailableError, FenceError
 from trunkline_protocols import codec, streams, subjects
+from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.ids import ConversationId
+from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
 from trunkline_protocols.log import CommitStored
 from trunkline_protocols.turn import Attached, InboxMessage
+
+_OUTCOME_TIMEOUT_S: Final = 10.0
+_ORDER_TRIES: Final = 5
+_QUESTION_TIMEOUT_S: Final = 5.0
 
 
 class NatsLine:
@@ -40,6 +53,66 @@ class NatsLine:
         found = await self._bus.read(streams.INBOX.name, subjects.inbox(region, conversation), after=after)
         return [(stored.subject, stored.seq, codec.inbox.decode(stored.payload)) for stored in found]
 
+    async def desk(self, region: str, conversation: ConversationId) -> list[tuple[str, int, DeskMessage]]:
+        """Read from the leader of the inbox."""
+        found = await self._bus.read(streams.INBOX.name, subjects.desk(region, conversation))
+        return [(stored.subject, stored.seq, codec.desk.decode(stored.payload)) for stored in found]
+
     async def announce(self, region: str, attached: Attached) -> None:
         """Publish to the conversation's process and to the other ingresses."""
         await self._bus.publish(subjects.attach(region, attached.conversation), codec.encode(attached))
+
+
+class DeskLine:
+    """Orders of people, stored in the inbox beside what customers say, and what became of them."""
+
+    def __init__(self, bus: Bus) -> None:
+        """Use one connection for all."""
+        self._bus = bus
+
+    async def order(
+        self, region: str, conversation: ConversationId, make: Callable[..., DeskMessage], *, message_id: str = ""
+    ) -> DeskOutcome:
+        """Store an order behind the conversation's order before, and wait for what becomes of it."""
+        subject = subjects.desk(region, conversation)
+        inbox = self._bus.client.new_inbox()
+        subscription = await self._bus.client.subscribe(inbox, max_msgs=1)
+        try:
+            for _ in range(_ORDER_TRIES):
+                last = await self._bus.last(streams.INBOX.name, subject)
+                previous = last.seq if last is not None else 0
+                order = make(conversation=conversation, previous=previous, at=time.time(), reply_to=inbox)
+                unique = message_id or secrets.token_hex(8)
+                try:
+                    stored = await self._bus.append(
+                        subject,
+                        codec.encode(order),
+                        message_id=f"{conversation}-desk-{unique}",
+                        fence=(subject, previous),
+                    )
+                except FenceError:
+                    continue
+                if stored.duplicate:
+                    return DeskOutcome(done=True)
+                return codec.desk_outcome.decode((await subscription.next_msg(timeout=_OUTCOME_TIMEOUT_S)).data)
+        except (nats.errors.Error, TimeoutError) as error:
+            raise BusUnavailableError("nothing is heard of the order; look at the conversation again") from error
+        finally:
+            await subscription.unsubscribe()
+        raise BusUnavailableError("others order things in this conversation all the time")
+
+
+class KnowledgeBase:
+    """Questions to the knowledge service."""
+
+    def __init__(self, bus: Bus) -> None:
+        """Use one connection for all."""
+        self._bus = bus
+
+    async def ask(
+        self, subject: str, question: KnowledgeRequest, *, timeout_s: float = _QUESTION_TIMEOUT_S
+    ) -> KnowledgeReply:
+        """Ask over core NATS."""
+        return codec.knowledge_reply.decode(
+            await self._bus.request(subject, codec.encode(question), timeout_s=timeout_s)
+        )

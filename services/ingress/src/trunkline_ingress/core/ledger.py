@@ -11,20 +11,39 @@ from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 import msgspec
+from trunkline_protocols.fleet import ESCALATION, TRIAGE
 from trunkline_protocols.frames import (
     AcceptedFrame,
     ClosedFrame,
+    ConsultedPart,
     DurableFrame,
     EscalatedFrame,
     HandoffFrame,
     MessageFrame,
 )
-from trunkline_protocols.log import Closed, Commit, CommitStored, Escalated, HandedOff, TurnAnswered
+from trunkline_protocols.log import (
+    Breached,
+    Claimed,
+    Closed,
+    Commit,
+    CommitStored,
+    Consulted,
+    CustomerSaid,
+    Escalated,
+    Event,
+    HandedBack,
+    HandedOff,
+    LeftQueue,
+    PersonReplied,
+    TurnAnswered,
+)
 from trunkline_protocols.turn import InboxMessage, TurnReceived
 
 CommitFrame: TypeAlias = MessageFrame | HandoffFrame | EscalatedFrame | ClosedFrame
 
 STARTED_SEQ: Final = 1
+PERSON: Final = "person"
+"""How people at the desk are called where agents have a specialty."""
 
 
 class Ledger:
@@ -68,7 +87,7 @@ class Ledger:
     def _remember(self, stored: CommitStored) -> None:
         self.last_commit = stored.sequence
         for event in stored.commit.events:
-            if isinstance(event, TurnAnswered):
+            if isinstance(event, TurnAnswered | CustomerSaid):
                 self.unanswered.discard(event.message_id)
             elif isinstance(event, Closed):
                 self.closed = True
@@ -87,7 +106,7 @@ class Ledger:
         for stored in log:
             ledger.last_inbox = max(ledger.last_inbox, stored.commit.inbox_seq)
             for event in stored.commit.events:
-                if isinstance(event, TurnAnswered):
+                if isinstance(event, TurnAnswered | CustomerSaid):
                     ledger.accepted[event.message_id] = event.accepted_seq
                     frames.append(AcceptedFrame(id=event.message_id, seq=event.accepted_seq))
         for inbox_seq, message in inbox:
@@ -114,26 +133,46 @@ def frames_of(commit: Commit, first_seq: int) -> list[CommitFrame]:
     """What a customer sees of a commit, numbered from `first_seq` on."""
     frames: list[CommitFrame] = []
     for event in commit.events:
-        seq = first_seq + len(frames)
-        match event:
-            case TurnAnswered():
-                frames.append(
-                    MessageFrame(
-                        turn=commit.turn,
-                        seq=seq,
-                        text=event.text,
-                        specialty=event.specialty,
-                        agent=event.agent,
-                        citations=event.citations,
-                        in_reply_to=event.message_id,
-                    )
-                )
-            case HandedOff(from_=from_, to=to, reason=reason):
-                frames.append(HandoffFrame(turn=commit.turn, seq=seq, from_=from_, to=to, reason=reason))
-            case Escalated(urgency=urgency, position=position):
-                frames.append(EscalatedFrame(turn=commit.turn, seq=seq, urgency=urgency, position=position))
-            case Closed(reason=reason):
-                frames.append(ClosedFrame(seq=seq, reason=reason))
-            case _:
-                pass
+        frame = _frame_of(commit, event, first_seq + len(frames))
+        if frame is not None:
+            frames.append(frame)
     return frames
+
+
+def _frame_of(commit: Commit, event: Event, seq: int) -> CommitFrame | None:
+    match event:
+        case TurnAnswered():
+            return MessageFrame(
+                turn=commit.turn,
+                seq=seq,
+                text=event.text,
+                specialty=event.specialty,
+                agent=event.agent,
+                citations=event.citations,
+                in_reply_to=event.message_id,
+                consulted=[
+                    ConsultedPart(specialty=asked.specialty, agent=asked.agent)
+                    for asked in commit.events
+                    if isinstance(asked, Consulted) and asked.outcome == "advised"
+                ],
+            )
+        case PersonReplied(person=person, text=text, in_reply_to=id_):
+            return MessageFrame(
+                turn=commit.turn, seq=seq, text=text, specialty=PERSON, agent=person, citations=[], in_reply_to=id_
+            )
+        case HandedOff(from_=from_, to=to, reason=reason):
+            return HandoffFrame(turn=commit.turn, seq=seq, from_=from_, to=to, reason=reason)
+        case Claimed(person=person):
+            return HandoffFrame(turn=commit.turn, seq=seq, from_=ESCALATION, to=PERSON, reason=f"{person} is here now")
+        case HandedBack(person=person):
+            reason = f"{person} has handed back"
+            return HandoffFrame(turn=commit.turn, seq=seq, from_=PERSON, to=commit.owner or TRIAGE, reason=reason)
+        case LeftQueue(to=to):
+            reason = "you no longer wait for a person"
+            return HandoffFrame(turn=commit.turn, seq=seq, from_=ESCALATION, to=to or TRIAGE, reason=reason)
+        case Escalated(urgency=urgency, position=position) | Breached(urgency=urgency, position=position):
+            return EscalatedFrame(turn=commit.turn, seq=seq, urgency=urgency, position=position)
+        case Closed(reason=reason):
+            return ClosedFrame(seq=seq, reason=reason)
+        case _:
+            return None

@@ -19,28 +19,29 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     region: str
     channel: str
     locale: str
+    tier: str = ""
 
 
 def sign(identity: Identity, secret: bytes) -> str:
     """Make the token of a conversation."""
-    body = msgspec.json.encode(identity)
-    return f"{_text(body)}.{_text(_mac(body, secret))}"
+    body = _text(msgspec.json.encode(identity))
+    return f"{body}.{_text(_mac(body, secret))}"
 
 
 def verify(token: str, secret: bytes) -> Identity | None:
     """Return whose token it is, or None when it was not made with this secret."""
-    body_text, _, mac_text = token.partition(".")
+    body, _, mac = token.partition(".")
     try:
-        body, mac = _bytes(body_text), _bytes(mac_text)
-        if not hmac.compare_digest(mac, _mac(body, secret)):
+        if not hmac.compare_digest(_bytes(mac), _mac(body, secret)):
             return None
-        return msgspec.json.decode(body, type=Identity)
+        return msgspec.json.decode(_bytes(body), type=Identity)
     except (ValueError, msgspec.DecodeError):
         return None
 
 
-def _mac(body: bytes, secret: bytes) -> bytes:
-    return hmac.new(secret, body, hashlib.sha256).digest()
+def _mac(body: str, secret: bytes) -> bytes:
+    # Over the text, not over what it decodes to: two texts may decode to the same bytes.
+    return hmac.new(secret, body.encode(), hashlib.sha256).digest()
 
 
 def _text(raw: bytes) -> str:

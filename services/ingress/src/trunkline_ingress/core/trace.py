@@ -1,22 +1,33 @@
-"""A conversation told in order: who sent what to whom, when, how long it took, what it cost."""
+"""A conversation told in order, each step also in words: who sent what to whom, when, how long, at what cost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeAlias, assert_never
 
 import msgspec
+from trunkline_protocols.desk import Claim, Close, HandBack, Reply, SlotMessage
 from trunkline_protocols.log import (
+    Breached,
+    Claimed,
     Closed,
     Commit,
     CommitStored,
     Consulted,
+    CustomerSaid,
     Escalated,
+    Event,
+    HandedBack,
     HandedOff,
+    LeftQueue,
     OwnerAssigned,
+    PersonReplied,
     Started,
     TurnAnswered,
 )
-from trunkline_protocols.turn import EndRequested, FeedbackGiven, InboxMessage, Timings, TurnReceived, WaitCancelled
+from trunkline_protocols.turn import EndRequested, FeedbackGiven, Timings, TurnReceived, WaitCancelled
+
+Detail: TypeAlias = dict[str, object]
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +39,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     type: str
     ms: float
-    detail: dict[str, object]
+    words: str
+    detail: Detail
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,83 +50,61 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     steps: list[Step]
 
 
-def tell(conversation: str, inbox: Iterable[tuple[str, int, InboxMessage]], commits: Iterable[CommitStored]) -> Trace:
-    """Merge what the customer said (subject, sequence, message) with what the fleet committed, in order of time."""
+def tell(conversation: str, inbox: Iterable[tuple[str, int, SlotMessage]], commits: Iterable[CommitStored]) -> Trace:
+    """Merge what customer and desk said (subject, sequence, message) with what was committed, in order of time."""
     steps = [_heard(subject, sequence, message) for subject, sequence, message in inbox]
     for stored in commits:
         steps.extend(_committed(stored))
     return Trace(conversation=conversation, steps=sorted(steps, key=lambda step: step.at))
 
 
-def _heard(subject: str, sequence: int, message: InboxMessage) -> Step:
-    detail: dict[str, object] = {"inbox_seq": sequence}
+# -- what came in ---
+
+
+def _heard(subject: str, sequence: int, message: SlotMessage) -> Step:
+    detail: Detail = {"inbox_seq": sequence}
+    sender = "customer"
     match message:
         case TurnReceived():
             detail |= {"id": message.message_id, "seq": message.seq, "text": message.text, "channel": message.channel}
+            words = f"The customer says: {message.text}"
         case FeedbackGiven():
             detail |= {"rating": message.rating, "text": message.text}
-        case EndRequested() | WaitCancelled():
-            pass
+            words = f"The customer rates the conversation with {message.rating} of 5"
+        case EndRequested():
+            words = "The customer ends the conversation"
+        case WaitCancelled():
+            words = "The customer no longer wants to wait for a person"
+        case Claim() | Reply() | HandBack() | Close():
+            sender = f"person {message.person}"
+            words = _ordered(message)
+        case _:
+            assert_never(message)
+    at = message.at if isinstance(message, Claim | Reply | HandBack | Close) else message.received_at
     return Step(
-        at=message.received_at,
-        from_="customer",
-        to="conversation",
-        subject=subject,
-        type=_tag(message),
-        ms=0.0,
-        detail=detail,
+        at=at, from_=sender, to="conversation", subject=subject, type=_tag(message), ms=0.0, words=words, detail=detail
     )
+
+
+def _ordered(order: Claim | Reply | HandBack | Close) -> str:
+    match order:
+        case Claim():
+            return f"{order.person} wants to take the conversation"
+        case Reply():
+            return f"{order.person} writes: {order.text}"
+        case HandBack():
+            return f"{order.person} hands the conversation back: {order.note or 'without a note'}"
+        case Close():
+            return f"{order.person} closes the conversation: {order.reason}"
+
+
+# -- what was committed ---
 
 
 def _committed(stored: CommitStored) -> list[Step]:
     commit = stored.commit
-    steps: list[Step] = []
-    for event in commit.events:
-        match event:
-            case OwnerAssigned():
-                start = commit.at - _total_s(_timings_after(commit)) - _total_s(event.timings)
-                steps.append(
-                    _step(
-                        start,
-                        "triage",
-                        "conversation",
-                        "turn.routed",
-                        _total_s(event.timings) * 1000,
-                        {"to": event.to, "agent": event.agent, "confidence": round(event.confidence, 3)},
-                    )
-                )
-            case TurnAnswered():
-                steps.extend(_answered(commit, event))
-            case HandedOff():
-                steps.append(
-                    _step(
-                        commit.at,
-                        event.from_,
-                        event.to,
-                        "turn.hand_off",
-                        _total_s(event.timings) * 1000,
-                        {"reason": event.reason, "summary": event.summary, "epoch": commit.epoch},
-                    )
-                )
-            case Escalated():
-                steps.append(
-                    _step(
-                        commit.at,
-                        event.from_,
-                        "escalation",
-                        "turn.escalate",
-                        0.0,
-                        {"urgency": event.urgency, "reason": event.reason, "epoch": commit.epoch},
-                    )
-                )
-            case Consulted():
-                steps.append(
-                    _step(commit.at, commit.owner, event.specialty, "consult", 0.0, {"question": event.question})
-                )
-            case Started() | Closed():
-                pass
-    subject = f"conv.{commit.region}.*.{commit.conversation}.{commit.kind}"
-    detail: dict[str, object] = {
+    steps = [step for event in commit.events for step in _steps_of(commit, event)]
+    detail: Detail = {
         "sequence": stored.sequence,
         "kind": commit.kind,
         "turn": commit.turn,
@@ -123,10 +113,105 @@ def _committed(stored: CommitStored) -> list[Step]:
         "epoch": commit.epoch,
         "events": [_tag(event) for event in commit.events],
     }
+    owner = f"{commit.owner or 'nobody'} owns the conversation"
     steps.append(
-        Step(at=commit.at, from_="conversation", to="log", subject=subject, type="commit", ms=0.0, detail=detail)
+        Step(
+            at=commit.at,
+            from_="conversation",
+            to="log",
+            subject=f"conv.{commit.region}.*.{commit.conversation}.{commit.kind}",
+            type="commit",
+            ms=0.0,
+            words=f"Committed as {stored.sequence} ({commit.kind}); {owner}, epoch {commit.epoch}",
+            detail=detail,
+        )
     )
     return steps
+
+
+def _steps_of(commit: Commit, event: Event) -> list[Step]:
+    match event:
+        case TurnAnswered():
+            return _answered(commit, event)
+        case OwnerAssigned():
+            return [_assigned(commit, event)]
+        case HandedOff():
+            return [_handed_off(commit, event)]
+        case Consulted():
+            return [_consulted(commit, event)]
+        case Escalated() | Breached() | LeftQueue() | Claimed() | HandedBack() | PersonReplied():
+            return [_with_people(commit, event)]
+        case Started() | CustomerSaid() | Closed():
+            return []
+        case _:
+            assert_never(event)
+
+
+def _assigned(commit: Commit, event: OwnerAssigned) -> Step:
+    took_s = _total_s(event.timings)
+    return _step(
+        commit.at - _total_s(_timings_after(commit)) - took_s,
+        "triage",
+        "conversation",
+        "turn.routed",
+        took_s * 1000,
+        f"Triage sends the conversation to {event.to} ({event.agent})",
+        {"to": event.to, "agent": event.agent, "confidence": round(event.confidence, 3)},
+    )
+
+
+def _handed_off(commit: Commit, event: HandedOff) -> Step:
+    words = f"{event.from_} hands over to {event.to}: {event.reason}"
+    if event.asked_for:
+        words += f" (asked for {', '.join(event.asked_for)}; {event.to} wins)"
+    detail: Detail = {"reason": event.reason, "summary": event.summary, "epoch": commit.epoch}
+    return _step(commit.at, event.from_, event.to, "turn.hand_off", _total_s(event.timings) * 1000, words, detail)
+
+
+def _consulted(commit: Commit, event: Consulted) -> Step:
+    asked = f"{event.asked_by or commit.owner} asks {event.specialty} for advice: {event.question}"
+    became = f"{event.agent} advises: {event.advice}" if event.outcome == "advised" else f"no advice: {event.reason}"
+    detail: Detail = {
+        "consultation": event.consultation,
+        "outcome": event.outcome,
+        "question": event.question,
+        "advice": event.advice,
+        "work_ms": event.work_ms,
+        "cost": event.usage.cost,
+    }
+    begun = commit.at - _total_s(_timings_after(commit))
+    return _step(
+        begun, event.asked_by or commit.owner, event.specialty, "consult", event.took_ms, f"{asked}; {became}", detail
+    )
+
+
+def _with_people(
+    commit: Commit, event: Escalated | Breached | LeftQueue | Claimed | HandedBack | PersonReplied
+) -> Step:
+    match event:
+        case Escalated():
+            to = "people" if event.level == "person" else "senior agents"
+            words = f"{event.from_} escalates to {to}, urgency {event.urgency}, place {event.position}: {event.reason}"
+            return _step(commit.at, event.from_, to, "turn.escalate", 0.0, words, _fields(event))
+        case Breached():
+            words = f"Nobody came in time: urgency rises from {event.from_urgency} to {event.urgency}"
+            if event.claimed_by:
+                words = f"{event.claimed_by} stayed silent and loses the conversation; urgency is {event.urgency} now"
+            return _step(commit.at, "clock", "people", "escalation.breached", 0.0, words, _fields(event))
+        case LeftQueue():
+            return _step(commit.at, "customer", "conversation", "queue.left", 0.0, "Left the queue", _fields(event))
+        case Claimed():
+            words = f"{event.person} has the conversation now"
+            return _step(commit.at, f"person {event.person}", "customer", "desk.claimed", 0.0, words, _fields(event))
+        case HandedBack():
+            words = f"{event.person} has handed back to {event.to or 'triage'}"
+            to = event.to or "triage"
+            return _step(commit.at, f"person {event.person}", to, "desk.handed_back", 0.0, words, _fields(event))
+        case PersonReplied():
+            words = f"{event.person} answers the customer: {event.text}"
+            return _step(commit.at, f"person {event.person}", "customer", "desk.replied", 0.0, words, _fields(event))
+        case _:
+            assert_never(event)
 
 
 def _answered(commit: Commit, event: TurnAnswered) -> list[Step]:
@@ -135,7 +220,15 @@ def _answered(commit: Commit, event: TurnAnswered) -> list[Step]:
     who = f"{event.specialty}/{event.agent}" if event.agent else event.specialty
     searched = begun + (timings.queued_ms + timings.route_ms) / 1000
     steps = [
-        _step(begun, "conversation", event.specialty, "turn.answer", timings.queued_ms, {"attempt": event.attempt})
+        _step(
+            begun,
+            "conversation",
+            event.specialty,
+            "turn.answer",
+            timings.queued_ms,
+            f"{event.specialty} is asked to answer, attempt {event.attempt}",
+            {"attempt": event.attempt},
+        )
     ]
     if event.retrieved:
         steps.append(
@@ -145,6 +238,7 @@ def _answered(commit: Commit, event: TurnAnswered) -> list[Step]:
                 "rag",
                 "knowledge.search",
                 timings.search_ms,
+                f"{who} finds {len(event.retrieved)} passages",
                 {"found": [msgspec.to_builtins(passage) for passage in event.retrieved]},
             )
         )
@@ -156,6 +250,7 @@ def _answered(commit: Commit, event: TurnAnswered) -> list[Step]:
                 "llm_gateway",
                 "llm.complete",
                 timings.completion_ms,
+                f"{event.provider} writes the answer with {event.model}",
                 {
                     "provider": event.provider,
                     "model": event.model,
@@ -172,6 +267,7 @@ def _answered(commit: Commit, event: TurnAnswered) -> list[Step]:
             "customer",
             "turn.answered",
             round((commit.at - event.received_at) * 1000, 3),
+            f"{who} answers: {event.text}",
             {
                 "text": event.text,
                 "in_reply_to": event.message_id,
@@ -179,14 +275,22 @@ def _answered(commit: Commit, event: TurnAnswered) -> list[Step]:
                 "cost": event.usage.cost,
                 "model_ms": timings.model_ms,
                 "instance": event.instance,
+                "notices": event.notices,
+                "fleet_version": event.fleet_version,
             },
         )
     )
     return steps
 
 
-def _step(at: float, from_: str, to: str, type_: str, ms: float, detail: dict[str, object]) -> Step:
-    return Step(at=at, from_=from_, to=to, subject="", type=type_, ms=round(ms, 3), detail=detail)
+def _step(at: float, from_: str, to: str, type_: str, ms: float, words: str, detail: Detail) -> Step:
+    return Step(at=at, from_=from_, to=to, subject="", type=type_, ms=round(ms, 3), words=words, detail=detail)
+
+
+def _fields(event: msgspec.Struct) -> Detail:
+    fields: Detail = msgspec.to_builtins(event)
+    fields.pop("event", None)
+    return fields
 
 
 def _timings_after(commit: Commit) -> Timings:

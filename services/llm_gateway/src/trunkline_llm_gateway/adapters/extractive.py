@@ -7,6 +7,7 @@ from typing import Final
 
 from trunkline_protocols.turn import Usage
 
+from trunkline_llm_gateway.core.attribution import advised_citations, announcements, attributed
 from trunkline_llm_gateway.core.extractive import compose
 from trunkline_llm_gateway.ports import Call, Emit, Written
 
@@ -26,13 +27,14 @@ class ExtractiveProvider:
         started = time.perf_counter()
         composed = compose(order.question, order.passages)
         took_ms = (time.perf_counter() - started) * 1000
-        parts = composed.parts or [order.abstain]
+        advice = [attributed(note) for note in order.advice]
+        parts = [*announcements(order), *(composed.parts or ([] if advice else [order.abstain])), *advice]
         for number, part in enumerate(parts):
             await emit(part if number == 0 else f" {part}")
         return Written(
             model=MODEL,
-            citations=composed.citations,
-            abstained=not composed.parts,
+            citations=[*composed.citations, *advised_citations(order)],
+            abstained=not composed.parts and not advice,
             usage=Usage(input_tokens=0, output_tokens=sum(len(part.split()) for part in parts)),
             first_token_ms=round(took_ms, 3),
             model_ms=round(took_ms, 3),

@@ -40,7 +40,6 @@ class SimulatedProvider:
         return Written(
             model=call.model or "simulated",
             citations=composed.citations,
-            abstained=not composed.parts,
             usage=Usage(input_tokens=len(order.question.split()), output_tokens=len(tokens)),
             first_token_ms=round(first_s * 1000, 3),
             model_ms=round(total_s * 1000, 3),

@@ -40,20 +40,18 @@ def service_specs(
     agent_processes: int,
 ) -> list[ProcessSpec]:
     """All service processes, in the order in which they are stopped: from the edge to the core."""
-    fleet = {"TRUNKLINE_FLEET_DIR": str(fleet_dir)}
     specs = [
         _spec(
             "ingress",
             1,
             {
-                **fleet,
                 "TRUNKLINE_HTTP_PORT": str(addresses.http_port),
                 "TRUNKLINE_RESUME_SECRET": addresses.resume_secret,
             },
         ),
-        *(_spec("conversation", number, fleet) for number in range(1, conversation_processes + 1)),
+        *(_spec("conversation", number, {}) for number in range(1, conversation_processes + 1)),
         *(
-            _spec("agents", number, {**fleet, "TRUNKLINE_SPECIALTY": specialty}, name=f"agents-{specialty}")
+            _spec("agents", number, {"TRUNKLINE_SPECIALTY": specialty}, name=f"agents-{specialty}")
             for specialty in specialties
             for number in range(1, agent_processes + 1)
         ),

@@ -1,0 +1,1 @@
+"""`trunkline fleet`: versions of the fleet, while conversations go on."""

@@ -1,0 +1,1 @@
+"""`trunkline notice` and `trunkline notices`: broadcasts."""

@@ -1,0 +1,248 @@
+"""One turn's work: routed, handed over, or answered from what was found, advised and announced."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+from trunkline_protocols.broadcast import NoticePublished
+from trunkline_protocols.completion import AdviceNote, Complete, Completed, DeltaTarget
+from trunkline_protocols.fleet import TRIAGE, Agent
+from trunkline_protocols.ids import Instance, Specialty
+from trunkline_protocols.knowledge import Passage, SearchKnowledge
+from trunkline_protocols.turn import (
+    Answered,
+    AnswerTurn,
+    Consultation,
+    HandOff,
+    Retrieved,
+    Routed,
+    Timings,
+    TurnFailed,
+    TurnResult,
+)
+
+from trunkline_agents.consulting import Consulting
+from trunkline_agents.core.briefing import hand_off_summary, instructions, search_query
+from trunkline_agents.core.consults import Question, to_consult
+from trunkline_agents.core.routing import Choice
+from trunkline_agents.expertise import Expertise
+from trunkline_agents.ports import Board, Colleagues
+
+_log: Final = structlog.get_logger(__name__)
+
+_PASSAGES: Final = 5
+
+
+@dataclass(slots=True)
+class Clockwork:
+    """Measures where the time of one piece of work goes."""
+
+    queued_ms: float
+    marked_at: float = field(default_factory=time.perf_counter)
+
+    def lap_ms(self) -> float:
+        """Milliseconds since the last lap."""
+        now = time.perf_counter()
+        lap = (now - self.marked_at) * 1000
+        self.marked_at = now
+        return lap
+
+
+class TurnWorker:
+    """Answers turns for one specialty."""
+
+    def __init__(
+        self, *, instance: Instance, specialty: str, colleagues: Colleagues, consulting: Consulting, board: Board
+    ) -> None:
+        """One a process."""
+        self._instance = instance
+        self._specialty = Specialty(specialty)
+        self._colleagues = colleagues
+        self._consulting = consulting
+        self._board = board
+        self._sources = itertools.count(int(time.time() * 1000))
+
+    async def result(self, order: AnswerTurn, expertise: Expertise, clock: Clockwork) -> TurnResult:
+        """Work on an order; a failure is a result too."""
+        try:
+            return await self._answer(order, expertise, clock)
+        except Exception as error:
+            _log.exception("turn.failed", turn=order.turn)
+            return self._failed(order, f"{type(error).__name__}: {error}", retryable=True)
+
+    async def _answer(self, order: AnswerTurn, expertise: Expertise, clock: Clockwork) -> TurnResult:
+        router = expertise.router
+        if self._specialty == TRIAGE:
+            choice = router.choose(order.text)
+            if choice.specialty != TRIAGE:
+                return self._routed(order, choice, clock)
+            return await self._reply(order, choice.agent, expertise, clock, confidence=choice.confidence)
+        agent = router.agent_of(self._specialty, order.text, current=order.agent)
+        # Who has just been given the turn keeps it: one change of mind a turn.
+        if order.hop == 0:
+            elsewhere = router.elsewhere(agent, order.text)
+            if elsewhere is not None:
+                return self._hand_off(order, elsewhere, clock)
+        return await self._reply(order, agent, expertise, clock)
+
+    async def _reply(
+        self, order: AnswerTurn, agent: Agent, expertise: Expertise, clock: Clockwork, confidence: float = 0.0
+    ) -> TurnResult:
+        questions = to_consult(expertise.router, agent, order.text) if self._specialty != TRIAGE else []
+        route_ms = clock.lap_ms()
+        passages, consultations = await self._gather(order, agent, questions)
+        search_ms = clock.lap_ms()
+        notices = self._untold(order)
+        completion = await self._colleagues.complete(
+            self._completion(order, agent, expertise, passages, consultations, notices)
+        )
+        completion_ms = clock.lap_ms()
+        if not isinstance(completion, Completed):
+            return self._failed(order, f"{completion.code}: {completion.message}", retryable=completion.retryable)
+        return Answered(
+            conversation=order.conversation,
+            turn=order.turn,
+            attempt=order.attempt,
+            hop=order.hop,
+            epoch=order.epoch,
+            specialty=self._specialty,
+            agent=agent.name,
+            text=completion.text,
+            citations=completion.citations,
+            retrieved=[Retrieved(document=passage.document, score=passage.score) for passage in passages],
+            owns=self._specialty != TRIAGE,
+            abstained=completion.abstained and self._specialty != TRIAGE,
+            consultations=consultations,
+            notices=[notice.notice for notice in notices],
+            confidence=confidence,
+            provider=completion.provider,
+            model=completion.model,
+            usage=completion.usage,
+            timings=Timings(
+                queued_ms=clock.queued_ms,
+                route_ms=route_ms,
+                search_ms=search_ms,
+                completion_ms=completion_ms,
+                first_token_ms=completion.first_token_ms,
+                model_ms=completion.model_ms,
+            ),
+            instance=self._instance,
+            fleet_version=expertise.version,
+            tries=completion.tries,
+        )
+
+    async def _gather(
+        self, order: AnswerTurn, agent: Agent, questions: list[Question]
+    ) -> tuple[list[Passage], list[Consultation]]:
+        """Search, and consult at the same time where there is something to ask."""
+        query = SearchKnowledge(
+            query=search_query(order.text, order.context),
+            tenant=order.context.tenant,
+            topics=agent.knowledge.topics,
+            limit=_PASSAGES,
+        )
+        if not questions:
+            return await self._colleagues.search(query), []
+        passages, consultations = await asyncio.gather(
+            self._colleagues.search(query), self._consulting.ask_all(order, self._specialty, questions)
+        )
+        return passages, consultations
+
+    def _untold(self, order: AnswerTurn) -> list[NoticePublished]:
+        """Notices in force that this conversation has not been told yet."""
+        told = "\n".join(said.text for said in order.context.transcript if said.role == "agent")
+        in_force = self._board.for_agents(tenant=order.context.tenant, specialty=self._specialty)
+        return [notice for notice in in_force if notice.text not in told]
+
+    def _completion(
+        self,
+        order: AnswerTurn,
+        agent: Agent,
+        expertise: Expertise,
+        passages: list[Passage],
+        consultations: list[Consultation],
+        notices: list[NoticePublished],
+    ) -> Complete:
+        return Complete(
+            instructions=instructions(expertise.fleet.company, agent),
+            question=order.text,
+            transcript=order.context.transcript,
+            summary="\n".join(filter(None, (order.context.summary, order.context.note))),
+            passages=passages,
+            advice=[_note(expertise, asked) for asked in consultations if asked.outcome == "advised"],
+            notices=[notice.text for notice in notices],
+            abstain=self._abstain(order, expertise),
+            stream_to=DeltaTarget(
+                conversation=order.conversation,
+                turn=order.turn,
+                attempt=order.attempt,
+                hop=order.hop,
+                ingress=order.ingress,
+                source=f"{self._instance}-{next(self._sources)}",
+            ),
+            deadline_at=order.deadline_at,
+            region=order.context.region,
+            tenant=order.context.tenant,
+        )
+
+    def _abstain(self, order: AnswerTurn, expertise: Expertise) -> str:
+        company = expertise.fleet.company
+        if self._specialty != TRIAGE:
+            return company.abstain
+        return company.clarify if order.context.transcript else company.greeting
+
+    # -- results without an answer ---
+
+    def _routed(self, order: AnswerTurn, choice: Choice, clock: Clockwork) -> Routed:
+        return Routed(
+            conversation=order.conversation,
+            turn=order.turn,
+            attempt=order.attempt,
+            hop=order.hop,
+            epoch=order.epoch,
+            to=Specialty(choice.specialty),
+            agent=choice.agent.name,
+            confidence=round(choice.confidence, 4),
+            timings=Timings(queued_ms=clock.queued_ms, route_ms=clock.lap_ms()),
+            instance=self._instance,
+        )
+
+    def _hand_off(self, order: AnswerTurn, choice: Choice, clock: Clockwork) -> HandOff:
+        return HandOff(
+            conversation=order.conversation,
+            turn=order.turn,
+            attempt=order.attempt,
+            hop=order.hop,
+            epoch=order.epoch,
+            specialty=self._specialty,
+            to=Specialty(choice.specialty),
+            agent=choice.agent.name,
+            confidence=round(choice.confidence, 4),
+            reason=f"this is a question for the {choice.agent.title.lower()}",
+            summary=hand_off_summary(order.text, order.context.transcript),
+            timings=Timings(queued_ms=clock.queued_ms, route_ms=clock.lap_ms()),
+            instance=self._instance,
+        )
+
+    def _failed(self, order: AnswerTurn, reason: str, *, retryable: bool) -> TurnFailed:
+        return TurnFailed(
+            conversation=order.conversation,
+            turn=order.turn,
+            attempt=order.attempt,
+            hop=order.hop,
+            epoch=order.epoch,
+            reason=reason,
+            retryable=retryable,
+            instance=self._instance,
+        )
+
+
+def _note(expertise: Expertise, asked: Consultation) -> AdviceNote:
+    """Attribute an advice to the specialist's title."""
+    title = next((agent.title for agent in expertise.fleet.agents if agent.name == asked.agent), asked.specialty)
+    return AdviceNote(specialty=asked.specialty, title=title, text=asked.advice, citations=asked.citations)

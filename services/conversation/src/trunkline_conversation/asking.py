@@ -1,0 +1,103 @@
+"""One piece of an agent's work under way: who was asked, what was heard of it, when to stop waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import structlog
+from trunkline_protocols.turn import AnswerTurn, TaskClaimed, TurnResult
+
+_log: Final = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Nothing was heard of the agent that claimed the work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unclaimed:
+    """Nobody has taken the work for a while: perhaps the queue was lost, perhaps nobody is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeOut:
+    """The work took longer than any work may."""
+
+
+Sign: TypeAlias = TurnResult | Silence | Unclaimed | TimeOut
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for what, in seconds."""
+
+    agent_silence_s: float
+    unclaimed_s: float
+    turn_timeout_s: float
+
+
+class Asking:
+    """Asks one agent at a time and collects the signs of its work."""
+
+    def __init__(self, patience: Patience) -> None:
+        """Nobody is asked yet."""
+        self._patience = patience
+        self._signs: asyncio.Queue[Sign] = asyncio.Queue()
+        self._order: AnswerTurn | None = None
+        self._asked_at = 0.0
+        self._published_at = 0.0
+        self._heard_at: float | None = None
+
+    async def ask(self, order: AnswerTurn, publish: Callable[[AnswerTurn], Awaitable[None]]) -> None:
+        """Begin to wait for this order's result. Times by the event loop's clock."""
+        self._asked_at = self._published_at = asyncio.get_running_loop().time()
+        self._heard_at = None
+        self._signs = asyncio.Queue()
+        self._order = order
+        await publish(order)
+
+    async def sign(self) -> Sign:
+        """Wait for the next sign."""
+        return await self._signs.get()
+
+    def stop(self) -> None:
+        """Wait for nobody any more."""
+        self._order = None
+
+    # -- what is heard ---
+
+    def claimed(self, claim: TaskClaimed, now: float) -> None:
+        """An agent has taken the work."""
+        order = self._order
+        if order is not None and (claim.turn, claim.hop, claim.attempt) == (order.turn, order.hop, order.attempt):
+            self._heard_at = now
+
+    def beat(self, now: float) -> None:
+        """The agent lives and still works on it."""
+        if self._order is not None and self._heard_at is not None:
+            self._heard_at = now
+
+    def result(self, result: TurnResult) -> bool:
+        """Take a result; False when it belongs to another turn."""
+        if self._order is None or result.turn != self._order.turn:
+            return False
+        self._signs.put_nowait(result)
+        return True
+
+    def watch(self, now: float) -> None:
+        """Notice silence; called a few times a second."""
+        if self._order is None or not self._signs.empty():
+            return
+        patience = self._patience
+        if now - self._asked_at > patience.turn_timeout_s:
+            self._signs.put_nowait(TimeOut())
+        elif self._heard_at is not None:
+            if now - self._heard_at > patience.agent_silence_s:
+                self._signs.put_nowait(Silence())
+        elif now - self._published_at > patience.unclaimed_s:
+            self._published_at = now
+            self._signs.put_nowait(Unclaimed())

@@ -1,0 +1,163 @@
+"""Escalation: when a conversation goes to senior agents or to people, with what urgency, and what a breach means."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from trunkline_protocols.escalation import Level, higher, raised
+from trunkline_protocols.fleet import ESCALATION, EscalationPolicy
+from trunkline_protocols.ids import Specialty
+from trunkline_protocols.log import Breached, Escalated, LeftQueue
+from trunkline_protocols.subjects import Lane
+from trunkline_protocols.turn import TurnReceived, Urgency, Utterance
+
+from trunkline_conversation.core.state import Conversation
+from trunkline_conversation.core.steps import Append, Say, Surroundings, Turn, Work, opening
+from trunkline_conversation.core.summary import line_of
+
+LANES: Final[dict[Urgency, Lane]] = {"low": "normal", "normal": "normal", "high": "high", "critical": "urgent"}
+_FRUSTRATION_MESSAGES: Final = 3
+_SUMMARY_UTTERANCES: Final = 6
+_SUMMARY_CHARACTERS: Final = 240
+_APOSTROPHE: Final = str.maketrans("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+_WORD: Final = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """Why a message is to be escalated, how urgently, and to whom."""
+
+    level: Level
+    urgency: Urgency
+    reason: str
+
+
+def assess(state: Conversation, message: TurnReceived, policy: EscalationPolicy) -> Assessment | None:
+    """Apply the fleet's rules to what the customer says now; the most urgent that holds counts."""
+    said = _normal(message.text)
+    found = [
+        Assessment(rule.to, rule.urgency, f"rule {rule.name}") for rule in policy.rules if _says_any(said, rule.phrases)
+    ]
+    if _says_any(said, policy.person_phrases):
+        found.append(Assessment("person", "normal", "the customer asks for a person"))
+    if _frustration(state, message.text, policy) >= policy.frustration_limit:
+        found.append(Assessment("senior", "high", "the customer is upset"))
+    if not found:
+        return None
+    urgency = policy.tiers.get(message.tier, "low")
+    for assessment in found:
+        urgency = higher(urgency, assessment.urgency)
+    level: Level = "person" if any(assessment.level == "person" for assessment in found) else "senior"
+    return Assessment(level, urgency, "; ".join(assessment.reason for assessment in found))
+
+
+def is_news(state: Conversation, assessment: Assessment) -> bool:
+    """Whether an assessment goes beyond the escalation that is under way already."""
+    current = state.escalation
+    if current is None:
+        return True
+    if current.level == "senior" and assessment.level == "person":
+        return True
+    return higher(current.urgency, assessment.urgency) != current.urgency
+
+
+def escalate(
+    state: Conversation,
+    turn: Turn,
+    around: Surroundings,
+    *,
+    reason: str,
+    summary: str = "",
+    urgency: Urgency = "normal",
+    level: Level = "senior",
+) -> Append:
+    """Commit an escalation; senior agents answer the turn, for a person the customer is told the place in the queue.
+
+    From senior agents, and where the fleet has none or none of them is up, there is only one way: to people.
+    """
+    if turn.work.specialty == ESCALATION or ESCALATION not in around.specialties or ESCALATION in around.down:
+        level = "person"
+    current = state.escalation
+    if current is not None:
+        urgency = higher(urgency, current.urgency)
+        level = "person" if current.level == "person" else level
+    origin = turn.work.specialty
+    since = current.since if current is not None and current.level == level else around.now
+    position = 1 if level == "senior" else around.waiting + 1
+    event = Escalated(
+        from_=origin,
+        urgency=urgency,
+        reason=reason,
+        summary=summary or summary_of(turn.message.text, state.transcript),
+        position=position,
+        level=level,
+        since=since,
+        due_at=around.now + around.policy.sla_s.of(urgency),
+    )
+    then: Work | Say
+    if level == "person":
+        then = Say(waiting_note(around.policy, position))
+    else:
+        then = Work(
+            Specialty(ESCALATION),
+            "",
+            turn.work.hop + 1,
+            lane=LANES[urgency],
+            handed_off_from=origin,
+            urgency=urgency,
+            due_at=event.due_at,
+        )
+    return Append("escalation", [*opening(state, turn), event], ESCALATION, "", state.epoch + 1, then)
+
+
+def breach(state: Conversation, policy: EscalationPolicy, *, now: float, position: int) -> Append | None:
+    """Raise the urgency of an escalation whose SLA has run out; None when there is nothing to raise (any more)."""
+    current = state.escalation
+    if current is None or current.level != "person" or now < current.due_at:
+        return None
+    urgency = raised(current.urgency)
+    event = Breached(
+        from_urgency=current.urgency,
+        urgency=urgency,
+        due_at=now + policy.sla_s.of(urgency),
+        position=position,
+        claimed_by=current.claimed_by,
+    )
+    return Append("escalation", [event], state.owner, state.agent, state.epoch)
+
+
+def leave_queue(state: Conversation) -> Append | None:
+    """Stop waiting for a person because the customer asked for it; None when nobody waits (any more)."""
+    current = state.escalation
+    if current is None or current.claimed_by:
+        return None
+    to = current.from_ if current.from_ != ESCALATION else ""
+    return Append("escalation", [LeftQueue(to=to)], to, "", state.epoch + 1)
+
+
+def waiting_note(policy: EscalationPolicy, position: int) -> str:
+    """What a customer is told who waits for a person."""
+    return policy.waiting_note.replace("{position}", str(position))
+
+
+def summary_of(text: str, transcript: list[Utterance]) -> str:
+    """Write down what whoever takes over should know, from the conversation's own words."""
+    said = [*transcript[-_SUMMARY_UTTERANCES:], Utterance(role="customer", text=text)]
+    return "\n".join(line_of(utterance, longest=_SUMMARY_CHARACTERS) for utterance in said)
+
+
+def _frustration(state: Conversation, text: str, policy: EscalationPolicy) -> int:
+    """Count the words of frustration in the customer's last messages, this one included."""
+    earlier = [said.text for said in state.transcript if said.role == "customer"][-(_FRUSTRATION_MESSAGES - 1) :]
+    return sum(_normal(said).count(_normal(word)) for said in [*earlier, text] for word in policy.frustration_words)
+
+
+def _says_any(said: str, phrases: list[str]) -> bool:
+    return any(_normal(phrase) in said for phrase in phrases)
+
+
+def _normal(text: str) -> str:
+    """Words in lower case, each between spaces: phrases are found whole, whatever the punctuation."""
+    return f" {' '.join(_WORD.findall(text.lower().translate(_APOSTROPHE)))} "

@@ -1,0 +1,50 @@
+"""A conversation as a person reads it: everything that was said, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from trunkline_protocols.log import Closed, CommitStored, CustomerSaid, PersonReplied, TurnAnswered
+from trunkline_protocols.turn import Citation, Role
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was said; `at` in Unix seconds. `who` is an agent, a person, or empty for the customer."""
+
+    role: Role
+    text: str
+    at: float
+    who: str = ""
+    specialty: str = ""
+    citations: list[Citation] = []
+
+
+def transcript(commits: Iterable[CommitStored]) -> tuple[list[Said], bool]:
+    """Tell everything that was said, and whether the conversation has ended."""
+    said: list[Said] = []
+    closed = False
+    for commit in (stored.commit for stored in commits):
+        for event in commit.events:
+            match event:
+                case TurnAnswered():
+                    said.append(Said(role="customer", text=event.customer_text, at=event.received_at))
+                    said.append(
+                        Said(
+                            role="agent",
+                            text=event.text,
+                            at=commit.at,
+                            who=event.agent,
+                            specialty=event.specialty,
+                            citations=event.citations,
+                        )
+                    )
+                case CustomerSaid(text=text, received_at=at):
+                    said.append(Said(role="customer", text=text, at=at))
+                case PersonReplied(text=text, person=person):
+                    said.append(Said(role="person", text=text, at=commit.at, who=person))
+                case Closed():
+                    closed = True
+                case _:
+                    pass
+    return said, closed

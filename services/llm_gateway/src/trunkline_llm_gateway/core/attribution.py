@@ -1,0 +1,33 @@
+"""What goes into an answer besides the model's own text: broadcasts before it, colleagues' advice after it, by name."""
+
+from __future__ import annotations
+
+from trunkline_protocols.completion import AdviceNote, Complete
+from trunkline_protocols.turn import Citation
+
+
+def announcements(order: Complete) -> list[str]:
+    """Broadcasts that the customer has not been told yet, word for word."""
+    return list(order.notices)
+
+
+def attributed(advice: AdviceNote) -> str:
+    """Say whose advice it is."""
+    return f"Our {advice.title.lower()} adds: {advice.text}"
+
+
+def advised_citations(order: Complete) -> list[Citation]:
+    """What the advice rests on."""
+    return [citation for advice in order.advice for citation in advice.citations]
+
+
+def briefing(order: Complete) -> list[str]:
+    """Tell a model about broadcasts and advice."""
+    parts = []
+    if order.notices:
+        notices = "\n".join(f"- {notice}" for notice in order.notices)
+        parts.append(f"Announcements in force; begin with those that matter to the customer, word for word:\n{notices}")
+    if order.advice:
+        advice = "\n".join(f"- {note.title}: {note.text}" for note in order.advice)
+        parts.append(f"Advice of colleagues; use it, and say whose it is:\n{advice}")
+    return parts
