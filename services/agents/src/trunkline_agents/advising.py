@@ -78,6 +78,7 @@ class Advising:
         try:
             async with asyncio.timeout(left_s) as limit:
                 self._running[consult.consultation] = limit
+                await self._colleagues.advise(consult.asker, self._progress(consult))
                 async with asyncio.TaskGroup() as tasks:
                     progress = tasks.create_task(self._tell_progress(consult))
                     reply = await self._advice(consult, self._experts.current)
@@ -94,10 +95,11 @@ class Advising:
 
     async def _tell_progress(self, consult: Consult) -> None:
         while True:
-            await self._colleagues.advise(
-                consult.asker, ConsultProgress(consultation=consult.consultation, instance=self._instance)
-            )
             await asyncio.sleep(self._progress_s)
+            await self._colleagues.advise(consult.asker, self._progress(consult))
+
+    def _progress(self, consult: Consult) -> ConsultProgress:
+        return ConsultProgress(consultation=consult.consultation, instance=self._instance)
 
     async def _advice(self, consult: Consult, expertise: Expertise) -> ConsultReply:
         started = time.perf_counter()

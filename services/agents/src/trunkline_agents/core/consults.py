@@ -17,7 +17,8 @@ MOST_CONSULTS: Final = 2
 MARGIN: Final = 0.3
 """How much better the other specialty must score for a part of the message."""
 
-_BOUNDARY: Final = re.compile(r"[.?!;\n]+|,?\s+(?:and|but|also|plus)\s+")
+_AND: Final = r"(?:and|but|also|plus)\s+"
+_BOUNDARY: Final = re.compile(rf"[.?!;\n]+\s*(?:{_AND})?|,?\s+{_AND}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,243 @@
+"""Escalation: when, how urgently, to whom; and what becomes of those who wait."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from builders import NOW, POLICY, SPECIALTIES, answered, around, begun, committed, fresh
+from hypothesis import given, strategies as st
+from trunkline_conversation.core.decisions import nobody_there, on_result, open_turn
+from trunkline_conversation.core.escalations import breach, leave_queue
+from trunkline_conversation.core.state import Conversation
+from trunkline_conversation.core.steps import Append, Say, Step, Surroundings, Work
+from trunkline_protocols.escalation import Escalation, EscalationWaiting, position, pressure, queue
+from trunkline_protocols.ids import ConversationId
+from trunkline_protocols.log import Breached, Escalated, LeftQueue, TurnAnswered
+from trunkline_protocols.turn import Escalate, Urgency, Utterance
+
+
+def owned(**changes: object) -> Conversation:
+    state = Conversation(id=fresh().id, region="local", sequence=10, inbox_seq=1, owner="billing", agent="billing-one")
+    return msgspec.structs.replace(state, **changes)
+
+
+def escalation(**changes: object) -> Escalation:
+    first = Escalation(level="person", urgency="normal", reason="r", summary="s", since=NOW, due_at=NOW + 900)
+    return msgspec.structs.replace(first, **changes)
+
+
+def opened(state: Conversation, text: str, *, tier: str = "", **changes: object) -> Step:
+    return open_turn(state, begun(state, 2, text=text, tier=tier), around(**changes))
+
+
+def escalated(step: Step) -> Escalated:
+    assert isinstance(step, Append)
+    event = step.events[-1]
+    assert isinstance(event, Escalated)
+    return event
+
+
+def test_rule_sends_to_senior_agents_on_the_urgent_lane() -> None:
+    """What the fleet calls critical overtakes everything."""
+    step = opened(owned(), "There is SMOKE, coming from it!")
+    event = escalated(step)
+    assert (event.urgency, event.level, event.from_) == ("critical", "senior", "billing")
+    assert isinstance(step, Append)
+    assert isinstance(step.then, Work)
+    assert (step.then.specialty, step.then.lane, step.then.urgency) == ("escalation", "urgent", "critical")
+    assert step.then.due_at == NOW + POLICY.sla_s.critical
+    assert (step.owner, step.epoch) == ("escalation", 1)
+
+
+def test_phrases_are_found_as_words_and_not_inside_others() -> None:
+    """`smoker` is no smoke."""
+    assert isinstance(opened(owned(), "I am a smoker and want a refund"), Work)
+
+
+def test_customer_who_asks_for_a_person_is_told_the_place_in_the_queue() -> None:
+    """Nobody is available yet: the customer knows."""
+    step = opened(owned(), "I want to speak to a person", waiting=4)
+    event = escalated(step)
+    assert (event.level, event.position) == ("person", 5)
+    assert isinstance(step, Append)
+    assert step.then == Say("You are number 5.")
+
+
+@pytest.mark.parametrize(("tier", "urgency"), [("", "normal"), ("plus", "normal"), ("business", "high")])
+def test_tier_sets_the_least_urgency(tier: str, urgency: Urgency) -> None:
+    """It raises what is escalated anyway, and escalates nothing by itself."""
+    assert escalated(opened(owned(), "let me speak to a person", tier=tier)).urgency == urgency
+    assert isinstance(opened(owned(), "Where is my refund?", tier=tier), Work)
+
+
+def test_anger_over_several_messages_counts() -> None:
+    """Sentiment, by the fleet's words."""
+    calm = owned(transcript=[Utterance(role="agent", text="ridiculous")])
+    assert isinstance(opened(calm, "this is ridiculous"), Work)
+    angry = owned(transcript=[Utterance(role="customer", text="This is ridiculous.")])
+    assert escalated(opened(angry, "I am fed up with you")).urgency == "high"
+
+
+def test_answers_that_are_none_escalate_at_the_limit() -> None:
+    """Failed turns, counted in the log."""
+    state = owned()
+    for number in range(2, 4):
+        turn = begun(state, number)
+        append = on_result(state, turn, answered(turn, abstained=True), around())
+        assert isinstance(append, Append)
+        assert append.kind == "turn"
+        state = committed(state, append, inbox_seq=number, sequence=10 + number)
+    turn = begun(state, 4)
+    assert escalated(on_result(state, turn, answered(turn, abstained=True), around())).level == "senior"  # type: ignore[arg-type]
+    good = on_result(state, turn, answered(turn), around())
+    assert isinstance(good, Append)
+    assert committed(state, good, inbox_seq=4, sequence=20).failures == 0
+
+
+def test_senior_agent_who_does_not_know_passes_it_on_to_people() -> None:
+    """From senior agents to people."""
+    state = owned(owner="escalation", escalation=escalation(level="senior", urgency="high"), epoch=1)
+    turn = begun(state, 2)
+    step = on_result(state, turn, answered(turn, abstained=True, epoch=1), around())
+    event = escalated(step)  # type: ignore[arg-type]
+    assert (event.level, event.urgency) == ("person", "high")
+
+
+def test_senior_agent_who_answers_settles_it() -> None:
+    """The owner stays, the escalation is over."""
+    state = owned(owner="escalation", escalation=escalation(level="senior"), epoch=1)
+    turn = begun(state, 2)
+    append = on_result(state, turn, answered(turn, epoch=1), around())
+    assert isinstance(append, Append)
+    after = committed(state, append, inbox_seq=2, sequence=12)
+    assert (after.escalation, after.owner) == (None, "escalation")
+
+
+def test_agent_may_escalate_by_itself() -> None:
+    """With its own urgency."""
+    state = owned()
+    turn = begun(state, 2)
+    asked = Escalate(
+        conversation=state.id,
+        turn=turn.id,
+        attempt=1,
+        hop=0,
+        specialty=turn.work.specialty,
+        urgency="low",
+        reason="too hard",
+        summary="s",
+    )
+    event = escalated(on_result(state, turn, asked, around()))  # type: ignore[arg-type]
+    assert (event.urgency, event.reason, event.summary) == ("low", "too hard", "s")
+
+
+@pytest.mark.parametrize(
+    "surroundings",
+    [around(down=frozenset({"escalation"})), around(specialties=SPECIALTIES - {"escalation"})],
+    ids=["down", "no such specialty"],
+)
+def test_without_senior_agents_people_are_asked(surroundings: Surroundings) -> None:
+    """Nobody waits for an agent that is not there."""
+    state = owned()
+    assert escalated(open_turn(state, begun(state, 2, text="It is on fire"), surroundings)).level == "person"
+
+
+def test_work_whose_specialty_is_down_is_escalated_and_else_waits() -> None:
+    """A stopped pool costs nobody 90 seconds."""
+    state = owned()
+    turn = begun(state, 2)
+    assert nobody_there(state, turn, around()) is None
+    step = nobody_there(state, turn, around(down=frozenset({"billing"})))
+    assert step is not None
+    assert escalated(step).reason == "no process answers for billing"
+
+
+def test_breach_raises_the_urgency_and_sets_a_new_clock() -> None:
+    """Nobody came in time."""
+    state = owned(escalation=escalation(urgency="high", due_at=NOW))
+    append = breach(state, POLICY, now=NOW, position=1)
+    assert append is not None
+    after = committed(state, append, inbox_seq=1, sequence=11)
+    assert after.escalation is not None
+    assert (after.escalation.urgency, after.escalation.breaches) == ("critical", 1)
+    assert after.escalation.due_at == NOW + POLICY.sla_s.critical
+    assert after.inbox_seq == state.inbox_seq
+
+
+def test_person_who_stays_silent_loses_the_conversation() -> None:
+    """It waits again, more urgent."""
+    state = owned(escalation=escalation(claimed_by="grace", due_at=NOW - 1))
+    append = breach(state, POLICY, now=NOW, position=1)
+    assert append is not None
+    event = append.events[0]
+    assert isinstance(event, Breached)
+    assert event.claimed_by == "grace"
+    assert committed(state, append, inbox_seq=1, sequence=11).with_person == ""
+
+
+@pytest.mark.parametrize(
+    "state",
+    [owned(), owned(escalation=escalation()), owned(escalation=escalation(level="senior", due_at=NOW - 1))],
+    ids=["no escalation", "not due", "senior agents"],
+)
+def test_nothing_is_breached_before_its_time(state: Conversation) -> None:
+    """A late clock does nothing twice."""
+    assert breach(state, POLICY, now=NOW, position=1) is None
+
+
+def test_customer_may_leave_the_queue_until_somebody_has_come() -> None:
+    """The conversation goes back to who had it."""
+    state = owned(owner="escalation", escalation=escalation(from_="billing"))
+    append = leave_queue(state)
+    assert append is not None
+    assert append.events == [LeftQueue(to="billing")]
+    after = committed(state, append, inbox_seq=2, sequence=11)
+    assert (after.owner, after.escalation) == ("billing", None)
+    assert leave_queue(after) is None
+    assert leave_queue(owned(escalation=escalation(claimed_by="grace"))) is None
+
+
+def test_who_asks_again_is_told_the_place_and_queues_once() -> None:
+    """One wait, however often it is asked for."""
+    state = owned(escalation=escalation())
+    append = opened(state, "I want to speak to a person!", waiting=2)
+    assert isinstance(append, Append)
+    assert append.kind == "turn"
+    assert isinstance(append.events[-1], TurnAnswered)
+    assert append.events[-1].text == "You are number 2."
+
+
+def test_turn_that_a_crash_cut_after_the_escalation_goes_on_where_it_was() -> None:
+    """The commit is there, the customer still has to be told."""
+    state = owned(owner="escalation", escalation=escalation(), hops=1)
+    assert opened(state, "I want to speak to a person") == Say("You are number 1.")
+    senior = owned(owner="escalation", escalation=escalation(level="senior", urgency="critical"), hops=1)
+    step = opened(senior, "It is on fire")
+    assert isinstance(step, Work)
+    assert (step.lane, step.hop) == ("urgent", 1)
+
+
+def entry(number: int, urgency: Urgency, since: float, due_at: float, claimed_by: str = "") -> EscalationWaiting:
+    return EscalationWaiting(
+        conversation=ConversationId(f"c{number}"),
+        region="local",
+        tenant="default",
+        customer="ada",
+        escalation=escalation(urgency=urgency, since=since, due_at=due_at, claimed_by=claimed_by),
+    )
+
+
+def test_queue_is_emptied_by_urgency_age_and_sla() -> None:
+    """High at half of its time overtakes normal at three quarters; the claimed ones wait no longer."""
+    normal, high = entry(1, "normal", NOW - 675, NOW + 225), entry(2, "high", NOW - 150, NOW + 150)
+    served = entry(3, "critical", NOW - 50, NOW + 10, claimed_by="grace")
+    assert [waiting.conversation for waiting in queue([normal, high, served], NOW)] == ["c2", "c1"]
+    assert position([normal, high, served], "c1", NOW) == 2
+    assert position([normal, high, served], "c3", NOW) == 0
+
+
+@given(st.floats(0, 1e6), st.floats(1, 1e5), st.floats(0, 1e5))
+def test_pressure_only_grows_while_somebody_waits(age_s: float, allowed_s: float, later_s: float) -> None:
+    """Nobody is overtaken by waiting longer."""
+    waiting = escalation(since=NOW, due_at=NOW + allowed_s)
+    assert pressure(waiting, NOW + age_s) <= pressure(waiting, NOW + age_s + later_s)
