@@ -11,7 +11,7 @@ default:
 up *args:
     @exec trunkline up "$@"
 
-# Measure a running suite (or start one): ./just bench load --conversations 1000 --rate 50 --duration 30
+# Measure a running suite: ./just bench load --conversations 1000 --rate 50 --duration 30
 [group('run')]
 bench *args:
     @exec trunkline bench "$@"

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
+from pydantic import ValidationError
+from rich.markup import escape
 from trunkline_protocols.fleet_folder import FleetError
 from trunkline_supervisor.app import SuiteError, run_suite
 from trunkline_supervisor.settings import SuiteSettings
@@ -39,6 +41,11 @@ def main() -> None:
         app()
     except (CommandError, SuiteError, NotReadyError, FleetError) as error:
         print(f"trunkline: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            name = "_".join(map(str, fault["loc"])).upper()
+            print(f"trunkline: TRUNKLINE_{name}: {fault['msg']}, got {fault['input']!r}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
 
 
@@ -134,6 +141,8 @@ def search(
     if as_json:
         typer.echo(msgspec.json.encode(hits))
         return
+    if not hits.hits:
+        typer.echo("nothing found")
     screen = console()
     for hit in hits.hits:
-        screen.print(f"[bold]{hit.title}[/] ({hit.document}, {hit.score:.2f})\n{hit.text}\n")
+        screen.print(f"[bold]{escape(hit.title)}[/] ({hit.document}, {hit.score:.2f})\n{escape(hit.text)}\n")

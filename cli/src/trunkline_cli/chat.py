@@ -9,6 +9,7 @@ import sys
 from typing import Final, TextIO
 
 from rich.console import Console
+from rich.markup import escape
 from trunkline_protocols.frames import (
     ClosedFrame,
     DeltaFrame,
@@ -23,6 +24,7 @@ from trunkline_protocols.frames import (
     PositionFrame,
     ServerFrame,
     Start,
+    StartedFrame,
 )
 
 from trunkline_cli.client import Chat, open_chat
@@ -52,7 +54,7 @@ class Screen:
             case MessageFrame():
                 self._finish(frame)
             case HandoffFrame(from_=from_, to=to, reason=reason):
-                self._console.print(f"[dim]-- {from_} hands over to {to}: {reason}[/]")
+                self._console.print(f"[dim]-- {from_} hands over to {to}: {escape(reason)}[/]")
             case EscalatedFrame(urgency=urgency, position=position):
                 self._console.print(f"[dim]-- escalated ({urgency}), place {position} in the queue[/]")
             case PositionFrame(position=position, claimed_by=claimed_by):
@@ -61,11 +63,15 @@ class Screen:
             case NoticeRecalledFrame():
                 self._console.print("[dim]-- a notice no longer holds[/]")
             case NoticeFrame(text=text):
-                self._console.print(f"[bold]Notice:[/] {text}")
+                self._console.print(f"[bold]Notice:[/] {escape(text)}")
             case ClosedFrame(reason=reason):
-                self._console.print(f"[dim]-- closed: {reason}[/]")
+                self._console.print(f"[dim]-- closed: {escape(reason)}[/]")
             case _:
                 pass
+
+    def note(self, text: str) -> None:
+        """Say something beside the conversation."""
+        self._console.print(f"[dim]-- {escape(text)}[/]")
 
     def _write(self, text: str) -> None:
         self._out.write(text)
@@ -81,12 +87,14 @@ class Screen:
         who = f"{frame.specialty} / {frame.agent}" if frame.agent else frame.specialty
         self._console.print(f"[dim]-- {who}[/]")
         for number, citation in enumerate(frame.citations, start=1):
-            self._console.print(f'[dim]   [{number}] {citation.title} ({citation.document}): "{citation.quote}"[/]')
+            source = f'[{number}] {citation.title} ({citation.document}): "{citation.quote}"'
+            self._console.print(f"[dim]   {escape(source)}[/]")
 
 
 async def ask(settings: ClientSettings, text: str, *, as_json: bool, out: TextIO) -> bool:
     """Have one conversation of one message; False when the answer was an error."""
     screen = Screen(out)
+    conversation = ""
     async with open_chat(settings) as chat:
         await chat.send(_start())
         await chat.send(Message(id=_message_id(), text=text))
@@ -98,7 +106,11 @@ async def ask(settings: ClientSettings, text: str, *, as_json: bool, out: TextIO
             else:
                 screen.show(frame)
             match frame:
+                case StartedFrame():
+                    conversation = frame.conversation
                 case MessageFrame():
+                    if not as_json:
+                        screen.note(f"the whole story: trunkline trace {conversation}")
                     return True
                 case ErrorFrame(code=code, message=message):
                     if not as_json:
@@ -114,7 +126,7 @@ async def converse(settings: ClientSettings) -> None:
     async with open_chat(settings) as chat:
         await chat.send(_start())
         await chat.receive()
-        while text := (await asyncio.to_thread(_read_line)).strip():
+        while text := (await _read_line()).strip():
             if text == "/end":
                 break
             await chat.send(Message(id=_message_id(), text=text))
@@ -136,11 +148,22 @@ async def _until_answered(chat: Chat, screen: Screen) -> None:
                 pass
 
 
-def _read_line() -> str:
-    try:
-        return input("you> ")
-    except EOFError:
-        return ""
+async def _read_line() -> str:
+    """Wait for a line; nothing at the end of the input.
+
+    On a terminal no thread waits in `input`: the interpreter would wait for that thread after Ctrl-C.
+    """
+    print("you> ", end="", flush=True)  # noqa: T201
+    if sys.stdin.isatty():
+        loop = asyncio.get_running_loop()
+        typed = asyncio.Event()
+        loop.add_reader(sys.stdin, typed.set)
+        try:
+            await typed.wait()
+        finally:
+            loop.remove_reader(sys.stdin)
+        return sys.stdin.readline()
+    return await asyncio.to_thread(sys.stdin.readline)
 
 
 def _start() -> Start:

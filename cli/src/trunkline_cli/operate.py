@@ -6,9 +6,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 from trunkline_protocols.knowledge import ArticleFile, ArticlesImported, ImportArticles
@@ -101,7 +103,7 @@ def status_json(suite: SuiteStatus) -> bytes:
 
 def trace(settings: ClientSettings, conversation: str) -> Trace:
     """Read a conversation's story."""
-    return get(settings, f"/v1/ops/trace/{conversation}", Trace)
+    return get(settings, f"/v1/ops/trace/{quote(conversation, safe='')}", Trace)
 
 
 def trace_table(story: Trace) -> Table:
@@ -113,7 +115,8 @@ def trace_table(story: Trace) -> Table:
     table.add_column("what happened", overflow="fold")
     for step in story.steps:
         at = time.strftime("%H:%M:%S", time.localtime(step.at)) + f".{int(step.at * 1000) % 1000:03d}"
-        table.add_row(at, step.from_, step.to, step.type, f"{step.ms:.1f}", _short(step.words, limit=200))
+        words = escape(_short(step.words, limit=200))
+        table.add_row(at, step.from_, step.to, step.type, f"{step.ms:.1f}", words)
     return table
 
 

@@ -13,7 +13,7 @@ class ClientSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="ignore")
 
-    url: str = Field("http://127.0.0.1:8080", description="Address of a running suite")
+    url: str = Field("http://127.0.0.1:8080", pattern=r"^https?://", description="Address of a running suite")
     token: SecretStr | None = Field(None, description="Customer's JWT, where auth is on")
     operator_token: SecretStr | None = Field(None, description="Operator's token, where auth is on")
     data: Path | None = Field(None, description="Folder of public data sets for benches")

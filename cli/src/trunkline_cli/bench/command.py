@@ -26,7 +26,9 @@ def load(
     conversations: Annotated[int, typer.Option(min=1, help="Open WebSocket conversations")] = 100,
     rate: Annotated[float, typer.Option(min=0.1, help="Customer turns a second, over all conversations")] = 10.0,
     duration: Annotated[float, typer.Option(min=1, help="Seconds of load")] = 10.0,
-    texts: Annotated[Path | None, typer.Option(help="JSONL with `text` a line; else the examples of the fleet")] = None,
+    texts: Annotated[
+        Path | None, typer.Option(help="JSON Lines with `text` or `turns`; else the examples of the fleet")
+    ] = None,
     fleet: Annotated[Path, typer.Option(help="Fleet whose agents' examples are said")] = Path("fleet"),
     seed: Annotated[int, typer.Option(help="Seed of arrivals and texts")] = 1,
     url: Annotated[str | None, typer.Option(help="Address of the suite [env: TRUNKLINE_URL]")] = None,

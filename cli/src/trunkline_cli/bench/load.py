@@ -8,6 +8,7 @@ model's own time, which the suite recorded in the turn's commit.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import resource
 import time
@@ -22,6 +23,7 @@ from trunkline_protocols import codec
 from trunkline_protocols.frames import SUBPROTOCOL, Message, Start
 from trunkline_protocols.presence import SuiteStatus
 
+from trunkline_cli.bench.phases import Phases
 from trunkline_cli.bench.record import Customer, Turn
 from trunkline_cli.errors import CommandError
 from trunkline_cli.operate import Trace
@@ -59,23 +61,24 @@ async def run_load(settings: ClientSettings, plan: LoadPlan) -> str:
     _allow_many_sockets(plan.conversations)
     random_ = random.Random(plan.seed)  # noqa: S311 - load, not secrets
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        processes = await _processes(session, settings)
-        callers = await _open_all(session, settings, plan, random_)
-        await asyncio.sleep(_SETTLE_S)
-        before = _cpu_s(processes)
-        own_before = time.process_time()
-        async with asyncio.TaskGroup() as tasks:
-            readers = [tasks.create_task(_read(caller)) for caller in callers]
-            late = await _say_at_rate(callers, plan, random_)
-            await _wait_for_answers(callers)
-            for reader in readers:
-                reader.cancel()
-        cpu = {service: seconds - before.get(service, 0.0) for service, seconds in _cpu_s(processes).items()}
-        own_cpu = time.process_time() - own_before
-        for caller in callers:
-            await caller.socket.close()
-        await _learn_model_times(session, settings, [caller.customer for caller in callers])
+    with Phases() as phases:
+        async with aiohttp.ClientSession(connector=connector) as session:
+            processes = await _processes(session, settings)
+            callers = await _open_all(session, settings, plan, random_, phases)
+            await asyncio.sleep(_SETTLE_S)
+            before = _cpu_s(processes)
+            own_before = time.process_time()
+            async with asyncio.TaskGroup() as tasks:
+                readers = [tasks.create_task(_read(caller)) for caller in callers]
+                late = await _say_at_rate(callers, plan, random_, phases)
+                await _wait_for_answers(callers, phases)
+                for reader in readers:
+                    reader.cancel()
+            cpu = {service: seconds - before.get(service, 0.0) for service, seconds in _cpu_s(processes).items()}
+            own_cpu = time.process_time() - own_before
+            for caller in callers:
+                await caller.socket.close()
+            await _learn_model_times(session, settings, [caller.customer for caller in callers], phases)
     return _report(plan, [caller.customer for caller in callers], cpu, own_cpu, _rss_mib(processes), late)
 
 
@@ -83,9 +86,10 @@ async def run_load(settings: ClientSettings, plan: LoadPlan) -> str:
 
 
 async def _open_all(
-    session: aiohttp.ClientSession, settings: ClientSettings, plan: LoadPlan, random_: random.Random
+    session: aiohttp.ClientSession, settings: ClientSettings, plan: LoadPlan, random_: random.Random, phases: Phases
 ) -> list[_Caller]:
     limit = asyncio.Semaphore(_OPENING_AT_ONCE)
+    phases.begin(f"opening {plan.conversations} conversations", plan.conversations)
 
     async def open_one(number: int) -> _Caller:
         async with limit:
@@ -95,6 +99,7 @@ async def _open_all(
             await socket.send_str(codec.encode(Start(customer=f"bench-{number}", channel="bench")).decode())
             caller = _Caller(Customer(), socket, random_.choice(plan.texts))
             caller.customer.hear(codec.server_frame.decode(await socket.receive_str()), time.monotonic())
+            phases.reached(number)
             return caller
 
     try:
@@ -110,14 +115,16 @@ async def _read(caller: _Caller) -> None:
     caller.customer.errors.append(f"closed with {caller.socket.close_code}")
 
 
-async def _say_at_rate(callers: list[_Caller], plan: LoadPlan, random_: random.Random) -> int:
+async def _say_at_rate(callers: list[_Caller], plan: LoadPlan, random_: random.Random, phases: Phases) -> int:
     """Send until the duration is over; returns how many turns found every conversation waiting."""
     idle = deque(random_.sample(callers, len(callers)))
     start = time.monotonic()
     due_at = start
     late = 0
+    phases.begin(f"asking {plan.rate:g} times a second", plan.duration_s)
     while (due_at := due_at + random_.expovariate(plan.rate)) < start + plan.duration_s:
         await asyncio.sleep(max(0.0, due_at - time.monotonic()))
+        phases.reached(due_at - start)
         for _ in range(len(idle)):
             idle.rotate(-1)
             if not idle[0].customer.waits:
@@ -135,12 +142,14 @@ async def _say(caller: _Caller, due_at: float, random_: random.Random) -> None:
     await caller.socket.send_str(codec.encode(Message(id=turn.id, text=random_.choice(caller.texts))).decode())
 
 
-async def _wait_for_answers(callers: list[_Caller]) -> None:
+async def _wait_for_answers(callers: list[_Caller], phases: Phases) -> None:
+    phases.begin("waiting for the last answers", len(callers))
     deadline = time.monotonic() + _PATIENCE_S
     waiting = callers
     while waiting and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
         waiting = [caller for caller in waiting if caller.customer.waits]
+        phases.reached(len(callers) - len(waiting))
 
 
 # -- what the suite did meanwhile ---
@@ -168,10 +177,13 @@ async def _processes(session: aiohttp.ClientSession, settings: ClientSettings) -
 
 
 def _cpu_s(processes: list[tuple[str, psutil.Process]]) -> dict[str, float]:
+    """CPU seconds by service; a process that ended meanwhile is not counted."""
     used: dict[str, float] = {}
     for service, process in processes:
-        times = process.cpu_times()
-        used[service] = used.get(service, 0.0) + times.user + times.system + _children_cpu_s(service, process)
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            seconds = times.user + times.system + _children_cpu_s(service, process)
+            used[service] = used.get(service, 0.0) + seconds
     return used
 
 
@@ -185,13 +197,16 @@ def _children_cpu_s(service: str, process: psutil.Process) -> float:
 def _rss_mib(processes: list[tuple[str, psutil.Process]]) -> dict[str, float]:
     held: dict[str, float] = {}
     for service, process in processes:
-        held[service] = held.get(service, 0.0) + process.memory_info().rss / 2**20
+        with contextlib.suppress(psutil.Error):
+            held[service] = held.get(service, 0.0) + process.memory_info().rss / 2**20
     return {service: round(mib, 1) for service, mib in held.items()}
 
 
 async def _learn_model_times(
-    session: aiohttp.ClientSession, settings: ClientSettings, customers: list[Customer]
+    session: aiohttp.ClientSession, settings: ClientSettings, customers: list[Customer], phases: Phases
 ) -> None:
+    asked = [customer for customer in customers if customer.turns]
+    phases.begin("reading the model's times", len(asked))
     limit = asyncio.Semaphore(_TRACES_AT_ONCE)
     token = settings.operator_token
     headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
@@ -202,7 +217,9 @@ async def _learn_model_times(
             if response.status == 200:  # noqa: PLR2004
                 _take_model_times(customer, msgspec.json.decode(await response.read(), type=Trace))
 
-    await asyncio.gather(*(learn(customer) for customer in customers if customer.turns))
+    for done, learning in enumerate(asyncio.as_completed([learn(customer) for customer in asked]), start=1):
+        await learning
+        phases.reached(done)
 
 
 def _take_model_times(customer: Customer, trace: Trace) -> None:

@@ -10,9 +10,16 @@ from trunkline_protocols.fleet_folder import load_fleet
 from trunkline_cli.errors import CommandError
 
 
-class _Line(msgspec.Struct):
+class _Said(msgspec.Struct):
     text: str
+
+
+class _Line(msgspec.Struct):
+    """One text, or a whole conversation with its customer's `turns`."""
+
+    text: str = ""
     conversation: str = ""
+    turns: list[_Said] = []
 
 
 def read_texts(file: Path | None, fleet_dir: Path) -> list[list[str]]:
@@ -25,12 +32,14 @@ def read_texts(file: Path | None, fleet_dir: Path) -> list[list[str]]:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     parsed = _parse(file, number, line)
-                    groups.setdefault(parsed.conversation, []).append(parsed.text)
+                    texts = [parsed.text] if parsed.text else [said.text for said in parsed.turns if said.text]
+                    groups.setdefault(parsed.conversation, []).extend(texts)
     except OSError as error:
         raise CommandError(f"{file}: {error}") from error
-    if not groups:
-        raise CommandError(f"{file}: no text in it")
-    return list(groups.values())
+    found = [texts for texts in groups.values() if texts]
+    if not found:
+        raise CommandError(f"{file}: no line has `text`, or `turns` with `text`")
+    return found
 
 
 def _parse(file: Path, number: int, line: bytes) -> _Line:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from rich.markup import escape
 from rich.table import Table
 from trunkline_protocols.fleet import Agent, EscalationPolicy, Fleet
 from trunkline_protocols.fleet_folder import load_fleet
@@ -67,7 +68,7 @@ def versions_table(kept: list[Version]) -> Table:
             version.origin,
             str(version.agents),
             str(len(version.specialties)),
-            version.note,
+            escape(version.note),
         )
     return table
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
+from rich.markup import escape
 from rich.table import Table
 from trunkline_protocols.broadcast import NoticePublished, NoticeRecalled
 
@@ -70,6 +71,6 @@ def table_of(notices: list[Shown]) -> Table:
             time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(notice.expires_at)),
             str(len(shown.received_by)),
             ", ".join(shown.missing) or "-",
-            notice.text,
+            escape(notice.text),
         )
     return table

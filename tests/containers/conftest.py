@@ -1,0 +1,92 @@
+"""NATS and PostgreSQL as compose.yaml runs them, in containers of a local Docker engine.
+
+No image is pulled: without an engine, or without the image on it, the tests are skipped and say what is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import docker
+import pytest
+import yaml
+from archive import ArchiveReader
+from docker.errors import DockerException, ImageNotFound
+from testcontainers.core.config import testcontainers_config
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.wait_strategies import ExecWaitStrategy
+
+SERVICES: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "compose.yaml").read_text(encoding="utf-8"))[
+    "services"
+]
+PATIENCE_S = 60.0
+
+
+def container(name: str, port: int, **environment: str) -> DockerContainer:
+    """A service of compose.yaml: its image, command and health check; skips the test where it cannot run."""
+    service = SERVICES[name]
+    try:
+        docker.from_env().images.get(service["image"])
+    except ImageNotFound:
+        pytest.skip(f"the Docker engine has no image {service['image']}: pull it to test on it")
+    except DockerException:
+        pytest.skip("no Docker engine answers: start one to test on the servers of compose.yaml")
+    # Its reaper is one more image; every container here is stopped by its fixture.
+    testcontainers_config.ryuk_disabled = True
+    described = DockerContainer(service["image"]).with_exposed_ports(port).with_envs(**environment)
+    if "command" in service:
+        described = described.with_command(service["command"])
+    check = service["healthcheck"]["test"]
+    assert check[0] == "CMD"
+    return described.waiting_for(ExecWaitStrategy(check[1:]).with_startup_timeout(int(PATIENCE_S)))
+
+
+def address(started: DockerContainer, port: int) -> str:
+    """Where a container's port is reached from here."""
+    return f"{started.get_container_host_ip()}:{started.get_exposed_port(port)}"
+
+
+@pytest.fixture(scope="session")
+def nats_url() -> Iterator[str]:
+    """The NATS of compose.yaml."""
+    with container("nats", 4222) as started:
+        yield f"nats://{address(started, 4222)}"
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn() -> Iterator[str]:
+    """The PostgreSQL of compose.yaml, with a password."""
+    password = secrets.token_hex(8)
+    environment = SERVICES["postgres"]["environment"] | {"POSTGRES_PASSWORD": password}
+    with container("postgres", 5432, **environment) as started:
+        dsn = f"postgresql://{environment['POSTGRES_USER']}:{password}@{address(started, 5432)}/"
+        asyncio.run(until_it_answers(dsn + environment["POSTGRES_DB"]))
+        yield dsn
+
+
+async def until_it_answers(dsn: str) -> None:
+    """The image starts once to prepare its data and a second time to serve; the health check sees no difference."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                connection = await asyncpg.connect(dsn, timeout=5)
+            except (OSError, asyncpg.PostgresError):
+                await asyncio.sleep(0.1)
+            else:
+                await connection.close()
+                return
+
+
+@pytest.fixture
+async def archive(postgres_dsn: str) -> ArchiveReader:
+    """An archive of this test's own, empty and without any schema."""
+    name = f"audit_{secrets.token_hex(6)}"
+    connection = await asyncpg.connect(f"{postgres_dsn}{SERVICES['postgres']['environment']['POSTGRES_DB']}")
+    await connection.execute(f'CREATE DATABASE "{name}"')
+    await connection.close()
+    return ArchiveReader(postgres_dsn + name)

@@ -1,0 +1,39 @@
+"""An embedded part is replaced by a real one by its address."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from suite import Suite, run_cli
+from trunkline_supervisor.adapters.nats_server import nats_server_command
+from trunkline_supervisor.adapters.tcp import free_port
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+def own_nats(tmp_path: Path) -> Iterator[str]:
+    """A nats-server that no suite started, with nothing in it."""
+    port = free_port()
+    with (tmp_path / "nats.log").open("w") as log:
+        server = subprocess.Popen(nats_server_command(tmp_path / "nats", port=port), stdout=log, stderr=log)
+        try:
+            yield f"nats://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+def test_suite_runs_on_a_nats_of_ones_own(own_nats: str, tmp_path: Path) -> None:
+    """It starts none, prepares the given one, and answers."""
+    suite = Suite(tmp_path / "suite", {"TRUNKLINE_NATS_URL": own_nats})
+    try:
+        assert {process["service"] for process in suite.status().values()}.isdisjoint({"nats"})
+        asked = run_cli(suite, "ask", "I was charged twice for my order, can I get a refund?")
+        assert asked.returncode == 0, asked.stderr
+        assert "-- billing /" in asked.stdout
+    finally:
+        assert suite.stop() == 0
