@@ -31,6 +31,7 @@ from trunkline_protocols.knowledge import (
 
 from trunkline_rag.core.articles import Document, parse
 from trunkline_rag.core.index import Index
+from trunkline_rag.core.question import read_question
 from trunkline_rag.ports import Store
 
 _log: Final = structlog.get_logger(__name__)
@@ -68,7 +69,8 @@ class Library:
         """Find passages, best first."""
         started = time.perf_counter()
         limit = max(1, min(request.limit, _MOST_PASSAGES))
-        hits = self._index.search(request.query, tenant=request.tenant, topics=request.topics, limit=limit)
+        question = read_question(request.query)
+        hits = self._index.search(question, tenant=request.tenant, topics=request.topics, limit=limit)
         return PassagesFound(
             passages=[
                 Passage(document=hit.row.document, title=hit.row.title, text=hit.row.text, score=round(hit.score, 4))
