@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from trunkline_embedding import EmbedderChoice, EmbeddingError, open_embedder
+from trunkline_embedding import LEXICAL, EmbedderChoice, EmbeddingError, open_embedder
 from trunkline_protocols.knowledge import ArticleFile
 from trunkline_rag.core.articles import Document, parse, slug
 from trunkline_rag.core.index import Index
@@ -60,7 +60,7 @@ def measure_retrieval(documents: Path, queries: Path, choice: EmbedderChoice) ->
     started = time.perf_counter()
     rows = [row for article in articles for row in rows_of(article, _TENANT)]
     try:
-        embedder = None if choice.is_lexical else open_embedder(choice)
+        embedder = open_embedder(choice)
         vectors = embedder.embed([row.embedded for row in rows]) if embedder is not None else None
     except EmbeddingError as error:
         raise CommandError(str(error)) from error
@@ -92,7 +92,7 @@ def measure_retrieval(documents: Path, queries: Path, choice: EmbedderChoice) ->
         p95_ms=percentile(times, 0.95),
         queries_per_s=round(len(asked) / took_s, 1),
         cpu_ms=round(cpu_ms, 3),
-        embedder=embedder.name if embedder is not None else choice.name,
+        embedder=embedder.name if embedder is not None else LEXICAL,
         documents=len(articles),
         passages=len(rows),
         queries=len(asked),

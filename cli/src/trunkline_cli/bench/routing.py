@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from trunkline_agents.core.classifier import Classifier
 from trunkline_agents.core.scope import floor_of
 from trunkline_agents.core.training import TrainingError, held_out_scores, learn
-from trunkline_embedding import Embedder, EmbedderChoice, EmbeddingError, open_embedder
+from trunkline_embedding import LEXICAL, Embedder, EmbedderChoice, EmbeddingError, open_embedder
 
 from trunkline_cli.bench.rows import percentile, read_rows
 from trunkline_cli.errors import CommandError
@@ -91,7 +91,7 @@ def measure_routing(train: Path, test: Path, validation: Path | None, choice: Em
         p50_ms=percentile(times, 0.5),
         p95_ms=percentile(times, 0.95),
         cpu_ms=round(cpu_ms, 3),
-        embedder=embedder.name if embedder is not None else choice.name,
+        embedder=embedder.name if embedder is not None else LEXICAL,
         train=len(train_rows),
         test=len(test_rows),
         classes=len(classifier.classes),
@@ -101,7 +101,7 @@ def measure_routing(train: Path, test: Path, validation: Path | None, choice: Em
 
 def _opened(choice: EmbedderChoice) -> Embedder | None:
     try:
-        return None if choice.is_lexical else open_embedder(choice)
+        return open_embedder(choice)
     except EmbeddingError as error:
         raise CommandError(str(error)) from error
 

@@ -1,4 +1,4 @@
-"""Texts as vectors, behind one port: `lexical`, `minilm`, `remote`."""
+"""Texts as vectors, behind one port: `minilm` in this process, `remote` at a service; `lexical` needs none."""
 
 from __future__ import annotations
 

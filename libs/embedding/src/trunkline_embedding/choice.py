@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from trunkline_embedding.cache import CachedEmbedder
-from trunkline_embedding.lexical import LexicalEmbedder
 from trunkline_embedding.port import Embedder, EmbeddingError
 
 LEXICAL: Final = "lexical"
@@ -27,15 +26,18 @@ class EmbedderChoice:
 
     @property
     def is_lexical(self) -> bool:
-        """No weights beyond the words themselves."""
+        """Nothing but the words themselves."""
         return self.name == LEXICAL
 
 
-def open_embedder(choice: EmbedderChoice) -> Embedder:
-    """Open the embedder, with its cache; raise `EmbeddingError` with what is missing."""
+def open_embedder(choice: EmbedderChoice) -> Embedder | None:
+    """Open the embedder, with its cache; None for `lexical`: words are weighed where they are searched, not embedded.
+
+    Raises `EmbeddingError` with what is missing.
+    """
     kind, _, place = choice.name.partition(":")
     if kind == LEXICAL:
-        return LexicalEmbedder()
+        return None
     if kind == _MINILM or Path(choice.name).is_dir():
         named = Path(place) if place else Path(choice.name) if kind != _MINILM else choice.directory
         if named is None:

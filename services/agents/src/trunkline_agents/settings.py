@@ -13,8 +13,7 @@ class RoutingSettings(EmbedderSettings):
 
     def routing_embedder(self) -> Embedder | None:
         """Open the embedder; None where n-grams are all there is."""
-        choice = self.embedder_choice()
-        return None if choice.is_lexical else open_embedder(choice)
+        return open_embedder(self.embedder_choice())
 
 
 class AgentsSettings(ProcessSettings, RoutingSettings):

@@ -13,14 +13,18 @@ from trunkline_language.terms import terms
 
 from trunkline_rag.core.bm25 import Bm25
 from trunkline_rag.core.question import Question, Vectors
+from trunkline_rag.core.scope import EVERYBODY, Asker, Scope
 
-_RANK_CONSTANT: Final = 40
-_VECTOR_WEIGHT: Final = 0.4
+ANYBODY: Final = Asker()
+"""Asks from nowhere in particular, at no particular time, as a customer."""
+
+RANK_CONSTANT: Final = 60
+_VECTOR_WEIGHT: Final = 0.3
 """What a rank by meaning counts beside one by words."""
 
 _TITLE_WEIGHT: Final = 2
-_NEXT_PASSAGE: Final = 0.5
-"""What each further passage of a document counts, of the one before, for the same sentence of a long question."""
+_NEXT_PASSAGE: Final = 0.7
+"""What each further passage of a document adds to it for a long question, of what the one before has added."""
 
 _LONG: Final = 3
 """From so many sentences on a question is a story: it asks for the article that most of it is about. A shorter one asks
@@ -42,6 +46,12 @@ class Row:
     topics: tuple[str, ...]
     headings: str
     text: str
+    scope: Scope = EVERYBODY
+    rev: int = 0
+
+    def same_document(self, other: Row) -> bool:
+        """Tell whether both are passages of one article."""
+        return (self.tenant, self.document) == (other.tenant, other.document)
 
     @property
     def embedded(self) -> str:
@@ -64,9 +74,15 @@ class Index:
         """Weigh the terms of all rows; title and headings count as text of each passage. `vectors` has a row each."""
         self._rows = list(rows)
         self._vectors = vectors
-        of_rows = [_row_terms(row) for row in self._rows]
+        of_rows = [row_terms(row) for row in self._rows]
         self._terms = [frozenset(found) for found in of_rows]
         self._words = Bm25(of_rows)
+        self._scopes = list({row.scope for row in self._rows})
+        numbers = {scope: number for number, scope in enumerate(self._scopes)}
+        self._scope_of = np.array([numbers[row.scope] for row in self._rows], dtype=np.int32)
+        self._first: dict[tuple[str, str], int] = {}
+        for number, row in enumerate(self._rows):
+            self._first.setdefault((row.tenant, row.document), number)
         self._by_tenant = _masks([(row.tenant,) for row in self._rows])
         self._by_topic = _masks([row.topics for row in self._rows])
 
@@ -74,11 +90,22 @@ class Index:
         """How many passages it holds."""
         return len(self._rows)
 
-    def search(self, question: Question, *, tenant: str, topics: Sequence[str] = (), limit: int = 5) -> list[Hit]:
+    def search(
+        self,
+        question: Question,
+        *,
+        tenant: str,
+        asker: Asker = ANYBODY,
+        topics: Sequence[str] = (),
+        limit: int = 5,
+    ) -> list[Hit]:
         """Find passages of a tenant, best first; those with one of the topics, unless nothing there is relevant."""
         allowed = self._by_tenant.get(tenant)
         if allowed is None or not question.sentences:
             return []
+        visible = np.array([asker.may_see(scope) for scope in self._scopes], dtype=np.bool_)
+        if not visible.all():
+            allowed = allowed & visible[self._scope_of]
         inside = self._inside(topics)
         if inside is not None:
             hits = self._ranked(question, allowed & inside, limit)
@@ -96,27 +123,57 @@ class Index:
         if question.vectors is not None and self._vectors is not None:
             likenesses = question.vectors @ self._vectors.T
             lists += [(_VECTOR_WEIGHT, _best(likeness, allowed, above=-np.inf)) for likeness in likenesses]
+        return self._hits(lists, question, limit)
+
+    def _hits(self, lists: Sequence[tuple[float, list[int]]], question: Question, limit: int) -> list[Hit]:
         everything = {term for words in question.terms for term in words}
         rows = self._fused(lists, further=_NEXT_PASSAGE if len(question.sentences) >= _LONG else 0.0)
         return [Hit(self._rows[row], self._coverage(everything, row)) for row in rows[:limit]]
 
+    def by_ranks(
+        self,
+        rankings: Sequence[Sequence[tuple[str, int]]],
+        question: Question,
+        *,
+        tenant: str,
+        asker: Asker,
+        limit: int,
+    ) -> list[Hit]:
+        """Turn rankings of (document, place in it), one a sentence, as the store itself has found them, into hits."""
+        lists = [
+            (
+                1.0,
+                [
+                    row
+                    for document, place in ranked
+                    if (row := self._row_at(tenant, document, place)) is not None
+                    and asker.may_see(self._rows[row].scope)
+                ],
+            )
+            for ranked in rankings
+        ]
+        return self._hits(lists, question, limit)
+
+    def _row_at(self, tenant: str, document: str, place: int) -> int | None:
+        first = self._first.get((tenant, document))
+        row = first + place if first is not None else len(self._rows)
+        return row if row < len(self._rows) and self._rows[row].document == document else None
+
     def _fused(self, lists: Sequence[tuple[float, list[int]]], *, further: float) -> list[int]:
         """Rows in the order of their documents, best first, at most two of each."""
-        of_rows: defaultdict[int, float] = defaultdict(float)
-        of_documents: defaultdict[str, float] = defaultdict(float)
+        fused: defaultdict[int, float] = defaultdict(float)
         for weight, ranked in lists:
-            seen: defaultdict[str, float] = defaultdict(lambda: 1.0)
             for rank, row in enumerate(ranked):
-                document = self._rows[row].document
-                worth = weight / (_RANK_CONSTANT + rank)
-                of_rows[row] += worth
-                of_documents[document] += worth * seen[document]
-                seen[document] *= further
-        passages: defaultdict[str, list[int]] = defaultdict(list)
-        for row in sorted(of_rows, key=lambda row: (-of_rows[row], row)):
-            passages[self._rows[row].document].append(row)
-        documents = sorted(passages, key=lambda document: -of_documents[document])
-        return [row for document in documents for row in passages[document][:_PASSAGES_PER_DOCUMENT]]
+                fused[row] += weight / (RANK_CONSTANT + rank)
+        of_document: defaultdict[str, list[int]] = defaultdict(list)
+        for row in sorted(fused, key=lambda row: (-fused[row], row)):
+            of_document[self._rows[row].document].append(row)
+
+        def worth(rows: list[int]) -> float:
+            return sum(fused[row] * further**place for place, row in enumerate(rows))
+
+        documents = sorted(of_document.values(), key=worth, reverse=True)
+        return [row for rows in documents for row in rows[:_PASSAGES_PER_DOCUMENT]]
 
     def _coverage(self, query_terms: set[str], row: int) -> float:
         """A term that no article has is as rare as can be: a query about something else stays uncovered."""
@@ -137,7 +194,8 @@ def _best(scores: NDArray[np.float32], allowed: NDArray[np.bool_], *, above: flo
     return best
 
 
-def _row_terms(row: Row) -> list[str]:
+def row_terms(row: Row) -> list[str]:
+    """Terms of a passage; those of its title count twice."""
     return terms(row.text) + terms(row.headings) + terms(row.title) * _TITLE_WEIGHT
 
 

@@ -68,6 +68,15 @@ def _blocks(text: str) -> list[tuple[int, int, int]]:
 def rows_of(document: Document, tenant: str) -> list[Row]:
     """Passages of an article, as they are indexed."""
     return [
-        Row(document.id, tenant, document.title, tuple(document.topics), piece.headings, piece.text)
+        Row(
+            document.id,
+            tenant,
+            document.title,
+            tuple(document.topics),
+            piece.headings,
+            piece.text,
+            document.scope,
+            document.rev,
+        )
         for piece in cut(document.text)
     ]
