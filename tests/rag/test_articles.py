@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 
 from hypothesis import given, strategies as st
+from pypdf import PdfWriter
 from trunkline_protocols.knowledge import ArticleFile, ImportProblem
-from trunkline_rag.core.articles import LONGEST_ARTICLE_CHARACTERS, Document, parse, slug
+from trunkline_rag.core.articles import LONGEST_ARTICLE_BYTES, Document, parse, slug
 from trunkline_rag.core.passages import LONGEST_CHARACTERS, cut
+from trunkline_rag.core.scope import Asker, Scope
 
 
 def documents(name: str, content: str) -> list[Document]:
@@ -59,12 +62,88 @@ def test_bad_lines_of_jsonl_are_reported_and_the_rest_is_read() -> None:
 
 def test_unusable_files_say_why() -> None:
     """Wrong ending, bad front matter, bad id, nothing in it, too much in it."""
-    assert "not one of" in problems("x.pdf", "?")[0][1]
+    assert "not one of" in problems("x.doc", "?")[0][1]
+    assert "not a readable PDF" in problems("x.pdf", "?")[0][1]
+    assert "visibility" in problems("x.md", "---\nid: a\nvisibility: secret\n---\ntext")[0][1]
+    assert "valid_from" in problems("x.md", "---\nid: a\nvalid_from: soon\n---\ntext")[0][1]
     assert "front matter" in problems("x.md", "---\na: [\n---\ntext")[0][1]
     assert "id" in problems("x.md", '---\nid: "a/b"\n---\ntext')[0][1]
     assert "topic" in problems("x.md", "---\nid: a\ntopics: [x y]\n---\ntext")[0][1]
     assert problems("x.md", "---\nid: a\n---\n  \n")[0][1] == "no text in it"
-    assert "at most" in problems("x.md", "x" * (LONGEST_ARTICLE_CHARACTERS + 1))[0][1]
+    assert "at most" in problems("x.md", "x" * (LONGEST_ARTICLE_BYTES + 1))[0][1]
+
+
+def test_long_text_becomes_articles_that_together_are_the_text() -> None:
+    """Also a page of ten megabytes: cut between its blocks, nothing lost, in seconds."""
+    block = "Line of a very long article.\n" * 40 + "\n"
+    content = block * (3 * LONGEST_ARTICLE_BYTES // len(block))
+    found = documents("long.md", content)
+    assert [document.id for document in found[:3]] == ["long", "long-p2", "long-p3"]
+    assert all(len(document.text.encode()) <= LONGEST_ARTICLE_BYTES for document in found)
+    assert "".join(document.text for document in found) == content
+    page = documents("big.html", "<html><body>" + "<p>Forty words of text.</p>" * 250_000 + "</body></html>")
+    assert len(page) > 90
+
+
+def test_pdf_is_read_and_one_without_text_is_reported() -> None:
+    """By a well-kept library; what a scanner has made needs text recognition first."""
+    writer = PdfWriter()
+    writer.add_blank_page(200, 200)
+    empty = BytesIO()
+    writer.write(empty)
+    (problem,) = parse(ArticleFile(name="scan.pdf", data=empty.getvalue()))
+    assert isinstance(problem, ImportProblem)
+    assert "without text" in problem.reason
+    (found,) = parse(ArticleFile(name="guide.pdf", data=printed("A refund takes five days.")))
+    assert isinstance(found, Document)
+    assert found.text == "A refund takes five days."
+
+
+def printed(text: str) -> bytes:
+    """A PDF of one page and one line, written by hand: a reader must cope with what others write."""
+    stream = f"BT /F1 12 Tf 20 100 Td ({text}) Tj ET".encode()
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
+        b"<</Length %d>>stream\n%s\nendstream" % (len(stream), stream),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+    ]
+    written, starts = b"%PDF-1.4\n", []
+    for number, content in enumerate(objects, start=1):
+        starts.append(len(written))
+        written += b"%d 0 obj%s endobj\n" % (number, content)
+    table = b"".join(b"%010d 00000 n \n" % start for start in starts)
+    trailer = b"trailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % len(written)
+    return written + b"xref\n0 6\n0000000000 65535 f \n" + table + trailer
+
+
+def test_scope_is_read_from_every_kind_of_file() -> None:
+    """For whom, where and when an article holds."""
+    fields = {"visibility": "internal", "region": "eu", "valid_from": "2026-01-01"}
+    front = "".join(f"{key}: {value}\n" for key, value in fields.items())
+    metas = "".join(f'<meta name="{key}" content="{value}">' for key, value in fields.items())
+    line = json.dumps({"id": "a", "title": "A", "content": "Text.", **fields})
+    scope = Scope(visibility="internal", region="eu", valid_from="2026-01-01")
+    for name, content in (
+        ("a.md", f"---\nid: a\n{front}---\nText."),
+        ("a.html", f"<html><head>{metas}</head><body><p>Text.</p></body></html>"),
+        ("a.jsonl", line),
+    ):
+        assert documents(name, content)[0].scope == scope
+
+
+def test_asker_sees_what_holds_for_it() -> None:
+    """An empty field restricts nothing, on either side."""
+    eu = Scope(region="eu", valid_from="2026-01-01", valid_until="2026-12-31", specialties=("billing",))
+    assert Asker().may_see(eu)
+    assert Asker(region="eu", today="2026-12-31", specialty="billing").may_see(eu)
+    assert not Asker(region="us").may_see(eu)
+    assert not Asker(today="2027-01-01").may_see(eu)
+    assert not Asker(today="2025-12-31").may_see(eu)
+    assert not Asker(specialty="technical").may_see(eu)
+    assert not Asker().may_see(Scope(visibility="internal"))
+    assert Asker(internal=True).may_see(Scope(visibility="internal"))
 
 
 @given(st.text(max_size=2_000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trunkline_rag.core.index import Index, Row
+from trunkline_rag.core.question import read_question
 
 
 def row(document: str, text: str, *, topics: tuple[str, ...] = (), tenant: str = "default") -> Row:
@@ -21,7 +22,7 @@ INDEX = Index(
 
 
 def found(query: str, **options: object) -> list[str]:
-    return [hit.row.document for hit in INDEX.search(query, **{"tenant": "default", **options})]  # type: ignore[arg-type]
+    return [hit.row.document for hit in INDEX.search(read_question(query), **{"tenant": "default", **options})]  # type: ignore[arg-type]
 
 
 def test_right_article_comes_first_whatever_the_form_of_the_words() -> None:
@@ -50,8 +51,8 @@ def test_topics_are_preferred_and_left_when_they_hold_nothing_relevant() -> None
 
 def test_score_is_the_covered_part_of_the_question() -> None:
     """What no article knows counts against it."""
-    whole = INDEX.search("duplicate charge", tenant="default")[0].score
-    half = INDEX.search("duplicate charge on jupiter by submarine", tenant="default")[0].score
+    whole = INDEX.search(read_question("duplicate charge"), tenant="default")[0].score
+    half = INDEX.search(read_question("duplicate charge on jupiter by submarine"), tenant="default")[0].score
     assert whole == 1.0
     assert 0 < half < 0.7
 
@@ -64,5 +65,5 @@ def test_long_story_finds_what_each_of_its_sentences_is_about() -> None:
 
 def test_empty_index_and_empty_question_find_nothing() -> None:
     """No exception either."""
-    assert Index([]).search("refund", tenant="default") == []
+    assert Index([]).search(read_question("refund"), tenant="default") == []
     assert found("the and of") == []

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from trunkline_protocols.knowledge import ArticleFile
 from trunkline_rag.core.articles import Document, parse, slug
-from trunkline_rag.core.index import Index, Row
-from trunkline_rag.core.passages import cut
+from trunkline_rag.core.index import Index
+from trunkline_rag.core.passages import rows_of
+from trunkline_rag.core.question import read_question
 
 FOLDER = Path(os.environ.get("TRUNKLINE_DATA", "/nowhere")) / "kb"
 
@@ -20,18 +21,12 @@ def test_most_scenarios_find_an_article_that_they_need(record_property: pytest.R
     """698 articles, lexical search alone; the figures are printed, half of the scenarios within five is the floor."""
     content = (FOLDER / "tau_banking.documents.jsonl").read_text(encoding="utf-8")
     documents = [item for item in parse(ArticleFile(name="tau.jsonl", content=content)) if isinstance(item, Document)]
-    index = Index(
-        [
-            Row(document.id, "default", document.title, (), piece.headings, piece.text)
-            for document in documents
-            for piece in cut(document.text)
-        ]
-    )
+    index = Index([row for document in documents for row in rows_of(document, "default")])
     queries = [json.loads(line) for line in (FOLDER / "tau_banking.queries.dev.jsonl").read_text().splitlines()]
     ranks = []
     for query in queries:
         needed = {slug(document) for document in query["documents"]}
-        hits = index.search(query["query"], tenant="default", limit=20)
+        hits = index.search(read_question(query["query"]), tenant="default", limit=20)
         found = list(dict.fromkeys(hit.row.document for hit in hits))
         ranks.append(next((place for place, id_ in enumerate(found, start=1) if id_ in needed), 0))
     at_1 = sum(rank == 1 for rank in ranks) / len(ranks)

@@ -24,11 +24,12 @@ _STEMMER: Final = Stemmer.Stemmer("english")
 
 
 @lru_cache(maxsize=50_000)
-def _stem(word: str) -> str:
+def stem(word: str) -> str:
+    """Stem of a word in lower case."""
     stemmed: str = _STEMMER.stemWord(word.removesuffix("'s"))
     return stemmed
 
 
 def terms(text: str) -> list[str]:
     """Terms of a text, in order, with repetitions."""
-    return [_stem(word) for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS]
+    return [stem(word) for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS]

@@ -15,6 +15,12 @@ class SearchKnowledge(Wire, frozen=True, kw_only=True, tag="knowledge.search"):
     topics: list[str] = []
     """An article with one of these topics may be used; empty: any."""
     limit: int = 5
+    region: str = ""
+    """Of the asker, as language and specialty: what is written for others is left out. Empty: any."""
+    language: str = ""
+    specialty: str = ""
+    internal: bool = False
+    """Colleagues ask: internal articles are found as well."""
 
 
 class Passage(Record, frozen=True, kw_only=True):
@@ -24,6 +30,10 @@ class Passage(Record, frozen=True, kw_only=True):
     title: str
     text: str
     score: float
+    rev: int = 0
+    """Version of the article that `text` is verbatim in."""
+    internal: bool = False
+    """For colleagues only: never quoted to a customer."""
 
 
 class PassagesFound(Wire, frozen=True, kw_only=True, tag="knowledge.passages"):
@@ -31,6 +41,8 @@ class PassagesFound(Wire, frozen=True, kw_only=True, tag="knowledge.passages"):
 
     passages: list[Passage]
     took_ms: float
+    stale: bool = False
+    """The store cannot be reached: found in what was last known of it."""
 
 
 class GetArticle(Wire, frozen=True, kw_only=True, tag="knowledge.get"):
@@ -38,6 +50,8 @@ class GetArticle(Wire, frozen=True, kw_only=True, tag="knowledge.get"):
 
     document: str
     tenant: str
+    rev: int = 0
+    """0: the latest."""
 
 
 class Article(Wire, frozen=True, kw_only=True, tag="knowledge.article"):
@@ -48,20 +62,30 @@ class Article(Wire, frozen=True, kw_only=True, tag="knowledge.article"):
     text: str
     topics: list[str] = []
     updated: str = ""
+    rev: int = 0
+    is_latest: bool = True
 
 
 class ImportArticles(Wire, frozen=True, kw_only=True, tag="knowledge.import"):
-    """Order: take these files in. A document of the same id is replaced."""
+    """Order: take these files in. A document of the same id is replaced; what has not changed is left as it is."""
 
     tenant: str
     files: list[ArticleFile]
+    source: str = ""
+    """Where they come from, as the one who imports names it."""
+    more: bool = False
+    """Another order follows at once: searches need not see this one before."""
+    prune: bool = False
+    """With the last order: articles of this source that `present` does not name go."""
+    present: list[str] = []
 
 
 class ArticleFile(Record, frozen=True, kw_only=True):
-    """A file as it was read: `name` ends in .md, .html or .jsonl."""
+    """A file as it was read: `name` ends in .md, .html or .jsonl and `content` is its text, or in .pdf with `data`."""
 
     name: str
-    content: str
+    content: str = ""
+    data: bytes = b""
 
 
 class ImportProblem(Record, frozen=True, kw_only=True):
@@ -77,6 +101,10 @@ class ArticlesImported(Wire, frozen=True, kw_only=True, tag="knowledge.imported"
     documents: int
     passages: int
     problems: list[ImportProblem] = []
+    unchanged: int = 0
+    removed: int = 0
+    ids: list[str] = []
+    """All that the files hold, changed or not."""
 
 
 class Refused(Wire, frozen=True, kw_only=True, tag="refused"):

@@ -17,10 +17,11 @@ from trunkline_protocols import streams, subjects
 
 from trunkline_agents import handlers
 from trunkline_agents.adapters.nats import NatsColleagues, NoticeBoard
+from trunkline_agents.adapters.routing import RoutingShelf
 from trunkline_agents.advising import Advising
 from trunkline_agents.beats import Beats
 from trunkline_agents.consulting import Consulting
-from trunkline_agents.expertise import Experts, learn
+from trunkline_agents.expertise import Experts, School
 from trunkline_agents.lanes import Hands
 from trunkline_agents.settings import AgentsSettings
 from trunkline_agents.turns import TurnWorker
@@ -41,7 +42,9 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
     fleets = await follow_fleets(bus)
     if not fleets.fleet.of(specialty):
         raise UnknownSpecialtyError(f"{specialty} is none of {', '.join(fleets.fleet.specialties)}")
-    experts = Experts(specialty, await learn(fleets.current))
+    embedder = await asyncio.to_thread(settings.routing_embedder)
+    school = School(RoutingShelf(bus, training_timeout_s=settings.training_timeout_s), embedder)
+    experts = Experts(specialty, school, await school.learn(fleets.current))
     fleets.on_change = experts.hear
     colleagues = NatsColleagues(bus, settings.region, search_timeout_s=settings.search_timeout_s)
     beats = Beats(colleagues, process.instance, settings.beat_s)

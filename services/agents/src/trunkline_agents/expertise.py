@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from trunkline_chassis.errors import BusError
 from trunkline_chassis.fleets import FleetVersion
+from trunkline_embedding import LEXICAL, Embedder, EmbeddingError
 from trunkline_protocols.fleet import Fleet
 
-from trunkline_agents.core.routing import Router
+from trunkline_agents.core.artefact import version_of
+from trunkline_agents.core.routing import Router, Vector
+from trunkline_agents.ports import Shelf, TrainingFailedError
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -22,19 +26,43 @@ class Expertise:
     version: int
     fleet: Fleet
     router: Router
+    embedder: Embedder | None = None
+
+    async def vector(self, text: str) -> Vector | None:
+        """Embed a message for the router; where there is no embedder, or it fails, routing goes by the words."""
+        if self.embedder is None:
+            return None
+        try:
+            vectors = await asyncio.to_thread(self.embedder.embed, [text])
+        except EmbeddingError as error:
+            _log.warning("routing.no_vector", error=str(error))
+            return None
+        vector: Vector = vectors[0]
+        return vector
 
 
-async def learn(latest: FleetVersion) -> Expertise:
-    """Learn from a fleet; in a thread: half a second of arithmetic, while the connection has to answer pings."""
-    router = await asyncio.to_thread(Router, latest.fleet)
-    return Expertise(latest.version, latest.fleet, router)
+class School:
+    """Where a fleet's routing is learnt: once for all processes, in a process of its own."""
+
+    def __init__(self, shelf: Shelf, embedder: Embedder | None) -> None:
+        """`shelf` keeps what was learnt."""
+        self._shelf = shelf
+        self._embedder = embedder
+
+    async def learn(self, latest: FleetVersion) -> Expertise:
+        """Take the routing of a fleet from the shelf, trained now where nobody has done so."""
+        version = version_of(latest.fleet, self._embedder.name if self._embedder is not None else LEXICAL)
+        model = await self._shelf.model(version, latest.fleet)
+        _log.info("routing.taken", version=version, fleet_version=latest.version)
+        return Expertise(latest.version, latest.fleet, Router(latest.fleet, model), self._embedder)
 
 
 class Experts:
     """Holds the expertise in force, and learns the next one beside it."""
 
-    def __init__(self, specialty: str, first: Expertise) -> None:
+    def __init__(self, specialty: str, school: School, first: Expertise) -> None:
         """`specialty` is what this process answers for."""
+        self._school = school
         self._specialty = specialty
         self._latest: FleetVersion | None = None
         self._news = asyncio.Event()
@@ -56,5 +84,10 @@ class Experts:
             if not latest.fleet.of(self._specialty):
                 _log.warning("fleet.without_us", version=latest.version, specialty=self._specialty)
                 continue
-            self.current = await learn(latest)
+            try:
+                self.current = await self._school.learn(latest)
+            except (BusError, TrainingFailedError) as error:
+                # The fleet of before goes on answering; the next version, or a restart, tries again.
+                _log.error("fleet.not_learnt", version=latest.version, error=str(error))
+                continue
             _log.info("fleet.learnt", version=latest.version)

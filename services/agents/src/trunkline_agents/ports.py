@@ -6,9 +6,12 @@ from typing import Protocol
 
 from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.completion import Complete, CompletionReply
+from trunkline_protocols.fleet import Fleet
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.knowledge import Passage, SearchKnowledge
 from trunkline_protocols.turn import AgentMessage, Consult, ConsultCancelled, ConsultReply
+
+from trunkline_agents.core.artefact import RoutingModel
 
 
 class Colleagues(Protocol):
@@ -44,4 +47,16 @@ class Board(Protocol):
 
     def for_agents(self, *, tenant: str, specialty: str) -> list[NoticePublished]:
         """Notices in force for agents of a specialty, the latest last."""
+        ...
+
+
+class TrainingFailedError(RuntimeError):
+    """The trainer ended without an artefact; the message holds its last words."""
+
+
+class Shelf(Protocol):
+    """Where routing artefacts are kept."""
+
+    async def model(self, version: str, fleet: Fleet) -> RoutingModel:
+        """Return the artefact of this version; raise `TrainingFailedError` when there is none and none can be made."""
         ...

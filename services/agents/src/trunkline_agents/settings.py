@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from pydantic import Field
 from trunkline_chassis.settings import Identifier, ProcessSettings
+from trunkline_embedding import Embedder, open_embedder
+from trunkline_embedding.settings import EmbedderSettings
 
 
-class AgentsSettings(ProcessSettings):
+class RoutingSettings(EmbedderSettings):
+    """What the trainer of the routing and the processes that route must agree on."""
+
+    def routing_embedder(self) -> Embedder | None:
+        """Open the embedder; None where n-grams are all there is."""
+        return open_embedder(self.embedder_choice())
+
+
+class AgentsSettings(ProcessSettings, RoutingSettings):
     """Which specialty this process answers for, and how much at once. Durations in seconds."""
 
     specialty: Identifier = Field(description="The one specialty whose work this process takes")
@@ -15,3 +25,4 @@ class AgentsSettings(ProcessSettings):
     search_timeout_s: float = Field(2.0, gt=0, description="Longest wait for the knowledge base before going without")
     consult_silence_s: float = Field(1.0, gt=0, description="A consulted specialist that is silent so long is given up")
     consult_longest_s: float = Field(8.0, gt=0, description="Longest time that an answer waits for advice")
+    training_timeout_s: float = Field(60.0, gt=0, description="Longest time that training the routing may take")

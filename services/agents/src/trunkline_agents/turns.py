@@ -27,7 +27,7 @@ from trunkline_protocols.turn import (
 )
 
 from trunkline_agents.consulting import Consulting
-from trunkline_agents.core.briefing import hand_off_summary, instructions, search_query
+from trunkline_agents.core.briefing import asked_back, hand_off_summary, instructions, previous_owner, search_query
 from trunkline_agents.core.consults import Question, to_consult
 from trunkline_agents.core.routing import Choice
 from trunkline_agents.expertise import Expertise
@@ -76,16 +76,16 @@ class TurnWorker:
             return self._failed(order, f"{type(error).__name__}: {error}", retryable=True)
 
     async def _answer(self, order: AnswerTurn, expertise: Expertise, clock: Clockwork) -> TurnResult:
-        router = expertise.router
+        router, vector = expertise.router, await expertise.vector(order.text)
         if self._specialty == TRIAGE:
-            choice = router.choose(order.text)
+            choice = router.choose(order.text, vector, asked_back=asked_back(order.context.transcript))
             if choice.specialty != TRIAGE:
                 return self._routed(order, choice, clock)
             return await self._reply(order, choice.agent, expertise, clock, confidence=choice.confidence)
-        agent = router.agent_of(self._specialty, order.text, current=order.agent)
+        agent = router.agent_of(self._specialty, order.text, vector, current=order.agent)
         # Who has just been given the turn keeps it: one change of mind a turn.
         if order.hop == 0:
-            elsewhere = router.elsewhere(agent, order.text)
+            elsewhere = router.elsewhere(agent, order.text, vector, came_from=previous_owner(order.context.transcript))
             if elsewhere is not None:
                 return self._hand_off(order, elsewhere, clock)
         return await self._reply(order, agent, expertise, clock)

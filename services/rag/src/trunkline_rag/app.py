@@ -7,14 +7,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+import structlog
 from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.rpc import Responder
+from trunkline_embedding import LEXICAL, open_embedder
 from trunkline_protocols import codec, subjects
+from trunkline_protocols.knowledge import ArticlesImported, Refused
 
+from trunkline_rag.adapters.folder import folder_order
 from trunkline_rag.adapters.milvus import MilvusStore
-from trunkline_rag.handlers import Library
+from trunkline_rag.handlers import Desk
+from trunkline_rag.library import Library
 from trunkline_rag.settings import RagSettings
 
+_log: Final = structlog.get_logger(__name__)
 NAME: Final = "rag"
 
 
@@ -22,22 +28,42 @@ NAME: Final = "rag"
 async def service(process: Process[RagSettings]) -> AsyncIterator[None]:
     """Answer questions to the knowledge base."""
     settings = process.settings
-    store = await asyncio.to_thread(MilvusStore, settings.milvus_uri)
+    embedder = await asyncio.to_thread(open_embedder, settings.embedder_choice())
+    store = await asyncio.to_thread(
+        lambda: MilvusStore(
+            settings.milvus_uri,
+            embedder=embedder.name if embedder is not None else LEXICAL,
+            dimensions=embedder.dimensions if embedder is not None else 0,
+        )
+    )
     try:
-        library = Library(store)
+        library = Library(store, embedder)
         await library.open()
+        if store.needs_vectors:
+            process.spawn(library.embed_anew())
         if settings.knowledge_dir is not None:
-            await library.follow(settings.knowledge_dir, settings.tenant)
+            order = await asyncio.to_thread(folder_order, settings.knowledge_dir, settings.tenant)
+            _tell(await library.take_in(order))
+        desk = Desk(library)
         responder = Responder(settings.nats_url, NAME, process.latency)
         for subject, title in (
             (subjects.search(settings.region), "Search for passages"),
             (subjects.article(settings.region), "One whole article"),
             (subjects.import_articles(settings.region), "Import of articles"),
         ):
-            responder.answer(subject, codec.knowledge_request, library.answer, title=title)
+            responder.answer(subject, codec.knowledge_request, desk.answer, title=title)
         await responder.start()
         process.heartbeat.queue_depth = lambda: responder.running
         yield
         await responder.stop()
     finally:
         await asyncio.to_thread(store.close)
+
+
+def _tell(done: ArticlesImported | Refused) -> None:
+    """Say what of the folder was not taken."""
+    if isinstance(done, Refused):
+        _log.error("library.refused", reason=done.message)
+        return
+    for problem in done.problems:
+        _log.warning("library.problem", file=problem.name, reason=problem.reason)

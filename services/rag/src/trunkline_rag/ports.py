@@ -2,27 +2,89 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from trunkline_rag.core.articles import Document
 from trunkline_rag.core.index import Row
+from trunkline_rag.core.question import Question, Vectors
+from trunkline_rag.core.scope import Asker
+
+
+class StoreUnavailableError(RuntimeError):
+    """The store does not answer; searches go on in what was last read of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The latest version of an article, without its text."""
+
+    rev: int
+    digest: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """An article on its way into the store: its passages, and a vector each where there is an embedder."""
+
+    document: Document
+    rows: list[Row]
+    vectors: Vectors | None
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """All passages of all latest versions; `vectors` has a row each, None where they are another embedder's."""
+
+    rows: list[Row]
+    vectors: Vectors | None
 
 
 class Store(Protocol):
-    """Where articles and passages are kept. Blocking: called from threads."""
+    """Where articles and passages are kept. Blocking: called from threads. Raises `StoreUnavailableError`."""
 
-    def put(self, tenant: str, documents: list[Document]) -> int:
-        """Replace these documents and return how many passages they have; durable when it returns."""
+    @property
+    def is_native(self) -> bool:
+        """The store itself searches, and the index answers only when it is away."""
         ...
 
-    def get(self, tenant: str, document: str) -> Document | None:
-        """Read one whole article."""
+    @property
+    def needs_vectors(self) -> bool:
+        """What is stored was embedded by another embedder than this process', or by none."""
         ...
 
-    def rows(self) -> list[Row]:
+    def heads(self, tenant: str) -> dict[str, Head]:
+        """Name the articles of a tenant."""
+        ...
+
+    def put(self, tenant: str, filed: Sequence[Filed]) -> None:
+        """Replace these articles; durable when it returns, and none is ever seen half."""
+        ...
+
+    def remove(self, tenant: str, documents: Sequence[str]) -> None:
+        """Take articles out of the search; their versions can still be read."""
+        ...
+
+    def settle(self) -> None:
+        """Make what was written quick to read; after a job of puts."""
+        ...
+
+    def get(self, tenant: str, document: str, rev: int = 0) -> tuple[Document, bool] | None:
+        """Read one whole article, and whether that is its latest version; `rev` 0 asks for that one."""
+        ...
+
+    def holdings(self) -> Holdings:
         """Read all passages."""
         ...
 
-    def digests(self, tenant: str) -> dict[str, str]:
-        """Read what is stored of each document, to see what has changed."""
+    def replace_vectors(self, holdings: Holdings) -> None:
+        """Write passages with the vectors of this process' embedder beside the old ones, and put them in force."""
+        ...
+
+    def native_ranks(
+        self, question: Question, *, tenant: str, topics: Sequence[str], asker: Asker, limit: int
+    ) -> list[list[tuple[str, int]]] | None:
+        """Let the store itself search: one ranking a sentence, of (document, position). None where the index does."""
         ...

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from pydantic import Field
 from trunkline_chassis.settings import Identifier, ProcessSettings
+from trunkline_embedding.settings import EmbedderSettings
 
 
-class RagSettings(ProcessSettings):
+class RagSettings(ProcessSettings, EmbedderSettings):
     """Where knowledge is kept, and what is taken in at the start."""
 
     milvus_uri: str = Field("var/milvus", description="Folder of the embedded Milvus Lite, or http://host:port")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from trunkline_protocols.fleet import Agent, Company
+from trunkline_protocols.fleet import TRIAGE, Agent, Company
 from trunkline_protocols.turn import Context, Utterance
 
 from trunkline_agents.core.features import words
@@ -28,6 +28,23 @@ def search_query(text: str, context: Context) -> str:
         return text
     earlier = [said.text for said in context.transcript if said.role == "customer"]
     return f"{earlier[-1]} {text}" if earlier else text
+
+
+def asked_back(transcript: list[Utterance]) -> int:
+    """Count the answers of triage since anybody else answered: greetings and questions back."""
+    count = 0
+    for said in reversed(transcript):
+        if said.role == "agent":
+            if said.specialty != TRIAGE:
+                break
+            count += 1
+    return count
+
+
+def previous_owner(transcript: list[Utterance]) -> str:
+    """Name the specialty that answered before the one that answered last; empty when it is the same."""
+    owners = [said.specialty for said in transcript if said.role == "agent" and said.specialty]
+    return owners[-2] if len(owners) > 1 and owners[-2] != owners[-1] else ""
 
 
 def hand_off_summary(text: str, transcript: list[Utterance]) -> str:

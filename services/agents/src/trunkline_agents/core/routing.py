@@ -1,26 +1,40 @@
-"""Who answers: triage's choice, the agent within a specialty, and when a conversation belongs elsewhere."""
+"""Who answers: triage's choice, the agent within a specialty, and when a conversation belongs elsewhere.
+
+A message of a conversation that nobody owns ends in one of three bands: clear enough is routed; what looks strange to
+everything that was learnt is asked back, once; what stays strange goes to a person's desk.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-from trunkline_protocols.fleet import TRIAGE, Agent, Fleet
+import numpy as np
+from numpy.typing import NDArray
+from trunkline_protocols.fleet import ESCALATION, TRIAGE, Agent, Fleet
 
-from trunkline_agents.core.classifier import Classifier
+from trunkline_agents.core.artefact import RoutingModel
 from trunkline_agents.core.features import words
 
 SHORT_WORDS: Final = 4
 """Below so many words a message says too little to change who answers: most real customer turns are that short."""
 
-UNCLEAR: Final = -0.45
-"""Best score of a specialty below which a message is not clear enough to be sent anywhere."""
+CLEAR: Final = 0.35
+"""How far ahead of the next a specialty must be to be believed although it scores below the floor."""
 
 ELSEWHERE_MARGIN: Final = 0.5
 """How much better another specialty must score before the conversation moves."""
 
+RETURN_MARGIN: Final = 0.9
+"""The same, back to where the conversation has just come from: two specialists must not throw it to and fro."""
+
 OTHER_AGENT_MARGIN: Final = 0.15
 """How much better another agent of the same specialty must score before it takes over."""
+
+STRANGE_TURNS: Final = 2
+"""So many questions back in a row, and a person takes the conversation."""
+
+Vector = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +47,32 @@ class Choice:
 
 
 class Router:
-    """Learns from the fleet's examples who answers what."""
+    """Decides by a routing model; immutable, a new model makes a new one."""
 
-    def __init__(self, fleet: Fleet) -> None:
-        """Train on every agent's examples and title."""
+    def __init__(self, fleet: Fleet, model: RoutingModel) -> None:
+        """Use a model that was trained from this fleet."""
         self._fleet = fleet
-        self._agents = {agent.name: agent for agent in fleet.agents}
-        texts = [text for agent in fleet.agents for text in agent.examples]
-        names = [agent.name for agent in fleet.agents for _ in agent.examples]
-        self._by_agent = Classifier(texts, names)
-        self._by_specialty = Classifier(texts, [self._agents[name].specialty for name in names])
+        self._model = model
+        self.version = model.version
 
-    def choose(self, text: str) -> Choice:
-        """Choose specialty and agent for a message of a conversation that nobody owns; unclear ones stay at triage."""
-        ranked = sorted(self._by_specialty.scores(text).items(), key=lambda item: -item[1])
+    def choose(self, text: str, vector: Vector | None = None, *, asked_back: int = 0) -> Choice:
+        """Choose specialty and agent for a message of a conversation that nobody owns.
+
+        `asked_back` counts the clarifying questions just before: triage asks, then it brings a person.
+        """
+        ranked = self._model.by_specialty.ranked(text, vector)
         (specialty, best), (_, second) = ranked[0], ranked[1]
-        if best < UNCLEAR:
-            specialty = TRIAGE
-        return Choice(specialty, self.agent_of(specialty, text), best - second)
+        floor = self._model.floor if vector is None else self._model.vector_floor
+        if best < floor and best - second < CLEAR:
+            can_escalate = asked_back >= STRANGE_TURNS and bool(self._fleet.of(ESCALATION))
+            specialty = ESCALATION if can_escalate else TRIAGE
+        return Choice(specialty, self.agent_of(specialty, text, vector), best - second)
 
-    def agent_of(self, specialty: str, text: str, *, current: str = "") -> Agent:
+    def agent_of(self, specialty: str, text: str, vector: Vector | None = None, *, current: str = "") -> Agent:
         """Choose the agent within a specialty; the current one stays unless another fits clearly better."""
         candidates = self._fleet.of(specialty)
-        scores = self._by_agent.scores(text)
-        best = max(candidates, key=lambda agent: scores[agent.name])
+        scores = dict(self._model.by_agent.ranked(text, vector))
+        best = max(candidates, key=lambda agent: scores.get(agent.name, -np.inf))
         sticky = next((agent for agent in candidates if agent.name == current), None)
         if sticky is None:
             return best
@@ -65,15 +81,20 @@ class Router:
             return sticky
         return best
 
-    def elsewhere(self, agent: Agent, text: str) -> Choice | None:
-        """Name the specialty that a message of an owned conversation belongs to, None to stay."""
+    def elsewhere(self, agent: Agent, text: str, vector: Vector | None = None, *, came_from: str = "") -> Choice | None:
+        """Name the specialty that a message of an owned conversation belongs to, None to stay.
+
+        `came_from` is the specialty that owned the conversation a turn ago: the way back is longer.
+        """
         if len(words(text)) < SHORT_WORDS:
             return None
-        scores = self._by_specialty.scores(text)
+        scores = dict(self._model.by_specialty.ranked(text, vector))
         other = max((name for name in agent.hand_off_to if name in scores), key=lambda name: scores[name], default=None)
-        if other is None or scores[other] < UNCLEAR:
+        floor = self._model.floor if vector is None else self._model.vector_floor
+        if other is None or scores[other] < floor or agent.specialty not in scores:
             return None
         margin = scores[other] - scores[agent.specialty]
-        if margin < ELSEWHERE_MARGIN or scores[other] < max(scores.values()):
+        needed = RETURN_MARGIN if other == came_from else ELSEWHERE_MARGIN
+        if margin < needed or scores[other] < max(scores.values()):
             return None
-        return Choice(other, self.agent_of(other, text), margin)
+        return Choice(other, self.agent_of(other, text, vector), margin)

@@ -1,34 +1,48 @@
 """The store on Milvus: Milvus Lite in a folder of ours, or a server by its address. Milvus is the truth.
 
-A passage carries its weighted terms as a sparse vector, so that a server can search natively; on Lite, which looks at
-every row at every search, reads come from the in-process index over the same rows.
+Two collections: `articles` holds every version of every article; the alias `passages` names the collection of the
+passages in force, made for one embedder. The row of an article is its commit: passages are written before it, and
+those that no latest version owns are swept when the store is opened: a crash in between neither loses nor doubles any.
+
+A server searches natively, by hybrid search. Lite looks at every row at every search: there the index in the process
+answers over the same rows.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections import Counter
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any, Final
-from zlib import crc32
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
+import msgspec
+import numpy as np
 from milvus_lite.server_manager import server_manager_instance
-from pymilvus import DataType, MilvusClient, MilvusException
-from trunkline_language.terms import terms
+from pymilvus import AnnSearchRequest, DataType, Function, FunctionType, MilvusClient, MilvusException, RRFRanker
 
 from trunkline_rag.core.articles import Document
-from trunkline_rag.core.index import Row
-from trunkline_rag.core.passages import cut
+from trunkline_rag.core.index import RANK_CONSTANT, Row, row_terms
+from trunkline_rag.core.question import Question, Vectors
+from trunkline_rag.core.scope import Asker, Scope
+from trunkline_rag.ports import Filed, Head, Holdings, StoreUnavailableError
 
-_ARTICLES: Final = "articles"
-_PASSAGES: Final = "passages"
 # It warns at every read that the embedded server tells no timestamp.
 logging.getLogger("pymilvus").setLevel(logging.ERROR)
 
-_TERM_DIMENSIONS: Final = 1 << 24
+_ARTICLES: Final = "articles_v2"
+_PASSAGES: Final = "passages"
+_WORDS_ONLY: Final = "lexical"
 _BATCH: Final = 500
+_TIMEOUT_S: Final = 10.0
+_LONGEST_TEXT: Final = 65_535
 _ALL: Final = 'key != ""'
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class StoreInUseError(RuntimeError):
@@ -39,65 +53,144 @@ class StoreInUseError(RuntimeError):
         super().__init__(f"{folder} is open in another process: Milvus Lite serves one; stop that one first")
 
 
+def _reaching(call: Callable[Concatenate[MilvusStore, P], R]) -> Callable[Concatenate[MilvusStore, P], R]:
+    """Tell a store that does not answer from one that refuses."""
+
+    @wraps(call)
+    def reach(store: MilvusStore, /, *arguments: P.args, **options: P.kwargs) -> R:
+        try:
+            return call(store, *arguments, **options)
+        except (MilvusException, OSError, ValueError) as error:
+            raise StoreUnavailableError(f"Milvus: {error}") from error
+
+    return reach
+
+
 class MilvusStore:
-    """Articles and passages in two collections; keys are made of tenant, document and position."""
+    """Keys are made of tenant, document, version and position."""
 
-    def __init__(self, uri: str) -> None:
-        """Open the store and make what is missing."""
+    def __init__(
+        self, uri: str, *, embedder: str = _WORDS_ONLY, dimensions: int = 0, native: bool | None = None
+    ) -> None:
+        """Open the store for one embedder and make what is missing. `native` is for tests; else servers only."""
         self._lite = None if "://" in uri else Path(uri).absolute() / "knowledge.db"
-        self._client = _open_lite(self._lite) if self._lite is not None else MilvusClient(uri)
-        self._make_collections()
+        self.is_native = native if native is not None else self._lite is None
+        self._tag = re.sub(r"[^A-Za-z0-9]+", "_", embedder)
+        self._dimensions = dimensions
+        self._client = _open_lite(self._lite) if self._lite is not None else MilvusClient(uri, timeout=_TIMEOUT_S)
+        self._make(_ARTICLES, _article_fields())
+        self._collection = self._in_force() or self._new_collection()
+        self._client.load_collection(self._collection)
+        self._heads = self._read_heads()
+        self._sweep()
 
-    def put(self, tenant: str, documents: list[Document]) -> int:
-        """Write the new rows, then remove what the documents no longer have; flush, because unflushed rows are slow."""
-        passages = 0
-        for start in range(0, len(documents), _BATCH):
-            passages += self._put_batch(tenant, documents[start : start + _BATCH])
-        self._client.flush(_ARTICLES)
-        self._client.flush(_PASSAGES)
-        return passages
+    # -- writing ---
 
-    def _put_batch(self, tenant: str, documents: list[Document]) -> int:
-        rows = [row for document in documents for row in _passage_rows(tenant, document)]
-        old = self._keys_of(tenant, [document.id for document in documents])
+    def heads(self, tenant: str) -> dict[str, Head]:
+        """Known since the opening: one process writes."""
+        return {document: head for (owner, document), head in self._heads.items() if owner == tenant}
+
+    @_reaching
+    def put(self, tenant: str, filed: Sequence[Filed]) -> None:
+        """Write the new passages, then the article, which puts them in force, then remove the old passages."""
+        vectors_fit = self._collection.startswith(f"{_PASSAGES}_{self._tag}_")
+        rows = [row for article in filed for row in _passage_rows(article, with_vectors=vectors_fit)]
         for start in range(0, len(rows), _BATCH):
-            self._client.upsert(_PASSAGES, rows[start : start + _BATCH])
-        surplus = sorted(old - {row["key"] for row in rows})
-        if surplus:
-            self._client.delete(_PASSAGES, ids=surplus)
-        # Last: an article whose digest is stored has all its passages, also after a crash in between.
-        self._client.upsert(_ARTICLES, [_article_row(tenant, document) for document in documents])
-        return len(rows)
+            self._client.insert(self._collection, rows[start : start + _BATCH])
+        self._client.insert(_ARTICLES, [_article_row(tenant, article.document) for article in filed])
+        replaced = [article.document.id for article in filed if (tenant, article.document.id) in self._heads]
+        for article in filed:
+            document = article.document
+            self._heads[tenant, document.id] = Head(document.rev, document.digest, document.source)
+        self._drop_old(tenant, replaced)
 
-    def get(self, tenant: str, document: str) -> Document | None:
-        """Read by key."""
-        found = self._client.get(_ARTICLES, ids=[f"{tenant}/{document}"])
-        if not found:
-            return None
-        row = found[0]
-        return Document(
-            id=row["document"], title=row["title"], text=row["text"], topics=list(row["topics"]), updated=row["updated"]
+    @_reaching
+    def remove(self, tenant: str, documents: Sequence[str]) -> None:
+        """Mark the articles as gone, then remove their passages."""
+        known = [document for document in documents if (tenant, document) in self._heads]
+        if not known:
+            return
+        self._client.insert(
+            _ARTICLES,
+            [_tombstone(tenant, document, self._heads[tenant, document].rev + 1) for document in known],
         )
+        for document in known:
+            del self._heads[tenant, document]
+        self._drop_old(tenant, known)
 
-    def rows(self) -> list[Row]:
-        """Read every passage, batch by batch."""
-        fields = ["document", "tenant", "title", "topics", "headings", "text"]
-        return [
-            Row(
-                document=row["document"],
-                tenant=row["tenant"],
-                title=row["title"],
-                topics=tuple(row["topics"]),
-                headings=row["headings"],
-                text=row["text"],
+    @_reaching
+    def settle(self) -> None:
+        """Flush: unflushed rows are slow to read."""
+        self._client.flush(_ARTICLES)
+        self._client.flush(self._collection)
+
+    @_reaching
+    def replace_vectors(self, holdings: Holdings) -> None:
+        """Fill a new collection and swap the alias; the old one serves until then."""
+        collection = self._new_collection(in_force=False)
+        for start in range(0, len(holdings.rows), _BATCH):
+            part = slice(start, start + _BATCH)
+            vectors = holdings.vectors[part] if holdings.vectors is not None else None
+            self._client.insert(collection, _rows_with_places(holdings.rows[part], vectors, holdings.rows, start))
+        self._client.flush(collection)
+        self._client.load_collection(collection)
+        self._client.alter_alias(collection, _PASSAGES)
+        old, self._collection = self._collection, collection
+        self._client.drop_collection(old)
+
+    # -- reading ---
+
+    @_reaching
+    def get(self, tenant: str, document: str, rev: int = 0) -> tuple[Document, bool] | None:
+        """Read by key."""
+        head = self._heads.get((tenant, document))
+        wanted = rev or (head.rev if head is not None else 0)
+        found = self._client.get(_ARTICLES, ids=[_article_key(tenant, document, wanted)]) if wanted else []
+        if not found or found[0]["is_removed"]:
+            return None
+        return _document(found[0]), head is not None and head.rev == wanted
+
+    @_reaching
+    def holdings(self) -> Holdings:
+        """Read every passage, batch by batch; vectors only where they are of this process' embedder."""
+        has_vectors = self._dimensions > 0 and self._collection.startswith(f"{_PASSAGES}_{self._tag}_")
+        fields = ["key", "document", "tenant", "title", "topics", "headings", "text", "scope", "rev"]
+        found = list(self._every(self._collection, _ALL, [*fields, "vector"] if has_vectors else fields))
+        # The keys of a document's passages are in their order.
+        found.sort(key=lambda row: str(row["key"]))
+        vectors = np.array([row["vector"] for row in found], dtype=np.float32) if has_vectors and found else None
+        return Holdings([_row(row) for row in found], vectors)
+
+    @_reaching
+    def native_ranks(
+        self, question: Question, *, tenant: str, topics: Sequence[str], asker: Asker, limit: int
+    ) -> list[list[tuple[str, int]]] | None:
+        """Search by the server's own hybrid search, all sentences at once."""
+        if not self.is_native or not question.sentences:
+            return None
+        condition = _condition(tenant, topics, asker)
+        words = AnnSearchRequest(
+            data=[" ".join(found) for found in question.terms],
+            anns_field="terms",
+            param={"metric_type": "BM25"},
+            limit=limit,
+            expr=condition,
+        )
+        requests = [words]
+        if question.vectors is not None and self._collection.startswith(f"{_PASSAGES}_{self._tag}_"):
+            requests.append(
+                AnnSearchRequest(
+                    data=question.vectors.tolist(),
+                    anns_field="vector",
+                    param={"metric_type": "IP"},
+                    limit=limit,
+                    expr=condition,
+                )
             )
-            for row in self._every(_PASSAGES, _ALL, ["key", *fields])
-        ]
-
-    def digests(self, tenant: str) -> dict[str, str]:
-        """Read the digests of a tenant's articles."""
-        rows = self._every(_ARTICLES, f'tenant == "{tenant}"', ["document", "digest"])
-        return {row["document"]: row["digest"] for row in rows}
+        found = self._client.hybrid_search(
+            _PASSAGES, reqs=requests, ranker=RRFRanker(RANK_CONSTANT), limit=limit, output_fields=["document", "place"]
+        )
+        return [[(hit["entity"]["document"], hit["entity"]["place"]) for hit in ranked] for ranked in found]
 
     def close(self) -> None:
         """Close; the embedded server gives its folder free only when told."""
@@ -105,29 +198,28 @@ class MilvusStore:
         if self._lite is not None:
             server_manager_instance.release_server(str(self._lite))
 
-    def _keys_of(self, tenant: str, documents: list[str]) -> set[str]:
-        names = ", ".join(f'"{document}"' for document in documents)
-        rows = self._every(_PASSAGES, f'tenant == "{tenant}" and document in [{names}]', ["key"])
-        return {row["key"] for row in rows}
+    # -- collections ---
 
-    def _every(self, collection: str, condition: str, fields: list[str]) -> list[dict[str, Any]]:
-        iterator = self._client.query_iterator(collection, filter=condition, output_fields=fields, batch_size=_BATCH)
-        found: list[dict[str, Any]] = []
+    def _in_force(self) -> str | None:
         try:
-            while batch := iterator.next():
-                found.extend(batch)
-        finally:
-            iterator.close()
-        return sorted(found, key=lambda row: row.get("key", ""))
+            described = self._client.describe_alias(_PASSAGES)
+        except MilvusException:
+            return None
+        return str(described["collection_name"]) if described else None
 
-    def _make_collections(self) -> None:
-        text = {"datatype": DataType.VARCHAR, "max_length": 65_535}
-        name = {"datatype": DataType.VARCHAR, "max_length": 400}
-        common = {"document": name, "tenant": name, "title": name, "text": text}
-        self._make(_ARTICLES, {**common, "updated": name, "digest": name})
-        self._make(_PASSAGES, {**common, "headings": text})
+    @property
+    def needs_vectors(self) -> bool:
+        """The passages in force were embedded by another embedder, or by none."""
+        return not self._collection.startswith(f"{_PASSAGES}_{self._tag}_")
 
-    def _make(self, collection: str, fields: dict[str, dict[str, Any]]) -> None:
+    def _new_collection(self, *, in_force: bool = True) -> str:
+        name = f"{_PASSAGES}_{self._tag}_{time.time_ns():x}"
+        self._make(name, _passage_fields(self._dimensions), searched=True)
+        if in_force:
+            self._client.create_alias(name, _PASSAGES)
+        return name
+
+    def _make(self, collection: str, fields: dict[str, dict[str, Any]], *, searched: bool = False) -> None:
         if self._client.has_collection(collection):
             self._client.load_collection(collection)
             return
@@ -135,11 +227,65 @@ class MilvusStore:
         schema.add_field("key", DataType.VARCHAR, is_primary=True, max_length=200)
         for field, kind in fields.items():
             schema.add_field(field, **kind)
-        schema.add_field("topics", DataType.JSON)
-        schema.add_field("terms", DataType.SPARSE_FLOAT_VECTOR)
         index = self._client.prepare_index_params()
-        index.add_index("terms", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
+        if searched:
+            schema.add_function(
+                Function(
+                    name="bm25",
+                    input_field_names=["words"],
+                    output_field_names=["terms"],
+                    function_type=FunctionType.BM25,
+                )
+            )
+            index.add_index("terms", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
+            if self._dimensions:
+                index.add_index("vector", index_type="FLAT", metric_type="IP")
+        else:
+            index.add_index("mark", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
         self._client.create_collection(collection, schema=schema, index_params=index)
+
+    # -- what no latest version owns ---
+
+    def _read_heads(self) -> dict[tuple[str, str], Head]:
+        heads: dict[tuple[str, str], tuple[Head, bool]] = {}
+        for row in self._every(_ARTICLES, _ALL, ["tenant", "document", "rev", "digest", "source", "is_removed"]):
+            key = (row["tenant"], row["document"])
+            if key not in heads or heads[key][0].rev < row["rev"]:
+                heads[key] = (Head(row["rev"], row["digest"], row["source"]), row["is_removed"])
+        return {key: head for key, (head, is_removed) in heads.items() if not is_removed}
+
+    def _sweep(self) -> None:
+        """Remove passages that a crash has left: written before their article, or not removed after it."""
+        orphans = [
+            row["key"]
+            for row in self._every(self._collection, _ALL, ["key", "tenant", "document", "rev"])
+            if (head := self._heads.get((row["tenant"], row["document"]))) is None or head.rev != row["rev"]
+        ]
+        self._delete(orphans)
+
+    def _drop_old(self, tenant: str, documents: Sequence[str]) -> None:
+        for start in range(0, len(documents), _BATCH):
+            names = ", ".join(f'"{document}"' for document in documents[start : start + _BATCH])
+            condition = f'tenant == "{tenant}" and document in [{names}]'
+            self._delete(
+                [
+                    row["key"]
+                    for row in self._every(self._collection, condition, ["key", "document", "rev"])
+                    if (head := self._heads.get((tenant, row["document"]))) is None or head.rev != row["rev"]
+                ]
+            )
+
+    def _delete(self, keys: Sequence[str]) -> None:
+        for start in range(0, len(keys), _BATCH):
+            self._client.delete(self._collection, ids=list(keys[start : start + _BATCH]))
+
+    def _every(self, collection: str, condition: str, fields: list[str]) -> Iterator[dict[str, Any]]:
+        iterator = self._client.query_iterator(collection, filter=condition, output_fields=fields, batch_size=_BATCH)
+        try:
+            while batch := iterator.next():
+                yield from batch
+        finally:
+            iterator.close()
 
 
 def _open_lite(file: Path) -> MilvusClient:
@@ -154,37 +300,164 @@ def _open_lite(file: Path) -> MilvusClient:
         raise
 
 
+def _article_fields() -> dict[str, dict[str, Any]]:
+    return {
+        **_common_fields(),
+        "updated": _varchar(100),
+        "digest": _varchar(64),
+        "source": _varchar(400),
+        "is_removed": {"datatype": DataType.BOOL},
+        # Milvus wants a vector in every collection.
+        "mark": {"datatype": DataType.SPARSE_FLOAT_VECTOR},
+    }
+
+
+def _passage_fields(dimensions: int) -> dict[str, dict[str, Any]]:
+    fields = {
+        **_common_fields(),
+        "headings": _varchar(_LONGEST_TEXT),
+        "place": {"datatype": DataType.INT64},
+        "is_internal": {"datatype": DataType.BOOL},
+        "region": _varchar(64),
+        "language": _varchar(64),
+        "valid_from": _varchar(10),
+        "valid_until": _varchar(10),
+        "words": {
+            **_varchar(_LONGEST_TEXT),
+            "enable_analyzer": True,
+            # The terms are stemmed and free of stop words already: only their borders are left to find.
+            "analyzer_params": {"tokenizer": "standard"},
+        },
+        "terms": {"datatype": DataType.SPARSE_FLOAT_VECTOR},
+    }
+    if dimensions:
+        fields["vector"] = {"datatype": DataType.FLOAT_VECTOR, "dim": dimensions}
+    return fields
+
+
+def _common_fields() -> dict[str, dict[str, Any]]:
+    return {
+        "document": _varchar(64),
+        "tenant": _varchar(64),
+        "title": _varchar(400),
+        "text": _varchar(_LONGEST_TEXT),
+        "topics": {"datatype": DataType.JSON},
+        "scope": {"datatype": DataType.JSON},
+        "rev": {"datatype": DataType.INT64},
+    }
+
+
+def _varchar(length: int) -> dict[str, Any]:
+    return {"datatype": DataType.VARCHAR, "max_length": length}
+
+
+def _article_key(tenant: str, document: str, rev: int) -> str:
+    return f"{tenant}/{document}/{rev:06d}"
+
+
 def _article_row(tenant: str, document: Document) -> dict[str, Any]:
     return {
-        "key": f"{tenant}/{document.id}",
+        "key": _article_key(tenant, document.id, document.rev),
         "document": document.id,
         "tenant": tenant,
         "title": document.title,
         "text": document.text,
         "topics": document.topics,
-        "updated": document.updated,
+        "scope": msgspec.to_builtins(document.scope),
+        "rev": document.rev,
+        "updated": document.updated[:100],
         "digest": document.digest,
-        "terms": _sparse(document.title),
+        "source": document.source,
+        "is_removed": False,
+        "mark": {0: 1.0},
     }
 
 
-def _passage_rows(tenant: str, document: Document) -> list[dict[str, Any]]:
-    return [
-        {
-            "key": f"{tenant}/{document.id}/{position:05d}",
-            "document": document.id,
-            "tenant": tenant,
-            "title": document.title,
-            "headings": piece.headings,
-            "text": piece.text,
-            "topics": document.topics,
-            "terms": _sparse(f"{document.title} {piece.headings} {piece.text}"),
-        }
-        for position, piece in enumerate(cut(document.text))
+def _tombstone(tenant: str, document: str, rev: int) -> dict[str, Any]:
+    return {**_article_row(tenant, Document(document, "", "", rev=rev)), "is_removed": True}
+
+
+def _document(row: dict[str, Any]) -> Document:
+    return Document(
+        id=row["document"],
+        title=row["title"],
+        text=row["text"],
+        topics=list(row["topics"]),
+        updated=row["updated"],
+        scope=msgspec.convert(row["scope"], Scope),
+        source=row["source"],
+        rev=row["rev"],
+    )
+
+
+def _passage_rows(filed: Filed, *, with_vectors: bool) -> list[dict[str, Any]]:
+    return _rows_with_places(filed.rows, filed.vectors if with_vectors else None, filed.rows, 0)
+
+
+def _rows_with_places(
+    rows: Sequence[Row], vectors: Vectors | None, within: Sequence[Row], start: int
+) -> list[dict[str, Any]]:
+    """Rows as they are stored; `within` is the whole they are part of, where a document's passages stand together."""
+    place = 0
+    while place < start and within[start - place - 1].same_document(within[start]):
+        place += 1
+    made: list[dict[str, Any]] = []
+    for number, row in enumerate(rows):
+        if number and not row.same_document(rows[number - 1]):
+            place = 0
+        made.append(_passage_row(row, place))
+        if vectors is not None:
+            made[-1]["vector"] = vectors[number].tolist()
+        place += 1
+    return made
+
+
+def _passage_row(row: Row, place: int) -> dict[str, Any]:
+    return {
+        "key": f"{row.tenant}/{row.document}/{row.rev:06d}/{place:05d}",
+        "document": row.document,
+        "tenant": row.tenant,
+        "title": row.title,
+        "headings": row.headings,
+        "text": row.text,
+        "topics": list(row.topics),
+        "scope": msgspec.to_builtins(row.scope),
+        "rev": row.rev,
+        "place": place,
+        "is_internal": row.scope.visibility == "internal",
+        "region": row.scope.region,
+        "language": row.scope.language,
+        "valid_from": row.scope.valid_from,
+        "valid_until": row.scope.valid_until,
+        "words": " ".join(row_terms(row)),
+    }
+
+
+def _row(stored: dict[str, Any]) -> Row:
+    return Row(
+        document=stored["document"],
+        tenant=stored["tenant"],
+        title=stored["title"],
+        topics=tuple(stored["topics"]),
+        headings=stored["headings"],
+        text=stored["text"],
+        scope=msgspec.convert(stored["scope"], Scope),
+        rev=stored["rev"],
+    )
+
+
+def _condition(tenant: str, topics: Sequence[str], asker: Asker) -> str:
+    """The same as `Asker.may_see`, as Milvus reads it; specialties are left to the index."""
+    parts = [f'tenant == "{tenant}"']
+    if not asker.internal:
+        parts.append("is_internal == false")
+    if topics:
+        parts.append(f"json_contains_any(topics, [{', '.join(f'{chr(34)}{topic}{chr(34)}' for topic in topics)}])")
+    parts += [
+        f'{field} in ["", "{value}"]'
+        for field, value in (("region", asker.region), ("language", asker.language))
+        if value
     ]
-
-
-def _sparse(text: str) -> dict[int, float]:
-    """Counted terms by hashed dimension; never empty, which Milvus would refuse."""
-    counted = Counter(crc32(term.encode()) % _TERM_DIMENSIONS for term in terms(text))
-    return {dimension: float(count) for dimension, count in counted.items()} or {0: 1.0}
+    if asker.today:
+        parts += [f'valid_from <= "{asker.today}"', f'(valid_until == "" or valid_until >= "{asker.today}")']
+    return " and ".join(parts)

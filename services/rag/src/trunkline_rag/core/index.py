@@ -1,22 +1,35 @@
-"""The read index: BM25 over the passages' terms, in process, made anew from the store's rows."""
+"""The read index: words (BM25) and meaning (vectors) over the passages, in process, made anew from the store's rows."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_matrix
-from sentencex import segment
 from trunkline_language.terms import terms
 
-_K1: Final = 1.2
-_B: Final = 0.75
-_RANK_CONSTANT: Final = 60
+from trunkline_rag.core.bm25 import Bm25
+from trunkline_rag.core.question import Question, Vectors
+from trunkline_rag.core.scope import EVERYBODY, Asker, Scope
+
+ANYBODY: Final = Asker()
+"""Asks from nowhere in particular, at no particular time, as a customer."""
+
+RANK_CONSTANT: Final = 60
+_VECTOR_WEIGHT: Final = 0.3
+"""What a rank by meaning counts beside one by words."""
+
 _TITLE_WEIGHT: Final = 2
+_NEXT_PASSAGE: Final = 0.7
+"""What each further passage of a document adds to it for a long question, of what the one before has added."""
+
+_LONG: Final = 3
+"""From so many sentences on a question is a story: it asks for the article that most of it is about. A shorter one asks
+for the passage that says it, and further passages of an article count nothing."""
+
 _PASSAGES_PER_DOCUMENT: Final = 2
 _CANDIDATES: Final = 50
 _RELEVANT: Final = 0.34
@@ -33,6 +46,17 @@ class Row:
     topics: tuple[str, ...]
     headings: str
     text: str
+    scope: Scope = EVERYBODY
+    rev: int = 0
+
+    def same_document(self, other: Row) -> bool:
+        """Tell whether both are passages of one article."""
+        return (self.tenant, self.document) == (other.tenant, other.document)
+
+    @property
+    def embedded(self) -> str:
+        """What stands for the passage when it is embedded."""
+        return "\n".join(part for part in (self.title, self.headings, self.text) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +70,19 @@ class Hit:
 class Index:
     """Answers queries. Immutable: an import makes a new one."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
-        """Weigh the terms of all rows; title and headings count as text of each passage."""
+    def __init__(self, rows: Sequence[Row], vectors: Vectors | None = None) -> None:
+        """Weigh the terms of all rows; title and headings count as text of each passage. `vectors` has a row each."""
         self._rows = list(rows)
-        counted = [Counter(_row_terms(row)) for row in self._rows]
-        vocabulary = sorted({term for counter in counted for term in counter})
-        self._columns = {term: column for column, term in enumerate(vocabulary)}
-        self._idf = _inverse_document_frequency(counted, self._columns)
-        self._weights = _bm25(counted, self._columns, self._idf)
+        self._vectors = vectors
+        of_rows = [row_terms(row) for row in self._rows]
+        self._terms = [frozenset(found) for found in of_rows]
+        self._words = Bm25(of_rows)
+        self._scopes = list({row.scope for row in self._rows})
+        numbers = {scope: number for number, scope in enumerate(self._scopes)}
+        self._scope_of = np.array([numbers[row.scope] for row in self._rows], dtype=np.int32)
+        self._first: dict[tuple[str, str], int] = {}
+        for number, row in enumerate(self._rows):
+            self._first.setdefault((row.tenant, row.document), number)
         self._by_tenant = _masks([(row.tenant,) for row in self._rows])
         self._by_topic = _masks([row.topics for row in self._rows])
 
@@ -61,87 +90,113 @@ class Index:
         """How many passages it holds."""
         return len(self._rows)
 
-    def search(self, query: str, *, tenant: str, topics: Sequence[str] = (), limit: int = 5) -> list[Hit]:
+    def search(
+        self,
+        question: Question,
+        *,
+        tenant: str,
+        asker: Asker = ANYBODY,
+        topics: Sequence[str] = (),
+        limit: int = 5,
+    ) -> list[Hit]:
         """Find passages of a tenant, best first; those with one of the topics, unless nothing there is relevant."""
         allowed = self._by_tenant.get(tenant)
-        if allowed is None:
+        if allowed is None or not question.sentences:
             return []
+        visible = np.array([asker.may_see(scope) for scope in self._scopes], dtype=np.bool_)
+        if not visible.all():
+            allowed = allowed & visible[self._scope_of]
         inside = self._inside(topics)
         if inside is not None:
-            hits = self._ranked(query, allowed & inside, limit)
+            hits = self._ranked(question, allowed & inside, limit)
             if hits and max(hit.score for hit in hits) >= _RELEVANT:
                 return hits
-        return self._ranked(query, allowed, limit)
+        return self._ranked(question, allowed, limit)
 
     def _inside(self, topics: Sequence[str]) -> NDArray[np.bool_] | None:
         masks = [self._by_topic[topic] for topic in topics if topic in self._by_topic]
         return np.logical_or.reduce(masks) if masks else None
 
-    def _ranked(self, query: str, allowed: NDArray[np.bool_], limit: int) -> list[Hit]:
-        """One query a sentence, fused by rank: long stories are about several things."""
-        parts = [part for sentence in segment("en", query) if (part := terms(sentence))]
-        fused: Counter[int] = Counter()
-        for part in parts:
-            for rank, row in enumerate(self._best(part, allowed)):
-                fused[row] += 1 / (_RANK_CONSTANT + rank)  # type: ignore[assignment]
-        everything = {term for part in parts for term in part}
-        taken: Counter[str] = Counter()
-        hits: list[Hit] = []
-        for row, _ in fused.most_common():
-            found = self._rows[row]
-            if taken[found.document] < _PASSAGES_PER_DOCUMENT:
-                taken[found.document] += 1
-                hits.append(Hit(found, self._coverage(everything, found)))
-            if len(hits) == limit:
-                break
-        return hits
+    def _ranked(self, question: Question, allowed: NDArray[np.bool_], limit: int) -> list[Hit]:
+        """Fuse every sentence's ranks by words and by meaning; a document is worth what its best passages are."""
+        lists = [(1.0, _best(self._words.scores(words), allowed, above=0.0)) for words in question.terms]
+        if question.vectors is not None and self._vectors is not None:
+            likenesses = question.vectors @ self._vectors.T
+            lists += [(_VECTOR_WEIGHT, _best(likeness, allowed, above=-np.inf)) for likeness in likenesses]
+        return self._hits(lists, question, limit)
 
-    def _best(self, query_terms: Sequence[str], allowed: NDArray[np.bool_]) -> list[int]:
-        columns = [self._columns[term] for term in set(query_terms) if term in self._columns]
-        if not columns:
-            return []
-        scores = np.asarray(self._weights[:, columns].sum(axis=1)).ravel()
-        scores[~allowed] = 0.0
-        count = min(_CANDIDATES, int(np.count_nonzero(scores)))
-        best = np.argpartition(-scores, count - 1)[:count] if count else np.empty(0, dtype=np.intp)
-        return sorted(best.tolist(), key=lambda row: (-scores[row], row))
+    def _hits(self, lists: Sequence[tuple[float, list[int]]], question: Question, limit: int) -> list[Hit]:
+        everything = {term for words in question.terms for term in words}
+        rows = self._fused(lists, further=_NEXT_PASSAGE if len(question.sentences) >= _LONG else 0.0)
+        return [Hit(self._rows[row], self._coverage(everything, row)) for row in rows[:limit]]
 
-    def _coverage(self, query_terms: set[str], row: Row) -> float:
-        known = {term: self._idf[self._columns[term]] for term in query_terms if term in self._columns}
-        # A term that no article has is as rare as can be: a query about something else stays uncovered.
-        unknown = (len(query_terms) - len(known)) * float(self._idf.max(initial=0.0))
-        total = sum(known.values()) + unknown
-        covered = sum(weight for term, weight in known.items() if term in set(_row_terms(row)))
-        return float(covered / total) if total else 0.0
+    def by_ranks(
+        self,
+        rankings: Sequence[Sequence[tuple[str, int]]],
+        question: Question,
+        *,
+        tenant: str,
+        asker: Asker,
+        limit: int,
+    ) -> list[Hit]:
+        """Turn rankings of (document, place in it), one a sentence, as the store itself has found them, into hits."""
+        lists = [
+            (
+                1.0,
+                [
+                    row
+                    for document, place in ranked
+                    if (row := self._row_at(tenant, document, place)) is not None
+                    and asker.may_see(self._rows[row].scope)
+                ],
+            )
+            for ranked in rankings
+        ]
+        return self._hits(lists, question, limit)
+
+    def _row_at(self, tenant: str, document: str, place: int) -> int | None:
+        first = self._first.get((tenant, document))
+        row = first + place if first is not None else len(self._rows)
+        return row if row < len(self._rows) and self._rows[row].document == document else None
+
+    def _fused(self, lists: Sequence[tuple[float, list[int]]], *, further: float) -> list[int]:
+        """Rows in the order of their documents, best first, at most two of each."""
+        fused: defaultdict[int, float] = defaultdict(float)
+        for weight, ranked in lists:
+            for rank, row in enumerate(ranked):
+                fused[row] += weight / (RANK_CONSTANT + rank)
+        of_document: defaultdict[str, list[int]] = defaultdict(list)
+        for row in sorted(fused, key=lambda row: (-fused[row], row)):
+            of_document[self._rows[row].document].append(row)
+
+        def worth(rows: list[int]) -> float:
+            return sum(fused[row] * further**place for place, row in enumerate(rows))
+
+        documents = sorted(of_document.values(), key=worth, reverse=True)
+        return [row for rows in documents for row in rows[:_PASSAGES_PER_DOCUMENT]]
+
+    def _coverage(self, query_terms: set[str], row: int) -> float:
+        """A term that no article has is as rare as can be: a query about something else stays uncovered."""
+        rarity = {term: self._words.rarity(term) for term in query_terms}
+        total = sum(rarity.values())
+        covered = sum(weight for term, weight in rarity.items() if term in self._terms[row])
+        return covered / total if total else 0.0
 
 
-def _row_terms(row: Row) -> list[str]:
+def _best(scores: NDArray[np.float32], allowed: NDArray[np.bool_], *, above: float) -> list[int]:
+    candidates = np.nonzero(allowed & (scores > above))[0]
+    found = scores[candidates]
+    if len(candidates) > _CANDIDATES:
+        kept = np.argpartition(-found, _CANDIDATES - 1)[:_CANDIDATES]
+        candidates, found = candidates[kept], found[kept]
+    order = np.lexsort((candidates, -found))
+    best: list[int] = candidates[order].tolist()
+    return best
+
+
+def row_terms(row: Row) -> list[str]:
+    """Terms of a passage; those of its title count twice."""
     return terms(row.text) + terms(row.headings) + terms(row.title) * _TITLE_WEIGHT
-
-
-def _inverse_document_frequency(counted: Sequence[Counter[str]], columns: dict[str, int]) -> NDArray[np.float64]:
-    seen = np.zeros(len(columns))
-    for counter in counted:
-        for term in counter:
-            seen[columns[term]] += 1
-    weights: NDArray[np.float64] = np.log(1 + (len(counted) - seen + 0.5) / (seen + 0.5))
-    return weights
-
-
-def _bm25(counted: Sequence[Counter[str]], columns: dict[str, int], idf: NDArray[np.float64]) -> csc_matrix:
-    lengths = np.array([counter.total() for counter in counted], dtype=np.float64)
-    average = lengths.mean() if len(lengths) else 1.0
-    values: list[float] = []
-    row_numbers: list[int] = []
-    column_numbers: list[int] = []
-    for row, counter in enumerate(counted):
-        norm = _K1 * (1 - _B + _B * lengths[row] / average)
-        for term, count in counter.items():
-            column = columns[term]
-            values.append(idf[column] * count * (_K1 + 1) / (count + norm))
-            row_numbers.append(row)
-            column_numbers.append(column)
-    return csc_matrix((values, (row_numbers, column_numbers)), shape=(len(counted), len(columns)))
 
 
 def _masks(labels: Sequence[Sequence[str]]) -> dict[str, NDArray[np.bool_]]:

@@ -7,6 +7,9 @@ from typing import Final
 
 from markdown_it import MarkdownIt
 
+from trunkline_rag.core.articles import Document
+from trunkline_rag.core.index import Row
+
 LONGEST_CHARACTERS: Final = 900
 
 _markdown: Final = MarkdownIt()
@@ -59,4 +62,21 @@ def _blocks(text: str) -> list[tuple[int, int, int]]:
         (token.map[0], token.map[1], int(token.tag[1]) if token.type == "heading_open" else 0)
         for token in _markdown.parse(text)
         if token.level == 0 and token.map is not None and token.nesting >= 0
+    ]
+
+
+def rows_of(document: Document, tenant: str) -> list[Row]:
+    """Passages of an article, as they are indexed."""
+    return [
+        Row(
+            document.id,
+            tenant,
+            document.title,
+            tuple(document.topics),
+            piece.headings,
+            piece.text,
+            document.scope,
+            document.rev,
+        )
+        for piece in cut(document.text)
     ]

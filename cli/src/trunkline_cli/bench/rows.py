@@ -1,0 +1,41 @@
+"""Rows of a bench's JSON Lines file, each fault named by file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from trunkline_cli.errors import CommandError
+
+T = TypeVar("T")
+
+
+def read_rows(file: Path, type_: type[T]) -> list[T]:
+    """Read one row a line; an empty file is a fault as well."""
+    rows: list[T] = []
+    decoder = msgspec.json.Decoder(type_)
+    try:
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    rows.append(_row(decoder, file, number, line))
+    except OSError as error:
+        raise CommandError(f"{file}: {error}") from error
+    if not rows:
+        raise CommandError(f"{file}: no row in it")
+    return rows
+
+
+def _row(decoder: msgspec.json.Decoder[T], file: Path, number: int, line: bytes) -> T:
+    try:
+        return decoder.decode(line)
+    except msgspec.DecodeError as error:
+        raise CommandError(f"{file}:{number}: {error}") from error
+
+
+def percentile(values: list[float], share: float) -> float:
+    """Value below which this share of the values lies."""
+    ordered = sorted(values)
+    return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 3)

@@ -1,0 +1,8 @@
+"""Texts as vectors, behind one port: `minilm` in this process, `remote` at a service; `lexical` needs none."""
+
+from __future__ import annotations
+
+from trunkline_embedding.choice import LEXICAL, EmbedderChoice, open_embedder
+from trunkline_embedding.port import Embedder, EmbeddingError, Vectors
+
+__all__ = ["LEXICAL", "Embedder", "EmbedderChoice", "EmbeddingError", "Vectors", "open_embedder"]

@@ -1,0 +1,53 @@
+"""The cache in front of an embedder: customers ask the same short things again and again."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from threading import Lock
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import Counter
+
+from trunkline_embedding.port import Embedder, Vectors
+
+_HITS: Final = Counter("trunkline_cache_hits", "Answers that a cache had", ["cache"])
+_MISSES: Final = Counter("trunkline_cache_misses", "Answers that a cache had not", ["cache"])
+
+
+class CachedEmbedder:
+    """Keeps the vectors that were used last."""
+
+    def __init__(self, embedder: Embedder, *, capacity: int = 10_000, label: str = "embedding") -> None:
+        """`label` names the cache in the metrics."""
+        self._embedder = embedder
+        self._capacity = capacity
+        self._kept: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._lock = Lock()
+        self._hits, self._misses = _HITS.labels(label), _MISSES.labels(label)
+        self.name = embedder.name
+        self.dimensions = embedder.dimensions
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Embed what is not kept; two threads may embed the same text twice, and nothing is wrong with that."""
+        with self._lock:
+            found = {text: self._kept[text] for text in texts if text in self._kept}
+            for text in found:
+                self._kept.move_to_end(text)
+        missing = list(dict.fromkeys(text for text in texts if text not in found))
+        self._hits.inc(len(texts) - len(missing))
+        self._misses.inc(len(missing))
+        if missing:
+            found.update(zip(missing, self._embedder.embed(missing), strict=True))
+            self._keep({text: found[text] for text in missing})
+        if not texts:
+            return np.empty((0, self.dimensions), dtype=np.float32)
+        return np.stack([found[text] for text in texts])
+
+    def _keep(self, vectors: dict[str, NDArray[np.float32]]) -> None:
+        with self._lock:
+            self._kept.update(vectors)
+            while len(self._kept) > self._capacity:
+                self._kept.popitem(last=False)

@@ -1,0 +1,80 @@
+"""An embedding service with OpenAI's API, at an address that the user names."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+import numpy as np
+
+from trunkline_embedding.port import EmbeddingError, Vectors
+
+_BATCH: Final = 64
+_TRIES: Final = 3
+_FIRST_WAIT_S: Final = 0.2
+_LONGEST_CHARACTERS: Final = 8_000
+
+
+class _Row(msgspec.Struct):
+    index: int
+    embedding: list[float]
+
+
+class _Reply(msgspec.Struct):
+    data: list[_Row]
+
+
+_decode: Final = msgspec.json.Decoder(_Reply).decode
+
+
+class RemoteEmbedder:
+    """Asks in batches; tries again, a few times, what may come right by itself."""
+
+    def __init__(self, url: str, model: str, *, key: str = "", timeout_s: float = 10.0) -> None:
+        """`url` ends before `/embeddings`. Asks once, to learn how long the vectors are."""
+        self._url = f"{url.rstrip('/')}/embeddings"
+        self._model = model
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._client = httpx.Client(timeout=timeout_s, headers=headers)
+        self.dimensions = self._ask(["dimensions"]).shape[1]
+        self.name = f"remote-{urlsplit(url).hostname}-{model}-{self.dimensions}"
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Ask for one batch after another."""
+        parts = [self._ask(texts[start : start + _BATCH]) for start in range(0, len(texts), _BATCH)]
+        return np.concatenate(parts) if parts else np.empty((0, self.dimensions), dtype=np.float32)
+
+    def _ask(self, texts: Sequence[str]) -> Vectors:
+        # An empty text is refused by most services, and means nothing.
+        body: dict[str, object] = {"model": self._model, "input": [text[:_LONGEST_CHARACTERS] or " " for text in texts]}
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return self._asked_once(body, len(texts))
+            except EmbeddingError as error:
+                if not error.retryable or attempt == _TRIES:
+                    raise
+                time.sleep(_FIRST_WAIT_S * 2 ** (attempt - 1))
+        raise AssertionError("the last try returns or raises")
+
+    def _asked_once(self, body: dict[str, object], count: int) -> Vectors:
+        try:
+            reply = self._client.post(self._url, json=body)
+        except httpx.HTTPError as error:
+            raise EmbeddingError(f"{self._url}: {type(error).__name__} {error}", retryable=True) from error
+        if reply.status_code != HTTPStatus.OK:
+            again = reply.status_code == HTTPStatus.TOO_MANY_REQUESTS or reply.is_server_error
+            raise EmbeddingError(f"{self._url}: {reply.status_code} {reply.text[:200]}", retryable=again)
+        try:
+            rows = sorted(_decode(reply.content).data, key=lambda row: row.index)
+            vectors = np.array([row.embedding for row in rows], dtype=np.float32)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise EmbeddingError(f"{self._url}: not an embedding reply: {error}", retryable=False) from error
+        if vectors.ndim != 2 or len(vectors) != count:  # noqa: PLR2004 - a matrix
+            raise EmbeddingError(f"{self._url}: {len(vectors)} vectors for {count} texts", retryable=False)
+        unit: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+        return unit

@@ -1,0 +1,32 @@
+"""Settings of whatever embeds: which embedder, and where its weights or its service are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from trunkline_embedding.choice import EmbedderChoice
+
+
+class EmbedderSettings(BaseSettings):
+    """By what a text is known. The default needs nothing but the words."""
+
+    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="ignore")
+
+    embedder: str = Field("lexical", description="lexical, minilm or remote; also minilm:DIR or remote:URL")
+    embedder_dir: Path | None = Field(None, description="Directory of the minilm model (safetensors, tokenizer)")
+    embedder_url: str = Field("", description="Address of an OpenAI-compatible embedding service, up to /v1")
+    embedder_model: str = Field("", description="Model that the embedding service shall use")
+    embedder_key: SecretStr = Field(SecretStr(""), description="Key of the embedding service")
+
+    def embedder_choice(self, name: str = "") -> EmbedderChoice:
+        """Return the choice; `name` takes the place of the setting."""
+        return EmbedderChoice(
+            name or self.embedder,
+            self.embedder_dir,
+            self.embedder_url,
+            self.embedder_model,
+            self.embedder_key.get_secret_value(),
+        )

@@ -1,0 +1,24 @@
+"""The trainer: a process of its own, because the training library would cost every agents process 190 MiB.
+
+    python -m trunkline_agents.train FLEET_FILE VERSION OUTPUT
+
+It trains the fleet's routing with the embedder of the environment's settings and writes the artefact.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+from trunkline_protocols.fleet import Fleet
+
+from trunkline_agents.core.artefact import encode
+from trunkline_agents.core.training import train
+from trunkline_agents.settings import RoutingSettings
+
+if __name__ == "__main__":
+    source, version, output = sys.argv[1:]
+    fleet = msgspec.json.decode(Path(source).read_bytes(), type=Fleet)
+    embedder = RoutingSettings().routing_embedder()
+    Path(output).write_bytes(encode(train(fleet, version, embedder.embed if embedder else None)))

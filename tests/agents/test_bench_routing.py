@@ -1,0 +1,46 @@
+"""`trunkline bench routing` on rows of our own; the public sets are for the bench, not for the tests."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from suite import trunkline
+
+ROWS = [
+    *[{"text": f"refund my payment {word}", "label": "refunds"} for word in ("now", "please", "today", "again")],
+    *[{"text": f"router offline {word}", "label": "wifi"} for word in ("now", "please", "today", "again")],
+]
+KEYS = {"accuracy", "macro_f1", "in_scope_accuracy", "oos_recall", "false_reject_rate", "fit_s", "p50_ms", "p95_ms"}
+
+
+def bench(
+    folder: Path, train: list[dict[str, object]], test: list[dict[str, object]]
+) -> subprocess.CompletedProcess[str]:
+    for name, rows in (("train", train), ("test", test)):
+        (folder / name).write_text("\n".join(json.dumps(row) for row in rows))
+    return subprocess.run(
+        [trunkline(), "bench", "routing", "--train", str(folder / "train"), "--test", str(folder / "test")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_rows_in_and_out_of_scope_are_told_apart(tmp_path: Path) -> None:
+    """A rejection is right for a row without a label, and only for such a row."""
+    test = [{"text": "my payment, refund", "label": "refunds"}, {"text": "vxq jkzw", "label": None}]
+    done = bench(tmp_path, ROWS, test)
+    figures = json.loads(done.stdout)
+    assert figures.keys() >= KEYS
+    assert (figures["in_scope_accuracy"], figures["oos_recall"], figures["accuracy"]) == (1.0, 1.0, 1.0)
+
+
+def test_bad_row_is_named_by_file_and_line(tmp_path: Path) -> None:
+    """One line on stderr, no traceback."""
+    done = bench(tmp_path, ROWS, [{"text": "fine", "label": "wifi"}, {"text": 7}])
+    assert done.returncode == 1
+    assert "test:2:" in done.stderr
+    assert "Traceback" not in done.stderr
