@@ -10,6 +10,7 @@ import pytest
 from desk import IMPATIENT, MODEL_TEXT, PATIENT, QUOTED, Desk, desk, order, provider, within
 from model_server import Fault, Kind, ModelServer, serving
 from trunkline_llm_gateway.adapters.openai import OpenAIProvider
+from trunkline_llm_gateway.config import ProviderConfig
 from trunkline_llm_gateway.ports import Call, ProviderError
 from trunkline_protocols.knowledge import Refused
 
@@ -101,6 +102,20 @@ async def test_passing_fault_is_tried_again_by_the_same_provider(server: ModelSe
         reply = await gateway.answer()
         assert gateway.shown() == reply.text == MODEL_TEXT
         assert [one.outcome for one in reply.tries] == ["status", "answered"]
+
+
+async def test_route_that_names_the_built_in_provider_tries_its_models_first(server: ModelServer) -> None:
+    """A quotation is not better than a second try; and when it must be, it is told from a model's answer."""
+    server.faults.append(Fault("server error"))
+    quotes = ProviderConfig(name="quotes", kind="extractive")
+    async with desk(provider("primary", server.url), quotes) as gateway:
+        assert (await gateway.answer()).text == MODEL_TEXT
+        server.always = Fault("bad request")
+        reply = await gateway.answer()
+        assert (reply.text, reply.provider, reply.degraded) == (QUOTED, "quotes", "request")
+    async with desk(quotes, provider("primary", server.url)) as gateway:
+        reply = await gateway.answer()
+        assert (reply.text, reply.provider, reply.degraded) == ("Refunds take 5 days.", "quotes", "")
 
 
 async def test_provider_that_asks_to_be_left_alone_is_left_alone(server: ModelServer, backup: ModelServer) -> None:

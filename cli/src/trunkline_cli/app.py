@@ -17,7 +17,7 @@ from trunkline_supervisor.app import SuiteError, run_suite
 from trunkline_supervisor.settings import SuiteSettings
 from trunkline_supervisor.tree import NotReadyError
 
-from trunkline_cli import chat as conversation, operate
+from trunkline_cli import chat as conversation, llm as completion, operate
 from trunkline_cli.bench.command import bench
 from trunkline_cli.errors import CommandError
 from trunkline_cli.fleet.command import fleet
@@ -98,6 +98,16 @@ def status(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
         console().print(operate.status_table(suite))
     if not suite.ready:
         raise typer.Exit(1)
+
+
+@app.command()
+def llm(
+    prompt: Annotated[str, typer.Argument(help="What to ask the model")],
+    provider: Annotated[str, typer.Option(help="Name of the provider; else the default route decides")] = "",
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Try a model provider of TRUNKLINE_LLM_CONFIG, without a suite."""
+    asyncio.run(completion.complete(prompt, provider=provider, as_json=as_json, out=sys.stdout))
 
 
 @app.command()

@@ -10,16 +10,12 @@ from pathlib import Path
 from typing import Final, assert_never
 
 import structlog
-from nats.aio.msg import Msg
 from trunkline_chassis.lifecycle import Process
-from trunkline_chassis.rpc import Responder
-from trunkline_protocols import codec, subjects
-from trunkline_protocols.ids import Instance
-from trunkline_protocols.turn import Delta
 
 from trunkline_llm_gateway.accounts import follow, tell, tell_now
 from trunkline_llm_gateway.adapters.anthropic import AnthropicProvider
 from trunkline_llm_gateway.adapters.extractive import ExtractiveProvider
+from trunkline_llm_gateway.adapters.nats import Door, sender
 from trunkline_llm_gateway.adapters.openai import OpenAIProvider
 from trunkline_llm_gateway.adapters.simulated import SimulatedProvider
 from trunkline_llm_gateway.config import ConfigError, ProviderConfig, load_config
@@ -31,7 +27,6 @@ from trunkline_llm_gateway.settings import GatewaySettings, api_key
 
 NAME: Final = "llm_gateway"
 _log: Final = structlog.get_logger(__name__)
-_WORKERS: Final = 512
 _LOOK_EVERY_S: Final = 1.0
 
 
@@ -41,34 +36,20 @@ async def service(process: Process[GatewaySettings]) -> AsyncIterator[None]:
     settings, bus = process.settings, process.bus
     draw = random.Random().random  # noqa: S311 - jitter, not secrets
     directory = Directory(load_config(settings.llm_config), make_provider, draw)
-
-    async def send(ingress: str, delta: Delta) -> None:
-        await bus.publish(subjects.out(Instance(ingress), delta.conversation), codec.encode(delta))
-
     spending = Spending(process.instance)
-    gateway = Gateway(directory, spending=spending, send=send, draw=draw)
+    gateway = Gateway(directory, spending=spending, send=sender(bus), draw=draw)
     await follow(bus, spending)
 
-    async def on_cancel(message: Msg) -> None:
-        try:
-            gateway.cancel(codec.cancel_completion.decode(message.data))
-        except codec.DecodeError as error:
-            _log.warning("llm.cancel_unreadable", error=str(error))
-
-    await bus.subscribe(subjects.cancel_completion(settings.region), on_cancel)
-    responder = Responder(settings.nats_url, NAME, process.latency)
-    responder.answer(
-        subjects.complete(settings.region), codec.complete, gateway.complete, title="Completion", max_workers=_WORKERS
-    )
-    await responder.start()
-    process.heartbeat.queue_depth = lambda: responder.running
+    door = Door(bus, settings.region, gateway, process.latency, process.group)
+    await door.open()
+    process.heartbeat.queue_depth = lambda: door.running
     process.heartbeat.detail = directory.states
     process.spawn(directory.warm())
     process.spawn(tell(bus, spending, process.instance))
     if settings.llm_config is not None:
         process.spawn(_follow(settings.llm_config, directory, process))
     yield
-    await responder.stop()
+    await door.close(settings.shutdown_timeout_s)
     await tell_now(bus, spending, process.instance)
     await directory.close()
 

@@ -23,7 +23,7 @@ from trunkline_llm_gateway.accounts import Accounts
 from trunkline_llm_gateway.core.budgets import Spending
 from trunkline_llm_gateway.core.citations import citations
 from trunkline_llm_gateway.core.retries import RetryBudget, pause_s
-from trunkline_llm_gateway.core.routing import CHARACTERS_A_TOKEN, Option, options, ranked
+from trunkline_llm_gateway.core.routing import CHARACTERS_A_TOKEN, Option, models, options, ranked
 from trunkline_llm_gateway.deltas import DeltaStream
 from trunkline_llm_gateway.directory import Directory
 from trunkline_llm_gateway.pools import Pool
@@ -129,16 +129,20 @@ class Gateway:
             failure = ProviderError("budget", f"{order.tenant} has spent its budget of today", retryable=False)
         for rounds_done in itertools.count(1):
             asked = ranked(may, route, order, first_token_s=directory.first_token_s, draw=self._draw)
-            is_worth_another = False
+            if asked and asked[0].provider.kind != "extractive":
+                asked = models(asked)
+            may = []
             while asked:
+                first = asked[0]
                 try:
                     return await self._next(asked, order, writing, deadline)
                 except ProviderError as error:
                     failure = error
-                    is_worth_another |= error.retryable and error.code not in _NOT_AGAIN
+                    if error.retryable and error.code not in _NOT_AGAIN:
+                        may.append(first)
             left_s = deadline.at - asyncio.get_running_loop().time()
             wait_s = pause_s(rounds_done, left_s, self._draw(), asked_s=failure.rest_s)
-            if not is_worth_another or wait_s is None or not self._retries.spend():
+            if not may or wait_s is None or not self._retries.spend():
                 break
             await asyncio.sleep(wait_s)
         raise failure
@@ -146,10 +150,8 @@ class Gateway:
     async def _next(self, asked: list[Option], order: Complete, writing: Writing, deadline: Deadline) -> Completed:
         """Ask the next provider, and where the route hedges and it is late, the one after it."""
         option = asked.pop(0)
-        if option.provider.kind == "extractive" and writing.tries and not order.provider:
-            return await self._quoted(order, writing, writing.tries[-1].outcome)
         after_s = self._hedge_s(order, option)
-        if after_s and asked and not writing.is_begun and asked[0].provider.kind != "extractive":
+        if after_s and asked and not writing.is_begun:
             return await self._hedged((option, asked.pop(0)), order, writing, deadline, after_s)
         given = writing.begin(continues=option.provider.continues != "no")
         started = time.perf_counter()

@@ -1,8 +1,8 @@
 """Who is asked for a completion, and in what order.
 
 May be asked: the providers of the route that the conversation's region allows and that can do what is asked for. The
-order is the route's strategy. Providers that quote without a model come last, whatever they cost: they are the answer
-when no model can give one.
+order is the route's strategy. Who quotes without a model is asked where it stands first in a priority, and when no
+model can answer; not before a model because it costs nothing.
 """
 
 from __future__ import annotations
@@ -42,6 +42,11 @@ def options(config: GatewayConfig, order: Complete) -> list[Option]:
             continue
         found.append(Option(provider, order.model or next(iter(provider.models), provider.kind)))
     return found
+
+
+def models(options: Sequence[Option]) -> list[Option]:
+    """Leave out who quotes without a model: that is the answer when no model has one, not a place in the round."""
+    return [option for option in options if option.provider.kind != "extractive"] or list(options)
 
 
 def ranked(

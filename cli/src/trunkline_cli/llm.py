@@ -1,0 +1,91 @@
+"""`trunkline llm`: try a model provider with the gateway's own code, without a suite."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from typing import Final, TextIO
+
+import msgspec
+from rich.console import Console
+from trunkline_chassis.logs import configure_logs
+from trunkline_llm_gateway.app import make_provider
+from trunkline_llm_gateway.config import ConfigError, load_config
+from trunkline_llm_gateway.core.budgets import Spending
+from trunkline_llm_gateway.directory import Directory
+from trunkline_llm_gateway.handlers import Gateway
+from trunkline_llm_gateway.settings import GatewaySettings
+from trunkline_protocols.completion import Complete, Completed, DeltaTarget
+from trunkline_protocols.ids import ConversationId, Instance, TurnId
+from trunkline_protocols.turn import Delta
+
+from trunkline_cli.errors import CommandError
+
+_PATIENCE_S: Final = 110.0
+_HERE: Final = DeltaTarget(
+    conversation=ConversationId("cli"), turn=TurnId("cli-1"), attempt=1, hop=0, ingress=Instance("cli")
+)
+_NO_MODEL: Final = "There is no model here: TRUNKLINE_LLM_CONFIG names none, and the built-in provider only quotes."
+
+
+async def complete(prompt: str, *, provider: str, as_json: bool, out: TextIO) -> None:
+    """Have a prompt answered and print it as it streams; `provider` empty: as the default route says."""
+    configure_logs(service="trunkline", instance="cli", level="error", style="console")
+    try:
+        config = load_config(GatewaySettings().llm_config)
+        draw = random.Random().random  # noqa: S311 - jitter, not secrets
+        directory = Directory(config, make_provider, draw)
+    except ConfigError as error:
+        raise CommandError(str(error)) from error
+    names = [configured.name for configured in config.provider]
+    if provider and provider not in names:
+        raise CommandError(f"no provider is named {provider!r}; there are: {', '.join(names)}")
+
+    async def show(_: str, delta: Delta) -> None:
+        if not as_json:
+            out.write(f"\n-- anew --\n{delta.text}" if delta.replace and shown else delta.text)
+            out.flush()
+        shown.append(delta.text)
+
+    shown: list[str] = []
+    order = Complete(
+        instructions="",
+        question=prompt,
+        abstain=_NO_MODEL,
+        stream_to=_HERE,
+        provider=provider,
+        deadline_at=time.time() + _PATIENCE_S,
+    )
+    gateway = Gateway(directory, spending=Spending("cli"), send=show, draw=draw)
+    try:
+        reply = await gateway.complete(order)
+    finally:
+        await directory.close()
+    if not isinstance(reply, Completed):
+        raise CommandError(f"{reply.code}: {reply.message}")
+    if as_json:
+        out.write(_as_json(reply))
+    else:
+        _tell(reply)
+    if reply.degraded:
+        # Each failure once, in the order in which they came.
+        failures = dict.fromkeys(f"{one.provider}: {one.outcome}" for one in reply.tries if one.outcome != "answered")
+        raise CommandError("; ".join(failures) or reply.degraded)
+
+
+def _as_json(reply: Completed) -> str:
+    """Every field, also those with their default value."""
+    fields = {name: getattr(reply, name) for name in reply.__struct_fields__}
+    usage = {name: getattr(reply.usage, name) for name in reply.usage.__struct_fields__}
+    return msgspec.json.encode({**fields, "usage": usage}).decode() + "\n"
+
+
+def _tell(reply: Completed) -> None:
+    usage = reply.usage
+    sys.stdout.write("\n")
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"[dim]-- {reply.provider} / {reply.model}: first token {reply.first_token_ms:.0f} ms, "
+        f"all {reply.model_ms:.0f} ms, {usage.input_tokens} + {usage.output_tokens} tokens, ${usage.cost:.6f}, "
+        f"{reply.stop_reason}[/]"
+    )
