@@ -6,7 +6,7 @@ set positional-arguments
 default:
     @just --list
 
-# Run the whole suite in the foreground: ./just up [--port N] [--data-dir DIR]
+# Run the whole suite in the foreground: ./just up [--port N] [--data-dir DIR] [--nodes 1|3]
 [group('run')]
 up *args:
     @exec trunkline up "$@"
@@ -33,6 +33,11 @@ _browser:
 [group('verify')]
 test-fast *args:
     @python -m pytest -m "not processes and not browser" "$@"
+
+# Long runs of faults under load, with a verdict: ./just faults [--duration 600] [--rate 50] [--every 5] [--seed N] [--deeds kill freeze stop]
+[group('verify')]
+faults *args:
+    @python tests/faults/marathon.py "$@"
 
 # Format, lint, types, architecture
 [group('verify')]

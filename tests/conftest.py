@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.provision import provision
-from trunkline_supervisor.adapters.nats_server import nats_server_command
+from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
 from trunkline_supervisor.adapters.tcp import free_port
 
 
@@ -17,11 +17,11 @@ from trunkline_supervisor.adapters.tcp import free_port
 def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real nats-server with JetStream, shared by the tests of a session."""
     folder: Path = tmp_path_factory.mktemp("nats")
-    port = free_port()
+    node = NatsNode("nats-1", folder, free_port(), free_port())
     with (folder / "log").open("w") as log:
-        server = subprocess.Popen(nats_server_command(folder, port=port), stdout=log, stderr=log)
+        server = subprocess.Popen(nats_server_command(node), stdout=log, stderr=log)
         try:
-            yield f"nats://127.0.0.1:{port}"
+            yield node.url
         finally:
             server.terminate()
             server.wait(10)

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from archive import ArchiveReader
 from postgres import PostgresServer, postgres, postgres_server
-from trunkline_supervisor.adapters.nats_server import nats_server_command
+from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
 from trunkline_supervisor.adapters.postgres import dsn
 from trunkline_supervisor.adapters.tcp import free_port
 
@@ -21,11 +21,11 @@ __all__ = ["archive", "nats_url", "postgres", "postgres_server"]
 def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A nats-server of audit's own: its tests leave messages in the streams that nobody else can read."""
     folder = tmp_path_factory.mktemp("nats-audit")
-    port = free_port()
+    node = NatsNode("nats-1", folder, free_port(), free_port())
     with (folder / "log").open("w") as log:
-        server = subprocess.Popen(nats_server_command(folder, port=port), stdout=log, stderr=log)
+        server = subprocess.Popen(nats_server_command(node), stdout=log, stderr=log)
         try:
-            yield f"nats://127.0.0.1:{port}"
+            yield node.url
         finally:
             server.terminate()
             server.wait(10)

@@ -33,5 +33,5 @@ def test_most_scenarios_find_an_article_that_they_need(record_property: pytest.R
     at_5 = sum(0 < rank <= 5 for rank in ranks) / len(ranks)
     record_property("hit@1", at_1)
     record_property("hit@5", at_5)
-    print(f"hit@1 {at_1:.3f} hit@5 {at_5:.3f} of {len(documents)} articles, {len(queries)} queries")  # noqa: T201
+    print(f"hit@1 {at_1:.3f} hit@5 {at_5:.3f} of {len(documents)} articles, {len(queries)} queries")
     assert at_5 >= 0.5

@@ -24,7 +24,7 @@ async def keep_asking(customer: Customer, killed: asyncio.Event, answered: list[
         left -= killed.is_set()
 
 
-@pytest.mark.parametrize("instance", ["conversation-1", "agents-billing-1"])
+@pytest.mark.parametrize("instance", ["conversation-1", "agents-billing-1", "llm_gateway-1", "nats-1"])
 async def test_killed_process_costs_no_answer_and_doubles_none(suite: Suite, instance: str) -> None:
     """Eight conversations are asking all the time, so that the kill hits turns in the middle."""
     customers = [Customer(suite.url, f"customer-{number}") for number in range(8)]

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
+from trunkline_supervisor.adapters.postgres import dsn
 
 READY_TIMEOUT_S = 120.0
 
@@ -21,13 +23,16 @@ READY_TIMEOUT_S = 120.0
 class Suite:
     """A running suite."""
 
-    def __init__(self, data_dir: Path, environment: dict[str, str] | None = None) -> None:
-        """Start it and wait until it says `ready`."""
+    def __init__(self, data_dir: Path, environment: dict[str, str] | None = None, *, nodes: int | None = None) -> None:
+        """Start it and wait until it says `ready`; `nodes` NATS servers, one unless said otherwise."""
         self.data_dir = data_dir
         data_dir.mkdir(parents=True, exist_ok=True)
         self._output = (data_dir / "up.log").open("w+")
         self._process = subprocess.Popen(
-            [trunkline(), "up", "--port", "0", "--data-dir", str(data_dir)],
+            [
+                *(trunkline(), "up", "--port", "0", "--data-dir", str(data_dir)),
+                *(("--nodes", str(nodes)) if nodes is not None else ()),
+            ],
             env={**os.environ, **(environment or {})},
             stdout=subprocess.PIPE,
             stderr=self._output,
@@ -83,10 +88,18 @@ class Suite:
         return code
 
     def nats_url(self) -> str:
-        """Address of the embedded NATS."""
-        config = (self.data_dir / "nats" / "nats.conf").read_text()
-        port = next(line for line in config.splitlines() if line.startswith("listen:")).split(":")[-1].strip('"')
-        return f"nats://127.0.0.1:{port}"
+        """Addresses of the embedded NATS servers."""
+        addresses = []
+        for config in sorted((self.data_dir / "nats").rglob("nats.conf")):
+            lines = config.read_text().splitlines()
+            listen = next(line for line in lines if line.startswith("listen:"))
+            addresses.append("nats://" + listen.split('"')[1])
+        return ",".join(addresses)
+
+    def postgres_dsn(self) -> str:
+        """Address of the embedded PostgreSQL."""
+        arguments = psutil.Process(self.pid("postgres-1")).cmdline()
+        return dsn(int(arguments[arguments.index("-p") + 1]))
 
 
 def trunkline() -> str:

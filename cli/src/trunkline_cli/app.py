@@ -13,9 +13,9 @@ import typer
 from pydantic import ValidationError
 from rich.markup import escape
 from trunkline_protocols.fleet_folder import FleetError
-from trunkline_supervisor.app import SuiteError, run_suite
+from trunkline_supervisor.app import run_suite
+from trunkline_supervisor.errors import SuiteError
 from trunkline_supervisor.settings import SuiteSettings
-from trunkline_supervisor.tree import NotReadyError
 
 from trunkline_cli import chat as conversation, llm as completion, operate
 from trunkline_cli.bench.command import bench
@@ -39,7 +39,7 @@ def main() -> None:
     """Run the command; whatever is wrong is one line on stderr."""
     try:
         app()
-    except (CommandError, SuiteError, NotReadyError, FleetError) as error:
+    except (CommandError, SuiteError, FleetError) as error:
         print(f"trunkline: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
     except ValidationError as error:
@@ -67,9 +67,14 @@ def up(
     port: Annotated[int | None, typer.Option(help="Port of the chat page; 0 takes a free one")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder for everything the suite keeps")] = None,
     fleet_dir: Annotated[Path | None, typer.Option("--fleet", help="Folder of the fleet to start with")] = None,
+    nodes: Annotated[
+        int | None, typer.Option(help="NATS servers: 1, or 3 for a local cluster that keeps every message three times")
+    ] = None,
 ) -> None:
     """Run the whole suite in the foreground, until Ctrl-C."""
-    given: dict[str, Any] = {"http_port": port, "data_dir": data_dir, "fleet_dir": fleet_dir}
+    if nodes not in {None, 1, 3}:
+        raise CommandError(f"--nodes must be 1 or 3, got {nodes}")
+    given: dict[str, Any] = {"http_port": port, "data_dir": data_dir, "fleet_dir": fleet_dir, "nodes": nodes}
     settings = SuiteSettings(**{name: value for name, value in given.items() if value is not None})
     asyncio.run(run_suite(settings, lambda url: print(f"ready {url}", flush=True)))  # noqa: T201
 

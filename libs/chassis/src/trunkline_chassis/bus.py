@@ -1,8 +1,8 @@
 """The connection of a process to NATS: publish with acknowledgement, fenced appends, reads, requests.
 
-A thin layer over nats-py that adds what a day in production adds: it reconnects for ever, closes in bounded time, and
-leaves a server that takes publishes without answering them (a client whose server is cut off from its peers never
-recovers alone).
+A thin layer over nats-py that adds what a day in production adds: it reconnects for ever, closes in bounded time, asks
+again while a stream elects a new leader, and leaves a server that takes publishes without answering them (a client
+whose server is cut off from its peers never recovers alone).
 """
 
 from __future__ import annotations
@@ -32,7 +32,17 @@ FENCE_CONFLICTS: Final = frozenset({10071, 10164})
 """Wrong last sequence: 10071 on one server, mostly 10164 on three."""
 
 MESSAGE_NOT_FOUND: Final = 10037
-_ACK_TIMEOUT_S: Final = 3.0
+_IN_FLIGHT: Final = frozenset({10158, 10164})
+"""Same message id or same fence as an append not decided yet, perhaps our own: later it is a duplicate or 10071."""
+
+_TRY_S: Final = 1.0
+"""What is sent while a stream has no leader is lost, so it is sent again that often."""
+_PATIENCE_S: Final = 10.0
+"""Longer than any election."""
+_PAUSE_S: Final = 0.1
+_SILENCE_S: Final = 3.0
+"""A connection on which nothing was answered for so long is given up for another server."""
+_READ_TIMEOUT_S: Final = 3.0
 _CLOSE_TIMEOUT_S: Final = 2.0
 _READ_BATCH: Final = 1_000
 
@@ -88,7 +98,7 @@ class Bus:
         self.client = client
         self.on_reconnect: list[Callable[[], None]] = []
         """Called after every reconnection: what was on its way is lost."""
-        self._unanswered_since: float | None = None
+        self._silent_since: float | None = None
 
     # -- core NATS ---
 
@@ -126,11 +136,13 @@ class Bus:
         message_id: str,
         fence: tuple[str, int] | None = None,
         ttl_s: float = 0.0,
-        timeout_s: float = _ACK_TIMEOUT_S,
+        patience_s: float = _PATIENCE_S,
     ) -> Appended:
         """Store a message and return where.
 
         `fence` = (subject filter, last sequence the writer knows under it). `ttl_s`: the stream drops the message then.
+        Asks again for `patience_s`, under the same message id. A try whose answer got lost may have stored the message:
+        the next one then says `duplicate`, or, on a server without replicas, meets the fence.
         """
         headers = {"Nats-Msg-Id": message_id}
         if ttl_s:
@@ -138,18 +150,17 @@ class Bus:
         if fence is not None:
             headers["Nats-Expected-Last-Subject-Sequence"] = str(fence[1])
             headers["Nats-Expected-Last-Subject-Sequence-Subject"] = fence[0]
-        try:
-            reply = await self.client.request(subject, payload, timeout=timeout_s, headers=headers)
-        except (nats.errors.Error, TimeoutError) as error:
-            await self._no_answer()
-            raise BusUnavailableError(f"no acknowledgement for {subject}: {error}") from error
-        self._unanswered_since = None
-        ack = _pub_ack.decode(reply.data)
-        if ack.error is None:
-            return Appended(ack.seq, ack.duplicate)
-        if ack.error.err_code in FENCE_CONFLICTS:
-            raise FenceError(ack.error.description)
-        raise _refusal(ack.error)
+        deadline = asyncio.get_running_loop().time() + patience_s
+        while True:
+            ack = _pub_ack.decode(await self._persistently(subject, payload, headers=headers, deadline=deadline))
+            if ack.error is None:
+                return Appended(ack.seq, ack.duplicate)
+            if ack.error.err_code in _IN_FLIGHT and asyncio.get_running_loop().time() < deadline:
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            if ack.error.err_code in FENCE_CONFLICTS:
+                raise FenceError(ack.error.description)
+            raise _refusal(ack.error)
 
     async def last(self, stream: str, subject_filter: str) -> Stored | None:
         """Read the last message under a filter, from the stream's leader."""
@@ -186,7 +197,8 @@ class Bus:
         return reply
 
     async def _get(self, stream: str, query: dict[str, Any]) -> Stored | None:
-        raw = await self.request(f"$JS.API.STREAM.MSG.GET.{stream}", _encode(query), timeout_s=_ACK_TIMEOUT_S)
+        deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+        raw = await self._persistently(f"$JS.API.STREAM.MSG.GET.{stream}", _encode(query), deadline=deadline)
         reply = _get_reply.decode(raw)
         if reply.message is not None:
             return Stored(reply.message.subject, reply.message.seq, reply.message.data)
@@ -202,7 +214,7 @@ class Bus:
         try:
             await self.client.publish(f"$JS.API.DIRECT.GET.{stream}", _encode(query), reply=inbox)
             while len(found) < _READ_BATCH:
-                message = await subscription.next_msg(timeout=_ACK_TIMEOUT_S)
+                message = await subscription.next_msg(timeout=_READ_TIMEOUT_S)
                 headers = message.headers or {}
                 if "Status" in headers or "Nats-Sequence" not in headers:
                     break
@@ -214,16 +226,36 @@ class Bus:
                 await subscription.unsubscribe()
         return found
 
-    # -- health of the connection ---
+    # -- patience ---
 
-    async def _no_answer(self) -> None:
-        """After two waits without any acknowledgement, look for another server."""
+    async def _persistently(
+        self, subject: str, payload: bytes, *, headers: dict[str, str] | None = None, deadline: float
+    ) -> bytes:
+        """Ask a stream's leader until it answers: while one is being elected nobody does, or the question is lost."""
+        loop = asyncio.get_running_loop()
+        while True:
+            asked_at = loop.time()
+            try:
+                reply = await self.client.request(subject, payload, timeout=_TRY_S, headers=headers)
+            except nats.errors.NoRespondersError as error:
+                failure: Exception = error
+                self._silent_since = None
+            except (nats.errors.Error, TimeoutError) as error:
+                failure = error
+                await self._no_answer(asked_at)
+            else:
+                self._silent_since = None
+                return reply.data
+            if loop.time() >= deadline:
+                raise BusUnavailableError(f"no answer on {subject}: {failure}") from failure
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _no_answer(self, asked_at: float) -> None:
+        """After some seconds without any answer, look for another server."""
         now = asyncio.get_running_loop().time()
-        if self._unanswered_since is None:
-            self._unanswered_since = now
-            return
-        if now - self._unanswered_since >= _ACK_TIMEOUT_S and self.client.is_connected:
-            self._unanswered_since = now
+        self._silent_since = self._silent_since or asked_at
+        if now - self._silent_since >= _SILENCE_S and self.client.is_connected:
+            self._silent_since = now
             _log.warning("bus.unanswered", server=str(self.client.connected_url and self.client.connected_url.netloc))
             await self.client.force_reconnect()
 
@@ -236,9 +268,14 @@ class Bus:
 
 
 def connection_options(url: str, name: str) -> dict[str, Any]:
-    """Options of every connection, our own and FastStream's: reconnect for ever, notice silence within 4 s."""
+    """Options of every connection, our own and FastStream's: reconnect for ever, notice silence within 4 s.
+
+    Servers are tried in the order given, the nearest first: where all processes of a machine talk to the same one,
+    their messages take no way over another.
+    """
     return {
         "servers": [server.strip() for server in url.split(",")],
+        "dont_randomize": True,
         "name": name,
         "max_reconnect_attempts": -1,
         "reconnect_time_wait": 0.25,

@@ -1,6 +1,7 @@
 """Makes streams, consumers and buckets on the server match `trunkline_protocols.streams`. Runs before the services.
 
-Idempotent: what is there and right stays, what differs is updated; nothing that holds messages is ever deleted.
+Idempotent: what is there and right stays, what differs is updated; nothing that holds messages is ever deleted. A
+cluster that is still coming up (no leader yet, servers missing) is waited for.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from trunkline_protocols.fleet_folder import load_fleet
 from trunkline_protocols.ids import SLOTS
 
 from trunkline_chassis.bus import connect
-from trunkline_chassis.errors import BusRefusedError
-from trunkline_chassis.fleets import seed_fleet
+from trunkline_chassis.errors import BusError, BusRefusedError, BusUnavailableError
+from trunkline_chassis.fleets import fleet_in_force, seed_fleet
 from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.settings import ProcessSettings
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 _log: Final = structlog.get_logger(__name__)
 _NS: Final = 1_000_000_000
 _STREAM_EXISTS: Final = 10058
+_NOT_YET: Final = frozenset({10005, 10008, 10009})
+"""Too few servers for so many copies, no leader of the cluster, not the leader: said while a cluster comes up."""
+_SETTLING_S: Final = 60.0
+_RETRY_S: Final = 0.25
 
 
 class ProvisionSettings(ProcessSettings):
@@ -68,13 +73,55 @@ def _obsolete(names: set[str], specialties: list[str]) -> list[str]:
     return sorted(names & {f"agents-{specialty}" for specialty in specialties})
 
 
+class Caretaker:
+    """Keeps the topology as it should be while a suite runs: a server alone forgets what it had in memory only."""
+
+    def __init__(self, bus: Bus, *, region: str, replicas: int) -> None:
+        """Needs what `provision` needs; the specialties are those of the fleet in force."""
+        self._bus = bus
+        self._region = region
+        self._replicas = replicas
+        self._due = asyncio.Event()
+        bus.on_reconnect.append(self._due.set)
+
+    async def run(self) -> None:
+        """Provision after every reconnection, until cancelled."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            try:
+                fleet = await fleet_in_force(self._bus)
+                specialties = fleet.fleet.specialties if fleet is not None else []
+                await provision(self._bus, region=self._region, specialties=specialties, replicas=self._replicas)
+            except BusError as error:
+                _log.error("provision.failed", error=str(error))
+                self._due.set()
+                await asyncio.sleep(_RETRY_S)
+
+
 async def _stream(bus: Bus, config: dict[str, Any]) -> None:
     try:
-        await bus.api(f"STREAM.CREATE.{config['name']}", config)
+        await _settled(bus, f"STREAM.CREATE.{config['name']}", config)
     except BusRefusedError as error:
         if error.code != _STREAM_EXISTS:
             raise
-        await bus.api(f"STREAM.UPDATE.{config['name']}", config)
+        await _settled(bus, f"STREAM.UPDATE.{config['name']}", config)
+
+
+async def _settled(bus: Bus, subject: str, request: dict[str, Any]) -> None:
+    """Call the API until the cluster can answer."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _SETTLING_S
+    while True:
+        try:
+            await bus.api(subject, request)
+        except (BusRefusedError, BusUnavailableError) as error:
+            refused = isinstance(error, BusRefusedError) and error.code not in _NOT_YET
+            if refused or loop.time() > deadline:
+                raise
+            await asyncio.sleep(_RETRY_S)
+        else:
+            return
 
 
 async def _consumer(bus: Bus, spec: ConsumerSpec) -> None:
@@ -98,7 +145,7 @@ async def _consumer(bus: Bus, spec: ConsumerSpec) -> None:
             "priority_timeout": int(spec.priority_timeout_s * _NS),
         }
     request = {"stream_name": spec.stream, "config": config, "action": ""}
-    await bus.api(f"CONSUMER.CREATE.{spec.stream}.{spec.name}", request)
+    await _settled(bus, f"CONSUMER.CREATE.{spec.stream}.{spec.name}", request)
 
 
 def _stream_config(spec: StreamSpec, replicas: int) -> dict[str, Any]:

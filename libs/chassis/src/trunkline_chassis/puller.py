@@ -26,6 +26,7 @@ _log: Final = structlog.get_logger(__name__)
 _EXPIRES_S: Final = 30.0
 _HEARTBEAT_S: Final = 2.0
 _SILENCE_S: Final = 5.0
+_LOOK_EVERY_S: Final = 0.5
 _NS: Final = 1_000_000_000
 
 
@@ -80,20 +81,26 @@ class Puller:
 
             self._inbox = self._bus.client.new_inbox()
             self._heard_at = loop.time()
+            self._bus.on_reconnect.append(self._forget_requests)
             subscription = await self._bus.subscribe(self._inbox, on_message)
             try:
                 await self._keep_pulling(loop)
             finally:
+                self._bus.on_reconnect.remove(self._forget_requests)
                 await subscription.unsubscribe()
 
     async def _keep_pulling(self, loop: asyncio.AbstractEventLoop) -> None:
         while True:
             if loop.time() - self._heard_at > _SILENCE_S:
                 # A pull request can get lost without a word; the heartbeats of a living one never stop.
-                self._requested = 0
+                self._forget_requests()
                 self._heard_at = loop.time()
             await self._top_up()
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    def _forget_requests(self) -> None:
+        """Ask anew: the server knows nothing of requests of a connection that is gone."""
+        self._requested = 0
 
     async def drain(self, timeout_s: float) -> None:
         """Take nothing new and wait for what is running."""

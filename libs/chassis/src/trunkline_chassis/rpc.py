@@ -2,23 +2,27 @@
 
 FastStream defaults that we do not keep: it would validate through pydantic (messages are decoded into Structs here),
 treat an exception as final, and swallow it. A handler's failure is logged and answered with `Refused`, so that the
-asker never waits for nothing.
+asker never waits for nothing. Askers that want it (`asking`) get a sign of life while their question is worked on.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import structlog
 from faststream.nats import NatsBroker
 from trunkline_protocols import codec
 from trunkline_protocols.knowledge import Refused
 
+from trunkline_chassis.asking import SIGN_EVERY_S, WATCHED, WORKING
 from trunkline_chassis.bus import connection_options
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from faststream.nats.message import NatsMessage
     from msgspec.json import Decoder
@@ -31,6 +35,14 @@ _log: Final = structlog.get_logger(__name__)
 Q = TypeVar("Q")
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked(Generic[Q]):
+    """A question, and where signs of life are waited for."""
+
+    question: Q | Refused
+    watcher: str
+
+
 class Responder:
     """Answers requests on subjects; several processes of a service share them by queue group."""
 
@@ -40,13 +52,15 @@ class Responder:
         self._latency = latency
         self.running = 0
         """Requests that are being answered now."""
+        self._watched: set[str] = set()
+        self._signs: asyncio.Task[None] | None = None
         options = connection_options(url, f"{name}-rpc")
         self.broker = NatsBroker(
             **options,
             apply_types=False,
             logger=None,
             description=f"Questions that {name} answers",
-            graceful_timeout=5.0,
+            graceful_timeout=10.0,
         )
 
     def answer(
@@ -60,16 +74,18 @@ class Responder:
     ) -> None:
         """Answer every request on `subject` with what `handle` returns."""
 
-        async def decode(message: NatsMessage) -> Q | Refused:
+        async def decode(message: NatsMessage) -> _Asked[Q]:
+            watcher = message.reply_to if WATCHED in message.headers else ""
             try:
-                return decoder.decode(message.body)
+                return _Asked(decoder.decode(message.body), watcher)
             except codec.DecodeError as error:
-                return Refused(code="bad_request", message=str(error), retryable=False)
+                return _Asked(Refused(code="bad_request", message=str(error), retryable=False), watcher)
 
-        async def on_request(question: Any) -> bytes:  # noqa: ANN401 - FastStream looks at the annotation
-            if isinstance(question, Refused):
-                return codec.encode(question)
-            return codec.encode(await self._run(subject, handle, question))
+        async def on_request(asked: Any) -> bytes:  # noqa: ANN401 - FastStream looks at the annotation
+            if isinstance(asked.question, Refused):
+                return codec.encode(asked.question)
+            with self._watching(asked.watcher):
+                return codec.encode(await self._run(subject, handle, asked.question))
 
         self.broker.subscriber(subject, queue=self._name, max_workers=max_workers, decoder=decode, title=title)(
             on_request
@@ -87,10 +103,37 @@ class Responder:
             self.running -= 1
             self._latency.add((time.perf_counter() - started) * 1000)
 
+    @contextmanager
+    def _watching(self, watcher: str) -> Iterator[None]:
+        """Send signs of life to whoever wants them while the block runs."""
+        if not watcher:
+            yield
+            return
+        self._watched.add(watcher)
+        try:
+            yield
+        finally:
+            self._watched.discard(watcher)
+
+    async def _send_signs(self) -> None:
+        while True:
+            await asyncio.sleep(SIGN_EVERY_S)
+            for watcher in list(self._watched):
+                if watcher not in self._watched:
+                    continue
+                try:
+                    await self.broker.publish(b"", watcher, headers={WORKING: "1"})
+                except Exception as error:  # whatever the client says: the next round tries again
+                    _log.warning("rpc.sign_failed", error=repr(error))
+                    break
+
     async def start(self) -> None:
         """Connect and listen."""
         await self.broker.start()
+        self._signs = asyncio.ensure_future(self._send_signs())
 
     async def stop(self) -> None:
         """Finish what is being answered and close."""
         await self.broker.stop()
+        if self._signs is not None:
+            self._signs.cancel()

@@ -37,6 +37,8 @@ _log: Final = structlog.get_logger(__name__)
 _PULL_EVERY_S: Final = 0.4
 _WATCH_EVERY_S: Final = 0.5
 _STANDBY_EXPIRES_S: Final = 20.0
+_API_TIMEOUT_S: Final = 1.0
+"""A server that has just come up, or elects a leader, may not answer at all: ask again soon."""
 _BATCH: Final = 200
 _NS: Final = 1_000_000_000
 
@@ -178,7 +180,7 @@ class SlotPuller:
                 self._lose(slot)
             await self._listen(slot)
             await self._bus.flush()
-            await self._bus.api(f"CONSUMER.RESET.{slot.address}")
+            await self._bus.api(f"CONSUMER.RESET.{slot.address}", timeout_s=_API_TIMEOUT_S)
             slot.pin = pin
             _log.info("slots.taken", slot=slot.number)
             await self._pull(slot, expires_s=_PULL_EVERY_S + 0.05)
@@ -239,16 +241,17 @@ class SlotPuller:
             await asyncio.sleep(_WATCH_EVERY_S)
             if self._draining or len(self.held) >= self._fair_share():
                 continue
-            for slot in self._slots:
-                if not slot.pin and not slot.taking:
-                    await self._wake(slot)
+            async with asyncio.TaskGroup() as tasks:
+                for slot in self._slots:
+                    if not slot.pin and not slot.taking:
+                        tasks.create_task(self._wake(slot))
 
     async def _wake(self, slot: _Slot) -> None:
         try:
-            state = await self._bus.api(f"CONSUMER.INFO.{slot.address}", timeout_s=2.0)
+            state = await self._bus.api(f"CONSUMER.INFO.{slot.address}", timeout_s=_API_TIMEOUT_S)
             if state.get("num_ack_pending", 0) > 0 and not _is_pinned(state):
                 _log.info("slots.orphaned", slot=slot.number, unacknowledged=state["num_ack_pending"])
-                await self._bus.api(f"CONSUMER.RESET.{slot.address}", timeout_s=2.0)
+                await self._bus.api(f"CONSUMER.RESET.{slot.address}", timeout_s=_API_TIMEOUT_S)
                 slot.standby_until = 0.0
         except BusError as error:
             _log.warning("slots.watch_failed", slot=slot.number, error=str(error))

@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,7 @@ from trunkline_chassis.fleets import seed_fleet
 from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.presence import Presences
-from trunkline_chassis.provision import provision, provision_work
+from trunkline_chassis.provision import Caretaker, provision, provision_work
 from trunkline_chassis.rpc import Responder
 from trunkline_protocols import subjects
 from trunkline_protocols.fleet import Fleet
@@ -29,10 +29,11 @@ from trunkline_protocols.fleet_folder import load_fleet
 from trunkline_protocols.presence import GetStatus
 
 from trunkline_supervisor.adapters import postgres
-from trunkline_supervisor.adapters.nats_server import nats_server_command
+from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command, plan_nodes
 from trunkline_supervisor.adapters.tcp import free_port
 from trunkline_supervisor.child import Child
 from trunkline_supervisor.core.suite import Addresses, ProcessSpec, service_specs
+from trunkline_supervisor.errors import SuiteError
 from trunkline_supervisor.settings import SuiteSettings, inherited_environment
 from trunkline_supervisor.tree import Tree
 
@@ -40,12 +41,18 @@ _log: Final = structlog.get_logger(__name__)
 _HOST: Final = "127.0.0.1"
 
 
-class SuiteError(Exception):
-    """The suite cannot run as asked; the message says what to change."""
-
-
 async def run_suite(settings: SuiteSettings, announce: Callable[[str], None]) -> None:
     """Run everything until SIGINT or SIGTERM. `announce` gets the address once a message can be answered."""
+    try:
+        await _run(settings, announce)
+    except BaseExceptionGroup as group:
+        reason = group.subgroup(SuiteError)
+        if reason is None:
+            raise
+        raise _first(reason) from None
+
+
+async def _run(settings: SuiteSettings, announce: Callable[[str], None]) -> None:
     fleet = load_fleet(settings.fleet_dir)
     port = _claim_port(settings.http_port)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -85,9 +92,10 @@ class _Suite:
 
     async def start(self, fleet: Fleet, port: int) -> None:
         settings = self._settings
+        nodes = self._nodes()
         self._stack.push_async_callback(self._tree.stop)
         async with asyncio.TaskGroup() as servers:
-            nats_url = servers.create_task(self._nats())
+            nats_url = servers.create_task(self._nats(nodes))
             dsn = servers.create_task(self._postgres())
         addresses = Addresses(
             nats_url=nats_url.result(),
@@ -100,9 +108,11 @@ class _Suite:
         self._stack.push_async_callback(bus.close)
         # Closed after the children: they still say goodbye.
         self._stack.push_async_callback(self._tree.stop)
-        await provision(bus, region=settings.region, specialties=fleet.specialties, replicas=settings.replicas)
+        replicas = settings.replicas or max(1, len(nodes))
+        await provision(bus, region=settings.region, specialties=fleet.specialties, replicas=replicas)
         in_force = await seed_fleet(bus, fleet, by="trunkline up")
         await provision_work(bus, in_force.fleet.specialties)
+        self._spawn(Caretaker(bus, region=settings.region, replicas=replicas).run())
         await self._presences.watch(bus)
         await self._answer_status(bus, addresses.nats_url)
         specs = service_specs(
@@ -116,13 +126,20 @@ class _Suite:
         await self._tree.start_services([self._child(spec) for spec in specs], self._keep_alive)
         await self._tree.wait_ready(settings.ready_timeout_s)
 
-    async def _nats(self) -> str:
-        if self._settings.nats_url is not None:
-            return self._settings.nats_url
-        port = free_port()
-        command = nats_server_command((self._settings.data_dir / "nats").absolute(), port=port)
-        await self._server(ProcessSpec("nats", "nats-1", command))
-        return f"nats://{_HOST}:{port}"
+    def _nodes(self) -> list[NatsNode]:
+        """Return the embedded NATS servers; none where others are given."""
+        settings = self._settings
+        if settings.nats_url is None:
+            return plan_nodes((settings.data_dir / "nats").absolute(), settings.nodes)
+        if settings.nodes is not None:
+            raise SuiteError("--nodes starts NATS servers, and TRUNKLINE_NATS_URL names others: give one of them")
+        return []
+
+    async def _nats(self, nodes: list[NatsNode]) -> str:
+        specs = [ProcessSpec("nats", node.name, nats_server_command(node, nodes)) for node in nodes]
+        for spec in specs:
+            await self._server(spec)
+        return self._settings.nats_url or ",".join(node.url for node in nodes)
 
     async def _postgres(self) -> str:
         if self._settings.postgres_dsn is not None:
@@ -148,6 +165,10 @@ class _Suite:
     def _keep_alive(self, child: Child) -> None:
         self._background.create_task(child.keep_alive())
 
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run something until the suite stops."""
+        self._stack.callback(self._background.create_task(work).cancel)
+
     async def _answer_status(self, bus: Bus, nats_url: str) -> None:
         responder = Responder(nats_url, "supervisor", RecentLatency())
         decoder = msgspec.json.Decoder(GetStatus)
@@ -155,6 +176,11 @@ class _Suite:
         await responder.start()
         self._stack.push_async_callback(responder.stop)
         await micro.add_service(bus.client, name="trunkline-supervisor", version="0.1.0")
+
+
+def _first(group: BaseExceptionGroup[SuiteError]) -> SuiteError:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def _claim_port(port: int) -> int:

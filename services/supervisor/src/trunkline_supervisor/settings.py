@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -22,7 +23,13 @@ class SuiteSettings(BaseSettings):
     nats_url: str | None = Field(None, description="NATS to use instead of the embedded one")
     postgres_dsn: str | None = Field(None, description="PostgreSQL to use instead of the embedded one")
     milvus_uri: str | None = Field(None, description="Milvus to use instead of the embedded one")
-    replicas: int = Field(1, description="Copies of every replicated stream")
+    nodes: Literal[1, 3] | None = Field(
+        None,
+        description="Embedded NATS servers: 1, or 3 as a cluster; default: as many as the data directory has, or 1",
+    )
+    replicas: Literal[1, 3, 5] | None = Field(
+        None, description="Copies of every replicated stream; default: one for each embedded NATS server"
+    )
     conversation_processes: int = Field(1, ge=1, le=8, description="Processes that share the conversations")
     agent_processes: int = Field(1, ge=1, le=16, description="Processes for each specialty")
     ready_timeout_s: float = Field(90.0, gt=0, description="Longest wait until every process is ready")

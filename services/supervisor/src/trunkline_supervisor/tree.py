@@ -14,12 +14,9 @@ from trunkline_chassis.presence import SILENCE_S, Presences
 from trunkline_protocols.presence import GetStatus, ProcessState, ProcessStatus, SuiteStatus
 
 from trunkline_supervisor.child import Child
+from trunkline_supervisor.errors import NotReadyError
 
 _log: Final = structlog.get_logger(__name__)
-
-
-class NotReadyError(Exception):
-    """The suite did not become ready; the message says who and where to look."""
 
 
 class Tree:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from typing import Final
 
+import msgspec
 import structlog
+from trunkline_chassis.asking import Asker
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import BusUnavailableError
 from trunkline_chassis.notices import Notices
@@ -19,6 +22,9 @@ from trunkline_protocols.turn import AgentMessage, Consult, ConsultCancelled, Co
 
 _log: Final = structlog.get_logger(__name__)
 
+_GATEWAY_PATIENCE_S: Final = 15.0
+_GATEWAY_PAUSE_S: Final = 0.2
+
 
 class NatsColleagues:
     """Knowledge base, LLM gateway, conversation service and other agents of one region."""
@@ -28,6 +34,7 @@ class NatsColleagues:
         self._bus = bus
         self._region = region
         self._search_timeout_s = search_timeout_s
+        self._asker = Asker(bus)
 
     async def search(self, query: SearchKnowledge) -> list[Passage]:
         """Ask the knowledge service."""
@@ -45,16 +52,29 @@ class NatsColleagues:
         return []
 
     async def complete(self, order: Complete) -> CompletionReply:
-        """Ask the LLM gateway; when nobody waits any more, tell it so, and it stops the provider."""
-        left_s = max(0.1, order.deadline_at - time.time())
-        try:
-            raw = await self._bus.request(subjects.complete(self._region), codec.encode(order), timeout_s=left_s)
-        except BusUnavailableError as error:
-            return Refused(code="unavailable", message=str(error), retryable=True)
-        except asyncio.CancelledError:
-            await self._cancel(order)
-            raise
-        return codec.completion_reply.decode(raw)
+        """Ask the LLM gateway; when nobody waits any more, tell it so, and it stops the provider.
+
+        A gateway that dies is noticed by its silence, and another one, or the same one after its restart, is asked: for
+        some seconds, then the turn is tried by others.
+        """
+        give_up_at = min(time.time() + _GATEWAY_PATIENCE_S, order.deadline_at)
+        for tries in itertools.count(1):
+            try:
+                left_s = max(0.1, order.deadline_at - time.time())
+                raw = await self._asker.ask(subjects.complete(self._region), codec.encode(order), timeout_s=left_s)
+            except BusUnavailableError as error:
+                _log.warning("completion.unavailable", error=str(error), tries=tries)
+                await self._cancel(order)
+                if time.time() + _GATEWAY_PAUSE_S >= give_up_at:
+                    return Refused(code="unavailable", message=str(error), retryable=True)
+                await asyncio.sleep(_GATEWAY_PAUSE_S)
+                order = _anew(order, tries)
+            except asyncio.CancelledError:
+                await self._cancel(order)
+                raise
+            else:
+                return codec.completion_reply.decode(raw)
+        raise AssertionError("counting does not end")
 
     async def _cancel(self, order: Complete) -> None:
         request = order.request or (order.stream_to.source if order.stream_to is not None else "")
@@ -95,3 +115,13 @@ class NoticeBoard:
     def for_agents(self, *, tenant: str, specialty: str) -> list[NoticePublished]:
         """Read what is in force now."""
         return self._notices.in_force("agents", tenant=tenant, specialty=specialty)
+
+
+def _anew(order: Complete, tries: int) -> Complete:
+    """Name the order anew: pieces of a completion that still runs somewhere must not mix with those of the next."""
+    target = order.stream_to
+    return msgspec.structs.replace(
+        order,
+        request=f"{order.request}-{tries}" if order.request else "",
+        stream_to=msgspec.structs.replace(target, source=f"{target.source}-{tries}") if target is not None else None,
+    )

@@ -32,14 +32,26 @@ class NatsLine:
     async def store(
         self, region: str, conversation: ConversationId, message: InboxMessage, *, message_id: str
     ) -> Appended:
-        """Append to the inbox behind the conversation's last message."""
+        """Append to the inbox behind the conversation's last message.
+
+        The bus tries again where an answer was lost, and then meets what it has stored itself: that is no conflict.
+        """
         subject = subjects.inbox(region, conversation)
-        return await self._bus.append(
-            subject,
-            codec.encode(message),
-            message_id=f"{conversation}-{message_id}",
-            fence=(subject, message.previous),
-        )
+        payload = codec.encode(message)
+        try:
+            stored = await self._bus.append(
+                subject, payload, message_id=f"{conversation}-{message_id}", fence=(subject, message.previous)
+            )
+            if not stored.duplicate:
+                return stored
+        except FenceError:
+            stored = None
+        last = await self._bus.last(streams.INBOX.name, subject)
+        if last is not None and last.payload == payload:
+            return Appended(last.seq)
+        if stored is None:
+            raise FenceError("somebody else stored a message of this conversation")
+        return stored
 
     async def commits(self, region: str, conversation: ConversationId, *, after: int) -> list[CommitStored]:
         """Read from the leader of the log."""

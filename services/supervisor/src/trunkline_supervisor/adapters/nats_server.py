@@ -1,14 +1,22 @@
-"""The embedded nats-server: its configuration file and its command line."""
+"""The embedded nats-server, alone or as a cluster of three: configuration files and command lines."""
 
 from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-_CONFIG = """# Written by the supervisor at every start.
+from trunkline_supervisor.adapters.tcp import free_port
+from trunkline_supervisor.errors import NodesError
+
+_HOST: Final = "127.0.0.1"
+
+_CONFIG: Final = """# Written by the supervisor at every start.
 server_name: {name}
-listen: "127.0.0.1:{port}"
+listen: "{host}:{port}"
+http: "{host}:{monitor_port}"
 max_payload: 8MB
 write_deadline: "10s"
 ping_interval: "2s"
@@ -19,14 +27,70 @@ jetstream {{
 }}
 """
 
+_CLUSTER: Final = """cluster {{
+    name: trunkline
+    listen: "{host}:{route_port}"
+    routes: [{routes}]
+}}
+"""
 
-def nats_server_command(folder: Path, *, port: int, name: str = "nats-1") -> list[str]:
-    """Write the configuration below `folder` and return the command that runs the server."""
-    folder.mkdir(parents=True, exist_ok=True)
-    config = folder / "nats.conf"
-    store = '"' + str(folder / "jetstream").replace("\\", "\\\\").replace('"', '\\"') + '"'
-    config.write_text(_CONFIG.format(name=name, port=port, store=store), encoding="utf-8")
+
+@dataclass(frozen=True, slots=True)
+class NatsNode:
+    """One server: its name, where it keeps its state, and its ports for as long as the suite runs."""
+
+    name: str
+    folder: Path
+    port: int
+    monitor_port: int
+    route_port: int = 0
+
+    @property
+    def url(self) -> str:
+        """Where clients find it."""
+        return f"nats://{_HOST}:{self.port}"
+
+    @property
+    def health_url(self) -> str:
+        """Where it tells how it is."""
+        return f"http://{_HOST}:{self.monitor_port}/healthz?js-server-only=true"
+
+
+def plan_nodes(folder: Path, wanted: int | None) -> list[NatsNode]:
+    """Return the servers whose state lies in `folder`, or `wanted` new ones (one, unless said otherwise).
+
+    JetStream cannot turn what one server wrote into a cluster's state, nor back: another number is refused.
+    """
+    known = _nodes_of(folder)
+    if known is not None and wanted is not None and known != wanted:
+        raise NodesError(
+            f"{folder} was made by --nodes {known} and cannot be turned into {wanted}; choose another --data-dir"
+        )
+    count = known or wanted or 1
+    if count == 1:
+        return [NatsNode("nats-1", folder, free_port(), free_port())]
+    names = [f"nats-{number}" for number in range(1, count + 1)]
+    return [NatsNode(name, folder / name, free_port(), free_port(), free_port()) for name in names]
+
+
+def nats_server_command(node: NatsNode, peers: list[NatsNode] | None = None) -> list[str]:
+    """Write the configuration of a server, one of `peers` or alone, and return the command that runs it."""
+    node.folder.mkdir(parents=True, exist_ok=True)
+    config = node.folder / "nats.conf"
+    store = '"' + str(node.folder / "jetstream").replace("\\", "\\\\").replace('"', '\\"') + '"'
+    text = _CONFIG.format(name=node.name, host=_HOST, port=node.port, monitor_port=node.monitor_port, store=store)
+    if peers is not None and len(peers) > 1:
+        routes = ", ".join(f'"nats://{_HOST}:{peer.route_port}"' for peer in peers if peer != node)
+        text += _CLUSTER.format(host=_HOST, route_port=node.route_port, routes=routes)
+    config.write_text(text, encoding="utf-8")
     return [_binary(), "--config", str(config)]
+
+
+def _nodes_of(folder: Path) -> int | None:
+    """How many servers have kept their state here, None where none has."""
+    if (folder / "jetstream").exists():
+        return 1
+    return len([node for node in folder.glob("nats-*") if node.is_dir()]) or None
 
 
 def _binary() -> str:

@@ -22,6 +22,8 @@ from typing import Final
 import asyncpg
 import psutil
 
+from trunkline_supervisor.errors import PostgresStartError
+
 DATABASE: Final = "trunkline"
 _SUPERUSER: Final = "postgres"
 _NOBODY: Final = 65534
@@ -42,10 +44,6 @@ _SETTINGS: Final = {
     "log_checkpoints": "off",
 }
 """For one small database on a shared machine. Durability stays as it is: every commit is synced."""
-
-
-class PostgresStartError(Exception):
-    """PostgreSQL cannot be prepared here; the message says what to change."""
 
 
 def initialise(folder: Path) -> None:

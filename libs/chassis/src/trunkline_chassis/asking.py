@@ -1,0 +1,85 @@
+"""Questions that may take long: whoever answers says that it works on them, so that its death is noticed at once.
+
+A plain request learns of a dead answerer when its whole time is over. Here the question carries a header, the
+`Responder` that has it sends a sign of life until it has answered, and silence ends the wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import TYPE_CHECKING, Final
+
+import nats.errors
+
+from trunkline_chassis.errors import BusUnavailableError
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
+    from trunkline_chassis.bus import Bus
+
+WATCHED: Final = "Trunkline-Watched"
+"""Header of a question whose asker waits for signs of life."""
+WORKING: Final = "Trunkline-Working"
+"""Header of a sign of life."""
+SIGN_EVERY_S: Final = 0.4
+SILENCE_S: Final = 1.3
+_NO_RESPONDERS: Final = "503"
+
+
+class _Call:
+    """One question under way."""
+
+    def __init__(self, now: float) -> None:
+        self.heard_at = now
+        self.reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+
+class Asker:
+    """Asks over one connection, with one subscription for all answers."""
+
+    def __init__(self, bus: Bus) -> None:
+        """Subscribe with the first question."""
+        self._bus = bus
+        self._inbox = ""
+        self._numbers = itertools.count()
+        self._calls: dict[str, _Call] = {}
+
+    async def ask(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
+        """Ask and return the answer; raise `BusUnavailableError` when nobody answers, or who did falls silent."""
+        loop = asyncio.get_running_loop()
+        if not self._inbox:
+            self._inbox = self._bus.client.new_inbox()
+            await self._bus.subscribe(f"{self._inbox}.*", self._on_message)
+        number = str(next(self._numbers))
+        call = self._calls[number] = _Call(loop.time())
+        deadline = loop.time() + timeout_s
+        try:
+            await self._bus.client.publish(subject, payload, reply=f"{self._inbox}.{number}", headers={WATCHED: "1"})
+            while True:
+                until = min(deadline, call.heard_at + SILENCE_S)
+                done, _ = await asyncio.wait({call.reply}, timeout=max(0.0, until - loop.time()))
+                if done:
+                    return call.reply.result()
+                if loop.time() >= deadline:
+                    raise BusUnavailableError(f"no answer on {subject} within {timeout_s:g} s")
+                if loop.time() >= call.heard_at + SILENCE_S:
+                    raise BusUnavailableError(f"who had the question on {subject} has fallen silent")
+        except nats.errors.Error as error:
+            raise BusUnavailableError(f"cannot ask on {subject}: {error}") from error
+        finally:
+            del self._calls[number]
+            call.reply.cancel()
+
+    async def _on_message(self, message: Msg) -> None:
+        call = self._calls.get(message.subject.rpartition(".")[2])
+        if call is None or call.reply.done():
+            return
+        headers = message.headers or {}
+        if WORKING in headers:
+            call.heard_at = asyncio.get_running_loop().time()
+        elif headers.get("Status") == _NO_RESPONDERS:
+            call.reply.set_exception(BusUnavailableError(f"nobody serves {message.subject}"))
+        else:
+            call.reply.set_result(message.data)

@@ -1,0 +1,88 @@
+"""Watched questions: a dead answerer is noticed by its silence, a slow one is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+from trunkline_chassis.asking import SIGN_EVERY_S, SILENCE_S, Asker
+from trunkline_chassis.bus import Bus
+from trunkline_chassis.errors import BusUnavailableError
+from trunkline_chassis.latency import RecentLatency
+from trunkline_chassis.rpc import Responder
+from trunkline_protocols import codec
+from trunkline_protocols.presence import GetStatus, SuiteStatus
+
+
+class Slow:
+    """Answers when the test says so."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+
+    async def __call__(self, _: GetStatus) -> SuiteStatus:
+        self.asked.set()
+        await self.may_answer.wait()
+        return SuiteStatus(ready=True, processes=[])
+
+
+@pytest.fixture
+def subject() -> str:
+    """A subject of this test's own."""
+    return f"slow.{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+async def slow(nats_url: str, subject: str) -> AsyncIterator[tuple[Slow, Responder]]:
+    """A process that takes its time."""
+    handler = Slow()
+    responder = Responder(nats_url, "slow", RecentLatency())
+    responder.answer(subject, msgspec.json.Decoder(GetStatus), handler, title="Slow")
+    await responder.start()
+    yield handler, responder
+    handler.may_answer.set()
+    await responder.stop()
+
+
+async def test_answer_that_takes_longer_than_the_silence_is_waited_for(
+    bus: Bus, subject: str, slow: tuple[Slow, Responder]
+) -> None:
+    """Signs of life come while the question is worked on."""
+    handler, _ = slow
+
+    async def answer_late() -> None:
+        await asyncio.sleep(SILENCE_S + 2 * SIGN_EVERY_S)
+        handler.may_answer.set()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(answer_late())
+        raw = await Asker(bus).ask(subject, codec.encode(GetStatus()), timeout_s=30)
+    assert codec.suite_status.decode(raw).ready
+
+
+async def test_answerer_that_falls_silent_is_given_up_long_before_the_time_is_over(
+    bus: Bus, subject: str, slow: tuple[Slow, Responder]
+) -> None:
+    """Its connection is cut in the middle of the work, as by a kill."""
+    handler, responder = slow
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(_refusal(Asker(bus), subject))
+        await handler.asked.wait()
+        assert responder._signs is not None
+        responder._signs.cancel()
+        assert "silent" in await asking
+
+
+async def test_question_that_nobody_serves_ends_at_once(bus: Bus) -> None:
+    """No silence needs to be waited for."""
+    assert "nobody" in await _refusal(Asker(bus), "nobody.home")
+
+
+async def _refusal(asker: Asker, subject: str) -> str:
+    with pytest.raises(BusUnavailableError) as refusal:
+        await asker.ask(subject, codec.encode(GetStatus()), timeout_s=60)
+    return str(refusal.value)

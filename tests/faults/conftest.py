@@ -1,0 +1,36 @@
+"""One suite on three NATS servers for all faults; every test leaves it running and ready."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+from marathon import environment
+from suite import Suite, wait_until
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    """A suite whose turns take long enough to be hit in the middle."""
+    folder = tmp_path_factory.mktemp("faults")
+    running = Suite(folder / "data", environment(folder), nodes=3)
+    try:
+        yield running
+    finally:
+        assert running.stop() == 0
+
+
+@pytest.fixture
+def suite(cluster: Suite) -> Suite:
+    """The suite, once everything that the test before struck is back."""
+    wait_until(lambda: cluster.get("/v1/ops/status")["ready"], "everything is ready", timeout_s=60)
+    return cluster
+
+
+@pytest.fixture
+def seed() -> int:
+    """A new seed for every run, shown with a failure."""
+    drawn = random.SystemRandom().randrange(10**6)
+    print(f"seed {drawn}")
+    return drawn

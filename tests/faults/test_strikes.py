@@ -1,0 +1,30 @@
+"""Processes are killed and frozen under load: every accepted message is answered exactly once and in order.
+
+Delays are printed, not judged: `./just faults` is the long version, whose report has them.
+"""
+
+from __future__ import annotations
+
+import marathon
+import pytest
+from marathon import Plan
+from suite import Suite
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
+
+
+@pytest.mark.parametrize(
+    "services",
+    [("ingress", "agents", "rag"), ("conversation", "llm_gateway"), ("audit", "postgres"), ("nats",)],
+    ids="-".join,
+)
+async def test_killed_processes_cost_no_message_and_double_none(
+    suite: Suite, seed: int, services: tuple[str, ...]
+) -> None:
+    """As the clients, the log and PostgreSQL each say."""
+    plan = Plan(duration_s=12, rate=20, every_s=4, seed=seed, conversations=80, services=services)
+    report = await marathon.run(suite, plan)
+    print(marathon.show(report, plan))
+    assert report.faults > 0
+    assert report.accepted == report.turns > 0
+    assert (report.clients, report.log, report.postgres) == ([], [], [])

@@ -1,0 +1,7 @@
+"""What the tests of the supervisor share."""
+
+from __future__ import annotations
+
+from postgres import postgres, postgres_server
+
+__all__ = ["postgres", "postgres_server"]

@@ -1,0 +1,108 @@
+"""A suite on a NATS cluster of three: every message three times, over the loss of a node and a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from customer import Customer
+from suite import Suite, trunkline, wait_until
+from trunkline_chassis.bus import Bus, connect
+from trunkline_protocols import streams
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
+
+NODES = {"nats-1", "nats-2", "nats-3"}
+REFUND = "I was charged twice for my order, can I get a refund?"
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the state of this module's suites lies."""
+    return tmp_path_factory.mktemp("cluster")
+
+
+@pytest.fixture(scope="module")
+def cluster(data_dir: Path) -> Iterator[Suite]:
+    """One suite of three nodes."""
+    running = Suite(data_dir, {"TRUNKLINE_MESSAGES_PER_S": "30"}, nodes=3)
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+async def stream_info(bus: Bus, name: str) -> dict[str, Any]:
+    return await bus.api(f"STREAM.INFO.{name}")
+
+
+async def test_every_replicated_stream_and_slot_is_kept_three_times(cluster: Suite) -> None:
+    """The status lists the three servers; work stays on one, losing it loses nothing."""
+    assert cluster.status().keys() >= NODES
+    bus = await connect(cluster.nats_url(), "test")
+    try:
+        for stream in streams.STREAMS:
+            info = await stream_info(bus, stream.name)
+            assert info["config"]["num_replicas"] == (3 if stream.replicated else 1), stream.name
+        slot = streams.slot_consumer("local", 0)
+        consumer = await bus.api(f"CONSUMER.INFO.{slot.stream}.{slot.name}")
+        assert len(consumer["cluster"]["replicas"]) == 2
+        assert consumer["config"]["mem_storage"] is True
+    finally:
+        await bus.close()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
+@pytest.mark.parametrize("stream", ["INBOX", "WORK"])
+async def test_node_that_leads_a_stream_may_go(cluster: Suite, stream: str, how: signal.Signals) -> None:
+    """Messages are answered while it is away and after it came back."""
+    bus = await connect(cluster.nats_url(), "test")
+    leader = (await stream_info(bus, stream))["cluster"]["leader"]
+    await bus.close()
+    async with Customer(cluster.url) as customer:
+        await customer.start()
+        await customer.ask("m1", REFUND)
+        pid = cluster.pid(leader)
+        os.kill(pid, how)
+        await customer.ask("m2", REFUND)
+        wait_until(lambda: cluster.pid(leader) not in {0, pid}, f"{leader} is started again")
+        await customer.ask("m3", REFUND)
+        assert [message["in_reply_to"] for message in customer.of("message")] == ["m1", "m2", "m3"]
+
+
+async def test_restart_on_the_same_folder_goes_on_where_it_was(cluster: Suite, data_dir: Path) -> None:
+    """A conversation survives all three servers; --nodes need not be said again, and another number is refused."""
+    async with Customer(cluster.url) as customer:
+        await customer.start()
+        await customer.ask("m1", REFUND)
+        conversation, token, seq = customer.conversation, customer.resume_token, customer.last_seq
+    assert cluster.stop() == 0
+
+    refused = await asyncio.to_thread(
+        subprocess.run,
+        [trunkline(), "up", "--port", "0", "--data-dir", str(data_dir), "--nodes", "1"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("trunkline: ")
+    assert "--nodes 3" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+    again = Suite(data_dir)
+    try:
+        assert again.status().keys() >= NODES
+        async with Customer(again.url) as customer:
+            customer.conversation, customer.resume_token, customer.last_seq = conversation, token, seq
+            assert (await customer.resume())["recovered"] is True
+            await customer.ask("m2", REFUND)
+    finally:
+        assert again.stop() == 0

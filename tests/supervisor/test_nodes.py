@@ -1,0 +1,34 @@
+"""Which NATS servers a data directory gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from trunkline_supervisor.adapters.nats_server import nats_server_command, plan_nodes
+from trunkline_supervisor.errors import NodesError
+
+
+def make(folder: Path, nodes: int) -> None:
+    for node in plan_nodes(folder, nodes):
+        nats_server_command(node)
+        (node.folder / "jetstream").mkdir()
+
+
+def test_empty_folder_gets_one_server_unless_told_otherwise(tmp_path: Path) -> None:
+    """Each of three has its own name, folder and ports."""
+    assert [node.name for node in plan_nodes(tmp_path, None)] == ["nats-1"]
+    nodes = plan_nodes(tmp_path, 3)
+    assert [node.name for node in nodes] == ["nats-1", "nats-2", "nats-3"]
+    assert len({node.folder for node in nodes}) == 3
+    assert len({port for node in nodes for port in (node.port, node.monitor_port, node.route_port)}) == 9
+
+
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_used_folder_keeps_its_number_and_refuses_another(tmp_path: Path, nodes: int) -> None:
+    """What one server wrote is nothing for a cluster, and the other way round."""
+    make(tmp_path, nodes)
+    assert len(plan_nodes(tmp_path, None)) == nodes
+    assert len(plan_nodes(tmp_path, nodes)) == nodes
+    with pytest.raises(NodesError, match=f"--nodes {nodes}"):
+        plan_nodes(tmp_path, 4 - nodes)
