@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -35,12 +36,29 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
 @pytest.fixture
 async def page(tmp_path: Path) -> AsyncIterator[Page]:
     """A page of a fresh profile; any error in it fails the test."""
+    async with open_browser(tmp_path / "profile") as page:
+        yield page
+
+
+@pytest.fixture
+async def console(tmp_path: Path, suite: Suite) -> AsyncIterator[Page]:
+    """The operators' page in a browser of its own, where Ada sits; any error in it fails the test."""
+    async with open_browser(tmp_path / "desk") as page:
+        await page.goto(f"{suite.url}/console")
+        await page.evaluate("localStorage.setItem('trunkline.person', 'Ada')")
+        await page.reload()
+        yield page
+
+
+@asynccontextmanager
+async def open_browser(profile: Path) -> AsyncIterator[Page]:
+    """Run a browser with a profile of its own."""
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     if executable is None:
         pytest.skip("no Chromium on this machine: install it (apt-get install chromium) to test the page")
     async with async_playwright() as playwright:
         context = await playwright.chromium.launch_persistent_context(
-            str(tmp_path / "profile"), executable_path=executable, headless=True, args=ARGUMENTS
+            str(profile), executable_path=executable, headless=True, args=ARGUMENTS
         )
         page = context.pages[0] if context.pages else await context.new_page()
         errors: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from chat_page import PATIENCE_MS, final_replies, open_page, say
 from playwright.async_api import Page, expect
 from suite import Suite
 
@@ -10,21 +11,6 @@ pytestmark = [pytest.mark.processes, pytest.mark.browser]
 
 REFUND = "I was charged twice for my order, can I get a refund?"
 TECHNICAL = "My thermostat will not connect to the Wi-Fi anymore"
-PATIENCE_MS = 20_000
-
-
-async def say(page: Page, text: str) -> None:
-    await page.get_by_test_id("composer").fill(text)
-    await page.get_by_test_id("composer").press("Enter")
-
-
-async def open_page(page: Page, suite: Suite) -> None:
-    await page.goto(suite.url)
-    await expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "open", timeout=PATIENCE_MS)
-
-
-async def final_replies(page: Page, count: int) -> None:
-    await expect(page.locator('[data-testid="reply"][data-final="true"]')).to_have_count(count, timeout=PATIENCE_MS)
 
 
 async def test_question_is_answered_with_a_citation_that_opens_the_quoted_passage(page: Page, suite: Suite) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, UnsetType, field
 
+from trunkline_protocols.escalation import Level
 from trunkline_protocols.turn import Citation, Record, Urgency, Wire
 
 SUBPROTOCOL = "trunkline.v1"
@@ -133,12 +134,13 @@ class HandoffFrame(Wire, frozen=True, kw_only=True, tag="handoff", omit_defaults
 
 
 class EscalatedFrame(Wire, frozen=True, kw_only=True, tag="escalated", omit_defaults=False):
-    """The conversation waits for a senior agent or a person."""
+    """The conversation goes to a senior agent, or waits for a person: `level` tells which."""
 
     turn: str
     seq: int
     urgency: Urgency
     position: int
+    level: Level = "person"
 
 
 class PositionFrame(Wire, frozen=True, kw_only=True, tag="position", omit_defaults=False):

@@ -170,8 +170,10 @@ def _frame_of(commit: Commit, event: Event, seq: int) -> CommitFrame | None:
         case LeftQueue(to=to):
             reason = "you no longer wait for a person"
             return HandoffFrame(turn=commit.turn, seq=seq, from_=ESCALATION, to=to or TRIAGE, reason=reason)
-        case Escalated(urgency=urgency, position=position) | Breached(urgency=urgency, position=position):
-            return EscalatedFrame(turn=commit.turn, seq=seq, urgency=urgency, position=position)
+        case Escalated(urgency=urgency, position=position, level=level):
+            return EscalatedFrame(turn=commit.turn, seq=seq, urgency=urgency, position=position, level=level)
+        case Breached(urgency=urgency, position=position):
+            return EscalatedFrame(turn=commit.turn, seq=seq, urgency=urgency, position=position, level="person")
         case Closed(reason=reason):
             return ClosedFrame(seq=seq, reason=reason)
         case _:

@@ -11,20 +11,26 @@
  *            state: 'pending'|'accepted'|'failed', sent: boolean, held: boolean,
  *            attempts: number, answered: boolean, trouble: string|null}} OwnItem
  * @typedef {{kind: 'reply', key: string, turn: string, text: string, final: boolean,
- *            specialty: string|null, agent: string|null, citations: Citation[]}} ReplyItem
+ *            specialty: string|null, agent: string|null, citations: Citation[],
+ *            consulted: {specialty: string, agent: string}[]}} ReplyItem
  * @typedef {{kind: 'handoff', key: string, turn: string, from: string|null,
  *            to: string|null, reason: string}} HandoffItem
  * @typedef {{kind: 'escalation', key: string, turn: string, urgency: string|null,
- *            position: number|null, stage: 'waiting'|'left'|'over'}} EscalationItem
- * @typedef {{kind: 'notice', key: string, id: string, text: string, severity: string}} NoticeItem
+ *            position: number|null, stage: 'senior'|'waiting'|'leaving'|'left'|'over'}} EscalationItem
+ * @typedef {{id: string, text: string, severity: string, expiresAt: number}} Notice
  * @typedef {{kind: 'break'|'closed', key: string, text: string}} MarkItem
- * @typedef {OwnItem|ReplyItem|HandoffItem|EscalationItem|NoticeItem|MarkItem} Item
+ * @typedef {OwnItem|ReplyItem|HandoffItem|EscalationItem|MarkItem} Item
  */
+
+import { PERSON } from './names.js';
+
+/** Where conversations wait for a person, as frames call it. */
+const ESCALATION = 'escalation';
 
 /** How often a message the server refused for now is sent again by itself. */
 export const MAX_ATTEMPTS = 5;
 
-const VERSION = 1;
+const VERSION = 2;
 
 /** The state of a visitor who has not said anything yet. */
 export function initialState() {
@@ -46,6 +52,11 @@ export function initialState() {
     cut: [],
     /** Who answers at present, as far as the frames have said. */
     specialty: null,
+    /** The person who has the conversation, null while agents have it. */
+    person: null,
+    /** Broadcasts in force, and the ids of those that the customer has put away. */
+    notices: [],
+    hidden: [],
     rating: null,
     problem: null,
     /** Frames without an acknowledgement of their own, kept until they are sent. */
@@ -102,10 +113,20 @@ export function rate(state, rating) {
   return control({ ...state, rating }, { type: 'feedback', rating });
 }
 
-/** Leave the queue for a person. */
+/** Leave the queue for a person; repeated after a reconnect until the server confirms it. */
 export function leaveQueue(state) {
-  if (!inQueue(state)) return state;
-  return control(settleQueue(state, 'left'), { type: 'cancel' });
+  return settleQueue(state, 'leaving');
+}
+
+/** Put a notice away. */
+export function hideNotice(state, id) {
+  return state.hidden.includes(id) ? state : { ...state, hidden: [...state.hidden.slice(-49), id] };
+}
+
+/** Forget the notices that no longer hold at `now` (Unix seconds). */
+export function expireNotices(state, now) {
+  const notices = state.notices.filter((notice) => now < notice.expiresAt);
+  return notices.length === state.notices.length ? state : { ...state, notices };
 }
 
 /** Ask the server to end the conversation; `closed` confirms it. */
@@ -142,6 +163,8 @@ export function outbox(state) {
   }
   if (state.conversation) {
     entries.push(...state.controls);
+    const leaving = state.items.find((item) => isInQueue(item) && item.stage === 'leaving');
+    if (leaving) entries.push({ key: `leave ${leaving.key}`, frame: { type: 'cancel' } });
     if (state.ending) entries.push({ key: 'end', frame: { type: 'end' } });
   }
   return entries;
@@ -171,7 +194,7 @@ export function receive(state, frame) {
   return frame.type === 'accepted' ? markAccepted(state, frame.id) : state;
 }
 
-const OUTSIDE_SEQUENCE = new Set(['started', 'resumed', 'error', 'notice']);
+const OUTSIDE_SEQUENCE = new Set(['started', 'resumed', 'error', 'notice', 'notice_recalled']);
 
 /** Take note of a frame's seq; null when the frame was seen before. */
 function withSeq(state, frame) {
@@ -191,13 +214,14 @@ const HANDLERS = {
       ...state,
       conversation: { id: frame.conversation, token: frame.resume_token },
       lastSeq: Number.isInteger(frame.seq) ? frame.seq : 0,
-      gapAt: null, resync: false, resuming: false, problem: null,
+      gapAt: null, resync: false, resuming: false, problem: null, notices: [],
     };
   },
 
   resumed(state, frame) {
     if (!frame.recovered) return lose(state);
-    const next = dropStreaming({ ...state, resync: false, resuming: false, problem: null });
+    // What is in force is told again; what was recalled meanwhile is not.
+    const next = dropStreaming({ ...state, resync: false, resuming: false, problem: null, notices: [] });
     return { ...next, cut: awaited(next).filter((own) => own.sent).map((own) => own.id) };
   },
 
@@ -219,7 +243,7 @@ const HANDLERS = {
     if (state.cut.length > 0 && !frame.replace) return state;
     return append(state, {
       kind: 'reply', turn: frame.turn, text: frame.text, final: false,
-      specialty: state.specialty, agent: null, citations: [],
+      specialty: state.specialty, agent: null, citations: [], consulted: [],
     });
   },
 
@@ -228,13 +252,9 @@ const HANDLERS = {
       kind: 'reply', turn: frame.turn, text: frame.text, final: true,
       specialty: frame.specialty ?? state.specialty, agent: frame.agent ?? null,
       citations: Array.isArray(frame.citations) ? frame.citations : [],
+      consulted: Array.isArray(frame.consulted) ? frame.consulted : [],
     };
-    let next = markAnswered({ ...state, specialty: reply.specialty, problem: null }, frame.in_reply_to);
-    // A word in another turn means that somebody has taken the case up; in the
-    // same turn it is only the announcement of the queue.
-    if (next.items.some((item) => isWaitingInQueue(item) && item.turn !== frame.turn)) {
-      next = settleQueue(next, 'over');
-    }
+    const next = markAnswered({ ...state, specialty: reply.specialty, problem: null }, frame.in_reply_to);
     const at = findStreaming(next, frame.turn);
     return at >= 0 ? replaceAt(next, at, { ...reply, key: next.items[at].key }) : append(next, reply);
   },
@@ -244,7 +264,15 @@ const HANDLERS = {
     const divider = {
       kind: 'handoff', turn: frame.turn, from: frame.from ?? null, to, reason: frame.reason ?? '',
     };
-    const next = { ...state, specialty: to ?? state.specialty };
+    let next = { ...state, specialty: to ?? state.specialty };
+    if (to === PERSON) {
+      next = { ...settleQueue(next, 'over'), person: next.person ?? '' };
+    } else if (divider.from === PERSON) {
+      // What was said to the person is with the person's notes now: no answer is due.
+      next = markAnswered({ ...next, person: null }, null);
+    } else if (divider.from === ESCALATION) {
+      next = settleQueue(next, 'left', ['leaving']);
+    }
     const at = findStreaming(next, frame.turn);
     if (at < 0) return append(next, divider);
     const marked = replaceAt(next, at, { ...next.items[at], specialty: next.specialty });
@@ -252,28 +280,47 @@ const HANDLERS = {
   },
 
   escalated(state, frame) {
-    const next = dropStreaming(markAnswered(state, null), frame.turn);
-    const place = { turn: frame.turn, urgency: frame.urgency ?? null,
-                    position: frame.position ?? null, stage: 'waiting' };
-    const at = next.items.findIndex(isWaitingInQueue);
+    let next = dropStreaming(state, frame.turn);
+    // From a person who fell silent it goes back to the queue, and no turn is open.
+    if (next.person !== null) next = { ...markAnswered(next, null), person: null };
+    const place = { turn: frame.turn, urgency: frame.urgency ?? null, position: frame.position ?? null };
+    if (frame.level === 'senior') return append(next, { kind: 'escalation', ...place, stage: 'senior' });
+    const at = next.items.findIndex(isInQueue);
     return at >= 0
       ? replaceAt(next, at, { ...next.items[at], ...place })
-      : append(next, { kind: 'escalation', ...place });
+      : append(next, { kind: 'escalation', ...place, stage: 'waiting' });
+  },
+
+  position(state, frame) {
+    if (frame.claimed_by) {
+      const next = settleQueue(state, 'over');
+      return next.person === frame.claimed_by ? next : { ...next, person: frame.claimed_by };
+    }
+    const at = state.items.findIndex(isInQueue);
+    const item = state.items[at];
+    if (at < 0 || (item.position === frame.position && item.urgency === frame.urgency)) return state;
+    return replaceAt(state, at, { ...item, position: frame.position, urgency: frame.urgency });
   },
 
   notice(state, frame) {
-    const at = state.items.findIndex((item) => item.kind === 'notice' && item.id === frame.id);
-    const notice = { kind: 'notice', id: frame.id, text: frame.text, severity: frame.severity ?? 'info' };
-    return at >= 0
-      ? replaceAt(state, at, { ...notice, key: state.items[at].key })
-      : append(state, notice);
+    const notice = {
+      id: frame.id, text: frame.text, severity: frame.severity ?? 'info',
+      // A server that says nothing of an end means: as long as it stands.
+      expiresAt: frame.expires_at || Number.MAX_SAFE_INTEGER,
+    };
+    return { ...state, notices: [...state.notices.filter((other) => other.id !== notice.id), notice] };
+  },
+
+  notice_recalled(state, frame) {
+    const notices = state.notices.filter((notice) => notice.id !== frame.id);
+    return notices.length === state.notices.length ? state : { ...state, notices };
   },
 
   closed(state, frame) {
     let next = dropStreaming(markAnswered(settleQueue(state, 'over'), null));
     next = mapOwn(next, (own) => (own.state === 'pending'
       ? { ...own, state: 'failed', held: false, trouble: 'The conversation had ended.' } : own));
-    next = { ...next, ended: true, ending: false, problem: null };
+    next = { ...next, ended: true, ending: false, person: null, problem: null };
     return append(next, { kind: 'closed', text: frame.reason ?? '' });
   },
 
@@ -329,7 +376,7 @@ function lose(state) {
   });
   next = {
     ...next, conversation: null, lastSeq: 0, gapAt: null, resync: false, resuming: false,
-    ending: false, cut: [], specialty: null, rating: null, problem: null, controls: [],
+    ending: false, cut: [], specialty: null, person: null, notices: [], rating: null, problem: null, controls: [],
   };
   // Unsent messages belong to what comes next, so the divider goes above them.
   const isOutgoing = (item) => item.kind === 'own' && item.state === 'pending';
@@ -344,19 +391,25 @@ function lose(state) {
 
 // ---------------------------------------------------------------- questions
 
-/** Own messages that the server has not finished with. */
+/** Own messages that the server has not finished with; a person answers when it suits. */
 export function awaited(state) {
-  return state.items.filter((item) => item.kind === 'own' && !item.answered && item.state !== 'failed');
+  return state.items.filter((item) => item.kind === 'own' && !item.answered && item.state !== 'failed'
+    && (state.person === null || item.state !== 'accepted'));
 }
 
 /** Whether the customer waits for a person. */
 export function inQueue(state) {
-  return state.items.some(isWaitingInQueue);
+  return state.items.some(isInQueue);
+}
+
+/** The notices to show: in force and not put away. */
+export function shownNotices(state) {
+  return state.notices.filter((notice) => !state.hidden.includes(notice.id));
 }
 
 /** Whether an answer is being prepared but shows no text yet. */
 export function isTyping(state) {
-  return !state.ended && !inQueue(state)
+  return !state.ended && state.person === null
     && state.items.some((item) => item.kind === 'own' && item.state === 'accepted' && !item.answered)
     && !state.items.some(isStreaming);
 }
@@ -368,8 +421,8 @@ export function isStreamed(state) {
 
 /** Whether this is the moment to ask for a rating (or to thank for one). */
 export function mayRate(state) {
-  const last = state.items.findLast((item) => item.kind !== 'closed' && item.kind !== 'notice');
-  return state.conversation !== null && last?.kind === 'reply' && last.final && awaited(state).length === 0;
+  const last = state.items.findLast((item) => item.kind !== 'closed');
+  return state.conversation !== null && !inQueue(state) && state.person === null && last?.kind === 'reply' && last.final && awaited(state).length === 0;
 }
 
 // ---------------------------------------------------------------- storage
@@ -401,7 +454,7 @@ export function thin(state) {
 // ---------------------------------------------------------------- helpers
 
 const isStreaming = (item) => item.kind === 'reply' && !item.final;
-const isWaitingInQueue = (item) => item.kind === 'escalation' && item.stage === 'waiting';
+const isInQueue = (item) => item.kind === 'escalation' && (item.stage === 'waiting' || item.stage === 'leaving');
 
 function append(state, item, at = state.items.length) {
   const keyed = { ...item, key: `i${state.nextKey}` };
@@ -444,9 +497,10 @@ function dropStreaming(state, turn) {
   return items.length === state.items.length ? state : { ...state, items };
 }
 
-function settleQueue(state, stage) {
-  const at = state.items.findIndex(isWaitingInQueue);
-  return at < 0 ? state : replaceAt(state, at, { ...state.items[at], stage });
+/** Where the wait has come to: 'left' and 'over' end it. */
+function settleQueue(state, stage, only = ['waiting', 'leaving']) {
+  const at = state.items.findIndex((item) => isInQueue(item) && only.includes(item.stage));
+  return at < 0 || state.items[at].stage === stage ? state : replaceAt(state, at, { ...state.items[at], stage });
 }
 
 function markAccepted(state, id) {

@@ -28,6 +28,7 @@ const ICONS = {
   tick: 'M3 8.5 6.5 12 13 4.5',
   clock: 'M8 4.5V8l2.2 1.6M8 1.8a6.2 6.2 0 1 0 0 12.4A6.2 6.2 0 0 0 8 1.8',
   warning: 'M8 5v4m0 2.2v.1M8 1.8a6.2 6.2 0 1 0 0 12.4A6.2 6.2 0 0 0 8 1.8',
+  up: 'M8 13V3.2M3.5 7.5 8 3l4.5 4.5',
   down: 'M8 3v10M3.5 8.5 8 13l4.5-4.5',
 };
 
@@ -46,4 +47,38 @@ export function icon(name) {
 /** Text for screen readers only. */
 export function hiddenText(text) {
   return el('span', { class: 'visually-hidden' }, text);
+}
+
+/** Change a node's text only where it differs, so that nothing is read out or selected anew. */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/**
+ * Bring a list's children in line with `items`: each keeps its node, and with it focus and scroll position.
+ * @param {Element} parent
+ * @param {object[]} items
+ * @param {(item: object) => string} keyOf
+ * @param {(item: object) => Element} make
+ * @param {(node: Element, item: object) => void} draw
+ */
+export function keyed(parent, items, keyOf, make, draw) {
+  const wanted = new Set(items.map(keyOf));
+  const known = new Map();
+  for (const node of [...parent.children]) {
+    if (wanted.has(node.dataset.key)) known.set(node.dataset.key, node);
+    else node.remove();
+  }
+  const focus = document.activeElement;
+  let place = parent.firstElementChild;
+  for (const item of items) {
+    const key = keyOf(item);
+    const node = known.get(key) ?? make(item);
+    node.dataset.key = key;
+    draw(node, item);
+    if (node === place) place = place.nextElementSibling;
+    else parent.insertBefore(node, place);
+  }
+  // Moving a node takes the focus from it.
+  if (focus !== document.activeElement && parent.contains(focus)) focus.focus();
 }

@@ -9,6 +9,8 @@ const STORED_DRAFT = 'trunkline.draft';
 const STORED_CUSTOMER = 'trunkline.customer';
 /** A shorter interruption is over before a sentence about it could be read. */
 const LONG_OUTAGE_MS = 2500;
+/** Browsers keep the time of a timer in 31 bits. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 // ----------------------------------------------------------------- storage
 
@@ -62,6 +64,7 @@ let state = conversation.restore(read('sessionStorage', STORED_STATE));
 let link = { state: 'connecting', elsewhere: false, long: false };
 let drawing = 0;
 let outageTimer = 0;
+let expiryTimer = 0;
 const retryTimers = new Map();
 
 /** Take over the next state: store it, draw it, send what it wants sent. */
@@ -73,7 +76,20 @@ function apply(next, { durable = true } = {}) {
   draw();
   if (state.resync && !before.resync) connection.cut();
   scheduleRetries();
+  scheduleExpiry();
   connection.flush();
+}
+
+/** Take notices down when their time is over. */
+function scheduleExpiry() {
+  clearTimeout(expiryTimer);
+  const next = Math.min(...state.notices.map((notice) => notice.expiresAt));
+  if (!Number.isFinite(next)) return;
+  const wait = Math.min(Math.max(0, next * 1000 - Date.now()) + 50, LONGEST_TIMER_MS);
+  expiryTimer = setTimeout(() => {
+    apply(conversation.expireNotices(state, Date.now() / 1000));
+    scheduleExpiry();
+  }, wait);
 }
 
 function draw() {
@@ -170,6 +186,7 @@ const view = createView({
   askAgain: (id) => apply(conversation.askAgain(state, id, newId())),
   rate: (value) => apply(conversation.rate(state, value)),
   leaveQueue: () => apply(conversation.leaveQueue(state)),
+  hideNotice: (id) => apply(conversation.hideNotice(state, id)),
   end: () => apply(conversation.end(state)),
   dismissProblem: () => apply(conversation.dismissProblem(state)),
   openCitation: (citation, chip) => passage.open(citation, chip),
@@ -181,7 +198,7 @@ const view = createView({
     retryTimers.clear();
     passage.close();
     // The state first: the fresh socket must find nothing to resume.
-    state = conversation.initialState();
+    state = { ...conversation.initialState(), notices: state.notices, hidden: state.hidden };
     save();
     connection.restart(link.elsewhere ? null : farewell);
     draw();
@@ -208,6 +225,8 @@ view.restoreDraft(read('sessionStorage', STORED_DRAFT) ?? '');
 if (state.ended) connection.close();
 else connection.connect();
 showCompany();
+apply(conversation.expireNotices(state, Date.now() / 1000));
+scheduleExpiry();
 // At once, so that a restored transcript is part of the page and not news.
 drawNow();
 view.focusComposer();

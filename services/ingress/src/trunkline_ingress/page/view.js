@@ -2,37 +2,14 @@
  * Renders the conversation state. Items are keyed and compared by identity, so
  * a frame touches only the nodes of the item it changed.
  */
-import { el, hiddenText, icon, setAttribute } from './dom.js';
-import { inQueue, isTyping, mayRate } from './conversation.js';
+import { el, hiddenText, icon, setAttribute, setText } from './dom.js';
+import { inQueue, isTyping, mayRate, shownNotices } from './conversation.js';
 import { renderMarkdown } from './markdown.js';
+import { PERSON, inSentence, prettify, prettifyAgent, readable } from './names.js';
 
 const HUES = 8;
 /** Distance from the end, in pixels, within which new text keeps the end in view. */
 const NEAR_END = 96;
-
-/** `tech_support` → `Tech support`. */
-export function prettify(name) {
-  const words = String(name ?? '').replace(/[_\-\s]+/g, ' ').trim();
-  return words.charAt(0).toUpperCase() + words.slice(1);
-}
-
-/** The agent `billing-refunds` of `billing` → `Refunds specialist`; '' when it adds nothing. */
-export function prettifyAgent(agent, specialty) {
-  let words = prettify(agent);
-  const field = prettify(specialty);
-  if (field && `${words} `.toLowerCase().startsWith(`${field} `.toLowerCase())) {
-    words = prettify(words.slice(field.length));
-  }
-  if (!words) return '';
-  // Not every agent is a specialist by name; a person (two capitals) is none.
-  return /(specialist|agent|assistant|desk|team)$/i.test(words) || /[A-Z].*[A-Z]/.test(words)
-    ? words : `${words} specialist`;
-}
-
-/** A sentence from the server, or a bare code made readable. */
-function readable(text) {
-  return /^[a-z]+(?:[_-][a-z]+)+$/.test(text) || /^[a-z]+$/.test(text) ? prettify(text) : text;
-}
 
 /**
  * Bind the view to index.html.
@@ -43,7 +20,7 @@ export function createView(on) {
   const parts = Object.fromEntries([
     'company', 'connection', 'connection-text', 'end', 'new', 'scroller', 'welcome', 'greeting',
     'description', 'examples', 'transcript', 'typing', 'typing-text', 'rating', 'latest', 'banner',
-    'banner-text', 'banner-action', 'form', 'composer', 'send', 'room', 'keys',
+    'banner-text', 'banner-action', 'form', 'composer', 'send', 'room', 'keys', 'notices',
   ].map((id) => [id, byId(id)]));
   byId('latest-icon').append(icon('down'));
 
@@ -79,10 +56,13 @@ export function createView(on) {
       setAttribute(node, 'aria-busy', !item.final);
       if (!node.firstChild) node.append(el('p', { class: 'speaker' }), el('div', { class: 'text' }));
       const speaker = node.firstElementChild;
-      const agent = prettifyAgent(item.agent, item.specialty);
+      const [who, role] = item.specialty === PERSON
+        ? [item.agent || 'A person', companyName]
+        : [item.specialty ? prettify(item.specialty) : companyName, prettifyAgent(item.agent, item.specialty)];
       speaker.replaceChildren(
-        el('span', { class: 'specialty' }, item.specialty ? prettify(item.specialty) : companyName),
-        ...(agent ? [el('span', { class: 'agent' }, ` · ${agent}`)] : []),
+        el('span', { class: 'specialty' }, who),
+        ...(role ? [el('span', { class: 'agent' }, ` · ${role}`)] : []),
+        ...(item.consulted.length ? [el('span', { class: 'agent', 'data-testid': 'consulted' }, advice(item.consulted))] : []),
       );
       let text = node.children[1];
       if (item.final && before && !before.final) {
@@ -99,9 +79,12 @@ export function createView(on) {
 
     handoff(item, node) {
       setAttribute(node, 'data-testid', 'handoff');
-      const moved = item.from
-        ? `Moved from ${prettify(item.from)} to ${prettify(item.to)}`
-        : `Moved to ${prettify(item.to)}`;
+      setAttribute(node, 'data-from', item.from);
+      setAttribute(node, 'data-to', item.to);
+      const moved = item.to === PERSON ? 'A person has taken over'
+        : item.from === PERSON ? `Back with ${inSentence(item.to)}`
+          : item.from ? `Moved from ${inSentence(item.from)} to ${inSentence(item.to)}`
+            : `Moved to ${inSentence(item.to)}`;
       node.replaceChildren(el('p', {}, el('strong', {}, moved),
         ...(item.reason ? [el('span', { class: 'reason' }, ` – ${readable(item.reason)}`)] : [])));
     },
@@ -109,24 +92,30 @@ export function createView(on) {
     escalation(item, node) {
       setAttribute(node, 'data-testid', 'escalated');
       setAttribute(node, 'data-stage', item.stage);
+      setAttribute(node, 'data-position', item.position);
+      const waits = item.stage === 'waiting';
       const heading = {
-        waiting: 'Waiting for a person', left: 'You left the queue for a person', over: 'A person was asked to help',
+        senior: 'Passed on to the senior team',
+        waiting: Number.isInteger(item.position) && item.position > 0
+          ? `You are number ${item.position} in the queue` : 'You are in the queue',
+        leaving: 'Leaving the queue', left: 'You left the queue for a person', over: 'A person was asked to help',
       }[item.stage];
-      const facts = item.stage !== 'waiting' ? [] : [
-        Number.isInteger(item.position) ? `number ${item.position} in line` : null,
-        item.urgency ? `${readable(item.urgency).toLowerCase()} urgency` : null,
-      ].filter(Boolean);
-      node.replaceChildren(el('p', {}, el('strong', {}, heading),
-        ...(facts.length ? [el('span', { class: 'reason' }, ` – ${facts.join(', ')}`)] : [])));
-      if (item.stage === 'waiting') {
-        node.append(el('button', { type: 'button', class: 'small', 'data-testid': 'leave-queue', onclick: () => on.leaveQueue() }, 'Leave the queue'));
+      const facts = waits ? [
+        item.position === 1 ? 'a person takes over next' : 'a person takes over as soon as it is your turn',
+        item.urgency === 'high' || item.urgency === 'critical' ? `${item.urgency} urgency` : null,
+      ].filter(Boolean) : [];
+      if (!node.firstChild) node.append(el('p'));
+      node.firstElementChild.replaceChildren(el('strong', {}, heading),
+        ...(facts.length ? [el('span', { class: 'reason' }, ` – ${facts.join(', ')}`)] : []));
+      // The button stays the same node while the place changes: it may have the focus.
+      const leave = node.children[1];
+      if (waits && !leave) {
+        node.append(el('button', { type: 'button', class: 'small', 'data-testid': 'leave-queue', onclick: () => on.leaveQueue() }, 'Stop waiting'));
+      } else if (!waits && leave) {
+        const hadFocus = leave === document.activeElement;
+        leave.remove();
+        if (hadFocus) parts.composer.focus();
       }
-    },
-
-    notice(item, node) {
-      setAttribute(node, 'data-testid', 'notice');
-      setAttribute(node, 'data-severity', item.severity);
-      node.replaceChildren(icon('warning'), el('p', {}, item.text));
     },
 
     break(item, node) {
@@ -140,6 +129,12 @@ export function createView(on) {
         ...(item.text ? [el('span', { class: 'reason' }, ` – ${readable(item.text)}`)] : [])));
     },
   };
+
+  /** `, with advice from Billing and Returns`. */
+  function advice(consulted) {
+    const names = [...new Set(consulted.map(({ specialty }) => prettify(specialty)))];
+    return `, with advice from ${names.length > 1 ? `${names.slice(0, -1).join(', ')} and ${names.at(-1)}` : names[0]}`;
+  }
 
   function tryAgain(item) {
     const again = item.state === 'failed' ? () => on.retry(item.id) : () => on.askAgain(item.id);
@@ -282,11 +277,30 @@ export function createView(on) {
     parts.keys.hidden = shut;
     parts.composer.disabled = shut;
     parts.send.disabled = shut || !parts.composer.value.trim();
-    setAttribute(parts.composer, 'placeholder', inQueue(state) ? 'Add a detail while you wait' : 'Write a message');
+    setAttribute(parts.composer, 'placeholder', inQueue(state) ? 'Add a detail while you wait'
+      : state.person ? `Write to ${state.person}` : 'Write a message');
   }
 
-  function setText(node, text) {
-    if (node.textContent !== text) node.textContent = text;
+  const noticesDrawn = new Map();
+  /** Broadcasts stand above the conversation: they are true of now and not of a moment in it. */
+  function renderNotices(state) {
+    const shown = shownNotices(state);
+    parts.notices.hidden = shown.length === 0;
+    const keep = new Set(shown);
+    for (const [notice, node] of noticesDrawn) {
+      if (keep.has(notice)) continue;
+      if (node.contains(document.activeElement)) parts.composer.focus();
+      node.remove();
+      noticesDrawn.delete(notice);
+    }
+    for (const notice of shown) {
+      if (noticesDrawn.has(notice)) continue;
+      const node = el('div', { class: 'notice', 'data-testid': 'notice', 'data-id': notice.id, 'data-severity': notice.severity },
+        icon('warning'), el('p', {}, notice.severity === 'info' ? null : el('strong', {}, `${prettify(notice.severity)}: `), notice.text),
+        el('button', { type: 'button', class: 'small', 'aria-label': `Hide notice: ${notice.text}`, onclick: () => on.hideNotice(notice.id) }, 'Hide'));
+      noticesDrawn.set(notice, node);
+      parts.notices.append(node);
+    }
   }
 
   // ------------------------------------------------------------- scrolling
@@ -369,6 +383,7 @@ export function createView(on) {
       renderRating(state, link);
       renderBanner(state, link);
       renderComposer(state, link);
+      renderNotices(state);
       const begun = state.items.some((item) => item.kind === 'own' || item.kind === 'reply');
       parts.welcome.hidden = begun || !parts.greeting.textContent;
       parts.end.hidden = !state.conversation || state.ended || state.ending;

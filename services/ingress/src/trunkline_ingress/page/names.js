@@ -1,0 +1,34 @@
+/** How specialties, agents and people are called where customers and operators read it. */
+
+/** `tech_support` → `Tech support`. */
+export function prettify(name) {
+  const words = String(name ?? '').replace(/[_\-\s]+/g, ' ').trim();
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** The agent `billing-refunds` of `billing` → `Refunds specialist`; '' when it adds nothing. */
+export function prettifyAgent(agent, specialty) {
+  let words = prettify(agent);
+  const field = prettify(specialty);
+  if (field && `${words} `.toLowerCase().startsWith(`${field} `.toLowerCase())) {
+    words = prettify(words.slice(field.length));
+  }
+  if (!words) return '';
+  // Not every agent is a specialist by name; a person (two capitals) is none.
+  return /(specialist|agent|assistant|desk|team)$/i.test(words) || /[A-Z].*[A-Z]/.test(words)
+    ? words : `${words} specialist`;
+}
+
+/** A sentence from the server, or a bare code made readable. */
+export function readable(text) {
+  return /^[a-z]+(?:[_-][a-z]+)+$/.test(text) || /^[a-z]+$/.test(text) ? prettify(text) : text;
+}
+
+/** How people at the desk are called where agents have a specialty. */
+export const PERSON = 'person';
+
+/** A specialty in the middle of a sentence: those that are no field of knowledge have words of their own. */
+export function inSentence(specialty) {
+  return { person: 'a person', escalation: 'the senior team', triage: 'the front desk' }[specialty]
+    ?? prettify(specialty);
+}

@@ -1,0 +1,30 @@
+"""The chat page as a customer in a browser uses it."""
+
+from __future__ import annotations
+
+from playwright.async_api import Page, expect
+from suite import Suite
+
+PATIENCE_MS = 20_000
+
+
+async def open_page(page: Page, suite: Suite) -> None:
+    """Open it and wait until it is connected."""
+    await page.goto(suite.url)
+    await expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "open", timeout=PATIENCE_MS)
+
+
+async def say(page: Page, text: str) -> None:
+    """Write a message and send it with the Enter key."""
+    await page.get_by_test_id("composer").fill(text)
+    await page.get_by_test_id("composer").press("Enter")
+
+
+async def final_replies(page: Page, count: int) -> None:
+    """Wait for so many complete answers."""
+    await expect(page.locator('[data-testid="reply"][data-final="true"]')).to_have_count(count, timeout=PATIENCE_MS)
+
+
+async def conversation_of(page: Page) -> str:
+    """The conversation that the page has begun."""
+    return str(await page.evaluate("JSON.parse(sessionStorage.getItem('trunkline.conversation')).conversation.id"))
