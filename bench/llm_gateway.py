@@ -30,6 +30,7 @@ import psutil
 import uvloop
 from aiohttp import web
 from trunkline_chassis.bus import Bus, connect
+from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.provision import provision
 from trunkline_llm_gateway.adapters.nats import sender
 from trunkline_llm_gateway.app import make_provider
@@ -329,6 +330,7 @@ def main() -> None:
     parser.add_argument("--litellm", type=Path, help="virtual environment with litellm[proxy]")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    configure_logs(service="bench", instance="bench", level="warning", style="console")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if options.serve:
             runner.run(serve_model(options.serve, options.pause_ms / 1000))

@@ -198,7 +198,7 @@ def test_order_goes_to_who_can_do_what_it_asks_for() -> None:
     able, unable = remote("able"), remote("unable", tools=False)
     whole = config(able, unable, EXTRACTIVE)
     tool = ToolSpec(name="t", description="d", parameters={})
-    assert [option.provider.name for option in options(whole, order(tools=[tool]))] == ["able"]
+    assert [option.provider.name for option in options(whole, order(tools=[tool]))] == ["able", "quotes"]
     assert [option.provider.name for option in options(whole, order(model="large"))] == ["quotes"]
 
 

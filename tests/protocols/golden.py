@@ -286,6 +286,14 @@ _SAMPLES: list[turn.Wire] = [
         deadline_at=AT,
     ),
     completion.CancelCompletion(request="a-1", turn=T, reason="overtaken"),
+    completion.ToolStepNoted(
+        step=completion.ToolStep(
+            calls=[completion.ToolCall(id="call-1", name="issue-refund", arguments='{"order": "A-1"}')],
+            outcomes=[completion.ToolOutcome(id="call-1", text="done")],
+            text="One moment.",
+        ),
+        by="a-1",
+    ),
     completion.Spent(tenant="default", day=20_454, instance="llm_gateway-1", usd=1.25),
     completion.Completed(
         text="Refunds take 5 days.",

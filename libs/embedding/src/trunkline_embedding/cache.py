@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from threading import Lock
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import Counter
+from trunkline_chassis.caches import HITS, MISSES
 
 from trunkline_embedding.port import Embedder, Vectors
-
-_HITS: Final = Counter("trunkline_cache_hits", "Answers that a cache had", ["cache"])
-_MISSES: Final = Counter("trunkline_cache_misses", "Answers that a cache had not", ["cache"])
 
 
 class CachedEmbedder:
@@ -26,7 +22,7 @@ class CachedEmbedder:
         self._capacity = capacity
         self._kept: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
         self._lock = Lock()
-        self._hits, self._misses = _HITS.labels(label), _MISSES.labels(label)
+        self._hits, self._misses = HITS.labels(label), MISSES.labels(label)
         self.name = embedder.name
         self.dimensions = embedder.dimensions
 

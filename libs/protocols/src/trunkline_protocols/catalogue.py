@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, get_args
 
 from trunkline_protocols import streams
 from trunkline_protocols.broadcast import NoticeMessage, NoticeReceipt
-from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply, Spent
+from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply, Spent, ToolStepNoted
 from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.fleet import FleetPublished
@@ -91,6 +91,9 @@ PARAMETERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "notice": ("Id of a broadcast", ()),
     "day": ("Days since 1970, UTC", ()),
     "tenant": ("Whose customers these are", ()),
+    "turn": ("Id of the turn", ()),
+    "hop": ("Number of the piece of work within the turn", ()),
+    "step": ("Number of the step within that", ()),
     "ingress": ("Instance that holds the customer's socket", ()),
     "instance": ("Name of one process", ()),
 }
@@ -297,6 +300,14 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         flows=(
             Flow(("ingress", "supervisor"), ("ingress", "conversation", "agents", "supervisor"), (FleetPublished,)),
         ),
+    ),
+    Channel(
+        name="tool_step",
+        address="$KV.TOOLS.{turn}.{hop}.{step}",
+        carrier="bucket",
+        stored_in=streams.TOOLS.name,
+        summary="What a turn's tools have done; another try at the turn goes on from there",
+        flows=(Flow(("agents",), ("agents",), (ToolStepNoted,)),),
     ),
     Channel(
         name="spending",

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.json import Decoder, Encoder
 
 from trunkline_protocols.broadcast import NoticesMessage
-from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply, Spent
+from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply, Spent, ToolStepNoted
 from trunkline_protocols.desk import DeskMessage, DeskOutcome, SlotMessage
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.fleet import FleetPublished
@@ -59,6 +59,7 @@ knowledge_request: Final[Decoder[KnowledgeRequest]] = Decoder(KnowledgeRequest)
 knowledge_reply: Final[Decoder[KnowledgeReply]] = Decoder(KnowledgeReply)
 complete: Final[Decoder[Complete]] = Decoder(Complete)
 cancel_completion: Final[Decoder[CancelCompletion]] = Decoder(CancelCompletion)
+tool_step: Final[Decoder[ToolStepNoted]] = Decoder(ToolStepNoted)
 spent: Final[Decoder[Spent]] = Decoder(Spent)
 completion_reply: Final[Decoder[CompletionReply]] = Decoder(CompletionReply)
 suite_status: Final[Decoder[SuiteStatus]] = Decoder(SuiteStatus)

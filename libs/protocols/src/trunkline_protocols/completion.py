@@ -64,6 +64,17 @@ class AdviceNote(Record, frozen=True, kw_only=True):
     citations: list[Citation] = []
 
 
+class ToolStepNoted(Wire, frozen=True, kw_only=True, tag="tool.step"):
+    """A step of a turn's tools, in KV TOOLS: noted before it is done, without outcomes, and again with them.
+
+    Another try at the turn goes on from here: what was done is not done again.
+    """
+
+    step: ToolStep
+    by: str
+    """The try that noted it."""
+
+
 class Complete(Wire, frozen=True, kw_only=True, tag="llm.complete"):
     """Order: write the answer to `question`, grounded in `passages`."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -17,6 +17,36 @@ Line = Annotated[str, Meta(min_length=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 FleetOrigin = Literal["start", "apply", "rollback"]
 """How a fleet came into force: seeded when the suite started, applied by hand, or an older one taken back."""
+
+
+BUILT_IN_TOOLS = ("search_knowledge", "consult", "escalate", "handoff")
+"""Tools that are the fleet's own protocols; they need no declaration."""
+
+ToolName = Annotated[str, Meta(pattern="^[a-z0-9_-]{1,40}$")]
+
+
+class Tool(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An outside thing that agents' models may use: one HTTP call, or the tools of one MCP server."""
+
+    name: ToolName
+    description: Line
+    kind: Literal["http", "mcp"] = "http"
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
+    url: str = ""
+    """Of the call, with `{argument}` where one belongs into the path; of the MCP server."""
+    command: list[Line] = []
+    """Starts an MCP server that talks over its standard input and output."""
+    allow: list[Line] = []
+    """Tools of the MCP server that may be used; empty: all."""
+    parameters: dict[str, Any] = {}
+    """JSON schema of the arguments; empty: none. An MCP server tells its own."""
+    timeout_s: Seconds = 5.0
+    writes: bool = False
+    """Whether it changes anything: then it is carried out once for a turn, however often the turn is tried."""
+    idempotent: bool = True
+    """Whether the server keeps its word about `Idempotency-Key`: then a try whose end is unknown is repeated."""
+    secret: str = ""
+    """Name of the secret that goes along as bearer token; its value stands in TRUNKLINE_SECRET_<NAME>."""
 
 
 class Company(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,6 +79,8 @@ class Agent(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     knowledge: KnowledgeFilter
     consult: list[Slug] = []
     """Specialties that this agent asks for advice when a message touches their field too."""
+    tools: list[ToolName] = []
+    """What its model may ask for: built-in tools, and those that the fleet declares."""
 
 
 class EscalationRule(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,6 +132,7 @@ class Fleet(Record, frozen=True, kw_only=True):
     company: Company
     agents: list[Agent]
     escalation: EscalationPolicy = EscalationPolicy()
+    tools: list[Tool] = []
 
     @property
     def specialties(self) -> list[str]:
@@ -145,6 +178,9 @@ def fault_of(fleet: Fleet) -> Fault | None:
                 if target not in specialties:
                     reason = f"{key} names {target!r}, and no agent has that specialty"
                     return Fault(agent=agent.name, key=key, reason=reason)
+        for name in agent.tools:
+            if name not in BUILT_IN_TOOLS and all(tool.name != name for tool in fleet.tools):
+                return Fault(agent=agent.name, key="tools", reason=f"tools names {name!r}, and there is no such tool")
         if agent.specialty in agent.consult:
             return Fault(agent=agent.name, key="consult", reason="an agent cannot consult its own specialty")
     return None

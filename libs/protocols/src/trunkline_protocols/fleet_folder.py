@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from trunkline_protocols.fleet import Agent, Company, EscalationPolicy, Fleet, fault_of
+from trunkline_protocols.fleet import BUILT_IN_TOOLS, Agent, Company, EscalationPolicy, Fleet, Tool, fault_of
 from trunkline_protocols.turn import Record
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def load_fleet(folder: Path) -> Fleet:
     company = _read(folder / "fleet.toml", _CompanyFile)
     files = {file.stem: file for file in sorted((folder / "agents").glob("*/*.toml"))}
     agents = [_agent(file) for file in sorted((folder / "agents").glob("*/*.toml"))]
-    fleet = Fleet(company=company.company, agents=agents, escalation=company.escalation)
+    tools = [_tool(file) for file in sorted((folder / "tools").glob("*.toml"))]
+    fleet = Fleet(company=company.company, agents=agents, escalation=company.escalation, tools=tools)
     fault = fault_of(fleet)
     if fault is not None:
         file = files.get(fault.agent, folder / "agents")
@@ -55,6 +56,16 @@ def _agent(file: Path) -> Agent:
         reason = f"specialty is {agent.specialty!r}, the folder says {file.parent.name!r}"
         raise FleetError(file, reason, line=_line_of(file, "specialty"))
     return agent
+
+
+def _tool(file: Path) -> Tool:
+    tool = _read(file, Tool)
+    if tool.name != file.stem or tool.name in BUILT_IN_TOOLS:
+        reason = f"name is {tool.name!r}, the file says {file.stem!r}"
+        raise FleetError(file, reason, line=_line_of(file, "name"))
+    if not tool.url.startswith(("http://", "https://")) and not (tool.kind == "mcp" and tool.command):
+        raise FleetError(file, f"url: an address is needed, got {tool.url!r}", line=_line_of(file, "url"))
+    return tool
 
 
 def _read(file: Path, type_: type[T]) -> T:

@@ -16,6 +16,9 @@ from trunkline_chassis.puller import Puller
 from trunkline_protocols import streams, subjects
 
 from trunkline_agents import handlers
+from trunkline_agents.adapters.http_tools import HttpTools
+from trunkline_agents.adapters.journal import KvJournal
+from trunkline_agents.adapters.mcp_tools import McpTools
 from trunkline_agents.adapters.nats import NatsColleagues, NoticeBoard
 from trunkline_agents.adapters.routing import RoutingShelf
 from trunkline_agents.advising import Advising
@@ -23,7 +26,8 @@ from trunkline_agents.beats import Beats
 from trunkline_agents.consulting import Consulting
 from trunkline_agents.expertise import Experts, School
 from trunkline_agents.lanes import Hands
-from trunkline_agents.settings import AgentsSettings
+from trunkline_agents.settings import AgentsSettings, secret
+from trunkline_agents.toolbox import Toolbox
 from trunkline_agents.turns import TurnWorker
 
 NAME: Final = "agents"
@@ -53,11 +57,14 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
         colleagues, process.instance, silence_s=settings.consult_silence_s, longest_s=settings.consult_longest_s
     )
     advising = Advising(colleagues, process.instance, specialty=specialty, experts=experts, progress_s=settings.beat_s)
+    http_tools = HttpTools(secret)
+    toolbox = Toolbox(colleagues, KvJournal(bus), {"http": http_tools, "mcp": McpTools()})
     worker = TurnWorker(
         instance=process.instance,
         specialty=specialty,
         colleagues=colleagues,
         consulting=consulting,
+        toolbox=toolbox,
         board=NoticeBoard(process.notices),
     )
     intake = handlers.Intake(
@@ -92,6 +99,7 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
     process.spawn(experts.run())
     yield
     await asyncio.gather(*(puller.drain(settings.shutdown_timeout_s) for puller in pullers.values()))
+    await http_tools.close()
 
 
 def _puller(process: Process[AgentsSettings], lane: subjects.Lane, intake: handlers.Intake) -> Puller:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from trunkline_protocols.broadcast import NoticePublished
-from trunkline_protocols.completion import Complete, CompletionReply
-from trunkline_protocols.fleet import Fleet
+from trunkline_protocols.completion import Complete, CompletionReply, ToolSpec, ToolStep, ToolStepNoted
+from trunkline_protocols.fleet import Fleet, Tool
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.knowledge import Passage, SearchKnowledge
-from trunkline_protocols.turn import AgentMessage, Consult, ConsultCancelled, ConsultReply
+from trunkline_protocols.turn import AgentMessage, AnswerTurn, Consult, ConsultCancelled, ConsultReply
 
 from trunkline_agents.core.artefact import RoutingModel
 
@@ -59,4 +59,40 @@ class Shelf(Protocol):
 
     async def model(self, version: str, fleet: Fleet) -> RoutingModel:
         """Return the artefact of this version; raise `TrainingFailedError` when there is none and none can be made."""
+        ...
+
+
+class ToolFailure(Exception):  # noqa: N818 - an answer to the model, not a defect
+    """A tool said no, or could not be asked: nothing was done. The message is for the model."""
+
+
+class UnknownOutcome(ToolFailure):
+    """Nobody knows whether it was done."""
+
+
+class Tools(Protocol):
+    """Outside things of one kind."""
+
+    async def specs(self, tool: Tool) -> list[ToolSpec]:
+        """What the model is told of it; raises `ToolFailure`."""
+        ...
+
+    async def call(self, tool: Tool, name: str, arguments: dict[str, Any], key: str) -> str:
+        """Carry out one call and return what it said; `key` is the same on every try. Raises `ToolFailure`."""
+        ...
+
+
+class Journal(Protocol):
+    """What was done for a turn, kept beyond this process."""
+
+    async def steps(self, order: AnswerTurn) -> list[ToolStepNoted]:
+        """The steps so far, in order."""
+        ...
+
+    async def begin(self, order: AnswerTurn, number: int, step: ToolStep, by: str) -> ToolStepNoted:
+        """Note a step before it is done; returns the one that is noted already, if any."""
+        ...
+
+    async def end(self, order: AnswerTurn, number: int, step: ToolStep, by: str) -> None:
+        """Note what came of it."""
         ...

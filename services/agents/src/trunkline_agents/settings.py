@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pydantic import Field
 from trunkline_chassis.settings import Identifier, ProcessSettings
 from trunkline_embedding import Embedder, open_embedder
@@ -26,3 +28,8 @@ class AgentsSettings(ProcessSettings, RoutingSettings):
     consult_silence_s: float = Field(1.0, gt=0, description="A consulted specialist that is silent so long is given up")
     consult_longest_s: float = Field(8.0, gt=0, description="Longest time that an answer waits for advice")
     training_timeout_s: float = Field(60.0, gt=0, description="Longest time that training the routing may take")
+
+
+def secret(name: str) -> str:
+    """Read a tool's secret by its name, `shop-key` from TRUNKLINE_SECRET_SHOP_KEY; empty where there is none."""
+    return os.environ.get(f"TRUNKLINE_SECRET_{name.upper().replace('-', '_')}", "")

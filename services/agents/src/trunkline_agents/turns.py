@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from trunkline_protocols.broadcast import NoticePublished
@@ -18,6 +18,7 @@ from trunkline_protocols.turn import (
     Answered,
     AnswerTurn,
     Consultation,
+    Escalate,
     HandOff,
     Retrieved,
     Routed,
@@ -31,7 +32,8 @@ from trunkline_agents.core.briefing import asked_back, hand_off_summary, instruc
 from trunkline_agents.core.consults import Question, to_consult
 from trunkline_agents.core.routing import Choice
 from trunkline_agents.expertise import Expertise
-from trunkline_agents.ports import Board, Colleagues
+from trunkline_agents.ports import Board, Colleagues, ToolFailure
+from trunkline_agents.toolbox import Decision, Outcome, Toolbox
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -57,13 +59,21 @@ class TurnWorker:
     """Answers turns for one specialty."""
 
     def __init__(
-        self, *, instance: Instance, specialty: str, colleagues: Colleagues, consulting: Consulting, board: Board
+        self,
+        *,
+        instance: Instance,
+        specialty: str,
+        colleagues: Colleagues,
+        consulting: Consulting,
+        toolbox: Toolbox,
+        board: Board,
     ) -> None:
         """One a process."""
         self._instance = instance
         self._specialty = Specialty(specialty)
         self._colleagues = colleagues
         self._consulting = consulting
+        self._toolbox = toolbox
         self._board = board
         self._sources = itertools.count(int(time.time() * 1000))
 
@@ -98,10 +108,14 @@ class TurnWorker:
         passages, consultations = await self._gather(order, agent, questions)
         search_ms = clock.lap_ms()
         notices = self._untold(order)
-        completion = await self._colleagues.complete(
-            self._completion(order, agent, expertise, passages, consultations, notices)
-        )
+        base = self._completion(order, agent, expertise, passages, consultations, notices)
+        if agent.tools:
+            completion = await self._with_tools(order, agent, expertise, base, passages, consultations)
+        else:
+            completion = await self._colleagues.complete(base)
         completion_ms = clock.lap_ms()
+        if isinstance(completion, Decision):
+            return self._decided(order, completion, expertise, clock)
         if not isinstance(completion, Completed):
             return self._failed(order, f"{completion.code}: {completion.message}", retryable=completion.retryable)
         return Answered(
@@ -134,6 +148,68 @@ class TurnWorker:
             instance=self._instance,
             fleet_version=expertise.version,
             tries=completion.tries,
+        )
+
+    async def _with_tools(
+        self,
+        order: AnswerTurn,
+        agent: Agent,
+        expertise: Expertise,
+        base: Complete,
+        passages: list[Passage],
+        consultations: list[Consultation],
+    ) -> Outcome:
+        """Let the model use the agent's tools; what it searches for and is advised is recorded like our own."""
+
+        async def search(given: dict[str, Any]) -> str:
+            query = SearchKnowledge(
+                query=given["query"], tenant=order.context.tenant, topics=agent.knowledge.topics, limit=_PASSAGES
+            )
+            found = [passage for passage in await self._colleagues.search(query) if passage not in passages]
+            passages.extend(found)
+            numbers = range(len(passages) - len(found) + 1, len(passages) + 1)
+            return (
+                f"Found: passages {', '.join(f'[{number}]' for number in numbers)}." if found else "Found nothing new."
+            )
+
+        async def consult(given: dict[str, Any]) -> str:
+            asked = expertise.router.agent_of(given["specialty"], given["question"])
+            question = Question(given["question"], Choice(given["specialty"], asked, 1.0))
+            number = len(consultations) + 1
+            advice = await self._consulting.ask(order, asked_by=self._specialty, question=question, number=number)
+            consultations.append(advice)
+            if advice.outcome != "advised":
+                raise ToolFailure(f"no advice: {advice.reason or advice.outcome}")
+            return advice.advice
+
+        return await self._toolbox.work(
+            order,
+            fleet=expertise.fleet,
+            agent=agent,
+            base=base,
+            by=base.stream_to.source if base.stream_to is not None else self._instance,
+            built_in={"search_knowledge": search, "consult": consult},
+            passages=passages,
+        )
+
+    def _decided(self, order: AnswerTurn, decision: Decision, expertise: Expertise, clock: Clockwork) -> TurnResult:
+        """Turn the model's decision into the fleet's protocol; the conversation service has the last word."""
+        given = decision.arguments
+        if decision.name == "handoff":
+            agent = expertise.router.agent_of(given["specialty"], order.text)
+            return self._hand_off(order, Choice(given["specialty"], agent, 1.0), clock, reason=given["reason"])
+        return Escalate(
+            conversation=order.conversation,
+            turn=order.turn,
+            attempt=order.attempt,
+            hop=order.hop,
+            epoch=order.epoch,
+            specialty=self._specialty,
+            urgency=given["urgency"],
+            reason=given["reason"],
+            summary=hand_off_summary(order.text, order.context.transcript),
+            fleet_version=expertise.version,
+            instance=self._instance,
         )
 
     async def _gather(
@@ -212,7 +288,7 @@ class TurnWorker:
             instance=self._instance,
         )
 
-    def _hand_off(self, order: AnswerTurn, choice: Choice, clock: Clockwork) -> HandOff:
+    def _hand_off(self, order: AnswerTurn, choice: Choice, clock: Clockwork, reason: str = "") -> HandOff:
         return HandOff(
             conversation=order.conversation,
             turn=order.turn,
@@ -223,7 +299,7 @@ class TurnWorker:
             to=Specialty(choice.specialty),
             agent=choice.agent.name,
             confidence=round(choice.confidence, 4),
-            reason=f"this is a question for the {choice.agent.title.lower()}",
+            reason=reason or f"this is a question for the {choice.agent.title.lower()}",
             summary=hand_off_summary(order.text, order.context.transcript),
             timings=Timings(queued_ms=clock.queued_ms, route_ms=clock.lap_ms()),
             instance=self._instance,

@@ -112,8 +112,8 @@ class Gateway:
                 return Refused(code="cancelled", message=deadline.cancelled_for, retryable=False)
             _ERRORS.labels("gateway", "", "deadline").inc()
             failure = ProviderError("deadline", "no whole answer before the turn's deadline", retryable=False)
-        if order.provider or order.tools:
-            # A certain provider is tried, or a decision is asked for: quotations are no answer to that.
+        if order.provider or order.tool_steps:
+            # A certain provider is tried, or tools have done something that a quotation would not tell.
             return Refused(code=failure.code, message=str(failure), retryable=failure.retryable)
         return await self._quoted(order, writing, failure.code)
 

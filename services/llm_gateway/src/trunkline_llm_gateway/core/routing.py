@@ -13,7 +13,7 @@ from typing import assert_never
 
 from trunkline_protocols.completion import Complete
 
-from trunkline_llm_gateway.config import GatewayConfig, ProviderConfig, RouteConfig
+from trunkline_llm_gateway.config import IN_PROCESS, GatewayConfig, ProviderConfig, RouteConfig
 
 CHARACTERS_A_TOKEN = 4
 """Roughly, where no provider has counted."""
@@ -36,7 +36,8 @@ def options(config: GatewayConfig, order: Complete) -> list[Option]:
         provider = by_name.get(name)
         if provider is None or not config.may_serve(provider, order.region):
             continue
-        if order.tools and not (provider.tools and provider.kind in {"openai", "anthropic"}):
+        # Who runs in this process asks for no tools; it is the answer without a model.
+        if order.tools and provider.kind not in IN_PROCESS and not provider.tools:
             continue
         if order.model and provider.models and order.model not in provider.models:
             continue
