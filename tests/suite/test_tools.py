@@ -1,0 +1,99 @@
+"""A refund in a whole suite: the model asks for it, the agent dies in the middle, the money goes out once."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import web
+from customer import Customer
+from model_server import event
+from shop import open_shop
+from suite import Suite
+
+pytestmark = pytest.mark.processes
+
+FLEET = Path(__file__).parents[2] / "fleet"
+REFUND = "I was charged twice for my order, can I get a refund?"
+ASK = {"index": 0, "id": "call-1", "function": {"name": "issue-refund", "arguments": '{"order": "A-1"}'}}
+TOOL = """
+name = "issue-refund"
+description = "Refund an order"
+url = "{url}/orders/{{order}}/refunds"
+timeout_s = 60
+writes = true
+parameters = {{ type = "object", properties = {{ order = {{ type = "string" }} }}, required = ["order"] }}
+"""
+
+
+@asynccontextmanager
+async def model() -> AsyncIterator[str]:
+    """A model that asks for the refund, and says what came of it."""
+
+    async def complete(request: web.Request) -> web.StreamResponse:
+        body: dict[str, Any] = await request.json()
+        said = [message["content"] for message in body["messages"] if message["role"] == "tool"]
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        if body.get("tools") and not said:
+            await response.write(event({"choices": [{"delta": {"tool_calls": [ASK]}, "finish_reason": "tool_calls"}]}))
+        else:
+            delta = {"content": f"It is done: {said[-1] if said else 'nothing'}"}
+            await response.write(event({"choices": [{"delta": delta, "finish_reason": "stop"}]}))
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", complete)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    finally:
+        await runner.cleanup()
+
+
+def fleet_with_refunds(folder: Path, shop_url: str) -> Path:
+    """The demo fleet, whose billing agents may refund."""
+    shutil.copytree(FLEET, folder)
+    (folder / "tools").mkdir()
+    (folder / "tools" / "issue-refund.toml").write_text(TOOL.format(url=shop_url))
+    for file in (folder / "agents" / "billing").glob("*.toml"):
+        file.write_text('tools = ["issue-refund"]\n' + file.read_text())
+    return folder
+
+
+async def test_refund_is_made_once_though_its_agent_and_its_owner_are_killed(tmp_path: Path) -> None:
+    """The shop has made it and not answered yet: the next agent, ordered by the next owner, gets the first one's."""
+    async with open_shop() as shop, model() as model_url:
+        shop.gate.clear()
+        config = tmp_path / "llm.toml"
+        config.write_text(f'[[provider]]\nname = "m"\nkind = "openai"\nbase_url = "{model_url}"\nmodels = ["small"]\n')
+        fleet = await asyncio.to_thread(fleet_with_refunds, tmp_path / "fleet", shop.url)
+        settings = {"TRUNKLINE_LLM_CONFIG": str(config), "TRUNKLINE_FLEET_DIR": str(fleet)}
+        suite = await asyncio.to_thread(Suite, tmp_path / "suite", settings)
+        try:
+            async with Customer(suite.url) as customer:
+                await customer.start()
+                asking = asyncio.ensure_future(customer.ask("m1", REFUND))
+                async with asyncio.timeout(60):
+                    await shop.arrived.wait()
+                await asyncio.to_thread(suite.kill, "agents-billing-1")
+                await asyncio.to_thread(suite.kill, "conversation-1")
+                async with asyncio.timeout(60):
+                    while len(shop.requests) < 2:
+                        await asyncio.sleep(0.05)
+                shop.gate.set()
+                answer = await asyncio.wait_for(asking, 60)
+            assert msgspec.json.decode(answer["text"].removeprefix("It is done: ")) == {"refund": "refund 1 of A-1"}
+            assert shop.refunds == {"A-1": 1}
+            assert len({headers["Idempotency-Key"] for _, _, headers, _ in shop.requests}) == 1
+        finally:
+            assert await asyncio.to_thread(suite.stop) == 0
