@@ -41,7 +41,7 @@ from trunkline_llm_gateway.handlers import Gateway
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.completion import Complete, Completed, CompletionReply, DeltaTarget
 from trunkline_protocols.ids import ConversationId, Instance, TurnId
-from trunkline_supervisor.adapters.nats_server import nats_server_command
+from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
 
 Way: TypeAlias = Callable[[str], Awaitable[None]]
 """Asks once, under a name; returns when the whole answer is there."""
@@ -190,20 +190,20 @@ async def ask_at_rate(ask: Way, way: str, rate: float, duration_s: float) -> tup
 
 async def run(options: argparse.Namespace, stack: ExitStack, folder: Path) -> dict[str, Any]:
     """Start the servers, ask all the ways one after another, and report."""
-    model_port, nats_port = free_port(), free_port()
+    model_port = free_port()
+    node = NatsNode("nats-1", folder / "nats", free_port(), free_port())
     model_url = f"http://127.0.0.1:{model_port}/v1"
     start(stack, folder, [sys.executable, __file__, "--serve", str(model_port), "--pause-ms", str(options.pause_ms)])
-    start(stack, folder, nats_server_command(folder, port=nats_port))
-    nats_url = f"nats://127.0.0.1:{nats_port}"
+    start(stack, folder, nats_server_command(node))
     many, few = f"chunks-{options.chunks}", "chunks-1"
     config = folder / "llm.toml"
     config.write_text(
         f'[[provider]]\nname = "model"\nkind = "openai"\nbase_url = "{model_url}"\n'
         f'models = ["{many}", "{few}"]\nmax_concurrency = 2000\n'
     )
-    bus = await connect(nats_url, "bench")
+    bus = await connect(node.url, "bench")
     await provision(bus, region="bench", specialties=["triage"], replicas=1)
-    settings = {"TRUNKLINE_NATS_URL": nats_url, "TRUNKLINE_REGION": "bench", "TRUNKLINE_LLM_CONFIG": str(config)}
+    settings = {"TRUNKLINE_NATS_URL": node.url, "TRUNKLINE_REGION": "bench", "TRUNKLINE_LLM_CONFIG": str(config)}
     gateway = start(stack, folder, [sys.executable, "-m", "trunkline_llm_gateway"], settings)
     report: dict[str, Any] = {key: getattr(options, key) for key in ("rate", "duration", "chunks", "pause_ms")}
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
