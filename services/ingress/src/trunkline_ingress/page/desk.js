@@ -13,6 +13,7 @@ export function createDesk(around) {
   const byId = (id) => document.getElementById(id);
   const next = byId('take-next');
   let lines = [];
+  let loaded = false;
   let openId = '';
   let counted = null;
   const opened = createCase({ ...around, line: lineOf }, byId('case'));
@@ -60,7 +61,7 @@ export function createDesk(around) {
     served.sort((one, other) => (other.claimed_by === me()) - (one.claimed_by === me()));
     keyed(byId('waiting'), queue, (line) => line.conversation, make, draw);
     keyed(byId('served'), served, (line) => line.conversation, make, draw);
-    byId('nobody').hidden = queue.length > 0;
+    byId('nobody').hidden = !loaded || queue.length > 0;
     byId('served-title').hidden = served.length === 0;
     setText(byId('waiting-title'), queue.length ? `Waiting: ${queue.length}` : 'Waiting');
     next.disabled = queue.length === 0;
@@ -99,6 +100,7 @@ export function createDesk(around) {
     /** Look at the queue and at the open conversation. */
     async update() {
       lines = await operators.get('/v1/ops/desk');
+      loaded = true;
       render();
       await opened.update();
     },
