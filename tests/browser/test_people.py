@@ -159,13 +159,27 @@ async def test_answer_names_the_specialty_whose_advice_is_in_it(page: Page, suit
     await expect(page.get_by_test_id("consulted")).to_contain_text(f"with advice from {helper}")
 
 
-async def test_console_shows_the_supervision_tree_and_the_fleet(console: Page, suite: Suite) -> None:
-    """Every process of the suite has its line, and the version in force is marked."""
+async def test_console_shows_the_supervision_tree_and_rolls_the_fleet_back(console: Page, suite: Suite) -> None:
+    """Every process of the suite has its line; the version in force is marked, and the one before is put back."""
+    current = await asyncio.to_thread(suite.get, "/v1/ops/fleet")
+    before, company = current["version"], current["fleet"]["company"]
+    company["greeting"] += " It is a fine day."
+    order = {"fleet": current["fleet"], "after": before, "note": "greeting"}
+    assert (await console.request.post(f"{suite.url}/v1/ops/fleet", data=order)).ok
+
     await console.get_by_test_id("tab-suite").click()
     names = {process["name"] for process in (await asyncio.to_thread(suite.get, "/v1/ops/status"))["processes"]}
     await expect(console.get_by_test_id("process")).to_have_count(len(names), timeout=PATIENCE_MS)
-    await expect(console.locator('[data-testid="version"][data-in-force]')).to_have_count(1)
-    await expect(console.get_by_test_id("fleet-sum")).to_contain_text("have taken version")
+    in_force = console.locator('[data-testid="version"][data-in-force]')
+    await expect(in_force).to_have_attribute("data-version", str(before + 1), timeout=PATIENCE_MS)
+    await console.locator(f'[data-testid="version"][data-version="{before}"]').get_by_test_id("roll-back").click()
+    await console.get_by_test_id("confirm").click()
+    await expect(in_force).to_have_attribute("data-version", str(before + 2), timeout=PATIENCE_MS)
+    await expect(in_force).to_contain_text("rolled back by Ada")
+    await expect(console.get_by_test_id("fleet-sum")).to_contain_text(
+        f"have taken version {before + 2}", timeout=PATIENCE_MS
+    )
+    assert "fine day" not in (await asyncio.to_thread(suite.get, "/v1/company"))["greeting"]
 
 
 async def test_operator_is_asked_for_the_token_where_it_is_needed(page: Page, tmp_path: Path) -> None:

@@ -254,7 +254,11 @@ const HANDLERS = {
       citations: Array.isArray(frame.citations) ? frame.citations : [],
       consulted: Array.isArray(frame.consulted) ? frame.consulted : [],
     };
-    const next = markAnswered({ ...state, specialty: reply.specialty, problem: null }, frame.in_reply_to);
+    const next = markAnswered({
+      ...state, specialty: reply.specialty, problem: null,
+      // Whoever spoke last has the conversation, whatever an ephemeral frame said.
+      person: reply.specialty === PERSON ? reply.agent ?? '' : null,
+    }, frame.in_reply_to);
     const at = findStreaming(next, frame.turn);
     return at >= 0 ? replaceAt(next, at, { ...reply, key: next.items[at].key }) : append(next, reply);
   },

@@ -48,7 +48,7 @@ export function createDesk(around) {
     setText(part('customer'), line.customer);
     setText(part('urgency'), line.urgency);
     setText(part('reason'), line.claimed_by ? `with ${line.claimed_by === me() ? 'you' : line.claimed_by}` : prettify(line.reason));
-    setText(part('since'), line.claimed_by ? `since ${span(now - line.since)}` : `waits ${span(now - line.since)}`);
+    setText(part('since'), line.claimed_by ? `asked ${span(now - line.since)} ago` : `waits ${span(now - line.since)}`);
     setText(part('due'), dueIn(line.due_at, now));
     const used = (now - line.since) / Math.max(1, line.due_at - line.since);
     part('sla').firstElementChild.style.setProperty('width', `${Math.min(100, Math.max(0, used * 100)).toFixed(1)}%`);

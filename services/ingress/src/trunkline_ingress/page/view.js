@@ -286,19 +286,21 @@ export function createView(on) {
   function renderNotices(state) {
     const shown = shownNotices(state);
     parts.notices.hidden = shown.length === 0;
-    const keep = new Set(shown);
-    for (const [notice, node] of noticesDrawn) {
-      if (keep.has(notice)) continue;
+    // What is told again after a reconnect is no news: it must not be read out again.
+    const keyOf = (notice) => `${notice.id} ${notice.severity} ${notice.text}`;
+    const keep = new Set(shown.map(keyOf));
+    for (const [key, node] of noticesDrawn) {
+      if (keep.has(key)) continue;
       if (node.contains(document.activeElement)) parts.composer.focus();
       node.remove();
-      noticesDrawn.delete(notice);
+      noticesDrawn.delete(key);
     }
     for (const notice of shown) {
-      if (noticesDrawn.has(notice)) continue;
+      if (noticesDrawn.has(keyOf(notice))) continue;
       const node = el('div', { class: 'notice', 'data-testid': 'notice', 'data-id': notice.id, 'data-severity': notice.severity },
         icon('warning'), el('p', {}, notice.severity === 'info' ? null : el('strong', {}, `${prettify(notice.severity)}: `), notice.text),
         el('button', { type: 'button', class: 'small', 'aria-label': `Hide notice: ${notice.text}`, onclick: () => on.hideNotice(notice.id) }, 'Hide'));
-      noticesDrawn.set(notice, node);
+      noticesDrawn.set(keyOf(notice), node);
       parts.notices.append(node);
     }
   }
