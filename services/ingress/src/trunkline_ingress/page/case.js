@@ -5,7 +5,7 @@
 import { ask, field } from './dialogs.js';
 import { el, icon, keyed, setAttribute, setText } from './dom.js';
 import { renderMarkdown } from './markdown.js';
-import { isField, prettify, prettifyAgent, specialtyName } from './names.js';
+import { customerName, isField, prettify, prettifyAgent, specialtyName } from './names.js';
 import { clock, dueIn, span } from './times.js';
 
 const HUES = 8;
@@ -78,8 +78,8 @@ export function createCase({ operators, attempt, whoAmI, me, line, refresh }, se
   function renderHead() {
     const waiting = line(id);
     const now = operators.now();
-    setText(title, waiting?.customer ?? title.textContent ?? id);
-    if (!title.textContent) setText(title, id);
+    if (waiting) setText(title, customerName(waiting.customer));
+    else if (!title.textContent) setText(title, id);
     urgency.hidden = !waiting;
     setAttribute(urgency, 'data-urgency', waiting?.urgency);
     setText(urgency, waiting?.urgency ?? '');

@@ -4,7 +4,7 @@
  */
 import { createCase } from './case.js';
 import { el, keyed, setAttribute, setText } from './dom.js';
-import { prettify } from './names.js';
+import { customerName, prettify } from './names.js';
 import { dueIn, span } from './times.js';
 
 /** Bind the desk to console.html. */
@@ -45,7 +45,8 @@ export function createDesk(around) {
     setAttribute(node, 'data-overdue', now > line.due_at);
     setAttribute(part('reason').parentElement, 'aria-current', line.conversation === openId ? 'true' : null);
     setText(part('place'), line.position ? String(line.position) : '');
-    setText(part('customer'), line.customer);
+    setText(part('customer'), customerName(line.customer));
+    setAttribute(part('customer'), 'title', line.customer);
     setText(part('urgency'), line.urgency);
     setText(part('reason'), line.claimed_by ? `with ${line.claimed_by === me() ? 'you' : line.claimed_by}` : prettify(line.reason));
     setText(part('since'), line.claimed_by ? `asked ${span(now - line.since)} ago` : `waits ${span(now - line.since)}`);

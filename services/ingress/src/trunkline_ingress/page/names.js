@@ -46,3 +46,8 @@ export function inSentence(specialty) {
 export function isField(specialty) {
   return !Object.hasOwn(OWN_WORDS, specialty);
 }
+
+/** A customer as operators read it: the pseudonyms of the chat page's visitors are too long to tell apart. */
+export function customerName(customer) {
+  return /^web-[0-9a-f]{32}$/.test(customer) ? `Visitor ${customer.slice(4, 8)}` : customer;
+}
