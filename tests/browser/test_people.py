@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,23 +124,29 @@ async def test_customer_who_stops_waiting_leaves_the_queue(page: Page, suite: Su
 
 
 async def test_notice_appears_on_the_page_and_goes_when_it_is_recalled(page: Page, console: Page, suite: Suite) -> None:
-    """Published by an operator, confirmed by every process, shown to a customer; recalled, gone for both."""
+    """Shown to who has just come and to who is in the middle of a conversation; recalled, it is gone at once."""
+    notices = f"{suite.url}/v1/ops/notices"
+    order = {"text": "Payments by card fail at the moment.", "audience": "customers", "severity": "critical"}
+    published = await (await page.request.post(notices, data=order)).json()
+    shown = page.get_by_test_id("notice")
     await open_page(page, suite)
+    await expect(shown).to_contain_text("Payments by card fail at the moment.", timeout=PATIENCE_MS)
     await say(page, RETURN)
     await final_replies(page, 1)
+    assert (await page.request.delete(f"{notices}/{published['notice']['notice']}")).ok
+    await expect(shown).to_have_count(0, timeout=PATIENCE_MS)
+
     await console.get_by_test_id("tab-notices").click()
     await console.get_by_test_id("notice-text").fill("Deliveries are late this week.")
     await console.get_by_test_id("notice-audience").select_option("customers")
     await console.get_by_test_id("publish").click()
-    shown = page.get_by_test_id("notice")
     await expect(shown).to_contain_text("Deliveries are late this week.", timeout=PATIENCE_MS)
-    published = console.locator('[data-testid="notices"] [data-testid="notice"]')
-    await expect(published).to_contain_text("have confirmed it", timeout=PATIENCE_MS)
-
-    response = await page.request.delete(f"{suite.url}/v1/ops/notices/{await shown.get_attribute('data-id')}")
-    assert response.ok
+    on_board = console.locator('[data-testid="notices"] [data-testid="notice"]')
+    await expect(on_board).to_contain_text("have confirmed it", timeout=PATIENCE_MS)
+    await console.get_by_test_id("recall").click()
+    await console.get_by_test_id("confirm").click()
     await expect(shown).to_have_count(0, timeout=PATIENCE_MS)
-    await expect(published).to_have_count(0, timeout=PATIENCE_MS)
+    await expect(on_board).to_have_count(0, timeout=PATIENCE_MS)
 
 
 async def test_answer_names_the_specialty_whose_advice_is_in_it(page: Page, suite: Suite) -> None:
@@ -152,10 +159,43 @@ async def test_answer_names_the_specialty_whose_advice_is_in_it(page: Page, suit
     await expect(page.get_by_test_id("consulted")).to_contain_text(f"with advice from {helper}")
 
 
-async def test_console_shows_the_supervision_tree_and_the_fleet(console: Page, suite: Suite) -> None:
-    """Every process of the suite has its line, and the version in force is marked."""
+async def test_console_shows_the_supervision_tree_and_rolls_the_fleet_back(console: Page, suite: Suite) -> None:
+    """Every process of the suite has its line; the version in force is marked, and the one before is put back."""
+    current = await asyncio.to_thread(suite.get, "/v1/ops/fleet")
+    before, company = current["version"], current["fleet"]["company"]
+    company["greeting"] += " It is a fine day."
+    order = {"fleet": current["fleet"], "after": before, "note": "greeting"}
+    assert (await console.request.post(f"{suite.url}/v1/ops/fleet", data=order)).ok
+
     await console.get_by_test_id("tab-suite").click()
     names = {process["name"] for process in (await asyncio.to_thread(suite.get, "/v1/ops/status"))["processes"]}
     await expect(console.get_by_test_id("process")).to_have_count(len(names), timeout=PATIENCE_MS)
-    await expect(console.locator('[data-testid="version"][data-in-force]')).to_have_count(1)
-    await expect(console.get_by_test_id("fleet-sum")).to_contain_text("have taken version")
+    in_force = console.locator('[data-testid="version"][data-in-force]')
+    await expect(in_force).to_have_attribute("data-version", str(before + 1), timeout=PATIENCE_MS)
+    await console.locator(f'[data-testid="version"][data-version="{before}"]').get_by_test_id("roll-back").click()
+    await console.get_by_test_id("confirm").click()
+    await expect(in_force).to_have_attribute("data-version", str(before + 2), timeout=PATIENCE_MS)
+    await expect(in_force).to_contain_text("rolled back by Ada")
+    await expect(console.get_by_test_id("fleet-sum")).to_contain_text(
+        f"have taken version {before + 2}", timeout=PATIENCE_MS
+    )
+    assert "fine day" not in (await asyncio.to_thread(suite.get, "/v1/company"))["greeting"]
+
+
+async def test_operator_is_asked_for_the_token_where_it_is_needed(page: Page, tmp_path: Path) -> None:
+    """A wrong one is refused, the right one is asked for once a tab."""
+    guarded = Suite(
+        tmp_path / "guarded",
+        {"TRUNKLINE_AUTH_SECRET": "a secret of sixteen or more", "TRUNKLINE_OPERATOR_TOKEN": "open sesame"},
+    )
+    try:
+        await page.goto(f"{guarded.url}/console")
+        for token in ("wrong", "open sesame"):
+            await page.get_by_test_id("operator-token").fill(token)
+            await page.get_by_test_id("confirm").click()
+        await expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "open", timeout=PATIENCE_MS)
+        await page.reload()
+        await expect(page.get_by_test_id("nobody")).to_be_visible(timeout=PATIENCE_MS)
+        await expect(page.get_by_test_id("token")).to_have_count(0)
+    finally:
+        assert await asyncio.to_thread(guarded.stop) == 0

@@ -163,6 +163,20 @@ async def test_order_that_comes_again_is_carried_out_once(scene: Scene) -> None:
     assert all(outcome.done for outcome in scene.outside.outcomes)
 
 
+async def test_reply_that_is_ordered_again_is_read_once(scene: Scene) -> None:
+    """Who did not hear of it orders it anew, also after handing back; one that was refused may be said later."""
+    await ask_for_a_person(scene)
+    scene.deliver(2, order(Reply, reply_id="r1", text="Hello."))
+    scene.deliver(3, order(Claim, previous=2))
+    scene.deliver(4, order(Reply, reply_id="r1", text="Hello.", previous=3))
+    scene.deliver(5, order(Reply, reply_id="r1", text="Hello.", previous=4))
+    scene.deliver(6, order(HandBack, note="", previous=5))
+    scene.deliver(7, order(Reply, reply_id="r1", text="Hello.", previous=6))
+    await scene.actor.run()
+    assert [outcome.done for outcome in scene.outside.outcomes] == [False, True, True, True, True, True]
+    assert events(scene).count(PersonReplied) == 1
+
+
 async def test_order_whose_predecessor_got_lost_waits_for_it(scene: Scene) -> None:
     """The desk's chain has no gap, and does not hold up the customer's."""
     await ask_for_a_person(scene)

@@ -18,6 +18,7 @@ _PLAIN: Final[dict[type[types.Type], str]] = {
     types.BoolType: "true or false",
     types.NoneType: "null",
     types.AnyType: "anything",
+    types.BytesType: "bytes, in base64",
 }
 
 

@@ -30,3 +30,4 @@ class Snapshot(Wire, frozen=True, kw_only=True, tag="snapshot"):
     desk_seq: int = 0
     last_message: str = ""
     escalation: Escalation | None = None
+    replies: list[str] = []

@@ -58,7 +58,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     app.add_routes(
         [
             web.get("/v1/chat", chat.serve),
-            *Pages(knowledge, settings.region, fleets).routes(),
+            *Pages(knowledge, settings.region, fleets, process.notices).routes(),
             *SuiteOps(bus, line, settings.region).routes(),
             *KnowledgeOps(knowledge, settings.region).routes(),
             *FleetOps(bus, process.presences).routes(),

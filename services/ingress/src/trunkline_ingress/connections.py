@@ -54,7 +54,7 @@ class Connections:
     def welcome(self, connection: Connection) -> None:
         """Tell a socket that has just opened what holds for it: notices, and its place in the queue."""
         for notice in self._notices.in_force("customers", tenant=connection.identity.tenant):
-            connection.offer(_notice_frame(notice))
+            connection.offer(notice_frame(notice))
         self._places.pop(connection.conversation, None)
 
     def remove(self, connection: Connection) -> None:
@@ -101,7 +101,7 @@ class Connections:
                 case NoticeRecalled(notice=notice):
                     connection.offer(NoticeRecalledFrame(id=notice))
                 case NoticePublished() if concerns(message, now=time.time(), tenant=connection.identity.tenant):
-                    connection.offer(_notice_frame(message))
+                    connection.offer(notice_frame(message))
                 case _:
                     pass
 
@@ -138,5 +138,6 @@ class Connections:
                         break
 
 
-def _notice_frame(notice: NoticePublished) -> NoticeFrame:
+def notice_frame(notice: NoticePublished) -> NoticeFrame:
+    """Tell a broadcast to a customer."""
     return NoticeFrame(id=notice.notice, text=notice.text, severity=notice.severity, expires_at=notice.expires_at)

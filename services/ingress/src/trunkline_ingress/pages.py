@@ -9,9 +9,12 @@ from typing import Final
 import msgspec
 from aiohttp import web
 from trunkline_chassis.fleets import Fleets
+from trunkline_chassis.notices import Notices
 from trunkline_protocols import subjects
+from trunkline_protocols.frames import NoticeFrame
 from trunkline_protocols.knowledge import Article, GetArticle
 
+from trunkline_ingress.connections import notice_frame
 from trunkline_ingress.http import json_response, token_of
 from trunkline_ingress.ports import Knowledge
 
@@ -27,6 +30,8 @@ class _CompanyReply(msgspec.Struct):
     description: str
     greeting: str
     examples: list[str]
+    notices: list[NoticeFrame]
+    """Broadcasts for every customer: who has no conversation yet is told here."""
 
 
 class _ArticleReply(msgspec.Struct):
@@ -42,6 +47,7 @@ class Pages:
     knowledge: Knowledge
     region: str
     fleets: Fleets
+    notices: Notices
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """Where is what."""
@@ -85,6 +91,7 @@ class Pages:
                 description=company.description,
                 greeting=company.greeting,
                 examples=company.examples,
+                notices=[notice_frame(notice) for notice in self.notices.in_force("customers") if not notice.tenants],
             )
         )
 

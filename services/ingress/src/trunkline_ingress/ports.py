@@ -61,10 +61,8 @@ class Line(Protocol):
 class Desk(Protocol):
     """What people at the desk order."""
 
-    async def order(
-        self, region: str, conversation: ConversationId, make: Callable[..., DeskMessage], *, message_id: str = ""
-    ) -> DeskOutcome:
-        """Store an order and wait for what becomes of it; a repeat of `message_id` is the same order.
+    async def order(self, region: str, conversation: ConversationId, make: Callable[..., DeskMessage]) -> DeskOutcome:
+        """Store an order and wait for what becomes of it.
 
         `make` takes conversation, previous, at and reply_to. Raises `BusUnavailableError` when nothing is heard: the
         order may be carried out yet.

@@ -30,11 +30,13 @@ DeskDecision: TypeAlias = Append | Refusal | AlreadySo
 
 def decide(state: Conversation, order: DeskMessage, around: Surroundings) -> DeskDecision:
     """Decide an order."""
-    if state.closed:
+    if state.closed and not (isinstance(order, Reply) and order.reply_id in state.replies):
         return AlreadySo() if isinstance(order, Close) else Refusal("the conversation is closed")
     match order:
         case Claim():
             return _claim(state, order, around)
+        case Reply(reply_id=reply_id) if reply_id in state.replies:
+            return AlreadySo()
         case Reply() | HandBack() | Close() if state.with_person != order.person:
             holder = state.with_person or "nobody"
             return Refusal(f"the conversation is with {holder}, not with {order.person}: claim it first")

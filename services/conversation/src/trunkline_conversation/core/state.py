@@ -33,6 +33,7 @@ from trunkline_conversation.core.summary import summarised
 
 RECENT_UTTERANCES: Final = 24
 RECENT_CHARACTERS: Final = 16_000
+REPLIES: Final = 16
 """How much of the transcript stays verbatim in memory and goes to agents; the full text stays in the log."""
 
 
@@ -68,6 +69,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     last_message: str = ""
     """Id of the customer's last message that only a person has seen, empty when it is answered."""
     escalation: Escalation | None = None
+    replies: list[str] = []
+    """Ids of what people at the desk wrote last: the same reply may be ordered again by who did not hear of it."""
 
     @property
     def started(self) -> bool:
@@ -112,10 +115,11 @@ def _apply(state: Conversation, event: Event) -> Conversation:
         case CustomerSaid(message_id=message_id, text=text):
             heard = _said(state, Utterance(role="customer", text=text))
             return msgspec.structs.replace(heard, turns=state.turns + 1, last_message=message_id)
-        case PersonReplied(person=person, text=text, due_at=due_at):
+        case PersonReplied(reply_id=reply_id, person=person, text=text, due_at=due_at):
             replied = _said(state, Utterance(role="person", text=text, agent=person))
             escalation = state.escalation and msgspec.structs.replace(state.escalation, due_at=due_at)
-            return msgspec.structs.replace(replied, last_message="", failures=0, escalation=escalation)
+            replies = [*state.replies[1 - REPLIES :], reply_id]
+            return msgspec.structs.replace(replied, last_message="", failures=0, escalation=escalation, replies=replies)
         case HandedOff(to=to, agent=agent, summary=note):
             return msgspec.structs.replace(state, owner=to, agent=agent, note=note, hops=state.hops + 1)
         case Escalated() | Breached() | LeftQueue() | Claimed() | HandedBack():
@@ -220,6 +224,7 @@ def to_snapshot(state: Conversation) -> Snapshot:
         desk_seq=state.desk_seq,
         last_message=state.last_message,
         escalation=state.escalation,
+        replies=state.replies,
     )
 
 
@@ -247,4 +252,5 @@ def from_snapshot(snapshot: Snapshot, region: str) -> Conversation:
         desk_seq=snapshot.desk_seq,
         last_message=snapshot.last_message,
         escalation=snapshot.escalation,
+        replies=snapshot.replies,
     )

@@ -82,9 +82,7 @@ class DeskLine:
         """Use one connection for all."""
         self._bus = bus
 
-    async def order(
-        self, region: str, conversation: ConversationId, make: Callable[..., DeskMessage], *, message_id: str = ""
-    ) -> DeskOutcome:
+    async def order(self, region: str, conversation: ConversationId, make: Callable[..., DeskMessage]) -> DeskOutcome:
         """Store an order behind the conversation's order before, and wait for what becomes of it."""
         subject = subjects.desk(region, conversation)
         inbox = self._bus.client.new_inbox()
@@ -94,18 +92,15 @@ class DeskLine:
                 last = await self._bus.last(streams.INBOX.name, subject)
                 previous = last.seq if last is not None else 0
                 order = make(conversation=conversation, previous=previous, at=time.time(), reply_to=inbox)
-                unique = message_id or secrets.token_hex(8)
                 try:
-                    stored = await self._bus.append(
+                    await self._bus.append(
                         subject,
                         codec.encode(order),
-                        message_id=f"{conversation}-desk-{unique}",
+                        message_id=f"{conversation}-desk-{secrets.token_hex(8)}",
                         fence=(subject, previous),
                     )
                 except FenceError:
                     continue
-                if stored.duplicate:
-                    return DeskOutcome(done=True)
                 return codec.desk_outcome.decode((await subscription.next_msg(timeout=_OUTCOME_TIMEOUT_S)).data)
         except (nats.errors.Error, TimeoutError) as error:
             raise BusUnavailableError("nothing is heard of the order; look at the conversation again") from error

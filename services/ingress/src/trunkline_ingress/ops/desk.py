@@ -133,7 +133,7 @@ class DeskOps:
         """Write to the customer."""
         body = await body_of(request, ReplyBody)
         order = partial(Reply, person=body.person, reply_id=body.reply_id, text=body.text)
-        return await self._order(conversation_of(request), order, message_id=body.reply_id)
+        return await self._order(conversation_of(request), order)
 
     async def hand_back(self, request: web.Request) -> web.Response:
         """Give a conversation back to the fleet."""
@@ -146,10 +146,8 @@ class DeskOps:
         body = await body_of(request, CloseBody)
         return await self._order(conversation_of(request), partial(Close, person=body.person, reason=body.reason))
 
-    async def _order(
-        self, conversation: ConversationId, order: Callable[..., DeskMessage], *, message_id: str = ""
-    ) -> web.Response:
-        outcome = await self.desk.order(self._region_of(conversation), conversation, order, message_id=message_id)
+    async def _order(self, conversation: ConversationId, order: Callable[..., DeskMessage]) -> web.Response:
+        outcome = await self.desk.order(self._region_of(conversation), conversation, order)
         return json_response(outcome, status=200 if outcome.done else 409)
 
     def _region_of(self, conversation: str) -> str:

@@ -5,7 +5,7 @@
 import { ask, field } from './dialogs.js';
 import { el, icon, keyed, setAttribute, setText } from './dom.js';
 import { renderMarkdown } from './markdown.js';
-import { inSentence, prettify, prettifyAgent } from './names.js';
+import { customerName, isField, prettify, prettifyAgent, specialtyName } from './names.js';
 import { clock, dueIn, span } from './times.js';
 
 const HUES = 8;
@@ -13,13 +13,14 @@ const NEAR_END = 96;
 const STORED_WORDS = 'trunkline.desk';
 
 /** Bind to the section of console.html. */
-export function createCase({ operators, attempt, whoAmI, me, go, line, refresh }, section) {
+export function createCase({ operators, attempt, whoAmI, me, line, refresh }, section) {
   const words = createWords();
   let id = '';
   let said = null;
   let state = null;
   let wrong = '';
   let follows = true;
+  let wantsFocus = false;
 
   // ------------------------------------------------------------- what it is made of
 
@@ -77,8 +78,8 @@ export function createCase({ operators, attempt, whoAmI, me, go, line, refresh }
   function renderHead() {
     const waiting = line(id);
     const now = operators.now();
-    setText(title, waiting?.customer ?? title.textContent ?? id);
-    if (!title.textContent) setText(title, id);
+    if (waiting) setText(title, customerName(waiting.customer));
+    else if (!title.textContent) setText(title, id);
     urgency.hidden = !waiting;
     setAttribute(urgency, 'data-urgency', waiting?.urgency);
     setText(urgency, waiting?.urgency ?? '');
@@ -97,7 +98,7 @@ export function createCase({ operators, attempt, whoAmI, me, go, line, refresh }
     const told = (waiting?.summary ?? '').split('\n').filter(Boolean).map((text, at) => ({ text, at }));
     keyed(summaryLines, told, ({ at, text }) => `${at} ${text}`, ({ text }) => {
       const [, who, what] = /^([\w-]{1,40}): (.*)$/s.exec(text) ?? [null, '', text];
-      return el('li', {}, ...(who ? [el('strong', {}, prettify(who)), ' '] : []), what);
+      return el('li', {}, ...(who ? [el('strong', {}, specialtyName(who)), ' '] : []), what);
     }, () => {});
   }
 
@@ -109,7 +110,7 @@ export function createCase({ operators, attempt, whoAmI, me, go, line, refresh }
   }
 
   function drawSaid(one) {
-    const who = one.role === 'customer' ? title.textContent : one.role === 'person' ? one.who : prettify(one.specialty);
+    const who = one.role === 'customer' ? title.textContent : one.role === 'person' ? one.who : specialtyName(one.specialty);
     const role = one.role === 'agent' ? prettifyAgent(one.who, one.specialty) : '';
     const node = el('article', {
       class: 'item said', 'data-testid': 'said', 'data-role': one.role,
@@ -132,7 +133,17 @@ export function createCase({ operators, attempt, whoAmI, me, go, line, refresh }
       el('p', { class: 'speaker' }, el('span', { class: 'specialty' }, me()), el('span', { class: 'agent' }, failed ? '' : ' · sending')),
       el('div', { class: 'bubble' }, reply.text),
       ...(failed ? [el('p', { class: 'sources trouble' }, `${reply.reason} `,
-        el('button', { type: 'button', class: 'small', 'data-testid': 'send-again', onclick: () => deliver(id) }, 'Send again'))] : []));
+        el('button', { type: 'button', class: 'small', 'data-testid': 'send-again', onclick: () => deliver(id) }, 'Send again'), ' ',
+        el('button', { type: 'button', class: 'small', onclick: takeBack }, 'Take back'))] : []));
+  }
+
+  /** Give up sending, and have the text where it was written. */
+  function takeBack() {
+    const { reply, draft } = words.of(id);
+    composer.value = draft || reply.text;
+    words.set(id, { reply: null, draft: composer.value });
+    render();
+    composer.focus();
   }
 
   const isMine = (waiting) => Boolean(waiting?.claimed_by) && waiting.claimed_by === me();
@@ -148,6 +159,10 @@ export function createCase({ operators, attempt, whoAmI, me, go, line, refresh }
     claim.hidden = !free;
     form.hidden = !mine;
     send.disabled = !composer.value.trim() || Boolean(words.of(id).reply);
+    if (mine && wantsFocus) {
+      wantsFocus = false;
+      composer.focus();
+    }
   }
 
   // ------------------------------------------------------------- orders
@@ -185,7 +200,7 @@ export function createCase({ operators, attempt, whoAmI, me, go, line, refresh }
   /** Where a conversation can go: not to those who would only pass it on to people again. */
   async function handBackTargets() {
     const versions = await operators.get('/v1/ops/fleet/versions');
-    return (versions.at(-1)?.specialties ?? []).filter((name) => inSentence(name) === prettify(name));
+    return (versions.at(-1)?.specialties ?? []).filter(isField);
   }
 
   async function onClose() {
@@ -247,11 +262,10 @@ export function createCase({ operators, attempt, whoAmI, me, go, line, refresh }
   scroller.addEventListener('scroll', () => {
     follows = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_END;
   }, { passive: true });
-  section.addEventListener('keydown', (event) => {
-    if (event.key === 'Escape' && !event.isComposing) go('#desk');
-  });
 
   // ------------------------------------------------------------- interface
+
+  render();
 
   return {
     /** Show another conversation, '' for none. */
@@ -290,8 +304,10 @@ export function createCase({ operators, attempt, whoAmI, me, go, line, refresh }
       render();
     },
 
-    /** Put the cursor where one writes. */
-    focus: () => composer.focus(),
+    /** Put the cursor where one writes, once one can. */
+    focus() {
+      wantsFocus = true;
+    },
   };
 }
 

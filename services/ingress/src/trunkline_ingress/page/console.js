@@ -28,7 +28,7 @@ try {
 
 function showPerson() {
   setText(byId('person'), person || 'Your name');
-  setAttribute(byId('person'), 'aria-label', person ? `You are ${person}. Change your name` : 'Say your name');
+  setAttribute(byId('person'), 'aria-label', person ? `You are ${person}. Change your name` : null);
 }
 
 /** The name that customers read; asked the first time that it is needed. '' when it was not given. */
@@ -146,8 +146,8 @@ function route() {
     if (each !== 'desk') polls[each][each === view ? 'start' : 'stop']();
   }
   tell('');
-  if (view === 'desk') desk.open(decodeURIComponent(rest));
-  if (view === 'suite') suite.trace(decodeURIComponent(rest));
+  if (view === 'desk') desk.open(rest);
+  if (view === 'suite') suite.trace(rest);
   showTitle();
 }
 

@@ -14,7 +14,7 @@
  *            specialty: string|null, agent: string|null, citations: Citation[],
  *            consulted: {specialty: string, agent: string}[]}} ReplyItem
  * @typedef {{kind: 'handoff', key: string, turn: string, from: string|null,
- *            to: string|null, reason: string}} HandoffItem
+ *            to: string|null, reason: string, back: boolean}} HandoffItem
  * @typedef {{kind: 'escalation', key: string, turn: string, urgency: string|null,
  *            position: number|null, stage: 'senior'|'waiting'|'leaving'|'left'|'over'}} EscalationItem
  * @typedef {{id: string, text: string, severity: string, expiresAt: number}} Notice
@@ -254,7 +254,11 @@ const HANDLERS = {
       citations: Array.isArray(frame.citations) ? frame.citations : [],
       consulted: Array.isArray(frame.consulted) ? frame.consulted : [],
     };
-    const next = markAnswered({ ...state, specialty: reply.specialty, problem: null }, frame.in_reply_to);
+    const next = markAnswered({
+      ...state, specialty: reply.specialty, problem: null,
+      // Whoever spoke last has the conversation, whatever an ephemeral frame said.
+      person: reply.specialty === PERSON ? reply.agent ?? '' : null,
+    }, frame.in_reply_to);
     const at = findStreaming(next, frame.turn);
     return at >= 0 ? replaceAt(next, at, { ...reply, key: next.items[at].key }) : append(next, reply);
   },
@@ -263,6 +267,8 @@ const HANDLERS = {
     const to = frame.to ?? null;
     const divider = {
       kind: 'handoff', turn: frame.turn, from: frame.from ?? null, to, reason: frame.reason ?? '',
+      // From a person, or from the wait for one.
+      back: frame.from === PERSON || (frame.from === ESCALATION && isLeaving(state)),
     };
     let next = { ...state, specialty: to ?? state.specialty };
     if (to === PERSON) {
@@ -455,6 +461,8 @@ export function thin(state) {
 
 const isStreaming = (item) => item.kind === 'reply' && !item.final;
 const isInQueue = (item) => item.kind === 'escalation' && (item.stage === 'waiting' || item.stage === 'leaving');
+
+const isLeaving = (state) => state.items.some((item) => isInQueue(item) && item.stage === 'leaving');
 
 function append(state, item, at = state.items.length) {
   const keyed = { ...item, key: `i${state.nextKey}` };

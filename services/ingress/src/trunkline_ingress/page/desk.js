@@ -4,7 +4,7 @@
  */
 import { createCase } from './case.js';
 import { el, keyed, setAttribute, setText } from './dom.js';
-import { prettify } from './names.js';
+import { customerName, prettify } from './names.js';
 import { dueIn, span } from './times.js';
 
 /** Bind the desk to console.html. */
@@ -13,6 +13,7 @@ export function createDesk(around) {
   const byId = (id) => document.getElementById(id);
   const next = byId('take-next');
   let lines = [];
+  let loaded = false;
   let openId = '';
   let counted = null;
   const opened = createCase({ ...around, line: lineOf }, byId('case'));
@@ -44,10 +45,11 @@ export function createDesk(around) {
     setAttribute(node, 'data-overdue', now > line.due_at);
     setAttribute(part('reason').parentElement, 'aria-current', line.conversation === openId ? 'true' : null);
     setText(part('place'), line.position ? String(line.position) : '');
-    setText(part('customer'), line.customer);
+    setText(part('customer'), customerName(line.customer));
+    setAttribute(part('customer'), 'title', line.customer);
     setText(part('urgency'), line.urgency);
     setText(part('reason'), line.claimed_by ? `with ${line.claimed_by === me() ? 'you' : line.claimed_by}` : prettify(line.reason));
-    setText(part('since'), line.claimed_by ? `since ${span(now - line.since)}` : `waits ${span(now - line.since)}`);
+    setText(part('since'), line.claimed_by ? `asked ${span(now - line.since)} ago` : `waits ${span(now - line.since)}`);
     setText(part('due'), dueIn(line.due_at, now));
     const used = (now - line.since) / Math.max(1, line.due_at - line.since);
     part('sla').firstElementChild.style.setProperty('width', `${Math.min(100, Math.max(0, used * 100)).toFixed(1)}%`);
@@ -60,7 +62,7 @@ export function createDesk(around) {
     served.sort((one, other) => (other.claimed_by === me()) - (one.claimed_by === me()));
     keyed(byId('waiting'), queue, (line) => line.conversation, make, draw);
     keyed(byId('served'), served, (line) => line.conversation, make, draw);
-    byId('nobody').hidden = queue.length > 0;
+    byId('nobody').hidden = !loaded || queue.length > 0;
     byId('served-title').hidden = served.length === 0;
     setText(byId('waiting-title'), queue.length ? `Waiting: ${queue.length}` : 'Waiting');
     next.disabled = queue.length === 0;
@@ -99,6 +101,7 @@ export function createDesk(around) {
     /** Look at the queue and at the open conversation. */
     async update() {
       lines = await operators.get('/v1/ops/desk');
+      loaded = true;
       render();
       await opened.update();
     },

@@ -210,7 +210,10 @@ async function showCompany(attempt = 0) {
   try {
     const response = await fetch('/v1/company');
     if (!response.ok) throw new Error(String(response.status));
-    view.showCompany(await response.json());
+    const company = await response.json();
+    view.showCompany(company);
+    // Whoever has not said anything yet has no conversation that notices could come with.
+    if (!state.conversation) apply(company.notices.reduce(conversation.receive, state));
   } catch {
     // The conversation works without its introduction; it is only worth a few tries.
     if (attempt === 0) view.showCompany({});

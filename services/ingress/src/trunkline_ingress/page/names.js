@@ -27,8 +27,27 @@ export function readable(text) {
 /** How people at the desk are called where agents have a specialty. */
 export const PERSON = 'person';
 
-/** A specialty in the middle of a sentence: those that are no field of knowledge have words of their own. */
+/** Specialties that are no field of knowledge have words of their own. */
+const OWN_WORDS = { escalation: 'Senior team', triage: 'Front desk', person: 'A person' };
+
+/** A specialty as a name: `Billing`, `Senior team`. */
+export function specialtyName(specialty) {
+  return OWN_WORDS[specialty] ?? prettify(specialty);
+}
+
+/** A specialty in the middle of a sentence: `Billing`, `the senior team`. */
 export function inSentence(specialty) {
-  return { person: 'a person', escalation: 'the senior team', triage: 'the front desk' }[specialty]
-    ?? prettify(specialty);
+  const name = OWN_WORDS[specialty];
+  if (!name) return prettify(specialty);
+  return specialty === PERSON ? name.toLowerCase() : `the ${name.toLowerCase()}`;
+}
+
+/** Whether agents of a specialty know a field, so that a conversation can be given to them. */
+export function isField(specialty) {
+  return !Object.hasOwn(OWN_WORDS, specialty);
+}
+
+/** A customer as operators read it: the pseudonyms of the chat page's visitors are too long to tell apart. */
+export function customerName(customer) {
+  return /^web-[0-9a-f]{32}$/.test(customer) ? `Visitor ${customer.slice(4, 8)}` : customer;
 }

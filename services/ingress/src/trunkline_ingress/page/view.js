@@ -5,7 +5,7 @@
 import { el, hiddenText, icon, setAttribute, setText } from './dom.js';
 import { inQueue, isTyping, mayRate, shownNotices } from './conversation.js';
 import { renderMarkdown } from './markdown.js';
-import { PERSON, inSentence, prettify, prettifyAgent, readable } from './names.js';
+import { PERSON, inSentence, prettify, prettifyAgent, readable, specialtyName } from './names.js';
 
 const HUES = 8;
 /** Distance from the end, in pixels, within which new text keeps the end in view. */
@@ -58,7 +58,7 @@ export function createView(on) {
       const speaker = node.firstElementChild;
       const [who, role] = item.specialty === PERSON
         ? [item.agent || 'A person', companyName]
-        : [item.specialty ? prettify(item.specialty) : companyName, prettifyAgent(item.agent, item.specialty)];
+        : [item.specialty ? specialtyName(item.specialty) : companyName, prettifyAgent(item.agent, item.specialty)];
       speaker.replaceChildren(
         el('span', { class: 'specialty' }, who),
         ...(role ? [el('span', { class: 'agent' }, ` · ${role}`)] : []),
@@ -82,7 +82,7 @@ export function createView(on) {
       setAttribute(node, 'data-from', item.from);
       setAttribute(node, 'data-to', item.to);
       const moved = item.to === PERSON ? 'A person has taken over'
-        : item.from === PERSON ? `Back with ${inSentence(item.to)}`
+        : item.back ? `Back with ${inSentence(item.to)}`
           : item.from ? `Moved from ${inSentence(item.from)} to ${inSentence(item.to)}`
             : `Moved to ${inSentence(item.to)}`;
       node.replaceChildren(el('p', {}, el('strong', {}, moved),
@@ -132,7 +132,7 @@ export function createView(on) {
 
   /** `, with advice from Billing and Returns`. */
   function advice(consulted) {
-    const names = [...new Set(consulted.map(({ specialty }) => prettify(specialty)))];
+    const names = [...new Set(consulted.map(({ specialty }) => inSentence(specialty)))];
     return `, with advice from ${names.length > 1 ? `${names.slice(0, -1).join(', ')} and ${names.at(-1)}` : names[0]}`;
   }
 
@@ -165,7 +165,7 @@ export function createView(on) {
       else if (item.kind === 'reply' && item.specialty) running = item.specialty;
       else if (item.kind === 'handoff' && item.to) running = item.to;
       const hue = item.kind === 'handoff'
-        ? `${hueOf.get(item.from ?? from) ?? ''}/${hueOf.get(running) ?? ''}`
+        ? `${hueOf.get(from ?? item.from) ?? ''}/${hueOf.get(running) ?? ''}`
         : `${hueOf.get(running) ?? ''}`;
       keep.add(item.key);
 
@@ -286,19 +286,21 @@ export function createView(on) {
   function renderNotices(state) {
     const shown = shownNotices(state);
     parts.notices.hidden = shown.length === 0;
-    const keep = new Set(shown);
-    for (const [notice, node] of noticesDrawn) {
-      if (keep.has(notice)) continue;
+    // What is told again after a reconnect is no news: it must not be read out again.
+    const keyOf = (notice) => `${notice.id} ${notice.severity} ${notice.text}`;
+    const keep = new Set(shown.map(keyOf));
+    for (const [key, node] of noticesDrawn) {
+      if (keep.has(key)) continue;
       if (node.contains(document.activeElement)) parts.composer.focus();
       node.remove();
-      noticesDrawn.delete(notice);
+      noticesDrawn.delete(key);
     }
     for (const notice of shown) {
-      if (noticesDrawn.has(notice)) continue;
+      if (noticesDrawn.has(keyOf(notice))) continue;
       const node = el('div', { class: 'notice', 'data-testid': 'notice', 'data-id': notice.id, 'data-severity': notice.severity },
         icon('warning'), el('p', {}, notice.severity === 'info' ? null : el('strong', {}, `${prettify(notice.severity)}: `), notice.text),
         el('button', { type: 'button', class: 'small', 'aria-label': `Hide notice: ${notice.text}`, onclick: () => on.hideNotice(notice.id) }, 'Hide'));
-      noticesDrawn.set(notice, node);
+      noticesDrawn.set(keyOf(notice), node);
       parts.notices.append(node);
     }
   }
