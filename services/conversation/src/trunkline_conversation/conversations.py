@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
+from trunkline_chassis.caches import HITS, MISSES
 from trunkline_chassis.latency import RecentLatency
 from trunkline_protocols.ids import ConversationId, Instance, TurnId, partition_of, slot_of
 from trunkline_protocols.turn import AgentBeat, AgentMessage, Attached, TaskClaimed
@@ -22,8 +23,6 @@ from trunkline_conversation.actor import ConversationActor, Envelope
 _log: Final = structlog.get_logger(__name__)
 _OPEN: Final = Gauge("trunkline_conversations_open", "Conversations in memory")
 _BYTES: Final = Gauge("trunkline_conversations_bytes", "About how much memory they hold")
-_HITS: Final = Counter("trunkline_cache_hits_total", "Found in memory", ["cache"])
-_MISSES: Final = Counter("trunkline_cache_misses_total", "Not found in memory", ["cache"])
 
 _WATCH_EVERY_S: Final = 0.1
 _STALL_S: Final = 0.3
@@ -90,11 +89,11 @@ class Conversations:
     def _actor(self, conversation: ConversationId) -> ConversationActor:
         actor = self._actors.get(conversation)
         if actor is None:
-            _MISSES.labels("conversations").inc()
+            MISSES.labels("conversations").inc()
             actor = self._actors[conversation] = self._create(conversation)
             _OPEN.set(len(self._actors))
         else:
-            _HITS.labels("conversations").inc()
+            HITS.labels("conversations").inc()
         self._actors.move_to_end(conversation)
         return actor
 

@@ -13,15 +13,13 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 import msgspec
-from prometheus_client import Counter
+from trunkline_chassis.caches import HITS, MISSES
 from trunkline_protocols import codec
 from trunkline_protocols.completion import Complete, Completed, CompletionReply
 from trunkline_protocols.knowledge import Refused
 
 from trunkline_llm_gateway.running import Deadline
 
-_HITS: Final = Counter("trunkline_cache_hits_total", "Completions that were not asked for again", ["cache"])
-_MISSES: Final = Counter("trunkline_cache_misses_total", "Completions that had to be asked for", ["cache"])
 _CACHE: Final = "completions"
 
 Run: TypeAlias = Callable[[Complete, Deadline], Awaitable[CompletionReply]]
@@ -46,7 +44,7 @@ class Shared:
         kept = self._kept.get(key)
         if kept is not None and most_kept:
             self._kept.move_to_end(key)
-            _HITS.labels(_CACHE).inc()
+            HITS.labels(_CACHE).inc()
             return kept
         while (running := self._in_flight.get(key)) is not None:
             try:
@@ -56,10 +54,10 @@ class Shared:
                 code = "cancelled" if deadline.cancelled_for else "deadline"
                 return Refused(code=code, message=deadline.cancelled_for or "no answer in time", retryable=False)
             if reply is not None:
-                _HITS.labels(_CACHE).inc()
+                HITS.labels(_CACHE).inc()
                 return reply
             # Who ran it has left without an answer: now it is somebody else's turn.
-        _MISSES.labels(_CACHE).inc()
+        MISSES.labels(_CACHE).inc()
         return await self._lead(key, order, most_kept, run, deadline)
 
     async def _lead(self, key: bytes, order: Complete, most_kept: int, run: Run, deadline: Deadline) -> CompletionReply:
