@@ -10,10 +10,13 @@ import pytest
 from colleagues import FakeColleagues, order, small_fleet
 from trunkline_agents.advising import MOST_DEPTH, Advising
 from trunkline_agents.consulting import Consulting
+from trunkline_agents.core.artefact import RoutingModel
 from trunkline_agents.core.consults import Question, clauses, to_consult
 from trunkline_agents.core.routing import Choice, Router
-from trunkline_agents.expertise import Expertise, Experts
+from trunkline_agents.core.training import train
+from trunkline_agents.expertise import Expertise, Experts, School
 from trunkline_protocols.completion import Complete, Completed, CompletionReply
+from trunkline_protocols.fleet import Fleet
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
 from trunkline_protocols.turn import (
     Advice,
@@ -28,6 +31,7 @@ from trunkline_protocols.turn import (
 BILLING, TECHNICAL = Specialty("billing"), Specialty("technical")
 ME = Instance("agents-billing-1")
 FLEET = small_fleet()
+ROUTER = Router(FLEET, train(FLEET, "test"))
 BOTH = "I was charged twice on my invoice and my thermostat is offline"
 
 
@@ -140,8 +144,15 @@ class Slow(FakeColleagues):
         return Completed(text="", provider="p", model="m")
 
 
+class NoShelf:
+    """Nothing new is learnt here."""
+
+    async def model(self, version: str, fleet: Fleet) -> RoutingModel:
+        raise AssertionError(version)
+
+
 def advising(colleagues: FakeColleagues, specialty: str = "technical") -> Advising:
-    experts = Experts(specialty, Expertise(1, FLEET, Router(FLEET)))
+    experts = Experts(specialty, School(NoShelf(), None), Expertise(1, FLEET, ROUTER))
     return Advising(colleagues, Instance("agents-technical-1"), specialty=specialty, experts=experts, progress_s=0.05)
 
 
@@ -229,15 +240,14 @@ async def test_question_cancelled_before_it_was_taken_is_never_begun() -> None:
 
 def test_part_of_another_field_is_a_question_for_its_specialist() -> None:
     """Only that part, only of those whom the agent may consult."""
-    router = Router(FLEET)
-    (found,) = to_consult(router, FLEET.of("billing")[0], BOTH)
+    (found,) = to_consult(ROUTER, FLEET.of("billing")[0], BOTH)
     assert (found.choice.specialty, found.text) == ("technical", "my thermostat is offline")
-    assert not to_consult(router, FLEET.of("triage")[0], BOTH)
+    assert not to_consult(ROUTER, FLEET.of("triage")[0], BOTH)
 
 
 def test_message_of_one_part_asks_nobody() -> None:
     """The whole message is the owner's, or a handoff."""
-    assert not to_consult(Router(FLEET), FLEET.of("billing")[0], "my thermostat is offline and I am sad")
+    assert not to_consult(ROUTER, FLEET.of("billing")[0], "my thermostat is offline and I am sad")
 
 
 def test_clauses_keep_every_word() -> None:

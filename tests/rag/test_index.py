@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 from trunkline_rag.core.index import Index, Row
+from trunkline_rag.core.likeness import MANY_ROWS, Likeness
 from trunkline_rag.core.question import read_question
 
 
@@ -67,3 +69,17 @@ def test_empty_index_and_empty_question_find_nothing() -> None:
     """No exception either."""
     assert Index([]).search(read_question("refund"), tenant="default") == []
     assert found("the and of") == []
+
+
+def test_many_vectors_are_searched_as_few_are_and_never_outside_what_is_allowed() -> None:
+    """The inverted file finds the row that is nearest, and keeps to one tenant's rows."""
+    draw = np.random.default_rng(3)
+    vectors = draw.normal(size=(MANY_ROWS, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    allowed = np.zeros(MANY_ROWS, dtype=np.bool_)
+    allowed[::7] = True
+    likeness = Likeness(vectors)
+    asked = np.arange(0, MANY_ROWS, 7 * 300)
+    found = likeness.nearest(vectors[asked], allowed, 10)
+    assert [rows[0] for rows in found] == asked.tolist()
+    assert all(row % 7 == 0 for rows in found for row in rows)

@@ -13,11 +13,12 @@ import typer
 from pydantic import ValidationError
 from rich.markup import escape
 from trunkline_protocols.fleet_folder import FleetError
+from trunkline_protocols.knowledge import ArticlesImported
 from trunkline_supervisor.app import run_suite
 from trunkline_supervisor.errors import SuiteError
 from trunkline_supervisor.settings import SuiteSettings
 
-from trunkline_cli import chat as conversation, llm as completion, operate
+from trunkline_cli import chat as conversation, importing, llm as completion, operate
 from trunkline_cli.bench.command import bench
 from trunkline_cli.errors import CommandError
 from trunkline_cli.fleet.command import fleet
@@ -131,17 +132,31 @@ def trace(
 
 @knowledge.command("import")
 def import_articles(
-    paths: Annotated[list[Path], typer.Argument(help="Files (.md, .html, .jsonl) and folders")],
+    paths: Annotated[list[Path], typer.Argument(help="Files (.md, .html, .jsonl, .pdf) and folders")],
     url: Url = None,
     tenant: Annotated[str, typer.Option(help="Whose articles these are")] = "default",
+    prune: Annotated[bool, typer.Option("--prune", help="Take out what these paths do not hold any more")] = False,  # noqa: FBT002
+    watch: Annotated[bool, typer.Option("--watch", help="Stay and import every change; implies --prune")] = False,  # noqa: FBT002
 ) -> None:
     """Take articles into the knowledge base; a document of the same id is replaced."""
-    done = operate.import_paths(client_settings(url), paths, tenant)
-    typer.echo(f"{done.documents} documents, {done.passages} passages")
-    for problem in done.problems:
-        print(f"trunkline: {problem.name}: {problem.reason}", file=sys.stderr)  # noqa: T201
+    # Here, because the readers of so many formats are slow to load and no other command needs them.
+
+    if watch:
+        for done in importing.watch_paths(client_settings(url), paths, tenant):
+            _tell_import(done)
+        return
+    done = importing.import_paths(client_settings(url), paths, tenant, prune=prune)
+    _tell_import(done)
     if done.problems:
         raise typer.Exit(1)
+
+
+def _tell_import(done: ArticlesImported) -> None:
+    unchanged = f", {done.unchanged} unchanged" if done.unchanged else ""
+    removed = f", {done.removed} removed" if done.removed else ""
+    typer.echo(f"{done.documents} documents, {done.passages} passages{unchanged}{removed}")
+    for problem in done.problems:
+        print(f"trunkline: {problem.name}: {problem.reason}", file=sys.stderr)  # noqa: T201
 
 
 @knowledge.command()

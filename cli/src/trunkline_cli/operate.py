@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
 from rich.table import Table
-from trunkline_protocols.knowledge import ArticleFile, ArticlesImported, ImportArticles
 from trunkline_protocols.presence import SuiteStatus
 
 from trunkline_cli.client import get, post
-from trunkline_cli.errors import CommandError
 from trunkline_cli.settings import ClientSettings
-
-_SUFFIXES: Final = (".md", ".html", ".htm", ".jsonl")
-_BATCH_BYTES: Final = 512 * 1024
 
 
 class Step(msgspec.Struct):
@@ -131,62 +122,3 @@ def _short(value: object, limit: int = 100) -> str:
 def search(settings: ClientSettings, query: str, limit: int) -> Hits:
     """Search the knowledge base."""
     return post(settings, "/v1/ops/knowledge/search", {"query": query, "limit": limit}, Hits)
-
-
-def import_paths(settings: ClientSettings, paths: list[Path], tenant: str) -> ArticlesImported:
-    """Hand in files and folders, in batches, with a progress bar on a terminal."""
-    files = [file for path in paths for file in _files(path)]
-    if not files:
-        raise CommandError(f"no file ending in {', '.join(_SUFFIXES)} in {', '.join(map(str, paths))}")
-    documents, passages, problems = 0, 0, []
-    console = Console(stderr=True)
-    batches = list(_batches(files))
-    for batch in track(batches, "importing", console=console, disable=not console.is_terminal):
-        done = post(settings, "/v1/ops/knowledge/import", ImportArticles(tenant=tenant, files=batch), ArticlesImported)
-        documents += done.documents
-        passages += done.passages
-        problems += done.problems
-    return ArticlesImported(documents=documents, passages=passages, problems=problems)
-
-
-def _files(path: Path) -> list[Path]:
-    if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES)
-    if not path.exists():
-        raise CommandError(f"{path}: no such file or folder")
-    return [path]
-
-
-def _batches(files: list[Path]) -> Iterator[list[ArticleFile]]:
-    """Group files to requests of half a megabyte; a long JSONL file is cut between its lines."""
-    batch: list[ArticleFile] = []
-    size = 0
-    for part in (part for file in files for part in _parts(file)):
-        length = len(part.content.encode())
-        if batch and size + length > _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-        batch.append(part)
-        size += length
-    if batch:
-        yield batch
-
-
-def _parts(file: Path) -> Iterator[ArticleFile]:
-    try:
-        content = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file}: {error}") from error
-    if file.suffix.lower() != ".jsonl" or len(content) <= _BATCH_BYTES:
-        yield ArticleFile(name=file.name, content=content)
-        return
-    lines: list[str] = []
-    size = 0
-    for line in content.splitlines(keepends=True):
-        lines.append(line)
-        size += len(line)
-        if size > _BATCH_BYTES // 2:
-            yield ArticleFile(name=file.name, content="".join(lines))
-            lines, size = [], 0
-    if lines:
-        yield ArticleFile(name=file.name, content="".join(lines))

@@ -126,6 +126,8 @@ def _written_scalar(type_: types.Type) -> str:
             return f"integer{_range(least, most)}"
         case types.FloatType(ge=least, le=most):
             return f"number{_range(least, most)}"
+        case types.BytesType():
+            return "string (base64)"
         case _ if type(type_) in _PLAIN:
             return _PLAIN[type(type_)]
         case _:

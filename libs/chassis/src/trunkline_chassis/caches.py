@@ -1,4 +1,4 @@
-"""How well caches do: one pair of counters for all of them, told apart by the cache's name."""
+"""Hits and misses of every cache in a process: one pair of metrics, told apart by the cache's name."""
 
 from __future__ import annotations
 
@@ -8,3 +8,9 @@ from prometheus_client import Counter
 
 HITS: Final = Counter("trunkline_cache_hits_total", "Answers that a cache had", ["cache"])
 MISSES: Final = Counter("trunkline_cache_misses_total", "Answers that a cache had not", ["cache"])
+
+
+def count_lookup(cache: str, hits: int, misses: int) -> None:
+    """Count one look into a cache, for one thing or for many."""
+    HITS.labels(cache).inc(hits)
+    MISSES.labels(cache).inc(misses)

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Lock
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from trunkline_chassis.caches import HITS, MISSES
 
 from trunkline_embedding.port import Embedder, Vectors
+
+OnLookup: TypeAlias = Callable[[str, int, int], None]
+"""Told of every look into a cache: its name, how many it had, how many not."""
 
 
 class CachedEmbedder:
     """Keeps the vectors that were used last."""
 
-    def __init__(self, embedder: Embedder, *, capacity: int = 10_000, label: str = "embedding") -> None:
-        """`label` names the cache in the metrics."""
+    def __init__(self, embedder: Embedder, *, on_lookup: OnLookup | None = None, capacity: int = 10_000) -> None:
+        """`on_lookup` counts."""
         self._embedder = embedder
         self._capacity = capacity
         self._kept: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
         self._lock = Lock()
-        self._hits, self._misses = HITS.labels(label), MISSES.labels(label)
+        self._on_lookup = on_lookup
         self.name = embedder.name
         self.dimensions = embedder.dimensions
 
@@ -33,8 +36,8 @@ class CachedEmbedder:
             for text in found:
                 self._kept.move_to_end(text)
         missing = list(dict.fromkeys(text for text in texts if text not in found))
-        self._hits.inc(len(texts) - len(missing))
-        self._misses.inc(len(missing))
+        if self._on_lookup is not None:
+            self._on_lookup("embedding", len(texts) - len(missing), len(missing))
         if missing:
             found.update(zip(missing, self._embedder.embed(missing), strict=True))
             self._keep({text: found[text] for text in missing})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from trunkline_embedding.cache import CachedEmbedder
+from trunkline_embedding.cache import CachedEmbedder, OnLookup
 from trunkline_embedding.port import Embedder, EmbeddingError
 
 LEXICAL: Final = "lexical"
@@ -30,7 +30,7 @@ class EmbedderChoice:
         return self.name == LEXICAL
 
 
-def open_embedder(choice: EmbedderChoice) -> Embedder | None:
+def open_embedder(choice: EmbedderChoice, on_lookup: OnLookup | None = None) -> Embedder | None:
     """Open the embedder, with its cache; None for `lexical`: words are weighed where they are searched, not embedded.
 
     Raises `EmbeddingError` with what is missing.
@@ -45,12 +45,12 @@ def open_embedder(choice: EmbedderChoice) -> Embedder | None:
         # Here, because the runtime costs tens of megabytes that the default does not need.
         from trunkline_embedding.minilm import MinilmEmbedder  # noqa: PLC0415
 
-        return CachedEmbedder(MinilmEmbedder(named))
+        return CachedEmbedder(MinilmEmbedder(named), on_lookup=on_lookup)
     if kind == _REMOTE:
         url = place or choice.url
         if not url or not choice.model:
             raise EmbeddingError("remote: name the service's address and its model", retryable=False)
         from trunkline_embedding.remote import RemoteEmbedder  # noqa: PLC0415
 
-        return CachedEmbedder(RemoteEmbedder(url, choice.model, key=choice.key))
+        return CachedEmbedder(RemoteEmbedder(url, choice.model, key=choice.key), on_lookup=on_lookup)
     raise EmbeddingError(f"{choice.name!r} is none of lexical, minilm, remote", retryable=False)

@@ -81,6 +81,8 @@ class Complete(Wire, frozen=True, kw_only=True, tag="llm.complete"):
     instructions: str
     """Who the agent is and how it speaks: the system prompt's own part."""
     question: str
+    speaker: str = ""
+    """Title and company of the agent, as it would name itself."""
     transcript: list[Utterance] = []
     summary: str = ""
     passages: list[Passage] = []

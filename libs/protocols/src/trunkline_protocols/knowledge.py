@@ -32,6 +32,8 @@ class Passage(Record, frozen=True, kw_only=True):
     score: float
     rev: int = 0
     """Version of the article that `text` is verbatim in."""
+    headings: str = ""
+    """What `text` stands under in the article."""
     internal: bool = False
     """For colleagues only: never quoted to a customer."""
 

@@ -35,6 +35,8 @@ class Citation(Record, frozen=True, kw_only=True):
     document: str
     title: str
     quote: str
+    rev: int = 0
+    """Version of the article that the quote is verbatim in; 0 where it is not known."""
 
 
 class Retrieved(Record, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pydantic import Field
+from trunkline_chassis.caches import count_lookup
 from trunkline_chassis.settings import Identifier, ProcessSettings
 from trunkline_embedding import Embedder, open_embedder
 from trunkline_embedding.settings import EmbedderSettings
@@ -15,7 +16,7 @@ class RoutingSettings(EmbedderSettings):
 
     def routing_embedder(self) -> Embedder | None:
         """Open the embedder; None where n-grams are all there is."""
-        return open_embedder(self.embedder_choice())
+        return open_embedder(self.embedder_choice(), count_lookup)
 
 
 class AgentsSettings(ProcessSettings, RoutingSettings):

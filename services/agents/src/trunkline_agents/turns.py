@@ -247,6 +247,7 @@ class TurnWorker:
         return Complete(
             instructions=instructions(expertise.fleet.company, agent),
             question=order.text,
+            speaker=f"{agent.title} of {expertise.fleet.company.name}",
             transcript=order.context.transcript,
             summary="\n".join(filter(None, (order.context.summary, order.context.note))),
             passages=passages,

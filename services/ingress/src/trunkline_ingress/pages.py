@@ -98,7 +98,9 @@ class Pages:
     async def article(self, request: web.Request) -> web.Response:
         """Show the article that a citation names."""
         document = token_of(request, "document")
-        reply = await self.knowledge.ask(subjects.article(self.region), GetArticle(document=document, tenant="default"))
+        rev = request.query.get("rev", "0")
+        query = GetArticle(document=document, tenant="default", rev=int(rev) if rev.isdecimal() else 0)
+        reply = await self.knowledge.ask(subjects.article(self.region), query)
         if not isinstance(reply, Article):
             raise web.HTTPNotFound(text="no such article")
         return json_response(_ArticleReply(document=reply.document, title=reply.title, text=reply.text))

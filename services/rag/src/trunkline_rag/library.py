@@ -96,6 +96,7 @@ class Library:
                     text=hit.row.text,
                     score=round(hit.score, 4),
                     rev=hit.row.rev,
+                    headings=hit.row.headings,
                     internal=hit.row.scope.visibility == "internal",
                 )
                 for hit in found.hits

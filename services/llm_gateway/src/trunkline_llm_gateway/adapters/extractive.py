@@ -8,7 +8,8 @@ from typing import Final
 from trunkline_protocols.turn import Usage
 
 from trunkline_llm_gateway.core.attribution import advised_citations, announcements, attributed
-from trunkline_llm_gateway.core.extractive import compose
+from trunkline_llm_gateway.core.extractive import Composed, compose
+from trunkline_llm_gateway.core.small_talk import reply_to
 from trunkline_llm_gateway.ports import Call, Emit, Written
 
 MODEL: Final = "extractive"
@@ -25,7 +26,8 @@ class ExtractiveProvider:
         """Compose the answer and emit it sentence by sentence."""
         order = call.order
         started = time.perf_counter()
-        composed = compose(order.question, order.passages)
+        courtesy = reply_to(order.question, speaker=order.speaker)
+        composed = compose(order.question, order.passages) if courtesy is None else Composed([courtesy], [])
         took_ms = (time.perf_counter() - started) * 1000
         advice = [attributed(note) for note in order.advice]
         parts = [*announcements(order), *(composed.parts or ([] if advice else [order.abstain])), *advice]

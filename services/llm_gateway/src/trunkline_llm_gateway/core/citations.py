@@ -38,4 +38,4 @@ def _quote(said: str, passage: Passage) -> Citation | None:
     if not candidates:
         return None
     best = max(candidates, key=lambda sentence: len(wanted & set(terms(sentence.text))))
-    return Citation(document=passage.document, title=passage.title, quote=best.quote)
+    return Citation(document=passage.document, title=passage.title, quote=best.quote, rev=passage.rev)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trunkline_language.terms import terms
 
 from trunkline_rag.core.bm25 import Bm25
+from trunkline_rag.core.likeness import Likeness
 from trunkline_rag.core.question import Question, Vectors
 from trunkline_rag.core.scope import EVERYBODY, Asker, Scope
 
@@ -73,7 +74,7 @@ class Index:
     def __init__(self, rows: Sequence[Row], vectors: Vectors | None = None) -> None:
         """Weigh the terms of all rows; title and headings count as text of each passage. `vectors` has a row each."""
         self._rows = list(rows)
-        self._vectors = vectors
+        self._likeness = Likeness(vectors) if vectors is not None and len(vectors) else None
         of_rows = [row_terms(row) for row in self._rows]
         self._terms = [frozenset(found) for found in of_rows]
         self._words = Bm25(of_rows)
@@ -119,10 +120,10 @@ class Index:
 
     def _ranked(self, question: Question, allowed: NDArray[np.bool_], limit: int) -> list[Hit]:
         """Fuse every sentence's ranks by words and by meaning; a document is worth what its best passages are."""
-        lists = [(1.0, _best(self._words.scores(words), allowed, above=0.0)) for words in question.terms]
-        if question.vectors is not None and self._vectors is not None:
-            likenesses = question.vectors @ self._vectors.T
-            lists += [(_VECTOR_WEIGHT, _best(likeness, allowed, above=-np.inf)) for likeness in likenesses]
+        lists = [(1.0, _best(self._words.scores(words), allowed)) for words in question.terms]
+        if question.vectors is not None and self._likeness is not None:
+            nearest = self._likeness.nearest(question.vectors, allowed, _CANDIDATES)
+            lists += [(_VECTOR_WEIGHT, ranked) for ranked in nearest]
         return self._hits(lists, question, limit)
 
     def _hits(self, lists: Sequence[tuple[float, list[int]]], question: Question, limit: int) -> list[Hit]:
@@ -183,8 +184,8 @@ class Index:
         return covered / total if total else 0.0
 
 
-def _best(scores: NDArray[np.float32], allowed: NDArray[np.bool_], *, above: float) -> list[int]:
-    candidates = np.nonzero(allowed & (scores > above))[0]
+def _best(scores: NDArray[np.float32], allowed: NDArray[np.bool_]) -> list[int]:
+    candidates = np.nonzero(allowed & (scores > 0))[0]
     found = scores[candidates]
     if len(candidates) > _CANDIDATES:
         kept = np.argpartition(-found, _CANDIDATES - 1)[:_CANDIDATES]

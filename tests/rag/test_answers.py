@@ -1,0 +1,54 @@
+"""Answers of the built-in provider over the demo fleet's articles: every quote is verbatim in the version it names."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from trunkline_llm_gateway.core.extractive import compose
+from trunkline_protocols.fleet_folder import load_fleet
+from trunkline_protocols.knowledge import Article, GetArticle, ImportArticles, SearchKnowledge
+from trunkline_rag.adapters.folder import folder_order
+from trunkline_rag.adapters.milvus import MilvusStore
+from trunkline_rag.library import Library
+
+pytestmark = pytest.mark.processes
+
+ROOT = Path(__file__).parents[2]
+ANSWERS = 500
+
+
+async def test_every_quote_of_500_random_answers_is_verbatim_in_the_cited_version(tmp_path: Path) -> None:
+    """Half of the articles change while questions are asked; a citation still opens what it quotes."""
+    draw = random.Random(7)  # noqa: S311 - the same questions every time
+    examples = [example for agent in load_fleet(ROOT / "fleet").agents for example in agent.examples]
+    store = MilvusStore(str(tmp_path / "milvus"))
+    library = Library(store)
+    order = folder_order(ROOT / "fleet" / "knowledge", "default")
+    await library.take_in(order)
+    cited = []
+    answered = 0
+    for number in range(ANSWERS):
+        if number == ANSWERS // 2:
+            await library.take_in(changed(order))
+        question = f"{draw.choice(examples)} {draw.choice(examples) if draw.random() < 0.3 else ''}"
+        found = await library.search(SearchKnowledge(query=question, tenant="default"))
+        composed = compose(question, found.passages)
+        answered += bool(composed.parts)
+        cited += composed.citations
+    assert answered > ANSWERS // 2
+    assert {citation.rev for citation in cited} == {1, 2}
+    for citation in cited:
+        article = await library.article(GetArticle(document=citation.document, tenant="default", rev=citation.rev))
+        assert isinstance(article, Article)
+        assert citation.quote in article.text
+    store.close()
+
+
+def changed(order: ImportArticles) -> ImportArticles:
+    """The same articles in other words, so that old quotes are verbatim in old versions only."""
+    files = [
+        type(file)(name=file.name, content=file.content.replace(" the ", " the very ")) for file in order.files[::2]
+    ]
+    return ImportArticles(tenant=order.tenant, files=files, source=order.source)
