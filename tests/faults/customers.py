@@ -181,10 +181,11 @@ class FaultyDayCustomer:
 class Crowd:
     """All customers of a run."""
 
-    def __init__(self, url: str, count: int, seed: int) -> None:
+    def __init__(self, url: str, count: int, seed: int, texts: tuple[str, ...] = TEXTS) -> None:
         """`seed` decides who says what when."""
         self._url = url
         self._count = count
+        self._texts = texts
         self._random = random.Random(seed)  # noqa: S311 - load, not secrets
         self._session: aiohttp.ClientSession | None = None
         self.customers: list[FaultyDayCustomer] = []
@@ -215,7 +216,7 @@ class Crowd:
             if not idle:
                 self.skipped += 1
                 continue
-            await self._random.choice(idle).say(self._random.choice(TEXTS), due_at)
+            await self._random.choice(idle).say(self._random.choice(self._texts), due_at)
 
     async def settle(self, timeout_s: float) -> None:
         """Wait until everything is answered, or for so long."""

@@ -20,7 +20,7 @@ import msgspec
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]
 
-from customers import Crowd
+from customers import TEXTS, Crowd
 from evidence import Report, gather
 from suite import Suite
 from vocabulary import Deed, Fate, Fault
@@ -53,6 +53,7 @@ class Plan:
     conversations: int
     deeds: tuple[Deed, ...] = ("kill",)
     services: tuple[str, ...] = SERVICES
+    texts: tuple[str, ...] = TEXTS
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -69,7 +70,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 async def run(suite: Suite, plan: Plan) -> Report:
     """Load the suite, strike, wait until everything is answered, and gather the evidence."""
-    crowd = Crowd(suite.url, plan.conversations, plan.seed)
+    crowd = Crowd(suite.url, plan.conversations, plan.seed, plan.texts)
     faults: list[Fault] = []
     fate = Fate(plan.seed, services=plan.services, deeds=plan.deeds)
     async with asyncio.TaskGroup() as tasks:
