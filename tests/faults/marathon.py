@@ -11,6 +11,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -68,8 +69,11 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-async def run(suite: Suite, plan: Plan) -> Report:
-    """Load the suite, strike, wait until everything is answered, and gather the evidence."""
+async def run(suite: Suite, plan: Plan, strike: Callable[[], Awaitable[None]] | None = None) -> Report:
+    """Load the suite, strike, wait until everything is answered, and gather the evidence.
+
+    Strikes processes by the plan, unless `strike` says what else to do every so often.
+    """
     crowd = Crowd(suite.url, plan.conversations, plan.seed, plan.texts)
     faults: list[Fault] = []
     fate = Fate(plan.seed, services=plan.services, deeds=plan.deeds)
@@ -80,6 +84,9 @@ async def run(suite: Suite, plan: Plan) -> Report:
             await asyncio.wait({talking}, timeout=plan.every_s)
             if talking.done():
                 break
+            if strike is not None:
+                await strike()
+                continue
             try:
                 fault = await asyncio.to_thread(fate.strike, suite)
             except OSError:
