@@ -88,10 +88,14 @@ class Connection:
         """Learn the conversation from its streams; return what was missed, None when `last_seq` is not of this one."""
         commits = await self._line.commits(self.identity.region, self.conversation, after=0)
         answered = max((stored.commit.inbox_seq for stored in commits if stored.commit.settles), default=0)
+        # The next message is stored behind the last one, also where that is nonsense of somebody else. Read before the
+        # messages: one that comes in between meets the fence.
+        end = await self._line.end_of_inbox(self.identity.region, self.conversation)
         inbox = await self._line.inbox(self.identity.region, self.conversation, after=answered)
         self._ledger, frames = Ledger.replay(commits, [(sequence, message) for _, sequence, message in inbox])
         if last_seq > self._ledger.high:
             return None
+        self._ledger.last_inbox = max(self._ledger.last_inbox, end)
         return [frame for frame in frames if frame.seq > last_seq]
 
     async def say(self, message_id: str, text: str) -> None:
