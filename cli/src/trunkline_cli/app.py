@@ -17,7 +17,7 @@ from trunkline_supervisor.app import run_suite
 from trunkline_supervisor.errors import SuiteError
 from trunkline_supervisor.settings import SuiteSettings
 
-from trunkline_cli import chat as conversation, operate
+from trunkline_cli import chat as conversation, llm as completion, operate
 from trunkline_cli.bench.command import bench
 from trunkline_cli.errors import CommandError
 from trunkline_cli.fleet.command import fleet
@@ -112,9 +112,6 @@ def llm(
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Try a model provider of TRUNKLINE_LLM_CONFIG, without a suite."""
-    # Here, not above: the gateway and the embedder count their caches under one name, and a process has one of them.
-    from trunkline_cli import llm as completion  # noqa: PLC0415
-
     asyncio.run(completion.complete(prompt, provider=provider, as_json=as_json, out=sys.stdout))
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from trunkline_embedding.cache import CachedEmbedder
 from trunkline_embedding.port import Embedder, EmbeddingError
 
 LEXICAL: Final = "lexical"
@@ -38,6 +37,10 @@ def open_embedder(choice: EmbedderChoice) -> Embedder | None:
     kind, _, place = choice.name.partition(":")
     if kind == LEXICAL:
         return None
+    # Here, with its metrics: other parts of the project count their caches under the same name, and the command
+    # knows them all.
+    from trunkline_embedding.cache import CachedEmbedder  # noqa: PLC0415
+
     if kind == _MINILM or Path(choice.name).is_dir():
         named = Path(place) if place else Path(choice.name) if kind != _MINILM else choice.directory
         if named is None:
