@@ -48,6 +48,8 @@ class Record:
     breaches: list[str] = field(default_factory=list)
     """Promises of the protocol that were not kept."""
     cuts: int = 0
+    begun_anew: int = 0
+    """Answers of which something was shown and then taken back."""
 
     @property
     def waits(self) -> bool:
@@ -135,7 +137,7 @@ class FaultyDayCustomer:
                     if said.accepted_at is None:
                         await self._send(said)
 
-    def _hear(self, frame: dict[str, Any]) -> None:
+    def _hear(self, frame: dict[str, Any]) -> None:  # noqa: C901 - one case a frame
         record, now = self.record, time.monotonic()
         kind = frame["type"]
         if kind == "started":
@@ -150,7 +152,10 @@ class FaultyDayCustomer:
                 said = self._said(frame["id"])
                 said.accepted_at = said.accepted_at or now
             case "delta":
-                shown = "" if frame.get("replace") else self._shown.get(frame["turn"], "")
+                shown = self._shown.get(frame["turn"], "")
+                if frame.get("replace"):
+                    record.begun_anew += bool(shown)
+                    shown = ""
                 self._shown[frame["turn"]] = shown + frame["text"]
             case "message":
                 self._answer(frame, now)

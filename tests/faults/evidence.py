@@ -28,6 +28,8 @@ class Report:
     accepted: int = 0
     answered: int = 0
     cuts: int = 0
+    begun_anew: int = 0
+    """Answers of which a customer saw the beginning twice."""
     worst_s: float = 0.0
     worst_by_victim_s: dict[str, float] = field(default_factory=dict)
     faults: int = 0
@@ -65,6 +67,7 @@ def _ask_client(record: Record, report: Report) -> None:
     report.accepted += len(accepted)
     report.answered += len(record.answered)
     report.cuts += record.cuts
+    report.begun_anew += record.begun_anew
     report.clients.extend(f"{record.conversation}: {breach}" for breach in record.breaches)
     if record.answered != accepted:
         report.clients.append(f"{record.conversation}: accepted {accepted}, answered {record.answered}")

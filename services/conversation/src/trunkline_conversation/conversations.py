@@ -156,6 +156,11 @@ class Conversations:
                     task.cancel()
                 self._forget(conversation)
 
+    @property
+    def working_slots(self) -> list[int]:
+        """Slots of the conversations that wait for an answer."""
+        return sorted({slot_of(partition_of(conversation)) for conversation in self._active})
+
     async def finish(self, timeout_s: float) -> None:
         """Wait for the turns under way; what is not finished in time is delivered again elsewhere."""
         waiting = list(self._active.values())
