@@ -78,7 +78,7 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
         handlers.on_result(conversations, message)
 
     async def on_attached(message: Msg) -> None:
-        handlers.on_attached(conversations, message)
+        handlers.on_attached(conversations, inbox, lambda: puller.held, message)
 
     await bus.subscribe(subjects.result(process.instance), on_result)
     await bus.subscribe(subjects.attach_any(settings.region), on_attached)

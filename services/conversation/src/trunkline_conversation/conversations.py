@@ -139,6 +139,10 @@ class Conversations:
         else:
             actor.result(message)
 
+    def is_active(self, conversation: ConversationId) -> bool:
+        """Whether something of this conversation is worked on."""
+        return conversation in self._active
+
     def attach(self, attached: Attached) -> None:
         """Send commits of a conversation to another ingress from now on."""
         actor = self._actors.get(attached.conversation)

@@ -22,7 +22,15 @@ from trunkline_protocols.frames import (
 )
 from trunkline_protocols.ids import ConversationId, Instance
 from trunkline_protocols.log import CommitStored
-from trunkline_protocols.turn import Delta, EndRequested, FeedbackGiven, InboxMessage, TurnReceived, WaitCancelled
+from trunkline_protocols.turn import (
+    Attached,
+    Delta,
+    EndRequested,
+    FeedbackGiven,
+    InboxMessage,
+    TurnReceived,
+    WaitCancelled,
+)
 
 from trunkline_ingress.core.ledger import Ledger
 from trunkline_ingress.core.streaming import Streaming
@@ -233,8 +241,13 @@ class Connection:
         self._check_after_s = min(self._check_after_s * 2, _LONGEST_CHECK_S)
         self._check_at = now + self._check_after_s
         last_commit = self._ledger.last_commit
-        for stored in await self._line.commits(self.identity.region, self.conversation, after=last_commit):
+        commits = await self._line.commits(self.identity.region, self.conversation, after=last_commit)
+        for stored in commits:
             self.offer(stored)
+        if not commits:
+            # Not answered yet, or never delivered: who holds the conversation looks.
+            attached = Attached(conversation=self.conversation, ingress=self._ingress)
+            await self._line.announce(self.identity.region, attached)
 
     def refuse(self, error: ErrorFrame) -> None:
         """Tell the client that something cannot be done."""
