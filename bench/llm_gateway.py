@@ -293,8 +293,8 @@ def cpu_s(process: psutil.Process | None) -> float:
 def start(stack: ExitStack, folder: Path, command: list[str], settings: dict[str, str] | None = None) -> psutil.Process:
     """Start a process that ends with the bench."""
     log = stack.enter_context((folder / "log").open("ab"))
-    environment = {**os.environ, **(settings or {})}  # noqa: TID251 - what a process is started with
-    process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)  # noqa: S603
+    environment = {**os.environ, **(settings or {})}
+    process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     stack.callback(process.wait, 20)
     stack.callback(process.terminate)
     return psutil.Process(process.pid)
@@ -337,7 +337,7 @@ def main() -> None:
             return
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             report = runner.run(run(options, stack, Path(folder)))
-    print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())  # noqa: T201
+    print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
 
 
 if __name__ == "__main__":

@@ -48,6 +48,8 @@ class Record:
     breaches: list[str] = field(default_factory=list)
     """Promises of the protocol that were not kept."""
     cuts: int = 0
+    begun_anew: int = 0
+    """Answers of which something was shown and then taken back."""
 
     @property
     def waits(self) -> bool:
@@ -135,7 +137,7 @@ class FaultyDayCustomer:
                     if said.accepted_at is None:
                         await self._send(said)
 
-    def _hear(self, frame: dict[str, Any]) -> None:
+    def _hear(self, frame: dict[str, Any]) -> None:  # noqa: C901 - one case a frame
         record, now = self.record, time.monotonic()
         kind = frame["type"]
         if kind == "started":
@@ -150,7 +152,10 @@ class FaultyDayCustomer:
                 said = self._said(frame["id"])
                 said.accepted_at = said.accepted_at or now
             case "delta":
-                shown = "" if frame.get("replace") else self._shown.get(frame["turn"], "")
+                shown = self._shown.get(frame["turn"], "")
+                if frame.get("replace"):
+                    record.begun_anew += bool(shown)
+                    shown = ""
                 self._shown[frame["turn"]] = shown + frame["text"]
             case "message":
                 self._answer(frame, now)
@@ -181,10 +186,11 @@ class FaultyDayCustomer:
 class Crowd:
     """All customers of a run."""
 
-    def __init__(self, url: str, count: int, seed: int) -> None:
+    def __init__(self, url: str, count: int, seed: int, texts: tuple[str, ...] = TEXTS) -> None:
         """`seed` decides who says what when."""
         self._url = url
         self._count = count
+        self._texts = texts
         self._random = random.Random(seed)  # noqa: S311 - load, not secrets
         self._session: aiohttp.ClientSession | None = None
         self.customers: list[FaultyDayCustomer] = []
@@ -215,7 +221,7 @@ class Crowd:
             if not idle:
                 self.skipped += 1
                 continue
-            await self._random.choice(idle).say(self._random.choice(TEXTS), due_at)
+            await self._random.choice(idle).say(self._random.choice(self._texts), due_at)
 
     async def settle(self, timeout_s: float) -> None:
         """Wait until everything is answered, or for so long."""

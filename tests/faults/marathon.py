@@ -11,6 +11,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,7 @@ import msgspec
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]
 
-from customers import Crowd
+from customers import TEXTS, Crowd
 from evidence import Report, gather
 from suite import Suite
 from vocabulary import Deed, Fate, Fault
@@ -53,6 +54,7 @@ class Plan:
     conversations: int
     deeds: tuple[Deed, ...] = ("kill",)
     services: tuple[str, ...] = SERVICES
+    texts: tuple[str, ...] = TEXTS
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -67,9 +69,12 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-async def run(suite: Suite, plan: Plan) -> Report:
-    """Load the suite, strike, wait until everything is answered, and gather the evidence."""
-    crowd = Crowd(suite.url, plan.conversations, plan.seed)
+async def run(suite: Suite, plan: Plan, strike: Callable[[], Awaitable[None]] | None = None) -> Report:
+    """Load the suite, strike, wait until everything is answered, and gather the evidence.
+
+    Strikes processes by the plan, unless `strike` says what else to do every so often.
+    """
+    crowd = Crowd(suite.url, plan.conversations, plan.seed, plan.texts)
     faults: list[Fault] = []
     fate = Fate(plan.seed, services=plan.services, deeds=plan.deeds)
     async with asyncio.TaskGroup() as tasks:
@@ -79,6 +84,9 @@ async def run(suite: Suite, plan: Plan) -> Report:
             await asyncio.wait({talking}, timeout=plan.every_s)
             if talking.done():
                 break
+            if strike is not None:
+                await strike()
+                continue
             try:
                 fault = await asyncio.to_thread(fate.strike, suite)
             except OSError:

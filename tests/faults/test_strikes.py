@@ -28,3 +28,25 @@ async def test_killed_processes_cost_no_message_and_double_none(
     assert report.faults > 0
     assert report.accepted == report.turns > 0
     assert (report.clients, report.log, report.postgres) == ([], [], [])
+
+
+async def test_stopped_processes_finish_their_turns(suite: Suite, seed: int) -> None:
+    """SIGTERM, as a deploy sends it: no turn is lost, and none is answered twice."""
+    services = ("conversation", "agents", "llm_gateway")
+    plan = Plan(duration_s=15, rate=20, every_s=3, seed=seed, conversations=80, services=services, deeds=("stop",))
+    report = await marathon.run(suite, plan)
+    print(marathon.show(report, plan))
+    assert report.faults > 0
+    assert report.accepted == report.turns > 0
+    assert (report.clients, report.log, report.postgres) == ([], [], [])
+
+
+async def test_frozen_processes_cost_no_message_and_double_none(suite: Suite, seed: int) -> None:
+    """SIGSTOP: the process is found by its silence and replaced; a frozen one never wakes to answer a second time."""
+    services = ("conversation", "agents", "llm_gateway", "nats")
+    plan = Plan(duration_s=14, rate=20, every_s=6, seed=seed, conversations=100, services=services, deeds=("freeze",))
+    report = await marathon.run(suite, plan)
+    print(marathon.show(report, plan))
+    assert report.faults > 0
+    assert report.accepted == report.turns > 0
+    assert (report.clients, report.log, report.postgres) == ([], [], [])

@@ -1,23 +1,29 @@
 """Questions that may take long: whoever answers says that it works on them, so that its death is noticed at once.
 
-A plain request learns of a dead answerer when its whole time is over. Here the question carries a header, the
-`Responder` that has it sends a sign of life until it has answered, and silence ends the wait.
+A plain request learns of a dead answerer when its whole time is over. Here the question carries a header, whoever has
+it sends signs of life (`SignsOfLife`) until it has answered, and silence ends the wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import nats.errors
+import structlog
 
 from trunkline_chassis.errors import BusUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
+
     from nats.aio.msg import Msg
 
     from trunkline_chassis.bus import Bus
+
+_log: Final = structlog.get_logger(__name__)
 
 WATCHED: Final = "Trunkline-Watched"
 """Header of a question whose asker waits for signs of life."""
@@ -26,6 +32,40 @@ WORKING: Final = "Trunkline-Working"
 SIGN_EVERY_S: Final = 0.4
 SILENCE_S: Final = 1.3
 _NO_RESPONDERS: Final = "503"
+
+
+class SignsOfLife:
+    """What an answerer sends to those who wait for it: nothing for quick answers, then a sign every 0.4 s."""
+
+    def __init__(self, send: Callable[[str], Awaitable[None]]) -> None:
+        """`send` publishes an empty message with the header `WORKING` to a reply subject."""
+        self._send = send
+        self._watched: set[str] = set()
+
+    @contextmanager
+    def working_on(self, headers: Mapping[str, str] | None, reply: str) -> Iterator[None]:
+        """Send signs while the block runs, where the question asks for them."""
+        if not reply or headers is None or WATCHED not in headers:
+            yield
+            return
+        self._watched.add(reply)
+        try:
+            yield
+        finally:
+            self._watched.discard(reply)
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        while True:
+            await asyncio.sleep(SIGN_EVERY_S)
+            for reply in list(self._watched):
+                if reply not in self._watched:
+                    continue
+                try:
+                    await self._send(reply)
+                except Exception as error:  # whatever the client says: the next round tries again
+                    _log.warning("asking.sign_failed", error=repr(error))
+                    break
 
 
 class _Call:

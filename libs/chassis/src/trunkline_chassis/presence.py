@@ -101,6 +101,11 @@ class Presences:
             and (service is None or presence.service == service)
         ]
 
+    def silent_s(self, instance: str, pid: int) -> float | None:
+        """Seconds since this very process was heard; None when it never was."""
+        heard = self._by_instance.get(instance)
+        return time.monotonic() - heard[0] if heard is not None and heard[1].pid == pid else None
+
     def of(self, instance: str) -> Presence | None:
         """What one process said last, however long ago."""
         heard = self._by_instance.get(instance)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -18,11 +17,11 @@ from faststream.nats import NatsBroker
 from trunkline_protocols import codec
 from trunkline_protocols.knowledge import Refused
 
-from trunkline_chassis.asking import SIGN_EVERY_S, WATCHED, WORKING
+from trunkline_chassis.asking import WORKING, SignsOfLife
 from trunkline_chassis.bus import connection_options
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
     from faststream.nats.message import NatsMessage
     from msgspec.json import Decoder
@@ -37,10 +36,11 @@ Q = TypeVar("Q")
 
 @dataclass(frozen=True, slots=True)
 class _Asked(Generic[Q]):
-    """A question, and where signs of life are waited for."""
+    """A question, and where its answer is waited for."""
 
     question: Q | Refused
-    watcher: str
+    headers: dict[str, str]
+    reply: str
 
 
 class Responder:
@@ -52,7 +52,7 @@ class Responder:
         self._latency = latency
         self.running = 0
         """Requests that are being answered now."""
-        self._watched: set[str] = set()
+        self._life = SignsOfLife(self._send_sign)
         self._signs: asyncio.Task[None] | None = None
         options = connection_options(url, f"{name}-rpc")
         self.broker = NatsBroker(
@@ -75,16 +75,17 @@ class Responder:
         """Answer every request on `subject` with what `handle` returns."""
 
         async def decode(message: NatsMessage) -> _Asked[Q]:
-            watcher = message.reply_to if WATCHED in message.headers else ""
+            question: Q | Refused
             try:
-                return _Asked(decoder.decode(message.body), watcher)
+                question = decoder.decode(message.body)
             except codec.DecodeError as error:
-                return _Asked(Refused(code="bad_request", message=str(error), retryable=False), watcher)
+                question = Refused(code="bad_request", message=str(error), retryable=False)
+            return _Asked(question, message.headers, message.reply_to)
 
         async def on_request(asked: Any) -> bytes:  # noqa: ANN401 - FastStream looks at the annotation
             if isinstance(asked.question, Refused):
                 return codec.encode(asked.question)
-            with self._watching(asked.watcher):
+            with self._life.working_on(asked.headers, asked.reply):
                 return codec.encode(await self._run(subject, handle, asked.question))
 
         self.broker.subscriber(subject, queue=self._name, max_workers=max_workers, decoder=decode, title=title)(
@@ -103,34 +104,13 @@ class Responder:
             self.running -= 1
             self._latency.add((time.perf_counter() - started) * 1000)
 
-    @contextmanager
-    def _watching(self, watcher: str) -> Iterator[None]:
-        """Send signs of life to whoever wants them while the block runs."""
-        if not watcher:
-            yield
-            return
-        self._watched.add(watcher)
-        try:
-            yield
-        finally:
-            self._watched.discard(watcher)
-
-    async def _send_signs(self) -> None:
-        while True:
-            await asyncio.sleep(SIGN_EVERY_S)
-            for watcher in list(self._watched):
-                if watcher not in self._watched:
-                    continue
-                try:
-                    await self.broker.publish(b"", watcher, headers={WORKING: "1"})
-                except Exception as error:  # whatever the client says: the next round tries again
-                    _log.warning("rpc.sign_failed", error=repr(error))
-                    break
+    async def _send_sign(self, reply: str) -> None:
+        await self.broker.publish(b"", reply, headers={WORKING: "1"})
 
     async def start(self) -> None:
         """Connect and listen."""
         await self.broker.start()
-        self._signs = asyncio.ensure_future(self._send_signs())
+        self._signs = asyncio.ensure_future(self._life.run())
 
     async def stop(self) -> None:
         """Finish what is being answered and close."""

@@ -37,6 +37,8 @@ _log: Final = structlog.get_logger(__name__)
 _PULL_EVERY_S: Final = 0.4
 _WATCH_EVERY_S: Final = 0.5
 _STANDBY_EXPIRES_S: Final = 20.0
+_LOOK_EVERY_S: Final = 0.1
+_FINISHING_S: Final = 10.0
 _API_TIMEOUT_S: Final = 1.0
 """A server that has just come up, or elects a leader, may not answer at all: ask again soon."""
 _BATCH: Final = 200
@@ -71,13 +73,19 @@ class SlotPuller:
         deliver: Callable[[int, Delivery], None],
         lost: Callable[[int], None],
         fair_share: Callable[[], int],
+        finishing: Callable[[int], bool] = lambda _: False,
     ) -> None:
-        """`deliver` hands over at once; `lost` hears of a slot that another process has now; `fair_share` bounds."""
+        """`deliver` hands over at once; `lost` hears of a slot that another process has now; `fair_share` bounds.
+
+        `finishing` says whether a process that has been asked to stop still works on a slot's turns: it is waited for,
+        so that nobody begins them a second time.
+        """
         self._bus = bus
         self._slots = [_Slot(number, spec) for number, spec in enumerate(consumers)]
         self._deliver = deliver
         self._lost = lost
         self._fair_share = fair_share
+        self._finishing = finishing
         self._draining = False
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -100,6 +108,11 @@ class SlotPuller:
                 await self._listen(slot)
             tasks.create_task(self._pull_forever())
             tasks.create_task(self._watch_quiet_slots())
+
+    @property
+    def draining(self) -> bool:
+        """Whether it has been asked to stop."""
+        return self._draining
 
     def drain(self) -> None:
         """Pull nothing more; the slots go to others within the priority timeout."""
@@ -180,6 +193,7 @@ class SlotPuller:
                 self._lose(slot)
             await self._listen(slot)
             await self._bus.flush()
+            await self._wait_for_who_finishes(slot)
             await self._bus.api(f"CONSUMER.RESET.{slot.address}", timeout_s=_API_TIMEOUT_S)
             slot.pin = pin
             _log.info("slots.taken", slot=slot.number)
@@ -190,6 +204,12 @@ class SlotPuller:
             slot.standby_until = 0.0
         finally:
             slot.taking = False
+
+    async def _wait_for_who_finishes(self, slot: _Slot) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _FINISHING_S
+        while self._finishing(slot.number) and loop.time() < until:  # noqa: ASYNC110 - told by another process' beats
+            await asyncio.sleep(_LOOK_EVERY_S)
 
     def _retake_all(self) -> None:
         """After a reconnection: what was on its way here is lost, and would come back late and out of order."""
@@ -249,7 +269,7 @@ class SlotPuller:
     async def _wake(self, slot: _Slot) -> None:
         try:
             state = await self._bus.api(f"CONSUMER.INFO.{slot.address}", timeout_s=_API_TIMEOUT_S)
-            if state.get("num_ack_pending", 0) > 0 and not _is_pinned(state):
+            if state.get("num_ack_pending", 0) > 0 and not _is_pinned(state) and not self._finishing(slot.number):
                 _log.info("slots.orphaned", slot=slot.number, unacknowledged=state["num_ack_pending"])
                 await self._bus.api(f"CONSUMER.RESET.{slot.address}", timeout_s=_API_TIMEOUT_S)
                 slot.standby_until = 0.0

@@ -119,6 +119,11 @@ def work(specialty: str, lane: Lane) -> str:
     return f"work.{token(specialty, 'specialty')}.{lane}"
 
 
+def work_any(specialty: str) -> str:
+    """Filter over all lanes of a specialty."""
+    return f"work.{token(specialty, 'specialty')}.*"
+
+
 def parse_work(subject: str) -> WorkSubject:
     """Parse a subject of the work queue; raise `InvalidIdError` for anything else."""
     match subject.split("."):

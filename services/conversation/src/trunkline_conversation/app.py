@@ -57,6 +57,12 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
         others = {presence.instance for presence in process.presences.living(NAME) if presence.state != "draining"}
         return math.ceil(SLOTS / len(others | {process.instance}))
 
+    def finishing(slot: int) -> bool:
+        return any(
+            presence.state == "draining" and slot in presence.slots and presence.instance != process.instance
+            for presence in process.presences.living(NAME)
+        )
+
     conversations = Conversations(create, budget_bytes=settings.memory_budget_mib * 2**20, latency=process.latency)
     inbox = handlers.Inbox(bus, conversations, process.group)
     puller = SlotPuller(
@@ -65,18 +71,20 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
         deliver=inbox.deliver,
         lost=conversations.lose_slot,
         fair_share=fair_share,
+        finishing=finishing,
     )
 
     async def on_result(message: Msg) -> None:
         handlers.on_result(conversations, message)
 
     async def on_attached(message: Msg) -> None:
-        handlers.on_attached(conversations, message)
+        handlers.on_attached(conversations, inbox, lambda: puller.held, message)
 
     await bus.subscribe(subjects.result(process.instance), on_result)
     await bus.subscribe(subjects.attach_any(settings.region), on_attached)
     process.heartbeat.queue_depth = lambda: conversations.active
-    process.heartbeat.slots = lambda: puller.held
+    # While it stops, it holds only what it still works on.
+    process.heartbeat.slots = lambda: conversations.working_slots if puller.draining else puller.held
     process.heartbeat.fleet_version = lambda: fleets.current.version
     process.spawn(fleets.run())
     process.spawn(waiting.run())
@@ -85,4 +93,5 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     process.spawn(puller.run())
     yield
     puller.drain()
+    await process.heartbeat.tell("draining")
     await conversations.finish(settings.shutdown_timeout_s)

@@ -138,6 +138,10 @@ class Conversations:
         else:
             actor.result(message)
 
+    def is_active(self, conversation: ConversationId) -> bool:
+        """Whether something of this conversation is worked on."""
+        return conversation in self._active
+
     def attach(self, attached: Attached) -> None:
         """Send commits of a conversation to another ingress from now on."""
         actor = self._actors.get(attached.conversation)
@@ -154,6 +158,11 @@ class Conversations:
                 if task is not None:
                     task.cancel()
                 self._forget(conversation)
+
+    @property
+    def working_slots(self) -> list[int]:
+        """Slots of the conversations that wait for an answer."""
+        return sorted({slot_of(partition_of(conversation)) for conversation in self._active})
 
     async def finish(self, timeout_s: float) -> None:
         """Wait for the turns under way; what is not finished in time is delivered again elsewhere."""

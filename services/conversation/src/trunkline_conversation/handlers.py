@@ -18,10 +18,11 @@ import structlog
 from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.delivery import Delivery, Done, Reject, settle
+from trunkline_chassis.errors import BusError
 from trunkline_chassis.mirror import Mirror
-from trunkline_protocols import codec, subjects
+from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.escalation import EscalationWaiting
-from trunkline_protocols.ids import InvalidIdError, partition_of, slot_of
+from trunkline_protocols.ids import ConversationId, InvalidIdError, partition_of, slot_of
 
 from trunkline_conversation.actor import Envelope, Overdue
 from trunkline_conversation.conversations import Conversations
@@ -57,6 +58,27 @@ class Inbox:
         )
         self._conversations.offer(conversation, envelope)
 
+    def look_for_lost(self, conversation: ConversationId, region: str) -> None:
+        """Look whether a message of this conversation was never delivered.
+
+        A slot's consumer lives in the memory of the servers: when most of them die within seconds, it forgets what was
+        under way. The stream does not, and the ingress says which customer waits.
+        """
+        if not self._conversations.is_active(conversation):
+            self._tasks.create_task(self._offer_last(conversation, region))
+
+    async def _offer_last(self, conversation: ConversationId, region: str) -> None:
+        """Hand over the last message: those before it are found by their gap, and what is answered is told again."""
+        try:
+            last = await self._bus.last(streams.INBOX.name, subjects.inbox(region, conversation))
+            if last is None:
+                return
+            item = InboxItem(last.seq, codec.slot.decode(last.payload))
+        except (BusError, codec.DecodeError) as error:
+            _log.warning("inbox.not_looked", conversation=conversation, error=str(error))
+            return
+        self._conversations.offer(conversation, Envelope(last.seq, item, done=_nothing, bury=_log_only))
+
 
 def on_result(conversations: Conversations, message: Msg) -> None:
     """Handle what an agent says; what cannot be read is logged, its turn is tried again by silence."""
@@ -66,12 +88,17 @@ def on_result(conversations: Conversations, message: Msg) -> None:
         _log.error("result.unreadable", subject=message.subject, error=str(error))
 
 
-def on_attached(conversations: Conversations, message: Msg) -> None:
-    """Handle an ingress' announcement."""
+def on_attached(conversations: Conversations, inbox: Inbox, held: Callable[[], list[int]], message: Msg) -> None:
+    """Handle an ingress' announcement; who holds the slot also looks whether an answer is due."""
     try:
-        conversations.attach(codec.attached.decode(message.data))
-    except codec.DecodeError as error:
+        attached = codec.attached.decode(message.data)
+        region, partition, *_ = subjects.parse_conversation(message.subject)
+    except (codec.DecodeError, InvalidIdError) as error:
         _log.error("attach.unreadable", subject=message.subject, error=str(error))
+        return
+    conversations.attach(attached)
+    if slot_of(partition) in held():
+        inbox.look_for_lost(attached.conversation, region)
 
 
 async def watch_overdue(
@@ -91,4 +118,4 @@ async def _nothing() -> None:
 
 
 async def _log_only(reason: str) -> None:
-    _log.error("escalation.clock_failed", reason=reason)
+    _log.error("inbox.not_settled", reason=reason)

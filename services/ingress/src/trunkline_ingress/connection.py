@@ -22,7 +22,15 @@ from trunkline_protocols.frames import (
 )
 from trunkline_protocols.ids import ConversationId, Instance
 from trunkline_protocols.log import CommitStored
-from trunkline_protocols.turn import Delta, EndRequested, FeedbackGiven, InboxMessage, TurnReceived, WaitCancelled
+from trunkline_protocols.turn import (
+    Attached,
+    Delta,
+    EndRequested,
+    FeedbackGiven,
+    InboxMessage,
+    TurnReceived,
+    WaitCancelled,
+)
 
 from trunkline_ingress.core.ledger import Ledger
 from trunkline_ingress.core.streaming import Streaming
@@ -88,10 +96,14 @@ class Connection:
         """Learn the conversation from its streams; return what was missed, None when `last_seq` is not of this one."""
         commits = await self._line.commits(self.identity.region, self.conversation, after=0)
         answered = max((stored.commit.inbox_seq for stored in commits if stored.commit.settles), default=0)
+        # The next message is stored behind the last one, also where that is nonsense of somebody else. Read before the
+        # messages: one that comes in between meets the fence.
+        end = await self._line.end_of_inbox(self.identity.region, self.conversation)
         inbox = await self._line.inbox(self.identity.region, self.conversation, after=answered)
         self._ledger, frames = Ledger.replay(commits, [(sequence, message) for _, sequence, message in inbox])
         if last_seq > self._ledger.high:
             return None
+        self._ledger.last_inbox = max(self._ledger.last_inbox, end)
         return [frame for frame in frames if frame.seq > last_seq]
 
     async def say(self, message_id: str, text: str) -> None:
@@ -229,8 +241,13 @@ class Connection:
         self._check_after_s = min(self._check_after_s * 2, _LONGEST_CHECK_S)
         self._check_at = now + self._check_after_s
         last_commit = self._ledger.last_commit
-        for stored in await self._line.commits(self.identity.region, self.conversation, after=last_commit):
+        commits = await self._line.commits(self.identity.region, self.conversation, after=last_commit)
+        for stored in commits:
             self.offer(stored)
+        if not commits:
+            # Not answered yet, or never delivered: who holds the conversation looks.
+            attached = Attached(conversation=self.conversation, ingress=self._ingress)
+            await self._line.announce(self.identity.region, attached)
 
     def refuse(self, error: ErrorFrame) -> None:
         """Tell the client that something cannot be done."""

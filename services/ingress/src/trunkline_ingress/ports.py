@@ -49,6 +49,10 @@ class Line(Protocol):
         """Read what the customer said after a sequence: subject, sequence, message."""
         ...
 
+    async def end_of_inbox(self, region: str, conversation: ConversationId) -> int:
+        """Return the sequence of the conversation's last message, readable or not; 0 for none."""
+        ...
+
     async def desk(self, region: str, conversation: ConversationId) -> list[tuple[str, int, DeskMessage]]:
         """Read what people at the desk ordered: subject, sequence, order."""
         ...

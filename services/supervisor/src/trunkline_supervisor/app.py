@@ -17,7 +17,8 @@ import msgspec
 import structlog
 from nats import micro
 from trunkline_chassis.bus import Bus, connect
-from trunkline_chassis.fleets import seed_fleet
+from trunkline_chassis.fleets import follow_fleets, seed_fleet
+from trunkline_chassis.health import HealthServer
 from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.presence import Presences
@@ -30,15 +31,23 @@ from trunkline_protocols.presence import GetStatus
 
 from trunkline_supervisor.adapters import postgres
 from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command, plan_nodes
+from trunkline_supervisor.adapters.probes import Probe, answers_sql
+from trunkline_supervisor.adapters.queues import Queues
 from trunkline_supervisor.adapters.tcp import free_port
 from trunkline_supervisor.child import Child
-from trunkline_supervisor.core.suite import Addresses, ProcessSpec, service_specs
+from trunkline_supervisor.core.suite import Addresses, Blueprint, PoolSpec, ProcessSpec, Sizes
 from trunkline_supervisor.errors import SuiteError
+from trunkline_supervisor.pool import Pool
+from trunkline_supervisor.scaler import Scaler
 from trunkline_supervisor.settings import SuiteSettings, inherited_environment
 from trunkline_supervisor.tree import Tree
+from trunkline_supervisor.watch import Watch
 
 _log: Final = structlog.get_logger(__name__)
 _HOST: Final = "127.0.0.1"
+_NATS_PATIENCE_S: Final = 2.5
+_POSTGRES_PATIENCE_S: Final = 10.0
+"""PostgreSQL may be busy, and nobody waits for it."""
 
 
 async def run_suite(settings: SuiteSettings, announce: Callable[[str], None]) -> None:
@@ -87,12 +96,15 @@ class _Suite:
         self._stack = stack
         self._environment = inherited_environment()
         self._presences = Presences()
-        self._tree = Tree(self._presences)
+        self._watch = Watch(self._presences)
+        self._metrics_url = ""
+        self._tree = Tree(self._presences, self._watch.answered, lambda: self._metrics_url)
         self._background = background
 
     async def start(self, fleet: Fleet, port: int) -> None:
         settings = self._settings
         nodes = self._nodes()
+        self._stack.push_async_callback(self._watch.close)
         self._stack.push_async_callback(self._tree.stop)
         async with asyncio.TaskGroup() as servers:
             nats_url = servers.create_task(self._nats(nodes))
@@ -114,17 +126,30 @@ class _Suite:
         await provision_work(bus, in_force.fleet.specialties)
         self._spawn(Caretaker(bus, region=settings.region, replicas=replicas).run())
         await self._presences.watch(bus)
+        await self._serve_metrics()
         await self._answer_status(bus, addresses.nats_url)
-        specs = service_specs(
-            region=settings.region,
-            fleet_dir=settings.fleet_dir.absolute(),
-            specialties=in_force.fleet.specialties,
-            addresses=addresses,
-            conversation_processes=settings.conversation_processes,
-            agent_processes=settings.agent_processes,
-        )
-        await self._tree.start_services([self._child(spec) for spec in specs], self._keep_alive)
+        await self._services(bus, addresses)
         await self._tree.wait_ready(settings.ready_timeout_s)
+
+    async def _services(self, bus: Bus, addresses: Addresses) -> None:
+        settings = self._settings
+        blueprint = Blueprint(settings.region, settings.fleet_dir.absolute(), addresses, _sizes(settings))
+        fleets = await follow_fleets(bus)
+        self._tree.pools = [self._pool(spec) for spec in blueprint.pools(fleets.fleet.specialties)]
+        for pool in self._tree.pools:
+            if pool.spec is not None:
+                await pool.resize(pool.spec.least)
+        scaler = Scaler(
+            self._tree,
+            Queues(bus, self._presences),
+            blueprint,
+            fleets,
+            make_pool=self._pool,
+            grow_after_s=settings.grow_after_s,
+            shrink_after_s=settings.shrink_after_s,
+        )
+        self._spawn(fleets.run())
+        self._spawn(scaler.run())
 
     def _nodes(self) -> list[NatsNode]:
         """Return the embedded NATS servers; none where others are given."""
@@ -136,9 +161,12 @@ class _Suite:
         return []
 
     async def _nats(self, nodes: list[NatsNode]) -> str:
-        specs = [ProcessSpec("nats", node.name, nats_server_command(node, nodes)) for node in nodes]
-        for spec in specs:
-            await self._server(spec)
+        for node in nodes:
+            await self._server(
+                ProcessSpec("nats", node.name, nats_server_command(node, nodes)),
+                probe=self._watch.http(node.health_url),
+                patience_s=_NATS_PATIENCE_S,
+            )
         return self._settings.nats_url or ",".join(node.url for node in nodes)
 
     async def _postgres(self) -> str:
@@ -148,26 +176,56 @@ class _Suite:
         await asyncio.to_thread(postgres.initialise, folder)
         port = free_port()
         command = await asyncio.to_thread(postgres.postgres_command, folder, port=port)
-        spec = ProcessSpec("postgres", "postgres-1", command, stop_signal="SIGINT")
-        await self._server(spec, prepare=lambda: postgres.postgres_command(folder, port=port))
+        await self._server(
+            ProcessSpec("postgres", "postgres-1", command, stop_signal="SIGINT"),
+            prepare=lambda: postgres.postgres_command(folder, port=port),
+            probe=lambda: answers_sql(port),
+            patience_s=_POSTGRES_PATIENCE_S,
+        )
         await postgres.wait_until_ready(port)
         return postgres.dsn(port)
 
-    async def _server(self, spec: ProcessSpec, prepare: Callable[[], object] = lambda: None) -> None:
-        child = self._child(spec, prepare)
-        self._tree.add_server(child)
-        await child.start()
-        self._keep_alive(child)
+    async def _server(
+        self,
+        spec: ProcessSpec,
+        *,
+        probe: Probe,
+        patience_s: float,
+        prepare: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Start a server: a pool of its own, which gives up alone."""
 
-    def _child(self, spec: ProcessSpec, prepare: Callable[[], object] = lambda: None) -> Child:
-        return Child(spec, environment=self._environment, log_dir=self._log_dir, prepare=prepare)
+        def make(spec: ProcessSpec, may_live: Callable[[str], bool]) -> Child:
+            return self._child(spec, may_live, prepare)
 
-    def _keep_alive(self, child: Child) -> None:
-        self._background.create_task(child.keep_alive())
+        def spawn(child: Child) -> None:
+            self._background.create_task(child.keep_alive())
+            self._spawn(self._watch.server(child, probe, patience_s))
+
+        pool = Pool(spec.instance, spec.service, make=make, spawn=spawn)
+        self._tree.servers.append(pool)
+        await pool.add(spec)
+
+    def _pool(self, spec: PoolSpec) -> Pool:
+        def spawn(child: Child) -> None:
+            self._background.create_task(child.keep_alive())
+            self._spawn(self._watch.service(child))
+
+        return Pool(spec.name, spec.service, make=self._child, spawn=spawn, spec=spec)
+
+    def _child(
+        self, spec: ProcessSpec, may_live: Callable[[str], bool], prepare: Callable[[], object] = lambda: None
+    ) -> Child:
+        return Child(spec, environment=self._environment, log_dir=self._log_dir, prepare=prepare, may_live=may_live)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run something until the suite stops."""
         self._stack.callback(self._background.create_task(work).cancel)
+
+    async def _serve_metrics(self) -> None:
+        server = HealthServer(_HOST, self._settings.metrics_port, lambda: True)
+        self._metrics_url = f"{await server.start()}/metrics"
+        self._stack.push_async_callback(server.stop)
 
     async def _answer_status(self, bus: Bus, nats_url: str) -> None:
         responder = Responder(nats_url, "supervisor", RecentLatency())
@@ -181,6 +239,17 @@ class _Suite:
 def _first(group: BaseExceptionGroup[SuiteError]) -> SuiteError:
     first = group.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+def _sizes(settings: SuiteSettings) -> Sizes:
+    # One process only may open the folder of the embedded Milvus.
+    embedded = settings.milvus_uri is None or "://" not in settings.milvus_uri
+    return Sizes(
+        conversation=(settings.conversation_processes, settings.conversation_processes_most),
+        agents=(settings.agent_processes, settings.agent_processes_most),
+        rag=(1, 1) if embedded else (settings.rag_processes, settings.rag_processes_most),
+        llm_gateway=(settings.llm_gateway_processes, settings.llm_gateway_processes_most),
+    )
 
 
 def _claim_port(port: int) -> int:

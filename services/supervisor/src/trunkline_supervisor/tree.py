@@ -15,6 +15,7 @@ from trunkline_protocols.presence import GetStatus, ProcessState, ProcessStatus,
 
 from trunkline_supervisor.child import Child
 from trunkline_supervisor.errors import NotReadyError
+from trunkline_supervisor.pool import Pool, stop_all
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -22,83 +23,78 @@ _log: Final = structlog.get_logger(__name__)
 class Tree:
     """All processes of the suite."""
 
-    def __init__(self, presences: Presences) -> None:
-        """`presences` is what the services say of themselves."""
+    def __init__(self, presences: Presences, answered: Callable[[Child], bool], metrics_url: Callable[[], str]) -> None:
+        """`presences` is what the services say of themselves, `answered` whether a server answers."""
         self._presences = presences
-        self._servers: list[Child] = []
-        self._services: list[Child] = []
-
-    def add_server(self, child: Child) -> None:
-        """Add a server (NATS, PostgreSQL): it is there before the services and after them."""
-        self._servers.append(child)
-
-    async def start_services(self, children: list[Child], spawn: Callable[[Child], None]) -> None:
-        """Start all services at once; they wait for each other where they must."""
-        self._services = children
-        for child in children:
-            await child.start()
-            spawn(child)
+        self._answered = answered
+        self._metrics_url = metrics_url
+        self.servers: list[Pool] = []
+        """NATS and PostgreSQL: there before the services and after them."""
+        self.pools: list[Pool] = []
+        """Services, in the order in which they are stopped."""
 
     async def wait_ready(self, timeout_s: float) -> None:
         """Wait until every service has said that it is ready."""
         deadline = time.monotonic() + timeout_s
-        while waiting := [child for child in self._services if self._state(child) != "ready"]:
-            if time.monotonic() > deadline:
-                child = waiting[0]
-                raise NotReadyError(
-                    f"{child.spec.instance} is {self._state(child)} after {timeout_s:g} s; see {child.log_file}"
-                )
+        while waiting := [line for line in self._lines() if line[2].state != "ready"]:
+            pool, child, line = waiting[0]
+            if pool.failure or time.monotonic() > deadline:
+                reason = pool.failure or f"{line.state} after {timeout_s:g} s"
+                raise NotReadyError(f"{line.instance}: {reason}; see {child.log_file}")
             await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
         """Stop from the edge to the core: ingress, conversation, agents, the rest, then the servers."""
         stages = ("ingress", "conversation", "agents")
         for stage in stages:
-            await _stop_all([child for child in self._services if child.spec.service == stage])
-        await _stop_all([child for child in self._services if child.spec.service not in stages])
-        for server in reversed(self._servers):
+            await stop_all([child for pool in self.pools if pool.service == stage for child in pool.children])
+        await stop_all([child for pool in self.pools if pool.service not in stages for child in pool.children])
+        for server in reversed([child for pool in self.servers for child in pool.children]):
             await server.stop()
 
     async def status(self, _: GetStatus) -> SuiteStatus:
         """Tell the state of every process."""
-        processes = [_own_status(), *(self._line(child) for child in (*self._servers, *self._services))]
+        lines = [line for _, _, line in self._lines()]
+        processes = [_own_status(self._metrics_url()), *lines]
         return SuiteStatus(ready=all(line.state == "ready" for line in processes), processes=processes)
 
-    def _state(self, child: Child) -> ProcessState:
-        if not child.running:
-            return "restarting"
-        if child in self._servers:
-            return "ready"
-        presence = self._presences.of(child.spec.instance)
-        if presence is None or presence.pid != child.pid:
-            return "starting"
-        return presence.state if time.time() - presence.at < SILENCE_S else "failed"
+    def _lines(self) -> list[tuple[Pool, Child, ProcessStatus]]:
+        return [
+            (pool, child, self._line(pool, child)) for pool in (*self.servers, *self.pools) for child in pool.children
+        ]
 
-    def _line(self, child: Child) -> ProcessStatus:
+    def _state(self, pool: Pool, child: Child) -> ProcessState:
+        if not child.running:
+            return "failed" if pool.failure else "restarting"
+        if pool in self.servers:
+            return "ready" if self._answered(child) else "starting"
+        presence = self._presences.of(child.spec.instance)
+        silent_s = self._presences.silent_s(child.spec.instance, child.pid)
+        if presence is None or silent_s is None:
+            return "starting"
+        return presence.state if silent_s < SILENCE_S else "failed"
+
+    def _line(self, pool: Pool, child: Child) -> ProcessStatus:
         presence = self._presences.of(child.spec.instance)
         current = presence if presence is not None and presence.pid == child.pid else None
+        state = self._state(pool, child)
+        reason = pool.failure if state == "failed" else ""
         return ProcessStatus(
             name=child.spec.instance,
             service=child.spec.service,
             instance=child.spec.instance,
             pid=child.pid,
-            state=self._state(child),
+            state=state,
             restarts=child.restarts.total,
             version=current.version if current else "",
             queue_depth=current.queue_depth if current else 0,
             p50_ms=current.p50_ms if current else 0.0,
             p95_ms=current.p95_ms if current else 0.0,
-            detail=current.detail if current else {},
+            detail=(current.detail if current else {}) | ({"reason": reason} if reason else {}),
         )
 
 
-async def _stop_all(children: list[Child]) -> None:
-    async with asyncio.TaskGroup() as tasks:
-        for child in children:
-            tasks.create_task(child.stop())
-
-
-def _own_status() -> ProcessStatus:
+def _own_status(metrics_url: str) -> ProcessStatus:
     return ProcessStatus(
         name="supervisor",
         service="supervisor",
@@ -107,4 +103,5 @@ def _own_status() -> ProcessStatus:
         state="ready",
         restarts=0,
         version=version("trunkline-supervisor"),
+        detail={"metrics": metrics_url} if metrics_url else {},
     )

@@ -23,7 +23,7 @@ from trunkline_protocols.turn import AgentMessage, Consult, ConsultCancelled, Co
 _log: Final = structlog.get_logger(__name__)
 
 _GATEWAY_PATIENCE_S: Final = 15.0
-_GATEWAY_PAUSE_S: Final = 0.2
+_GATEWAY_PAUSE_S: Final = 0.25
 
 
 class NatsColleagues:

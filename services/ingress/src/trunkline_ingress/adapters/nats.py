@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable
@@ -63,7 +64,17 @@ class NatsLine:
     ) -> list[tuple[str, int, InboxMessage]]:
         """Read from the leader of the inbox."""
         found = await self._bus.read(streams.INBOX.name, subjects.inbox(region, conversation), after=after)
-        return [(stored.subject, stored.seq, codec.inbox.decode(stored.payload)) for stored in found]
+        messages = []
+        for stored in found:
+            # What cannot be read is a dead letter already, and no reason to end the conversation.
+            with contextlib.suppress(codec.DecodeError):
+                messages.append((stored.subject, stored.seq, codec.inbox.decode(stored.payload)))
+        return messages
+
+    async def end_of_inbox(self, region: str, conversation: ConversationId) -> int:
+        """Read from the leader of the inbox."""
+        last = await self._bus.last(streams.INBOX.name, subjects.inbox(region, conversation))
+        return last.seq if last is not None else 0
 
     async def desk(self, region: str, conversation: ConversationId) -> list[tuple[str, int, DeskMessage]]:
         """Read from the leader of the inbox."""

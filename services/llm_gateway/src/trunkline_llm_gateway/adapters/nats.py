@@ -14,6 +14,7 @@ from typing import Final, Protocol, TypeAlias
 import structlog
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from trunkline_chassis.asking import WORKING, SignsOfLife
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.latency import RecentLatency
@@ -54,6 +55,8 @@ class Door:
         self._tasks = tasks
         self._orders: Subscription | None = None
         self._running: set[asyncio.Task[None]] = set()
+        self._life = SignsOfLife(self._send_sign)
+        self._signs: asyncio.Task[None] | None = None
 
     @property
     def running(self) -> int:
@@ -62,6 +65,7 @@ class Door:
 
     async def open(self) -> None:
         """Listen."""
+        self._signs = self._tasks.create_task(self._life.run())
         await self._bus.subscribe(subjects.cancel_completion(self._region), self._on_cancel)
         self._orders = await self._bus.subscribe(subjects.complete(self._region), self._on_order, queue=_QUEUE)
 
@@ -73,6 +77,8 @@ class Door:
             await asyncio.wait(self._running, timeout=timeout_s)
         for task in self._running:
             task.cancel()
+        if self._signs is not None:
+            self._signs.cancel()
 
     async def _on_order(self, message: Msg) -> None:
         task = self._tasks.create_task(self._answer(message))
@@ -81,12 +87,16 @@ class Door:
 
     async def _answer(self, message: Msg) -> None:
         started = time.perf_counter()
-        reply = await self._reply(message.data)
+        with self._life.working_on(message.headers, message.reply):
+            reply = await self._reply(message.data)
         self._latency.add((time.perf_counter() - started) * 1000)
         try:
             await self._bus.publish(message.reply, codec.encode(reply))
         except BusError as error:
             _log.warning("llm.unanswered", error=str(error))
+
+    async def _send_sign(self, reply: str) -> None:
+        await self._bus.client.publish(reply, b"", headers={WORKING: "1"})
 
     async def _reply(self, payload: bytes) -> CompletionReply:
         try:

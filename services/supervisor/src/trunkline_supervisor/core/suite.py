@@ -30,58 +30,84 @@ class Addresses:
     resume_secret: str
 
 
-def service_specs(
-    *,
-    region: str,
-    fleet_dir: Path,
-    specialties: list[str],
-    addresses: Addresses,
-    conversation_processes: int,
-    agent_processes: int,
-) -> list[ProcessSpec]:
-    """All service processes, in the order in which they are stopped: from the edge to the core."""
-    specs = [
-        _spec(
-            "ingress",
-            1,
-            {
-                "TRUNKLINE_HTTP_PORT": str(addresses.http_port),
-                "TRUNKLINE_RESUME_SECRET": addresses.resume_secret,
-            },
-        ),
-        *(_spec("conversation", number, {}) for number in range(1, conversation_processes + 1)),
-        *(
-            _spec("agents", number, {"TRUNKLINE_SPECIALTY": specialty}, name=f"agents-{specialty}")
-            for specialty in specialties
-            for number in range(1, agent_processes + 1)
-        ),
-        _spec(
-            "rag",
-            1,
-            {
-                "TRUNKLINE_MILVUS_URI": addresses.milvus_uri,
-                "TRUNKLINE_KNOWLEDGE_DIR": str(fleet_dir / "knowledge"),
-            },
-        ),
-        _spec("llm_gateway", 1, {}),
-        _spec("audit", 1, {"TRUNKLINE_POSTGRES_DSN": addresses.postgres_dsn}),
-    ]
-    common = {
-        "TRUNKLINE_NATS_URL": addresses.nats_url,
-        "TRUNKLINE_REGION": region,
-        # Many processes on few cores: threads of a linear algebra library in each would only fight.
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-    }
-    return [ProcessSpec(spec.service, spec.instance, spec.command, {**common, **spec.environment}) for spec in specs]
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """Processes of one kind: how many there are at least and at most, and what counts as a long queue for one."""
+
+    service: str
+    name: str
+    environment: dict[str, str] = field(default_factory=dict)
+    least: int = 1
+    most: int = 1
+    deep: int = 8
+    """Waiting pieces of work a process from which on another process is wanted."""
+
+    def process(self, number: int) -> ProcessSpec:
+        """Describe the process of this number, from 1 on."""
+        instance = f"{self.name}-{number}"
+        ports = {} if self.service == "ingress" else {"TRUNKLINE_HTTP_PORT": "0"}
+        environment = {**ports, "TRUNKLINE_INSTANCE": instance, **self.environment}
+        return ProcessSpec(self.service, instance, [sys.executable, "-m", f"trunkline_{self.service}"], environment)
 
 
-def _spec(service: str, number: int, environment: dict[str, str], *, name: str = "") -> ProcessSpec:
-    instance = f"{name or service}-{number}"
-    ports = {} if service == "ingress" else {"TRUNKLINE_HTTP_PORT": "0"}
-    return ProcessSpec(
-        service,
-        instance,
-        [sys.executable, "-m", f"trunkline_{service}"],
-        {**ports, "TRUNKLINE_INSTANCE": instance, **environment},
-    )
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How many processes the pools have, at least and at most."""
+
+    conversation: tuple[int, int] = (1, 1)
+    agents: tuple[int, int] = (1, 1)
+    rag: tuple[int, int] = (1, 1)
+    llm_gateway: tuple[int, int] = (1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """The pools of a suite, in the order in which they are stopped: from the edge to the core."""
+
+    region: str
+    fleet_dir: Path
+    addresses: Addresses
+    sizes: Sizes
+
+    def pools(self, specialties: list[str]) -> list[PoolSpec]:
+        """All pools for a fleet of these specialties."""
+        addresses, sizes = self.addresses, self.sizes
+        edge = {"TRUNKLINE_HTTP_PORT": str(addresses.http_port), "TRUNKLINE_RESUME_SECRET": addresses.resume_secret}
+        knowledge = {
+            "TRUNKLINE_MILVUS_URI": addresses.milvus_uri,
+            "TRUNKLINE_KNOWLEDGE_DIR": str(self.fleet_dir / "knowledge"),
+        }
+        archive = {"TRUNKLINE_POSTGRES_DSN": addresses.postgres_dsn}
+        return [
+            self._pool("ingress", edge),
+            # Its queue counts the turns under way, whose time is mostly the model's.
+            self._pool("conversation", {}, sizes.conversation, deep=400),
+            *(self.agents(specialty) for specialty in specialties),
+            self._pool("rag", knowledge, sizes.rag),
+            self._pool("llm_gateway", {}, sizes.llm_gateway, deep=200),
+            self._pool("audit", archive),
+        ]
+
+    def agents(self, specialty: str) -> PoolSpec:
+        """The pool of one specialty."""
+        name = f"agents-{specialty}"
+        return self._pool("agents", {"TRUNKLINE_SPECIALTY": specialty}, self.sizes.agents, name=name)
+
+    def _pool(
+        self,
+        service: str,
+        environment: dict[str, str],
+        size: tuple[int, int] = (1, 1),
+        *,
+        deep: int = 8,
+        name: str = "",
+    ) -> PoolSpec:
+        common = {
+            "TRUNKLINE_NATS_URL": self.addresses.nats_url,
+            "TRUNKLINE_REGION": self.region,
+            # Many processes on few cores: threads of a linear algebra library in each would only fight.
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+        least, most = size
+        return PoolSpec(service, name or service, common | environment, least, max(least, most), deep)

@@ -1,0 +1,42 @@
+"""The gateway's signs of life: a text that takes long to write is waited for, and asked for once."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+from trunkline_chassis.asking import SIGN_EVERY_S, SILENCE_S, Asker
+from trunkline_chassis.bus import Bus
+from trunkline_chassis.latency import RecentLatency
+from trunkline_llm_gateway.adapters.nats import Door
+from trunkline_protocols import codec, subjects
+from trunkline_protocols.completion import CancelCompletion, Complete, Completed, CompletionReply
+
+
+class SlowWriter:
+    """Takes longer than an asker waits in silence."""
+
+    def __init__(self) -> None:
+        self.orders = 0
+
+    async def complete(self, order: Complete) -> CompletionReply:
+        self.orders += 1
+        await asyncio.sleep(SILENCE_S + 2 * SIGN_EVERY_S)
+        return Completed(text="at last", provider="slow", model="")
+
+    def cancel(self, message: CancelCompletion) -> None:
+        raise AssertionError(f"somebody waits for it: {message}")
+
+
+async def test_text_that_takes_longer_than_the_silence_is_waited_for(bus: Bus) -> None:
+    """The door says that it is worked on."""
+    region, writer = f"r{secrets.token_hex(4)}", SlowWriter()
+    async with asyncio.TaskGroup() as tasks:
+        door = Door(bus, region, writer, RecentLatency(), tasks)
+        await door.open()
+        order = Complete(instructions="", question="anything")
+        raw = await Asker(bus).ask(subjects.complete(region), codec.encode(order), timeout_s=30)
+        await door.close(5)
+    reply = codec.completion_reply.decode(raw)
+    assert isinstance(reply, Completed)
+    assert (reply.text, writer.orders) == ("at last", 1)

@@ -1,0 +1,32 @@
+"""A delivery that the servers have forgotten: the customer waits, and that is enough to find it."""
+
+from __future__ import annotations
+
+import pytest
+from customer import Customer
+from suite import Suite
+from trunkline_chassis.bus import connect
+from trunkline_protocols import streams
+from trunkline_protocols.ids import ConversationId, partition_of, slot_of
+
+pytestmark = pytest.mark.processes
+
+
+async def test_message_whose_delivery_was_forgotten_is_answered(suite: Suite) -> None:
+    """Its slot's consumer delivers nothing any more, as when most servers lose their memory at once."""
+    bus = await connect(suite.nats_url(), "forget")
+    async with Customer(suite.url) as customer:
+        await customer.start()
+        await customer.ask("m1", "Where is my parcel?")
+        conversation = ConversationId(customer.conversation)
+        consumer = streams.slot_consumer("local", slot_of(partition_of(conversation)))
+        await bus.api(f"CONSUMER.PAUSE.{consumer.stream}.{consumer.name}", {"pause_until": "2099-01-01T00:00:00Z"})
+        try:
+            await customer.say("m2", "Where is my parcel?")
+            answer = await customer.answer_to("m2")
+        finally:
+            await bus.api(f"CONSUMER.PAUSE.{consumer.stream}.{consumer.name}", {})
+        assert answer["in_reply_to"] == "m2"
+        assert (await customer.ask("m3", "Where is my parcel?"))["in_reply_to"] == "m3"
+        assert [message["in_reply_to"] for message in customer.of("message")] == ["m1", "m2", "m3"]
+    await bus.close()
