@@ -19,12 +19,12 @@ from trunkline_rag.core.scope import EVERYBODY, Asker, Scope
 ANYBODY: Final = Asker()
 """Asks from nowhere in particular, at no particular time, as a customer."""
 
-RANK_CONSTANT: Final = 60
+RANK_CONSTANT: Final = 50
 _VECTOR_WEIGHT: Final = 0.3
 """What a rank by meaning counts beside one by words."""
 
 _TITLE_WEIGHT: Final = 2
-_NEXT_PASSAGE: Final = 0.7
+_NEXT_PASSAGE: Final = 0.6
 """What each further passage of a document adds to it for a long question, of what the one before has added."""
 
 _LONG: Final = 3
