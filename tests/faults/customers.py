@@ -162,8 +162,11 @@ class FaultyDayCustomer:
             case "error":
                 if not frame["retryable"]:
                     record.breaches.append(f"error {frame['code']}: {frame['message']}")
-            case "resumed" if not frame["recovered"]:
-                record.breaches.append("not recovered")
+            case "resumed":
+                # Deltas belong to their socket: what a lost one had shown is forgotten, the answer comes whole.
+                self._shown.clear()
+                if not frame["recovered"]:
+                    record.breaches.append("not recovered")
             case _:
                 pass
 
