@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from suite import Suite, run_cli
-from trunkline_supervisor.adapters.nats_server import nats_server_command
+from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
 from trunkline_supervisor.adapters.tcp import free_port
 
 pytestmark = pytest.mark.processes
@@ -17,11 +17,11 @@ pytestmark = pytest.mark.processes
 @pytest.fixture
 def own_nats(tmp_path: Path) -> Iterator[str]:
     """A nats-server that no suite started, with nothing in it."""
-    port = free_port()
+    node = NatsNode("nats-1", tmp_path / "nats", free_port(), free_port())
     with (tmp_path / "nats.log").open("w") as log:
-        server = subprocess.Popen(nats_server_command(tmp_path / "nats", port=port), stdout=log, stderr=log)
+        server = subprocess.Popen(nats_server_command(node), stdout=log, stderr=log)
         try:
-            yield f"nats://127.0.0.1:{port}"
+            yield node.url
         finally:
             server.terminate()
             server.wait(10)
