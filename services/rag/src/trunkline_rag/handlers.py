@@ -3,9 +3,6 @@
 SearchKnowledge  -> `Library.search`
 GetArticle       -> `Library.article`
 ImportArticles   -> `Library.take_in`
-TakeSnapshot     -> `Snapshots.take`
-RestoreSnapshot  -> `Snapshots.restore`
-ListSnapshots    -> `Snapshots.list`
 """
 
 from __future__ import annotations
