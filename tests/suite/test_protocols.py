@@ -1,0 +1,141 @@
+"""The four protocols and the versioned fleet, in a whole suite."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from customer import Customer
+from suite import Suite, run_cli
+from trunkline_chassis.bus import connect
+from trunkline_protocols import subjects
+
+pytestmark = pytest.mark.processes
+
+FLEET = Path(__file__).parents[2] / "fleet"
+BOTH = "I was charged twice for my order and my thermostat will not connect to the Wi-Fi"
+REFUND = "When will my refund be paid to my bank?"
+THINKING_S = 0.05
+"""Between an answer and the next message: the ingress bounds how many a socket may send."""
+UNKNOWN = "What is the moon made of?"
+
+
+@asynccontextmanager
+async def listening(suite: Suite, *filters: str) -> AsyncIterator[list[str]]:
+    """What any NATS client sees on these subjects."""
+    bus = await connect(suite.nats_url(), "listener")
+    seen: list[str] = []
+
+    async def hear(message: object) -> None:
+        seen.append(str(getattr(message, "subject", "")))
+
+    try:
+        for subject in filters:
+            await bus.subscribe(subject, hear)
+        await bus.flush()
+        yield seen
+    finally:
+        await bus.close()
+
+
+async def test_consultation_is_attributed_recorded_and_seen_on_the_line(suite: Suite) -> None:
+    """The owner answers for its part and names the specialist for the other; no commit of its own."""
+    async with Customer(suite.url) as customer, listening(suite, "work.*.high", "advice.>", "conv.>") as seen:
+        await customer.start()
+        answer = await customer.ask("m1", BOTH)
+    assert [part["specialty"] for part in answer["consulted"]] != [answer["specialty"]]
+    assert len(answer["consulted"]) == 1
+    asked = answer["consulted"][0]["specialty"]
+    assert {asked, answer["specialty"]} == {"billing", "technical"}
+    assert subjects.work(asked, "high") in seen
+    assert subjects.advice(f"agents-{answer['specialty']}-1") in seen
+    assert sum(subject.startswith("conv.") and customer.conversation in subject for subject in seen) == 1
+    steps = json.loads(run_cli(suite, "trace", customer.conversation, "--json").stdout)["steps"]
+    (consult,) = [step for step in steps if step["type"] == "consult"]
+    assert f"asks {asked} for advice" in consult["words"]
+    assert consult["detail"]["advice"] in answer["text"]
+
+
+async def test_notice_changes_what_agents_say_until_it_is_recalled(suite: Suite) -> None:
+    """Every process confirms it; a conversation is told once."""
+    text = "Refunds are paid a day later this week."
+    done = await asyncio.to_thread(run_cli, suite, "notice", text, "--audience", "agents", "--ttl", "5m", "--json")
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert shown["missing"] == []
+    assert {"agents-billing-1", "conversation-1", "ingress-1", "audit-1"} <= set(shown["received_by"])
+    async with Customer(suite.url) as customer:
+        await customer.start()
+        assert text in (await customer.ask("m1", REFUND))["text"]
+        assert text not in (await customer.ask("m2", REFUND))["text"]
+    recalled = await asyncio.to_thread(run_cli, suite, "notices", "recall", shown["notice"]["notice"])
+    assert recalled.returncode == 0, recalled.stderr
+    async with Customer(suite.url) as customer:
+        await customer.start()
+        assert text not in (await customer.ask("m1", REFUND))["text"]
+
+
+async def test_fleet_changes_under_load_without_a_lost_turn(suite: Suite, tmp_path: Path) -> None:
+    """The next turn speaks as the new version says; going back does too; every message is answered once."""
+    folder = tmp_path / "fleet"
+    shutil.copytree(FLEET, folder)
+    company = (folder / "fleet.toml").read_text(encoding="utf-8")
+    changed = re.sub(r"^(greeting|clarify|abstain) = .*$", r'\1 = "Nobody here knows."', company, flags=re.MULTILINE)
+    (folder / "fleet.toml").write_text(changed, encoding="utf-8")
+    done = asyncio.Event()
+    customers = [Customer(suite.url, f"customer-{number}") for number in range(4)]
+
+    async def keep_asking(customer: Customer) -> int:
+        async with customer:
+            await customer.start()
+            number = 0
+            while not done.is_set():
+                number += 1
+                await customer.ask(f"m{number}", REFUND)
+                await asyncio.sleep(THINKING_S)
+            return number
+
+    async with asyncio.TaskGroup() as tasks:
+        asking = [tasks.create_task(keep_asking(customer)) for customer in customers]
+        applied = await asyncio.to_thread(run_cli, suite, "fleet", "apply", str(folder))
+        said = await ask_once(suite)
+        back = await asyncio.to_thread(run_cli, suite, "fleet", "rollback")
+        said_again = await ask_once(suite)
+        done.set()
+    assert applied.returncode == 0, applied.stderr
+    assert "every process has taken it" in applied.stdout
+    assert said == "Nobody here knows."
+    assert back.returncode == 0, back.stderr
+    assert said_again != said
+    for customer, task in zip(customers, asking, strict=True):
+        answered = [message["in_reply_to"] for message in customer.of("message")]
+        assert answered == [f"m{number}" for number in range(1, task.result() + 1)]
+
+
+async def ask_once(suite: Suite) -> str:
+    """What the fleet says to what it cannot know."""
+    async with Customer(suite.url) as customer:
+        await customer.start()
+        return str((await customer.ask("m1", UNKNOWN))["text"])
+
+
+def test_bad_fleet_is_refused_whole_with_file_line_and_reason(suite: Suite, tmp_path: Path) -> None:
+    """Nothing of it is taken."""
+    folder = tmp_path / "fleet"
+    shutil.copytree(FLEET, folder)
+    agent = folder / "agents" / "billing" / "billing-refunds.toml"
+    lines = agent.read_text(encoding="utf-8").splitlines()
+    number = next(index for index, line in enumerate(lines) if line.startswith("hand_off_to"))
+    lines[number] = 'hand_off_to = ["cooking"]'
+    agent.write_text("\n".join(lines), encoding="utf-8")
+    before = suite.get("/v1/ops/fleet")["version"]
+    refused = run_cli(suite, "fleet", "apply", str(folder))
+    assert refused.returncode == 1
+    assert f"billing-refunds.toml:{number + 1}: hand_off_to names 'cooking'" in refused.stderr
+    assert suite.get("/v1/ops/fleet")["version"] == before
