@@ -52,10 +52,14 @@ def raised(urgency: Urgency) -> Urgency:
     return URGENCIES[min(URGENCIES.index(urgency) + 1, len(URGENCIES) - 1)]
 
 
+def pressure_of(urgency: Urgency, *, age_s: float, allowed_s: float) -> float:
+    """How much something presses: urgency x age, measured by the time that its SLA allows. A fresh one counts too."""
+    return _WEIGHTS[urgency] * (1.0 + max(0.0, age_s) / max(1.0, allowed_s))
+
+
 def pressure(escalation: Escalation, now: float) -> float:
-    """How much it presses: urgency x age, measured by the time that its SLA allows."""
-    allowed_s = max(1.0, escalation.due_at - escalation.since)
-    return _WEIGHTS[escalation.urgency] * max(0.0, now - escalation.since) / allowed_s
+    """How much an escalation presses."""
+    return pressure_of(escalation.urgency, age_s=now - escalation.since, allowed_s=escalation.due_at - escalation.since)
 
 
 def queue(waiting: Iterable[EscalationWaiting], now: float) -> list[EscalationWaiting]:
