@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from rich.markup import escape
 from rich.table import Table
-from trunkline_protocols.fleet import Agent, EscalationPolicy, Fleet
+from trunkline_protocols.fleet import Agent, Fleet
 from trunkline_protocols.fleet_folder import load_fleet
 
 from trunkline_cli.client import get, post
@@ -103,7 +103,7 @@ def wait_until_taken(settings: ClientSettings, version: int) -> list[str]:
 def differences(old: Fleet, new: Fleet) -> Iterator[str]:
     """Tell in words how one fleet differs from another, a line each."""
     yield from _changed("company", old.company, new.company)
-    yield from _policy(old.escalation, new.escalation)
+    yield from _changed("escalation", old.escalation, new.escalation)
     before, after = {agent.name: agent for agent in old.agents}, {agent.name: agent for agent in new.agents}
     for name in sorted(before.keys() | after.keys()):
         match before.get(name), after.get(name):
@@ -115,10 +115,6 @@ def differences(old: Fleet, new: Fleet) -> Iterator[str]:
                 yield from _changed(f"agent {name}", was, becomes)
             case _:
                 pass
-
-
-def _policy(old: EscalationPolicy, new: EscalationPolicy) -> Iterator[str]:
-    yield from _changed("escalation", old, new)
 
 
 def _changed(what: str, old: msgspec.Struct, new: msgspec.Struct) -> Iterator[str]:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple, get_args
 
-from trunkline_protocols.ids import PARTITIONS, SLOTS, ConversationId, InvalidIdError, partition_of, slot_of, token
+from trunkline_protocols.ids import PARTITIONS, ConversationId, InvalidIdError, partition_of, slot_of, token
 
 Lane = Literal["urgent", "high", "normal"]
 CommitKind = Literal["turn", "handoff", "consultation", "escalation", "closed"]
@@ -211,8 +211,3 @@ def cancel_completion(region: str) -> str:
 def status(region: str) -> str:
     """Where the supervisor tells the state of the tree."""
     return f"supervisor.{token(region, 'region')}.status"
-
-
-def slots() -> range:
-    """All slots."""
-    return range(SLOTS)

@@ -16,7 +16,6 @@ from trunkline_protocols import codec
 from trunkline_protocols.frames import (
     AcceptedFrame,
     DurableFrame,
-    ErrorFrame,
     MessageFrame,
     ServerFrame,
 )
@@ -248,7 +247,3 @@ class Connection:
             # Not answered yet, or never delivered: who holds the conversation looks.
             attached = Attached(conversation=self.conversation, ingress=self._ingress)
             await self._line.announce(self.identity.region, attached)
-
-    def refuse(self, error: ErrorFrame) -> None:
-        """Tell the client that something cannot be done."""
-        self.offer(error)

@@ -7,7 +7,7 @@ from typing import Final
 
 from trunkline_protocols.turn import Usage
 
-from trunkline_llm_gateway.core.attribution import advised_citations, announcements, attributed
+from trunkline_llm_gateway.core.attribution import advised_citations, attributed
 from trunkline_llm_gateway.core.extractive import Composed, compose
 from trunkline_llm_gateway.core.small_talk import reply_to
 from trunkline_llm_gateway.ports import Call, Emit, Written
@@ -30,7 +30,7 @@ class ExtractiveProvider:
         composed = compose(order.question, order.passages) if courtesy is None else Composed([courtesy], [])
         took_ms = (time.perf_counter() - started) * 1000
         advice = [attributed(note) for note in order.advice]
-        parts = [*announcements(order), *(composed.parts or ([] if advice else [order.abstain])), *advice]
+        parts = [*order.notices, *(composed.parts or ([] if advice else [order.abstain])), *advice]
         for number, part in enumerate(parts):
             await emit(part if number == 0 else f" {part}")
         return Written(

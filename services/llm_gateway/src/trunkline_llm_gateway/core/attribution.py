@@ -6,11 +6,6 @@ from trunkline_protocols.completion import AdviceNote, Complete
 from trunkline_protocols.turn import Citation
 
 
-def announcements(order: Complete) -> list[str]:
-    """Broadcasts that the customer has not been told yet, word for word."""
-    return list(order.notices)
-
-
 def attributed(advice: AdviceNote) -> str:
     """Say whose advice it is."""
     return f"Our {advice.title.lower()} adds: {advice.text}"
