@@ -7,17 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trunkline_protocols.completion import Complete, Completed, CompletionReply
+from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
 from trunkline_protocols.fleet import Agent, Company, Fleet, KnowledgeFilter
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
 from trunkline_protocols.knowledge import Passage, SearchKnowledge
-from trunkline_protocols.turn import (
-    AgentMessage,
-    AnswerTurn,
-    Consult,
-    ConsultCancelled,
-    ConsultReply,
-    Context,
-)
+from trunkline_protocols.parts import Context
+from trunkline_protocols.turn import AgentMessage, AnswerTurn
 
 
 @dataclass

@@ -16,17 +16,17 @@ from trunkline_agents.core.routing import Choice, Router
 from trunkline_agents.core.training import train
 from trunkline_agents.expertise import Expertise, Experts, School
 from trunkline_protocols.completion import Complete, Completed, CompletionReply
-from trunkline_protocols.fleet import Fleet
-from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
-from trunkline_protocols.turn import (
+from trunkline_protocols.consultation import (
     Advice,
     AdviceRefused,
     Consult,
     ConsultCancelled,
     ConsultProgress,
     ConsultReply,
-    Context,
 )
+from trunkline_protocols.fleet import Fleet
+from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
+from trunkline_protocols.parts import Context
 
 BILLING, TECHNICAL = Specialty("billing"), Specialty("technical")
 ME = Instance("agents-billing-1")

@@ -10,7 +10,8 @@ from colleagues import order
 from hypothesis import given, strategies as st
 from trunkline_agents.core.lanes import pressure
 from trunkline_agents.lanes import Hands
-from trunkline_protocols.turn import AnswerTurn, Urgency
+from trunkline_protocols.parts import Urgency
+from trunkline_protocols.turn import AnswerTurn
 
 
 def work(name: str, urgency: Urgency, *, age_s: float = 0.0, allowed_s: float = 0.0) -> AnswerTurn:

@@ -11,7 +11,7 @@ from trunkline_agents.core.routing import STRANGE_TURNS, Router
 from trunkline_agents.core.training import train
 from trunkline_protocols.fleet import Agent, Fleet
 from trunkline_protocols.fleet_folder import load_fleet
-from trunkline_protocols.turn import Utterance
+from trunkline_protocols.parts import Utterance
 
 FLEET = load_fleet(Path(__file__).parents[2] / "fleet")
 MODEL = train(FLEET, version_of(FLEET, "lexical"))

@@ -22,7 +22,8 @@ from trunkline_protocols.completion import Complete, Completed, CompletionReply,
 from trunkline_protocols.fleet import Agent, Company, Fleet, KnowledgeFilter, Tool
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
 from trunkline_protocols.knowledge import Refused
-from trunkline_protocols.turn import AnswerTurn, Context, Usage
+from trunkline_protocols.parts import Context, Usage
+from trunkline_protocols.turn import AnswerTurn
 
 pytestmark = pytest.mark.processes
 

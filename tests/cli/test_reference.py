@@ -13,7 +13,7 @@ from golden import SAMPLES
 from trunkline_cli.reference.asyncapi import asyncapi
 from trunkline_cli.reference.fields import fields_of, parts_of
 from trunkline_cli.reference.markdown import markdown
-from trunkline_protocols import log, turn
+from trunkline_protocols import log, parts, turn
 from trunkline_protocols.catalogue import CHANNELS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -102,4 +102,4 @@ def test_docstring_of_a_field_is_its_meaning() -> None:
 
 def test_parts_are_found_through_lists_and_unions() -> None:
     """Events of a commit, and what they are made of."""
-    assert {log.TurnAnswered, log.Closed, turn.Citation, turn.Timings} <= set(parts_of([log.Commit]))
+    assert {log.TurnAnswered, log.Closed, parts.Citation, parts.Timings} <= set(parts_of([log.Commit]))

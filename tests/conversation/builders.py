@@ -9,8 +9,9 @@ from trunkline_conversation.core.state import Conversation, evolve
 from trunkline_conversation.core.steps import Append, Surroundings, Turn
 from trunkline_protocols.fleet import EscalationPolicy, EscalationRule
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, turn_id
+from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit
-from trunkline_protocols.turn import Answered, HandOff, Routed, TurnReceived
+from trunkline_protocols.turn import Answered, HandOff, Routed
 
 CONVERSATION = ConversationId("cabc")
 SPECIALTIES = frozenset({"triage", "billing", "technical", "escalation"})

@@ -9,8 +9,9 @@ from builders import CONVERSATION, received
 from scene import PATIENCE, Scene
 from trunkline_conversation.ports import InboxItem
 from trunkline_protocols.ids import Instance, Specialty
+from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit, CommitStored, TurnAnswered
-from trunkline_protocols.turn import AnswerTurn, HandOff, TaskClaimed, TurnReceived
+from trunkline_protocols.turn import AnswerTurn, HandOff, TaskClaimed
 
 
 @pytest.fixture

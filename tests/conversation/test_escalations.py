@@ -13,7 +13,8 @@ from trunkline_conversation.core.steps import Append, Say, Step, Surroundings, W
 from trunkline_protocols.escalation import Escalation, EscalationWaiting, position, pressure, queue
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.log import Breached, Escalated, LeftQueue, TurnAnswered
-from trunkline_protocols.turn import Escalate, Urgency, Utterance
+from trunkline_protocols.parts import Urgency, Utterance
+from trunkline_protocols.turn import Escalate
 
 
 def owned(**changes: object) -> Conversation:

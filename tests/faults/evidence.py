@@ -12,8 +12,8 @@ from customers import Record
 from suite import Suite
 from trunkline_chassis.bus import connect
 from trunkline_protocols import codec
+from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import TurnAnswered
-from trunkline_protocols.turn import TurnReceived
 from vocabulary import Fault
 
 _AUDIT_PATIENCE_S = 60.0

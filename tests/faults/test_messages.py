@@ -15,7 +15,7 @@ from suite import Suite
 from trunkline_chassis.bus import Bus, connect
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.ids import SLOTS, conversation_id
-from trunkline_protocols.turn import TurnReceived
+from trunkline_protocols.inbox import TurnReceived
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 

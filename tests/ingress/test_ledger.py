@@ -6,8 +6,8 @@ from hypothesis import given, strategies as st
 from trunkline_ingress.core.ledger import Ledger
 from trunkline_protocols.frames import AcceptedFrame, DurableFrame, MessageFrame
 from trunkline_protocols.ids import ConversationId, Instance, turn_id
+from trunkline_protocols.inbox import InboxMessage, TurnReceived
 from trunkline_protocols.log import Closed, Commit, CommitStored, Event, HandedOff, TurnAnswered
-from trunkline_protocols.turn import InboxMessage, TurnReceived
 
 C = ConversationId("cabc")
 

@@ -11,7 +11,7 @@ from trunkline_llm_gateway.core.prompt import chat_messages
 from trunkline_llm_gateway.core.small_talk import reply_to
 from trunkline_protocols.completion import Complete
 from trunkline_protocols.knowledge import Passage
-from trunkline_protocols.turn import Utterance
+from trunkline_protocols.parts import Utterance
 
 
 def passage(text: str, *, score: float = 0.9, document: str = "refunds", title: str = "Refunds") -> Passage:

@@ -17,7 +17,7 @@ from trunkline_llm_gateway.adapters.anthropic import AnthropicProvider
 from trunkline_llm_gateway.adapters.openai import OpenAIProvider
 from trunkline_llm_gateway.ports import Call, ProviderError, Written
 from trunkline_protocols.completion import Complete, ToolCall, ToolOutcome, ToolSpec, ToolStep
-from trunkline_protocols.turn import Utterance
+from trunkline_protocols.parts import Utterance
 
 WEATHER = ToolSpec(
     name="get_weather",

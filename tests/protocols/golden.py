@@ -8,15 +8,19 @@ import msgspec
 from trunkline_protocols import (
     broadcast,
     completion,
+    consultation,
     desk,
     escalation,
     fleet,
     frames,
+    inbox,
     knowledge,
     log,
+    parts,
     presence,
     snapshot,
     turn,
+    wire,
 )
 from trunkline_protocols.escalation import Escalation
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
@@ -30,19 +34,19 @@ OWNER = Instance("conversation-1")
 INGRESS = Instance("ingress-1")
 AT = 1_767_225_600.25
 
-CITATION = turn.Citation(document="refunds", title="Refunds", quote="Refunds take 5 days.")
-USAGE = turn.Usage(input_tokens=100, output_tokens=20, cost=0.002)
-TIMINGS = turn.Timings(
+CITATION = parts.Citation(document="refunds", title="Refunds", quote="Refunds take 5 days.")
+USAGE = parts.Usage(input_tokens=100, output_tokens=20, cost=0.002)
+TIMINGS = parts.Timings(
     queued_ms=1.0, route_ms=0.5, search_ms=2.0, completion_ms=30.0, first_token_ms=10.0, model_ms=25.0
 )
-CONTEXT = turn.Context(
+CONTEXT = parts.Context(
     customer="ada",
     tenant="default",
     region="local",
     locale="en",
     transcript=[
-        turn.Utterance(role="customer", text="Hello"),
-        turn.Utterance(role="agent", text="Hi", specialty="triage", agent="reception"),
+        parts.Utterance(role="customer", text="Hello"),
+        parts.Utterance(role="agent", text="Hi", specialty="triage", agent="reception"),
     ],
     summary="Ada said hello.",
 )
@@ -75,7 +79,7 @@ COMMIT = log.Commit(
             specialty="billing",
             agent="billing-refunds",
             citations=[CITATION],
-            retrieved=[turn.Retrieved(document="refunds", score=0.9)],
+            retrieved=[parts.Retrieved(document="refunds", score=0.9)],
             provider="extractive",
             model="extractive",
             usage=USAGE,
@@ -150,8 +154,8 @@ POLICY = fleet.EscalationPolicy(
     tiers={"plus": "normal"},
 )
 
-_SAMPLES: list[turn.Wire] = [
-    turn.TurnReceived(
+_SAMPLES: list[wire.Wire] = [
+    inbox.TurnReceived(
         conversation=C,
         message_id="m1",
         text="Where is my refund?",
@@ -165,9 +169,9 @@ _SAMPLES: list[turn.Wire] = [
         ingress=INGRESS,
         received_at=AT,
     ),
-    turn.EndRequested(conversation=C, previous=1, customer="ada", tenant="default", ingress=INGRESS, received_at=AT),
-    turn.FeedbackGiven(conversation=C, previous=1, rating=5, received_at=AT, text="thanks"),
-    turn.WaitCancelled(conversation=C, previous=1, ingress=INGRESS, received_at=AT),
+    inbox.EndRequested(conversation=C, previous=1, customer="ada", tenant="default", ingress=INGRESS, received_at=AT),
+    inbox.FeedbackGiven(conversation=C, previous=1, rating=5, received_at=AT, text="thanks"),
+    inbox.WaitCancelled(conversation=C, previous=1, ingress=INGRESS, received_at=AT),
     turn.AnswerTurn(
         conversation=C,
         turn=T,
@@ -185,7 +189,7 @@ _SAMPLES: list[turn.Wire] = [
         lane="high",
         handed_off_from="technical",
     ),
-    turn.Consult(
+    consultation.Consult(
         consultation="k1",
         conversation=C,
         turn=T,
@@ -196,7 +200,7 @@ _SAMPLES: list[turn.Wire] = [
         depth=1,
         deadline_at=AT,
     ),
-    turn.ConsultCancelled(consultation="k1", reason="too late"),
+    consultation.ConsultCancelled(consultation="k1", reason="too late"),
     turn.TaskClaimed(conversation=C, turn=T, attempt=1, hop=0, instance=AGENTS),
     turn.AgentBeat(instance=AGENTS, turns=[T]),
     turn.Answered(
@@ -208,7 +212,7 @@ _SAMPLES: list[turn.Wire] = [
         agent="billing-refunds",
         text="Refunds take 5 days.",
         citations=[CITATION],
-        retrieved=[turn.Retrieved(document="refunds", score=0.9)],
+        retrieved=[parts.Retrieved(document="refunds", score=0.9)],
         owns=True,
         confidence=0.5,
         provider="extractive",
@@ -231,9 +235,11 @@ _SAMPLES: list[turn.Wire] = [
     ),
     turn.Escalate(conversation=C, turn=T, attempt=1, hop=0, specialty=BILLING, urgency="high", reason="r", summary="s"),
     turn.TurnFailed(conversation=C, turn=T, attempt=1, hop=0, reason="no model", retryable=True),
-    turn.ConsultProgress(consultation="k1", instance=AGENTS),
-    turn.Advice(consultation="k1", specialty=BILLING, agent="billing-refunds", text="Yes.", citations=[CITATION]),
-    turn.AdviceRefused(consultation="k1", reason="too deep"),
+    consultation.ConsultProgress(consultation="k1", instance=AGENTS),
+    consultation.Advice(
+        consultation="k1", specialty=BILLING, agent="billing-refunds", text="Yes.", citations=[CITATION]
+    ),
+    consultation.AdviceRefused(consultation="k1", reason="too deep"),
     turn.Delta(conversation=C, turn=T, attempt=1, hop=0, text="Refunds ", replace=True, source="a-1"),
     turn.Attached(conversation=C, ingress=INGRESS),
     COMMIT,
@@ -384,7 +390,7 @@ _SAMPLES: list[turn.Wire] = [
     frames.ErrorFrame(code="bad_frame", message="what?", retryable=False, id="m1"),
 ]
 
-SAMPLES: dict[str, turn.Wire] = {
+SAMPLES: dict[str, wire.Wire] = {
     f"{type(sample).__module__.rpartition('.')[2]}.{type(sample).__name__}": sample for sample in _SAMPLES
 } | {"log.Commit-people": PEOPLE}
 

@@ -14,7 +14,7 @@ import trunkline_protocols
 from trunkline_protocols import codec, frames, streams, subjects
 from trunkline_protocols.catalogue import CHANNELS, PARAMETERS, Channel
 from trunkline_protocols.ids import ConversationId, partition_of
-from trunkline_protocols.turn import Wire
+from trunkline_protocols.wire import Wire
 
 CONVERSATION = ConversationId("c0123456789abcdef")
 TOKENS = {"conversation": CONVERSATION, "kind": "handoff", "lane": "high", "audience": "customers"}

@@ -13,26 +13,30 @@ from golden import SAMPLES
 from trunkline_protocols import (
     broadcast,
     completion,
+    consultation,
     desk,
     escalation,
     fleet,
     frames,
+    inbox,
     knowledge,
     log,
     presence,
     snapshot,
     turn,
 )
-from trunkline_protocols.turn import Wire
+from trunkline_protocols.wire import Wire
 
 GOLDEN = Path(__file__).parent / "golden"
 MODULES: tuple[ModuleType, ...] = (
     broadcast,
     completion,
+    consultation,
     desk,
     escalation,
     fleet,
     frames,
+    inbox,
     knowledge,
     log,
     presence,

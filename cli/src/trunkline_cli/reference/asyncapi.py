@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from trunkline_protocols.catalogue import CHANNELS, PARAMETERS, Channel, Flow
 from trunkline_protocols.frames import SUBPROTOCOL
-from trunkline_protocols.turn import Wire
+from trunkline_protocols.wire import Wire
 
 from trunkline_cli.reference.fields import Struct, meanings_of, parts_of, sentence_of
 

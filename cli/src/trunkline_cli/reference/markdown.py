@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from trunkline_protocols.catalogue import CHANNELS, PARAMETERS, Channel, Flow
-from trunkline_protocols.turn import Wire
+from trunkline_protocols.wire import Wire
 
 from trunkline_cli.reference.fields import FieldOf, Struct, anchor_of, fields_of, parts_of, sentence_of
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from faststream.nats.message import NatsMessage
     from msgspec.json import Decoder
-    from trunkline_protocols.turn import Wire
+    from trunkline_protocols.wire import Wire
 
     from trunkline_chassis.latency import RecentLatency
 

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.subjects import Audience
-from trunkline_protocols.turn import Wire
+from trunkline_protocols.wire import Wire
 
 Severity = Literal["info", "warning", "critical"]
 

@@ -12,10 +12,12 @@ from typing import Any, Final, Literal, get_args
 from trunkline_protocols import streams
 from trunkline_protocols.broadcast import NoticeMessage, NoticeReceipt
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply, Spent, ToolStepNoted
+from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
 from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.fleet import FleetPublished
 from trunkline_protocols.frames import ClientFrame, ServerFrame
+from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import (
     Article,
     ArticlesImported,
@@ -29,17 +31,8 @@ from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import DeadLetter, GetStatus, Presence, SuiteStatus
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.subjects import COMMIT_KINDS, LANES, Audience
-from trunkline_protocols.turn import (
-    AgentMessage,
-    AnswerTurn,
-    Attached,
-    Consult,
-    ConsultCancelled,
-    ConsultReply,
-    Delta,
-    InboxMessage,
-    Wire,
-)
+from trunkline_protocols.turn import AgentMessage, AnswerTurn, Attached, Delta
+from trunkline_protocols.wire import Wire
 
 Carrier = Literal["stream", "core", "request", "bucket", "websocket"]
 Party = Literal[

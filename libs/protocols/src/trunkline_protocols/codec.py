@@ -12,23 +12,17 @@ from msgspec.json import Decoder, Encoder
 
 from trunkline_protocols.broadcast import NoticesMessage
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply, Spent, ToolStepNoted
+from trunkline_protocols.consultation import ConsultCancelled, ConsultReply
 from trunkline_protocols.desk import DeskMessage, DeskOutcome, SlotMessage
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.fleet import FleetPublished
 from trunkline_protocols.frames import ClientFrame, ServerFrame
+from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import DeadLetter, Presence, SuiteStatus
 from trunkline_protocols.snapshot import Snapshot
-from trunkline_protocols.turn import (
-    AgentMessage,
-    Attached,
-    ConsultCancelled,
-    ConsultReply,
-    Delta,
-    InboxMessage,
-    WorkMessage,
-)
+from trunkline_protocols.turn import AgentMessage, Attached, Delta, WorkMessage
 
 DecodeError = msgspec.DecodeError
 """Raised for bytes that are not JSON, and as `ValidationError` for JSON that is not the message; says where."""

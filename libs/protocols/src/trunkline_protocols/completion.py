@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 
 from trunkline_protocols.ids import ConversationId, Instance, TurnId
 from trunkline_protocols.knowledge import Passage, Refused
-from trunkline_protocols.turn import Citation, Record, Try, Usage, Utterance, Wire
+from trunkline_protocols.parts import Citation, Try, Usage, Utterance
+from trunkline_protocols.wire import Record, Wire
 
 
 class DeltaTarget(Record, frozen=True, kw_only=True):

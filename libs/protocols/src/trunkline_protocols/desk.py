@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from trunkline_protocols.ids import ConversationId
-from trunkline_protocols.turn import InboxMessage, Wire
+from trunkline_protocols.inbox import InboxMessage
+from trunkline_protocols.wire import Wire
 
 
 class Claim(Wire, frozen=True, kw_only=True, tag="desk.claim"):

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Final, Literal
 
 from trunkline_protocols.ids import ConversationId
-from trunkline_protocols.turn import Record, Urgency, Wire
+from trunkline_protocols.parts import Urgency
+from trunkline_protocols.wire import Record, Wire
 
 Level = Literal["senior", "person"]
 """Senior agents first, from them people."""

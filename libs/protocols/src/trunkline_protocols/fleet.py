@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from trunkline_protocols.escalation import Level
-from trunkline_protocols.turn import Record, Urgency, Wire
+from trunkline_protocols.parts import Urgency
+from trunkline_protocols.wire import Record, Wire
 
 TRIAGE = "triage"
 ESCALATION = "escalation"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from trunkline_protocols.fleet import BUILT_IN_TOOLS, Agent, Company, EscalationPolicy, Fleet, Tool, fault_of
-from trunkline_protocols.turn import Record
+from trunkline_protocols.wire import Record
 
 if TYPE_CHECKING:
     from pathlib import Path

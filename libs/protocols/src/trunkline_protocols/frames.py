@@ -10,7 +10,8 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import UNSET, Meta, UnsetType, field
 
 from trunkline_protocols.escalation import Level
-from trunkline_protocols.turn import Citation, Record, Urgency, Wire
+from trunkline_protocols.parts import Citation, Urgency
+from trunkline_protocols.wire import Record, Wire
 
 SUBPROTOCOL = "trunkline.v1"
 MAX_FRAME_BYTES = 64 * 1024

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from trunkline_protocols.turn import Record, Wire
+from trunkline_protocols.wire import Record, Wire
 
 
 class SearchKnowledge(Wire, frozen=True, kw_only=True, tag="knowledge.search"):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from trunkline_protocols.consultation import ConsultOutcome
 from trunkline_protocols.escalation import Level
 from trunkline_protocols.ids import ConversationId, TurnId
+from trunkline_protocols.parts import Citation, Retrieved, Timings, Try, Urgency, Usage
 from trunkline_protocols.subjects import CommitKind
-from trunkline_protocols.turn import Citation, ConsultOutcome, Record, Retrieved, Timings, Try, Urgency, Usage, Wire
+from trunkline_protocols.wire import Record, Wire
 
 
 class Started(Record, frozen=True, kw_only=True, tag_field="event", tag="started"):

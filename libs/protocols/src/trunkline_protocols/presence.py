@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from trunkline_protocols.turn import Record, Wire
+from trunkline_protocols.wire import Record, Wire
 
 ProcessState = Literal["starting", "ready", "draining", "stopped", "restarting", "failed"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from trunkline_protocols.escalation import Escalation
 from trunkline_protocols.ids import ConversationId
-from trunkline_protocols.turn import Utterance, Wire
+from trunkline_protocols.parts import Utterance
+from trunkline_protocols.wire import Wire
 
 
 class Snapshot(Wire, frozen=True, kw_only=True, tag="snapshot"):

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from trunkline_protocols import subjects
 from trunkline_protocols.subjects import Lane
-from trunkline_protocols.turn import Record
+from trunkline_protocols.wire import Record
 
 Storage = Literal["file", "memory"]
 Retention = Literal["limits", "workqueue", "interest"]

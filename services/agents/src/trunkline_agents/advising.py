@@ -9,10 +9,17 @@ from typing import Final
 
 import structlog
 from trunkline_protocols.completion import Complete, Completed
+from trunkline_protocols.consultation import (
+    Advice,
+    AdviceRefused,
+    Consult,
+    ConsultCancelled,
+    ConsultProgress,
+    ConsultReply,
+)
 from trunkline_protocols.fleet import Agent
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.knowledge import SearchKnowledge
-from trunkline_protocols.turn import Advice, AdviceRefused, Consult, ConsultCancelled, ConsultProgress, ConsultReply
 
 from trunkline_agents.core.briefing import instructions, search_query
 from trunkline_agents.expertise import Expertise, Experts

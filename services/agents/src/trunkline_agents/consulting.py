@@ -9,11 +9,9 @@ from typing import Final
 import structlog
 from prometheus_client import Counter
 from trunkline_chassis.errors import BusError
-from trunkline_protocols.ids import Instance, Specialty
-from trunkline_protocols.turn import (
+from trunkline_protocols.consultation import (
     Advice,
     AdviceRefused,
-    AnswerTurn,
     Consult,
     Consultation,
     ConsultCancelled,
@@ -21,6 +19,8 @@ from trunkline_protocols.turn import (
     ConsultProgress,
     ConsultReply,
 )
+from trunkline_protocols.ids import Instance, Specialty
+from trunkline_protocols.turn import AnswerTurn
 
 from trunkline_agents.core.consults import Question
 from trunkline_agents.ports import Colleagues

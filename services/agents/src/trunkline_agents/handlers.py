@@ -16,8 +16,9 @@ from nats.aio.msg import Msg
 from trunkline_chassis.delivery import Delivery, Done, Outcome, Reject
 from trunkline_chassis.latency import RecentLatency
 from trunkline_protocols import codec
+from trunkline_protocols.consultation import Consult
 from trunkline_protocols.ids import Instance
-from trunkline_protocols.turn import AnswerTurn, Consult, TaskClaimed
+from trunkline_protocols.turn import AnswerTurn, TaskClaimed
 
 from trunkline_agents.advising import Advising
 from trunkline_agents.beats import Beats

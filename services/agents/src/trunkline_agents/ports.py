@@ -6,10 +6,11 @@ from typing import Any, Protocol
 
 from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.completion import Complete, CompletionReply, ToolSpec, ToolStep, ToolStepNoted
+from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
 from trunkline_protocols.fleet import Fleet, Tool
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.knowledge import Passage, SearchKnowledge
-from trunkline_protocols.turn import AgentMessage, AnswerTurn, Consult, ConsultCancelled, ConsultReply
+from trunkline_protocols.turn import AgentMessage, AnswerTurn
 
 from trunkline_agents.core.artefact import RoutingModel
 

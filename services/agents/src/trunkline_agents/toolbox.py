@@ -27,7 +27,8 @@ from trunkline_protocols.completion import (
 )
 from trunkline_protocols.fleet import Agent, Fleet, Tool
 from trunkline_protocols.knowledge import Passage, Refused
-from trunkline_protocols.turn import AnswerTurn, Usage
+from trunkline_protocols.parts import Usage
+from trunkline_protocols.turn import AnswerTurn
 
 from trunkline_agents.core.tools import (
     DECISIONS,

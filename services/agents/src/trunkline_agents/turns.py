@@ -11,21 +11,12 @@ from typing import Any, Final
 import structlog
 from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.completion import AdviceNote, Complete, Completed, DeltaTarget
+from trunkline_protocols.consultation import Consultation
 from trunkline_protocols.fleet import TRIAGE, Agent
 from trunkline_protocols.ids import Instance, Specialty
 from trunkline_protocols.knowledge import Passage, SearchKnowledge
-from trunkline_protocols.turn import (
-    Answered,
-    AnswerTurn,
-    Consultation,
-    Escalate,
-    HandOff,
-    Retrieved,
-    Routed,
-    Timings,
-    TurnFailed,
-    TurnResult,
-)
+from trunkline_protocols.parts import Retrieved, Timings
+from trunkline_protocols.turn import Answered, AnswerTurn, Escalate, HandOff, Routed, TurnFailed, TurnResult
 
 from trunkline_agents.consulting import Consulting
 from trunkline_agents.core.briefing import asked_back, hand_off_summary, instructions, previous_owner, search_query

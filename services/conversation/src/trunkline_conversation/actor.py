@@ -18,17 +18,9 @@ from prometheus_client import Counter, Histogram
 from trunkline_chassis.errors import BusError
 from trunkline_protocols.desk import Claim, Close, DeskMessage, DeskOutcome, HandBack, Reply
 from trunkline_protocols.ids import ConversationId, Instance, turn_id
+from trunkline_protocols.inbox import EndRequested, FeedbackGiven, TurnReceived, WaitCancelled
 from trunkline_protocols.log import TurnAnswered
-from trunkline_protocols.turn import (
-    AnswerTurn,
-    EndRequested,
-    FeedbackGiven,
-    Routed,
-    TaskClaimed,
-    TurnReceived,
-    TurnResult,
-    WaitCancelled,
-)
+from trunkline_protocols.turn import AnswerTurn, Routed, TaskClaimed, TurnResult
 
 from trunkline_conversation.asking import Asking, Patience, Silence, TimeOut, Unclaimed
 from trunkline_conversation.core import desk

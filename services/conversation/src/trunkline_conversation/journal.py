@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from trunkline_chassis.errors import FenceError
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.ids import EVERY_INGRESS, ConversationId, Instance, TurnId, turn_id
+from trunkline_protocols.inbox import EndRequested, TurnReceived, WaitCancelled
 from trunkline_protocols.log import Commit, CommitStored
-from trunkline_protocols.turn import EndRequested, TurnReceived, WaitCancelled
 
 from trunkline_conversation.core.state import Conversation, evolve, from_snapshot, to_snapshot
 from trunkline_conversation.core.steps import Append

@@ -20,16 +20,9 @@ from trunkline_protocols.frames import (
     ServerFrame,
 )
 from trunkline_protocols.ids import ConversationId, Instance
+from trunkline_protocols.inbox import EndRequested, FeedbackGiven, InboxMessage, TurnReceived, WaitCancelled
 from trunkline_protocols.log import CommitStored
-from trunkline_protocols.turn import (
-    Attached,
-    Delta,
-    EndRequested,
-    FeedbackGiven,
-    InboxMessage,
-    TurnReceived,
-    WaitCancelled,
-)
+from trunkline_protocols.turn import Attached, Delta
 
 from trunkline_ingress.core.ledger import Ledger
 from trunkline_ingress.core.streaming import Streaming

@@ -7,9 +7,10 @@ from typing import Protocol
 
 from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.ids import ConversationId
+from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
 from trunkline_protocols.log import CommitStored
-from trunkline_protocols.turn import Attached, InboxMessage
+from trunkline_protocols.turn import Attached
 
 
 class StoredMessage(Protocol):

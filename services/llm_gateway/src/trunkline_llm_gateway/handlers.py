@@ -17,7 +17,8 @@ import structlog
 from prometheus_client import Counter, Histogram
 from trunkline_protocols.completion import CancelCompletion, Complete, Completed, CompletionReply
 from trunkline_protocols.knowledge import Refused
-from trunkline_protocols.turn import Delta, Try
+from trunkline_protocols.parts import Try
+from trunkline_protocols.turn import Delta
 
 from trunkline_llm_gateway.accounts import Accounts
 from trunkline_llm_gateway.core.budgets import Spending

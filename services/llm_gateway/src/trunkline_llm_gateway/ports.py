@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from trunkline_protocols.completion import Complete, ToolCall
-from trunkline_protocols.turn import Citation, Usage
+from trunkline_protocols.parts import Citation, Usage
 
 Emit: TypeAlias = Callable[[str], Awaitable[None]]
 """Takes the next piece of the text."""

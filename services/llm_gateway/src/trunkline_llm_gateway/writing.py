@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trunkline_protocols.turn import Try
+from trunkline_protocols.parts import Try
 
 from trunkline_llm_gateway.core.continuation import Continuation
 from trunkline_llm_gateway.deltas import DeltaStream

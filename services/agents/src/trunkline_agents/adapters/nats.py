@@ -16,9 +16,10 @@ from trunkline_chassis.notices import Notices
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
+from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.knowledge import Passage, PassagesFound, Refused, SearchKnowledge
-from trunkline_protocols.turn import AgentMessage, Consult, ConsultCancelled, ConsultReply
+from trunkline_protocols.turn import AgentMessage
 
 _log: Final = structlog.get_logger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from trunkline_protocols.fleet import TRIAGE, Agent, Company
-from trunkline_protocols.turn import Context, Utterance
+from trunkline_protocols.parts import Context, Utterance
 
 from trunkline_agents.core.features import words
 from trunkline_agents.core.routing import SHORT_WORDS

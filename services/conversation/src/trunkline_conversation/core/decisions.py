@@ -13,20 +13,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, TypeAlias, assert_never
 
+from trunkline_protocols.consultation import Consultation
 from trunkline_protocols.fleet import ESCALATION, TRIAGE
 from trunkline_protocols.ids import Specialty, TurnId
+from trunkline_protocols.inbox import EndRequested, TurnReceived
 from trunkline_protocols.log import Closed, Consulted, CustomerSaid, Event, OwnerAssigned, TurnAnswered
-from trunkline_protocols.turn import (
-    Answered,
-    Consultation,
-    EndRequested,
-    Escalate,
-    HandOff,
-    Routed,
-    TurnFailed,
-    TurnReceived,
-    TurnResult,
-)
+from trunkline_protocols.turn import Answered, Escalate, HandOff, Routed, TurnFailed, TurnResult
 
 from trunkline_conversation.core.escalations import LANES, assess, escalate, is_news, waiting_note
 from trunkline_conversation.core.handoffs import hand_off

@@ -9,9 +9,10 @@ from typing import Final
 from trunkline_protocols.escalation import Level, higher, raised
 from trunkline_protocols.fleet import ESCALATION, EscalationPolicy
 from trunkline_protocols.ids import Specialty
+from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Breached, Escalated, LeftQueue
+from trunkline_protocols.parts import Urgency, Utterance
 from trunkline_protocols.subjects import Lane
-from trunkline_protocols.turn import TurnReceived, Urgency, Utterance
 
 from trunkline_conversation.core.state import Conversation
 from trunkline_conversation.core.steps import Append, Say, Surroundings, Turn, Work, opening

@@ -9,6 +9,7 @@ import msgspec
 from trunkline_protocols.escalation import Escalation
 from trunkline_protocols.fleet import ESCALATION
 from trunkline_protocols.ids import ConversationId
+from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import (
     Breached,
     Claimed,
@@ -26,8 +27,8 @@ from trunkline_protocols.log import (
     Started,
     TurnAnswered,
 )
+from trunkline_protocols.parts import Context, Utterance
 from trunkline_protocols.snapshot import Snapshot
-from trunkline_protocols.turn import Context, TurnReceived, Utterance
 
 from trunkline_conversation.core.summary import summarised
 

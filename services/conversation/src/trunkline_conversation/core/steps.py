@@ -7,9 +7,10 @@ from typing import TypeAlias
 
 from trunkline_protocols.fleet import EscalationPolicy
 from trunkline_protocols.ids import Specialty, TurnId
+from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Event, OwnerAssigned, Started
+from trunkline_protocols.parts import Urgency
 from trunkline_protocols.subjects import CommitKind, Lane
-from trunkline_protocols.turn import TurnReceived, Urgency
 
 from trunkline_conversation.core.state import Conversation
 

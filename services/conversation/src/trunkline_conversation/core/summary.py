@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from trunkline_protocols.turn import Utterance
+from trunkline_protocols.parts import Utterance
 
 LONGEST_SUMMARY: Final = 2_000
 """Characters. Over it the oldest lines go, but for the first: what the conversation began with."""

@@ -14,9 +14,10 @@ from trunkline_chassis.errors import BusUnavailableError, FenceError
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.ids import ConversationId
+from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
 from trunkline_protocols.log import CommitStored
-from trunkline_protocols.turn import Attached, InboxMessage
+from trunkline_protocols.turn import Attached
 
 _OUTCOME_TIMEOUT_S: Final = 10.0
 _ORDER_TRIES: Final = 5

@@ -21,6 +21,7 @@ from trunkline_protocols.frames import (
     HandoffFrame,
     MessageFrame,
 )
+from trunkline_protocols.inbox import InboxMessage, TurnReceived
 from trunkline_protocols.log import (
     Breached,
     Claimed,
@@ -37,7 +38,6 @@ from trunkline_protocols.log import (
     PersonReplied,
     TurnAnswered,
 )
-from trunkline_protocols.turn import InboxMessage, TurnReceived
 
 CommitFrame: TypeAlias = MessageFrame | HandoffFrame | EscalatedFrame | ClosedFrame
 

@@ -7,6 +7,7 @@ from typing import TypeAlias, assert_never
 
 import msgspec
 from trunkline_protocols.desk import Claim, Close, HandBack, Reply, SlotMessage
+from trunkline_protocols.inbox import EndRequested, FeedbackGiven, TurnReceived, WaitCancelled
 from trunkline_protocols.log import (
     Breached,
     Claimed,
@@ -25,7 +26,7 @@ from trunkline_protocols.log import (
     Started,
     TurnAnswered,
 )
-from trunkline_protocols.turn import EndRequested, FeedbackGiven, Timings, TurnReceived, WaitCancelled
+from trunkline_protocols.parts import Timings
 
 Detail: TypeAlias = dict[str, object]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 from trunkline_protocols.log import Closed, CommitStored, CustomerSaid, PersonReplied, TurnAnswered
-from trunkline_protocols.turn import Citation, Role
+from trunkline_protocols.parts import Citation, Role
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from trunkline_protocols.desk import Claim, Close, DeskMessage, HandBack, Reply
 from trunkline_protocols.escalation import EscalationWaiting, queue
 from trunkline_protocols.frames import MAX_TEXT_CHARACTERS
 from trunkline_protocols.ids import ConversationId
-from trunkline_protocols.turn import Urgency
+from trunkline_protocols.parts import Urgency
 
 from trunkline_ingress.core.transcript import Said, transcript
 from trunkline_ingress.http import body_of, conversation_of, json_response

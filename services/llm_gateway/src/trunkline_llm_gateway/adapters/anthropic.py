@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 from trunkline_protocols.completion import Complete, ToolCall, ToolStep
-from trunkline_protocols.turn import Usage
+from trunkline_protocols.parts import Usage
 
 from trunkline_llm_gateway.adapters.upstream import Upstream
 from trunkline_llm_gateway.config import ProviderConfig

@@ -6,7 +6,7 @@ import asyncio
 import math
 import random
 
-from trunkline_protocols.turn import Usage
+from trunkline_protocols.parts import Usage
 
 from trunkline_llm_gateway.config import ProviderConfig
 from trunkline_llm_gateway.core.extractive import compose

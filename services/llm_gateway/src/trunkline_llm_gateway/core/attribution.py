@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trunkline_protocols.completion import AdviceNote, Complete
-from trunkline_protocols.turn import Citation
+from trunkline_protocols.parts import Citation
 
 
 def attributed(advice: AdviceNote) -> str:

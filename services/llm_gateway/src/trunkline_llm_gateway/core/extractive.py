@@ -16,7 +16,7 @@ from typing import Final
 from trunkline_language.sentences import Sentence, sentences
 from trunkline_language.terms import terms
 from trunkline_protocols.knowledge import Passage
-from trunkline_protocols.turn import Citation
+from trunkline_protocols.parts import Citation
 
 LEAST_COVERAGE: Final = 0.42
 """Part of the question's weight that a passage must cover to be an answer at all. Tuned with the next two: some 94 % of

@@ -1,0 +1,91 @@
+"""Parts that several messages share: citations, usage, timings, and what an agent must know.
+
+Durations are milliseconds in `*_ms`, money is US dollars.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from trunkline_protocols.wire import Record
+
+Role = Literal["customer", "agent", "person"]
+
+
+Urgency = Literal["low", "normal", "high", "critical"]
+
+
+class Citation(Record, frozen=True, kw_only=True):
+    """A verbatim quote of one article that supports the answer."""
+
+    document: str
+    title: str
+    quote: str
+    rev: int = 0
+    """Version of the article that the quote is verbatim in; 0 where it is not known."""
+
+
+class Retrieved(Record, frozen=True, kw_only=True):
+    """A passage that was found for a turn, by reference; `score` grows with relevance."""
+
+    document: str
+    score: float
+
+
+class Usage(Record, frozen=True, kw_only=True):
+    """What a completion used and cost."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+
+
+class Try(Record, frozen=True, kw_only=True):
+    """One provider's part in a completion that needed more than one."""
+
+    provider: str
+    model: str
+    outcome: str
+    """`answered`, or the code of the failure."""
+    characters: int = 0
+    """So much it had written; shown to the customer, and continued or replaced by the next."""
+    continued: bool = False
+    """It went on where the one before had stopped, instead of beginning anew."""
+    cost: float = 0.0
+    """US dollars; of a try that failed, an estimate by its characters."""
+    ms: float = 0.0
+
+
+class Timings(Record, frozen=True, kw_only=True):
+    """Where the time of a turn's work went, in milliseconds."""
+
+    queued_ms: float = 0.0
+    route_ms: float = 0.0
+    search_ms: float = 0.0
+    completion_ms: float = 0.0
+    first_token_ms: float = 0.0
+    model_ms: float = 0.0
+    """The model's own time: what is left when it is taken away is Trunkline's overhead."""
+
+
+class Utterance(Record, frozen=True, kw_only=True):
+    """One thing that was said in a conversation; `specialty` and `agent` only for agents."""
+
+    role: Role
+    text: str
+    specialty: str = ""
+    agent: str = ""
+
+
+class Context(Record, frozen=True, kw_only=True):
+    """What an agent must know about a conversation to answer in it."""
+
+    customer: str
+    tenant: str
+    region: str
+    locale: str
+    transcript: list[Utterance]
+    summary: str = ""
+    """What happened before the transcript begins."""
+    note: str = ""
+    """What the agent that handed over, or the person at the desk, wrote for the next one."""
