@@ -23,14 +23,14 @@ class Member:
     def __init__(self, bus: Bus, share: Callable[[], int], *, acknowledges: bool = True) -> None:
         self.bus = bus
         self.payloads: list[tuple[str, int]] = []
-        self.lost: list[int] = []
+        self.released: list[int] = []
         self._acknowledges = acknowledges
         self._tasks: asyncio.TaskGroup | None = None
         self.puller = SlotPuller(
             bus,
             [streams.slot_consumer("local", slot) for slot in range(SLOTS)],
             deliver=self._deliver,
-            lost=self.lost.append,
+            released=self.released.append,
             fair_share=share,
         )
 
@@ -167,5 +167,5 @@ async def test_surplus_slots_are_given_to_who_comes(nats_url: str, bus: Bus) -> 
                     for conversation in conversations
                 )
             )
-    assert len(set(first.lost)) == SLOTS // 2
+    assert len(set(first.released)) == SLOTS // 2
     await other_bus.close()

@@ -38,10 +38,12 @@ class Heartbeat:
         self._latency = latency
         self.queue_depth: Callable[[], int] = lambda: 0
         self.slots: Callable[[], list[int]] = list
+        self.finishing: Callable[[], list[str]] = list
         self.detail: Callable[[], dict[str, str]] = dict
         self.fleet_version: Callable[[], int] = lambda: 0
         self.specialties: list[str] = []
         self.http_url = ""
+        self._news = asyncio.Event()
 
     @property
     def state(self) -> ProcessState:
@@ -57,6 +59,7 @@ class Heartbeat:
             http_url=self.http_url,
             queue_depth=self.queue_depth(),
             slots=self.slots(),
+            finishing=self.finishing(),
             detail=self.detail(),
             specialties=self.specialties,
             fleet_version=self.fleet_version(),
@@ -66,12 +69,18 @@ class Heartbeat:
         subject = f"$KV.{PRESENCE.name}.{self._presence.instance}"
         await self._bus.publish(subject, codec.encode(self._presence))
 
+    def beat_soon(self) -> None:
+        """Tell at once what has changed, not only with the next beat."""
+        self._news.set()
+
     async def run(self) -> None:
         """Beat until cancelled; a lost connection comes back, and so do the beats."""
         while True:
+            self._news.clear()
             with contextlib.suppress(BusError):
                 await self.tell(self.state)
-            await asyncio.sleep(BEAT_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), BEAT_S)
 
 
 class Presences:

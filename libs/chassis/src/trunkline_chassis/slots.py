@@ -9,7 +9,8 @@ so that what the process before left unacknowledged comes first and in order:
     go on   pull into a new inbox with the pin
 
 A pin moves only with a delivery, so a standby looks at the quiet slots and resets one that has messages
-unacknowledged and nobody pinned. A process takes no more slots than its fair share.
+unacknowledged and nobody pinned. A process takes no more slots than its fair share. Whoever takes a slot does not wait
+for the turns that the process before still finishes: that is between the conversations.
 """
 
 from __future__ import annotations
@@ -37,8 +38,6 @@ _log: Final = structlog.get_logger(__name__)
 _PULL_EVERY_S: Final = 0.4
 _WATCH_EVERY_S: Final = 0.5
 _STANDBY_EXPIRES_S: Final = 20.0
-_LOOK_EVERY_S: Final = 0.1
-_FINISHING_S: Final = 10.0
 _API_TIMEOUT_S: Final = 1.0
 """A server that has just come up, or elects a leader, may not answer at all: ask again soon."""
 _BATCH: Final = 200
@@ -71,28 +70,22 @@ class SlotPuller:
         consumers: list[ConsumerSpec],
         *,
         deliver: Callable[[int, Delivery], None],
-        lost: Callable[[int], None],
+        released: Callable[[int], None],
         fair_share: Callable[[], int],
-        finishing: Callable[[int], bool] = lambda _: False,
     ) -> None:
-        """`deliver` hands over at once; `lost` hears of a slot that another process has now; `fair_share` bounds.
-
-        `finishing` says whether a process that has been asked to stop still works on a slot's turns: it is waited for,
-        so that nobody begins them a second time.
-        """
+        """`deliver` hands over at once; `released` hears of a slot that is not ours any more; `fair_share` bounds."""
         self._bus = bus
         self._slots = [_Slot(number, spec) for number, spec in enumerate(consumers)]
         self._deliver = deliver
-        self._lost = lost
+        self._released = released
         self._fair_share = fair_share
-        self._finishing = finishing
         self._draining = False
         self._tasks: asyncio.TaskGroup | None = None
 
     @property
     def held(self) -> list[int]:
         """Slots that are pinned to this process."""
-        return [slot.number for slot in self._slots if slot.pin]
+        return [] if self._draining else [slot.number for slot in self._slots if slot.pin]
 
     @property
     def _taken(self) -> int:
@@ -109,14 +102,11 @@ class SlotPuller:
             tasks.create_task(self._pull_forever())
             tasks.create_task(self._watch_quiet_slots())
 
-    @property
-    def draining(self) -> bool:
-        """Whether it has been asked to stop."""
-        return self._draining
-
     def drain(self) -> None:
         """Pull nothing more; the slots go to others within the priority timeout."""
         self._draining = True
+        for slot in self._slots:
+            self._release(slot)
 
     # -- pulling ---
 
@@ -182,7 +172,7 @@ class SlotPuller:
 
     def _on_status(self, slot: _Slot, status: str) -> None:
         if status == "423":
-            self._lose(slot)
+            self._release(slot)
         elif status in {"404", "408", "409"} and not slot.pin:
             slot.standby_until = 0.0
 
@@ -190,10 +180,9 @@ class SlotPuller:
         """Hold, reset, go on."""
         try:
             if slot.pin and slot.pin != pin:
-                self._lose(slot)
+                self._release(slot)
             await self._listen(slot)
             await self._bus.flush()
-            await self._wait_for_who_finishes(slot)
             await self._bus.api(f"CONSUMER.RESET.{slot.address}", timeout_s=_API_TIMEOUT_S)
             slot.pin = pin
             _log.info("slots.taken", slot=slot.number)
@@ -205,12 +194,6 @@ class SlotPuller:
         finally:
             slot.taking = False
 
-    async def _wait_for_who_finishes(self, slot: _Slot) -> None:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + _FINISHING_S
-        while self._finishing(slot.number) and loop.time() < until:  # noqa: ASYNC110 - told by another process' beats
-            await asyncio.sleep(_LOOK_EVERY_S)
-
     def _retake_all(self) -> None:
         """After a reconnection: what was on its way here is lost, and would come back late and out of order."""
         for slot in self._slots:
@@ -218,11 +201,11 @@ class SlotPuller:
                 slot.taking = True
                 self._tasks.create_task(self._take(slot, slot.pin))
 
-    def _lose(self, slot: _Slot) -> None:
+    def _release(self, slot: _Slot) -> None:
         if slot.pin:
-            _log.info("slots.lost", slot=slot.number)
+            _log.info("slots.released", slot=slot.number)
             slot.pin = ""
-            self._lost(slot.number)
+            self._released(slot.number)
         slot.standby_until = 0.0
 
     def _release_surplus(self) -> None:
@@ -232,7 +215,7 @@ class SlotPuller:
             if surplus <= 0:
                 return
             if slot.pin and not slot.taking:
-                self._lose(slot)
+                self._release(slot)
                 self._decline(slot)
                 surplus -= 1
 
@@ -269,7 +252,7 @@ class SlotPuller:
     async def _wake(self, slot: _Slot) -> None:
         try:
             state = await self._bus.api(f"CONSUMER.INFO.{slot.address}", timeout_s=_API_TIMEOUT_S)
-            if state.get("num_ack_pending", 0) > 0 and not _is_pinned(state) and not self._finishing(slot.number):
+            if state.get("num_ack_pending", 0) > 0 and not _is_pinned(state):
                 _log.info("slots.orphaned", slot=slot.number, unacknowledged=state["num_ack_pending"])
                 await self._bus.api(f"CONSUMER.RESET.{slot.address}", timeout_s=_API_TIMEOUT_S)
                 slot.standby_until = 0.0

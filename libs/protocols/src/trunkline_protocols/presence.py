@@ -27,6 +27,9 @@ class Presence(Wire, frozen=True, kw_only=True, tag="presence"):
     detail: dict[str, str] = {}
     """What else is worth knowing at a glance, by what it is about: `primary/small` -> `open`."""
     slots: list[int] = []
+    """Slots of the inbox that a conversation process holds."""
+    finishing: list[str] = []
+    """Conversations whose turn under way it still finishes, although their slot is not its own any more."""
     specialties: list[str] = []
     """What an agents process answers for."""
     fleet_version: int = 0

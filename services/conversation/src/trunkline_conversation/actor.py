@@ -117,6 +117,11 @@ class ConversationActor:
         if all(waiting.sequence != envelope.sequence for waiting in self._queue):
             self._queue.append(envelope)
 
+    def let_go(self) -> None:
+        """Finish only what is under way: what waits behind it is delivered to another process."""
+        while len(self._queue) > 1:
+            self._queue.pop()
+
     def claimed(self, claim: TaskClaimed, now: float) -> None:
         """An agent has taken the work."""
         self._asking.claimed(claim, now)

@@ -57,21 +57,26 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
         others = {presence.instance for presence in process.presences.living(NAME) if presence.state != "draining"}
         return math.ceil(SLOTS / len(others | {process.instance}))
 
-    def finishing(slot: int) -> bool:
+    def finished_elsewhere(conversation: ConversationId) -> bool:
         return any(
-            presence.state == "draining" and slot in presence.slots and presence.instance != process.instance
+            conversation in presence.finishing and presence.instance != process.instance
             for presence in process.presences.living(NAME)
         )
 
-    conversations = Conversations(create, budget_bytes=settings.memory_budget_mib * 2**20, latency=process.latency)
+    conversations = Conversations(
+        create,
+        finished_elsewhere=finished_elsewhere,
+        on_let_go=process.heartbeat.beat_soon,
+        budget_bytes=settings.memory_budget_mib * 2**20,
+        latency=process.latency,
+    )
     inbox = handlers.Inbox(bus, conversations, process.group)
     puller = SlotPuller(
         bus,
         [streams.slot_consumer(settings.region, slot) for slot in range(SLOTS)],
         deliver=inbox.deliver,
-        lost=conversations.lose_slot,
+        released=conversations.release_slot,
         fair_share=fair_share,
-        finishing=finishing,
     )
 
     async def on_result(message: Msg) -> None:
@@ -83,8 +88,8 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     await bus.subscribe(subjects.result(process.instance), on_result)
     await bus.subscribe(subjects.attach_any(settings.region), on_attached)
     process.heartbeat.queue_depth = lambda: conversations.active
-    # While it stops, it holds only what it still works on.
-    process.heartbeat.slots = lambda: conversations.working_slots if puller.draining else puller.held
+    process.heartbeat.slots = lambda: puller.held
+    process.heartbeat.finishing = lambda: conversations.finishing
     process.heartbeat.fleet_version = lambda: fleets.current.version
     process.spawn(fleets.run())
     process.spawn(waiting.run())
@@ -93,5 +98,4 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     process.spawn(puller.run())
     yield
     puller.drain()
-    await process.heartbeat.tell("draining")
     await conversations.finish(settings.shutdown_timeout_s)

@@ -26,22 +26,37 @@ _BYTES: Final = Gauge("trunkline_conversations_bytes", "About how much memory th
 
 _WATCH_EVERY_S: Final = 0.1
 _STALL_S: Final = 0.3
+_FINISHING_LOOK_S: Final = 0.02
+_FINISHING_LOOKS: Final = 500
 
 
 class Conversations:
     """The conversations that this process works on or remembers."""
 
     def __init__(
-        self, create: Callable[[ConversationId], ConversationActor], *, budget_bytes: int, latency: RecentLatency
+        self,
+        create: Callable[[ConversationId], ConversationActor],
+        *,
+        finished_elsewhere: Callable[[ConversationId], bool],
+        on_let_go: Callable[[], None],
+        budget_bytes: int,
+        latency: RecentLatency,
     ) -> None:
-        """`create` makes an actor; `budget_bytes` bounds what all of them hold, but for the active ones."""
+        """`create` makes an actor; `budget_bytes` bounds what all of them hold, but for the active ones.
+
+        `finished_elsewhere` says whether another process still finishes a conversation's turn; `on_let_go` hears when
+        what this process tells of that, `finishing`, has changed.
+        """
         self._create = create
+        self._finished_elsewhere = finished_elsewhere
+        self._on_let_go = on_let_go
         self._budget_bytes = budget_bytes
         self._held_bytes = 0
         self._sizes: dict[ConversationId, int] = {}
         self._latency = latency
         self._actors: OrderedDict[ConversationId, ConversationActor] = OrderedDict()
         self._active: dict[ConversationId, asyncio.Task[None]] = {}
+        self._leaving: set[ConversationId] = set()
         self._tasks: asyncio.TaskGroup | None = None
 
     @property
@@ -74,6 +89,7 @@ class Conversations:
     async def _work(self, actor: ConversationActor) -> None:
         started = asyncio.get_running_loop().time()
         try:
+            await self._wait_while_finished_elsewhere(actor.id)
             await actor.run()
         except Exception:
             # The message stays unacknowledged and comes again; the neighbours notice nothing.
@@ -84,6 +100,8 @@ class Conversations:
                 del self._active[actor.id]
             self._latency.add((asyncio.get_running_loop().time() - started) * 1000)
             self._weigh(actor)
+            if actor.id in self._leaving:
+                self._leave(actor.id)
             self._forget_idle()
 
     def _actor(self, conversation: ConversationId) -> ConversationActor:
@@ -150,19 +168,36 @@ class Conversations:
 
     # -- slots and shutdown ---
 
-    def lose_slot(self, slot: int) -> None:
-        """Another process has these conversations now: stop working on them. The fence covers what is under way."""
-        for conversation in list(self._actors):
+    def release_slot(self, slot: int) -> None:
+        """Let these conversations go: turns under way are finished here, everything after them elsewhere.
+
+        The fence covers the turns that another process has begun before it could know that they are finished here.
+        """
+        for conversation, actor in list(self._actors.items()):
             if slot_of(partition_of(conversation)) == slot:
-                task = self._active.pop(conversation, None)
-                if task is not None:
-                    task.cancel()
-                self._forget(conversation)
+                if conversation in self._active:
+                    actor.let_go()
+                    self._leaving.add(conversation)
+                else:
+                    self._forget(conversation)
+        self._on_let_go()
+
+    def _leave(self, conversation: ConversationId) -> None:
+        self._leaving.discard(conversation)
+        self._forget(conversation)
+        self._on_let_go()
 
     @property
-    def working_slots(self) -> list[int]:
-        """Slots of the conversations that wait for an answer."""
-        return sorted({slot_of(partition_of(conversation)) for conversation in self._active})
+    def finishing(self) -> list[str]:
+        """Conversations that are let go when their turn under way is finished."""
+        return sorted(self._leaving)
+
+    async def _wait_while_finished_elsewhere(self, conversation: ConversationId) -> None:
+        """Let the process that had the conversation before finish its turn, so that nobody begins it a second time."""
+        for _ in range(_FINISHING_LOOKS):
+            if not self._finished_elsewhere(conversation):
+                return
+            await asyncio.sleep(_FINISHING_LOOK_S)
 
     async def finish(self, timeout_s: float) -> None:
         """Wait for the turns under way; what is not finished in time is delivered again elsewhere."""
