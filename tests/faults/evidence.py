@@ -31,7 +31,11 @@ class Report:
     begun_anew: int = 0
     """Answers of which a customer saw the beginning twice."""
     worst_s: float = 0.0
+    """Longest from the first try to say something to its answer."""
     worst_by_victim_s: dict[str, float] = field(default_factory=dict)
+    """The same of the turns that met this fault and no other."""
+    met_several: int = 0
+    """Turns that met more than one fault."""
     faults: int = 0
     clients: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
@@ -68,6 +72,9 @@ def _ask_client(record: Record, report: Report) -> None:
     report.answered += len(record.answered)
     report.cuts += record.cuts
     report.begun_anew += record.begun_anew
+    unheard = [said.id for said in record.said if said.accepted_at is None]
+    if unheard:
+        report.clients.append(f"{record.conversation}: never accepted {unheard}")
     report.clients.extend(f"{record.conversation}: {breach}" for breach in record.breaches)
     if record.answered != accepted:
         report.clients.append(f"{record.conversation}: accepted {accepted}, answered {record.answered}")
@@ -77,10 +84,12 @@ def _delays(records: list[Record], faults: list[Fault], report: Report) -> None:
     turns = [(said.sent_at, said.answered_at) for record in records for said in record.said if said.answered_at]
     report.worst_s = round(max((end - start for start, end in turns), default=0.0), 2)
     worst: defaultdict[str, float] = defaultdict(float)
-    for fault in faults:
-        met = [end - start for start, end in turns if start < fault.at + _AFTERMATH_S and end > fault.at]
-        key = f"{fault.deed} {fault.service}"
-        worst[key] = round(max([worst[key], *met]), 2)
+    for start, end in turns:
+        met = [fault for fault in faults if start < fault.at + _AFTERMATH_S and end > fault.at]
+        report.met_several += len(met) > 1
+        if len(met) == 1:
+            key = f"{met[0].deed} {met[0].service}"
+            worst[key] = max(worst[key], round(end - start, 2))
     report.worst_by_victim_s = dict(sorted(worst.items()))
 
 

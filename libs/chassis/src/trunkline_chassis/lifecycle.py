@@ -73,7 +73,7 @@ Service: TypeAlias = "Callable[[Process[S]], AbstractAsyncContextManager[None]]"
 
 
 def run(name: str, settings: S, service: Service[S], *, own_http: bool = False) -> None:
-    """Run a service until SIGTERM or SIGINT. `own_http`: it serves the health pages on its own port."""
+    """Run a service until SIGTERM or SIGINT. `own_http`: its HTTP port is its own, health pages get another one."""
     instance = settings.instance_of(name)
     configure_logs(service=name, instance=instance, level=settings.log_level, style=settings.log_format)
     _allow_many_sockets()
@@ -98,10 +98,9 @@ async def _live(name: str, instance: Instance, settings: S, service: Service[S],
         # Before anything is answered: a process that was down knows what it has missed.
         await notices.start()
         process = Process(name, instance, settings, bus, heartbeat, presences, latency, notices, group)
-        if not own_http:
-            health = HealthServer(settings.http_host, settings.http_port, process.is_ready)
-            heartbeat.http_url = await health.start()
-            stack.push_async_callback(health.stop)
+        health = HealthServer(*_health_address(settings, own_http=own_http), process.is_ready)
+        heartbeat.http_url = await health.start()
+        stack.push_async_callback(health.stop)
         process.spawn(heartbeat.run())
         process.spawn(notices.run())
         async with service(process):
@@ -120,6 +119,10 @@ async def _live(name: str, instance: Instance, settings: S, service: Service[S],
             task.cancel()
         await _tell(heartbeat, "stopped")
         _log.info("process.stopped")
+
+
+def _health_address(settings: ProcessSettings, *, own_http: bool) -> tuple[str, int]:
+    return ("127.0.0.1", 0) if own_http else (settings.http_host, settings.http_port)
 
 
 class _StopSignal:

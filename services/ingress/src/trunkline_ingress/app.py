@@ -80,9 +80,9 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
 
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.shutdown_timeout_s)
     await runner.setup()
-    await web.TCPSite(runner, settings.http_host, settings.http_port, backlog=4096).start()
-    host, port = runner.addresses[0][:2]
-    process.heartbeat.http_url = f"http://{host}:{port}"
+    await web.TCPSite(
+        runner, settings.http_host, settings.http_port, backlog=4096, reuse_port=settings.share_port
+    ).start()
     yield
     await chat.hang_up()
     await runner.cleanup()

@@ -13,6 +13,9 @@ class IngressSettings(ProcessSettings):
     """Where customers come in, and who may."""
 
     http_port: int = Field(8080, ge=0, le=65535, description="Port of the chat page, the WebSocket and operators' API")
+    share_port: bool = Field(
+        default=False, description="Several ingress processes of one machine listen on the port; the kernel spreads"
+    )
     resume_secret: SecretStr = Field(
         min_length=16, description="Signs resume tokens; the same for all ingresses and over restarts"
     )

@@ -245,6 +245,7 @@ def _sizes(settings: SuiteSettings) -> Sizes:
     # One process only may open the folder of the embedded Milvus.
     embedded = settings.milvus_uri is None or "://" not in settings.milvus_uri
     return Sizes(
+        ingress=settings.ingress_processes,
         conversation=(settings.conversation_processes, settings.conversation_processes_most),
         agents=(settings.agent_processes, settings.agent_processes_most),
         rag=(1, 1) if embedded else (settings.rag_processes, settings.rag_processes_most),

@@ -30,11 +30,12 @@ class SuiteSettings(BaseSettings):
     replicas: Literal[1, 3, 5] | None = Field(
         None, description="Copies of every replicated stream; default: one for each embedded NATS server"
     )
+    ingress_processes: int = Field(2, ge=1, le=8, description="Processes that hold sockets, on one port")
     conversation_processes: int = Field(1, ge=1, le=8, description="Processes that share the conversations, at least")
     conversation_processes_most: int = Field(4, ge=1, le=8, description="The same, at most")
     agent_processes: int = Field(1, ge=1, le=16, description="Processes for each specialty, at least")
     agent_processes_most: int = Field(3, ge=1, le=16, description="The same, at most")
-    llm_gateway_processes: int = Field(1, ge=1, le=8, description="Processes that write answers, at least")
+    llm_gateway_processes: int = Field(2, ge=1, le=8, description="Processes that write answers, at least")
     llm_gateway_processes_most: int = Field(2, ge=1, le=8, description="The same, at most")
     rag_processes: int = Field(1, ge=1, le=8, description="Processes that search, at least; embedded Milvus allows one")
     rag_processes_most: int = Field(2, ge=1, le=8, description="The same, at most; embedded Milvus allows one")

@@ -54,6 +54,7 @@ class PoolSpec:
 class Sizes:
     """How many processes the pools have, at least and at most."""
 
+    ingress: int = 1
     conversation: tuple[int, int] = (1, 1)
     agents: tuple[int, int] = (1, 1)
     rag: tuple[int, int] = (1, 1)
@@ -72,14 +73,19 @@ class Blueprint:
     def pools(self, specialties: list[str]) -> list[PoolSpec]:
         """All pools for a fleet of these specialties."""
         addresses, sizes = self.addresses, self.sizes
-        edge = {"TRUNKLINE_HTTP_PORT": str(addresses.http_port), "TRUNKLINE_RESUME_SECRET": addresses.resume_secret}
+        edge = {
+            "TRUNKLINE_HTTP_PORT": str(addresses.http_port),
+            "TRUNKLINE_SHARE_PORT": str(sizes.ingress > 1),
+            "TRUNKLINE_RESUME_SECRET": addresses.resume_secret,
+        }
         knowledge = {
             "TRUNKLINE_MILVUS_URI": addresses.milvus_uri,
             "TRUNKLINE_KNOWLEDGE_DIR": str(self.fleet_dir / "knowledge"),
         }
         archive = {"TRUNKLINE_POSTGRES_DSN": addresses.postgres_dsn}
         return [
-            self._pool("ingress", edge),
+            # Its queue counts sockets: it does not grow with them, because a socket stays where it is.
+            self._pool("ingress", edge, (sizes.ingress, sizes.ingress)),
             # Its queue counts the turns under way, whose time is mostly the model's.
             self._pool("conversation", {}, sizes.conversation, deep=400),
             *(self.agents(specialty) for specialty in specialties),
