@@ -56,6 +56,8 @@ from trunkline_ingress.ports import Line
 _log: Final = structlog.get_logger(__name__)
 
 CONTINUED_ELSEWHERE: Final = 4001
+_RESTORES_AT_ONCE: Final = 16
+"""Every customer of an ingress that died resumes at the same moment, and each of them reads its whole log."""
 
 
 class CloseSocketError(Exception):
@@ -81,6 +83,7 @@ class Chat:
     message_burst: int
     outgoing_frames: int
     sockets: WeakSet[web.WebSocketResponse] = field(default_factory=WeakSet)
+    restores: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_RESTORES_AT_ONCE))
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Serve one socket from its first frame to its end."""
@@ -230,20 +233,30 @@ class _Session:
             identity = self._chat.authenticator.identify(identity, self._claims)
         except UnauthorizedError as error:
             return _error("unauthorized", str(error))
+        await self._restore(identity, frame.last_seq, tasks)
+        return None
+
+    async def _restore(self, identity: Identity, last_seq: int, tasks: asyncio.TaskGroup) -> None:
         attached = Attached(conversation=identity.conversation, ingress=self._chat.instance)
-        await self._chat.line.announce(identity.region, attached)
         connection = self._new_connection(identity)
-        # From here on commits wait in the connection's queue; those that the replay shows already are dropped there.
-        replaced = self._chat.connections.add(connection)
-        missed = await connection.restore(frame.last_seq)
+        try:
+            await self._chat.line.announce(identity.region, attached)
+            # From here on commits wait in the connection's queue; those that the replay shows already are dropped.
+            replaced = self._chat.connections.add(connection)
+            async with self._chat.restores:
+                missed = await connection.restore(last_seq)
+        except BusError as error:
+            self._chat.connections.remove(connection)
+            _log.warning("connection.not_restored", conversation=identity.conversation, error=str(error))
+            raise _please_resume() from error
         if missed is None:
             self._chat.connections.remove(connection)
-            return ResumedFrame(conversation=identity.conversation, recovered=False)
+            await self._write(ResumedFrame(conversation=identity.conversation, recovered=False))
+            return
         await self._write(ResumedFrame(conversation=identity.conversation, recovered=True))
         for durable in missed:
             await self._write(durable)
         self._run(connection, replaced, tasks)
-        return None
 
     async def _refuse_resume(self, conversation: ConversationId) -> ErrorFrame:
         """A token that is not ours: say whether the conversation exists at all."""
