@@ -74,7 +74,13 @@ class House:
     def __init__(self, budget_bytes: int) -> None:
         self.scenes: dict[ConversationId, Scene] = {}
         self.made: list[ConversationId] = []
-        self.conversations = Conversations(self._make, budget_bytes=budget_bytes, latency=RecentLatency())
+        self.conversations = Conversations(
+            self._make,
+            finished_elsewhere=lambda _: False,
+            on_let_go=lambda: None,
+            budget_bytes=budget_bytes,
+            latency=RecentLatency(),
+        )
 
     def _make(self, conversation: ConversationId) -> ConversationActor:
         self.made.append(conversation)
