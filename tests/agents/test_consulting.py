@@ -11,8 +11,8 @@ from colleagues import FakeColleagues, order, small_fleet
 from trunkline_agents.advising import MOST_DEPTH, Advising
 from trunkline_agents.consulting import Consulting
 from trunkline_agents.core.artefact import RoutingModel
-from trunkline_agents.core.consults import Question, clauses, to_consult
-from trunkline_agents.core.routing import Choice, Router
+from trunkline_agents.core.consults import MOST_PARTS, Question, clauses, to_consult
+from trunkline_agents.core.routing import Choice, Router, Vector
 from trunkline_agents.core.training import train
 from trunkline_agents.expertise import Expertise, Experts, School
 from trunkline_protocols.completion import Complete, Completed, CompletionReply
@@ -248,6 +248,24 @@ def test_part_of_another_field_is_a_question_for_its_specialist() -> None:
 def test_message_of_one_part_asks_nobody() -> None:
     """The whole message is the owner's, or a handoff."""
     assert not to_consult(ROUTER, FLEET.of("billing")[0], "my thermostat is offline and I am sad")
+
+
+class CountingRouter(Router):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def choose(self, text: str, vector: Vector | None = None, *, asked_back: int = 0) -> Choice:
+        self.asked += 1
+        return super().choose(text, vector, asked_back=asked_back)
+
+
+def test_page_of_a_story_is_looked_at_in_part() -> None:
+    """Whom to ask must not cost more than the answer."""
+    router = CountingRouter(FLEET, train(FLEET, "test"))
+    (found,) = to_consult(router, FLEET.of("billing")[0], ". ".join([BOTH] * 200))
+    assert found.choice.specialty == "technical"
+    assert router.asked == MOST_PARTS
 
 
 def test_clauses_keep_every_word() -> None:

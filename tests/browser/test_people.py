@@ -149,6 +149,27 @@ async def test_notice_appears_on_the_page_and_goes_when_it_is_recalled(page: Pag
     await expect(on_board).to_have_count(0, timeout=PATIENCE_MS)
 
 
+async def test_notice_for_one_tenant_is_read_by_its_customers_only(page: Page, console: Page, suite: Suite) -> None:
+    """Chosen at the console by name; the board says for whom it is."""
+    await open_page(page, suite)
+    await say(page, RETURN)
+    await final_replies(page, 1)
+    await console.get_by_test_id("tab-notices").click()
+    for text, tenants in (("For another house.", "elsewhere, nowhere"), ("For this house.", " default ,elsewhere")):
+        await console.get_by_test_id("notice-text").fill(text)
+        await console.get_by_test_id("notice-audience").select_option("customers")
+        await console.get_by_test_id("notice-tenants").fill(tenants)
+        await console.get_by_test_id("publish").click()
+        await expect(console.get_by_test_id("notice-tenants")).to_have_value("", timeout=PATIENCE_MS)
+    await expect(page.get_by_test_id("notice")).to_contain_text("For this house.", timeout=PATIENCE_MS)
+    await expect(page.get_by_test_id("notice")).to_have_count(1)
+    board = console.locator('[data-testid="notices"] [data-testid="notice"]')
+    await expect(board).to_have_count(2, timeout=PATIENCE_MS)
+    await expect(board.last).to_contain_text("Customers of elsewhere, nowhere")
+    for shown in await asyncio.to_thread(suite.get, "/v1/ops/notices"):
+        await page.request.delete(f"{suite.url}/v1/ops/notices/{shown['notice']['notice']}")
+
+
 async def test_answer_names_the_specialty_whose_advice_is_in_it(page: Page, suite: Suite) -> None:
     """A message that touches two fields is answered by one and says who helped."""
     await open_page(page, suite)

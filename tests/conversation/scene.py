@@ -104,10 +104,10 @@ class Scene:
         self.actor = self.new_actor()
         self.outside.react = self.answer
 
-    def new_actor(self) -> ConversationActor:
+    def new_actor(self, conversation: ConversationId = CONVERSATION) -> ConversationActor:
         """The actor of another process, which knows nothing."""
         return ConversationActor(
-            CONVERSATION,
+            conversation,
             region="local",
             instance=Instance("conversation-1"),
             log=self.log,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
-from builders import NOW, POLICY, SPECIALTIES, answered, around, begun, committed, fresh
+from builders import NOW, POLICY, SPECIALTIES, answered, around, begun, committed, fresh, routed
 from hypothesis import given, strategies as st
 from trunkline_conversation.core.decisions import nobody_there, on_result, open_turn
 from trunkline_conversation.core.escalations import breach, leave_queue
 from trunkline_conversation.core.state import Conversation
 from trunkline_conversation.core.steps import Append, Say, Step, Surroundings, Work
-from trunkline_protocols.escalation import Escalation, EscalationWaiting, position, pressure, queue
-from trunkline_protocols.ids import ConversationId
+from trunkline_protocols.escalation import URGENCIES, Escalation, EscalationWaiting, place, pressure, queue
+from trunkline_protocols.ids import ConversationId, Specialty
 from trunkline_protocols.log import Breached, Escalated, LeftQueue, TurnAnswered
 from trunkline_protocols.parts import Urgency, Utterance
 from trunkline_protocols.turn import Escalate
@@ -57,11 +59,22 @@ def test_phrases_are_found_as_words_and_not_inside_others() -> None:
 
 def test_customer_who_asks_for_a_person_is_told_the_place_in_the_queue() -> None:
     """Nobody is available yet: the customer knows."""
-    step = opened(owned(), "I want to speak to a person", waiting=4)
+    others = [entry(number, "normal", NOW - 60, NOW + 840) for number in range(4)]
+    served = entry(5, "normal", NOW - 60, NOW + 840, claimed_by="grace")
+    step = opened(owned(), "I want to speak to a person", waiting=[*others, served])
     event = escalated(step)
     assert (event.level, event.position) == ("person", 5)
     assert isinstance(step, Append)
     assert step.then == Say("You are number 5.")
+
+
+def test_fresh_critical_escalation_is_told_its_place_before_old_and_calm_ones() -> None:
+    """The first word is the desk's order already, not `last, until somebody looks`."""
+    calm = [entry(number, "low", NOW - 60, NOW + 3_540) for number in range(3)]
+    pressing = entry(4, "critical", NOW - 50, NOW + 10)
+    no_seniors = {"specialties": SPECIALTIES - {"escalation"}}
+    event = escalated(opened(owned(), "There is smoke!", waiting=[*calm, pressing], **no_seniors))
+    assert (event.level, event.urgency, event.position) == ("person", "critical", 2)
 
 
 @pytest.mark.parametrize(("tier", "urgency"), [("", "normal"), ("plus", "normal"), ("business", "high")])
@@ -153,14 +166,30 @@ def test_work_whose_specialty_is_down_is_escalated_and_else_waits() -> None:
     assert escalated(step).reason == "no process answers for billing"
 
 
+def test_work_of_a_specialty_that_the_fleet_no_longer_has_goes_to_triage() -> None:
+    """A new fleet came while the order waited; who answers instead becomes the owner."""
+    state = owned()
+    turn = begun(state, 2)
+    without = around(specialties=SPECIALTIES - {"billing"})
+    step = nobody_there(state, turn, without)
+    assert step == Work(Specialty("triage"), hop=1)
+    turn = replace(turn, work=step)
+    assert on_result(state, turn, routed(turn, "technical"), without) == Work(
+        Specialty("technical"), agent="technical-one", hop=2
+    )
+
+
 def test_breach_raises_the_urgency_and_sets_a_new_clock() -> None:
     """Nobody came in time."""
     state = owned(escalation=escalation(urgency="high", due_at=NOW))
-    append = breach(state, POLICY, now=NOW, position=1)
+    append = breach(state, around(waiting=[entry(1, "high", NOW - 60, NOW + 240)]))
     assert append is not None
     after = committed(state, append, inbox_seq=1, sequence=11)
     assert after.escalation is not None
     assert (after.escalation.urgency, after.escalation.breaches) == ("critical", 1)
+    event = append.events[0]
+    assert isinstance(event, Breached)
+    assert event.position == 1
     assert after.escalation.due_at == NOW + POLICY.sla_s.critical
     assert after.inbox_seq == state.inbox_seq
 
@@ -168,7 +197,7 @@ def test_breach_raises_the_urgency_and_sets_a_new_clock() -> None:
 def test_person_who_stays_silent_loses_the_conversation() -> None:
     """It waits again, more urgent."""
     state = owned(escalation=escalation(claimed_by="grace", due_at=NOW - 1))
-    append = breach(state, POLICY, now=NOW, position=1)
+    append = breach(state, around())
     assert append is not None
     event = append.events[0]
     assert isinstance(event, Breached)
@@ -183,7 +212,7 @@ def test_person_who_stays_silent_loses_the_conversation() -> None:
 )
 def test_nothing_is_breached_before_its_time(state: Conversation) -> None:
     """A late clock does nothing twice."""
-    assert breach(state, POLICY, now=NOW, position=1) is None
+    assert breach(state, around()) is None
 
 
 def test_customer_may_leave_the_queue_until_somebody_has_come() -> None:
@@ -201,7 +230,8 @@ def test_customer_may_leave_the_queue_until_somebody_has_come() -> None:
 def test_who_asks_again_is_told_the_place_and_queues_once() -> None:
     """One wait, however often it is asked for."""
     state = owned(escalation=escalation())
-    append = opened(state, "I want to speak to a person!", waiting=2)
+    own = msgspec.structs.replace(entry(1, "normal", NOW, NOW + 900), conversation=state.id)
+    append = opened(state, "I want to speak to a person!", waiting=[entry(2, "high", NOW, NOW + 300), own])
     assert isinstance(append, Append)
     assert append.kind == "turn"
     assert isinstance(append.events[-1], TurnAnswered)
@@ -233,8 +263,14 @@ def test_queue_is_emptied_by_urgency_age_and_sla() -> None:
     normal, high = entry(1, "normal", NOW - 675, NOW + 225), entry(2, "high", NOW - 150, NOW + 150)
     served = entry(3, "critical", NOW - 50, NOW + 10, claimed_by="grace")
     assert [waiting.conversation for waiting in queue([normal, high, served], NOW)] == ["c2", "c1"]
-    assert position([normal, high, served], "c1", NOW) == 2
-    assert position([normal, high, served], "c3", NOW) == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from(URGENCIES), st.integers(0, 900)), min_size=1, max_size=8))
+def test_place_is_where_the_queue_has_it(known: list[tuple[Urgency, int]]) -> None:
+    """For whoever stands in it; the place that is told first is the one that the desk shows."""
+    entries = [entry(number, urgency, NOW - age_s, NOW + 900) for number, (urgency, age_s) in enumerate(known)]
+    for number, waiting in enumerate(queue(entries, NOW), start=1):
+        assert place(entries, waiting.conversation, waiting.escalation, NOW) == number
 
 
 @given(st.floats(0, 1e6), st.floats(1, 1e5), st.floats(0, 1e5))

@@ -224,13 +224,16 @@ async def _learn_model_times(
 
 def _take_model_times(customer: Customer, trace: Trace) -> None:
     turns = {turn.id: turn for turn in customer.turns}
-    first_token_ms = 0.0
+    first_token_ms = summary_ms = 0.0
     for step in trace.steps:
         if step.type == "llm.complete":
             first_token_ms = float(step.detail.get("first_token_ms", 0.0))
+        elif step.type == "turn.hand_off":
+            summary_ms += float(step.detail.get("model_ms", 0.0))
         elif step.type == "turn.answered" and (turn := turns.get(str(step.detail.get("in_reply_to")))) is not None:
-            turn.model_ms = float(step.detail.get("model_ms", 0.0))
-            turn.model_first_token_ms = first_token_ms
+            turn.model_ms = summary_ms + float(step.detail.get("model_ms", 0.0))
+            turn.model_first_token_ms = summary_ms + first_token_ms
+            summary_ms = 0.0
 
 
 # -- the report ---

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from trunkline_protocols.ids import ConversationId, Instance, TurnId
 from trunkline_protocols.knowledge import Passage, Refused
 from trunkline_protocols.parts import Citation, Try, Usage, Utterance
 from trunkline_protocols.wire import Record, Wire
+
+Purpose = Literal["answer", "summary"]
 
 
 class DeltaTarget(Record, frozen=True, kw_only=True):
@@ -110,6 +112,8 @@ class Complete(Wire, frozen=True, kw_only=True, tag="llm.complete"):
     """0 makes a completion repeatable, and lets equal ones be shared."""
     tools: list[ToolSpec] = []
     tool_steps: list[ToolStep] = []
+    purpose: Purpose = "answer"
+    """A summary is for colleagues: a model writes it, or it is refused; no quotation takes its place."""
 
 
 class CancelCompletion(Wire, frozen=True, kw_only=True, tag="llm.cancel"):

@@ -66,12 +66,16 @@ def pressure(escalation: Escalation, now: float) -> float:
 def queue(waiting: Iterable[EscalationWaiting], now: float) -> list[EscalationWaiting]:
     """Who waits for a person and nobody has claimed, the most pressing first."""
     unclaimed = [entry for entry in waiting if not entry.escalation.claimed_by]
-    return sorted(unclaimed, key=lambda entry: (-pressure(entry.escalation, now), entry.escalation.since))
+    return sorted(unclaimed, key=lambda entry: _rank(entry.conversation, entry.escalation, now))
 
 
-def position(waiting: Iterable[EscalationWaiting], conversation: str, now: float) -> int:
-    """Place of a conversation in the queue, 1 is the next; 0 when it does not wait."""
-    for place, entry in enumerate(queue(waiting, now), start=1):
-        if entry.conversation == conversation:
-            return place
-    return 0
+def place(waiting: Iterable[EscalationWaiting], conversation: str, escalation: Escalation, now: float) -> int:
+    """Place in the queue that an escalation gives to a conversation, in the queue already or not; 1 is the next."""
+    rank = _rank(conversation, escalation, now)
+    others = (entry for entry in waiting if entry.conversation != conversation and not entry.escalation.claimed_by)
+    return 1 + sum(_rank(entry.conversation, entry.escalation, now) < rank for entry in others)
+
+
+def _rank(conversation: str, escalation: Escalation, now: float) -> tuple[float, float, str]:
+    """Whose rank is less is served before; among equals who waits for longer."""
+    return -pressure(escalation, now), escalation.since, conversation

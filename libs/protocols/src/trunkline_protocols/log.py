@@ -88,6 +88,9 @@ class HandedOff(Record, frozen=True, kw_only=True, tag_field="event", tag="hande
     instance: str = ""
     asked_for: list[str] = []
     """All specialties that were asked for at once, when there was more than one."""
+    model: str = ""
+    """Who wrote the summary; empty: it is in the conversation's own words."""
+    usage: Usage = Usage()
 
 
 class Consulted(Record, frozen=True, kw_only=True, tag_field="event", tag="consulted"):

@@ -136,6 +136,9 @@ class HandOff(Wire, frozen=True, kw_only=True, tag="turn.hand_off"):
     summary: str
     confidence: float = 0.0
     others: list[HandOffTarget] = []
+    model: str = ""
+    """Who wrote the summary; empty: it is in the conversation's own words."""
+    usage: Usage = Usage()
     timings: Timings = Timings()
     epoch: int = 0
     fleet_version: int = 0

@@ -27,6 +27,7 @@ from trunkline_agents.consulting import Consulting
 from trunkline_agents.expertise import Experts, School
 from trunkline_agents.lanes import Hands
 from trunkline_agents.settings import AgentsSettings, secret
+from trunkline_agents.summarising import Summarising
 from trunkline_agents.toolbox import Toolbox
 from trunkline_agents.turns import TurnWorker
 
@@ -66,6 +67,7 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
         consulting=consulting,
         toolbox=toolbox,
         board=NoticeBoard(process.notices),
+        summarising=Summarising(colleagues, longest_s=settings.summary_longest_s),
     )
     intake = handlers.Intake(
         instance=process.instance,

@@ -28,6 +28,9 @@ class AgentsSettings(ProcessSettings, RoutingSettings):
     search_timeout_s: float = Field(2.0, gt=0, description="Longest wait for the knowledge base before going without")
     consult_silence_s: float = Field(1.0, gt=0, description="A consulted specialist that is silent so long is given up")
     consult_longest_s: float = Field(8.0, gt=0, description="Longest time that an answer waits for advice")
+    summary_longest_s: float = Field(
+        1.5, ge=0, description="Longest time that a handoff waits for a model's summary; 0 asks no model"
+    )
     training_timeout_s: float = Field(60.0, gt=0, description="Longest time that training the routing may take")
 
 

@@ -16,14 +16,16 @@ from trunkline_protocols.fleet import TRIAGE, Agent
 from trunkline_protocols.ids import Instance, Specialty
 from trunkline_protocols.knowledge import Passage, SearchKnowledge
 from trunkline_protocols.parts import Retrieved, Timings
+from trunkline_protocols.summary import extract
 from trunkline_protocols.turn import Answered, AnswerTurn, Escalate, HandOff, Routed, TurnFailed, TurnResult
 
 from trunkline_agents.consulting import Consulting
-from trunkline_agents.core.briefing import asked_back, hand_off_summary, instructions, previous_owner, search_query
+from trunkline_agents.core.briefing import asked_back, instructions, previous_owner, search_query
 from trunkline_agents.core.consults import Question, to_consult
 from trunkline_agents.core.routing import Choice
 from trunkline_agents.expertise import Expertise
 from trunkline_agents.ports import Board, Colleagues, ToolFailure
+from trunkline_agents.summarising import Summarising
 from trunkline_agents.toolbox import Decision, Outcome, Toolbox
 
 _log: Final = structlog.get_logger(__name__)
@@ -58,6 +60,7 @@ class TurnWorker:
         consulting: Consulting,
         toolbox: Toolbox,
         board: Board,
+        summarising: Summarising,
     ) -> None:
         """One a process."""
         self._instance = instance
@@ -66,6 +69,7 @@ class TurnWorker:
         self._consulting = consulting
         self._toolbox = toolbox
         self._board = board
+        self._summarising = summarising
         self._sources = itertools.count(int(time.time() * 1000))
 
     async def result(self, order: AnswerTurn, expertise: Expertise, clock: Clockwork) -> TurnResult:
@@ -88,7 +92,7 @@ class TurnWorker:
         if order.hop == 0:
             elsewhere = router.elsewhere(agent, order.text, vector, came_from=previous_owner(order.context.transcript))
             if elsewhere is not None:
-                return self._hand_off(order, elsewhere, clock)
+                return await self._hand_off(order, elsewhere, clock)
         return await self._reply(order, agent, expertise, clock)
 
     async def _reply(
@@ -106,7 +110,7 @@ class TurnWorker:
             completion = await self._colleagues.complete(base)
         completion_ms = clock.lap_ms()
         if isinstance(completion, Decision):
-            return self._decided(order, completion, expertise, clock)
+            return await self._decided(order, completion, expertise, clock)
         if not isinstance(completion, Completed):
             return self._failed(order, f"{completion.code}: {completion.message}", retryable=completion.retryable)
         return Answered(
@@ -183,12 +187,14 @@ class TurnWorker:
             passages=passages,
         )
 
-    def _decided(self, order: AnswerTurn, decision: Decision, expertise: Expertise, clock: Clockwork) -> TurnResult:
+    async def _decided(
+        self, order: AnswerTurn, decision: Decision, expertise: Expertise, clock: Clockwork
+    ) -> TurnResult:
         """Turn the model's decision into the fleet's protocol; the conversation service has the last word."""
         given = decision.arguments
         if decision.name == "handoff":
             agent = expertise.router.agent_of(given["specialty"], order.text)
-            return self._hand_off(order, Choice(given["specialty"], agent, 1.0), clock, reason=given["reason"])
+            return await self._hand_off(order, Choice(given["specialty"], agent, 1.0), clock, reason=given["reason"])
         return Escalate(
             conversation=order.conversation,
             turn=order.turn,
@@ -198,7 +204,7 @@ class TurnWorker:
             specialty=self._specialty,
             urgency=given["urgency"],
             reason=given["reason"],
-            summary=hand_off_summary(order.text, order.context.transcript),
+            summary=extract(order.text, order.context.transcript),
             fleet_version=expertise.version,
             instance=self._instance,
         )
@@ -280,7 +286,9 @@ class TurnWorker:
             instance=self._instance,
         )
 
-    def _hand_off(self, order: AnswerTurn, choice: Choice, clock: Clockwork, reason: str = "") -> HandOff:
+    async def _hand_off(self, order: AnswerTurn, choice: Choice, clock: Clockwork, reason: str = "") -> HandOff:
+        route_ms = clock.lap_ms()
+        summary = await self._summarising.write(order, f"{self._instance}-{next(self._sources)}")
         return HandOff(
             conversation=order.conversation,
             turn=order.turn,
@@ -292,8 +300,15 @@ class TurnWorker:
             agent=choice.agent.name,
             confidence=round(choice.confidence, 4),
             reason=reason or f"this is a question for the {choice.agent.title.lower()}",
-            summary=hand_off_summary(order.text, order.context.transcript),
-            timings=Timings(queued_ms=clock.queued_ms, route_ms=clock.lap_ms()),
+            summary=summary.text,
+            model=summary.model,
+            usage=summary.usage,
+            timings=Timings(
+                queued_ms=clock.queued_ms,
+                route_ms=route_ms,
+                completion_ms=clock.lap_ms(),
+                model_ms=summary.model_ms,
+            ),
             instance=self._instance,
         )
 

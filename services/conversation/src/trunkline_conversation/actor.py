@@ -251,6 +251,7 @@ class ConversationActor:
     async def _answer(self, state: Conversation, message: TurnReceived, inbox_seq: int) -> None:
         turn = self._begin(state, message, inbox_seq)
         cause = Cause.of_message(message, inbox_seq)
+        model_ms = 0.0
         step: Step = open_turn(state, turn, self._around())
         while True:
             match step:
@@ -261,8 +262,9 @@ class ConversationActor:
                     step = spoken(state, turn, text)
                 case Append(then=then):
                     state = await self._journal.append(state, step, cause)
+                    model_ms += step.model_ms
                     if then is None:
-                        self._measure(message, step)
+                        self._measure(message, step, model_ms)
                         return
                     turn = replace(turn, assigned=None)
                     step = then
@@ -324,12 +326,12 @@ class ConversationActor:
         _TURNS.labels("late_result").inc()
         _log.info("turn.late_result", turn=result.turn, epoch=result.epoch, hop=result.hop, attempt=result.attempt)
 
-    def _measure(self, message: TurnReceived, decision: Append) -> None:
+    def _measure(self, message: TurnReceived, decision: Append, model_ms: float) -> None:
         answered = decision.events[-1]
         if isinstance(answered, TurnAnswered):
             seconds = self._outside.now() - message.received_at
             _TURN.labels(answered.specialty).observe(seconds)
-            _OVERHEAD.labels(answered.specialty).observe(max(0.0, seconds - answered.timings.model_ms / 1000))
+            _OVERHEAD.labels(answered.specialty).observe(max(0.0, seconds - model_ms / 1000))
             _TURNS.labels("answered" if answered.text else "empty").inc()
 
     # -- what the desk orders, and what the clock says ---
@@ -363,7 +365,7 @@ class ConversationActor:
     async def _raise_urgency(self) -> None:
         state = await self._journal.load()
         around = self._around()
-        decision = breach(state, around.policy, now=around.now, position=max(1, around.waiting))
+        decision = breach(state, around)
         if decision is None:
             # The desk shows something older than the log.
             await self._journal.show_at_desk()

@@ -125,13 +125,21 @@ class Conversations:
 
     def _forget_idle(self) -> None:
         """Let the least recently used go until the rest fits; one that works now stays, however old."""
-        if self._held_bytes > self._budget_bytes:
-            for conversation in [idle for idle in self._actors if idle not in self._active]:
-                if self._held_bytes <= self._budget_bytes:
-                    break
-                self._forget(conversation)
+        for conversation in self._idle_beyond_budget():
+            self._forget(conversation)
         _OPEN.set(len(self._actors))
         _BYTES.set(self._held_bytes)
+
+    def _idle_beyond_budget(self) -> list[ConversationId]:
+        """Look from the oldest on, and no further than is needed: this happens with every turn once memory is full."""
+        found, left_bytes = [], self._held_bytes
+        for conversation in self._actors:
+            if left_bytes <= self._budget_bytes:
+                break
+            if conversation not in self._active:
+                found.append(conversation)
+                left_bytes -= self._sizes.get(conversation, 0)
+        return found
 
     def _forget(self, conversation: ConversationId) -> None:
         self._actors.pop(conversation, None)

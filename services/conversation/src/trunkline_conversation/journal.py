@@ -90,8 +90,11 @@ class Journal:
                 if snapshot is not None
                 else Conversation(id=self._id, region=self._region)
             )
-            for stored in await self._log.commits(self._id, after=state.sequence):
+            later = await self._log.commits(self._id, after=state.sequence)
+            for stored in later:
                 state = evolve(state, stored.commit, stored.sequence)
+            # What had to be folded counts: else one that is evicted between its turns would never get a snapshot.
+            self._commits_since_snapshot = len(later)
             self._state = state
         return self._state
 

@@ -40,7 +40,7 @@ class Lookout:
             policy=self._fleets.fleet.escalation,
             down=self._down,
             now=time.time(),
-            waiting=sum(not entry.escalation.claimed_by for entry in self._waiting.values.values()),
+            waiting=tuple(self._waiting.values.values()),
         )
 
     def _look(self, now: float) -> None:

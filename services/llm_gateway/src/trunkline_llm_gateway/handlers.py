@@ -113,8 +113,8 @@ class Gateway:
                 return Refused(code="cancelled", message=deadline.cancelled_for, retryable=False)
             _ERRORS.labels("gateway", "", "deadline").inc()
             failure = ProviderError("deadline", "no whole answer before the turn's deadline", retryable=False)
-        if order.provider or order.tool_steps:
-            # A certain provider is tried, or tools have done something that a quotation would not tell.
+        if order.provider or order.tool_steps or order.purpose == "summary":
+            # A certain provider is tried, or a quotation would not tell what tools have done or what was said.
             return Refused(code=failure.code, message=str(failure), retryable=failure.retryable)
         return await self._quoted(order, writing, failure.code)
 

@@ -14,6 +14,9 @@ from trunkline_agents.core.routing import SHORT_WORDS, Choice, Router
 MOST_CONSULTS: Final = 2
 """Specialists that are asked for one answer, all at once."""
 
+MOST_PARTS: Final = 16
+"""Parts of a message that are looked at: a page of a story must not cost more than the answer to it."""
+
 MARGIN: Final = 0.3
 """How much better the other specialty must score for a part of the message."""
 
@@ -37,7 +40,7 @@ def to_consult(router: Router, agent: Agent, text: str) -> list[Question]:
     if len(parts) < 2:  # noqa: PLR2004 - one part is the whole message
         return []
     found: dict[str, Question] = {}
-    for part in parts:
+    for part in parts[:MOST_PARTS]:
         choice = router.choose(part)
         if choice.specialty in agent.consult and choice.confidence >= MARGIN:
             known = found.get(choice.specialty)

@@ -57,7 +57,7 @@ def open_turn(state: Conversation, turn: Turn, around: Surroundings) -> Step:
     if state.hops > 0:
         # The turn goes on where a process before this one had brought it.
         waits = state.escalation is not None and state.escalation.level == "person"
-        return Say(waiting_note(around.policy, max(1, around.waiting))) if waits else turn.work
+        return Say(waiting_note(state, around)) if waits else turn.work
     assessment = assess(state, turn.message, around.policy)
     if assessment is None:
         return turn.work
@@ -66,7 +66,7 @@ def open_turn(state: Conversation, turn: Turn, around: Surroundings) -> Step:
             state, turn, around, reason=assessment.reason, urgency=assessment.urgency, level=assessment.level
         )
     if assessment.level == "person":
-        return spoken(state, turn, waiting_note(around.policy, max(1, around.waiting)))
+        return spoken(state, turn, waiting_note(state, around))
     return turn.work
 
 
@@ -89,12 +89,18 @@ def give_up(state: Conversation, turn: Turn) -> Append:
 
 
 def nobody_there(state: Conversation, turn: Turn, around: Surroundings) -> Step | None:
-    """Decide for work that nobody takes: when its specialty is down for good it is escalated; None to go on waiting."""
-    if turn.work.specialty not in around.down:
+    """Decide for work that nobody takes; None to go on waiting.
+
+    A specialty that the fleet no longer has: triage finds another. One that is down for good: escalated.
+    """
+    specialty = turn.work.specialty
+    if specialty == TRIAGE:
         return None
-    if turn.work.specialty == TRIAGE:
+    if specialty not in around.specialties:
+        return Work(Specialty(TRIAGE), hop=turn.work.hop + 1)
+    if specialty not in around.down:
         return None
-    return escalate(state, turn, around, reason=f"no process answers for {turn.work.specialty}")
+    return escalate(state, turn, around, reason=f"no process answers for {specialty}")
 
 
 def on_result(state: Conversation, turn: Turn, result: TurnResult, around: Surroundings) -> Decision:

@@ -6,22 +6,21 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from trunkline_protocols.escalation import Level, higher, raised
+from msgspec.structs import replace
+from trunkline_protocols.escalation import Escalation, Level, higher, place, raised
 from trunkline_protocols.fleet import ESCALATION, EscalationPolicy
 from trunkline_protocols.ids import Specialty
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Breached, Escalated, LeftQueue
-from trunkline_protocols.parts import Urgency, Utterance
+from trunkline_protocols.parts import Urgency
 from trunkline_protocols.subjects import Lane
+from trunkline_protocols.summary import extract
 
 from trunkline_conversation.core.state import Conversation
 from trunkline_conversation.core.steps import Append, Say, Surroundings, Turn, Work, opening
-from trunkline_conversation.core.summary import line_of
 
 LANES: Final[dict[Urgency, Lane]] = {"low": "normal", "normal": "normal", "high": "high", "critical": "urgent"}
 _FRUSTRATION_MESSAGES: Final = 3
-_SUMMARY_UTTERANCES: Final = 6
-_SUMMARY_CHARACTERS: Final = 240
 _APOSTROPHE: Final = str.maketrans("\N{RIGHT SINGLE QUOTATION MARK}", "'")
 _WORD: Final = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 
@@ -86,20 +85,27 @@ def escalate(
         level = "person" if current.level == "person" else level
     origin = turn.work.specialty
     since = current.since if current is not None and current.level == level else around.now
-    position = 1 if level == "senior" else around.waiting + 1
+    begun = Escalation(
+        level=level,
+        urgency=urgency,
+        reason=reason,
+        summary=summary or extract(turn.message.text, state.transcript),
+        since=since,
+        due_at=around.now + around.policy.sla_s.of(urgency),
+    )
     event = Escalated(
         from_=origin,
         urgency=urgency,
         reason=reason,
-        summary=summary or summary_of(turn.message.text, state.transcript),
-        position=position,
+        summary=begun.summary,
+        position=1 if level == "senior" else _place(state, begun, around),
         level=level,
         since=since,
-        due_at=around.now + around.policy.sla_s.of(urgency),
+        due_at=begun.due_at,
     )
     then: Work | Say
     if level == "person":
-        then = Say(waiting_note(around.policy, position))
+        then = Say(_note(event.position, around))
     else:
         then = Work(
             Specialty(ESCALATION),
@@ -113,17 +119,18 @@ def escalate(
     return Append("escalation", [*opening(state, turn), event], ESCALATION, "", state.epoch + 1, then)
 
 
-def breach(state: Conversation, policy: EscalationPolicy, *, now: float, position: int) -> Append | None:
+def breach(state: Conversation, around: Surroundings) -> Append | None:
     """Raise the urgency of an escalation whose SLA has run out; None when there is nothing to raise (any more)."""
     current = state.escalation
-    if current is None or current.level != "person" or now < current.due_at:
+    if current is None or current.level != "person" or around.now < current.due_at:
         return None
     urgency = raised(current.urgency)
+    due_at = around.now + around.policy.sla_s.of(urgency)
     event = Breached(
         from_urgency=current.urgency,
         urgency=urgency,
-        due_at=now + policy.sla_s.of(urgency),
-        position=position,
+        due_at=due_at,
+        position=_place(state, replace(current, urgency=urgency, due_at=due_at, claimed_by=""), around),
         claimed_by=current.claimed_by,
     )
     return Append("escalation", [event], state.owner, state.agent, state.epoch)
@@ -138,15 +145,18 @@ def leave_queue(state: Conversation) -> Append | None:
     return Append("escalation", [LeftQueue(to=to)], to, "", state.epoch + 1)
 
 
-def waiting_note(policy: EscalationPolicy, position: int) -> str:
+def waiting_note(state: Conversation, around: Surroundings) -> str:
     """What a customer is told who waits for a person."""
-    return policy.waiting_note.replace("{position}", str(position))
+    return _note(_place(state, state.escalation, around) if state.escalation is not None else 1, around)
 
 
-def summary_of(text: str, transcript: list[Utterance]) -> str:
-    """Write down what whoever takes over should know, from the conversation's own words."""
-    said = [*transcript[-_SUMMARY_UTTERANCES:], Utterance(role="customer", text=text)]
-    return "\n".join(line_of(utterance, longest=_SUMMARY_CHARACTERS) for utterance in said)
+def _note(position: int, around: Surroundings) -> str:
+    return around.policy.waiting_note.replace("{position}", str(position))
+
+
+def _place(state: Conversation, escalation: Escalation, around: Surroundings) -> int:
+    """Place in the queue; by pressure, as the desk empties it, and not by who came last."""
+    return place(around.waiting, state.id, escalation, around.now)
 
 
 def _frustration(state: Conversation, text: str, policy: EscalationPolicy) -> int:

@@ -41,6 +41,8 @@ def hand_off(state: Conversation, turn: Turn, result: HandOff, around: Surroundi
         agent=winner.agent,
         reason=result.reason,
         summary=result.summary,
+        model=result.model,
+        usage=result.usage,
         timings=result.timings,
         instance=result.instance,
         asked_for=[target.to for target in asked_for] if len(asked_for) > 1 else [],

@@ -34,8 +34,10 @@ from trunkline_conversation.core.summary import summarised
 
 RECENT_UTTERANCES: Final = 24
 RECENT_CHARACTERS: Final = 16_000
-REPLIES: Final = 16
+LONGEST_UTTERANCE: Final = 8_000
 """How much of the transcript stays verbatim in memory and goes to agents; the full text stays in the log."""
+REPLIES: Final = 16
+"""So many ids of the desk's replies are remembered."""
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,13 +182,20 @@ def _settled(escalation: Escalation | None, event: TurnAnswered) -> Escalation |
 
 def _said(state: Conversation, *said: Utterance) -> Conversation:
     """Add to the transcript; what no longer fits moves into the summary, the oldest first."""
-    transcript = [*state.transcript, *said]
+    transcript = [*state.transcript, *map(_bounded, said)]
     summary = state.summary
     while len(transcript) > RECENT_UTTERANCES or (
         len(transcript) > len(said) and sum(len(utterance.text) for utterance in transcript) > RECENT_CHARACTERS
     ):
         summary = summarised(summary, transcript.pop(0))
     return msgspec.structs.replace(state, transcript=transcript, summary=summary)
+
+
+def _bounded(said: Utterance) -> Utterance:
+    """Keep the beginning of what is very long: every later turn carries it along."""
+    if len(said.text) <= LONGEST_UTTERANCE:
+        return said
+    return msgspec.structs.replace(said, text=f"{said.text[: LONGEST_UTTERANCE - 1]}…")
 
 
 def context_of(state: Conversation, message: TurnReceived) -> Context:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.fleet import EscalationPolicy
 from trunkline_protocols.ids import Specialty, TurnId
 from trunkline_protocols.inbox import TurnReceived
-from trunkline_protocols.log import Event, OwnerAssigned, Started
+from trunkline_protocols.log import Event, HandedOff, OwnerAssigned, Started, TurnAnswered
 from trunkline_protocols.parts import Urgency
 from trunkline_protocols.subjects import CommitKind, Lane
 
@@ -39,6 +41,11 @@ class Append:
     agent: str
     epoch: int
     then: Work | Say | None = None
+
+    @property
+    def model_ms(self) -> float:
+        """The models' own time in it."""
+        return sum(event.timings.model_ms for event in self.events if isinstance(event, TurnAnswered | HandedOff))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +82,8 @@ class Surroundings:
     down: frozenset[str] = field(default_factory=frozenset)
     """Specialties for which no process is heard at all."""
     now: float = 0.0
-    waiting: int = 0
-    """Conversations that wait for a person."""
+    waiting: Sequence[EscalationWaiting] = ()
+    """Conversations that wait for a person, or are with one."""
 
 
 Step: TypeAlias = Work | Append | Say

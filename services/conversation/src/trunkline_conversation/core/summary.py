@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from trunkline_protocols.parts import Utterance
+from trunkline_protocols.summary import line_of
 
 LONGEST_SUMMARY: Final = 2_000
 """Characters. Over it the oldest lines go, but for the first: what the conversation began with."""
@@ -17,14 +18,7 @@ _LINE: Final = 120
 
 def summarised(summary: str, oldest: Utterance) -> str:
     """Add what was said to a summary."""
-    lines = [*summary.splitlines(), line_of(oldest)]
+    lines = [*summary.splitlines(), line_of(oldest, longest=_LINE)]
     while len(lines) > 2 and sum(len(line) + 1 for line in lines) > LONGEST_SUMMARY:  # noqa: PLR2004 - first and last stay
         lines.pop(1)
     return "\n".join(lines)
-
-
-def line_of(said: Utterance, *, longest: int = _LINE) -> str:
-    """Who said it, and how it begins."""
-    text = " ".join(said.text.split())
-    shortened = text if len(text) <= longest else text[: longest - 1] + "…"
-    return f"{said.specialty or said.role}: {shortened}"

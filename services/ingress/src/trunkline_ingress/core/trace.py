@@ -166,6 +166,8 @@ def _handed_off(commit: Commit, event: HandedOff) -> Step:
     if event.asked_for:
         words += f" (asked for {', '.join(event.asked_for)}; {event.to} wins)"
     detail: Detail = {"reason": event.reason, "summary": event.summary, "epoch": commit.epoch}
+    if event.model:
+        detail |= {"model": event.model, "model_ms": event.timings.model_ms, "cost": event.usage.cost}
     return _step(commit.at, event.from_, event.to, "turn.hand_off", _total_s(event.timings) * 1000, words, detail)
 
 

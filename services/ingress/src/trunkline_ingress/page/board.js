@@ -18,6 +18,7 @@ export function createBoard({ operators, attempt, refresh, news }, section) {
     ...['info', 'warning', 'critical'].map((value) => el('option', { value }, prettify(value))));
   const ttl = el('select', { name: 'ttl_s', 'data-testid': 'notice-ttl' },
     ...TIMES.map(([value, label]) => el('option', { value, selected: value === '3600' }, label)));
+  const tenants = el('input', { name: 'tenants', 'data-testid': 'notice-tenants' });
   const choices = el('div', { class: 'choices' });
   const only = el('fieldset', { hidden: true }, el('legend', {}, 'Only agents of'), choices,
     el('small', {}, 'None chosen: all of them.'));
@@ -26,6 +27,7 @@ export function createBoard({ operators, attempt, refresh, news }, section) {
     el('h2', {}, 'Publish a notice'),
     field('Text', text, 'Agents take it into account in what they answer; customers read it as it is.'),
     el('div', { class: 'row' }, field('For', audience), field('Severity', severity), field('In force for', ttl)),
+    field('Only tenants', tenants, 'Names with commas between them. None: all of them.'),
     only, el('div', { class: 'ask-actions' }, publish));
 
   const list = el('ol', { class: 'cards', 'aria-labelledby': 'in-force' });
@@ -52,6 +54,7 @@ export function createBoard({ operators, attempt, refresh, news }, section) {
     const done = await attempt(() => operators.post('/v1/ops/notices', {
       text: said.get('text').trim(), audience: said.get('audience'), severity: said.get('severity'),
       ttl_s: Number(said.get('ttl_s')), specialties: only.hidden ? [] : said.getAll('specialties'),
+      tenants: said.get('tenants').split(',').map((name) => name.trim()).filter(Boolean),
     }));
     publish.disabled = false;
     if (done) {
@@ -85,8 +88,9 @@ export function createBoard({ operators, attempt, refresh, news }, section) {
   function draw(node, { notice, received_by: received, missing }) {
     const now = operators.now();
     const specialtiesOf = notice.specialties?.length ? ` (${notice.specialties.map(prettify).join(', ')})` : '';
+    const tenantsOf = notice.tenants?.length ? ` of ${notice.tenants.join(', ')}` : '';
     setText(node.querySelector('.facts'), [
-      prettify(notice.severity), `${AUDIENCES[notice.audience]}${specialtiesOf}`,
+      prettify(notice.severity), `${AUDIENCES[notice.audience]}${specialtiesOf}${tenantsOf}`,
       `${span(notice.expires_at - now)} left, until ${clock(notice.expires_at, now)}`,
     ].join(' · '));
     const all = received.length + missing.length;

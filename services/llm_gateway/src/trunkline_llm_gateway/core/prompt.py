@@ -27,8 +27,8 @@ class ChatMessage(msgspec.Struct, frozen=True):
 
 def system_text(order: Complete) -> str:
     """Write the instructions, the rules and the passages with their numbers; nothing for a bare question."""
-    if not order.instructions:
-        return ""
+    if not order.instructions or order.purpose == "summary":
+        return order.instructions
     passages = "\n\n".join(
         f"[{number}] {passage.title}\n{passage.text}" for number, passage in enumerate(order.passages, start=1)
     )
