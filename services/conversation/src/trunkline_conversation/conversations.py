@@ -21,7 +21,7 @@ from trunkline_protocols.turn import AgentBeat, AgentMessage, Attached, TaskClai
 from trunkline_conversation.actor import ConversationActor, Envelope
 
 _log: Final = structlog.get_logger(__name__)
-_OPEN: Final = Gauge("trunkline_conversations_open", "Conversations in memory")
+_OPEN: Final = Gauge("trunkline_conversations_in_memory", "Conversations that this process remembers")
 _BYTES: Final = Gauge("trunkline_conversations_bytes", "About how much memory they hold")
 
 _WATCH_EVERY_S: Final = 0.1
