@@ -19,15 +19,25 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-import msgspec
 import numpy as np
 from milvus_lite.server_manager import server_manager_instance
 from pymilvus import AnnSearchRequest, DataType, Function, FunctionType, MilvusClient, MilvusException, RRFRanker
 
+from trunkline_rag.adapters.milvus.collections import article_fields, passage_fields
+from trunkline_rag.adapters.milvus.rows import (
+    article_key,
+    article_row,
+    condition,
+    passage_rows,
+    read_document,
+    read_row,
+    rows_with_places,
+    tombstone,
+)
 from trunkline_rag.core.articles import Document
-from trunkline_rag.core.index import RANK_CONSTANT, Row, row_terms
-from trunkline_rag.core.question import Question, Vectors
-from trunkline_rag.core.scope import Asker, Scope
+from trunkline_rag.core.index import RANK_CONSTANT
+from trunkline_rag.core.question import Question
+from trunkline_rag.core.scope import Asker
 from trunkline_rag.ports import Filed, Head, Holdings, StoreUnavailableError
 
 # It warns at every read that the embedded server tells no timestamp.
@@ -38,7 +48,6 @@ _PASSAGES: Final = "passages"
 _WORDS_ONLY: Final = "lexical"
 _BATCH: Final = 500
 _TIMEOUT_S: Final = 10.0
-_LONGEST_TEXT: Final = 65_535
 _ALL: Final = 'key != ""'
 
 P = ParamSpec("P")
@@ -78,7 +87,7 @@ class MilvusStore:
         self._tag = re.sub(r"[^A-Za-z0-9]+", "_", embedder)
         self._dimensions = dimensions
         self._client = _open_lite(self._lite) if self._lite is not None else MilvusClient(uri, timeout=_TIMEOUT_S)
-        self._make(_ARTICLES, _article_fields())
+        self._make(_ARTICLES, article_fields())
         self._collection = self._in_force() or self._new_collection()
         self._client.load_collection(self._collection)
         self._heads = self._read_heads()
@@ -94,10 +103,10 @@ class MilvusStore:
     def put(self, tenant: str, filed: Sequence[Filed]) -> None:
         """Write the new passages, then the article, which puts them in force, then remove the old passages."""
         vectors_fit = self._collection.startswith(f"{_PASSAGES}_{self._tag}_")
-        rows = [row for article in filed for row in _passage_rows(article, with_vectors=vectors_fit)]
+        rows = [row for article in filed for row in passage_rows(article, with_vectors=vectors_fit)]
         for start in range(0, len(rows), _BATCH):
             self._client.insert(self._collection, rows[start : start + _BATCH])
-        self._client.insert(_ARTICLES, [_article_row(tenant, article.document) for article in filed])
+        self._client.insert(_ARTICLES, [article_row(tenant, article.document) for article in filed])
         replaced = [article.document.id for article in filed if (tenant, article.document.id) in self._heads]
         for article in filed:
             document = article.document
@@ -112,7 +121,7 @@ class MilvusStore:
             return
         self._client.insert(
             _ARTICLES,
-            [_tombstone(tenant, document, self._heads[tenant, document].rev + 1) for document in known],
+            [tombstone(tenant, document, self._heads[tenant, document].rev + 1) for document in known],
         )
         for document in known:
             del self._heads[tenant, document]
@@ -131,7 +140,7 @@ class MilvusStore:
         for start in range(0, len(holdings.rows), _BATCH):
             part = slice(start, start + _BATCH)
             vectors = holdings.vectors[part] if holdings.vectors is not None else None
-            self._client.insert(collection, _rows_with_places(holdings.rows[part], vectors, holdings.rows, start))
+            self._client.insert(collection, rows_with_places(holdings.rows[part], vectors, holdings.rows, start))
         self._client.flush(collection)
         self._client.load_collection(collection)
         self._client.alter_alias(collection, _PASSAGES)
@@ -145,10 +154,10 @@ class MilvusStore:
         """Read by key."""
         head = self._heads.get((tenant, document))
         wanted = rev or (head.rev if head is not None else 0)
-        found = self._client.get(_ARTICLES, ids=[_article_key(tenant, document, wanted)]) if wanted else []
+        found = self._client.get(_ARTICLES, ids=[article_key(tenant, document, wanted)]) if wanted else []
         if not found or found[0]["is_removed"]:
             return None
-        return _document(found[0]), head is not None and head.rev == wanted
+        return read_document(found[0]), head is not None and head.rev == wanted
 
     @_reaching
     def holdings(self) -> Holdings:
@@ -159,7 +168,7 @@ class MilvusStore:
         # The keys of a document's passages are in their order.
         found.sort(key=lambda row: str(row["key"]))
         vectors = np.array([row["vector"] for row in found], dtype=np.float32) if has_vectors and found else None
-        return Holdings([_row(row) for row in found], vectors)
+        return Holdings([read_row(row) for row in found], vectors)
 
     @_reaching
     def native_ranks(
@@ -168,13 +177,13 @@ class MilvusStore:
         """Search by the server's own hybrid search, all sentences at once."""
         if not self.is_native or not question.sentences:
             return None
-        condition = _condition(tenant, topics, asker)
+        allowed = condition(tenant, topics, asker)
         words = AnnSearchRequest(
             data=[" ".join(found) for found in question.terms],
             anns_field="terms",
             param={"metric_type": "BM25"},
             limit=limit,
-            expr=condition,
+            expr=allowed,
         )
         requests = [words]
         if question.vectors is not None and self._collection.startswith(f"{_PASSAGES}_{self._tag}_"):
@@ -184,7 +193,7 @@ class MilvusStore:
                     anns_field="vector",
                     param={"metric_type": "IP"},
                     limit=limit,
-                    expr=condition,
+                    expr=allowed,
                 )
             )
         found = self._client.hybrid_search(
@@ -214,7 +223,7 @@ class MilvusStore:
 
     def _new_collection(self, *, in_force: bool = True) -> str:
         name = f"{_PASSAGES}_{self._tag}_{time.time_ns():x}"
-        self._make(name, _passage_fields(self._dimensions), searched=True)
+        self._make(name, passage_fields(self._dimensions), searched=True)
         if in_force:
             self._client.create_alias(name, _PASSAGES)
         return name
@@ -266,11 +275,11 @@ class MilvusStore:
     def _drop_old(self, tenant: str, documents: Sequence[str]) -> None:
         for start in range(0, len(documents), _BATCH):
             names = ", ".join(f'"{document}"' for document in documents[start : start + _BATCH])
-            condition = f'tenant == "{tenant}" and document in [{names}]'
+            theirs = f'tenant == "{tenant}" and document in [{names}]'
             self._delete(
                 [
                     row["key"]
-                    for row in self._every(self._collection, condition, ["key", "document", "rev"])
+                    for row in self._every(self._collection, theirs, ["key", "document", "rev"])
                     if (head := self._heads.get((tenant, row["document"]))) is None or head.rev != row["rev"]
                 ]
             )
@@ -279,8 +288,8 @@ class MilvusStore:
         for start in range(0, len(keys), _BATCH):
             self._client.delete(self._collection, ids=list(keys[start : start + _BATCH]))
 
-    def _every(self, collection: str, condition: str, fields: list[str]) -> Iterator[dict[str, Any]]:
-        iterator = self._client.query_iterator(collection, filter=condition, output_fields=fields, batch_size=_BATCH)
+    def _every(self, collection: str, where: str, fields: list[str]) -> Iterator[dict[str, Any]]:
+        iterator = self._client.query_iterator(collection, filter=where, output_fields=fields, batch_size=_BATCH)
         try:
             while batch := iterator.next():
                 yield from batch
@@ -300,164 +309,3 @@ def _open_lite(file: Path) -> MilvusClient:
         raise
 
 
-def _article_fields() -> dict[str, dict[str, Any]]:
-    return {
-        **_common_fields(),
-        "updated": _varchar(100),
-        "digest": _varchar(64),
-        "source": _varchar(400),
-        "is_removed": {"datatype": DataType.BOOL},
-        # Milvus wants a vector in every collection.
-        "mark": {"datatype": DataType.SPARSE_FLOAT_VECTOR},
-    }
-
-
-def _passage_fields(dimensions: int) -> dict[str, dict[str, Any]]:
-    fields = {
-        **_common_fields(),
-        "headings": _varchar(_LONGEST_TEXT),
-        "place": {"datatype": DataType.INT64},
-        "is_internal": {"datatype": DataType.BOOL},
-        "region": _varchar(64),
-        "language": _varchar(64),
-        "valid_from": _varchar(10),
-        "valid_until": _varchar(10),
-        "words": {
-            **_varchar(_LONGEST_TEXT),
-            "enable_analyzer": True,
-            # The terms are stemmed and free of stop words already: only their borders are left to find.
-            "analyzer_params": {"tokenizer": "standard"},
-        },
-        "terms": {"datatype": DataType.SPARSE_FLOAT_VECTOR},
-    }
-    if dimensions:
-        fields["vector"] = {"datatype": DataType.FLOAT_VECTOR, "dim": dimensions}
-    return fields
-
-
-def _common_fields() -> dict[str, dict[str, Any]]:
-    return {
-        "document": _varchar(64),
-        "tenant": _varchar(64),
-        "title": _varchar(400),
-        "text": _varchar(_LONGEST_TEXT),
-        "topics": {"datatype": DataType.JSON},
-        "scope": {"datatype": DataType.JSON},
-        "rev": {"datatype": DataType.INT64},
-    }
-
-
-def _varchar(length: int) -> dict[str, Any]:
-    return {"datatype": DataType.VARCHAR, "max_length": length}
-
-
-def _article_key(tenant: str, document: str, rev: int) -> str:
-    return f"{tenant}/{document}/{rev:06d}"
-
-
-def _article_row(tenant: str, document: Document) -> dict[str, Any]:
-    return {
-        "key": _article_key(tenant, document.id, document.rev),
-        "document": document.id,
-        "tenant": tenant,
-        "title": document.title,
-        "text": document.text,
-        "topics": document.topics,
-        "scope": msgspec.to_builtins(document.scope),
-        "rev": document.rev,
-        "updated": document.updated[:100],
-        "digest": document.digest,
-        "source": document.source,
-        "is_removed": False,
-        "mark": {0: 1.0},
-    }
-
-
-def _tombstone(tenant: str, document: str, rev: int) -> dict[str, Any]:
-    return {**_article_row(tenant, Document(document, "", "", rev=rev)), "is_removed": True}
-
-
-def _document(row: dict[str, Any]) -> Document:
-    return Document(
-        id=row["document"],
-        title=row["title"],
-        text=row["text"],
-        topics=list(row["topics"]),
-        updated=row["updated"],
-        scope=msgspec.convert(row["scope"], Scope),
-        source=row["source"],
-        rev=row["rev"],
-    )
-
-
-def _passage_rows(filed: Filed, *, with_vectors: bool) -> list[dict[str, Any]]:
-    return _rows_with_places(filed.rows, filed.vectors if with_vectors else None, filed.rows, 0)
-
-
-def _rows_with_places(
-    rows: Sequence[Row], vectors: Vectors | None, within: Sequence[Row], start: int
-) -> list[dict[str, Any]]:
-    """Rows as they are stored; `within` is the whole they are part of, where a document's passages stand together."""
-    place = 0
-    while place < start and within[start - place - 1].same_document(within[start]):
-        place += 1
-    made: list[dict[str, Any]] = []
-    for number, row in enumerate(rows):
-        if number and not row.same_document(rows[number - 1]):
-            place = 0
-        made.append(_passage_row(row, place))
-        if vectors is not None:
-            made[-1]["vector"] = vectors[number].tolist()
-        place += 1
-    return made
-
-
-def _passage_row(row: Row, place: int) -> dict[str, Any]:
-    return {
-        "key": f"{row.tenant}/{row.document}/{row.rev:06d}/{place:05d}",
-        "document": row.document,
-        "tenant": row.tenant,
-        "title": row.title,
-        "headings": row.headings,
-        "text": row.text,
-        "topics": list(row.topics),
-        "scope": msgspec.to_builtins(row.scope),
-        "rev": row.rev,
-        "place": place,
-        "is_internal": row.scope.visibility == "internal",
-        "region": row.scope.region,
-        "language": row.scope.language,
-        "valid_from": row.scope.valid_from,
-        "valid_until": row.scope.valid_until,
-        "words": " ".join(row_terms(row)),
-    }
-
-
-def _row(stored: dict[str, Any]) -> Row:
-    return Row(
-        document=stored["document"],
-        tenant=stored["tenant"],
-        title=stored["title"],
-        topics=tuple(stored["topics"]),
-        headings=stored["headings"],
-        text=stored["text"],
-        scope=msgspec.convert(stored["scope"], Scope),
-        rev=stored["rev"],
-    )
-
-
-def _condition(tenant: str, topics: Sequence[str], asker: Asker) -> str:
-    """The same as `Asker.may_see`, as Milvus reads it; specialties are left to the index."""
-    parts = [f'tenant == "{tenant}"']
-    if not asker.internal:
-        parts.append("is_internal == false")
-    if topics:
-        parts.append(f"json_contains_any(topics, [{', '.join(f'{chr(34)}{topic}{chr(34)}' for topic in topics)}])")
-    parts += [
-        f'{field} in ["", "{value}"]'
-        for field, value in (("region", asker.region), ("language", asker.language))
-        if value
-    ]
-    if asker.today:
-        parts += [f'valid_from <= "{asker.today}"', f'(valid_until == "" or valid_until >= "{asker.today}")']
-    return " and ".join(parts)
