@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from trunkline_rag.adapters.milvus.store import MilvusStore, StoreInUseError
+from trunkline_rag.adapters.milvus.client import StoreInUseError
+from trunkline_rag.adapters.milvus.store import MilvusStore
 
 __all__ = ["MilvusStore", "StoreInUseError"]

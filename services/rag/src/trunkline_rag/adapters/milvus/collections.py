@@ -1,15 +1,61 @@
-"""The collections as Milvus needs them described: their fields and their names.
+"""The collections as Milvus needs them described: their names and their fields.
 
-`articles` holds every version of every article, `passages_<embedder>_<time>` the passages made for one embedder.
+articles_<generation>                             every version of every article
+passages_<embedder>_<generation>_<time>           the passages in force, made for one embedder, of those articles
+
+A restore makes a new generation of both; another embedder makes new passages of the same articles.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pymilvus import DataType
 
+IN_FORCE: Final = "passages"
+"""The alias that names the passages in force, and with them their articles."""
+
 _LONGEST_TEXT: Final = 65_535
+_FIRST: Final = "g0"
+_BEFORE_GENERATIONS: Final = "v2"
+_NAME: Final = re.compile(r"passages_(?P<tag>\w+?)(?:_(?P<generation>g[0-9a-f]+|v2))?_[0-9a-f]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """A collection of articles and one of their passages."""
+
+    tag: str
+    generation: str
+    passages: str
+
+    @property
+    def articles(self) -> str:
+        """The collection of the versions."""
+        return f"articles_{self.generation}"
+
+
+def tag_of(embedder: str) -> str:
+    """Write an embedder's name as a collection's name may hold it."""
+    return re.sub(r"[^A-Za-z0-9]+", "_", embedder)
+
+
+def new_names(tag: str, at_ns: int, generation: str = _FIRST) -> Names:
+    """Name new collections; the time makes them new."""
+    return Names(tag, generation, f"passages_{tag}_{generation}_{at_ns:x}")
+
+
+def new_generation(at_ns: int) -> str:
+    """Name a new generation."""
+    return f"g{at_ns:x}"
+
+
+def read_names(passages: str) -> Names | None:
+    """Read the name of a collection of passages; None when it is none of ours."""
+    found = _NAME.fullmatch(passages)
+    return Names(found["tag"], found["generation"] or _BEFORE_GENERATIONS, passages) if found is not None else None
 
 
 def article_fields() -> dict[str, dict[str, Any]]:

@@ -11,6 +11,7 @@ from trunkline_rag.core.articles import Document
 from trunkline_rag.core.index import Row, row_terms
 from trunkline_rag.core.question import Vectors
 from trunkline_rag.core.scope import Asker, Scope
+from trunkline_rag.core.snapshots import Version
 from trunkline_rag.ports import Filed
 
 
@@ -40,7 +41,7 @@ def article_row(tenant: str, document: Document) -> dict[str, Any]:
 
 def tombstone(tenant: str, document: str, rev: int) -> dict[str, Any]:
     """Make the row that says that an article is gone."""
-    return {**article_row(tenant, Document(document, "", "", rev=rev)), "is_removed": True}
+    return version_row(Version(tenant, Document(document, "", "", rev=rev), is_removed=True))
 
 
 def read_document(row: dict[str, Any]) -> Document:
@@ -55,6 +56,16 @@ def read_document(row: dict[str, Any]) -> Document:
         source=row["source"],
         rev=row["rev"],
     )
+
+
+def version_row(version: Version) -> dict[str, Any]:
+    """Make the row of a version, of an article that is there or gone."""
+    return {**article_row(version.tenant, version.document), "is_removed": version.is_removed}
+
+
+def read_version(row: dict[str, Any]) -> Version:
+    """Read a version, of an article that is there or gone."""
+    return Version(row["tenant"], read_document(row), row["is_removed"])
 
 
 def passage_rows(filed: Filed, *, with_vectors: bool) -> list[dict[str, Any]]:

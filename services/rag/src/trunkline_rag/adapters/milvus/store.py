@@ -1,8 +1,9 @@
 """The store on Milvus: Milvus Lite in a folder of ours, or a server by its address. Milvus is the truth.
 
-Two collections: `articles` holds every version of every article; the alias `passages` names the collection of the
-passages in force, made for one embedder. The row of an article is its commit: passages are written before it, and
-those that no latest version owns are swept when the store is opened: a crash in between neither loses nor doubles any.
+Two collections: one holds every version of every article, one the passages in force, made for one embedder. An alias
+names the passages, and their name says which articles they belong to: so both are put in force by one change. The row
+of an article is its commit: passages are written before it, and those that no latest version owns are swept when the
+store is opened: a crash in between neither loses nor doubles any.
 
 A server searches natively, by hybrid search. Lite looks at every row at every search: there the index in the process
 answers over the same rows.
@@ -10,20 +11,24 @@ answers over the same rows.
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import wraps
-from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import numpy as np
-from milvus_lite.server_manager import server_manager_instance
-from pymilvus import AnnSearchRequest, DataType, Function, FunctionType, MilvusClient, MilvusException, RRFRanker
+from pymilvus import AnnSearchRequest, MilvusException, RRFRanker
 
-from trunkline_rag.adapters.milvus.collections import article_fields, passage_fields
+from trunkline_rag.adapters.milvus.client import Connection
+from trunkline_rag.adapters.milvus.collections import (
+    Names,
+    article_fields,
+    new_generation,
+    new_names,
+    passage_fields,
+    tag_of,
+)
 from trunkline_rag.adapters.milvus.rows import (
     article_key,
     article_row,
@@ -31,35 +36,23 @@ from trunkline_rag.adapters.milvus.rows import (
     passage_rows,
     read_document,
     read_row,
+    read_version,
     rows_with_places,
     tombstone,
+    version_row,
 )
 from trunkline_rag.core.articles import Document
 from trunkline_rag.core.index import RANK_CONSTANT
 from trunkline_rag.core.question import Question
 from trunkline_rag.core.scope import Asker
+from trunkline_rag.core.snapshots import Stock
 from trunkline_rag.ports import Filed, Head, Holdings, StoreUnavailableError
 
-# It warns at every read that the embedded server tells no timestamp.
-logging.getLogger("pymilvus").setLevel(logging.ERROR)
-
-_ARTICLES: Final = "articles_v2"
-_PASSAGES: Final = "passages"
 _WORDS_ONLY: Final = "lexical"
 _BATCH: Final = 500
-_TIMEOUT_S: Final = 10.0
-_ALL: Final = 'key != ""'
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class StoreInUseError(RuntimeError):
-    """Another process has the folder open."""
-
-    def __init__(self, folder: Path) -> None:
-        """Say what to do."""
-        super().__init__(f"{folder} is open in another process: Milvus Lite serves one; stop that one first")
 
 
 def _reaching(call: Callable[Concatenate[MilvusStore, P], R]) -> Callable[Concatenate[MilvusStore, P], R]:
@@ -82,14 +75,13 @@ class MilvusStore:
         self, uri: str, *, embedder: str = _WORDS_ONLY, dimensions: int = 0, native: bool | None = None
     ) -> None:
         """Open the store for one embedder and make what is missing. `native` is for tests; else servers only."""
-        self._lite = None if "://" in uri else Path(uri).absolute() / "knowledge.db"
-        self.is_native = native if native is not None else self._lite is None
-        self._tag = re.sub(r"[^A-Za-z0-9]+", "_", embedder)
+        self._milvus = Connection(uri)
+        self.is_native = native if native is not None else self._milvus.is_server
+        self.tag = tag_of(embedder)
         self._dimensions = dimensions
-        self._client = _open_lite(self._lite) if self._lite is not None else MilvusClient(uri, timeout=_TIMEOUT_S)
-        self._make(_ARTICLES, article_fields())
-        self._collection = self._in_force() or self._new_collection()
-        self._client.load_collection(self._collection)
+        self._names = self._milvus.in_force() or self._first()
+        self._milvus.load(self._names.articles)
+        self._milvus.load(self._names.passages)
         self._heads = self._read_heads()
         self._sweep()
 
@@ -97,17 +89,24 @@ class MilvusStore:
 
     def heads(self, tenant: str) -> dict[str, Head]:
         """Known since the opening: one process writes."""
-        return {document: head for (owner, document), head in self._heads.items() if owner == tenant}
+        return {
+            document: head for (owner, document), head in self._heads.items() if owner == tenant and not head.is_removed
+        }
+
+    def next_rev(self, tenant: str, document: str) -> int:
+        """Also after the versions of an article that was removed: no number is used twice."""
+        head = self._heads.get((tenant, document))
+        return head.rev + 1 if head is not None else 1
 
     @_reaching
     def put(self, tenant: str, filed: Sequence[Filed]) -> None:
         """Write the new passages, then the article, which puts them in force, then remove the old passages."""
-        vectors_fit = self._collection.startswith(f"{_PASSAGES}_{self._tag}_")
+        vectors_fit = not self.needs_vectors
         rows = [row for article in filed for row in passage_rows(article, with_vectors=vectors_fit)]
-        for start in range(0, len(rows), _BATCH):
-            self._client.insert(self._collection, rows[start : start + _BATCH])
-        self._client.insert(_ARTICLES, [article_row(tenant, article.document) for article in filed])
-        replaced = [article.document.id for article in filed if (tenant, article.document.id) in self._heads]
+        self._insert(self._names.passages, rows)
+        self._insert(self._names.articles, [article_row(tenant, article.document) for article in filed])
+        present = self.heads(tenant)
+        replaced = [article.document.id for article in filed if article.document.id in present]
         for article in filed:
             document = article.document
             self._heads[tenant, document.id] = Head(document.rev, document.digest, document.source)
@@ -116,36 +115,44 @@ class MilvusStore:
     @_reaching
     def remove(self, tenant: str, documents: Sequence[str]) -> None:
         """Mark the articles as gone, then remove their passages."""
-        known = [document for document in documents if (tenant, document) in self._heads]
+        present = self.heads(tenant)
+        known = [document for document in documents if document in present]
         if not known:
             return
-        self._client.insert(
-            _ARTICLES,
-            [tombstone(tenant, document, self._heads[tenant, document].rev + 1) for document in known],
+        self._insert(
+            self._names.articles, [tombstone(tenant, document, present[document].rev + 1) for document in known]
         )
         for document in known:
-            del self._heads[tenant, document]
+            self._heads[tenant, document] = replace(present[document], rev=present[document].rev + 1, is_removed=True)
         self._drop_old(tenant, known)
 
     @_reaching
     def settle(self) -> None:
         """Flush: unflushed rows are slow to read."""
-        self._client.flush(_ARTICLES)
-        self._client.flush(self._collection)
+        self._milvus.flush(self._names.articles)
+        self._milvus.flush(self._names.passages)
 
     @_reaching
     def replace_vectors(self, holdings: Holdings) -> None:
         """Fill a new collection and swap the alias; the old one serves until then."""
-        collection = self._new_collection(in_force=False)
-        for start in range(0, len(holdings.rows), _BATCH):
-            part = slice(start, start + _BATCH)
-            vectors = holdings.vectors[part] if holdings.vectors is not None else None
-            self._client.insert(collection, rows_with_places(holdings.rows[part], vectors, holdings.rows, start))
-        self._client.flush(collection)
-        self._client.load_collection(collection)
-        self._client.alter_alias(collection, _PASSAGES)
-        old, self._collection = self._collection, collection
-        self._client.drop_collection(old)
+        names = new_names(self.tag, time.time_ns(), self._names.generation)
+        self._milvus.make(names.passages, passage_fields(self._dimensions))
+        self._fill(names, holdings)
+        self._put_in_force(names)
+
+    @_reaching
+    def replace(self, stock: Stock) -> None:
+        """Fill new collections of articles and passages and swap the alias; the old ones serve until then."""
+        at_ns = time.time_ns()
+        names = new_names(self.tag, at_ns, new_generation(at_ns))
+        self._milvus.make(names.articles, article_fields())
+        self._milvus.make(names.passages, passage_fields(self._dimensions))
+        self._insert(names.articles, [version_row(version) for version in stock.versions])
+        self._milvus.flush(names.articles)
+        self._milvus.load(names.articles)
+        self._fill(names, Holdings(stock.rows, stock.vectors))
+        self._put_in_force(names)
+        self._heads = self._read_heads()
 
     # -- reading ---
 
@@ -154,17 +161,28 @@ class MilvusStore:
         """Read by key."""
         head = self._heads.get((tenant, document))
         wanted = rev or (head.rev if head is not None else 0)
-        found = self._client.get(_ARTICLES, ids=[article_key(tenant, document, wanted)]) if wanted else []
-        if not found or found[0]["is_removed"]:
+        found = self._milvus.get(self._names.articles, article_key(tenant, document, wanted)) if wanted else None
+        if found is None or found["is_removed"]:
             return None
-        return read_document(found[0]), head is not None and head.rev == wanted
+        return read_document(found), head is not None and head.rev == wanted
 
     @_reaching
     def holdings(self) -> Holdings:
         """Read every passage, batch by batch; vectors only where they are of this process' embedder."""
-        has_vectors = self._dimensions > 0 and self._collection.startswith(f"{_PASSAGES}_{self._tag}_")
+        return self._holdings(with_vectors=not self.needs_vectors)
+
+    @_reaching
+    def stock(self) -> Stock:
+        """Read everything, in the vectors of whatever embedder it has."""
+        articles = ["tenant", "document", "title", "text", "topics", "scope", "rev", "updated", "source", "is_removed"]
+        versions = [read_version(row) for row in self._milvus.every(self._names.articles, articles)]
+        holdings = self._holdings(with_vectors=True)
+        return Stock(versions, holdings.rows, holdings.vectors, self._names.tag)
+
+    def _holdings(self, *, with_vectors: bool) -> Holdings:
         fields = ["key", "document", "tenant", "title", "topics", "headings", "text", "scope", "rev"]
-        found = list(self._every(self._collection, _ALL, [*fields, "vector"] if has_vectors else fields))
+        has_vectors = with_vectors and self._milvus.has_vectors(self._names.passages)
+        found = list(self._milvus.every(self._names.passages, [*fields, "vector"] if has_vectors else fields))
         # The keys of a document's passages are in their order.
         found.sort(key=lambda row: str(row["key"]))
         vectors = np.array([row["vector"] for row in found], dtype=np.float32) if has_vectors and found else None
@@ -186,7 +204,7 @@ class MilvusStore:
             expr=allowed,
         )
         requests = [words]
-        if question.vectors is not None and self._collection.startswith(f"{_PASSAGES}_{self._tag}_"):
+        if question.vectors is not None and not self.needs_vectors:
             requests.append(
                 AnnSearchRequest(
                     data=question.vectors.tolist(),
@@ -196,116 +214,73 @@ class MilvusStore:
                     expr=allowed,
                 )
             )
-        found = self._client.hybrid_search(
-            _PASSAGES, reqs=requests, ranker=RRFRanker(RANK_CONSTANT), limit=limit, output_fields=["document", "place"]
-        )
+        found = self._milvus.hybrid_search(requests, RRFRanker(RANK_CONSTANT), limit, ["document", "place"])
         return [[(hit["entity"]["document"], hit["entity"]["place"]) for hit in ranked] for ranked in found]
 
     def close(self) -> None:
-        """Close; the embedded server gives its folder free only when told."""
-        self._client.close()
-        if self._lite is not None:
-            server_manager_instance.release_server(str(self._lite))
+        """Close the connection, and the folder with it."""
+        self._milvus.close()
 
     # -- collections ---
-
-    def _in_force(self) -> str | None:
-        try:
-            described = self._client.describe_alias(_PASSAGES)
-        except MilvusException:
-            return None
-        return str(described["collection_name"]) if described else None
 
     @property
     def needs_vectors(self) -> bool:
         """The passages in force were embedded by another embedder, or by none."""
-        return not self._collection.startswith(f"{_PASSAGES}_{self._tag}_")
+        return self._names.tag != self.tag
 
-    def _new_collection(self, *, in_force: bool = True) -> str:
-        name = f"{_PASSAGES}_{self._tag}_{time.time_ns():x}"
-        self._make(name, passage_fields(self._dimensions), searched=True)
-        if in_force:
-            self._client.create_alias(name, _PASSAGES)
-        return name
+    def _first(self) -> Names:
+        names = new_names(self.tag, time.time_ns())
+        self._milvus.make(names.articles, article_fields())
+        self._milvus.make(names.passages, passage_fields(self._dimensions))
+        self._milvus.put_in_force(names)
+        return names
 
-    def _make(self, collection: str, fields: dict[str, dict[str, Any]], *, searched: bool = False) -> None:
-        if self._client.has_collection(collection):
-            self._client.load_collection(collection)
-            return
-        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("key", DataType.VARCHAR, is_primary=True, max_length=200)
-        for field, kind in fields.items():
-            schema.add_field(field, **kind)
-        index = self._client.prepare_index_params()
-        if searched:
-            schema.add_function(
-                Function(
-                    name="bm25",
-                    input_field_names=["words"],
-                    output_field_names=["terms"],
-                    function_type=FunctionType.BM25,
-                )
-            )
-            index.add_index("terms", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
-            if self._dimensions:
-                index.add_index("vector", index_type="FLAT", metric_type="IP")
-        else:
-            index.add_index("mark", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
-        self._client.create_collection(collection, schema=schema, index_params=index)
+    def _fill(self, names: Names, holdings: Holdings) -> None:
+        for start in range(0, len(holdings.rows), _BATCH):
+            part = slice(start, start + _BATCH)
+            vectors = holdings.vectors[part] if holdings.vectors is not None else None
+            self._insert(names.passages, rows_with_places(holdings.rows[part], vectors, holdings.rows, start))
+        self._milvus.flush(names.passages)
+        self._milvus.load(names.passages)
+
+    def _put_in_force(self, names: Names) -> None:
+        self._milvus.put_in_force(names)
+        self._names = names
+        self._milvus.drop_others(names)
+
+    def _insert(self, collection: str, rows: Sequence[dict[str, Any]]) -> None:
+        for start in range(0, len(rows), _BATCH):
+            self._milvus.insert(collection, list(rows[start : start + _BATCH]))
 
     # -- what no latest version owns ---
 
     def _read_heads(self) -> dict[tuple[str, str], Head]:
-        heads: dict[tuple[str, str], tuple[Head, bool]] = {}
-        for row in self._every(_ARTICLES, _ALL, ["tenant", "document", "rev", "digest", "source", "is_removed"]):
+        heads: dict[tuple[str, str], Head] = {}
+        fields = ["tenant", "document", "rev", "digest", "source", "is_removed"]
+        for row in self._milvus.every(self._names.articles, fields):
             key = (row["tenant"], row["document"])
-            if key not in heads or heads[key][0].rev < row["rev"]:
-                heads[key] = (Head(row["rev"], row["digest"], row["source"]), row["is_removed"])
-        return {key: head for key, (head, is_removed) in heads.items() if not is_removed}
+            if key not in heads or heads[key].rev < row["rev"]:
+                heads[key] = Head(row["rev"], row["digest"], row["source"], row["is_removed"])
+        return heads
+
+    def _owns(self, row: dict[str, Any], tenant: str) -> bool:
+        head = self._heads.get((tenant, row["document"]))
+        return head is not None and not head.is_removed and head.rev == row["rev"]
 
     def _sweep(self) -> None:
         """Remove passages that a crash has left: written before their article, or not removed after it."""
-        orphans = [
-            row["key"]
-            for row in self._every(self._collection, _ALL, ["key", "tenant", "document", "rev"])
-            if (head := self._heads.get((row["tenant"], row["document"]))) is None or head.rev != row["rev"]
-        ]
-        self._delete(orphans)
+        self._milvus.delete(
+            self._names.passages,
+            [
+                row["key"]
+                for row in self._milvus.every(self._names.passages, ["key", "tenant", "document", "rev"])
+                if not self._owns(row, row["tenant"])
+            ],
+        )
 
     def _drop_old(self, tenant: str, documents: Sequence[str]) -> None:
         for start in range(0, len(documents), _BATCH):
             names = ", ".join(f'"{document}"' for document in documents[start : start + _BATCH])
             theirs = f'tenant == "{tenant}" and document in [{names}]'
-            self._delete(
-                [
-                    row["key"]
-                    for row in self._every(self._collection, theirs, ["key", "document", "rev"])
-                    if (head := self._heads.get((tenant, row["document"]))) is None or head.rev != row["rev"]
-                ]
-            )
-
-    def _delete(self, keys: Sequence[str]) -> None:
-        for start in range(0, len(keys), _BATCH):
-            self._client.delete(self._collection, ids=list(keys[start : start + _BATCH]))
-
-    def _every(self, collection: str, where: str, fields: list[str]) -> Iterator[dict[str, Any]]:
-        iterator = self._client.query_iterator(collection, filter=where, output_fields=fields, batch_size=_BATCH)
-        try:
-            while batch := iterator.next():
-                yield from batch
-        finally:
-            iterator.close()
-
-
-def _open_lite(file: Path) -> MilvusClient:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return MilvusClient(str(file))
-    except (MilvusException, OSError, RuntimeError) as error:
-        with contextlib.suppress(Exception):
-            server_manager_instance.release_server(str(file))
-        if "Open local milvus failed" in str(error):
-            raise StoreInUseError(file.parent) from error
-        raise
-
-
+            found = list(self._milvus.every(self._names.passages, ["key", "document", "rev"], theirs))
+            self._milvus.delete(self._names.passages, [row["key"] for row in found if not self._owns(row, tenant)])
