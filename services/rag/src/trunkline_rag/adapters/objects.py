@@ -16,8 +16,8 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from trunkline_rag.ports import ObjectMissingError, ObjectsUnavailableError
 
-_TIMEOUT_S: Final = 30
 _RETRIES: Final = 4
+_RETRY_S: Final = 60
 
 
 class ObstoreObjects:
@@ -35,14 +35,14 @@ class ObstoreObjects:
         try:
             return _open(self.place)
         except (BaseError, ValueError, OSError) as error:
-            raise ObjectsUnavailableError(f"{self.place}: {error}") from error
+            raise ObjectsUnavailableError(f"{self.place}: {_first_line(error)}") from error
 
     async def put(self, name: str, payload: bytes) -> None:
         """Store an object; obstore shows it under its name when it is whole."""
         try:
             await self._store.put_async(name, payload)
         except (BaseError, OSError) as error:
-            raise ObjectsUnavailableError(f"{self.place}: {error}") from error
+            raise ObjectsUnavailableError(f"{self.place}: {_first_line(error)}") from error
 
     async def get(self, name: str) -> bytes:
         """Read an object."""
@@ -52,7 +52,7 @@ class ObstoreObjects:
         except (NotFoundError, FileNotFoundError) as error:
             raise ObjectMissingError(f"{self.place} has no {name}") from error
         except (BaseError, OSError) as error:
-            raise ObjectsUnavailableError(f"{self.place}: {error}") from error
+            raise ObjectsUnavailableError(f"{self.place}: {_first_line(error)}") from error
 
     async def listed(self, prefix: str) -> dict[str, float]:
         """List page by page."""
@@ -64,7 +64,7 @@ class ObstoreObjects:
         except (NotFoundError, FileNotFoundError):
             return {}
         except (BaseError, OSError) as error:
-            raise ObjectsUnavailableError(f"{self.place}: {error}") from error
+            raise ObjectsUnavailableError(f"{self.place}: {_first_line(error)}") from error
         return found
 
     async def remove(self, names: Sequence[str]) -> None:
@@ -75,15 +75,18 @@ class ObstoreObjects:
             except (NotFoundError, FileNotFoundError):
                 continue
             except (BaseError, OSError) as error:
-                raise ObjectsUnavailableError(f"{self.place}: {error}") from error
+                raise ObjectsUnavailableError(f"{self.place}: {_first_line(error)}") from error
 
 
 def _open(url: str) -> ObjectStore:
     if "://" not in url:
         folder = Path(url).absolute()
         return LocalStore(folder, mkdir=True)
-    return from_url(
-        url,
-        client_options={"timeout": timedelta(seconds=_TIMEOUT_S), "connect_timeout": timedelta(seconds=_TIMEOUT_S)},
-        retry_config={"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=2 * _TIMEOUT_S)},
-    )
+    # Options of the client given here would take the place of those in the environment (AWS_ALLOW_HTTP); its own
+    # timeout is 30 s.
+    return from_url(url, retry_config={"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=_RETRY_S)})
+
+
+def _first_line(error: Exception) -> str:
+    """What people need; below it the library prints its own structures."""
+    return str(error).partition("\n")[0].strip()
