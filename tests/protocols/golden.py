@@ -51,6 +51,17 @@ CONTEXT = parts.Context(
     summary="Ada said hello.",
 )
 PASSAGE = knowledge.Passage(document="refunds", title="Refunds", text="Refunds take 5 days.", score=0.9)
+SNAPSHOT = knowledge.SnapshotInfo(
+    id="20260101T000000Z-0123abcd",
+    made_at=AT,
+    kind="incremental",
+    embedder="lexical",
+    articles=2,
+    passages=5,
+    bytes=4_096,
+    blobs=2,
+    written=1,
+)
 COMMIT = log.Commit(
     conversation=C,
     region="local",
@@ -278,6 +289,16 @@ _SAMPLES: list[wire.Wire] = [
     knowledge.ImportArticles(tenant="default", files=[knowledge.ArticleFile(name="refunds.md", content="# Refunds")]),
     knowledge.ArticlesImported(
         documents=1, passages=2, problems=[knowledge.ImportProblem(name="x.md:1", reason="no id")]
+    ),
+    knowledge.TakeSnapshot(full=True, keep=3),
+    knowledge.RestoreSnapshot(snapshot="20260101T000000Z-0123abcd", replace=True),
+    knowledge.ListSnapshots(),
+    knowledge.SnapshotTaken(place="var/snapshots", snapshot=SNAPSHOT, removed=["20251231T000000Z-0123abcd"]),
+    knowledge.SnapshotRestored(place="var/snapshots", snapshot=SNAPSHOT),
+    knowledge.Snapshots(
+        place="var/snapshots",
+        snapshots=[SNAPSHOT],
+        progress=knowledge.SnapshotProgress(doing="snapshot", done=3, total=9),
     ),
     knowledge.Refused(code="bad_request", message="what?", retryable=False),
     completion.Complete(

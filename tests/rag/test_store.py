@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from trunkline_protocols.knowledge import (
     Article,
@@ -22,10 +21,11 @@ from trunkline_protocols.knowledge import (
 from trunkline_rag.adapters.milvus import MilvusStore
 from trunkline_rag.core.articles import Document
 from trunkline_rag.core.passages import rows_of
-from trunkline_rag.core.question import Vectors, read_question
+from trunkline_rag.core.question import read_question
 from trunkline_rag.core.scope import Asker
 from trunkline_rag.library import Library
 from trunkline_rag.ports import Filed, StoreUnavailableError
+from words import Letters
 
 pytestmark = pytest.mark.processes
 
@@ -34,19 +34,6 @@ OLD = Document(
 )
 NEW = Document("refunds", "Refunds", "Only this.", ["b"], "2026-02-02", rev=2)
 OTHER = Document("wifi", "Wi-Fi", "Restart the router.", ["network"], rev=1)
-
-
-class Letters:
-    """An embedder of ours: how often each letter occurs."""
-
-    def __init__(self, name: str = "letters") -> None:
-        self.name = name
-        self.dimensions = 26
-
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        rows = np.array([[text.lower().count(chr(97 + n)) + 0.01 for n in range(26)] for text in texts], np.float32)
-        unit: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-        return unit
 
 
 def filed(*documents: Document, tenant: str = "default") -> list[Filed]:
@@ -78,6 +65,22 @@ def test_removed_document_is_not_found_and_comes_back_as_a_new_version(store: Mi
     assert store.heads("default") == {}
     assert store.get("default", "wifi") is None
     assert store.get("default", "wifi", 1) == (OTHER, False)
+
+
+async def test_article_that_comes_back_after_its_removal_stays(tmp_path: Path) -> None:
+    """Under a number that was never used, so that the removal does not count any more, now and after reopening."""
+    store = MilvusStore(str(tmp_path / "milvus"))
+    library = Library(store)
+    file = ArticleFile(name="wifi.md", content="---\nid: wifi\n---\nRestart the router.")
+    for files in ([file], [], [file]):
+        order = ImportArticles(tenant="default", files=files, source="here", prune=True)
+        assert isinstance(await library.take_in(order), ArticlesImported)
+    assert store.heads("default")["wifi"].rev == 3
+    store.close()
+    again = MilvusStore(str(tmp_path / "milvus"))
+    assert [row.text for row in again.holdings().rows] == ["Restart the router."]
+    assert again.get("default", "wifi") is not None
+    again.close()
 
 
 def test_tenants_have_articles_of_their_own(store: MilvusStore) -> None:

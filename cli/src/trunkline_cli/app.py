@@ -11,24 +11,22 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from pydantic import ValidationError
-from rich.markup import escape
 from trunkline_protocols.fleet_folder import FleetError
-from trunkline_protocols.knowledge import ArticlesImported
 from trunkline_supervisor.app import run_suite
 from trunkline_supervisor.errors import SuiteError
 from trunkline_supervisor.settings import SuiteSettings
 
-from trunkline_cli import chat as conversation, importing, llm as completion, operate
+from trunkline_cli import chat as conversation, llm as completion, operate
 from trunkline_cli.bench.command import bench
 from trunkline_cli.errors import CommandError
 from trunkline_cli.fleet.command import fleet
+from trunkline_cli.knowledge.command import knowledge
 from trunkline_cli.notices.command import notice, notices
 from trunkline_cli.options import Json, Url, client_settings, console
 
 app = typer.Typer(
     help="A fleet of customer-support agents on your own servers.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-knowledge = typer.Typer(help="The knowledge base.", no_args_is_help=True)
 app.add_typer(knowledge, name="kb")
 app.add_typer(fleet, name="fleet")
 app.command()(notice)
@@ -128,51 +126,3 @@ def trace(
         typer.echo(msgspec.json.encode(story))
     else:
         console().print(operate.trace_table(story))
-
-
-@knowledge.command("import")
-def import_articles(
-    paths: Annotated[list[Path], typer.Argument(help="Files (.md, .html, .jsonl, .pdf) and folders")],
-    url: Url = None,
-    tenant: Annotated[str, typer.Option(help="Whose articles these are")] = "default",
-    prune: Annotated[bool, typer.Option("--prune", help="Take out what these paths do not hold any more")] = False,  # noqa: FBT002
-    watch: Annotated[bool, typer.Option("--watch", help="Stay and import every change; implies --prune")] = False,  # noqa: FBT002
-) -> None:
-    """Take articles into the knowledge base; a document of the same id is replaced."""
-    # Here, because the readers of so many formats are slow to load and no other command needs them.
-
-    if watch:
-        for done in importing.watch_paths(client_settings(url), paths, tenant):
-            _tell_import(done)
-        return
-    done = importing.import_paths(client_settings(url), paths, tenant, prune=prune)
-    _tell_import(done)
-    if done.problems:
-        raise typer.Exit(1)
-
-
-def _tell_import(done: ArticlesImported) -> None:
-    unchanged = f", {done.unchanged} unchanged" if done.unchanged else ""
-    removed = f", {done.removed} removed" if done.removed else ""
-    typer.echo(f"{done.documents} documents, {done.passages} passages{unchanged}{removed}")
-    for problem in done.problems:
-        print(f"trunkline: {problem.name}: {problem.reason}", file=sys.stderr)  # noqa: T201
-
-
-@knowledge.command()
-def search(
-    query: Annotated[str, typer.Argument(help="What to look for")],
-    url: Url = None,
-    limit: Annotated[int, typer.Option(min=1, max=50, help="Most passages to show")] = 5,
-    as_json: Json = False,  # noqa: FBT002
-) -> None:
-    """Search the knowledge base."""
-    hits = operate.search(client_settings(url), query, limit)
-    if as_json:
-        typer.echo(msgspec.json.encode(hits))
-        return
-    if not hits.hits:
-        typer.echo("nothing found")
-    screen = console()
-    for hit in hits.hits:
-        screen.print(f"[bold]{escape(hit.title)}[/] ({hit.document}, {hit.score:.2f})\n{escape(hit.text)}\n")

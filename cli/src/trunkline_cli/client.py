@@ -18,6 +18,7 @@ from trunkline_cli.settings import ClientSettings
 T = TypeVar("T")
 _CONNECT_TIMEOUT_S: Final = 10.0
 _ANSWER_TIMEOUT_S: Final = 120.0
+_ORDER_TIMEOUT_S: Final = 180.0
 
 
 class Chat:
@@ -67,9 +68,11 @@ def get(settings: ClientSettings, path: str, type_: type[T]) -> T:
     return asyncio.run(_call(settings, "GET", path, None, type_))
 
 
-def post(settings: ClientSettings, path: str, body: object, type_: type[T]) -> T:
+def post(
+    settings: ClientSettings, path: str, body: object, type_: type[T], *, timeout_s: float = _ORDER_TIMEOUT_S
+) -> T:
     """Order something from the operators' API."""
-    return asyncio.run(_call(settings, "POST", path, msgspec.json.encode(body), type_))
+    return asyncio.run(_call(settings, "POST", path, msgspec.json.encode(body), type_, timeout_s=timeout_s))
 
 
 def delete(settings: ClientSettings, path: str, type_: type[T]) -> T:
@@ -77,10 +80,18 @@ def delete(settings: ClientSettings, path: str, type_: type[T]) -> T:
     return asyncio.run(_call(settings, "DELETE", path, None, type_))
 
 
-async def _call(settings: ClientSettings, method: str, path: str, body: bytes | None, type_: type[T]) -> T:
+async def _call(
+    settings: ClientSettings,
+    method: str,
+    path: str,
+    body: bytes | None,
+    type_: type[T],
+    *,
+    timeout_s: float = _ORDER_TIMEOUT_S,
+) -> T:
     token = settings.operator_token
     headers: dict[str, Any] = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
-    timeout = aiohttp.ClientTimeout(total=180, sock_connect=_CONNECT_TIMEOUT_S)
+    timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=_CONNECT_TIMEOUT_S)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,

@@ -1,4 +1,4 @@
-"""`trunkline status`, `trace` and `kb`: what operators look at and hand in."""
+"""`trunkline status` and `trace`: what operators look at."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from trunkline_protocols.presence import SuiteStatus
 
-from trunkline_cli.client import get, post
+from trunkline_cli.client import get
 from trunkline_cli.settings import ClientSettings
 
 
@@ -33,21 +33,6 @@ class Trace(msgspec.Struct):
 
     conversation: str
     steps: list[Step]
-
-
-class Hit(msgspec.Struct):
-    """A passage that was found."""
-
-    document: str
-    title: str
-    text: str
-    score: float
-
-
-class Hits(msgspec.Struct):
-    """What a search found."""
-
-    hits: list[Hit]
 
 
 # -- status ---
@@ -114,11 +99,3 @@ def trace_table(story: Trace) -> Table:
 def _short(value: object, limit: int = 100) -> str:
     text = " ".join(str(value).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-# -- knowledge ---
-
-
-def search(settings: ClientSettings, query: str, limit: int) -> Hits:
-    """Search the knowledge base."""
-    return post(settings, "/v1/ops/knowledge/search", {"query": query, "limit": limit}, Hits)

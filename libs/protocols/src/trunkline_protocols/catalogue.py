@@ -23,9 +23,15 @@ from trunkline_protocols.knowledge import (
     ArticlesImported,
     GetArticle,
     ImportArticles,
+    ListSnapshots,
     PassagesFound,
     Refused,
+    RestoreSnapshot,
     SearchKnowledge,
+    SnapshotRestored,
+    Snapshots,
+    SnapshotTaken,
+    TakeSnapshot,
 )
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import DeadLetter, GetStatus, Presence, SuiteStatus
@@ -223,6 +229,16 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         flows=(
             Flow(("ingress",), ("rag",), (ImportArticles,)),
             Flow(("rag",), ("ingress",), (ArticlesImported, Refused), reply=True),
+        ),
+    ),
+    Channel(
+        name="snapshots",
+        address="rag.{region}.snapshots",
+        carrier="request",
+        summary="Snapshots of the knowledge base: taken, restored, listed",
+        flows=(
+            Flow(("ingress",), ("rag",), (TakeSnapshot, RestoreSnapshot, ListSnapshots)),
+            Flow(("rag",), ("ingress",), (SnapshotTaken, SnapshotRestored, Snapshots, Refused), reply=True),
         ),
     ),
     Channel(

@@ -109,6 +109,75 @@ class ArticlesImported(Wire, frozen=True, kw_only=True, tag="knowledge.imported"
     """All that the files hold, changed or not."""
 
 
+class TakeSnapshot(Wire, frozen=True, kw_only=True, tag="knowledge.snapshot"):
+    """Order: write the whole knowledge base to the object store; imports and searches go on."""
+
+    full: bool = False
+    """Write everything, also what the snapshot before has written."""
+    keep: int = 0
+    """Remove older snapshots until so many are left; 0: as the service is set up."""
+
+
+class RestoreSnapshot(Wire, frozen=True, kw_only=True, tag="knowledge.restore"):
+    """Order: put a snapshot in force; searches go on in what was there until it is."""
+
+    snapshot: str = ""
+    """Empty: the newest."""
+    replace: bool = False
+    """Also where there are articles that did not come with the fleet."""
+
+
+class ListSnapshots(Wire, frozen=True, kw_only=True, tag="knowledge.list_snapshots"):
+    """Query: which snapshots there are, and what is being done now."""
+
+
+class SnapshotInfo(Record, frozen=True, kw_only=True):
+    """A snapshot; `bytes` is all that it holds, uncompressed, `written` how many of its blobs were new."""
+
+    id: str
+    made_at: float
+    kind: str
+    """`full` or `incremental`; either is whole."""
+    embedder: str
+    articles: int
+    passages: int
+    bytes: int
+    blobs: int
+    written: int
+
+
+class SnapshotTaken(Wire, frozen=True, kw_only=True, tag="knowledge.snapshot_taken"):
+    """Reply to `TakeSnapshot`."""
+
+    place: str
+    snapshot: SnapshotInfo
+    removed: list[str] = []
+    """Older snapshots that were too many."""
+
+
+class SnapshotRestored(Wire, frozen=True, kw_only=True, tag="knowledge.restored"):
+    """Reply to `RestoreSnapshot`."""
+
+    place: str
+    snapshot: SnapshotInfo
+
+
+class SnapshotProgress(Record, frozen=True, kw_only=True):
+    """How far a snapshot or a restore is, in blobs; `total` is 0 while that is not known."""
+
+    doing: str
+    done: int
+    total: int
+
+
+class Snapshots(Wire, frozen=True, kw_only=True, tag="knowledge.snapshots"):
+    """Reply to `ListSnapshots`: newest first."""
+
+    place: str
+    snapshots: list[SnapshotInfo]
+    progress: SnapshotProgress | None = None
+
+
 class Refused(Wire, frozen=True, kw_only=True, tag="refused"):
     """Reply to any request that cannot be answered; `retryable` says whether asking again makes sense."""
 
@@ -117,5 +186,9 @@ class Refused(Wire, frozen=True, kw_only=True, tag="refused"):
     retryable: bool
 
 
-KnowledgeRequest: TypeAlias = SearchKnowledge | GetArticle | ImportArticles
-KnowledgeReply: TypeAlias = PassagesFound | Article | ArticlesImported | Refused
+KnowledgeRequest: TypeAlias = (
+    SearchKnowledge | GetArticle | ImportArticles | TakeSnapshot | RestoreSnapshot | ListSnapshots
+)
+KnowledgeReply: TypeAlias = (
+    PassagesFound | Article | ArticlesImported | SnapshotTaken | SnapshotRestored | Snapshots | Refused
+)

@@ -15,11 +15,13 @@ from trunkline_embedding import LEXICAL, open_embedder
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.knowledge import ArticlesImported, Refused
 
-from trunkline_rag.adapters.folder import folder_order
+from trunkline_rag.adapters.folder import SOURCE, folder_order
 from trunkline_rag.adapters.milvus import MilvusStore
+from trunkline_rag.adapters.objects import ObstoreObjects
 from trunkline_rag.handlers import Desk
 from trunkline_rag.library import Library
 from trunkline_rag.settings import RagSettings
+from trunkline_rag.snapshots import Snapshots
 
 _log: Final = structlog.get_logger(__name__)
 NAME: Final = "rag"
@@ -38,19 +40,23 @@ async def service(process: Process[RagSettings]) -> AsyncIterator[None]:
         )
     )
     try:
-        library = Library(store, embedder)
+        library = Library(store, embedder, own_source=SOURCE)
         await library.open()
         if store.needs_vectors:
             process.spawn(library.embed_anew())
         if settings.knowledge_dir is not None:
             order = await asyncio.to_thread(folder_order, settings.knowledge_dir, settings.tenant)
             _tell(await library.take_in(order))
-        desk = Desk(library)
+        snapshots = Snapshots(library, ObstoreObjects(settings.snapshot_url), keep=settings.snapshot_keep)
+        if settings.snapshot_every_h:
+            process.spawn(snapshots.run(settings.snapshot_every_h * 3_600))
+        desk = Desk(library, snapshots)
         responder = Responder(settings.nats_url, NAME, process.latency)
         for subject, title in (
             (subjects.search(settings.region), "Search for passages"),
             (subjects.article(settings.region), "One whole article"),
             (subjects.import_articles(settings.region), "Import of articles"),
+            (subjects.snapshots(settings.region), "Snapshots of the knowledge base"),
         ):
             responder.answer(subject, codec.knowledge_request, desk.answer, title=title)
         await responder.start()

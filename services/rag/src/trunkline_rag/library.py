@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -31,6 +32,7 @@ from trunkline_rag.core.index import Hit, Index
 from trunkline_rag.core.passages import rows_of
 from trunkline_rag.core.question import Question, Vectors, read_question
 from trunkline_rag.core.scope import Asker
+from trunkline_rag.core.snapshots import Stock, latest, restored
 from trunkline_rag.ports import Filed, Holdings, Store, StoreUnavailableError
 
 _log: Final = structlog.get_logger(__name__)
@@ -48,11 +50,20 @@ class Found:
     stale: bool
 
 
+class NotEmptyError(RuntimeError):
+    """A restore would take the place of articles."""
+
+    def __init__(self, articles: int) -> None:
+        """Say how many, and what to do."""
+        super().__init__(f"the knowledge base holds {articles} articles; a restore with `replace` takes their place")
+
+
 class Library:
     """The knowledge base."""
 
-    def __init__(self, store: Store, embedder: Embedder | None = None) -> None:
-        """Answer nothing until `open` has run."""
+    def __init__(self, store: Store, embedder: Embedder | None = None, *, own_source: str = "") -> None:
+        """Answer nothing until `open` has run. `own_source` names what comes at every start by itself."""
+        self._own_source = own_source
         self._store = store
         self._embedder = embedder
         self._index = Index([])
@@ -80,6 +91,32 @@ class Library:
             await asyncio.to_thread(self._store.replace_vectors, Holdings(holdings.rows, vectors))
             await self.open()
         _log.info("library.embedded", passages=len(holdings.rows), embedder=self._embedder and self._embedder.name)
+
+    # -- snapshots ---
+
+    async def stock(self) -> Stock:
+        """Read everything between two imports."""
+        async with self._writing:
+            return await asyncio.to_thread(self._store.stock)
+
+    async def restore(self, snapshot: Stock, *, replace: bool) -> None:
+        """Put a snapshot in force; searches go on in what was there until it is.
+
+        What the fleet's own folder has brought is no reason to refuse: it comes at every start.
+        """
+        async with self._writing:
+            live = (await asyncio.to_thread(self._store.stock)).versions
+            others = sum(
+                not head.is_removed and head.document.source != self._own_source for head in latest(live).values()
+            )
+            if others and not replace:
+                raise NotEmptyError(others)
+            stock = restored(snapshot, live)
+            if stock.embedder != self._store.tag:
+                vectors = await asyncio.to_thread(self._embedded, [row.embedded for row in stock.rows])
+                stock = dataclasses.replace(stock, vectors=vectors, embedder=self._store.tag)
+            await asyncio.to_thread(self._store.replace, stock)
+            await self.open()
 
     # -- search ---
 
@@ -181,7 +218,7 @@ class Library:
         async with self._writing:
             known = await asyncio.to_thread(self._store.heads, tenant)
             changed = [
-                replace(document, rev=known[id_].rev + 1 if id_ in known else 1, source=request.source)
+                dataclasses.replace(document, rev=self._store.next_rev(tenant, id_), source=request.source)
                 for id_, document in documents.items()
                 if id_ not in known or known[id_].digest != document.digest
             ]

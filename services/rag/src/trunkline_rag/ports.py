@@ -10,6 +10,7 @@ from trunkline_rag.core.articles import Document
 from trunkline_rag.core.index import Row
 from trunkline_rag.core.question import Question, Vectors
 from trunkline_rag.core.scope import Asker
+from trunkline_rag.core.snapshots import Stock
 
 
 class StoreUnavailableError(RuntimeError):
@@ -23,6 +24,7 @@ class Head:
     rev: int
     digest: str
     source: str
+    is_removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,39 @@ class Holdings:
     vectors: Vectors | None
 
 
+class ObjectsUnavailableError(RuntimeError):
+    """The object store does not answer, or refuses; the message says where and why."""
+
+
+class ObjectMissingError(LookupError):
+    """There is no object of this name."""
+
+
+class Objects(Protocol):
+    """An object store: what is put is there whole or not at all. Raises `ObjectsUnavailableError`."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        ...
+
+    async def put(self, name: str, payload: bytes) -> None:
+        """Store an object."""
+        ...
+
+    async def get(self, name: str) -> bytes:
+        """Read an object; raise `ObjectMissingError`."""
+        ...
+
+    async def listed(self, prefix: str) -> dict[str, float]:
+        """Name the objects below a prefix, without it, with the time of each."""
+        ...
+
+    async def remove(self, names: Sequence[str]) -> None:
+        """Remove objects; one that is gone already is no error."""
+        ...
+
+
 class Store(Protocol):
     """Where articles and passages are kept. Blocking: called from threads. Raises `StoreUnavailableError`."""
 
@@ -51,12 +86,21 @@ class Store(Protocol):
         ...
 
     @property
+    def tag(self) -> str:
+        """Name of this process' embedder, as a stock names it."""
+        ...
+
+    @property
     def needs_vectors(self) -> bool:
         """What is stored was embedded by another embedder than this process', or by none."""
         ...
 
     def heads(self, tenant: str) -> dict[str, Head]:
         """Name the articles of a tenant."""
+        ...
+
+    def next_rev(self, tenant: str, document: str) -> int:
+        """Number the next version of an article, also of one that was removed: no number is used twice."""
         ...
 
     def put(self, tenant: str, filed: Sequence[Filed]) -> None:
@@ -77,6 +121,14 @@ class Store(Protocol):
 
     def holdings(self) -> Holdings:
         """Read all passages."""
+        ...
+
+    def stock(self) -> Stock:
+        """Read everything: all versions, all passages, and their vectors whatever embedder they are of."""
+        ...
+
+    def replace(self, stock: Stock) -> None:
+        """Write a stock, in the vectors of this process' embedder, beside what is there, and put it in force."""
         ...
 
     def replace_vectors(self, holdings: Holdings) -> None:

@@ -113,6 +113,7 @@ class _Suite:
             nats_url=nats_url.result(),
             postgres_dsn=dsn.result(),
             milvus_uri=settings.milvus_uri or str((settings.data_dir / "milvus").absolute()),
+            snapshot_url=settings.snapshot_url or str((settings.data_dir / "snapshots").absolute()),
             http_port=port,
             resume_secret=_kept_secret(settings.data_dir / "secrets" / "resume"),
         )

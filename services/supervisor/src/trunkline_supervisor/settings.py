@@ -23,6 +23,9 @@ class SuiteSettings(BaseSettings):
     nats_url: str | None = Field(None, description="NATS to use instead of the embedded one")
     postgres_dsn: str | None = Field(None, description="PostgreSQL to use instead of the embedded one")
     milvus_uri: str | None = Field(None, description="Milvus to use instead of the embedded one")
+    snapshot_url: str | None = Field(
+        None, description="Where snapshots of the knowledge base go; default: a folder in the data directory"
+    )
     nodes: Literal[1, 3] | None = Field(
         None,
         description="Embedded NATS servers: 1, or 3 as a cluster; default: as many as the data directory has, or 1",

@@ -1,18 +1,33 @@
-"""/v1/ops/knowledge: search the knowledge base, take articles in."""
+"""/v1/ops/knowledge: search the knowledge base, take articles in, take and restore snapshots."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 from aiohttp import web
 from trunkline_protocols import subjects
-from trunkline_protocols.knowledge import ImportArticles, Refused, SearchKnowledge
+from trunkline_protocols.knowledge import (
+    ImportArticles,
+    KnowledgeReply,
+    ListSnapshots,
+    Refused,
+    RestoreSnapshot,
+    SearchKnowledge,
+    TakeSnapshot,
+)
 
 from trunkline_ingress.http import body_of, json_response
 from trunkline_ingress.ports import Knowledge
 
-_IMPORT_TIMEOUT_S = 120.0
+_IMPORT_TIMEOUT_S: Final = 120.0
+_SNAPSHOT_TIMEOUT_S: Final = 900.0
+_REFUSALS: Final[dict[str, type[web.HTTPError]]] = {
+    "not_found": web.HTTPNotFound,
+    "not_empty": web.HTTPConflict,
+    "unavailable": web.HTTPServiceUnavailable,
+}
 
 
 class _Hit(msgspec.Struct):
@@ -47,6 +62,9 @@ class KnowledgeOps:
         return [
             web.post("/v1/ops/knowledge/search", self.search),
             web.post("/v1/ops/knowledge/import", self.import_articles),
+            web.get("/v1/ops/knowledge/snapshots", self.snapshots),
+            web.post("/v1/ops/knowledge/snapshots", self.take_snapshot),
+            web.post("/v1/ops/knowledge/restore", self.restore_snapshot),
         ]
 
     async def search(self, request: web.Request) -> web.Response:
@@ -68,3 +86,25 @@ class KnowledgeOps:
         if isinstance(reply, Refused):
             raise web.HTTPBadRequest(text=reply.message)
         return json_response(reply)
+
+    async def snapshots(self, _: web.Request) -> web.Response:
+        """List the snapshots, and say what is being done now."""
+        return _answer(await self.knowledge.ask(subjects.snapshots(self.region), ListSnapshots()))
+
+    async def take_snapshot(self, request: web.Request) -> web.Response:
+        """Have a snapshot taken."""
+        return await self._order(await body_of(request, TakeSnapshot))
+
+    async def restore_snapshot(self, request: web.Request) -> web.Response:
+        """Have a snapshot put in force."""
+        return await self._order(await body_of(request, RestoreSnapshot))
+
+    async def _order(self, order: TakeSnapshot | RestoreSnapshot) -> web.Response:
+        subject = subjects.snapshots(self.region)
+        return _answer(await self.knowledge.ask(subject, order, timeout_s=_SNAPSHOT_TIMEOUT_S))
+
+
+def _answer(reply: KnowledgeReply) -> web.Response:
+    if isinstance(reply, Refused):
+        raise _REFUSALS.get(reply.code, web.HTTPBadRequest)(text=reply.message)
+    return json_response(reply)

@@ -26,6 +26,7 @@ class Addresses:
     nats_url: str
     postgres_dsn: str
     milvus_uri: str
+    snapshot_url: str
     http_port: int
     resume_secret: str
 
@@ -80,6 +81,7 @@ class Blueprint:
         }
         knowledge = {
             "TRUNKLINE_MILVUS_URI": addresses.milvus_uri,
+            "TRUNKLINE_SNAPSHOT_URL": addresses.snapshot_url,
             "TRUNKLINE_KNOWLEDGE_DIR": str(self.fleet_dir / "knowledge"),
         }
         archive = {"TRUNKLINE_POSTGRES_DSN": addresses.postgres_dsn}

@@ -1,0 +1,1 @@
+"""`trunkline kb`: articles taken in and searched, snapshots taken and restored."""

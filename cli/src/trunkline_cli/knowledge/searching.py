@@ -1,0 +1,28 @@
+"""`trunkline kb search`: what the agents would find."""
+
+from __future__ import annotations
+
+import msgspec
+
+from trunkline_cli.client import post
+from trunkline_cli.settings import ClientSettings
+
+
+class Hit(msgspec.Struct):
+    """A passage that was found."""
+
+    document: str
+    title: str
+    text: str
+    score: float
+
+
+class Hits(msgspec.Struct):
+    """What a search found."""
+
+    hits: list[Hit]
+
+
+def search_articles(settings: ClientSettings, query: str, limit: int) -> Hits:
+    """Search the knowledge base."""
+    return post(settings, "/v1/ops/knowledge/search", {"query": query, "limit": limit}, Hits)

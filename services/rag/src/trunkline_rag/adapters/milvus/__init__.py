@@ -1,0 +1,8 @@
+"""The store on Milvus: Milvus Lite in a folder of ours, or a server by its address."""
+
+from __future__ import annotations
+
+from trunkline_rag.adapters.milvus.client import StoreInUseError
+from trunkline_rag.adapters.milvus.store import MilvusStore
+
+__all__ = ["MilvusStore", "StoreInUseError"]

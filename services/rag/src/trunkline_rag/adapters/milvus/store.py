@@ -1,0 +1,286 @@
+"""The store on Milvus: Milvus Lite in a folder of ours, or a server by its address. Milvus is the truth.
+
+Two collections: one holds every version of every article, one the passages in force, made for one embedder. An alias
+names the passages, and their name says which articles they belong to: so both are put in force by one change. The row
+of an article is its commit: passages are written before it, and those that no latest version owns are swept when the
+store is opened: a crash in between neither loses nor doubles any.
+
+A server searches natively, by hybrid search. Lite looks at every row at every search: there the index in the process
+answers over the same rows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import wraps
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+import numpy as np
+from pymilvus import AnnSearchRequest, MilvusException, RRFRanker
+
+from trunkline_rag.adapters.milvus.client import Connection
+from trunkline_rag.adapters.milvus.collections import (
+    Names,
+    article_fields,
+    new_generation,
+    new_names,
+    passage_fields,
+    tag_of,
+)
+from trunkline_rag.adapters.milvus.rows import (
+    article_key,
+    article_row,
+    condition,
+    passage_rows,
+    read_document,
+    read_row,
+    read_version,
+    rows_with_places,
+    tombstone,
+    version_row,
+)
+from trunkline_rag.core.articles import Document
+from trunkline_rag.core.index import RANK_CONSTANT
+from trunkline_rag.core.question import Question
+from trunkline_rag.core.scope import Asker
+from trunkline_rag.core.snapshots import Stock
+from trunkline_rag.ports import Filed, Head, Holdings, StoreUnavailableError
+
+_WORDS_ONLY: Final = "lexical"
+_BATCH: Final = 500
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _reaching(call: Callable[Concatenate[MilvusStore, P], R]) -> Callable[Concatenate[MilvusStore, P], R]:
+    """Tell a store that does not answer from one that refuses."""
+
+    @wraps(call)
+    def reach(store: MilvusStore, /, *arguments: P.args, **options: P.kwargs) -> R:
+        try:
+            return call(store, *arguments, **options)
+        except (MilvusException, OSError, ValueError) as error:
+            raise StoreUnavailableError(f"Milvus: {error}") from error
+
+    return reach
+
+
+class MilvusStore:
+    """Keys are made of tenant, document, version and position."""
+
+    def __init__(
+        self, uri: str, *, embedder: str = _WORDS_ONLY, dimensions: int = 0, native: bool | None = None
+    ) -> None:
+        """Open the store for one embedder and make what is missing. `native` is for tests; else servers only."""
+        self._milvus = Connection(uri)
+        self.is_native = native if native is not None else self._milvus.is_server
+        self.tag = tag_of(embedder)
+        self._dimensions = dimensions
+        self._names = self._milvus.in_force() or self._first()
+        self._milvus.load(self._names.articles)
+        self._milvus.load(self._names.passages)
+        self._heads = self._read_heads()
+        self._sweep()
+
+    # -- writing ---
+
+    def heads(self, tenant: str) -> dict[str, Head]:
+        """Known since the opening: one process writes."""
+        return {
+            document: head for (owner, document), head in self._heads.items() if owner == tenant and not head.is_removed
+        }
+
+    def next_rev(self, tenant: str, document: str) -> int:
+        """Also after the versions of an article that was removed: no number is used twice."""
+        head = self._heads.get((tenant, document))
+        return head.rev + 1 if head is not None else 1
+
+    @_reaching
+    def put(self, tenant: str, filed: Sequence[Filed]) -> None:
+        """Write the new passages, then the article, which puts them in force, then remove the old passages."""
+        vectors_fit = not self.needs_vectors
+        rows = [row for article in filed for row in passage_rows(article, with_vectors=vectors_fit)]
+        self._insert(self._names.passages, rows)
+        self._insert(self._names.articles, [article_row(tenant, article.document) for article in filed])
+        present = self.heads(tenant)
+        replaced = [article.document.id for article in filed if article.document.id in present]
+        for article in filed:
+            document = article.document
+            self._heads[tenant, document.id] = Head(document.rev, document.digest, document.source)
+        self._drop_old(tenant, replaced)
+
+    @_reaching
+    def remove(self, tenant: str, documents: Sequence[str]) -> None:
+        """Mark the articles as gone, then remove their passages."""
+        present = self.heads(tenant)
+        known = [document for document in documents if document in present]
+        if not known:
+            return
+        self._insert(
+            self._names.articles, [tombstone(tenant, document, present[document].rev + 1) for document in known]
+        )
+        for document in known:
+            self._heads[tenant, document] = replace(present[document], rev=present[document].rev + 1, is_removed=True)
+        self._drop_old(tenant, known)
+
+    @_reaching
+    def settle(self) -> None:
+        """Flush: unflushed rows are slow to read."""
+        self._milvus.flush(self._names.articles)
+        self._milvus.flush(self._names.passages)
+
+    @_reaching
+    def replace_vectors(self, holdings: Holdings) -> None:
+        """Fill a new collection and swap the alias; the old one serves until then."""
+        names = new_names(self.tag, time.time_ns(), self._names.generation)
+        self._milvus.make(names.passages, passage_fields(self._dimensions))
+        self._fill(names, holdings)
+        self._put_in_force(names)
+
+    @_reaching
+    def replace(self, stock: Stock) -> None:
+        """Fill new collections of articles and passages and swap the alias; the old ones serve until then."""
+        at_ns = time.time_ns()
+        names = new_names(self.tag, at_ns, new_generation(at_ns))
+        self._milvus.make(names.articles, article_fields())
+        self._milvus.make(names.passages, passage_fields(self._dimensions))
+        self._insert(names.articles, [version_row(version) for version in stock.versions])
+        self._milvus.flush(names.articles)
+        self._milvus.load(names.articles)
+        self._fill(names, Holdings(stock.rows, stock.vectors))
+        self._put_in_force(names)
+        self._heads = self._read_heads()
+
+    # -- reading ---
+
+    @_reaching
+    def get(self, tenant: str, document: str, rev: int = 0) -> tuple[Document, bool] | None:
+        """Read by key."""
+        head = self._heads.get((tenant, document))
+        wanted = rev or (head.rev if head is not None else 0)
+        found = self._milvus.get(self._names.articles, article_key(tenant, document, wanted)) if wanted else None
+        if found is None or found["is_removed"]:
+            return None
+        return read_document(found), head is not None and head.rev == wanted
+
+    @_reaching
+    def holdings(self) -> Holdings:
+        """Read every passage, batch by batch; vectors only where they are of this process' embedder."""
+        return self._holdings(with_vectors=not self.needs_vectors)
+
+    @_reaching
+    def stock(self) -> Stock:
+        """Read everything, in the vectors of whatever embedder it has."""
+        articles = ["tenant", "document", "title", "text", "topics", "scope", "rev", "updated", "source", "is_removed"]
+        versions = [read_version(row) for row in self._milvus.every(self._names.articles, articles)]
+        holdings = self._holdings(with_vectors=True)
+        return Stock(versions, holdings.rows, holdings.vectors, self._names.tag)
+
+    def _holdings(self, *, with_vectors: bool) -> Holdings:
+        fields = ["key", "document", "tenant", "title", "topics", "headings", "text", "scope", "rev"]
+        has_vectors = with_vectors and self._milvus.has_vectors(self._names.passages)
+        found = list(self._milvus.every(self._names.passages, [*fields, "vector"] if has_vectors else fields))
+        # The keys of a document's passages are in their order.
+        found.sort(key=lambda row: str(row["key"]))
+        vectors = np.array([row["vector"] for row in found], dtype=np.float32) if has_vectors and found else None
+        return Holdings([read_row(row) for row in found], vectors)
+
+    @_reaching
+    def native_ranks(
+        self, question: Question, *, tenant: str, topics: Sequence[str], asker: Asker, limit: int
+    ) -> list[list[tuple[str, int]]] | None:
+        """Search by the server's own hybrid search, all sentences at once."""
+        if not self.is_native or not question.sentences:
+            return None
+        allowed = condition(tenant, topics, asker)
+        words = AnnSearchRequest(
+            data=[" ".join(found) for found in question.terms],
+            anns_field="terms",
+            param={"metric_type": "BM25"},
+            limit=limit,
+            expr=allowed,
+        )
+        requests = [words]
+        if question.vectors is not None and not self.needs_vectors:
+            requests.append(
+                AnnSearchRequest(
+                    data=question.vectors.tolist(),
+                    anns_field="vector",
+                    param={"metric_type": "IP"},
+                    limit=limit,
+                    expr=allowed,
+                )
+            )
+        found = self._milvus.hybrid_search(requests, RRFRanker(RANK_CONSTANT), limit, ["document", "place"])
+        return [[(hit["entity"]["document"], hit["entity"]["place"]) for hit in ranked] for ranked in found]
+
+    def close(self) -> None:
+        """Close the connection, and the folder with it."""
+        self._milvus.close()
+
+    # -- collections ---
+
+    @property
+    def needs_vectors(self) -> bool:
+        """The passages in force were embedded by another embedder, or by none."""
+        return self._names.tag != self.tag
+
+    def _first(self) -> Names:
+        names = new_names(self.tag, time.time_ns())
+        self._milvus.make(names.articles, article_fields())
+        self._milvus.make(names.passages, passage_fields(self._dimensions))
+        self._milvus.put_in_force(names)
+        return names
+
+    def _fill(self, names: Names, holdings: Holdings) -> None:
+        for start in range(0, len(holdings.rows), _BATCH):
+            part = slice(start, start + _BATCH)
+            vectors = holdings.vectors[part] if holdings.vectors is not None else None
+            self._insert(names.passages, rows_with_places(holdings.rows[part], vectors, holdings.rows, start))
+        self._milvus.flush(names.passages)
+        self._milvus.load(names.passages)
+
+    def _put_in_force(self, names: Names) -> None:
+        self._milvus.put_in_force(names)
+        self._names = names
+        self._milvus.drop_others(names)
+
+    def _insert(self, collection: str, rows: Sequence[dict[str, Any]]) -> None:
+        for start in range(0, len(rows), _BATCH):
+            self._milvus.insert(collection, list(rows[start : start + _BATCH]))
+
+    # -- what no latest version owns ---
+
+    def _read_heads(self) -> dict[tuple[str, str], Head]:
+        heads: dict[tuple[str, str], Head] = {}
+        fields = ["tenant", "document", "rev", "digest", "source", "is_removed"]
+        for row in self._milvus.every(self._names.articles, fields):
+            key = (row["tenant"], row["document"])
+            if key not in heads or heads[key].rev < row["rev"]:
+                heads[key] = Head(row["rev"], row["digest"], row["source"], row["is_removed"])
+        return heads
+
+    def _owns(self, row: dict[str, Any], tenant: str) -> bool:
+        head = self._heads.get((tenant, row["document"]))
+        return head is not None and not head.is_removed and head.rev == row["rev"]
+
+    def _sweep(self) -> None:
+        """Remove passages that a crash has left: written before their article, or not removed after it."""
+        self._milvus.delete(
+            self._names.passages,
+            [
+                row["key"]
+                for row in self._milvus.every(self._names.passages, ["key", "tenant", "document", "rev"])
+                if not self._owns(row, row["tenant"])
+            ],
+        )
+
+    def _drop_old(self, tenant: str, documents: Sequence[str]) -> None:
+        for start in range(0, len(documents), _BATCH):
+            names = ", ".join(f'"{document}"' for document in documents[start : start + _BATCH])
+            theirs = f'tenant == "{tenant}" and document in [{names}]'
+            found = list(self._milvus.every(self._names.passages, ["key", "document", "rev"], theirs))
+            self._milvus.delete(self._names.passages, [row["key"] for row in found if not self._owns(row, tenant)])

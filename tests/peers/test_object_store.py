@@ -1,0 +1,69 @@
+"""Snapshots in S3, as moto's server speaks it: `./just peers` installs it into an environment of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from trunkline_protocols.knowledge import ArticleFile, ArticlesImported, GetArticle, ImportArticles
+from trunkline_rag.adapters.milvus import MilvusStore
+from trunkline_rag.adapters.objects import ObstoreObjects
+from trunkline_rag.library import Library
+from trunkline_rag.ports import ObjectMissingError, ObjectsUnavailableError
+from trunkline_rag.snapshots import Snapshots
+from trunkline_supervisor.adapters.tcp import free_port
+
+PEERS = Path(os.environ.get("TRUNKLINE_PEERS", "/nowhere"))
+pytestmark = [
+    pytest.mark.peers,
+    pytest.mark.skipif(not (PEERS / "bin" / "moto_server").is_file(), reason="no moto: run ./just peers"),
+]
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket with a prefix; keys and endpoint come from AWS's own variables."""
+    port = free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    with subprocess.Popen([str(PEERS / "bin" / "moto_server"), "-p", str(port)], stderr=subprocess.PIPE) as server:
+        assert server.stderr is not None
+        while b"Running on" not in server.stderr.readline():
+            assert server.poll() is None
+        make = urllib.request.Request(f"{endpoint}/knowledge", method="PUT")  # noqa: S310 - our own server
+        with urllib.request.urlopen(make, timeout=10):  # noqa: S310 - the same
+            pass
+        settings = {"ENDPOINT": endpoint, "ALLOW_HTTP": "true", "REGION": "us-east-1"}
+        keys = {"ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test"}
+        for name, value in (settings | keys).items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        yield "s3://knowledge/below/here"
+        server.terminate()
+
+
+async def test_snapshot_in_s3_is_restored_from_there(bucket: str, tmp_path: Path) -> None:
+    """Written, listed, pruned and read over the wire."""
+    objects = ObstoreObjects(bucket)
+    store = MilvusStore(str(tmp_path / "milvus"))
+    library = Library(store)
+    snapshots = Snapshots(library, objects, keep=2)
+    for number in range(3):
+        files = [ArticleFile(name="a.md", content=f"---\nid: a\n---\nText {number}.")]
+        assert isinstance(await library.take_in(ImportArticles(tenant="default", files=files)), ArticlesImported)
+        taken = await snapshots.take()
+    assert len(taken.removed) == 1
+    kept = await snapshots.manifests()
+    assert [manifest.id for manifest in kept] == sorted((manifest.id for manifest in kept), reverse=True)
+    await snapshots.restore(kept[1].id, replace=True)
+    article = await library.article(GetArticle(document="a", tenant="default"))
+    assert getattr(article, "text", "") == "Text 1."
+    await snapshots.prune(1, now=taken.manifest.made_at + 86_400)
+    assert len(await objects.listed("blobs")) == 1
+    with pytest.raises(ObjectMissingError):
+        await objects.get("blobs/none")
+    with pytest.raises(ObjectsUnavailableError, match="nobody"):
+        await ObstoreObjects("s3://nobody/x").listed("manifests")
+    store.close()
