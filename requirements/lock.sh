@@ -12,3 +12,5 @@ uv pip compile pyproject.toml $common $own "$@" -o requirements/run.lock
 uv pip compile requirements/bootstrap.in $common "$@" -o requirements/bootstrap.lock
 # shellcheck disable=SC2086
 uv pip compile requirements/build.in $common "$@" -o requirements/build.lock
+# shellcheck disable=SC2086
+uv pip compile requirements/peers.in --only-binary :all: $common "$@" -o requirements/peers.lock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
@@ -98,7 +99,10 @@ async def desk(
     """A gateway over these providers, in this order."""
     desk = Desk(GatewayConfig(provider=list(providers), route=[route] if route else [], **config), policy)
     try:
-        yield desk
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(desk.gateway.run())
+            yield desk
+            running.cancel()
     finally:
         await desk.directory.close()
 

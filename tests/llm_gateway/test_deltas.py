@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from hypothesis import given, strategies as st
-from trunkline_llm_gateway.deltas import GATHER_S, DeltaStream
+from trunkline_llm_gateway.deltas import GATHER_S, DeltaStream, DeltaStreams
 from trunkline_protocols.completion import DeltaTarget
 from trunkline_protocols.ids import ConversationId, Instance, TurnId
 from trunkline_protocols.turn import Delta
@@ -55,3 +57,26 @@ async def test_text_that_starts_anew_replaces_what_was_shown() -> None:
     line.stream.start_anew()
     await line.stream.add("Whole.")
     assert [(delta.text, delta.replace) for delta in line.sent] == [("Half a ", True), ("Whole.", True)]
+
+
+async def test_text_that_a_pause_leaves_waiting_is_sent() -> None:
+    """A model that stops to think does not hold back what it has said; a stream that has ended is left alone."""
+    now, sent = 0.0, list[tuple[str, str]]()
+
+    async def send(ingress: str, delta: Delta) -> None:
+        sent.append((ingress, delta.text))
+
+    streams = DeltaStreams(send, lambda: now)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(streams.run())
+        with streams.stream(TARGET) as stream, streams.stream(None) as nobody:
+            assert nobody is None
+            assert stream is not None
+            await stream.add("Let me see")
+            await stream.add(" …")
+            now += GATHER_S
+            async with asyncio.timeout(10):
+                while len(sent) < 2:
+                    await asyncio.sleep(0)
+        running.cancel()
+    assert sent == [("ingress-1", "Let me see"), ("ingress-1", " …")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -10,6 +11,7 @@ import pytest
 from desk import MODEL_TEXT, QUOTED, desk, order, provider
 from model_server import Fault, ModelServer, serving
 from trunkline_llm_gateway.config import BudgetConfig, GatewayConfig, RouteConfig
+from trunkline_llm_gateway.core.budgets import day_of
 from trunkline_protocols.completion import CancelCompletion, Completed
 from trunkline_protocols.knowledge import Refused
 
@@ -44,6 +46,7 @@ async def test_cancelled_completion_stops_upstream(server: ModelServer, cancel: 
         async with asyncio.timeout(5):
             await server.left.wait()
             assert await answering == Refused(code="cancelled", message="left", retryable=False)
+        assert gateway.spending.spent("", day_of(time.time())) > 0
         assert not other.done()
         gateway.gateway.cancel(CancelCompletion(request="r2"))
         await other
@@ -52,15 +55,22 @@ async def test_cancelled_completion_stops_upstream(server: ModelServer, cancel: 
 
 
 async def test_late_first_token_is_hedged_by_the_next_provider(server: ModelServer, backup: ModelServer) -> None:
-    """The first to speak writes, the other one is stopped."""
+    """The first to speak writes; the other one is stopped, and what it has cost by then is charged."""
     server.always = Fault("hang")
     route = RouteConfig(name="default", providers=["primary", "backup"], hedge_after_ms=30)
     both = (provider("primary", server.url), provider("backup", backup.url))
     async with desk(*both, route=route) as gateway:
-        reply = await gateway.answer()
+        reply = await gateway.answer(order(tenant="acme"))
         assert (gateway.shown(), reply.provider) == (backup.text, "backup")
         async with asyncio.timeout(5):
             await server.left.wait()
+        assert [(one.provider, one.outcome, one.characters) for one in reply.tries] == [
+            ("primary", "stopped", 0),
+            ("backup", "answered", len(backup.text)),
+        ]
+        assert reply.tries[0].cost > 0
+        spent = gateway.spending.spent("acme", day_of(time.time()))
+        assert spent == pytest.approx(sum(one.cost for one in reply.tries))
 
 
 async def test_quick_first_token_is_not_hedged(server: ModelServer, backup: ModelServer) -> None:

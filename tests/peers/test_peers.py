@@ -1,4 +1,4 @@
-"""The gateway before servers that nobody here wrote: the LiteLLM proxy, and llama.cpp with a tiny random model.
+"""The gateway before servers that nobody here wrote: the LiteLLM proxy, llm-katan, and llama.cpp with a model of noise.
 
 `./just peers` installs them into an environment of their own and runs this; elsewhere it is skipped, visibly.
 """
@@ -9,11 +9,15 @@ import asyncio
 import os
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 from desk import desk, order, provider
+from trunkline_llm_gateway.ports import Call
+from trunkline_protocols.completion import ToolOutcome, ToolSpec, ToolStep
 from trunkline_protocols.knowledge import Refused
 from trunkline_supervisor.adapters.tcp import free_port
 
@@ -22,6 +26,8 @@ pytestmark = [
     pytest.mark.peers,
     pytest.mark.skipif(not (PEERS / "bin").is_dir(), reason="no TRUNKLINE_PEERS: run ./just peers"),
 ]
+LLAMA = PEERS / "bin" / "llama-server-vulkan"
+"""llama.cpp's own server; the graphics card that it is named for need not be there."""
 KEY = "sk-" + "0f1e2d3c4b5a6978" * 4
 TEXT = "Refunds take five working days, as a rule, and go back to the card that was charged."
 LITELLM = f"""
@@ -32,102 +38,150 @@ model_list:
     litellm_params: {{model: openai/limited, api_key: none, mock_response: "litellm.RateLimitError"}}
   - model_name: broken
     litellm_params: {{model: openai/broken, api_key: none, mock_response: "litellm.InternalServerError"}}
-litellm_settings: {{num_retries: 0}}
+  - model_name: breaking
+    litellm_params: {{model: openai/breaking, api_key: none, mock_response: "Exception: mock_streaming_error"}}
+  - model_name: tools
+    litellm_params: {{model: anthropic/katan, api_base: "KATAN", api_key: none}}
+litellm_settings: {{num_retries: 0, telemetry: false}}
 """
-RANDOM_MODEL = """
-import sys
-import gguf, numpy
-writer = gguf.GGUFWriter(sys.argv[1], "llama")
-width, heads, layers, hidden = 64, 4, 2, 128
-tokens = [b"<unk>", b"<s>", b"</s>"] + [b"<0x%02X>" % byte for byte in range(256)]
-tokens += [("\\u2581" + word).encode() for word in ("the", "refund", "card", "days", "order", "money")]
-kinds = [2, 3, 3] + [6] * 256 + [1] * 6
-writer.add_context_length(4096); writer.add_embedding_length(width); writer.add_block_count(layers)
-writer.add_feed_forward_length(hidden); writer.add_head_count(heads); writer.add_head_count_kv(heads)
-writer.add_layer_norm_rms_eps(1e-5); writer.add_rope_dimension_count(width // heads)
-writer.add_vocab_size(len(tokens))
-writer.add_tokenizer_model("llama"); writer.add_token_list(tokens)
-writer.add_token_scores([0.0] * len(tokens)); writer.add_token_types(kinds)
-writer.add_bos_token_id(1); writer.add_eos_token_id(2); writer.add_unk_token_id(0)
-draw = numpy.random.default_rng(1)
-def put(name, *shape):
-    writer.add_tensor(name, (draw.standard_normal(shape) * 0.1).astype(numpy.float32))
-put("token_embd.weight", len(tokens), width); put("output.weight", len(tokens), width)
-writer.add_tensor("output_norm.weight", numpy.ones(width, numpy.float32))
-for number in range(layers):
-    block = f"blk.{number}."
-    for name in ("attn_norm", "ffn_norm"):
-        writer.add_tensor(block + name + ".weight", numpy.ones(width, numpy.float32))
-    for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
-        put(block + name + ".weight", width, width)
-    put(block + "ffn_gate.weight", hidden, width); put(block + "ffn_up.weight", hidden, width)
-    put(block + "ffn_down.weight", width, hidden)
-writer.write_header_to_file(); writer.write_kv_data_to_file(); writer.write_tensors_to_file(); writer.close()
-"""
+LOOK_UP = ToolSpec(
+    name="look-up",
+    description="Looks an order up.",
+    parameters={"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]},
+)
+LOOKED_UP = '{"order": "test_order"}'
+"""What llm-katan makes of that schema."""
 
 
-async def serving(command: list[str], port: int, path: str, log: Path) -> AsyncIterator[str]:
-    """Run a server until the test is done; its address once it answers."""
+class Servers:
+    """Servers that end with the test."""
+
+    def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
+        self.folder = folder
+        self._stack = stack
+
+    async def litellm(self, katan: str = "http://127.0.0.1:1") -> str:
+        """The LiteLLM proxy: with mock answers, and for tools before llm-katan."""
+        (config := self.folder / "litellm.yaml").write_text(LITELLM.replace("KATAN", katan))
+        return f"{await self._start('litellm', ['--config', str(config)], '/health/liveliness')}/v1"
+
+    async def katan(self) -> str:
+        """A server of OpenAI's and Anthropic's protocols that repeats what it is told, and asks for the first tool."""
+        arguments = ["--model", "katan", "--backend", "echo", "--providers", "openai,anthropic"]
+        stats = ["--stats-file", str(self.folder / "stats.json"), "--max-concurrent", "8"]
+        return await self._start("llm-katan", [*arguments, *stats], "/health")
+
+    async def llama(self) -> str:
+        """llama.cpp's server with two layers of noise."""
+        model, script = self.folder / "noise.gguf", Path(__file__).with_name("noise_model.py")
+        subprocess.run([PEERS / "bin" / "python", script, model], check=True)  # noqa: ASYNC221 - it takes a second
+        arguments = ["--model", str(model), "--ctx-size", "4096", "--threads", "2", "--device", "none"]
+        return f"{await self._start(LLAMA.name, arguments, '/health')}/v1"
+
+    async def _start(self, name: str, arguments: list[str], path: str) -> str:
+        port, log = free_port(), self.folder / f"{name}.log"
+        command = [str(PEERS / "bin" / name), *arguments, "--host", "127.0.0.1", "--port", str(port)]
+        return await self._stack.enter_async_context(_serving(command, f"http://127.0.0.1:{port}", path, log))
+
+
+@asynccontextmanager
+async def _serving(command: list[str], url: str, path: str, log: Path) -> AsyncIterator[str]:
+    """Run a server; its address once it answers."""
     environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MASTER_KEY": KEY}
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)  # noqa: ASYNC220
-    url = f"http://127.0.0.1:{port}"
     try:
         async with asyncio.timeout(150), aiohttp.ClientSession() as session:
-            while True:
+            while not await _answers(session, url + path):
                 assert process.poll() is None, log.read_text()[-3000:]  # noqa: ASYNC240
-                try:
-                    async with session.get(url + path) as response:
-                        if response.status == 200:
-                            break
-                except aiohttp.ClientError:
-                    pass
-                await asyncio.sleep(0.3)
-        yield f"{url}/v1"
+                await asyncio.sleep(0.2)
+        yield url
     finally:
         process.terminate()
         process.wait(30)
 
 
-@pytest.fixture
-async def litellm(tmp_path: Path) -> AsyncIterator[str]:
-    """The LiteLLM proxy with mock responses."""
-    (tmp_path / "litellm.yaml").write_text(LITELLM)
-    port = free_port()
-    command = [str(PEERS / "bin" / "litellm"), "--config", str(tmp_path / "litellm.yaml"), "--port", str(port)]
-    async for url in serving([*command, "--host", "127.0.0.1"], port, "/health/liveliness", tmp_path / "litellm.log"):
-        yield url
+async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(url) as response:
+            return response.status == 200
+    except aiohttp.ClientError:
+        return False
 
 
 @pytest.fixture
-async def llama(tmp_path: Path) -> AsyncIterator[str]:
-    """llama.cpp's server with two layers of noise."""
-    model = tmp_path / "noise.gguf"
-    subprocess.run([str(PEERS / "bin" / "python"), "-c", RANDOM_MODEL, str(model)], check=True)  # noqa: ASYNC221
-    port = free_port()
-    command = [str(PEERS / "bin" / "llama-cpp-server"), "-m", str(model), "--port", str(port), "--host", "127.0.0.1"]
-    async for url in serving([*command, "--ctx-size", "4096"], port, "/health", tmp_path / "llama.log"):
-        yield url
-
-
-async def test_litellm_streams_and_fails(litellm: str, tmp_path: Path) -> None:
-    """Text, a rate limit and an error, each as what it is; its mock answers stream no tool calls."""
-    models = ["small", "limited", "broken"]
+async def servers(tmp_path: Path) -> AsyncIterator[Servers]:
+    """What the test starts."""
     (tmp_path / "key").write_text(KEY)
-    proxy = provider("litellm", litellm, models=models, api_key_file=str(tmp_path / "key"))
+    async with AsyncExitStack() as stack:
+        yield Servers(tmp_path, stack)
+
+
+async def test_litellm_streams_and_fails(servers: Servers) -> None:
+    """Text, a rate limit, an error, and a stream that breaks: each as what it is."""
+    models = ["small", "limited", "broken", "breaking"]
+    key = str(servers.folder / "key")
+    proxy = provider("litellm", await servers.litellm(), models=models, api_key_file=key)
     async with desk(proxy) as gateway:
         reply = await gateway.answer(order(model="small"))
         assert gateway.shown() == reply.text == TEXT
         assert reply.stop_reason == "stop"
-        for model in ("limited", "broken"):
+        for model in ("limited", "broken", "breaking"):
             failed = await gateway.gateway.complete(order(model=model, provider="litellm"))
             assert isinstance(failed, Refused)
             assert failed.code == "status"
 
 
-async def test_llama_cpp_writes_through_the_gateway(llama: str) -> None:
+async def test_litellm_tells_which_tool_another_server_asks_for(servers: Servers) -> None:
+    """Two foreign servers in a row: Anthropic's events of one are chunks of OpenAI's kind from the other.
+
+    LiteLLM's own mock answers stream no tool calls: `mock_completion` in its main.py looks at `mock_tool_calls` only
+    where nothing is streamed, and the gateway always streams.
+    """
+    key = str(servers.folder / "key")
+    url = await servers.litellm(katan=await servers.katan())
+    async with desk(provider("litellm", url, models=["tools"], api_key_file=key)) as gateway:
+        reply = await gateway.answer(order(tools=[LOOK_UP]))
+        assert reply.stop_reason == "tool_calls"
+        (call,) = reply.tool_calls
+        assert call.id
+        assert (call.name, msgspec.json.decode(call.arguments)) == ("look-up", msgspec.json.decode(LOOKED_UP))
+
+
+async def test_anthropics_messages_of_another_server_are_understood(servers: Servers) -> None:
+    """Text, tokens, a tool call in pieces, and its outcome told back."""
+    key = str(servers.folder / "key")
+    url = await servers.katan()
+    async with desk(provider("katan", url, kind="anthropic", models=["katan"], api_key_file=key)) as gateway:
+        reply = await gateway.answer()
+        assert gateway.shown() == reply.text
+        assert reply.text.endswith("User: How long do refunds take?")
+        assert reply.stop_reason == "stop"
+        assert reply.usage.input_tokens > 0
+        assert reply.usage.output_tokens == len(reply.text.split())
+        asked = await gateway.answer(order("c1-2", tools=[LOOK_UP]))
+        assert (asked.stop_reason, len(asked.tool_calls)) == ("tool_calls", 1)
+        (call,) = asked.tool_calls
+        assert (call.name, call.arguments) == ("look-up", LOOKED_UP)
+        step = ToolStep(calls=asked.tool_calls, outcomes=[ToolOutcome(id=call.id, text="sent")], text=asked.text)
+        told = await gateway.answer(order("c1-3", tool_steps=[step]))
+        assert told.stop_reason == "stop"
+
+
+@pytest.mark.skipif(not LLAMA.exists(), reason="its wheel is for Linux on x86-64 only")
+async def test_llama_cpp_writes_through_the_gateway(servers: Servers) -> None:
     """Noise, but streamed, counted, ended for a reason, and gone on with from a prefix."""
-    async with desk(provider("llama", llama, continues="prefill")) as gateway:
+
+    async def ignore(_: str) -> None:
+        pass
+
+    async with desk(provider("llama", await servers.llama(), continues="prefill")) as gateway:
+        model = gateway.directory.pool("llama").provider
+        new, continued = [
+            await model.write(Call(order(temperature=0.0, max_tokens=8), "small", given), ignore)
+            for given in ("", "Refunds take")
+        ]
+        assert continued.usage.input_tokens > new.usage.input_tokens
         reply = await gateway.answer(order(max_tokens=24))
         assert gateway.shown() == reply.text
         assert reply.text

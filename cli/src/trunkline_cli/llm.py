@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sys
 import time
@@ -59,7 +60,10 @@ async def complete(prompt: str, *, provider: str, as_json: bool, out: TextIO) ->
     )
     gateway = Gateway(directory, spending=Spending("cli"), send=show, draw=draw)
     try:
-        reply = await gateway.complete(order)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(gateway.run())
+            reply = await gateway.complete(order)
+            running.cancel()
     finally:
         await directory.close()
     if not isinstance(reply, Completed):

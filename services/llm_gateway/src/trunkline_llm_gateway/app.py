@@ -44,6 +44,7 @@ async def service(process: Process[GatewaySettings]) -> AsyncIterator[None]:
     await door.open()
     process.heartbeat.queue_depth = lambda: door.running
     process.heartbeat.detail = directory.states
+    process.spawn(gateway.run())
     process.spawn(directory.warm())
     process.spawn(tell(bus, spending, process.instance))
     if settings.llm_config is not None:

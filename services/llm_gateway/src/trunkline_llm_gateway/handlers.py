@@ -9,24 +9,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
-from prometheus_client import Counter, Histogram
 from trunkline_protocols.completion import CancelCompletion, Complete, Completed, CompletionReply
 from trunkline_protocols.knowledge import Refused
-from trunkline_protocols.parts import Try
 from trunkline_protocols.turn import Delta
 
 from trunkline_llm_gateway.accounts import Accounts
 from trunkline_llm_gateway.core.budgets import Spending
-from trunkline_llm_gateway.core.citations import citations
 from trunkline_llm_gateway.core.retries import RetryBudget, pause_s
-from trunkline_llm_gateway.core.routing import CHARACTERS_A_TOKEN, Option, models, options, ranked
-from trunkline_llm_gateway.deltas import DeltaStream
+from trunkline_llm_gateway.core.routing import Option, models, options, ranked
+from trunkline_llm_gateway.deltas import DeltaStreams
 from trunkline_llm_gateway.directory import Directory
+from trunkline_llm_gateway.outcomes import Attempt, Outcomes
 from trunkline_llm_gateway.pools import Pool
 from trunkline_llm_gateway.ports import Call, Emit, ProviderError, Written
 from trunkline_llm_gateway.race import Race
@@ -35,10 +32,6 @@ from trunkline_llm_gateway.sharing import Shared, is_shareable
 from trunkline_llm_gateway.writing import Writing
 
 _log: Final = structlog.get_logger(__name__)
-_SECONDS: Final = Histogram("trunkline_llm_request_seconds", "One completion", ["provider", "model"])
-_ERRORS: Final = Counter("trunkline_llm_errors_total", "Failed tries", ["provider", "model", "code"])
-_TOKENS: Final = Counter("trunkline_llm_tokens_total", "Tokens", ["provider", "model", "direction"])
-_COST: Final = Counter("trunkline_llm_cost_total", "US dollars", ["provider", "model"])
 
 _LONGEST_COMPLETION_S: Final = 120.0
 _RESERVE_S: Final = 0.5
@@ -65,8 +58,9 @@ class Gateway:
         """`send` publishes a delta to an ingress; `draw` returns a random number from 0 to 1."""
         self._directory = directory
         self._accounts = Accounts(spending)
+        self._outcomes = Outcomes(self._accounts)
         self._shared = Shared()
-        self._send = send
+        self._deltas = DeltaStreams(send, time.monotonic)
         self._draw = draw
         self._running = Running()
         self._retries = RetryBudget()
@@ -78,7 +72,7 @@ class Gateway:
             return Refused(code="overloaded", message="too many completions are under way", retryable=True)
         left_s = min(order.deadline_at - time.time(), _LONGEST_COMPLETION_S) if order.deadline_at else 0.0
         if order.deadline_at and left_s <= 0:
-            _ERRORS.labels("gateway", "", "deadline").inc()
+            self._outcomes.refused("deadline")
             return Refused(code="deadline", message="the turn's deadline has passed already", retryable=False)
         left_s = left_s or _LONGEST_COMPLETION_S
         deadline = Deadline(asyncio.get_running_loop().time() + left_s - min(_RESERVE_S, left_s / 4))
@@ -87,10 +81,14 @@ class Gateway:
             with self._running.under_way(order, deadline):
                 if is_shareable(order):
                     return await self._shared.reply(order, self._directory.config.cache_entries, self._alone, deadline)
-                async with _streaming(order, self._send) as stream:
+                with self._deltas.stream(order.stream_to) as stream:
                     return await self._complete(order, Writing(stream), deadline)
         finally:
             self.under_way -= 1
+
+    async def run(self) -> None:
+        """Keep what is being written flowing to the customers; until cancelled."""
+        await self._deltas.run()
 
     def cancel(self, message: CancelCompletion) -> None:
         """Stop what nobody waits for any more, upstream too."""
@@ -109,9 +107,9 @@ class Gateway:
             failure = error
         except TimeoutError:
             if deadline.cancelled_for:
-                _ERRORS.labels("gateway", "", "cancelled").inc()
+                self._outcomes.refused("cancelled")
                 return Refused(code="cancelled", message=deadline.cancelled_for, retryable=False)
-            _ERRORS.labels("gateway", "", "deadline").inc()
+            self._outcomes.refused("deadline")
             failure = ProviderError("deadline", "no whole answer before the turn's deadline", retryable=False)
         if order.provider or order.tool_steps or order.purpose == "summary":
             # A certain provider is tried, or a quotation would not tell what tools have done or what was said.
@@ -155,38 +153,45 @@ class Gateway:
         if after_s and asked and not writing.is_begun:
             return await self._hedged((option, asked.pop(0)), order, writing, deadline, after_s)
         given = writing.begin(continues=option.provider.continues != "no")
-        started = time.perf_counter()
+        attempt = Attempt(option, order, writing, given, len(writing.text))
         try:
-            written = await self._ask(option, order, given, writing.add, deadline)
+            written = await self._ask(attempt, writing.add, deadline)
         except ProviderError as error:
-            self._failed(option, order, error, writing, started, given)
+            self._outcomes.failed(attempt, error)
+            raise
+        except asyncio.CancelledError:
+            self._outcomes.stopped(attempt)
             raise
         await writing.end()
-        return self._completed(option, order, writing, written, started, given)
+        return self._outcomes.completed(attempt, written)
 
     async def _hedged(
         self, pair: tuple[Option, Option], order: Complete, writing: Writing, deadline: Deadline, after_s: float
     ) -> Completed:
-        started = time.perf_counter()
         race = Race(writing.add)
+        attempts: dict[int, Attempt] = {}
 
-        def runner(option: Option) -> Callable[[Emit], Awaitable[Written]]:
-            async def run(emit: Emit) -> Written:
-                try:
-                    return await self._ask(option, order, "", emit, deadline)
-                except ProviderError as error:
-                    self._failed(option, order, error, writing, started, "")
-                    raise
+        async def run(number: int, emit: Emit) -> Written:
+            attempt = attempts[number] = Attempt(pair[number], order, writing)
+            try:
+                return await self._ask(attempt, emit, deadline)
+            except ProviderError as error:
+                self._outcomes.failed(attempt, error, heard=race.winner == number)
+                raise
+            except asyncio.CancelledError:
+                self._outcomes.stopped(attempt, heard=race.winner == number)
+                raise
 
-            return run
-
-        number, written = await race.run(runner(pair[0]), runner(pair[1]), after_s)
+        finish = await race.run(run, after_s)
+        if finish.wasted is not None:
+            self._outcomes.wasted(attempts[1 - finish.winner], finish.wasted)
         await writing.end()
-        return self._completed(pair[number], order, writing, written, started, "")
+        return self._outcomes.completed(attempts[finish.winner], finish.written)
 
-    async def _ask(self, option: Option, order: Complete, given: str, emit: Emit, deadline: Deadline) -> Written:
-        pool = self._directory.pool(option.provider.name)
-        return await pool.write(Call(order, option.model, given), emit, until=deadline.at)
+    async def _ask(self, attempt: Attempt, emit: Emit, deadline: Deadline) -> Written:
+        pool = self._directory.pool(attempt.option.provider.name)
+        call = Call(attempt.order, attempt.option.model, attempt.given)
+        return await pool.write(call, emit, until=deadline.at)
 
     def _hedge_s(self, order: Complete, option: Option) -> float:
         route = self._directory.config.route_of(order.route)
@@ -200,87 +205,8 @@ class Gateway:
         """Answer without a model, and say so."""
         pool: Pool = self._directory.last_resort
         writing.begin(continues=False)
-        started = time.perf_counter()
+        attempt = Attempt(Option(pool.config, pool.config.kind), order, writing)
         await writing.add(f"{self._directory.config.notice} ")
         written = await pool.provider.write(Call(order, pool.config.kind), writing.add)
         await writing.end()
-        option = Option(pool.config, written.model)
-        return self._completed(option, order, writing, written, started, "", degraded=code)
-
-    # -- what came of it ---
-
-    def _failed(
-        self, option: Option, order: Complete, error: ProviderError, writing: Writing, started: float, given: str
-    ) -> None:
-        _ERRORS.labels(option.provider.name, option.model, error.code).inc()
-        _log.warning("llm.failed", provider=option.provider.name, code=error.code, reason=str(error)[:300])
-        lost = option.provider.cost(0, len(writing.text) // CHARACTERS_A_TOKEN)
-        self._accounts.charge(order.tenant, lost)
-        writing.tries.append(_try(option, error.code, writing, started, given, lost))
-
-    def _completed(
-        self,
-        option: Option,
-        order: Complete,
-        writing: Writing,
-        written: Written,
-        started: float,
-        given: str,
-        *,
-        degraded: str = "",
-    ) -> Completed:
-        name, text = option.provider.name, writing.text
-        _SECONDS.labels(name, written.model).observe(time.perf_counter() - started)
-        _TOKENS.labels(name, written.model, "input").inc(written.usage.input_tokens)
-        _TOKENS.labels(name, written.model, "output").inc(written.usage.output_tokens)
-        _COST.labels(name, written.model).inc(written.usage.cost)
-        self._accounts.charge(order.tenant, written.usage.cost)
-        answered = _try(option, "answered", writing, started, given, written.usage.cost)
-        tries = [*writing.tries, answered] if writing.tries else []
-        return Completed(
-            text=text,
-            provider=name,
-            model=written.model,
-            citations=citations(text, order.passages) if written.citations is None else written.citations,
-            abstained=written.abstained,
-            usage=written.usage,
-            first_token_ms=written.first_token_ms,
-            model_ms=written.model_ms,
-            stop_reason=written.stop_reason,
-            tool_calls=written.tool_calls,
-            tries=tries,
-            degraded=degraded,
-        )
-
-
-def _try(option: Option, outcome: str, writing: Writing, started: float, given: str, cost: float) -> Try:
-    return Try(
-        provider=option.provider.name,
-        model=option.model,
-        outcome=outcome,
-        characters=len(writing.text),
-        continued=bool(given),
-        cost=cost,
-        ms=round((time.perf_counter() - started) * 1000, 3),
-    )
-
-
-@asynccontextmanager
-async def _streaming(
-    order: Complete, send: Callable[[str, Delta], Awaitable[None]]
-) -> AsyncIterator[DeltaStream | None]:
-    target = order.stream_to
-    if target is None or not target.ingress:
-        yield None
-        return
-
-    async def to_ingress(delta: Delta) -> None:
-        await send(target.ingress, delta)
-
-    stream = DeltaStream(target, to_ingress, time.monotonic)
-    async with asyncio.TaskGroup() as tasks:
-        flushing = tasks.create_task(stream.run())
-        try:
-            yield stream
-        finally:
-            flushing.cancel()
+        return self._outcomes.completed(attempt, written, degraded=code)

@@ -8,11 +8,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from trunkline_llm_gateway.ports import Emit, ProviderError, Written
 
-Runner: TypeAlias = Callable[[Emit], Awaitable[Written]]
+Runner: TypeAlias = Callable[[int, Emit], Awaitable[Written]]
+"""Runs the first (0) or the second (1) of the pair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How a race ended; `wasted` is the whole answer of the other one, where it came at the same time."""
+
+    winner: int
+    written: Written
+    wasted: Written | None
 
 
 class Race:
@@ -20,39 +31,39 @@ class Race:
 
     def __init__(self, emit: Emit) -> None:
         """`emit` takes the pieces of the one that is heard."""
+        self.winner: int | None = None
         self._emit = emit
-        self._winner: int | None = None
         self._tasks: list[asyncio.Task[Written | ProviderError]] = []
         self._decided = asyncio.Event()
         """The first runner has spoken or failed: the second one need not wait any longer."""
 
-    async def run(self, first: Runner, second: Runner, after_s: float) -> tuple[int, Written]:
-        """Return which of the two (0 or 1) wrote and how it ended; raise the last failure when neither did."""
+    async def run(self, runner: Runner, after_s: float) -> Finish:
+        """Return who wrote and how it ended; raise the last failure when neither did."""
         async with asyncio.TaskGroup() as tasks:
-            self._tasks.append(tasks.create_task(self._run(0, first)))
-            self._tasks.append(tasks.create_task(self._second(second, after_s)))
+            self._tasks.append(tasks.create_task(self._run(0, runner)))
+            self._tasks.append(tasks.create_task(self._second(runner, after_s)))
         results = [None if task.cancelled() else task.result() for task in self._tasks]
-        for number in (0, 1) if self._winner != 1 else (1, 0):
-            result = results[number]
+        for number in (0, 1) if self.winner != 1 else (1, 0):
+            result, other = results[number], results[1 - number]
             if isinstance(result, Written):
-                return number, result
+                return Finish(number, result, other if isinstance(other, Written) else None)
         raise next(result for result in reversed(results) if isinstance(result, ProviderError))
 
     async def _second(self, runner: Runner, after_s: float) -> Written | ProviderError:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._decided.wait(), after_s)
-        if self._winner == 0:
+        if self.winner == 0:
             return ProviderError("open", "was not needed")
         return await self._run(1, runner)
 
     async def _run(self, number: int, runner: Runner) -> Written | ProviderError:
         async def emit(piece: str) -> None:
             self._claim(number)
-            if self._winner == number:
+            if self.winner == number:
                 await self._emit(piece)
 
         try:
-            written = await runner(emit)
+            written = await runner(number, emit)
         except ProviderError as error:
             return error
         else:
@@ -62,7 +73,7 @@ class Race:
             self._decided.set()
 
     def _claim(self, number: int) -> None:
-        if self._winner is None:
-            self._winner = number
+        if self.winner is None:
+            self.winner = number
             self._decided.set()
             self._tasks[1 - number].cancel()

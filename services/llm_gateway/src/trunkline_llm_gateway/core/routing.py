@@ -14,9 +14,7 @@ from typing import assert_never
 from trunkline_protocols.completion import Complete
 
 from trunkline_llm_gateway.config import IN_PROCESS, GatewayConfig, ProviderConfig, RouteConfig
-
-CHARACTERS_A_TOKEN = 4
-"""Roughly, where no provider has counted."""
+from trunkline_llm_gateway.core import costs
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ def ranked(
         case "priority":
             return list(options)
         case "cheapest":
-            by = sorted(options, key=lambda option: _cost(option.provider, order))
+            by = sorted(options, key=lambda option: costs.likely(option.provider, order))
         case "fastest":
             by = sorted(options, key=lambda option: first_token_s(option.provider.name))
         case "weighted":
@@ -80,10 +78,3 @@ def ranked(
         case _:
             assert_never(route.strategy)
     return sorted(by, key=lambda option: option.provider.kind == "extractive")
-
-
-def _cost(provider: ProviderConfig, order: Complete) -> float:
-    """Dollars that the order is likely to cost: what it says, and half of what it allows to be answered."""
-    said = len(order.instructions) + len(order.question) + len(order.summary)
-    said += sum(len(passage.text) for passage in order.passages) + sum(len(said.text) for said in order.transcript)
-    return provider.cost(said // CHARACTERS_A_TOKEN, order.max_tokens // 2)

@@ -1,0 +1,144 @@
+"""What came of every try: counted, charged to its tenant, and written down for the turn's record."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final
+
+import structlog
+from prometheus_client import Counter, Histogram
+from trunkline_protocols.completion import Complete, Completed
+from trunkline_protocols.parts import Try, Usage
+
+from trunkline_llm_gateway.accounts import Accounts
+from trunkline_llm_gateway.core import costs
+from trunkline_llm_gateway.core.citations import citations
+from trunkline_llm_gateway.core.routing import Option
+from trunkline_llm_gateway.ports import ProviderError, Written
+from trunkline_llm_gateway.writing import Writing
+
+_log: Final = structlog.get_logger(__name__)
+_SECONDS: Final = Histogram("trunkline_llm_request_seconds", "One completion", ["provider", "model"])
+_ERRORS: Final = Counter("trunkline_llm_errors_total", "Failed tries", ["provider", "model", "code"])
+_TOKENS: Final = Counter("trunkline_llm_tokens_total", "Tokens", ["provider", "model", "direction"])
+_COST: Final = Counter("trunkline_llm_cost_total", "US dollars", ["provider", "model"])
+_STOPPED: Final = "stopped"
+"""Outcome of a try that nobody waited for any more: the other one of a pair was quicker, or the customer has left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One provider's try at an order."""
+
+    option: Option
+    order: Complete
+    writing: Writing
+    given: str = ""
+    """The text that it goes on with."""
+    before: int = 0
+    """Characters that others had written when it began."""
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def characters(self) -> int:
+        """How much it has written, if it is the one that is heard."""
+        return len(self.writing.text) - self.before
+
+
+class Outcomes:
+    """Keeps the books."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        """`accounts` is who pays."""
+        self._accounts = accounts
+
+    def refused(self, code: str) -> None:
+        """Count an order that no provider got, or none could finish."""
+        _ERRORS.labels("gateway", "", code).inc()
+
+    def failed(self, attempt: Attempt, error: ProviderError, *, heard: bool = True) -> None:
+        """Count a failure; `heard`: the customer was shown what it wrote."""
+        option = attempt.option
+        _ERRORS.labels(option.provider.name, option.model, error.code).inc()
+        _log.warning("llm.failed", provider=option.provider.name, code=error.code, reason=str(error)[:300])
+        self._lost(attempt, error.code, attempt.characters if heard else 0)
+
+    def stopped(self, attempt: Attempt, *, heard: bool = True) -> None:
+        """Count the cost of work that was broken off; nobody is to blame."""
+        self._lost(attempt, _STOPPED, attempt.characters if heard else 0)
+
+    def wasted(self, attempt: Attempt, written: Written) -> None:
+        """Count an answer that came at the same time as the one that the customer sees."""
+        self._spent(attempt, written.model, written.usage)
+        attempt.writing.tries.append(_try(attempt, _STOPPED, 0, written.usage.cost))
+
+    def completed(self, attempt: Attempt, written: Written, *, degraded: str = "") -> Completed:
+        """Count an answer, and return it with its record."""
+        option, writing = attempt.option, attempt.writing
+        _meters(option.provider.name, written.model).seconds.observe(time.perf_counter() - attempt.started)
+        self._spent(attempt, written.model, written.usage)
+        text = writing.text
+        answered = _try(attempt, "answered", attempt.characters, written.usage.cost)
+        return Completed(
+            text=text,
+            provider=option.provider.name,
+            model=written.model,
+            citations=citations(text, attempt.order.passages) if written.citations is None else written.citations,
+            abstained=written.abstained,
+            usage=written.usage,
+            first_token_ms=written.first_token_ms,
+            model_ms=written.model_ms,
+            stop_reason=written.stop_reason,
+            tool_calls=written.tool_calls,
+            tries=[*writing.tries, answered] if writing.tries else [],
+            degraded=degraded,
+        )
+
+    def _lost(self, attempt: Attempt, outcome: str, characters: int) -> None:
+        provider = attempt.option.provider
+        usd = costs.lost(provider, attempt.order, outcome=outcome, written=characters)
+        if usd:
+            _meters(provider.name, attempt.option.model).cost.inc(usd)
+            self._accounts.charge(attempt.order.tenant, usd)
+        attempt.writing.tries.append(_try(attempt, outcome, characters, usd))
+
+    def _spent(self, attempt: Attempt, model: str, usage: Usage) -> None:
+        meters = _meters(attempt.option.provider.name, model)
+        meters.input_tokens.inc(usage.input_tokens)
+        meters.output_tokens.inc(usage.output_tokens)
+        meters.cost.inc(usage.cost)
+        self._accounts.charge(attempt.order.tenant, usage.cost)
+
+
+@dataclass(frozen=True, slots=True)
+class _Meters:
+    """The metrics of one model: looking their labels up costs more than counting."""
+
+    seconds: Histogram
+    input_tokens: Counter
+    output_tokens: Counter
+    cost: Counter
+
+
+@cache
+def _meters(provider: str, model: str) -> _Meters:
+    return _Meters(
+        seconds=_SECONDS.labels(provider, model),
+        input_tokens=_TOKENS.labels(provider, model, "input"),
+        output_tokens=_TOKENS.labels(provider, model, "output"),
+        cost=_COST.labels(provider, model),
+    )
+
+
+def _try(attempt: Attempt, outcome: str, characters: int, cost: float) -> Try:
+    return Try(
+        provider=attempt.option.provider.name,
+        model=attempt.option.model,
+        outcome=outcome,
+        characters=characters,
+        continued=bool(attempt.given),
+        cost=cost,
+        ms=round((time.perf_counter() - attempt.started) * 1000, 3),
+    )
