@@ -120,6 +120,26 @@ async def test_what_a_dead_owner_left_comes_first_and_in_order(
     assert heir.of(conversation) == list(range(8))
 
 
+async def test_heir_of_a_process_that_is_known_to_be_dead_does_not_wait_for_its_pin_to_lapse(
+    nats_url: str, bus: Bus, conversation: ConversationId
+) -> None:
+    """The dead one goes on pulling here, so that its pin would never lapse: taken away, it moves all the same."""
+    doomed_bus = await connect(nats_url, "doomed")
+    doomed, heir = Member(doomed_bus, lambda: SLOTS, acknowledges=False), Member(bus, lambda: share[0])
+    share = [0]
+    slot = slot_of(partition_of(conversation))
+    async with running(doomed, heir):
+        for number in range(3):
+            await put(bus, conversation, number)
+        await until(lambda: len(doomed.of(conversation)) == 3)
+        share[0] = SLOTS
+        await heir.puller.inherit([slot])
+        await until(lambda: len(heir.of(conversation)) >= 3)
+        assert slot in doomed.released
+    await doomed_bus.close()
+    assert heir.of(conversation) == list(range(3))
+
+
 async def test_two_processes_share_the_slots(nats_url: str, bus: Bus) -> None:
     """Under load each gets its fair share, and together they serve everybody."""
     other_bus = await connect(nats_url, "other")

@@ -14,7 +14,10 @@ import marathon
 import pytest
 from customer import Customer
 from marathon import Plan
+from nats.aio.msg import Msg
 from suite import Suite, wait_until
+from trunkline_chassis.bus import connect
+from trunkline_protocols import codec
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
@@ -74,6 +77,28 @@ def test_frozen_process_is_found_and_replaced(suite: Suite, instance: str) -> No
     after = {name: process["pid"] for name, process in suite.status().items()}
     assert {name for name in before if before[name] != after[name]} == {instance}
     assert metric(suite, f'trunkline_process_restarts_total{{instance="{instance}"') >= 1
+
+
+async def test_death_of_a_process_is_told_before_its_silence_tells_it(suite: Suite) -> None:
+    """Whoever shares its work takes it over at once; it comes back by itself."""
+    wait_until(lambda: ready(suite), "everything is ready", timeout_s=60)
+    bus = await connect(suite.nats_url(), "listener")
+    told: asyncio.Queue[str] = asyncio.Queue()
+
+    async def on_presence(message: Msg) -> None:
+        told.put_nowait(codec.presence.decode(message.data).state)
+
+    await bus.subscribe("$KV.PRESENCE.conversation-1", on_presence)
+    await bus.flush()
+    os.kill(suite.pid("conversation-1"), signal.SIGKILL)
+    try:
+        async with asyncio.timeout(30):
+            states = [await told.get()]
+            while states[-2:] != ["starting", "ready"]:
+                states.extend([state] if (state := await told.get()) != states[-1] else [])
+    finally:
+        await bus.close()
+    assert "restarting" in states
 
 
 async def test_pool_grows_and_shrinks_under_load_without_a_lost_or_doubled_turn(suite: Suite) -> None:

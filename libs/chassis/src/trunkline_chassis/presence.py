@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 BEAT_S: Final = 1.0
 SILENCE_S: Final = 3.5
 """A process that has not been heard for so long is not counted as living."""
+_DEAD: Final = frozenset({"restarting", "failed"})
+"""What only others say of a process."""
 
 
 class Heartbeat:
@@ -89,6 +91,8 @@ class Presences:
     def __init__(self) -> None:
         """Start with nobody."""
         self._by_instance: dict[str, tuple[float, Presence]] = {}
+        self.on_death: Callable[[Presence], None] = lambda _: None
+        """Called when somebody says of a process that it has died."""
 
     async def watch(self, bus: Bus) -> None:
         """Follow the bucket from now on; everybody is heard within one beat."""
@@ -98,6 +102,8 @@ class Presences:
         if message.data:
             presence = codec.presence.decode(message.data)
             self._by_instance[presence.instance] = (time.monotonic(), presence)
+            if presence.state in _DEAD:
+                self.on_death(presence)
 
     def living(self, service: str | None = None) -> list[Presence]:
         """Processes heard lately and not stopped, of one service or of all."""
@@ -119,6 +125,15 @@ class Presences:
         """What one process said last, however long ago."""
         heard = self._by_instance.get(instance)
         return heard[1] if heard else None
+
+
+async def tell_death(bus: Bus, dead: Presence, state: ProcessState) -> None:
+    """Say of a process that it has died: whoever shares its work need not find out by its silence.
+
+    What it held remains in its presence, for its heirs.
+    """
+    gone = msgspec.structs.replace(dead, state=state, at=time.time(), finishing=[], queue_depth=0)
+    await bus.publish(f"$KV.{PRESENCE.name}.{dead.instance}", codec.encode(gone))
 
 
 def first_presence(*, service: str, instance: str, node: str, version: str) -> Presence:

@@ -9,8 +9,9 @@ so that what the process before left unacknowledged comes first and in order:
     go on   pull into a new inbox with the pin
 
 A pin moves only with a delivery, so a standby looks at the quiet slots and resets one that has messages
-unacknowledged and nobody pinned. A process takes no more slots than its fair share. Whoever takes a slot does not wait
-for the turns that the process before still finishes: that is between the conversations.
+unacknowledged and nobody pinned. Where a process is known to be dead, its heirs take its pins away at once. A process
+takes no more slots than its fair share. Whoever takes a slot does not wait for the turns that the process before still
+finishes: that is between the conversations.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from trunkline_chassis.delivery import Delivery
 from trunkline_chassis.errors import BusError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
@@ -237,7 +238,24 @@ class SlotPuller:
         finally:
             slot.taking = False
 
-    # -- quiet slots ---
+    # -- slots without a living owner ---
+
+    async def inherit(self, slots: Iterable[int]) -> None:
+        """Take what a dead process held, without waiting for its pins to lapse."""
+        async with asyncio.TaskGroup() as tasks:
+            for slot in [self._slots[number] for number in slots]:
+                if not slot.pin and not slot.taking and not self._draining:
+                    tasks.create_task(self._inherit(slot))
+
+    async def _inherit(self, slot: _Slot) -> None:
+        try:
+            await self._bus.api(f"CONSUMER.UNPIN.{slot.address}", {"group": slot.spec.pinned}, timeout_s=_API_TIMEOUT_S)
+        except BusError as error:
+            _log.warning("slots.inherit_failed", slot=slot.number, error=str(error))
+            return
+        _log.info("slots.inherited", slot=slot.number)
+        await self._wake(slot)
+        await self._pull(slot, expires_s=_STANDBY_EXPIRES_S)
 
     async def _watch_quiet_slots(self) -> None:
         while True:

@@ -13,6 +13,7 @@ from trunkline_chassis.mirror import Mirror
 from trunkline_chassis.slots import SlotPuller
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.ids import SLOTS, ConversationId
+from trunkline_protocols.presence import Presence
 
 from trunkline_conversation import handlers
 from trunkline_conversation.actor import ConversationActor
@@ -53,9 +54,18 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
             snapshot_every=settings.snapshot_every,
         )
 
+    def sharers() -> list[str]:
+        ready = {presence.instance for presence in process.presences.living(NAME) if presence.state == "ready"}
+        return sorted(ready | {process.instance})
+
     def fair_share() -> int:
-        others = {presence.instance for presence in process.presences.living(NAME) if presence.state != "draining"}
-        return math.ceil(SLOTS / len(others | {process.instance}))
+        return math.ceil(SLOTS / len(sharers()))
+
+    def on_death(presence: Presence) -> None:
+        if presence.service == NAME:
+            heirs = sharers()
+            ours = [slot for slot in presence.slots if heirs[slot % len(heirs)] == process.instance]
+            process.group.create_task(puller.inherit(ours))
 
     def finished_elsewhere(conversation: ConversationId) -> bool:
         return any(
@@ -96,6 +106,7 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     process.spawn(handlers.watch_overdue(conversations, waiting, lambda: puller.held))
     process.spawn(conversations.run())
     process.spawn(puller.run())
+    process.presences.on_death = on_death
     yield
     puller.drain()
     await conversations.finish(settings.shutdown_timeout_s)

@@ -17,17 +17,18 @@ import msgspec
 import structlog
 from nats import micro
 from trunkline_chassis.bus import Bus, connect
+from trunkline_chassis.errors import BusError
 from trunkline_chassis.fleets import follow_fleets, seed_fleet
 from trunkline_chassis.health import HealthServer
 from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.logs import configure_logs
-from trunkline_chassis.presence import Presences
+from trunkline_chassis.presence import Presences, tell_death
 from trunkline_chassis.provision import Caretaker, provision, provision_work
 from trunkline_chassis.rpc import Responder
 from trunkline_protocols import subjects
 from trunkline_protocols.fleet import Fleet
 from trunkline_protocols.fleet_folder import load_fleet
-from trunkline_protocols.presence import GetStatus
+from trunkline_protocols.presence import GetStatus, ProcessState
 
 from trunkline_supervisor.adapters import postgres
 from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command, plan_nodes
@@ -100,6 +101,7 @@ class _Suite:
         self._metrics_url = ""
         self._tree = Tree(self._presences, self._watch.answered, lambda: self._metrics_url)
         self._background = background
+        self._bus: Bus | None = None
 
     async def start(self, fleet: Fleet, port: int) -> None:
         settings = self._settings
@@ -117,7 +119,7 @@ class _Suite:
             http_port=port,
             resume_secret=_kept_secret(settings.data_dir / "secrets" / "resume"),
         )
-        bus = await connect(addresses.nats_url, "supervisor")
+        self._bus = bus = await connect(addresses.nats_url, "supervisor")
         self._stack.push_async_callback(bus.close)
         # Closed after the children: they still say goodbye.
         self._stack.push_async_callback(self._tree.stop)
@@ -208,11 +210,28 @@ class _Suite:
         await pool.add(spec)
 
     def _pool(self, spec: PoolSpec) -> Pool:
+        def make(spec: ProcessSpec, may_live: Callable[[str], bool]) -> Child:
+            def hear_of_death(reason: str) -> bool:
+                again = may_live(reason)
+                self._background.create_task(self._tell_death(spec.instance, "restarting" if again else "failed"))
+                return again
+
+            return self._child(spec, hear_of_death)
+
         def spawn(child: Child) -> None:
             self._background.create_task(child.keep_alive())
             self._spawn(self._watch.service(child))
 
-        return Pool(spec.name, spec.service, make=self._child, spawn=spawn, spec=spec)
+        return Pool(spec.name, spec.service, make=make, spawn=spawn, spec=spec)
+
+    async def _tell_death(self, instance: str, state: ProcessState) -> None:
+        presence = self._presences.of(instance)
+        if presence is None or self._bus is None:
+            return
+        try:
+            await tell_death(self._bus, presence, state)
+        except BusError as error:
+            _log.warning("child.death_untold", instance=instance, error=str(error))
 
     def _child(
         self, spec: ProcessSpec, may_live: Callable[[str], bool], prepare: Callable[[], object] = lambda: None
