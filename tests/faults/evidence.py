@@ -18,6 +18,9 @@ from vocabulary import Fault
 
 _AUDIT_PATIENCE_S = 60.0
 _AFTERMATH_S = 3.0
+_AFTERMATH_OF_NATS_S = 12.0
+"""Elections, a restart and the way back to the nearest server."""
+_SLOWEST = 5
 
 
 @dataclass(slots=True)
@@ -36,6 +39,8 @@ class Report:
     """The same of the turns that met this fault and no other."""
     met_several: int = 0
     """Turns that met more than one fault."""
+    slowest: list[tuple[float, list[str]]] = field(default_factory=list)
+    """Seconds of the slowest turns, and the faults that each met."""
     faults: int = 0
     clients: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
@@ -84,13 +89,19 @@ def _delays(records: list[Record], faults: list[Fault], report: Report) -> None:
     turns = [(said.sent_at, said.answered_at) for record in records for said in record.said if said.answered_at]
     report.worst_s = round(max((end - start for start, end in turns), default=0.0), 2)
     worst: defaultdict[str, float] = defaultdict(float)
-    for start, end in turns:
-        met = [fault for fault in faults if start < fault.at + _AFTERMATH_S and end > fault.at]
+    for start, end in sorted(turns, key=lambda turn: turn[0] - turn[1]):
+        met = [fault for fault in faults if start < fault.at + _aftermath_s(fault) and end > fault.at]
         report.met_several += len(met) > 1
+        if len(report.slowest) < _SLOWEST:
+            report.slowest.append((round(end - start, 2), [f"{fault.deed} {fault.instance}" for fault in met]))
         if len(met) == 1:
             key = f"{met[0].deed} {met[0].service}"
             worst[key] = max(worst[key], round(end - start, 2))
     report.worst_by_victim_s = dict(sorted(worst.items()))
+
+
+def _aftermath_s(fault: Fault) -> float:
+    return _AFTERMATH_OF_NATS_S if fault.service == "nats" else _AFTERMATH_S
 
 
 async def _streams(suite: Suite) -> tuple[dict[str, list[str]], dict[str, list[tuple[str, str]]]]:
