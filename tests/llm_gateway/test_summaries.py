@@ -58,8 +58,9 @@ async def test_next_model_writes_where_the_first_fails(server: ModelServer) -> N
 
 
 async def test_no_quotation_takes_the_place_of_a_summary(server: ModelServer) -> None:
-    """Sentences of the knowledge base do not tell what was said: whoever asked has better words."""
-    async with desk(ProviderConfig(name="quotes", kind="extractive")) as gateway:
+    """Sentences of the knowledge base, or of nobody, do not tell what was said: whoever asked has better words."""
+    simulated = ProviderConfig(name="simulated", kind="simulated")
+    async with desk(ProviderConfig(name="quotes", kind="extractive"), simulated) as gateway:
         reply = await refused(gateway)
         assert (reply.code, reply.retryable) == ("unavailable", False)
     server.always = Fault("bad request")

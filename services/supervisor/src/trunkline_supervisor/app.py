@@ -31,6 +31,7 @@ from trunkline_protocols.fleet_folder import load_fleet
 from trunkline_protocols.presence import GetStatus, ProcessState
 
 from trunkline_supervisor.adapters import postgres
+from trunkline_supervisor.adapters.disk import wait_for_room
 from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command, plan_nodes
 from trunkline_supervisor.adapters.probes import Probe, answers_sql
 from trunkline_supervisor.adapters.queues import Queues
@@ -49,6 +50,8 @@ _HOST: Final = "127.0.0.1"
 _NATS_PATIENCE_S: Final = 2.5
 _POSTGRES_PATIENCE_S: Final = 10.0
 """PostgreSQL may be busy, and nobody waits for it."""
+_ROOM_PATIENCE_S: Final = 10.0
+"""So seldom it dies of a full disk that it is never given up for it."""
 
 
 async def run_suite(settings: SuiteSettings, announce: Callable[[str], None]) -> None:
@@ -167,7 +170,7 @@ class _Suite:
         for node in nodes:
             await self._server(
                 ProcessSpec("nats", node.name, nats_server_command(node, nodes)),
-                probe=self._watch.http(node.health_url),
+                probe=self._watch.nats(node),
                 patience_s=_NATS_PATIENCE_S,
             )
         return self._settings.nats_url or ",".join(node.url for node in nodes)
@@ -179,9 +182,14 @@ class _Suite:
         await asyncio.to_thread(postgres.initialise, folder)
         port = free_port()
         command = await asyncio.to_thread(postgres.postgres_command, folder, port=port)
+
+        def prepare() -> None:
+            wait_for_room(folder, _ROOM_PATIENCE_S)
+            postgres.postgres_command(folder, port=port)
+
         await self._server(
             ProcessSpec("postgres", "postgres-1", command, stop_signal="SIGINT"),
-            prepare=lambda: postgres.postgres_command(folder, port=port),
+            prepare=prepare,
             probe=lambda: answers_sql(port),
             patience_s=_POSTGRES_PATIENCE_S,
         )

@@ -11,7 +11,8 @@ import structlog
 from prometheus_client import Counter
 from trunkline_chassis.presence import Presences
 
-from trunkline_supervisor.adapters.probes import Probe, answers_http
+from trunkline_supervisor.adapters.nats_server import NatsNode
+from trunkline_supervisor.adapters.probes import AnswersAndWrites, Probe, answers_http
 from trunkline_supervisor.child import Child
 from trunkline_supervisor.core.health import Signs, judge, judge_server
 
@@ -72,13 +73,9 @@ class Watch:
             if judge_server(unanswered_s=self._unanswered_s(pid), patience_s=patience) == "frozen":
                 self._replace(child, "frozen")
 
-    def http(self, url: str) -> Probe:
-        """Make a probe of a page."""
-
-        async def probe() -> bool:
-            return await answers_http(self._client(), url)
-
-        return probe
+    def nats(self, node: NatsNode) -> Probe:
+        """Make a probe of a nats-server."""
+        return AnswersAndWrites(self._client, node)
 
     def _signs(self, child: Child, pid: int) -> Signs:
         others = any(

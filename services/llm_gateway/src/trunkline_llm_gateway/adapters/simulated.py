@@ -30,7 +30,7 @@ class SimulatedProvider:
         first_s = self._draw(config.first_token_ms_median, config.first_token_sigma) / 1000
         count = max(1, min(_LONGEST_TEXT_TOKENS, round(self._draw(config.tokens_median, config.tokens_sigma))))
         composed = compose(order.question, order.passages)
-        tokens = _tokens(composed.text or order.abstain or order.question, count)
+        tokens = _tokens(composed.text or order.abstain, count)
         total_s = first_s + (len(tokens) - 1) / config.tokens_per_s
         loop = asyncio.get_running_loop()
         started = loop.time()

@@ -34,10 +34,11 @@ def options(config: GatewayConfig, order: Complete) -> list[Option]:
         provider = by_name.get(name)
         if provider is None or not config.may_serve(provider, order.region):
             continue
-        if order.purpose == "summary" and provider.kind == "extractive":
-            continue
         # Who runs in this process asks for no tools; it is the answer without a model.
         if order.tools and provider.kind not in IN_PROCESS and not provider.tools:
+            continue
+        # Nor has it words of its own for a summary: it quotes, or only keeps a model's time.
+        if order.purpose == "summary" and provider.kind in IN_PROCESS:
             continue
         if order.model and provider.models and order.model not in provider.models:
             continue

@@ -55,6 +55,11 @@ class NatsNode:
         """Where it tells how it is."""
         return f"http://{_HOST}:{self.monitor_port}/healthz?js-server-only=true"
 
+    @property
+    def details_url(self) -> str:
+        """Where it tells how each of its streams is."""
+        return f"http://{_HOST}:{self.monitor_port}/healthz?details=true"
+
 
 def plan_nodes(folder: Path, wanted: int | None) -> list[NatsNode]:
     """Return the servers whose state lies in `folder`, or `wanted` new ones (one, unless said otherwise).

@@ -1,0 +1,50 @@
+"""A disk that can be filled: a small file system in memory, mounted where servers keep their state."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_CHUNK = bytes(64 * 1024)
+
+
+class Disk:
+    """A mounted file system."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is where it is mounted."""
+        self.folder = folder
+        self._ballast = folder / "ballast"
+
+    def fill(self) -> None:
+        """Leave no byte."""
+        file = os.open(self._ballast, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        try:
+            for chunk in (_CHUNK, b"x"):
+                with contextlib.suppress(OSError):
+                    while True:
+                        os.write(file, chunk)
+        finally:
+            os.close(file)
+
+    def clear(self) -> None:
+        """Take away what filled it."""
+        self._ballast.unlink(missing_ok=True)
+
+
+@contextmanager
+def mounted(folder: Path, *, mib: int) -> Iterator[Disk | None]:
+    """Mount a disk of this size; None where that is not allowed."""
+    folder.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=0700", "tmpfs", str(folder)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        yield None
+        return
+    try:
+        yield Disk(folder)
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
