@@ -108,8 +108,10 @@ class Responder:
         await self.broker.publish(b"", reply, headers={WORKING: "1"})
 
     async def start(self) -> None:
-        """Connect and listen."""
+        """Connect and listen; who asks from now on is heard."""
         await self.broker.start()
+        client = await self.broker.connect()
+        await client.flush(timeout=5)
         self._signs = asyncio.ensure_future(self._life.run())
 
     async def stop(self) -> None:
