@@ -108,10 +108,10 @@ class Responder:
         await self.broker.publish(b"", reply, headers={WORKING: "1"})
 
     async def start(self) -> None:
-        """Connect and listen; on return a question asked over another connection is heard."""
-        client = await self.broker.connect()
+        """Connect and listen; who asks from now on is heard."""
         await self.broker.start()
-        await client.flush()
+        client = await self.broker.connect()
+        await client.flush(timeout=5)
         self._signs = asyncio.ensure_future(self._life.run())
 
     async def stop(self) -> None:
