@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from trunkline_protocols.knowledge import (
     Article,
@@ -215,6 +216,27 @@ async def test_import_leaves_what_has_not_changed_and_takes_out_what_is_gone(sto
     again = await imported(library, source="here", files=FILES[:2], prune=True)
     assert (again.unchanged, again.removed, again.passages) == (2, 2, 0)
     assert set(store.heads("default")) == {"refunds", "wifi", "x"}
+
+
+@pytest.mark.parametrize("embedder", [None, Letters()], ids=["words", "vectors"])
+async def test_index_after_imports_is_what_a_fresh_start_reads(tmp_path: Path, embedder: Letters | None) -> None:
+    """Changed, removed and new articles: rows and vectors in the same order, so that equal ranks fall the same way."""
+    folder = str(tmp_path / "milvus")
+    name, dimensions = (embedder.name, embedder.dimensions) if embedder else ("lexical", 0)
+    store = MilvusStore(folder, embedder=name, dimensions=dimensions)
+    library = Library(store, embedder)
+    await imported(library, source="here")
+    more = [ArticleFile(name=f"{n}.md", content=f"---\nid: {n}\n---\nA refund.\n\n{'x' * 999}\n\nEnd.") for n in "zaw"]
+    await imported(library, source="here", files=more[:1], more=True)
+    await imported(library, source="here", files=[FILES[1], *more[1:]], prune=True, present=["z", "secret"])
+    await imported(library, source="here", files=[ArticleFile(name="a.md", content="---\nid: a\n---\nA router.")])
+    held, read = library._holdings, store.holdings()
+    assert [row.document for row in read.rows] == ["a", "secret", "w", "w", "w", "wifi", "z", "z", "z"]
+    assert held.rows == read.rows
+    assert (held.vectors is None) == (read.vectors is None) == (embedder is None)
+    if held.vectors is not None and read.vectors is not None:
+        assert np.allclose(held.vectors, read.vectors)
+    store.close()
 
 
 async def test_customers_find_neither_internal_nor_expired_articles(store: MilvusStore) -> None:

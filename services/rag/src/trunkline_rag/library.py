@@ -32,7 +32,7 @@ from trunkline_rag.core.index import Hit, Index
 from trunkline_rag.core.passages import rows_of
 from trunkline_rag.core.question import Question, Vectors, read_question
 from trunkline_rag.core.scope import Asker
-from trunkline_rag.core.snapshots import Stock, latest, restored
+from trunkline_rag.core.snapshots import Key, Stock, latest, restored
 from trunkline_rag.ports import Filed, Holdings, Store, StoreUnavailableError
 
 _log: Final = structlog.get_logger(__name__)
@@ -66,8 +66,12 @@ class Library:
         self._own_source = own_source
         self._store = store
         self._embedder = embedder
+        self._holdings = Holdings([], None)
         self._index = Index([])
+        self._pending: dict[Key, Filed | None] = {}
+        """Articles that were stored, or removed, since the index was made."""
         self._writing = asyncio.Lock()
+        self._is_open = False
         self._is_away = False
 
     async def open(self) -> None:
@@ -78,10 +82,14 @@ class Library:
             self._is_away = True
             _log.warning("library.away", error=str(error))
             return
-        self._index = await asyncio.to_thread(Index, holdings.rows, holdings.vectors)
-        self._is_away = False
-        _PASSAGES.set(len(self._index))
+        await self._show(holdings)
         _log.info("library.open", passages=len(self._index), vectors=holdings.vectors is not None)
+
+    async def _show(self, holdings: Holdings) -> None:
+        self._index = await asyncio.to_thread(Index, holdings.rows, holdings.vectors)
+        self._holdings, self._pending = holdings, {}
+        self._is_open, self._is_away = True, False
+        _PASSAGES.set(len(self._index))
 
     async def embed_anew(self) -> None:
         """Embed all passages for this process' embedder and swap them in; searches go by words until then."""
@@ -216,6 +224,10 @@ class Library:
         tenant = token(request.tenant, "tenant")
         documents, problems = await asyncio.to_thread(_read, request)
         async with self._writing:
+            if not self._is_open:
+                await self.open()
+            if not self._is_open:
+                return Refused(code="unavailable", message="the store cannot be reached", retryable=True)
             known = await asyncio.to_thread(self._store.heads, tenant)
             changed = [
                 dataclasses.replace(document, rev=self._store.next_rev(tenant, id_), source=request.source)
@@ -229,12 +241,13 @@ class Library:
             try:
                 passages = await asyncio.to_thread(self._store_all, tenant, changed)
                 await asyncio.to_thread(self._store.remove, tenant, gone)
+                self._pending |= {(tenant, id_): None for id_ in gone}
                 if not request.more:
                     await asyncio.to_thread(self._store.settle)
             except (StoreUnavailableError, EmbeddingError) as error:
                 return Refused(code="unavailable", message=str(error), retryable=True)
-            if not request.more:
-                await self.open()
+            if not request.more and self._pending:
+                await self._show(await asyncio.to_thread(self._holdings.changed, self._pending))
         _log.info("library.imported", documents=len(changed), passages=passages, problems=len(problems), gone=len(gone))
         return ArticlesImported(
             documents=len(documents),
@@ -258,6 +271,7 @@ class Library:
                 for number, (document, found) in enumerate(zip(batch, rows, strict=True))
             ]
             self._store.put(tenant, filed)
+            self._pending |= {(tenant, article.document.id): article for article in filed}
             passages += ends[-1]
         return passages
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+import numpy as np
 
 from trunkline_rag.core.articles import Document
 from trunkline_rag.core.index import Row
 from trunkline_rag.core.question import Question, Vectors
 from trunkline_rag.core.scope import Asker
-from trunkline_rag.core.snapshots import Stock
+from trunkline_rag.core.snapshots import Key, Stock
 
 
 class StoreUnavailableError(RuntimeError):
@@ -42,6 +44,19 @@ class Holdings:
 
     rows: list[Row]
     vectors: Vectors | None
+
+    def changed(self, articles: Mapping[Key, Filed | None]) -> Holdings:
+        """Return what is held after these articles were stored, or removed, in the order of the store's keys."""
+        kept = [number for number, row in enumerate(self.rows) if (row.tenant, row.document) not in articles]
+        filed = [article for article in articles.values() if article is not None and article.rows]
+        rows = [*(self.rows[number] for number in kept), *(row for article in filed for row in article.rows)]
+        order = sorted(range(len(rows)), key=lambda number: f"{rows[number].tenant}/{rows[number].document}/")
+        parts = [article.vectors for article in filed]
+        if kept:
+            parts.insert(0, self.vectors[kept] if self.vectors is not None else None)
+        vectors = [part for part in parts if part is not None]
+        has_all = bool(parts) and len(vectors) == len(parts)
+        return Holdings([rows[number] for number in order], np.concatenate(vectors)[order] if has_all else None)
 
 
 class ObjectsUnavailableError(RuntimeError):

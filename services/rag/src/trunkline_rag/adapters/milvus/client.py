@@ -17,6 +17,9 @@ from trunkline_rag.adapters.milvus.collections import IN_FORCE, Names, read_name
 logging.getLogger("pymilvus").setLevel(logging.ERROR)
 
 _BATCH: Final = 500
+_READ_BATCH: Final = 2_000
+"""The embedded server looks at every row for every batch."""
+
 _TIMEOUT_S: Final = 10.0
 _ALL: Final = 'key != ""'
 
@@ -126,7 +129,7 @@ class Connection:
 
     def every(self, collection: str, fields: list[str], where: str = _ALL) -> Iterator[dict[str, Any]]:
         """Read rows batch by batch."""
-        iterator = self._client.query_iterator(collection, filter=where, output_fields=fields, batch_size=_BATCH)
+        iterator = self._client.query_iterator(collection, filter=where, output_fields=fields, batch_size=_READ_BATCH)
         try:
             while batch := iterator.next():
                 yield from batch

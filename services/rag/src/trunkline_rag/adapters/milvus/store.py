@@ -2,8 +2,8 @@
 
 Two collections: one holds every version of every article, one the passages in force, made for one embedder. An alias
 names the passages, and their name says which articles they belong to: so both are put in force by one change. The row
-of an article is its commit: passages are written before it, and those that no latest version owns are swept when the
-store is opened: a crash in between neither loses nor doubles any.
+of an article is its commit: passages are written before it, and those that no latest version owns are removed when all
+are read: a crash in between neither loses nor doubles any.
 
 A server searches natively, by hybrid search. Lite looks at every row at every search: there the index in the process
 answers over the same rows.
@@ -83,7 +83,6 @@ class MilvusStore:
         self._milvus.load(self._names.articles)
         self._milvus.load(self._names.passages)
         self._heads = self._read_heads()
-        self._sweep()
 
     # -- writing ---
 
@@ -180,9 +179,20 @@ class MilvusStore:
         return Stock(versions, holdings.rows, holdings.vectors, self._names.tag)
 
     def _holdings(self, *, with_vectors: bool) -> Holdings:
+        """Read the passages of the latest versions; what a crash has left of others is removed on the way.
+
+        Others were written before their article, or not removed after it.
+        """
         fields = ["key", "document", "tenant", "title", "topics", "headings", "text", "scope", "rev"]
         has_vectors = with_vectors and self._milvus.has_vectors(self._names.passages)
-        found = list(self._milvus.every(self._names.passages, [*fields, "vector"] if has_vectors else fields))
+        found: list[dict[str, Any]] = []
+        orphans: list[str] = []
+        for row in self._milvus.every(self._names.passages, [*fields, "vector"] if has_vectors else fields):
+            if self._owns(row, row["tenant"]):
+                found.append(row)
+            else:
+                orphans.append(row["key"])
+        self._milvus.delete(self._names.passages, orphans)
         # The keys of a document's passages are in their order.
         found.sort(key=lambda row: str(row["key"]))
         vectors = np.array([row["vector"] for row in found], dtype=np.float32) if has_vectors and found else None
@@ -266,17 +276,6 @@ class MilvusStore:
     def _owns(self, row: dict[str, Any], tenant: str) -> bool:
         head = self._heads.get((tenant, row["document"]))
         return head is not None and not head.is_removed and head.rev == row["rev"]
-
-    def _sweep(self) -> None:
-        """Remove passages that a crash has left: written before their article, or not removed after it."""
-        self._milvus.delete(
-            self._names.passages,
-            [
-                row["key"]
-                for row in self._milvus.every(self._names.passages, ["key", "tenant", "document", "rev"])
-                if not self._owns(row, row["tenant"])
-            ],
-        )
 
     def _drop_old(self, tenant: str, documents: Sequence[str]) -> None:
         for start in range(0, len(documents), _BATCH):
