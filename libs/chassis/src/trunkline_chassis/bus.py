@@ -123,8 +123,8 @@ class Bus:
         return await self.client.subscribe(subject, queue=queue, cb=callback, pending_msgs_limit=200_000)
 
     async def flush(self) -> None:
-        """Wait until the server has seen everything that was sent."""
-        await self.client.flush(timeout=5)
+        """Wait until the server has seen everything that was sent, subscriptions too."""
+        await flush(self.client)
 
     # -- JetStream ---
 
@@ -265,6 +265,16 @@ class Bus:
             await asyncio.wait_for(self.client.flush(timeout=1), _CLOSE_TIMEOUT_S)
         with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
             await asyncio.wait_for(self.client.close(), _CLOSE_TIMEOUT_S)
+
+
+async def flush(client: Client) -> None:
+    """Wait until the server has seen everything that this client has sent.
+
+    nats-py 2.16 writes its PING past what still waits to be sent, and returns with the answer to that: a subscription
+    may not be known yet. The way there and back lets the rest out, so that a second PING comes after it.
+    """
+    await client.flush(timeout=5)
+    await client.flush(timeout=5)
 
 
 def connection_options(url: str, name: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from trunkline_protocols import codec
 from trunkline_protocols.knowledge import Refused
 
 from trunkline_chassis.asking import WORKING, SignsOfLife
-from trunkline_chassis.bus import connection_options
+from trunkline_chassis.bus import connection_options, flush
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -110,8 +110,7 @@ class Responder:
     async def start(self) -> None:
         """Connect and listen; who asks from now on is heard."""
         await self.broker.start()
-        client = await self.broker.connect()
-        await client.flush(timeout=5)
+        await flush(await self.broker.connect())
         self._signs = asyncio.ensure_future(self._life.run())
 
     async def stop(self) -> None:
