@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 from hypothesis import given, strategies as st
-from trunkline_supervisor.core.health import CUT_OFF_S, FROZEN_S, LATE_S, Signs, judge, judge_server
+from trunkline_supervisor.core.health import CUT_OFF_S, FROZEN_S, LATE_S, LEAVE_S, Signs, judge, judge_server
 from trunkline_supervisor.core.restarts import LONGEST_DELAY_S, MOST_DEATHS, WITHIN_S, Intensity, Restarts
 from trunkline_supervisor.core.scaling import Limits, Load, Scale, step
 
@@ -42,9 +42,14 @@ def test_many_deaths_in_a_short_time_are_a_crash_loop() -> None:
 
 
 def signs(
-    *, running_s: float = 300.0, silent_s: float | None = 0.5, unanswered_s: float = 0.0, others_beat: bool = True
+    *,
+    running_s: float = 300.0,
+    silent_s: float | None = 0.5,
+    unanswered_s: float = 0.0,
+    others_beat: bool = True,
+    leaving_s: float = 0.0,
 ) -> Signs:
-    return Signs(running_s=running_s, silent_s=silent_s, unanswered_s=unanswered_s, others_beat=others_beat)
+    return Signs(running_s, silent_s, unanswered_s, others_beat, leaving_s)
 
 
 def test_frozen_process_neither_beats_nor_answers() -> None:
@@ -53,6 +58,12 @@ def test_frozen_process_neither_beats_nor_answers() -> None:
     assert judge(signs(silent_s=LATE_S + 0.1)) == "ask"
     assert judge(signs(silent_s=FROZEN_S, unanswered_s=FROZEN_S)) == "frozen"
     assert judge(signs(silent_s=1.0, unanswered_s=60.0)) == "well"
+
+
+def test_process_that_says_it_stops_and_never_does_is_replaced() -> None:
+    """It beats and answers, and does nothing any more; one that finishes its work has the time for it."""
+    assert judge(signs(leaving_s=LEAVE_S)) == "well"
+    assert judge(signs(leaving_s=LEAVE_S + 0.1)) == "never ended"
 
 
 @given(silent_s=st.floats(0, 10_000), running_s=st.floats(0, 10_000))

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from trunkline_chassis.bus import Bus
 
 _log: Final = structlog.get_logger(__name__)
+_CANCEL_AGAIN_S: Final = 0.5
 
 S = TypeVar("S", bound=ProcessSettings)
 
@@ -115,8 +116,7 @@ async def _live(name: str, instance: Instance, settings: S, service: Service[S],
             process.started = False
             await _tell(heartbeat, "draining")
             _log.info("process.draining")
-        for task in process.background:
-            task.cancel()
+        await _end(process.background)
         await _tell(heartbeat, "stopped")
         _log.info("process.stopped")
 
@@ -145,6 +145,14 @@ class _StopSignal:
         self._asked.set()
         if not self._started and self._task is not None:
             self._task.cancel()
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel until they have ended: within a library a cancellation that meets a result can get lost."""
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=_CANCEL_AGAIN_S)
 
 
 async def _tell(heartbeat: Heartbeat, state: ProcessState) -> None:

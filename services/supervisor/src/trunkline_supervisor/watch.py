@@ -21,6 +21,7 @@ _REPLACED: Final = Counter("trunkline_processes_replaced_total", "Ended because 
 
 _LOOK_EVERY_S: Final = 0.5
 _OTHERS_WITHIN_S: Final = 3.0
+_LEAVING: Final = frozenset({"draining", "stopped"})
 
 
 class Watch:
@@ -32,6 +33,7 @@ class Watch:
         self._session: aiohttp.ClientSession | None = None
         self._unanswered_since: dict[int, float] = {}
         self._answered: set[int] = set()
+        self._leaving_since: dict[str, float] = {}
 
     def answered(self, child: Child) -> bool:
         """Whether this server has answered the last question."""
@@ -55,7 +57,7 @@ class Watch:
                     self._unanswered_since.pop(pid, None)
                 case "ask":
                     self._note(pid, answered=await self._ask(child))
-                case "frozen" | "cut off" | "never ready":
+                case "frozen" | "cut off" | "never ready" | "never ended":
                     self._replace(child, verdict)
                 case _:
                     assert_never(verdict)
@@ -88,7 +90,15 @@ class Watch:
             silent_s=self._presences.silent_s(child.spec.instance, pid),
             unanswered_s=self._unanswered_s(pid),
             others_beat=others,
+            leaving_s=self._leaving_s(child.spec.instance, pid),
         )
+
+    def _leaving_s(self, instance: str, pid: int) -> float:
+        presence = self._presences.of(instance)
+        if presence is None or presence.pid != pid or presence.state not in _LEAVING:
+            self._leaving_since.pop(instance, None)
+            return 0.0
+        return time.monotonic() - self._leaving_since.setdefault(instance, time.monotonic())
 
     async def _ask(self, child: Child) -> bool:
         presence = self._presences.of(child.spec.instance)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-Verdict: TypeAlias = Literal["well", "ask", "frozen", "cut off", "never ready"]
+Verdict: TypeAlias = Literal["well", "ask", "frozen", "cut off", "never ready", "never ended"]
 
 LATE_S: Final = 1.6
 """A beat is expected every second."""
@@ -17,6 +17,8 @@ FROZEN_S: Final = 2.5
 CUT_OFF_S: Final = 20.0
 """Answers, but does not beat while others do: its way to NATS is broken and does not mend."""
 START_S: Final = 90.0
+LEAVE_S: Final = 20.0
+"""Somebody has asked it to stop, and it says that it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,16 @@ class Signs:
     """Since it was first asked in vain; 0 when it answered the last time."""
     others_beat: bool
     """Whether other processes are heard, so that the way of the beats is not the fault."""
+    leaving_s: float = 0.0
+    """Since it was first seen to stop; 0 when it does not."""
 
 
 def judge(signs: Signs) -> Verdict:
     """Say what the signs of a service process mean."""
     if signs.silent_s is None:
         return "never ready" if signs.running_s > START_S and signs.others_beat else "well"
+    if signs.leaving_s > LEAVE_S:
+        return "never ended"
     if signs.silent_s <= LATE_S:
         return "well"
     if signs.silent_s >= FROZEN_S and signs.unanswered_s >= FROZEN_S:
