@@ -31,7 +31,7 @@ async def test_killed_processes_cost_no_message_and_double_none(
 
 
 async def test_stopped_processes_finish_their_turns(suite: Suite, seed: int) -> None:
-    """SIGTERM, as a deploy sends it: no turn is lost, and none is answered twice."""
+    """SIGTERM, as a deploy sends it: no turn is lost, none is answered twice, and nobody sees an answer begin anew."""
     services = ("conversation", "agents", "llm_gateway")
     plan = Plan(duration_s=15, rate=20, every_s=3, seed=seed, conversations=80, services=services, deeds=("stop",))
     report = await marathon.run(suite, plan)
@@ -39,6 +39,7 @@ async def test_stopped_processes_finish_their_turns(suite: Suite, seed: int) -> 
     assert report.faults > 0
     assert report.accepted == report.turns > 0
     assert (report.clients, report.log, report.postgres) == ([], [], [])
+    assert report.begun_anew == 0
 
 
 async def test_frozen_processes_cost_no_message_and_double_none(suite: Suite, seed: int) -> None:

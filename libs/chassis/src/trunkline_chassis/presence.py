@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 BEAT_S: Final = 1.0
 SILENCE_S: Final = 3.5
 """A process that has not been heard for so long is not counted as living."""
-_DEAD: Final = frozenset({"restarting", "failed"})
-"""What only others say of a process."""
+_LEAVING: Final = frozenset({"draining", "restarting", "failed"})
 
 
 class Heartbeat:
@@ -92,8 +91,8 @@ class Presences:
     def __init__(self) -> None:
         """Start with nobody."""
         self._by_instance: dict[str, tuple[float, Presence]] = {}
-        self.on_death: Callable[[Presence], None] = lambda _: None
-        """Called when somebody says of a process that it has died."""
+        self.on_leaving: Callable[[Presence], None] = lambda _: None
+        """Called when a process says that it stops, or its supervisor that it has died."""
 
     async def watch(self, bus: Bus) -> None:
         """Follow the bucket from now on; everybody is heard within one beat."""
@@ -103,8 +102,8 @@ class Presences:
         if message.data:
             presence = codec.presence.decode(message.data)
             self._by_instance[presence.instance] = (time.monotonic(), presence)
-            if presence.state in _DEAD:
-                self.on_death(presence)
+            if presence.state in _LEAVING:
+                self.on_leaving(presence)
 
     def living(self, service: str | None = None) -> list[Presence]:
         """Processes heard lately and not stopped, of one service or of all."""

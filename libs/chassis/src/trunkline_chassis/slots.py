@@ -9,9 +9,9 @@ so that what the process before left unacknowledged comes first and in order:
     go on   pull into a new inbox with the pin
 
 A pin moves only with a delivery, so a standby looks at the quiet slots and resets one that has messages
-unacknowledged and nobody pinned. Where a process is known to be dead, its heirs take its pins away at once. A process
-takes no more slots than its fair share. Whoever takes a slot does not wait for the turns that the process before still
-finishes: that is between the conversations.
+unacknowledged and nobody pinned. Where a process is known to stop or to be dead, its heirs take its pins away at once.
+A process takes no more slots than its fair share. Whoever takes a slot does not wait for the turns that the process
+before still finishes: that is between the conversations.
 """
 
 from __future__ import annotations
@@ -241,7 +241,7 @@ class SlotPuller:
     # -- slots without a living owner ---
 
     async def inherit(self, slots: Iterable[int]) -> None:
-        """Take what a dead process held, without waiting for its pins to lapse."""
+        """Take what a process held that stops or is dead, without waiting for its pins to lapse."""
         async with asyncio.TaskGroup() as tasks:
             for slot in [self._slots[number] for number in slots]:
                 if not slot.pin and not slot.taking and not self._draining:

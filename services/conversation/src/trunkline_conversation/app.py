@@ -61,8 +61,8 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     def fair_share() -> int:
         return math.ceil(SLOTS / len(sharers()))
 
-    def on_death(presence: Presence) -> None:
-        if presence.service == NAME:
+    def on_leaving(presence: Presence) -> None:
+        if presence.service == NAME and presence.instance != process.instance and presence.slots:
             heirs = sharers()
             ours = [slot for slot in presence.slots if heirs[slot % len(heirs)] == process.instance]
             process.group.create_task(puller.inherit(ours))
@@ -99,14 +99,15 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     await bus.subscribe(subjects.attach_any(settings.region), on_attached)
     process.heartbeat.queue_depth = lambda: conversations.active
     process.heartbeat.slots = lambda: puller.held
-    process.heartbeat.finishing = lambda: conversations.finishing
+    # Told with the news that it stops: the heirs act on that at once.
+    process.heartbeat.finishing = lambda: conversations.finishing if process.started else conversations.under_way
     process.heartbeat.fleet_version = lambda: fleets.current.version
     process.spawn(fleets.run())
     process.spawn(waiting.run())
     process.spawn(handlers.watch_overdue(conversations, waiting, lambda: puller.held))
     process.spawn(conversations.run())
     process.spawn(puller.run())
-    process.presences.on_death = on_death
+    process.presences.on_leaving = on_leaving
     yield
     puller.drain()
     await conversations.finish(settings.shutdown_timeout_s)

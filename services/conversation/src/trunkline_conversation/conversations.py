@@ -196,6 +196,11 @@ class Conversations:
         self._on_let_go()
 
     @property
+    def under_way(self) -> list[str]:
+        """Conversations that wait for an answer."""
+        return sorted(self._active)
+
+    @property
     def finishing(self) -> list[str]:
         """Conversations that are let go when their turn under way is finished."""
         return sorted(self._leaving)
