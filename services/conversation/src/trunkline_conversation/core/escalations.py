@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from msgspec.structs import replace
@@ -162,11 +163,18 @@ def _place(state: Conversation, escalation: Escalation, around: Surroundings) ->
 def _frustration(state: Conversation, text: str, policy: EscalationPolicy) -> int:
     """Count the words of frustration in the customer's last messages, this one included."""
     earlier = [said.text for said in state.transcript if said.role == "customer"][-(_FRUSTRATION_MESSAGES - 1) :]
-    return sum(_normal(said).count(_normal(word)) for said in [*earlier, text] for word in policy.frustration_words)
+    words = [_phrase(word) for word in policy.frustration_words]
+    return sum(said.count(word) for said in map(_normal, [*earlier, text]) for word in words)
 
 
 def _says_any(said: str, phrases: list[str]) -> bool:
-    return any(_normal(phrase) in said for phrase in phrases)
+    return any(_phrase(phrase) in said for phrase in phrases)
+
+
+@lru_cache(maxsize=1_024)
+def _phrase(text: str) -> str:
+    """Bring a phrase of the fleet's rules into the form that is looked for: with every message the same ones."""
+    return _normal(text)
 
 
 def _normal(text: str) -> str:
