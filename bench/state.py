@@ -190,16 +190,12 @@ def _page_of_a_story() -> str:
     """The longest message that a customer can send: about everything but what escalates it."""
     fleet = load_fleet(_FLEET)
     rules = fleet.escalation
-    alarming = [
-        *rules.person_phrases,
-        *rules.frustration_words,
-        *(word for rule in rules.rules for word in rule.phrases),
-    ]
+    phrases = [*rules.person_phrases, *(phrase for rule in rules.rules for phrase in rule.phrases)]
     examples = [
         example
         for agent in fleet.agents
         for example in agent.examples
-        if not any(phrase.lower() in example.lower() for phrase in alarming)
+        if not any(phrase.lower() in example.lower() for phrase in [*phrases, *rules.frustration_words])
     ]
     return f"{_QUESTION} {'. '.join(examples)}"[:_LONGEST_QUESTION]
 
