@@ -262,9 +262,11 @@ class Bus:
     async def close(self) -> None:
         """Send what is buffered and close; in bounded time, because a silent server can hold a TLS close for 30 s."""
         with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
-            await asyncio.wait_for(self.client.flush(timeout=1), _CLOSE_TIMEOUT_S)
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await self.client.flush(timeout=1)
         with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
-            await asyncio.wait_for(self.client.close(), _CLOSE_TIMEOUT_S)
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await self.client.close()
 
 
 def connection_options(url: str, name: str) -> dict[str, Any]:

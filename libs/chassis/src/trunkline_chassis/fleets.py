@@ -66,7 +66,8 @@ class Fleets:
         """Take new versions; until cancelled."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stale.wait(), _REFRESH_S)
+                async with asyncio.timeout(_REFRESH_S):
+                    await self._stale.wait()
             self._stale.clear()
             try:
                 latest = await fleet_in_force(self._bus)

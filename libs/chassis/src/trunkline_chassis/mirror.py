@@ -48,7 +48,8 @@ class Mirror(Generic[T]):
         """Read again after every reconnection and now and then; until cancelled."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stale.wait(), _REFRESH_S)
+                async with asyncio.timeout(_REFRESH_S):
+                    await self._stale.wait()
             self._stale.clear()
             try:
                 await self._read()

@@ -67,7 +67,8 @@ class Notices:
                 await asyncio.sleep(1.0)
                 continue
             try:
-                await asyncio.wait_for(self._news.wait(), _REFRESH_S)
+                async with asyncio.timeout(_REFRESH_S):
+                    await self._news.wait()
             except TimeoutError:
                 self._stale = True
             self._news.clear()

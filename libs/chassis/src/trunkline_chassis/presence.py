@@ -82,7 +82,8 @@ class Heartbeat:
             with contextlib.suppress(BusError):
                 await self.tell(self.state)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), BEAT_S)
+                async with asyncio.timeout(BEAT_S):
+                    await self._news.wait()
 
 
 class Presences:

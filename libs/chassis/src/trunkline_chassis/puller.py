@@ -106,7 +106,8 @@ class Puller:
         """Take nothing new and wait for what is running."""
         self._draining = True
         try:
-            await asyncio.wait_for(self._idle.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
         except TimeoutError:
             _log.warning("puller.drain_timeout", consumer=self._consumer, running=self._running)
 

@@ -94,7 +94,8 @@ class Consulting:
         while True:
             left_s = consult.deadline_at - time.time()
             try:
-                reply = await asyncio.wait_for(replies.get(), max(0.0, min(self._silence_s, left_s)))
+                async with asyncio.timeout(max(0.0, min(self._silence_s, left_s))):
+                    reply = await replies.get()
             except TimeoutError:
                 outcome_is_silence = left_s > self._silence_s
                 reason = f"silent for {self._silence_s:g} s" if outcome_is_silence else "not done before the deadline"

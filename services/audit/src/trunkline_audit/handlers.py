@@ -93,7 +93,8 @@ class Recorder:
         for feed in self._open:
             feed.drain()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._drained.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._drained.wait()
 
     async def _record(self) -> None:
         async with AsyncExitStack() as stack:

@@ -51,7 +51,8 @@ class Race:
 
     async def _second(self, runner: Runner, after_s: float) -> Written | ProviderError:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._decided.wait(), after_s)
+            async with asyncio.timeout(after_s):
+                await self._decided.wait()
         if self.winner == 0:
             return ProviderError("open", "was not needed")
         return await self._run(1, runner)

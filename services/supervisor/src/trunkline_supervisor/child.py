@@ -130,7 +130,8 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.Signals[self.spec.stop_signal])
         try:
-            await asyncio.wait_for(process.wait(), self.spec.stop_timeout_s)
+            async with asyncio.timeout(self.spec.stop_timeout_s):
+                await process.wait()
         except TimeoutError:
             _log.warning("child.killed", instance=self.spec.instance, after_s=self.spec.stop_timeout_s)
             process.kill()

@@ -114,7 +114,8 @@ async def _trained(version: str, fleet: Fleet, timeout_s: float) -> bytes:
             stderr=asyncio.subprocess.PIPE,
         )
         try:
-            _, complaint = await asyncio.wait_for(trainer.communicate(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                _, complaint = await trainer.communicate()
         except TimeoutError as error:
             trainer.kill()
             await trainer.wait()
