@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from builders import CONVERSATION, received
+from prometheus_client import REGISTRY
 from scene import PATIENCE, Scene
 from trunkline_conversation.ports import InboxItem
 from trunkline_protocols.ids import Instance, Specialty
@@ -122,6 +124,44 @@ async def test_silent_agent_is_given_up_and_the_next_attempt_answers(scene: Scen
     await scene.actor.run()
     assert scene.log.answers() == ["m1"]
     assert [order.attempt for order in scene.outside.orders] == [1, 2, 1, 2]
+
+
+async def test_late_result_of_the_owner_before_is_dropped_and_counted(scene: Scene) -> None:
+    """It comes after the handoff that it asked for itself; the customer reads the new owner only."""
+
+    def hand_off_and_answer_too(order: AnswerTurn) -> None:
+        if order.specialty == "billing":
+            place = {"conversation": order.conversation, "turn": order.turn, "attempt": order.attempt}
+            scene.actor.result(
+                HandOff(
+                    **place,
+                    hop=order.hop,
+                    specialty=Specialty("billing"),
+                    to=Specialty("technical"),
+                    agent="wifi",
+                    reason="r",
+                    summary="s",
+                )
+            )
+        elif order.specialty == "technical":
+            late = msgspec.structs.replace(order, specialty=Specialty("billing"), epoch=0, hop=order.hop - 1)
+            scene.answer(late)
+            scene.answer(order)
+        else:
+            scene.answer(order)
+
+    def dropped() -> float:
+        return REGISTRY.get_sample_value("trunkline_turns_total", {"outcome": "late_result"}) or 0.0
+
+    before = dropped()
+    scene.outside.react = hand_off_and_answer_too
+    scene.deliver(1)
+    await scene.actor.run()
+    (answer,) = [
+        event for stored in scene.log.stored for event in stored.commit.events if isinstance(event, TurnAnswered)
+    ]
+    assert answer.specialty == "technical"
+    assert dropped() - before == 1
 
 
 async def test_unclaimed_work_is_published_again_as_the_same_order(scene: Scene) -> None:

@@ -108,7 +108,7 @@ class House:
 
 async def test_least_recently_used_goes_and_comes_back_with_all_it_knew() -> None:
     """The log is the page file; who is used stays."""
-    house = House(budget_bytes=2 * 5_000)
+    house = House(budget_bytes=2 * 8_000)
     first, second, third = (ConversationId(f"c{number}") for number in (1, 2, 3))
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(house.conversations.run())

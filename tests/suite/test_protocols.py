@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shutil
+import signal
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from customer import Customer
-from suite import Suite, run_cli
+from suite import Suite, run_cli, wait_until
 from trunkline_chassis.bus import connect
 from trunkline_protocols import subjects
 
@@ -79,6 +83,52 @@ async def test_notice_changes_what_agents_say_until_it_is_recalled(suite: Suite)
     async with Customer(suite.url) as customer:
         await customer.start()
         assert text not in (await customer.ask("m1", REFUND))["text"]
+
+
+async def test_process_that_was_down_knows_the_notice_before_it_answers(suite: Suite) -> None:
+    """Published while it was dead; its first answer takes it into account."""
+    text = "Bank transfers are a day late."
+    order = json.dumps({"text": text, "audience": "agents"}).encode()
+    await asyncio.to_thread(suite.kill, "agents-billing-1")
+    published = await asyncio.to_thread(_post, f"{suite.url}/v1/ops/notices", order)
+    async with Customer(suite.url) as customer:
+        await customer.start()
+        assert text in (await customer.ask("m1", REFUND))["text"]
+    recalled = await asyncio.to_thread(run_cli, suite, "notices", "recall", published["notice"]["notice"])
+    assert recalled.returncode == 0, recalled.stderr
+
+
+async def test_owner_stays_after_reconnect_deploy_and_crash(suite: Suite) -> None:
+    """Whoever answered goes on: on a new socket, after every process was told to stop, and after its process died."""
+    async with Customer(suite.url) as customer:
+        await customer.start()
+        owner = (await customer.ask("m1", REFUND))["specialty"]
+        assert (await customer.resume())["recovered"] is True
+        assert (await customer.ask("m2", REFUND))["specialty"] == owner
+        for number, (how, instances) in enumerate(
+            [
+                (signal.SIGTERM, ["conversation-1", "agents-triage-1", f"agents-{owner}-1"]),
+                (signal.SIGKILL, ["conversation-1", f"agents-{owner}-1"]),
+            ],
+            start=3,
+        ):
+            before = {instance: suite.pid(instance) for instance in instances}
+            for pid in before.values():
+                os.kill(pid, how)
+            answer = await customer.ask(f"m{number}", REFUND)
+            assert (answer["specialty"], customer.of("handoff")) == (owner, [])
+            await asyncio.to_thread(
+                wait_until,
+                lambda old=before: all(suite.pid(instance) not in {0, pid} for instance, pid in old.items()),
+                "all are started again",
+            )
+
+
+def _post(url: str, body: bytes) -> dict[str, Any]:
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - our own server
+    with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+        shown: dict[str, Any] = json.loads(response.read())
+    return shown
 
 
 async def test_fleet_changes_under_load_without_a_lost_turn(suite: Suite, tmp_path: Path) -> None:

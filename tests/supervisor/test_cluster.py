@@ -61,7 +61,7 @@ async def test_every_replicated_stream_and_slot_is_kept_three_times(cluster: Sui
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
 @pytest.mark.parametrize("stream", ["INBOX", "WORK"])
 async def test_node_that_leads_a_stream_may_go(cluster: Suite, stream: str, how: signal.Signals) -> None:
-    """Messages are answered while it is away and after it came back."""
+    """Messages are answered, by the same owner, while it is away and after it came back."""
     bus = await connect(cluster.nats_url(), "test")
     leader = (await stream_info(bus, stream))["cluster"]["leader"]
     await bus.close()
@@ -74,6 +74,7 @@ async def test_node_that_leads_a_stream_may_go(cluster: Suite, stream: str, how:
         wait_until(lambda: cluster.pid(leader) not in {0, pid}, f"{leader} is started again")
         await customer.ask("m3", REFUND)
         assert [message["in_reply_to"] for message in customer.of("message")] == ["m1", "m2", "m3"]
+        assert len({message["specialty"] for message in customer.of("message")}) == 1
 
 
 async def test_restart_on_the_same_folder_goes_on_where_it_was(cluster: Suite, data_dir: Path) -> None:

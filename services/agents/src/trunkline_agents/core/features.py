@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 from zlib import crc32
@@ -23,7 +24,7 @@ _WORD: Final = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 _SHORTEST, _LONGEST = 2, 5
 _SKIPPED: Final = (2, 3)
 _WORDS_WEIGHT, _CHARACTERS_WEIGHT = 0.793, 0.609  # as 1.3 to 1, together of length one
-_MOST_WORDS: Final = 400
+_MOST_WORDS: Final = 200
 """A message may be a page long; what it is about stands in the first hundred words, and triage has a millisecond."""
 
 
@@ -50,14 +51,21 @@ def character_ngrams(found: list[str]) -> list[str]:
     ]
 
 
+@lru_cache(maxsize=64)
 def counts(text: str) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Hashed n-grams of a text: which dimensions, and 1 + log(how often)."""
+    """Hashed n-grams of a text: which dimensions, and 1 + log(how often); to be read only.
+
+    A turn asks several times for the same text: for the specialty, and for the agent in it.
+    """
     found = words(text)[:_MOST_WORDS]
     hashed = Counter([crc32(gram.encode()) % BLOCK for gram in word_ngrams(found)])
     hashed.update([crc32(gram.encode()) % BLOCK + BLOCK for gram in character_ngrams(found)])
     dimensions = np.fromiter(hashed.keys(), dtype=np.intp, count=len(hashed))
     often = np.fromiter(hashed.values(), dtype=np.float32, count=len(hashed))
-    return dimensions, (1.0 + np.log(often)).astype(np.float32)
+    weights = (1.0 + np.log(often)).astype(np.float32)
+    dimensions.setflags(write=False)
+    weights.setflags(write=False)
+    return dimensions, weights
 
 
 def balanced(dimensions: NDArray[np.intp], values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from msgspec.structs import replace
@@ -42,7 +43,7 @@ def assess(state: Conversation, message: TurnReceived, policy: EscalationPolicy)
     ]
     if _says_any(said, policy.person_phrases):
         found.append(Assessment("person", "normal", "the customer asks for a person"))
-    if _frustration(state, message.text, policy) >= policy.frustration_limit:
+    if _frustration(state, said, policy) >= policy.frustration_limit:
         found.append(Assessment("senior", "high", "the customer is upset"))
     if not found:
         return None
@@ -159,14 +160,21 @@ def _place(state: Conversation, escalation: Escalation, around: Surroundings) ->
     return place(around.waiting, state.id, escalation, around.now)
 
 
-def _frustration(state: Conversation, text: str, policy: EscalationPolicy) -> int:
-    """Count the words of frustration in the customer's last messages, this one included."""
-    earlier = [said.text for said in state.transcript if said.role == "customer"][-(_FRUSTRATION_MESSAGES - 1) :]
-    return sum(_normal(said).count(_normal(word)) for said in [*earlier, text] for word in policy.frustration_words)
+def _frustration(state: Conversation, said: str, policy: EscalationPolicy) -> int:
+    """Count the words of frustration in the customer's last messages and in what is `said` now."""
+    earlier = [each.text for each in state.transcript if each.role == "customer"][1 - _FRUSTRATION_MESSAGES :]
+    words = [_phrase(word) for word in policy.frustration_words]
+    return sum(each.count(word) for each in (*map(_normal, earlier), said) for word in words)
 
 
 def _says_any(said: str, phrases: list[str]) -> bool:
-    return any(_normal(phrase) in said for phrase in phrases)
+    return any(_phrase(phrase) in said for phrase in phrases)
+
+
+@lru_cache(maxsize=1_024)
+def _phrase(text: str) -> str:
+    """Bring a phrase of the fleet's rules into the form that is looked for: with every message the same ones."""
+    return _normal(text)
 
 
 def _normal(text: str) -> str:

@@ -1,0 +1,39 @@
+"""A handoff in a whole suite with a model: it writes the summary, the next agent reads it, the trace tells of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from customer import Customer
+from model_server import ModelServer, serving
+from suite import Suite, run_cli
+
+pytestmark = pytest.mark.processes
+
+REFUND = "I was charged twice for my order, can I get a refund?"
+THERMOSTAT = "My thermostat shows the error code E2 on its screen"
+SUMMARY = "Ada was charged twice and has been told when the refund comes."
+
+
+async def test_model_writes_what_the_next_agent_is_told(tmp_path: Path) -> None:
+    """In the commit of the handoff, and in what the next agent's model is told."""
+    async with serving(ModelServer(pieces=[SUMMARY])) as server:
+        config = tmp_path / "llm.toml"
+        config.write_text(f'[[provider]]\nname = "m"\nkind = "openai"\nbase_url = "{server.url}"\nmodels = ["small"]\n')
+        suite = await asyncio.to_thread(Suite, tmp_path / "suite", {"TRUNKLINE_LLM_CONFIG": str(config)})
+        try:
+            async with Customer(suite.url) as customer:
+                await customer.start()
+                await customer.ask("m1", REFUND)
+                assert (await customer.ask("m2", THERMOSTAT))["specialty"] == "technical"
+                told = await asyncio.to_thread(run_cli, suite, "trace", customer.conversation, "--json")
+        finally:
+            assert await asyncio.to_thread(suite.stop) == 0
+    (handoff,) = [step for step in json.loads(told.stdout)["steps"] if step["type"] == "turn.hand_off"]
+    assert (handoff["detail"]["summary"], handoff["detail"]["model"]) == (SUMMARY, "small")
+    briefing, answer = server.requests[-2:]
+    assert REFUND in briefing["messages"][-1]["content"]
+    assert SUMMARY in answer["messages"][0]["content"].partition("What happened before")[2]
