@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +17,7 @@ from trunkline_agents.adapters.http_tools import HttpTools
 from trunkline_agents.adapters.journal import KvJournal
 from trunkline_agents.adapters.mcp_tools import McpTools
 from trunkline_agents.core.tools import MOST_STEPS
-from trunkline_agents.toolbox import BuiltIn, Decision, Outcome, Toolbox
+from trunkline_agents.toolbox import BuiltIn, Decision, Outcome, Toolbox, Worked
 from trunkline_chassis.bus import Bus
 from trunkline_protocols.completion import Complete, Completed, CompletionReply, ToolCall, ToolOutcome
 from trunkline_protocols.fleet import Agent, Company, Fleet, KnowledgeFilter, Tool
@@ -118,12 +119,13 @@ class Desk:
         self._fleet = Fleet(company=company, agents=[self._agent], tools=tools)
         self._http = HttpTools(lambda name: f"secret of {name}")
         self.colleagues: Colleagues | None = None
+        self.worked: Worked | None = None
 
     async def work(self, model: Model, *, by: str = "try-1", built_in: dict[str, BuiltIn] | None = None) -> Outcome:
         """One try at the turn."""
         self.colleagues = Colleagues(model)
         toolbox = Toolbox(self.colleagues, KvJournal(self._bus), {"http": self._http, "mcp": McpTools()})  # type: ignore[arg-type]
-        return await toolbox.work(
+        self.worked = await toolbox.work(
             self._order(),
             fleet=self._fleet,
             agent=self._agent,
@@ -132,6 +134,12 @@ class Desk:
             built_in=built_in or {},
             passages=[],
         )
+        return self.worked.outcome
+
+    def uses(self) -> list[tuple[str, str]]:
+        """What the last try tells of its calls."""
+        assert self.worked is not None
+        return [(use.tool, use.outcome) for use in self.worked.uses]
 
     def _order(self) -> AnswerTurn:
         context = Context(customer="ada", tenant="default", region="local", locale="en", transcript=[])
@@ -196,12 +204,19 @@ def texts(outcome: Outcome) -> str:
 
 async def test_tool_is_called_as_it_is_declared(shop: Shop, desk: Callable[..., Desk]) -> None:
     """Arguments in path and body, the secret as bearer token, the key of the turn; usage is that of all steps."""
-    outcome = await desk(refund_tool(shop)).work(asks_once(REFUND))
+    one = desk(refund_tool(shop))
+    outcome = await one.work(asks_once(REFUND))
     assert texts(outcome) == '{"refund": "refund 1 of A-1"}'
+    assert one.worked is not None
+    (use,) = one.worked.uses
+    assert (use.tool, use.outcome) == ("issue-refund", "done")
+    assert use.arguments_sha256 == hashlib.sha256(REFUND.arguments.encode()).hexdigest()
+    assert use.ms > 0
     method, path, headers, body = shop.requests[0]
     assert (method, path, body) == ("POST", "/orders/A-1/refunds", {"reason": "charged twice"})
     assert headers["Authorization"] == "Bearer secret of shop-key"
-    assert headers["Idempotency-Key"].endswith("-1/0.1")
+    assert headers["Idempotency-Key"] == use.key
+    assert use.key.endswith("-1/0.1")
     assert isinstance(outcome, Completed)
     assert (outcome.usage.input_tokens, outcome.usage.cost) == (20, 2.0)
 
@@ -211,8 +226,12 @@ async def test_redelivered_turn_does_not_write_again(shop: Shop, desk: Callable[
     one = desk(refund_tool(shop, idempotent=False))
     await one.work(asks_once(REFUND))
     other = msgspec.structs.replace(REFUND, id="x", arguments='{"order": "A-2"}')
+    first = one.worked
     assert texts(await one.work(asks_once(other), by="try-2")) == '{"refund": "refund 1 of A-1"}'
     assert shop.refunds == {"A-1": 1}
+    assert first is not None
+    assert one.worked is not None
+    assert one.worked.uses == first.uses
 
 
 async def test_try_that_was_killed_in_mid_call_is_finished_by_the_next(shop: Shop, desk: Callable[..., Desk]) -> None:
@@ -239,7 +258,9 @@ async def test_server_without_a_memory_for_keys_is_not_asked_twice(shop: Shop, d
         await shop.arrived.wait()
         dying.cancel()
     shop.gate.set()
-    assert "may have been done" in texts(await desk(forgetful).work(asks_once(REFUND), by="try-2"))
+    two = desk(forgetful)
+    assert "may have been done" in texts(await two.work(asks_once(REFUND), by="try-2"))
+    assert two.uses() == [("issue-refund", "unknown")]
     assert len(shop.requests) == 1
 
 
@@ -326,7 +347,9 @@ async def test_model_that_never_stops_asking_is_stopped(desk: Callable[..., Desk
     assert one.colleagues is not None
     last = one.colleagues.orders[-1].tool_steps
     assert len(last) == MOST_STEPS + 1
-    assert last[0].outcomes == [ToolOutcome(id="0", text=last[0].outcomes[0].text, failed=True)]
+    (told,) = last[0].outcomes
+    assert told == ToolOutcome(id="0", text=told.text, failed=True, ms=told.ms)
+    assert one.uses() == [("nonsense", "failed")] * (MOST_STEPS + 1)
 
 
 async def test_mcp_server_lends_its_tools(desk: Callable[..., Desk], tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from trunkline_conversation.core.handoffs import MAX_HOPS
 from trunkline_conversation.core.state import Conversation, from_snapshot, to_snapshot
 from trunkline_conversation.core.steps import Append, Drop, Turn, Work
 from trunkline_protocols.ids import Specialty
-from trunkline_protocols.log import Escalated, HandedOff, OwnerAssigned, Started, TurnAnswered
+from trunkline_protocols.log import Escalated, Event, HandedOff, OwnerAssigned, Started, ToolUsed, TurnAnswered
+from trunkline_protocols.parts import ToolUse
 from trunkline_protocols.turn import TurnFailed, TurnResult
 
 
@@ -78,6 +79,25 @@ def test_handoff_is_a_commit_and_the_new_owner_answers_the_same_turn() -> None:
     assert (append.then.specialty, append.then.hop, append.then.handed_off_from) == ("technical", 1, "billing")
     after = committed(state, append, inbox_seq=2, sequence=11)
     assert (after.owner, after.epoch, after.note, after.inbox_seq) == ("technical", 1, "s", 1)
+
+
+def test_tools_that_were_called_are_committed_before_what_came_of_them() -> None:
+    """With the answer, with a handoff, and with the escalation that a handoff becomes."""
+    state = owned_by_billing()
+    turn = begun(state, 2)
+    use = ToolUse(tool="issue-refund", outcome="done", arguments_sha256="0f", key="c1-2/0.1", ms=12.0)
+    results: list[tuple[TurnResult, type[Event]]] = [
+        (answered(turn, tools=[use]), TurnAnswered),
+        (handed_off(turn, "technical", tools=[use]), HandedOff),
+        (handed_off(turn, "nobody", tools=[use]), Escalated),
+    ]
+    for result, last in results:
+        append = decide(state, turn, result)
+        assert isinstance(append, Append)
+        used, became = append.events
+        assert used == ToolUsed(specialty="billing", use=use)
+        assert isinstance(became, last)
+        assert committed(state, append, inbox_seq=2, sequence=11).sequence == 11
 
 
 @pytest.mark.parametrize("target", ["nobody", "billing"])

@@ -165,6 +165,17 @@ POLICY = fleet.EscalationPolicy(
     tiers={"plus": "normal"},
 )
 
+TOOLS = msgspec.structs.replace(
+    COMMIT,
+    events=[
+        log.ToolUsed(
+            specialty="billing",
+            use=parts.ToolUse(tool="issue-refund", outcome="done", arguments_sha256="0f1e", key="c1-1/0.1", ms=12.5),
+        ),
+        COMMIT.events[-2],
+    ],
+)
+
 _SAMPLES: list[wire.Wire] = [
     inbox.TurnReceived(
         conversation=C,
@@ -413,7 +424,7 @@ _SAMPLES: list[wire.Wire] = [
 
 SAMPLES: dict[str, wire.Wire] = {
     f"{type(sample).__module__.rpartition('.')[2]}.{type(sample).__name__}": sample for sample in _SAMPLES
-} | {"log.Commit-people": PEOPLE}
+} | {"log.Commit-people": PEOPLE, "log.Commit-tools": TOOLS}
 
 if __name__ == "__main__":
     folder = Path(__file__).parent / "golden"

@@ -77,16 +77,16 @@ def test_messages_say_their_type_first(type_: type[Wire]) -> None:
     assert encoded.startswith(b'{"type":"%s"' % str(tag).encode())
 
 
-def test_kept_commit_of_the_desk_decodes_to_the_same_events() -> None:
-    """Every kind of event is in one of the two kept commits."""
-    kept = (GOLDEN / "log.Commit-people.json").read_bytes().strip()
-    sample = SAMPLES["log.Commit-people"]
-    assert isinstance(sample, log.Commit)
-    assert msgspec.json.decode(kept, type=log.Commit) == sample
-    assert msgspec.json.encode(sample) == kept
-    plain = SAMPLES["log.Commit"]
-    assert isinstance(plain, log.Commit)
-    assert {type(event) for event in [*sample.events, *plain.events]} == set(get_args(log.Event))
+def test_kept_commits_decode_to_the_same_events() -> None:
+    """Every kind of event is in one of them."""
+    kinds: set[type] = set()
+    for name in ("log.Commit", "log.Commit-people", "log.Commit-tools"):
+        kept, sample = (GOLDEN / f"{name}.json").read_bytes().strip(), SAMPLES[name]
+        assert isinstance(sample, log.Commit)
+        assert msgspec.json.decode(kept, type=log.Commit) == sample
+        assert msgspec.json.encode(sample) == kept
+        kinds |= {type(event) for event in sample.events}
+    assert kinds == set(get_args(log.Event))
 
 
 def test_tags_are_words_of_ours_and_not_class_names() -> None:

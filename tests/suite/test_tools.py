@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from aiohttp import web
 from customer import Customer
 from model_server import event
 from shop import open_shop
-from suite import Suite
+from suite import Suite, run_cli
 
 pytestmark = pytest.mark.processes
 
@@ -71,7 +72,10 @@ def fleet_with_refunds(folder: Path, shop_url: str) -> Path:
 
 
 async def test_refund_is_made_once_though_its_agent_and_its_owner_are_killed(tmp_path: Path) -> None:
-    """The shop has made it and not answered yet: the next agent, ordered by the next owner, gets the first one's."""
+    """The shop has made it and not answered yet: the next agent, ordered by the next owner, gets the first one's.
+
+    The trace tells the call once, under the key that the shop has seen.
+    """
     async with open_shop() as shop, model() as model_url:
         shop.gate.clear()
         config = tmp_path / "llm.toml"
@@ -94,6 +98,10 @@ async def test_refund_is_made_once_though_its_agent_and_its_owner_are_killed(tmp
                 answer = await asyncio.wait_for(asking, 60)
             assert msgspec.json.decode(answer["text"].removeprefix("It is done: ")) == {"refund": "refund 1 of A-1"}
             assert shop.refunds == {"A-1": 1}
-            assert len({headers["Idempotency-Key"] for _, _, headers, _ in shop.requests}) == 1
+            (key,) = {headers["Idempotency-Key"] for _, _, headers, _ in shop.requests}
+            traced = await asyncio.to_thread(run_cli, suite, "trace", customer.conversation, "--json")
+            (step,) = [step for step in json.loads(traced.stdout)["steps"] if step["type"] == "tool"]
+            assert (step["from"], step["to"]) == ("billing", "issue-refund")
+            assert (step["detail"]["outcome"], step["detail"]["key"]) == ("done", key)
         finally:
             assert await asyncio.to_thread(suite.stop) == 0

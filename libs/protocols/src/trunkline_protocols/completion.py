@@ -47,6 +47,9 @@ class ToolOutcome(Record, frozen=True, kw_only=True):
     id: str
     text: str
     failed: bool = False
+    unknown: bool = False
+    """Whether it was done is not known; a failure too."""
+    ms: float = 0.0
 
 
 class ToolStep(Record, frozen=True, kw_only=True):

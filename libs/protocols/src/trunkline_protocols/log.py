@@ -7,7 +7,7 @@ from typing import TypeAlias
 from trunkline_protocols.consultation import ConsultOutcome
 from trunkline_protocols.escalation import Level
 from trunkline_protocols.ids import ConversationId, TurnId
-from trunkline_protocols.parts import Citation, Retrieved, Timings, Try, Urgency, Usage
+from trunkline_protocols.parts import Citation, Retrieved, Timings, ToolUse, Try, Urgency, Usage
 from trunkline_protocols.subjects import CommitKind
 from trunkline_protocols.wire import Record, Wire
 
@@ -111,6 +111,13 @@ class Consulted(Record, frozen=True, kw_only=True, tag_field="event", tag="consu
     work_ms: float = 0.0
 
 
+class ToolUsed(Record, frozen=True, kw_only=True, tag_field="event", tag="tool_used"):
+    """An agent has called a tool on the way to what is committed here."""
+
+    specialty: str
+    use: ToolUse
+
+
 class Escalated(Record, frozen=True, kw_only=True, tag_field="event", tag="escalated"):
     """The conversation goes to senior agents or waits for a person."""
 
@@ -170,6 +177,7 @@ Event: TypeAlias = (
     | PersonReplied
     | HandedOff
     | Consulted
+    | ToolUsed
     | Escalated
     | Breached
     | LeftQueue

@@ -15,6 +15,10 @@ Role = Literal["customer", "agent", "person"]
 Urgency = Literal["low", "normal", "high", "critical"]
 
 
+ToolUseOutcome = Literal["done", "failed", "unknown"]
+"""`unknown`: it may have been done or not, and is not done again."""
+
+
 class Citation(Record, frozen=True, kw_only=True):
     """A verbatim quote of one article that supports the answer."""
 
@@ -53,6 +57,18 @@ class Try(Record, frozen=True, kw_only=True):
     """It went on where the one before had stopped, instead of beginning anew."""
     cost: float = 0.0
     """US dollars; of a try that failed, an estimate by its characters."""
+    ms: float = 0.0
+
+
+class ToolUse(Record, frozen=True, kw_only=True):
+    """One call of a tool while a turn was worked on, and what came of it; what was said stays with the tool."""
+
+    tool: str
+    outcome: ToolUseOutcome
+    arguments_sha256: str
+    """Of the arguments as the model wrote them: tells equal calls from others, and nothing of the customer."""
+    key: str = ""
+    """The idempotency key that the tool was given."""
     ms: float = 0.0
 
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from trunkline_protocols.consultation import Consult, Consultation
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
-from trunkline_protocols.parts import Citation, Context, Retrieved, Timings, Try, Urgency, Usage
+from trunkline_protocols.parts import Citation, Context, Retrieved, Timings, ToolUse, Try, Urgency, Usage
 from trunkline_protocols.subjects import Lane
 from trunkline_protocols.wire import Record, Wire
 
@@ -92,6 +92,7 @@ class Answered(Wire, frozen=True, kw_only=True, tag="turn.answered"):
     instance: str = ""
     tries: list[Try] = []
     """Providers that had a part in the text, where it needed more than one."""
+    tools: list[ToolUse] = []
 
 
 class Routed(Wire, frozen=True, kw_only=True, tag="turn.routed"):
@@ -143,6 +144,8 @@ class HandOff(Wire, frozen=True, kw_only=True, tag="turn.hand_off"):
     epoch: int = 0
     fleet_version: int = 0
     instance: str = ""
+    tools: list[ToolUse] = []
+    """What was called before it came to this."""
 
 
 class Escalate(Wire, frozen=True, kw_only=True, tag="turn.escalate"):
@@ -159,6 +162,8 @@ class Escalate(Wire, frozen=True, kw_only=True, tag="turn.escalate"):
     epoch: int = 0
     fleet_version: int = 0
     instance: str = ""
+    tools: list[ToolUse] = []
+    """What was called before it came to this."""
 
 
 class TurnFailed(Wire, frozen=True, kw_only=True, tag="turn.failed"):

@@ -8,6 +8,7 @@ and repeats what was under way under the same idempotency key. A tool that fails
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -27,7 +28,7 @@ from trunkline_protocols.completion import (
 )
 from trunkline_protocols.fleet import Agent, Fleet, Tool
 from trunkline_protocols.knowledge import Passage, Refused
-from trunkline_protocols.parts import Usage
+from trunkline_protocols.parts import ToolUse, Usage
 from trunkline_protocols.turn import AnswerTurn
 
 from trunkline_agents.core.tools import (
@@ -37,6 +38,7 @@ from trunkline_agents.core.tools import (
     arguments,
     built_in_specs,
     declared,
+    use_of,
 )
 from trunkline_agents.ports import Colleagues, Journal, ToolFailure, Tools, UnknownOutcome
 
@@ -54,6 +56,16 @@ class Decision:
 
 
 Outcome: TypeAlias = CompletionReply | Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """How the work ended, and every tool that was called for it, also by tries before this one."""
+
+    outcome: Outcome
+    uses: list[ToolUse]
+
+
 BuiltIn: TypeAlias = Callable[[dict[str, Any]], Awaitable[str]]
 
 
@@ -78,8 +90,15 @@ class _Work:
 
     def key(self, position: int) -> str:
         """Name a call of the step that is worked on: the same on every try at the turn."""
-        before = sum(len(step.calls) for step in self.steps)
-        return f"{self.order.turn}/{self.order.hop}.{before + position + 1}"
+        return self._key(sum(len(step.calls) for step in self.steps) + position)
+
+    def uses(self) -> list[ToolUse]:
+        """All calls so far."""
+        done = [pair for step in self.steps for pair in zip(step.calls, step.outcomes, strict=True)]
+        return [use_of(call, outcome, self._key(number)) for number, (call, outcome) in enumerate(done)]
+
+    def _key(self, number: int) -> str:
+        return f"{self.order.turn}/{self.order.hop}.{number + 1}"
 
 
 class Toolbox:
@@ -101,11 +120,15 @@ class Toolbox:
         by: str,
         built_in: dict[str, BuiltIn],
         passages: list[Passage],
-    ) -> Outcome:
+    ) -> Worked:
         """Answer a turn with tools. `by` names this try; `passages` grows with what the model searches for."""
         specs, outside = await self._offer(fleet, agent)
         work = _Work(order, base, by, specs, outside, built_in, passages)
         await self._resume(work)
+        outcome = await self._until_decided(work)
+        return Worked(outcome, work.uses())
+
+    async def _until_decided(self, work: _Work) -> Outcome:
         while True:
             reply = await self._ask(work)
             if not isinstance(reply, Completed) or not reply.tool_calls:
@@ -191,20 +214,19 @@ class Toolbox:
 
     async def _outcome(self, work: _Work, call: ToolCall, key: str, *, is_taken_over: bool) -> ToolOutcome:
         """Do one call; whatever goes wrong is told to the model."""
+        started = time.perf_counter()
         try:
-            text = await self._call(work, call, key, is_taken_over=is_taken_over)
+            outcome = ToolOutcome(id=call.id, text=await self._call(work, call, key, is_taken_over=is_taken_over))
         except (ArgumentsError, ToolFailure) as error:
-            kind = "unknown" if isinstance(error, UnknownOutcome) else "failed"
-            return self._counted(call, ToolOutcome(id=call.id, text=str(error), failed=True), kind)
+            unknown = isinstance(error, UnknownOutcome)
+            outcome = ToolOutcome(id=call.id, text=str(error), failed=True, unknown=unknown)
         except Exception as error:
             _log.exception("tool.failed", tool=call.name, turn=work.order.turn)
-            reason = f"{call.name} failed: {type(error).__name__}"
-            return self._counted(call, ToolOutcome(id=call.id, text=reason, failed=True), "failed")
-        return self._counted(call, ToolOutcome(id=call.id, text=text), "done")
-
-    def _counted(self, call: ToolCall, outcome: ToolOutcome, kind: str) -> ToolOutcome:
-        _CALLS.labels(call.name[:64], kind).inc()
-        _log.info("tool.called", tool=call.name[:64], outcome=kind)
+            outcome = ToolOutcome(id=call.id, text=f"{call.name} failed: {type(error).__name__}", failed=True)
+        outcome = msgspec.structs.replace(outcome, ms=round((time.perf_counter() - started) * 1000, 3))
+        use = use_of(call, outcome, key)
+        _CALLS.labels(use.tool, use.outcome).inc()
+        _log.info("tool.called", tool=use.tool, outcome=use.outcome, ms=use.ms)
         return outcome
 
     async def _call(self, work: _Work, call: ToolCall, key: str, *, is_taken_over: bool) -> str:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 import structlog
 from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.completion import AdviceNote, Complete, Completed, DeltaTarget
@@ -26,7 +27,7 @@ from trunkline_agents.core.routing import Choice
 from trunkline_agents.expertise import Expertise
 from trunkline_agents.ports import Board, Colleagues, ToolFailure
 from trunkline_agents.summarising import Summarising
-from trunkline_agents.toolbox import Decision, Outcome, Toolbox
+from trunkline_agents.toolbox import Decision, Toolbox, Worked
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -105,12 +106,14 @@ class TurnWorker:
         notices = self._untold(order)
         base = self._completion(order, agent, expertise, passages, consultations, notices)
         if agent.tools:
-            completion = await self._with_tools(order, agent, expertise, base, passages, consultations)
+            worked = await self._with_tools(order, agent, expertise, base, passages, consultations)
         else:
-            completion = await self._colleagues.complete(base)
+            worked = Worked(await self._colleagues.complete(base), [])
         completion_ms = clock.lap_ms()
+        completion = worked.outcome
         if isinstance(completion, Decision):
-            return await self._decided(order, completion, expertise, clock)
+            decided = await self._decided(order, completion, expertise, clock)
+            return msgspec.structs.replace(decided, tools=worked.uses)
         if not isinstance(completion, Completed):
             return self._failed(order, f"{completion.code}: {completion.message}", retryable=completion.retryable)
         return Answered(
@@ -143,6 +146,7 @@ class TurnWorker:
             instance=self._instance,
             fleet_version=expertise.version,
             tries=completion.tries,
+            tools=worked.uses,
         )
 
     async def _with_tools(
@@ -153,7 +157,7 @@ class TurnWorker:
         base: Complete,
         passages: list[Passage],
         consultations: list[Consultation],
-    ) -> Outcome:
+    ) -> Worked:
         """Let the model use the agent's tools; what it searches for and is advised is recorded like our own."""
 
         async def search(given: dict[str, Any]) -> str:
@@ -189,7 +193,7 @@ class TurnWorker:
 
     async def _decided(
         self, order: AnswerTurn, decision: Decision, expertise: Expertise, clock: Clockwork
-    ) -> TurnResult:
+    ) -> HandOff | Escalate:
         """Turn the model's decision into the fleet's protocol; the conversation service has the last word."""
         given = decision.arguments
         if decision.name == "handoff":

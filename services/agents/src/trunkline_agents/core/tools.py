@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Final
 
 import msgspec
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
-from trunkline_protocols.completion import ToolCall, ToolSpec
+from trunkline_protocols.completion import ToolCall, ToolOutcome, ToolSpec
 from trunkline_protocols.fleet import Agent, Fleet, Tool
+from trunkline_protocols.parts import ToolUse
 
 MOST_STEPS: Final = 6
 """Steps of one turn; then the model has to answer with what it knows."""
 
+_LONGEST_NAME: Final = 64
 LONGEST_TEXT: Final = 4_000
 """Characters of a tool's answer that the model is shown."""
 
@@ -67,6 +70,17 @@ def arguments(call: ToolCall, spec: ToolSpec) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise ArgumentsError("the arguments are not an object")
     return given
+
+
+def use_of(call: ToolCall, outcome: ToolOutcome, key: str) -> ToolUse:
+    """Write down what was called and what came of it; names are the model's own, so they are cut."""
+    return ToolUse(
+        tool=call.name[:_LONGEST_NAME],
+        outcome="unknown" if outcome.unknown else "failed" if outcome.failed else "done",
+        arguments_sha256=hashlib.sha256(call.arguments.encode()).hexdigest(),
+        key=key,
+        ms=outcome.ms,
+    )
 
 
 def shortened(text: str) -> str:

@@ -17,7 +17,8 @@ from trunkline_protocols.consultation import Consultation
 from trunkline_protocols.fleet import ESCALATION, TRIAGE
 from trunkline_protocols.ids import Specialty, TurnId
 from trunkline_protocols.inbox import EndRequested, TurnReceived
-from trunkline_protocols.log import Closed, Consulted, CustomerSaid, Event, OwnerAssigned, TurnAnswered
+from trunkline_protocols.log import Closed, Consulted, CustomerSaid, Event, OwnerAssigned, ToolUsed, TurnAnswered
+from trunkline_protocols.parts import ToolUse
 from trunkline_protocols.turn import Answered, Escalate, HandOff, Routed, TurnFailed, TurnResult
 
 from trunkline_conversation.core.escalations import LANES, assess, escalate, is_news, waiting_note
@@ -108,6 +109,12 @@ def on_result(state: Conversation, turn: Turn, result: TurnResult, around: Surro
     asked = (state.epoch, turn.work.hop, turn.work.attempt)
     if (result.epoch, result.hop, result.attempt) != asked:
         return Drop(f"epoch {result.epoch} hop {result.hop} attempt {result.attempt} is not what the turn waits for")
+    decision = _decide(state, turn, result, around)
+    tools = result.tools if isinstance(result, Answered | HandOff | Escalate) else []
+    return _with_tools(decision, turn.work.specialty, tools) if tools and isinstance(decision, Append) else decision
+
+
+def _decide(state: Conversation, turn: Turn, result: TurnResult, around: Surroundings) -> Decision:
     match result:
         case Answered(abstained=True) if _failed_too_often(state, turn, around):
             return _escalate_failure(state, turn, result, around)
@@ -201,6 +208,13 @@ def _answer(state: Conversation, turn: Turn, result: Answered) -> Append:
     )
     consulted: list[Event] = [_consulted(result.specialty, asked) for asked in result.consultations]
     return Append("turn", [*opening(state, turn), *consulted, answered], owner, agent, state.epoch)
+
+
+def _with_tools(append: Append, specialty: str, tools: list[ToolUse]) -> Append:
+    """Record what was called, before what came of it all."""
+    *before, last = append.events
+    used: list[Event] = [ToolUsed(specialty=specialty, use=use) for use in tools]
+    return replace(append, events=[*before, *used, last])
 
 
 def _consulted(asked_by: str, asked: Consultation) -> Consulted:

@@ -25,6 +25,7 @@ from trunkline_protocols.log import (
     OwnerAssigned,
     PersonReplied,
     Started,
+    ToolUsed,
     TurnAnswered,
 )
 from trunkline_protocols.parts import Context, Utterance
@@ -127,7 +128,7 @@ def _apply(state: Conversation, event: Event) -> Conversation:
             return msgspec.structs.replace(state, owner=to, agent=agent, note=note, hops=state.hops + 1)
         case Escalated() | Breached() | LeftQueue() | Claimed() | HandedBack():
             return _escalated(state, event)
-        case Consulted():
+        case Consulted() | ToolUsed():
             return state
         case Closed():
             return msgspec.structs.replace(state, closed=True, escalation=None)

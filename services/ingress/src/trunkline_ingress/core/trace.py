@@ -24,6 +24,7 @@ from trunkline_protocols.log import (
     OwnerAssigned,
     PersonReplied,
     Started,
+    ToolUsed,
     TurnAnswered,
 )
 from trunkline_protocols.parts import Timings
@@ -140,6 +141,8 @@ def _steps_of(commit: Commit, event: Event) -> list[Step]:
             return [_handed_off(commit, event)]
         case Consulted():
             return [_consulted(commit, event)]
+        case ToolUsed():
+            return [_used(commit, event)]
         case Escalated() | Breached() | LeftQueue() | Claimed() | HandedBack() | PersonReplied():
             return [_with_people(commit, event)]
         case Started() | CustomerSaid() | Closed():
@@ -186,6 +189,14 @@ def _consulted(commit: Commit, event: Consulted) -> Step:
     return _step(
         begun, event.asked_by or commit.owner, event.specialty, "consult", event.took_ms, f"{asked}; {became}", detail
     )
+
+
+def _used(commit: Commit, event: ToolUsed) -> Step:
+    use = event.use
+    begun = commit.at - _timings_after(commit).completion_ms / 1000
+    became = {"done": "done", "failed": "it failed", "unknown": "nobody knows whether it was done"}[use.outcome]
+    words = f"{event.specialty} calls {use.tool}: {became}"
+    return _step(begun, event.specialty, use.tool, "tool", use.ms, words, msgspec.to_builtins(use))
 
 
 def _with_people(
@@ -260,6 +271,7 @@ def _answered(commit: Commit, event: TurnAnswered) -> list[Step]:
                     "first_token_ms": timings.first_token_ms,
                     "model_ms": timings.model_ms,
                     "usage": msgspec.to_builtins(event.usage),
+                    "tries": [msgspec.to_builtins(one) for one in event.tries],
                 },
             )
         )
