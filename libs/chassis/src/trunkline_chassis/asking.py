@@ -31,6 +31,7 @@ WORKING: Final = "Trunkline-Working"
 """Header of a sign of life."""
 SIGN_EVERY_S: Final = 0.4
 SILENCE_S: Final = 1.3
+_LOOK_EVERY_S: Final = 0.1
 _NO_RESPONDERS: Final = "503"
 
 
@@ -71,13 +72,27 @@ class SignsOfLife:
 class _Call:
     """One question under way."""
 
-    def __init__(self, now: float) -> None:
-        self.heard_at = now
-        self.reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    def __init__(self, subject: str, loop: asyncio.AbstractEventLoop, timeout_s: float) -> None:
+        self.subject = subject
+        self.timeout_s = timeout_s
+        self.heard_at = loop.time()
+        self.deadline = self.heard_at + timeout_s
+        self.reply: asyncio.Future[bytes] = loop.create_future()
+
+    def fail(self, reason: str) -> None:
+        if not self.reply.done():
+            self.reply.set_exception(BusUnavailableError(reason))
+
+    def look(self, now: float) -> None:
+        """Give up when it is time, or when who had the question has fallen silent."""
+        if now >= self.deadline:
+            self.fail(f"no answer on {self.subject} within {self.timeout_s:g} s")
+        elif now >= self.heard_at + SILENCE_S:
+            self.fail(f"who had the question on {self.subject} has fallen silent")
 
 
 class Asker:
-    """Asks over one connection, with one subscription for all answers."""
+    """Asks over one connection, with one subscription for all answers and one timer for all that wait."""
 
     def __init__(self, bus: Bus) -> None:
         """Subscribe with the first question."""
@@ -85,6 +100,7 @@ class Asker:
         self._inbox = ""
         self._numbers = itertools.count()
         self._calls: dict[str, _Call] = {}
+        self._looking: asyncio.TimerHandle | None = None
 
     async def ask(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
         """Ask and return the answer; raise `BusUnavailableError` when nobody answers, or who did falls silent."""
@@ -93,24 +109,23 @@ class Asker:
             self._inbox = self._bus.client.new_inbox()
             await self._bus.subscribe(f"{self._inbox}.*", self._on_message)
         number = str(next(self._numbers))
-        call = self._calls[number] = _Call(loop.time())
-        deadline = loop.time() + timeout_s
+        call = self._calls[number] = _Call(subject, loop, timeout_s)
+        if self._looking is None:
+            self._looking = loop.call_later(_LOOK_EVERY_S, self._look, loop)
         try:
             await self._bus.client.publish(subject, payload, reply=f"{self._inbox}.{number}", headers={WATCHED: "1"})
-            while True:
-                until = min(deadline, call.heard_at + SILENCE_S)
-                done, _ = await asyncio.wait({call.reply}, timeout=max(0.0, until - loop.time()))
-                if done:
-                    return call.reply.result()
-                if loop.time() >= deadline:
-                    raise BusUnavailableError(f"no answer on {subject} within {timeout_s:g} s")
-                if loop.time() >= call.heard_at + SILENCE_S:
-                    raise BusUnavailableError(f"who had the question on {subject} has fallen silent")
+            return await call.reply
         except nats.errors.Error as error:
             raise BusUnavailableError(f"cannot ask on {subject}: {error}") from error
         finally:
             del self._calls[number]
             call.reply.cancel()
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look after the questions under way, for as long as there are any."""
+        for call in self._calls.values():
+            call.look(loop.time())
+        self._looking = loop.call_later(_LOOK_EVERY_S, self._look, loop) if self._calls else None
 
     async def _on_message(self, message: Msg) -> None:
         call = self._calls.get(message.subject.rpartition(".")[2])
@@ -120,6 +135,6 @@ class Asker:
         if WORKING in headers:
             call.heard_at = asyncio.get_running_loop().time()
         elif headers.get("Status") == _NO_RESPONDERS:
-            call.reply.set_exception(BusUnavailableError(f"nobody serves {message.subject}"))
+            call.fail(f"nobody serves {call.subject}")
         else:
             call.reply.set_result(message.data)
