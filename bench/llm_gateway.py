@@ -4,8 +4,9 @@
 
 A model server of this file's own streams chunks at a fixed pace and remembers how long each answer took it. The same
 arrivals (Poisson, open loop) go to it several ways: directly with aiohttp, through the gateway in the asker's own
-process, through the gateway's process (over NATS, as agents do), and through the LiteLLM proxy. Overhead is what the
-asker waited less what the model took. Prints one JSON object.
+process, through the gateway's process (over NATS, as agents do), and through the LiteLLM proxy: at the same rate, and
+with both at one that it can keep up with. Overhead is what the asker waited less what the model took. Then agents leave
+in mid-answer, and the model notes when its connection is closed. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ import msgspec
 import psutil
 import uvloop
 from aiohttp import web
+from trunkline_agents.adapters.nats import NatsColleagues
+from trunkline_chassis.asking import Asker
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.provision import provision
@@ -53,6 +56,7 @@ _END = (
     b'"total_tokens":18}}\n\ndata: [DONE]\n\n'
 )
 _WARM_UP_S = 2.0
+_BEFORE_LEAVING_S = 0.05
 _KEY = "sk-" + "0f1e2d3c4b5a6978" * 4
 """Of the proxy, which does not start without one; it opens nothing else."""
 
@@ -63,6 +67,7 @@ _KEY = "sk-" + "0f1e2d3c4b5a6978" * 4
 async def serve_model(port: int, pause_s: float) -> None:
     """Stream as many chunks as the model's name says, one each `pause_s`, and tell how long each answer took."""
     took_ms: dict[str, float] = {}
+    left_at: dict[str, float] = {}
 
     async def complete(request: web.Request) -> web.StreamResponse:
         started = time.perf_counter()
@@ -72,9 +77,13 @@ async def serve_model(port: int, pause_s: float) -> None:
         await response.prepare(request)
         loop = asyncio.get_running_loop()
         first = loop.time() + pause_s
-        for number in range(chunks):
-            await asyncio.sleep(max(0.0, first + number * pause_s - loop.time()))
-            await response.write(_PIECE)
+        try:
+            for number in range(chunks):
+                await asyncio.sleep(max(0.0, first + number * pause_s - loop.time()))
+                await response.write(_PIECE)
+        except (asyncio.CancelledError, ConnectionError):
+            left_at[name] = time.monotonic()
+            raise
         took_ms[name] = (time.perf_counter() - started) * 1000
         await response.write(_END)
         return response
@@ -84,9 +93,12 @@ async def serve_model(port: int, pause_s: float) -> None:
         took_ms.clear()
         return web.Response(body=told)
 
+    async def left(_: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(left_at))
+
     app = web.Application()
-    app.add_routes([web.post("/v1/chat/completions", complete), web.get("/times", times)])
-    runner = web.AppRunner(app, access_log=None)
+    app.add_routes([web.post("/v1/chat/completions", complete), web.get("/times", times), web.get("/left", left)])
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, backlog=2048).start()
     await asyncio.Event().wait()
@@ -114,15 +126,16 @@ _JSON = {"Content-Type": "application/json", "Authorization": f"Bearer {_KEY}"}
 
 def through_the_gateway(bus: Bus, model: str) -> Way:
     """Ask the gateway as an agent does, with the text streamed to an ingress."""
+    asker = Asker(bus)
 
     async def ask(name: str) -> None:
-        raw = await bus.request(subjects.complete("bench"), codec.encode(order(name, model)), timeout_s=60)
+        raw = await asker.ask(subjects.complete("bench"), codec.encode(order(name, model)), timeout_s=60)
         check(codec.completion_reply.decode(raw))
 
     return ask
 
 
-def in_this_process(config: Path, bus: Bus, model: str) -> tuple[Way, Directory]:
+def in_this_process(config: Path, bus: Bus, model: str) -> tuple[Way, Directory, asyncio.Task[None]]:
     """Ask a gateway of one's own: the same code without the way over the bus."""
     draw = random.Random(1).random  # noqa: S311 - jitter, not secrets
     directory = Directory(load_config(config), make_provider, draw)
@@ -131,7 +144,7 @@ def in_this_process(config: Path, bus: Bus, model: str) -> tuple[Way, Directory]
     async def ask(name: str) -> None:
         check(await gateway.complete(order(name, model)))
 
-    return ask, directory
+    return ask, directory, asyncio.ensure_future(gateway.run())
 
 
 def order(name: str, model: str) -> Complete:
@@ -197,11 +210,11 @@ async def run(options: argparse.Namespace, stack: ExitStack, folder: Path) -> di
     model_url = f"http://127.0.0.1:{model_port}/v1"
     start(stack, folder, [sys.executable, __file__, "--serve", str(model_port), "--pause-ms", str(options.pause_ms)])
     start(stack, folder, nats_server_command(node))
-    many, few = f"chunks-{options.chunks}", "chunks-1"
+    many, few, endless = f"chunks-{options.chunks}", "chunks-1", "chunks-1000"
     config = folder / "llm.toml"
     config.write_text(
         f'[[provider]]\nname = "model"\nkind = "openai"\nbase_url = "{model_url}"\n'
-        f'models = ["{many}", "{few}"]\nmax_concurrency = 2000\n'
+        f'models = ["{many}", "{few}", "{endless}"]\nmax_concurrency = 2000\n'
     )
     bus = await connect(node.url, "bench")
     await provision(bus, region="bench", specialties=["triage"], replicas=1)
@@ -209,25 +222,34 @@ async def run(options: argparse.Namespace, stack: ExitStack, folder: Path) -> di
     gateway = start(stack, folder, [sys.executable, "-m", "trunkline_llm_gateway"], settings)
     report: dict[str, Any] = {key: getattr(options, key) for key in ("rate", "duration", "chunks", "pause_ms")}
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        own, directory = in_this_process(config, bus, many)
-        ways: list[tuple[str, Way, psutil.Process | None]] = [
-            ("direct", directly(session, model_url, many), None),
-            ("in_process", own, None),
-            ("bus", over_the_bus(bus), None),
-            ("gateway", through_the_gateway(bus, many), gateway),
-            ("gateway_one_chunk", through_the_gateway(bus, few), gateway),
+        own, directory, running = in_this_process(config, bus, many)
+        direct, whole = directly(session, model_url, many), through_the_gateway(bus, many)
+        ways: list[tuple[str, Way, psutil.Process | None, float]] = [
+            ("direct", direct, None, options.rate),
+            ("in_process", own, None, options.rate),
+            ("bus", over_the_bus(bus), None, options.rate),
+            ("gateway", whole, gateway, options.rate),
+            ("gateway_one_chunk", through_the_gateway(bus, few), gateway, options.rate),
         ]
         if options.litellm:
             url, proxy = start_litellm(stack, folder, options.litellm, model_url, many)
-            ways.append(("litellm", directly(session, url, many), proxy))
-        for name, ask, process in ways:
+            slow, through = options.litellm_rate, directly(session, url, many)
+            ways += [
+                ("direct_slow", direct, None, slow),
+                ("gateway_slow", whole, gateway, slow),
+                ("litellm_slow", through, proxy, slow),
+                ("litellm", through, proxy, options.rate),
+            ]
+        for name, ask, process, rate in ways:
             await ready(ask)
-            await ask_at_rate(ask, "warm", options.rate / 4, _WARM_UP_S)
+            await ask_at_rate(ask, "warm", rate / 4, _WARM_UP_S)
             await times(session, model_url)
             before = cpu_s(process)
-            waited_ms, errors = await ask_at_rate(ask, name, options.rate, options.duration)
+            waited_ms, errors = await ask_at_rate(ask, name, rate, options.duration)
             used_s = cpu_s(process) - before
             report[name] = measured(waited_ms, await times(session, model_url), errors, used_s)
+        report["abandoned_ms"] = await abandon(bus, session, model_url, endless, options.leavers)
+        running.cancel()
         await directory.close()
     await bus.close()
     chunks = options.chunks - 1
@@ -238,7 +260,34 @@ async def run(options: argparse.Namespace, stack: ExitStack, folder: Path) -> di
     report["gateway_with_bus_ms"] = less(report["gateway"], report["direct"])
     if "litellm" in report:
         report["litellm_own_ms"] = less(report["litellm"], report["direct"])
+        report["litellm_own_slow_ms"] = less(report["litellm_slow"], report["direct_slow"])
+        report["gateway_with_bus_slow_ms"] = less(report["gateway_slow"], report["direct_slow"])
     return report
+
+
+async def abandon(
+    bus: Bus, session: aiohttp.ClientSession, model_url: str, model: str, runs: int
+) -> dict[str, float | int]:
+    """Leave in mid-answer, as an agent whose turn is given up does; how long until the model's connection is closed."""
+    colleagues = NatsColleagues(bus, "bench", search_timeout_s=1.0)
+    gone_at: dict[str, float] = {}
+    for number in range(runs):
+        name = f"leaver-{number}"
+        asking = asyncio.ensure_future(colleagues.complete(order(name, model)))
+        await asyncio.sleep(_BEFORE_LEAVING_S)
+        gone_at[name] = time.monotonic()
+        asking.cancel()
+        await asyncio.wait([asking])
+    await asyncio.sleep(1.0)
+    async with session.get(model_url.removesuffix("/v1") + "/left") as response:
+        left_at = msgspec.json.decode(await response.read(), type=dict[str, float])
+    took_ms = sorted((left_at[name] - at) * 1000 for name, at in gone_at.items() if name in left_at)
+    return {
+        "runs": runs,
+        "closed": len(took_ms),
+        "p50": round(took_ms[len(took_ms) // 2], 3),
+        "max": round(took_ms[-1], 3),
+    }
 
 
 def less(way: dict[str, Any], other: dict[str, Any]) -> dict[str, float]:
@@ -331,6 +380,8 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=10, help="chunks of an answer")
     parser.add_argument("--pause-ms", type=float, default=10.0, help="the model's time for a chunk")
     parser.add_argument("--litellm", type=Path, help="virtual environment with litellm[proxy]")
+    parser.add_argument("--litellm-rate", type=float, default=10.0, help="requests a second that it keeps up with")
+    parser.add_argument("--leavers", type=int, default=100, help="answers that nobody waits for any more")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     configure_logs(service="bench", instance="bench", level="warning", style="console")

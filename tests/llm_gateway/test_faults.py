@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from desk import IMPATIENT, MODEL_TEXT, PATIENT, QUOTED, Desk, desk, order, provider, within
 from model_server import Fault, Kind, ModelServer, serving
-from trunkline_llm_gateway.adapters.openai import OpenAIProvider
+from trunkline_llm_gateway.adapters.openai import OpenAI
+from trunkline_llm_gateway.adapters.remote import RemoteProvider
 from trunkline_llm_gateway.config import ProviderConfig
 from trunkline_llm_gateway.ports import Call, ProviderError
 from trunkline_protocols.knowledge import Refused
@@ -73,7 +74,8 @@ async def test_fault_is_an_error_and_never_a_short_answer(server: ModelServer, f
     """A stream that ends early is no answer; only what may pass is worth another try."""
     server.always = Fault(fault)
     patience = IMPATIENT if FAULTS[fault][0] == "timeout" else {}
-    one = OpenAIProvider(provider("primary", server.url, **patience), key="secret-key")
+    config = provider("primary", server.url, **patience)
+    one = RemoteProvider(config, "secret-key", OpenAI(config))
     if fault == "empty":
         # An answer without text is none, but that is for the gateway to say.
         await one.write(Call(order(), "small"), ignore)

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 from desk import order, provider
-from trunkline_llm_gateway.adapters.anthropic import AnthropicProvider
-from trunkline_llm_gateway.adapters.openai import OpenAIProvider
+from trunkline_llm_gateway.adapters.anthropic import Anthropic
+from trunkline_llm_gateway.adapters.openai import OpenAI
+from trunkline_llm_gateway.adapters.remote import RemoteProvider
 from trunkline_llm_gateway.ports import Call, ProviderError, Written
 from trunkline_protocols.completion import Complete, ToolCall, ToolOutcome, ToolSpec, ToolStep
 from trunkline_protocols.parts import Utterance
@@ -180,7 +181,7 @@ async def tape() -> AsyncIterator[Tape]:
         yield tape
 
 
-async def written(one: OpenAIProvider | AnthropicProvider, call: Call) -> tuple[Written, str]:
+async def written(one: RemoteProvider, call: Call) -> tuple[Written, str]:
     """How it ended, and the text."""
     pieces: list[str] = []
 
@@ -193,12 +194,14 @@ async def written(one: OpenAIProvider | AnthropicProvider, call: Call) -> tuple[
         await one.close()
 
 
-def anthropic(tape: Tape) -> AnthropicProvider:
-    return AnthropicProvider(provider("claude", tape.url, kind="anthropic"), "secret-key")
+def anthropic(tape: Tape) -> RemoteProvider:
+    config = provider("claude", tape.url, kind="anthropic")
+    return RemoteProvider(config, "secret-key", Anthropic(config))
 
 
-def openai(tape: Tape, **changes: Any) -> OpenAIProvider:
-    return OpenAIProvider(provider("primary", tape.url, **changes), "secret-key")
+def openai(tape: Tape, **changes: Any) -> RemoteProvider:
+    config = provider("primary", tape.url, **changes)
+    return RemoteProvider(config, "secret-key", OpenAI(config))
 
 
 LONG = order(

@@ -13,10 +13,11 @@ import structlog
 from trunkline_chassis.lifecycle import Process
 
 from trunkline_llm_gateway.accounts import follow, tell, tell_now
-from trunkline_llm_gateway.adapters.anthropic import AnthropicProvider
+from trunkline_llm_gateway.adapters.anthropic import Anthropic
 from trunkline_llm_gateway.adapters.extractive import ExtractiveProvider
 from trunkline_llm_gateway.adapters.nats import Door, sender
-from trunkline_llm_gateway.adapters.openai import OpenAIProvider
+from trunkline_llm_gateway.adapters.openai import OpenAI
+from trunkline_llm_gateway.adapters.remote import RemoteProvider
 from trunkline_llm_gateway.adapters.simulated import SimulatedProvider
 from trunkline_llm_gateway.config import ConfigError, ProviderConfig, load_config
 from trunkline_llm_gateway.core.budgets import Spending
@@ -89,9 +90,9 @@ def make_provider(config: ProviderConfig) -> Provider:
         case "extractive":
             return ExtractiveProvider(config.name)
         case "openai":
-            return OpenAIProvider(config, api_key(config))
+            return RemoteProvider(config, api_key(config), OpenAI(config))
         case "anthropic":
-            return AnthropicProvider(config, api_key(config))
+            return RemoteProvider(config, api_key(config), Anthropic(config))
         case "simulated":
             return SimulatedProvider(config)
         case _:

@@ -101,7 +101,7 @@ class Gateway:
 
     async def _complete(self, order: Complete, writing: Writing, deadline: Deadline) -> CompletionReply:
         try:
-            async with deadline.kept():
+            async with deadline:
                 return await self._written(order, writing, deadline)
         except ProviderError as error:
             failure = error

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
 
 from trunkline_protocols.completion import CancelCompletion, Complete
 
 
 class Deadline:
-    """The end of one completion: at its time, or now when it is cancelled. The block inside ends with TimeoutError."""
+    """The end of one completion: at its time, or now when it is cancelled. A block inside ends with TimeoutError.
+
+    One block at a time: `async with deadline: ...`
+    """
 
     def __init__(self, at: float) -> None:
         """`at` is the loop's time."""
@@ -19,17 +24,21 @@ class Deadline:
         self.cancelled_for = ""
         self._scope: asyncio.Timeout | None = None
 
-    @asynccontextmanager
-    async def kept(self) -> AsyncIterator[None]:
-        """End the block at the deadline."""
+    async def __aenter__(self) -> Self:
+        """Begin a block that ends at the deadline."""
         if self.cancelled_for:
             raise TimeoutError
-        async with asyncio.timeout_at(self.at) as scope:
-            self._scope = scope
-            try:
-                yield
-            finally:
-                self._scope = None
+        self._scope = asyncio.timeout_at(self.at)
+        await self._scope.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it."""
+        scope, self._scope = self._scope, None
+        if scope is not None:
+            await scope.__aexit__(kind, error, trace)
 
     def cancel(self, reason: str) -> None:
         """Stop now; too late is no fault."""

@@ -48,7 +48,7 @@ class Shared:
             return kept
         while (running := self._in_flight.get(key)) is not None:
             try:
-                async with deadline.kept():
+                async with deadline:
                     reply = await asyncio.shield(running)
             except TimeoutError:
                 code = "cancelled" if deadline.cancelled_for else "deadline"

@@ -11,12 +11,10 @@ from typing import Any, Final
 
 import msgspec
 from trunkline_protocols.completion import Complete, ToolCall, ToolStep
-from trunkline_protocols.parts import Usage
 
-from trunkline_llm_gateway.adapters.upstream import Upstream
 from trunkline_llm_gateway.config import ProviderConfig
 from trunkline_llm_gateway.core.prompt import NOTHING, said_so_far, system_text
-from trunkline_llm_gateway.ports import Call, Emit, ProviderError, Written
+from trunkline_llm_gateway.ports import Call, ProviderError
 
 _VERSION: Final = "2023-06-01"
 _STOP_REASONS: Final = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
@@ -103,43 +101,30 @@ _decode: Final[msgspec.json.Decoder[_Event]] = msgspec.json.Decoder(_Event)
 _decode_whole: Final[msgspec.json.Decoder[_Whole]] = msgspec.json.Decoder(_Whole)
 
 
-class AnthropicProvider:
-    """One server; keeps its connections warm."""
+class Anthropic:
+    """Messages."""
 
-    def __init__(self, config: ProviderConfig, key: str) -> None:
-        """`base_url` may end in /v1 or not."""
-        self.name = config.name
-        self._config = config
-        base = config.base_url.rstrip("/")
-        self._base = base if base.endswith("/v1") else f"{base}/v1"
-        headers = {"anthropic-version": _VERSION, **({"x-api-key": key} if key else {})}
-        self._upstream = Upstream(config, f"{self._base}/messages", headers, secret=key)
+    path = "/messages"
 
-    async def write(self, call: Call, emit: Emit) -> Written:
-        """Stream one message."""
-        parser = _Parser(self.name)
-        timing = await self._upstream.stream(_encode(_request(call)), parser, emit)
-        output = parser.output_tokens or parser.pieces
-        return Written(
-            model=call.model,
-            usage=Usage(
-                input_tokens=parser.input_tokens,
-                output_tokens=output,
-                cost=self._config.cost(parser.input_tokens, output),
-            ),
-            stop_reason=_STOP_REASONS.get(parser.stop_reason, parser.stop_reason),
-            tool_calls=parser.tool_calls,
-            first_token_ms=round(timing.first_token_ms, 3),
-            model_ms=round(timing.elapsed_ms(), 3),
-        )
+    def __init__(self, config: ProviderConfig) -> None:
+        """Nothing depends on more than the name."""
+        self._name = config.name
 
-    async def warm(self) -> None:
-        """Open a connection by asking for the list of models."""
-        await self._upstream.warm(f"{self._base}/models")
+    def address(self, base_url: str) -> str:
+        """It may end in the version or not."""
+        return base_url if base_url.endswith("/v1") else f"{base_url}/v1"
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._upstream.close()
+    def headers(self, key: str) -> dict[str, str]:
+        """Carry the key in a header of its own, and the version that we speak."""
+        return {"anthropic-version": _VERSION, **({"x-api-key": key} if key else {})}
+
+    def body(self, call: Call) -> bytes:
+        """Write a request for a streamed message."""
+        return _encode(_request(call))
+
+    def parser(self) -> _Parser:
+        """Make a parser of events."""
+        return _Parser(self._name)
 
 
 def _request(call: Call) -> _Request:
@@ -214,7 +199,7 @@ class _Parser:
             case "message_start" if event.message is not None:
                 self._count(event.message.usage)
             case "message_delta":
-                self.stop_reason = (event.delta and event.delta.stop_reason) or self.stop_reason
+                self._stop(event.delta.stop_reason if event.delta is not None else None)
                 self._count(event.usage)
             case "message_stop":
                 self.is_done = self.is_over = True
@@ -230,7 +215,7 @@ class _Parser:
         except msgspec.DecodeError as error:
             raise ProviderError("malformed", f"{self._name}: {error}") from error
         self._count(whole.usage)
-        self.stop_reason = whole.stop_reason or ""
+        self._stop(whole.stop_reason)
         self.is_done = self.is_over = True
         for block in whole.content:
             if block.type == "tool_use":
@@ -253,6 +238,11 @@ class _Parser:
         if block.type == "tool_use":
             self.tool_calls.append(ToolCall(id=block.id, name=block.name, arguments=""))
         return block.text if block.type == "text" else ""
+
+    def _stop(self, reason: str | None) -> None:
+        """Translate into the words that all providers share."""
+        if reason:
+            self.stop_reason = _STOP_REASONS.get(reason, reason)
 
     def _count(self, usage: _UsageReport | None) -> None:
         """Numbers grow from report to report: the last one counts."""

@@ -10,12 +10,10 @@ from typing import Any, Final
 
 import msgspec
 from trunkline_protocols.completion import Complete, ToolCall, ToolStep
-from trunkline_protocols.parts import Usage
 
-from trunkline_llm_gateway.adapters.upstream import Upstream
 from trunkline_llm_gateway.config import ProviderConfig
 from trunkline_llm_gateway.core.prompt import NOTHING, chat_messages
-from trunkline_llm_gateway.ports import Call, Emit, ProviderError, Written
+from trunkline_llm_gateway.ports import Call, ProviderError
 
 
 class _StreamOptions(msgspec.Struct, frozen=True):
@@ -100,44 +98,30 @@ _encode: Final = msgspec.json.Encoder().encode
 _decode: Final[msgspec.json.Decoder[_Chunk]] = msgspec.json.Decoder(_Chunk)
 
 
-class OpenAIProvider:
-    """One server; keeps its connections warm."""
+class OpenAI:
+    """Chat completions."""
 
-    def __init__(self, config: ProviderConfig, key: str) -> None:
-        """`key` may be empty for servers that need none."""
-        self.name = config.name
+    path = "/chat/completions"
+
+    def __init__(self, config: ProviderConfig) -> None:
+        """`continues` says whether the server goes on with a text."""
         self._config = config
-        self._base = config.base_url.rstrip("/")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._upstream = Upstream(config, f"{self._base}/chat/completions", headers, secret=key)
 
-    async def write(self, call: Call, emit: Emit) -> Written:
-        """Stream one completion."""
-        parser = _Parser(self.name)
-        timing = await self._upstream.stream(_encode(self._request(call)), parser, emit)
-        usage = parser.usage
-        # A server that reports nothing is counted by its pieces.
-        output = usage.completion_tokens or parser.pieces
-        return Written(
-            model=call.model,
-            usage=Usage(
-                input_tokens=usage.prompt_tokens,
-                output_tokens=output,
-                cost=self._config.cost(usage.prompt_tokens, output),
-            ),
-            stop_reason=parser.stop_reason,
-            tool_calls=parser.tool_calls,
-            first_token_ms=round(timing.first_token_ms, 3),
-            model_ms=round(timing.elapsed_ms(), 3),
-        )
+    def address(self, base_url: str) -> str:
+        """As it is given."""
+        return base_url
 
-    async def warm(self) -> None:
-        """Open a connection by asking for the list of models."""
-        await self._upstream.warm(f"{self._base}/models")
+    def headers(self, key: str) -> dict[str, str]:
+        """Carry the key as a bearer token."""
+        return {"Authorization": f"Bearer {key}"} if key else {}
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._upstream.close()
+    def body(self, call: Call) -> bytes:
+        """Write a request for a streamed completion, with a count of its tokens."""
+        return _encode(self._request(call))
+
+    def parser(self) -> _Parser:
+        """Make a parser of chunks."""
+        return _Parser(self._config.name)
 
     def _request(self, call: Call) -> _Request:
         order = call.order
@@ -181,7 +165,8 @@ class _Parser:
         self.is_over = False
         self.stop_reason = ""
         self.pieces = 0
-        self.usage = _UsageReport()
+        self.input_tokens = 0
+        self.output_tokens = 0
         self.tool_calls: list[ToolCall] = []
 
     def take(self, payload: bytes) -> str:
@@ -190,7 +175,8 @@ class _Parser:
             return ""
         chunk = self._decoded(payload)
         if chunk.usage is not None:
-            self.usage = chunk.usage
+            self.input_tokens = chunk.usage.prompt_tokens
+            self.output_tokens = chunk.usage.completion_tokens
         return self._choice(chunk.choices[0]) if chunk.choices else ""
 
     def take_whole(self, body: bytes) -> str:

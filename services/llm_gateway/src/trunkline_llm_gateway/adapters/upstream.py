@@ -2,7 +2,7 @@
 
 connect       sock_connect of the session
 first token   from the request to the first event
-idle          between two events; comments and half events are no sign of life
+idle          between two events, give or take a tenth; comments and half events are no sign of life
 total         the whole answer
 """
 
@@ -30,7 +30,9 @@ _WARM_S: Final = 60.0
 _USAGE_S: Final = 1.0
 """Longest wait for the count of tokens behind a whole answer."""
 _LAST_BYTES_S: Final = 0.05
-"""Longest wait for the end of a response behind its last event: so that its connection can be used again."""
+"""So long a connection may take to its response's end behind the last event, to be used again."""
+_PRECISION: Final = 0.1
+"""The idle limit is moved in steps of this part of it: moving it with every event costs more than it is worth."""
 
 
 class Parser(Protocol):
@@ -110,7 +112,7 @@ class Upstream:
     async def warm(self, url: str) -> None:
         """Open a connection."""
         try:
-            async with asyncio.timeout(self._config.connect_timeout_s), self._open().get(url, headers=self._headers):
+            async with asyncio.timeout(self._config.connect_timeout_s), self._open().get(url):
                 pass
         except (aiohttp.ClientError, OSError, TimeoutError):
             return
@@ -121,10 +123,8 @@ class Upstream:
             await self._session.close()
 
     async def _read(self, body: bytes, parser: Parser, emit: Emit, timing: Timing, limit: asyncio.Timeout) -> None:
-        loop = asyncio.get_running_loop()
-        total_at = loop.time() + self._config.total_timeout_s
-        idle_s = self._config.idle_timeout_s
-        async with await self._post(body) as response:
+        response = await self._post(body)
+        try:
             if response.status != 200:  # noqa: PLR2004
                 raise await self._refusal(response)
             if response.content_type == "application/json":
@@ -132,29 +132,53 @@ class Upstream:
                 return
             if response.content_type != "text/event-stream":
                 raise ProviderError("malformed", f"{self._config.name}: answers with {response.content_type}")
-            reader = EventReader()
-            received = 0
-            async for data in response.content.iter_any():
-                payloads = reader.feed(data)
-                if not payloads:
-                    continue
-                await _take(payloads, parser, emit, timing)
-                received += len(data)
-                if received > _MOST_BYTES:
-                    raise EventTooLongError(f"an answer is longer than {_MOST_BYTES} bytes")
-                wait_s = idle_s if not parser.is_done else _LAST_BYTES_S if parser.is_over else _USAGE_S
-                limit.reschedule(min(total_at, loop.time() + wait_s))
-            await _take(reader.end(), parser, emit, timing)
+            await self._events(response.content, parser, emit, timing, limit)
+        finally:
+            self._leave(response, parser)
+
+    async def _events(
+        self, content: aiohttp.StreamReader, parser: Parser, emit: Emit, timing: Timing, limit: asyncio.Timeout
+    ) -> None:
+        """Take events until the answer is over; what the server says after that is nobody's concern."""
+        loop = asyncio.get_running_loop()
+        total_at = loop.time() + self._config.total_timeout_s
+        idle_s = self._config.idle_timeout_s
+        reader = EventReader()
+        received = 0
+        async for data in content.iter_any():
+            payloads = reader.feed(data)
+            if not payloads:
+                continue
+            await _take(payloads, parser, emit, timing)
+            if parser.is_over:
+                return
+            received += len(data)
+            if received > _MOST_BYTES:
+                raise EventTooLongError(f"an answer is longer than {_MOST_BYTES} bytes")
+            until = min(total_at, loop.time() + (_USAGE_S if parser.is_done else idle_s))
+            if parser.is_done or until - (limit.when() or 0.0) > idle_s * _PRECISION:
+                limit.reschedule(until)
+        await _take(reader.end(), parser, emit, timing)
+
+    def _leave(self, response: aiohttp.ClientResponse, parser: Parser) -> None:
+        """Give the connection free: at the response's end when that is about to come, else by closing it."""
+        if response.connection is None:
+            return
+        if not parser.is_over:
+            response.close()
+            return
+        closing = asyncio.get_running_loop().call_later(_LAST_BYTES_S, response.close)
+        response.content.on_eof(closing.cancel)
 
     async def _post(self, body: bytes) -> aiohttp.ClientResponse:
         """Send; a warm connection that the server has closed meanwhile is replaced, once."""
         session = self._open()
         try:
-            return await session.post(self._url, data=body, headers=self._headers)
+            return await session.post(self._url, data=body)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             if isinstance(error, aiohttp.ClientConnectorError):
                 raise
-            return await session.post(self._url, data=body, headers=self._headers)
+            return await session.post(self._url, data=body)
 
     async def _whole(self, response: aiohttp.ClientResponse) -> bytes:
         body = await response.content.read(_MOST_BYTES + 1)
@@ -181,6 +205,8 @@ class Upstream:
             # The pool's limit bounds the calls; the connector only keeps connections warm.
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_WARM_S, ttl_dns_cache=60),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._config.connect_timeout_s),
                 auto_decompress=True,
             )
