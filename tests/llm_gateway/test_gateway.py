@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from desk import MODEL_TEXT, QUOTED, desk, order, provider
 from model_server import Fault, ModelServer, serving
+from prometheus_client import REGISTRY
 from trunkline_llm_gateway.config import BudgetConfig, GatewayConfig, RouteConfig
 from trunkline_llm_gateway.core.budgets import day_of
 from trunkline_protocols.completion import CancelCompletion, Completed
@@ -183,10 +184,12 @@ async def test_equal_orders_in_flight_share_one_completion(server: ModelServer) 
 async def test_repeatable_completions_are_kept_where_that_is_configured(server: ModelServer) -> None:
     """The last ones; streamed answers never, other tenants' never."""
     plain = order(temperature=0.0, stream_to=None, tenant="acme")
+    hits = REGISTRY.get_sample_value("trunkline_cache_hits_total", {"cache": "completions"}) or 0.0
     async with desk(provider("primary", server.url), cache_entries=1) as gateway:
         first = await gateway.answer(plain)
         assert await gateway.answer(plain) == first
         assert len(server.requests) == 1
+        assert REGISTRY.get_sample_value("trunkline_cache_hits_total", {"cache": "completions"}) == hits + 1
         await gateway.answer(msgspec.structs.replace(plain, tenant="other"))
         await gateway.answer(plain)
         assert len(server.requests) == 3

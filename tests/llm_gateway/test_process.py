@@ -154,11 +154,12 @@ async def test_agent_that_is_cancelled_stops_its_completion_upstream(
             await server.left.wait()
 
 
-async def test_breaker_tokens_cost_and_budget_are_told(
+async def test_breaker_failures_tokens_cost_and_budget_are_told(
     bus: Bus, server: ModelServer, tmp_path: Path, region: str, start: Callable[[], GatewayProcess]
 ) -> None:
     """As metrics; and a budget that is spent stays spent over a restart: then nothing is sent any more."""
     tenant = region
+    server.faults.append(Fault("server error"))
     budget = f'[[budget]]\ntenant = "{tenant}"\nusd_per_day = 1.0\n'
     (tmp_path / "llm.toml").write_text(PROVIDER.format(name="primary", url=server.url, key="PRIMARY_KEY") + budget)
     first = start()
@@ -172,7 +173,10 @@ async def test_breaker_tokens_cost_and_budget_are_told(
         'trunkline_llm_breaker_state{model="small",provider="primary"} 0.0',
         'trunkline_llm_tokens_total{direction="output",model="small",provider="primary"} 100.0',
         'trunkline_llm_cost_total{model="small",provider="primary"} 1.1',
+        'trunkline_llm_tokens_total{direction="input",model="small",provider="primary"} 1000.0',
         'trunkline_llm_request_seconds_count{model="small",provider="primary"} 1.0',
+        'trunkline_llm_errors_total{code="status",model="small",provider="primary"} 1.0',
+        'trunkline_first_token_seconds_count{provider="primary"} 1.0',
     ):
         assert line in metrics
     presences = Presences()
@@ -186,7 +190,7 @@ async def test_breaker_tokens_cost_and_budget_are_told(
     stopped = await colleagues.complete(asked(tenant=tenant))
     assert isinstance(stopped, Completed)
     assert (stopped.text, stopped.degraded) == (QUOTED, "budget")
-    assert len(server.requests) == 1
+    assert len(server.requests) == 2
     others = await colleagues.complete(order(tenant="other", deadline_at=time.time() + 30))
     assert isinstance(others, Completed)
     assert others.text == MODEL_TEXT
