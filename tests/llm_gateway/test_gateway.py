@@ -55,6 +55,16 @@ async def test_cancelled_completion_stops_upstream(server: ModelServer, cancel: 
         gateway.gateway.cancel(cancel)
 
 
+async def test_turn_that_was_abandoned_gets_no_completion_any_more(server: ModelServer) -> None:
+    """The news may come while its agent still searches."""
+    async with desk(provider("primary", server.url)) as gateway:
+        gateway.gateway.cancel(CancelCompletion(turn="c1-1", reason="left"))
+        refused = await gateway.gateway.complete(order("c1-1"))
+        assert refused == Refused(code="cancelled", message="left", retryable=False)
+        assert server.requests == []
+        assert (await gateway.answer(order("c1-2"))).text == MODEL_TEXT
+
+
 async def test_late_first_token_is_hedged_by_the_next_provider(server: ModelServer, backup: ModelServer) -> None:
     """The first to speak writes; the other one is stopped, and what it has cost by then is charged."""
     server.always = Fault("hang")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from trunkline_protocols.completion import CancelCompletion, Complete
+
+_MOST_GONE: Final = 1_000
 
 
 class Deadline:
@@ -54,6 +56,8 @@ class Running:
 
     def __init__(self) -> None:
         """Start with nobody."""
+        self._gone: OrderedDict[str, str] = OrderedDict()
+        """Turns that nobody waits for any more, and why: their next completion may come after the news."""
         self._by_name: defaultdict[str, list[Deadline]] = defaultdict(list)
 
     @contextmanager
@@ -62,6 +66,8 @@ class Running:
         names = _names(order)
         for name in names:
             self._by_name[name].append(deadline)
+            if name in self._gone:
+                deadline.cancel(self._gone[name])
         try:
             yield
         finally:
@@ -74,6 +80,10 @@ class Running:
     def cancel(self, message: CancelCompletion) -> int:
         """Stop what a message names; returns how many completions that were."""
         named = (f"turn {message.turn}", f"request {message.request}")
+        if message.turn:
+            self._gone[named[0]] = message.reason
+            while len(self._gone) > _MOST_GONE:
+                self._gone.popitem(last=False)
         found = [deadline for name in named if name in self._by_name for deadline in self._by_name[name]]
         for deadline in found:
             deadline.cancel(message.reason)
