@@ -55,6 +55,24 @@ async def test_cancelled_completion_stops_upstream(server: ModelServer, cancel: 
         gateway.gateway.cancel(cancel)
 
 
+async def test_try_that_was_overtaken_is_stopped(server: ModelServer) -> None:
+    """Its agent was given up, and may have died without a word; the try that follows it is not touched."""
+    server.always = Fault("hang")
+    target = order().stream_to
+    assert target is not None
+    second = order(stream_to=msgspec.structs.replace(target, attempt=2))
+    overtaken = CancelCompletion(turn="c1-1", attempt=2, reason="overtaken")
+    async with desk(provider("primary", server.url)) as gateway, asyncio.TaskGroup() as tasks:
+        first, next_one = [tasks.create_task(gateway.gateway.complete(each)) for each in (order(), second)]
+        while len(server.requests) < 2:
+            await asyncio.sleep(0.005)
+        gateway.gateway.cancel(overtaken)
+        assert await first == Refused(code="cancelled", message="overtaken", retryable=False)
+        assert not next_one.done()
+        gateway.gateway.cancel(CancelCompletion(turn="c1-1", reason="left"))
+        await next_one
+
+
 async def test_turn_that_was_abandoned_gets_no_completion_any_more(server: ModelServer) -> None:
     """The news may come while its agent still searches."""
     async with desk(provider("primary", server.url)) as gateway:
