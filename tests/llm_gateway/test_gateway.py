@@ -55,6 +55,23 @@ async def test_cancelled_completion_stops_upstream(server: ModelServer, cancel: 
         gateway.gateway.cancel(cancel)
 
 
+async def test_connection_of_an_answer_is_used_again(server: ModelServer) -> None:
+    """Though the answer is given on before its response has ended."""
+    async with desk(provider("primary", server.url)) as gateway, asyncio.timeout(30):
+        while len(server.connections) == len(server.requests):
+            assert (await gateway.answer(order())).text == MODEL_TEXT
+
+
+async def test_answer_does_not_wait_for_a_response_that_does_not_end(server: ModelServer) -> None:
+    """It is whole; the connection is closed behind the customer's back."""
+    server.always = Fault("no end")
+    async with desk(provider("primary", server.url)) as gateway:
+        reply = await gateway.answer()
+        assert (reply.text, reply.stop_reason) == (MODEL_TEXT, "stop")
+        await asyncio.wait_for(server.left.wait(), 30)
+        assert gateway.directory.states() == {"primary/small": "closed"}
+
+
 async def test_try_that_was_overtaken_is_stopped(server: ModelServer) -> None:
     """Its agent was given up, and may have died without a word; the try that follows it is not touched."""
     server.always = Fault("hang")
