@@ -77,12 +77,21 @@ async def test_answerer_that_falls_silent_is_given_up_long_before_the_time_is_ov
         assert "silent" in await asking
 
 
+async def test_question_is_given_up_when_its_time_is_over(bus: Bus, subject: str, slow: tuple[Slow, Responder]) -> None:
+    """Though who has it lives and works; the next question over the same asker is answered."""
+    handler, _ = slow
+    asker = Asker(bus)
+    assert "within 0.2 s" in await _refusal(asker, subject, timeout_s=0.2)
+    handler.may_answer.set()
+    assert codec.suite_status.decode(await asker.ask(subject, codec.encode(GetStatus()), timeout_s=30)).ready
+
+
 async def test_question_that_nobody_serves_ends_at_once(bus: Bus) -> None:
     """No silence needs to be waited for."""
     assert "nobody" in await _refusal(Asker(bus), "nobody.home")
 
 
-async def _refusal(asker: Asker, subject: str) -> str:
+async def _refusal(asker: Asker, subject: str, *, timeout_s: float = 60.0) -> str:
     with pytest.raises(BusUnavailableError) as refusal:
-        await asker.ask(subject, codec.encode(GetStatus()), timeout_s=60)
+        await asker.ask(subject, codec.encode(GetStatus()), timeout_s=timeout_s)
     return str(refusal.value)

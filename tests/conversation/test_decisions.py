@@ -9,6 +9,7 @@ import pytest
 from builders import answered, around, begun, committed, fresh, handed_off, routed
 from trunkline_conversation.core.decisions import (
     APOLOGY,
+    LEFT,
     MAX_ATTEMPTS,
     Decision,
     assignment,
@@ -157,6 +158,20 @@ def test_work_is_tried_a_limited_number_of_times_and_then_answered_honestly() ->
     assert isinstance(append.events[-1], TurnAnswered)
     assert append.events[-1].text == APOLOGY
     assert append.owner == "billing"
+
+
+def test_turn_whose_customer_has_left_is_settled_and_not_tried_again() -> None:
+    """An accepted message never stays without an answer."""
+    state = owned_by_billing()
+    turn = begun(state, 2)
+    failed = TurnFailed(
+        conversation=state.id, turn=turn.id, attempt=1, hop=0, reason="left", retryable=True, cancelled=True
+    )
+    append = decide(state, turn, failed)
+    assert isinstance(append, Append)
+    (said,) = append.events
+    assert isinstance(said, TurnAnswered)
+    assert (said.text, said.abstained, append.then) == (LEFT, False, None)
 
 
 def test_message_after_the_end_is_answered_without_an_agent() -> None:

@@ -15,7 +15,7 @@ from trunkline_ingress.auth import Authenticator
 from trunkline_ingress.connections import Connections
 from trunkline_ingress.core.tokens import Identity, sign
 from trunkline_ingress.handlers import Chat
-from trunkline_protocols.ids import ConversationId, Instance
+from trunkline_protocols.ids import ConversationId, Instance, TurnId
 from trunkline_protocols.log import CommitStored
 from trunkline_protocols.turn import Attached
 
@@ -32,6 +32,9 @@ class FakeLine:
         self.away = away
         self.reading = 0
         self.most_reading = 0
+
+    async def abandon(self, turn: TurnId) -> None:
+        raise AssertionError(f"nobody has ended {turn}")
 
     async def announce(self, region: str, attached: Attached) -> None:
         pass

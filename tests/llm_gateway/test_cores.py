@@ -9,13 +9,14 @@ import pytest
 from desk import order
 from hypothesis import assume, given, strategies as st
 from trunkline_llm_gateway.config import BudgetConfig, GatewayConfig, ProviderConfig, RouteConfig
+from trunkline_llm_gateway.core import costs
 from trunkline_llm_gateway.core.budgets import Spending, budget_of, verdict
 from trunkline_llm_gateway.core.continuation import SHORTEST_ECHO, Continuation
 from trunkline_llm_gateway.core.events import EventReader, EventTooLongError
 from trunkline_llm_gateway.core.limits import ConcurrencyLimit
 from trunkline_llm_gateway.core.retries import MOST_ROUNDS, RetryBudget, pause_s
 from trunkline_llm_gateway.core.routing import options, ranked
-from trunkline_protocols.completion import ToolSpec
+from trunkline_protocols.completion import Complete, ToolSpec
 
 # -- continuation ---
 
@@ -245,3 +246,22 @@ def test_next_day_begins_at_nothing() -> None:
     here.add("acme", 8, 1.0)
     here.learn("acme", 7, "there", 9.0)
     assert here.spent("acme", 8) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("outcome", "written", "usd"),
+    [
+        ("connect", 0, 0.0),
+        ("status", 0, 0.0),
+        ("overloaded", 0, 0.0),
+        ("stopped", 0, 100.0),
+        ("timeout", 0, 100.0),
+        ("cut", 40, 200.0),
+        ("status", 40, 200.0),
+    ],
+)
+def test_try_without_an_answer_costs_what_was_worked_on(outcome: str, written: int, usd: float) -> None:
+    """Nothing where the provider had not begun; its prompt where it had; and what it wrote."""
+    one = ProviderConfig(name="a", kind="openai", input_cost_per_million=1e6, output_cost_per_million=1e7)
+    asked = Complete(instructions="i" * 200, question="q" * 200)
+    assert costs.lost(one, asked, outcome=outcome, written=written) == usd

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from desk import MODEL_TEXT, QUOTED, desk, order, provider
 from model_server import Fault, ModelServer, serving
+from prometheus_client import REGISTRY
 from trunkline_llm_gateway.config import BudgetConfig, GatewayConfig, RouteConfig
 from trunkline_llm_gateway.core.budgets import day_of
 from trunkline_protocols.completion import CancelCompletion, Completed
@@ -52,6 +53,51 @@ async def test_cancelled_completion_stops_upstream(server: ModelServer, cancel: 
         await other
         assert gateway.directory.states() == {"primary/small": "closed"}
         gateway.gateway.cancel(cancel)
+
+
+async def test_connection_of_an_answer_is_used_again(server: ModelServer) -> None:
+    """Though the answer is given on before its response has ended."""
+    async with desk(provider("primary", server.url)) as gateway, asyncio.timeout(30):
+        while len(server.connections) == len(server.requests):
+            assert (await gateway.answer(order())).text == MODEL_TEXT
+
+
+async def test_answer_does_not_wait_for_a_response_that_does_not_end(server: ModelServer) -> None:
+    """It is whole; the connection is closed behind the customer's back."""
+    server.always = Fault("no end")
+    async with desk(provider("primary", server.url)) as gateway:
+        reply = await gateway.answer()
+        assert (reply.text, reply.stop_reason) == (MODEL_TEXT, "stop")
+        await asyncio.wait_for(server.left.wait(), 30)
+        assert gateway.directory.states() == {"primary/small": "closed"}
+
+
+async def test_try_that_was_overtaken_is_stopped(server: ModelServer) -> None:
+    """Its agent was given up, and may have died without a word; the try that follows it is not touched."""
+    server.always = Fault("hang")
+    target = order().stream_to
+    assert target is not None
+    second = order(stream_to=msgspec.structs.replace(target, attempt=2))
+    overtaken = CancelCompletion(turn="c1-1", attempt=2, reason="overtaken")
+    async with desk(provider("primary", server.url)) as gateway, asyncio.TaskGroup() as tasks:
+        first, next_one = [tasks.create_task(gateway.gateway.complete(each)) for each in (order(), second)]
+        while len(server.requests) < 2:
+            await asyncio.sleep(0.005)
+        gateway.gateway.cancel(overtaken)
+        assert await first == Refused(code="cancelled", message="overtaken", retryable=False)
+        assert not next_one.done()
+        gateway.gateway.cancel(CancelCompletion(turn="c1-1", reason="left"))
+        await next_one
+
+
+async def test_turn_that_was_abandoned_gets_no_completion_any_more(server: ModelServer) -> None:
+    """The news may come while its agent still searches."""
+    async with desk(provider("primary", server.url)) as gateway:
+        gateway.gateway.cancel(CancelCompletion(turn="c1-1", reason="left"))
+        refused = await gateway.gateway.complete(order("c1-1"))
+        assert refused == Refused(code="cancelled", message="left", retryable=False)
+        assert server.requests == []
+        assert (await gateway.answer(order("c1-2"))).text == MODEL_TEXT
 
 
 async def test_late_first_token_is_hedged_by_the_next_provider(server: ModelServer, backup: ModelServer) -> None:
@@ -183,10 +229,12 @@ async def test_equal_orders_in_flight_share_one_completion(server: ModelServer) 
 async def test_repeatable_completions_are_kept_where_that_is_configured(server: ModelServer) -> None:
     """The last ones; streamed answers never, other tenants' never."""
     plain = order(temperature=0.0, stream_to=None, tenant="acme")
+    hits = REGISTRY.get_sample_value("trunkline_cache_hits_total", {"cache": "completions"}) or 0.0
     async with desk(provider("primary", server.url), cache_entries=1) as gateway:
         first = await gateway.answer(plain)
         assert await gateway.answer(plain) == first
         assert len(server.requests) == 1
+        assert REGISTRY.get_sample_value("trunkline_cache_hits_total", {"cache": "completions"}) == hits + 1
         await gateway.answer(msgspec.structs.replace(plain, tenant="other"))
         await gateway.answer(plain)
         assert len(server.requests) == 3

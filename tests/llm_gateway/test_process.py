@@ -12,12 +12,14 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 from desk import MODEL_TEXT, QUOTED, order
 from model_server import Fault, ModelServer, serving
 from trunkline_agents.adapters.nats import NatsColleagues
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.presence import Presences
+from trunkline_protocols import codec, subjects
 from trunkline_protocols.completion import Complete, Completed
 from trunkline_supervisor.adapters.tcp import free_port
 
@@ -154,11 +156,31 @@ async def test_agent_that_is_cancelled_stops_its_completion_upstream(
             await server.left.wait()
 
 
-async def test_breaker_tokens_cost_and_budget_are_told(
+async def test_second_try_at_a_turn_stops_the_first_ones_completion(
+    bus: Bus, server: ModelServer, tmp_path: Path, region: str, start: Callable[[], GatewayProcess]
+) -> None:
+    """The agent that ordered it is dead and cannot say so: whoever has the turn now does."""
+    server.faults.append(Fault("stall"))
+    (tmp_path / "llm.toml").write_text(PROVIDER.format(name="primary", url=server.url, key="PRIMARY_KEY"))
+    gateway = start()
+    await gateway.ready()
+    colleagues = NatsColleagues(bus, region, search_timeout_s=1.0)
+    first = asked()
+    assert first.stream_to is not None
+    await bus.client.publish(subjects.complete(region), codec.encode(first), reply=bus.client.new_inbox())
+    await asyncio.wait_for(server.arrived.wait(), 30)
+    second = await colleagues.complete(asked(stream_to=msgspec.structs.replace(first.stream_to, attempt=2)))
+    assert isinstance(second, Completed)
+    assert second.text == MODEL_TEXT
+    await asyncio.wait_for(server.left.wait(), 30)
+
+
+async def test_breaker_failures_tokens_cost_and_budget_are_told(
     bus: Bus, server: ModelServer, tmp_path: Path, region: str, start: Callable[[], GatewayProcess]
 ) -> None:
     """As metrics; and a budget that is spent stays spent over a restart: then nothing is sent any more."""
     tenant = region
+    server.faults.append(Fault("server error"))
     budget = f'[[budget]]\ntenant = "{tenant}"\nusd_per_day = 1.0\n'
     (tmp_path / "llm.toml").write_text(PROVIDER.format(name="primary", url=server.url, key="PRIMARY_KEY") + budget)
     first = start()
@@ -172,7 +194,10 @@ async def test_breaker_tokens_cost_and_budget_are_told(
         'trunkline_llm_breaker_state{model="small",provider="primary"} 0.0',
         'trunkline_llm_tokens_total{direction="output",model="small",provider="primary"} 100.0',
         'trunkline_llm_cost_total{model="small",provider="primary"} 1.1',
+        'trunkline_llm_tokens_total{direction="input",model="small",provider="primary"} 1000.0',
         'trunkline_llm_request_seconds_count{model="small",provider="primary"} 1.0',
+        'trunkline_llm_errors_total{code="status",model="small",provider="primary"} 1.0',
+        'trunkline_first_token_seconds_count{provider="primary"} 1.0',
     ):
         assert line in metrics
     presences = Presences()
@@ -186,7 +211,7 @@ async def test_breaker_tokens_cost_and_budget_are_told(
     stopped = await colleagues.complete(asked(tenant=tenant))
     assert isinstance(stopped, Completed)
     assert (stopped.text, stopped.degraded) == (QUOTED, "budget")
-    assert len(server.requests) == 1
+    assert len(server.requests) == 2
     others = await colleagues.complete(order(tenant="other", deadline_at=time.time() + 30))
     assert isinstance(others, Completed)
     assert others.text == MODEL_TEXT

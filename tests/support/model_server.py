@@ -30,6 +30,7 @@ Kind = Literal[
     "no usage",
     "not streamed",
     "empty",
+    "no end",
 ]
 PIECES = ("Refunds ", "take ", "5 days ", "[1].")
 
@@ -56,6 +57,8 @@ class ModelServer:
     first_token_s: float = 0.0
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    connections: set[object] = field(default_factory=set)
+    """The other ends of all connections that a request came over."""
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a client closes its connection in mid-answer."""
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -70,6 +73,7 @@ class ModelServer:
         body = await request.json()
         self.requests.append(body)
         self.headers.append(dict(request.headers))
+        self.connections.add(request.transport and request.transport.get_extra_info("peername"))
         self.arrived.set()
         fault = self.faults.popleft() if self.faults else self.always or Fault("none")
         try:
@@ -119,6 +123,8 @@ class ModelServer:
             usage = {"prompt_tokens": 1000, "completion_tokens": 100}
             await response.write(event({"choices": [], "usage": usage}))
         await response.write(b": a comment\n\ndata: [DONE]\n\n")
+        if fault.kind == "no end":
+            await self._until_left(request)
         return response
 
     async def _break(self, request: web.Request, response: web.StreamResponse, fault: Fault) -> bool:

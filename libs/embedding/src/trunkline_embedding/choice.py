@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from trunkline_embedding.cache import CachedEmbedder, OnLookup
+from trunkline_embedding.grouping import GroupedEmbedder
 from trunkline_embedding.port import Embedder, EmbeddingError
 
 LEXICAL: Final = "lexical"
@@ -52,5 +53,6 @@ def open_embedder(choice: EmbedderChoice, on_lookup: OnLookup | None = None) -> 
             raise EmbeddingError("remote: name the service's address and its model", retryable=False)
         from trunkline_embedding.remote import RemoteEmbedder  # noqa: PLC0415
 
-        return CachedEmbedder(RemoteEmbedder(url, choice.model, key=choice.key), on_lookup=on_lookup)
+        remote = GroupedEmbedder(RemoteEmbedder(url, choice.model, key=choice.key))
+        return CachedEmbedder(remote, on_lookup=on_lookup)
     raise EmbeddingError(f"{choice.name!r} is none of lexical, minilm, remote", retryable=False)

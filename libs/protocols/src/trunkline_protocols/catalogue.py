@@ -256,7 +256,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         address="llm.{region}.cancel",
         carrier="core",
         summary="Nobody waits for a completion any more: every gateway stops it",
-        flows=(Flow(("agents",), ("llm_gateway",), (CancelCompletion,)),),
+        flows=(Flow(("agents", "ingress"), ("llm_gateway",), (CancelCompletion,)),),
     ),
     Channel(
         name="status",

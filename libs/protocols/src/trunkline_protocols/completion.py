@@ -125,6 +125,9 @@ class CancelCompletion(Wire, frozen=True, kw_only=True, tag="llm.cancel"):
     request: str = ""
     turn: str = ""
     reason: str = ""
+    hop: int = 0
+    attempt: int = 0
+    """With a turn: only what tries before this one have ordered; 0 is the whole turn, also what it may still order."""
 
 
 class Spent(Wire, frozen=True, kw_only=True, tag="llm.spent"):

@@ -50,13 +50,25 @@ class Try(Record, frozen=True, kw_only=True):
     provider: str
     model: str
     outcome: str
-    """`answered`, or the code of the failure."""
+    """`answered`, `stopped` (nobody waited for it any more), or the code of the failure."""
     characters: int = 0
-    """So much it had written; shown to the customer, and continued or replaced by the next."""
+    """So much of the text it wrote; shown to the customer, and continued or replaced by the next."""
     continued: bool = False
     """It went on where the one before had stopped, instead of beginning anew."""
     cost: float = 0.0
-    """US dollars; of a try that failed, an estimate by its characters."""
+    """US dollars; of a try without an answer, an estimate by the characters of order and text."""
+    ms: float = 0.0
+
+
+class ToolUse(Record, frozen=True, kw_only=True):
+    """One call of a tool while a turn was worked on, and what came of it; what was said stays with the tool."""
+
+    tool: str
+    outcome: ToolUseOutcome
+    arguments_sha256: str
+    """Of the arguments as the model wrote them: tells equal calls from others, and nothing of the customer."""
+    key: str = ""
+    """The idempotency key that the tool was given."""
     ms: float = 0.0
 
 

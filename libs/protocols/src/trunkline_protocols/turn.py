@@ -178,6 +178,8 @@ class TurnFailed(Wire, frozen=True, kw_only=True, tag="turn.failed"):
     epoch: int = 0
     fleet_version: int = 0
     instance: str = ""
+    cancelled: bool = False
+    """The customer has ended the conversation: nobody waits for the answer any more."""
 
 
 TurnResult: TypeAlias = Answered | Routed | HandOff | Escalate | TurnFailed

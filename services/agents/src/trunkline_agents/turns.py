@@ -115,7 +115,8 @@ class TurnWorker:
             decided = await self._decided(order, completion, expertise, clock)
             return msgspec.structs.replace(decided, tools=worked.uses)
         if not isinstance(completion, Completed):
-            return self._failed(order, f"{completion.code}: {completion.message}", retryable=completion.retryable)
+            reason, cancelled = f"{completion.code}: {completion.message}", completion.code == "cancelled"
+            return self._failed(order, reason, retryable=completion.retryable, cancelled=cancelled)
         return Answered(
             conversation=order.conversation,
             turn=order.turn,
@@ -316,7 +317,7 @@ class TurnWorker:
             instance=self._instance,
         )
 
-    def _failed(self, order: AnswerTurn, reason: str, *, retryable: bool) -> TurnFailed:
+    def _failed(self, order: AnswerTurn, reason: str, *, retryable: bool, cancelled: bool = False) -> TurnFailed:
         return TurnFailed(
             conversation=order.conversation,
             turn=order.turn,
@@ -326,6 +327,7 @@ class TurnWorker:
             reason=reason,
             retryable=retryable,
             instance=self._instance,
+            cancelled=cancelled,
         )
 
 

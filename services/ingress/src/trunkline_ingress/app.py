@@ -34,7 +34,7 @@ _MAX_BODY_BYTES = 8 * 1024 * 1024
 async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     """Serve customers and operators over HTTP."""
     settings, bus = process.settings, process.bus
-    line, knowledge = NatsLine(bus), KnowledgeBase(bus)
+    line, knowledge = NatsLine(bus, settings.region), KnowledgeBase(bus)
     fleets = await follow_fleets(bus)
     waiting = Mirror(bus, streams.DESK.name, codec.waiting)
     await waiting.start()

@@ -19,7 +19,7 @@ from trunkline_protocols.frames import (
     MessageFrame,
     ServerFrame,
 )
-from trunkline_protocols.ids import ConversationId, Instance
+from trunkline_protocols.ids import ConversationId, Instance, turn_id
 from trunkline_protocols.inbox import EndRequested, FeedbackGiven, InboxMessage, TurnReceived, WaitCancelled
 from trunkline_protocols.log import CommitStored
 from trunkline_protocols.turn import Attached, Delta
@@ -127,7 +127,7 @@ class Connection:
             self._expect_answer()
 
     async def end(self) -> None:
-        """Ask for the end; `closed` comes when it is committed."""
+        """Ask for the end; `closed` comes when it is committed. What is being written is broken off."""
         async with self._lock:
             request = EndRequested(
                 conversation=self.conversation,
@@ -138,6 +138,8 @@ class Connection:
                 received_at=self._now(),
             )
             self._ledger.last_inbox = await self._store(request, f"end-{self._ledger.last_inbox}")
+            for inbox_seq in self._ledger.unanswered.values():
+                await self._line.abandon(turn_id(self.conversation, inbox_seq))
             self._expect_answer()
 
     async def rate(self, rating: int, text: str) -> None:

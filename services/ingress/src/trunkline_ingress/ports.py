@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from trunkline_protocols.desk import DeskMessage, DeskOutcome
-from trunkline_protocols.ids import ConversationId
+from trunkline_protocols.ids import ConversationId, TurnId
 from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
 from trunkline_protocols.log import CommitStored
@@ -56,6 +56,10 @@ class Line(Protocol):
 
     async def desk(self, region: str, conversation: ConversationId) -> list[tuple[str, int, DeskMessage]]:
         """Read what people at the desk ordered: subject, sequence, order."""
+        ...
+
+    async def abandon(self, turn: TurnId) -> None:
+        """Say that nobody waits for the answer to a turn any more; may be lost, then it is written to its end."""
         ...
 
     async def announce(self, region: str, attached: Attached) -> None:

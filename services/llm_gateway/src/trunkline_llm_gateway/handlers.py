@@ -182,11 +182,9 @@ class Gateway:
                 self._outcomes.stopped(attempt, heard=race.winner == number)
                 raise
 
-        finish = await race.run(run, after_s)
-        if finish.wasted is not None:
-            self._outcomes.wasted(attempts[1 - finish.winner], finish.wasted)
+        number, written = await race.run(run, after_s)
         await writing.end()
-        return self._outcomes.completed(attempts[finish.winner], finish.written)
+        return self._outcomes.completed(attempts[number], written)
 
     async def _ask(self, attempt: Attempt, emit: Emit, deadline: Deadline) -> Written:
         pool = self._directory.pool(attempt.option.provider.name)

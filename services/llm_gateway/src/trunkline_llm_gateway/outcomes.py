@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 from prometheus_client import Counter, Histogram
 from trunkline_protocols.completion import Complete, Completed
-from trunkline_protocols.parts import Try, Usage
+from trunkline_protocols.parts import Try
 
 from trunkline_llm_gateway.accounts import Accounts
 from trunkline_llm_gateway.core import costs
@@ -69,25 +69,24 @@ class Outcomes:
         """Count the cost of work that was broken off; nobody is to blame."""
         self._lost(attempt, _STOPPED, attempt.characters if heard else 0)
 
-    def wasted(self, attempt: Attempt, written: Written) -> None:
-        """Count an answer that came at the same time as the one that the customer sees."""
-        self._spent(attempt, written.model, written.usage)
-        attempt.writing.tries.append(_try(attempt, _STOPPED, 0, written.usage.cost))
-
     def completed(self, attempt: Attempt, written: Written, *, degraded: str = "") -> Completed:
         """Count an answer, and return it with its record."""
         option, writing = attempt.option, attempt.writing
-        _meters(option.provider.name, written.model).seconds.observe(time.perf_counter() - attempt.started)
-        self._spent(attempt, written.model, written.usage)
+        usage, meters = written.usage, _meters(option.provider.name, written.model)
+        meters.seconds.observe(time.perf_counter() - attempt.started)
+        meters.input_tokens.inc(usage.input_tokens)
+        meters.output_tokens.inc(usage.output_tokens)
+        meters.cost.inc(usage.cost)
+        self._accounts.charge(attempt.order.tenant, usage.cost)
         text = writing.text
-        answered = _try(attempt, "answered", attempt.characters, written.usage.cost)
+        answered = _try(attempt, "answered", attempt.characters, usage.cost)
         return Completed(
             text=text,
             provider=option.provider.name,
             model=written.model,
             citations=citations(text, attempt.order.passages) if written.citations is None else written.citations,
             abstained=written.abstained,
-            usage=written.usage,
+            usage=usage,
             first_token_ms=written.first_token_ms,
             model_ms=written.model_ms,
             stop_reason=written.stop_reason,
@@ -103,13 +102,6 @@ class Outcomes:
             _meters(provider.name, attempt.option.model).cost.inc(usd)
             self._accounts.charge(attempt.order.tenant, usd)
         attempt.writing.tries.append(_try(attempt, outcome, characters, usd))
-
-    def _spent(self, attempt: Attempt, model: str, usage: Usage) -> None:
-        meters = _meters(attempt.option.provider.name, model)
-        meters.input_tokens.inc(usage.input_tokens)
-        meters.output_tokens.inc(usage.output_tokens)
-        meters.cost.inc(usage.cost)
-        self._accounts.charge(attempt.order.tenant, usage.cost)
 
 
 @dataclass(frozen=True, slots=True)

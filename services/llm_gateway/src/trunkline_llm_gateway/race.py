@@ -8,22 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from trunkline_llm_gateway.ports import Emit, ProviderError, Written
 
 Runner: TypeAlias = Callable[[int, Emit], Awaitable[Written]]
 """Runs the first (0) or the second (1) of the pair."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """How a race ended; `wasted` is the whole answer of the other one, where it came at the same time."""
-
-    winner: int
-    written: Written
-    wasted: Written | None
 
 
 class Race:
@@ -37,16 +27,16 @@ class Race:
         self._decided = asyncio.Event()
         """The first runner has spoken or failed: the second one need not wait any longer."""
 
-    async def run(self, runner: Runner, after_s: float) -> Finish:
-        """Return who wrote and how it ended; raise the last failure when neither did."""
+    async def run(self, runner: Runner, after_s: float) -> tuple[int, Written]:
+        """Return which of the two wrote and how it ended; raise the last failure when neither did."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks.append(tasks.create_task(self._run(0, runner)))
             self._tasks.append(tasks.create_task(self._second(runner, after_s)))
         results = [None if task.cancelled() else task.result() for task in self._tasks]
         for number in (0, 1) if self.winner != 1 else (1, 0):
-            result, other = results[number], results[1 - number]
+            result = results[number]
             if isinstance(result, Written):
-                return Finish(number, result, other if isinstance(other, Written) else None)
+                return number, result
         raise next(result for result in reversed(results) if isinstance(result, ProviderError))
 
     async def _second(self, runner: Runner, after_s: float) -> Written | ProviderError:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Final, Self, TypeAlias
 
 from trunkline_protocols.completion import CancelCompletion, Complete
+
+_MOST_GONE: Final = 1_000
+
+_Try: TypeAlias = tuple[int, int]
+"""Hop and attempt: which try at a turn ordered a completion."""
 
 
 class Deadline:
@@ -54,30 +59,45 @@ class Running:
 
     def __init__(self) -> None:
         """Start with nobody."""
-        self._by_name: defaultdict[str, list[Deadline]] = defaultdict(list)
+        self._gone: OrderedDict[str, str] = OrderedDict()
+        """Turns that nobody waits for any more, and why: their next completion may come after the news."""
+        self._by_name: defaultdict[str, list[tuple[_Try, Deadline]]] = defaultdict(list)
 
     @contextmanager
     def under_way(self, order: Complete, deadline: Deadline) -> Iterator[None]:
         """Make a completion stoppable while the block runs."""
-        names = _names(order)
+        names, entry = _names(order), (_try(order), deadline)
         for name in names:
-            self._by_name[name].append(deadline)
+            self._by_name[name].append(entry)
+            if name in self._gone:
+                deadline.cancel(self._gone[name])
         try:
             yield
         finally:
             for name in names:
                 same = self._by_name[name]
-                same.remove(deadline)
+                same.remove(entry)
                 if not same:
                     del self._by_name[name]
 
     def cancel(self, message: CancelCompletion) -> int:
         """Stop what a message names; returns how many completions that were."""
         named = (f"turn {message.turn}", f"request {message.request}")
-        found = [deadline for name in named if name in self._by_name for deadline in self._by_name[name]]
+        before = (message.hop, message.attempt) if message.attempt else None
+        if message.turn and before is None:
+            self._gone[named[0]] = message.reason
+            while len(self._gone) > _MOST_GONE:
+                self._gone.popitem(last=False)
+        entries = [entry for name in named if name in self._by_name for entry in self._by_name[name]]
+        found = [deadline for one, deadline in entries if before is None or one < before]
         for deadline in found:
             deadline.cancel(message.reason)
         return len(found)
+
+
+def _try(order: Complete) -> _Try:
+    target = order.stream_to
+    return (target.hop, target.attempt) if target is not None else (0, 0)
 
 
 def _names(order: Complete) -> list[str]:

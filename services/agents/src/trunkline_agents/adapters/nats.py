@@ -59,6 +59,7 @@ class NatsColleagues:
         some seconds, then the turn is tried by others.
         """
         give_up_at = min(time.time() + _GATEWAY_PATIENCE_S, order.deadline_at)
+        await self._overtake(order)
         for tries in itertools.count(1):
             try:
                 left_s = max(0.1, order.deadline_at - time.time())
@@ -77,11 +78,19 @@ class NatsColleagues:
                 return codec.completion_reply.decode(raw)
         raise AssertionError("counting does not end")
 
+    async def _overtake(self, order: Complete) -> None:
+        """Stop what the tries before this one have ordered: they were given up, and may have died without a word."""
+        target = order.stream_to
+        if target is not None and target.attempt > 1:
+            reason = "another try at the turn has begun"
+            await self._tell(CancelCompletion(turn=target.turn, hop=target.hop, attempt=target.attempt, reason=reason))
+
     async def _cancel(self, order: Complete) -> None:
         request = order.request or (order.stream_to.source if order.stream_to is not None else "")
-        if not request:
-            return
-        cancel = CancelCompletion(request=request, reason="nobody waits for it any more")
+        if request:
+            await self._tell(CancelCompletion(request=request, reason="nobody waits for it any more"))
+
+    async def _tell(self, cancel: CancelCompletion) -> None:
         try:
             await self._bus.publish(subjects.cancel_completion(self._region), codec.encode(cancel))
         except BusUnavailableError as error:

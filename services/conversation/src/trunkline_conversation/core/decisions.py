@@ -32,6 +32,7 @@ MAX_ATTEMPTS: Final = 4
 APOLOGY: Final = (
     "I am sorry, something went wrong on our side and I could not answer this message. Please try again in a moment."
 )
+LEFT: Final = "You have ended the conversation before this message was answered."
 ALREADY_CLOSED: Final = "This conversation has been closed. Please start a new one, and we will gladly help."
 
 Decision: TypeAlias = Step | Drop
@@ -128,6 +129,8 @@ def _decide(state: Conversation, turn: Turn, result: TurnResult, around: Surroun
             return hand_off(state, turn, result, around)
         case Escalate(urgency=urgency, reason=reason, summary=summary):
             return escalate(state, turn, around, reason=reason, summary=summary, urgency=urgency)
+        case TurnFailed(cancelled=True):
+            return spoken(state, turn, LEFT)
         case TurnFailed(retryable=retryable):
             again = retry(turn) if retryable else None
             return again or give_up(state, turn)

@@ -12,8 +12,9 @@ import nats.errors
 from trunkline_chassis.bus import Appended, Bus
 from trunkline_chassis.errors import BusUnavailableError, FenceError
 from trunkline_protocols import codec, streams, subjects
+from trunkline_protocols.completion import CancelCompletion
 from trunkline_protocols.desk import DeskMessage, DeskOutcome
-from trunkline_protocols.ids import ConversationId
+from trunkline_protocols.ids import ConversationId, TurnId
 from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
 from trunkline_protocols.log import CommitStored
@@ -27,9 +28,10 @@ _QUESTION_TIMEOUT_S: Final = 5.0
 class NatsLine:
     """Inbox and log on JetStream, announcements on core NATS."""
 
-    def __init__(self, bus: Bus) -> None:
-        """Use one connection for all."""
+    def __init__(self, bus: Bus, region: str) -> None:
+        """Use one connection for all. `region` is where this process and its gateways are."""
         self._bus = bus
+        self._region = region
 
     async def store(
         self, region: str, conversation: ConversationId, message: InboxMessage, *, message_id: str
@@ -81,6 +83,12 @@ class NatsLine:
         """Read from the leader of the inbox."""
         found = await self._bus.read(streams.INBOX.name, subjects.desk(region, conversation))
         return [(stored.subject, stored.seq, codec.desk.decode(stored.payload)) for stored in found]
+
+    async def abandon(self, turn: TurnId) -> None:
+        """Publish to all gateways."""
+        cancel = CancelCompletion(turn=turn, reason="the customer has ended the conversation")
+        with contextlib.suppress(BusUnavailableError):
+            await self._bus.publish(subjects.cancel_completion(self._region), codec.encode(cancel))
 
     async def announce(self, region: str, attached: Attached) -> None:
         """Publish to the conversation's process and to the other ingresses."""

@@ -59,7 +59,8 @@ class Ledger:
         """Sequence of the last message that is stored."""
         self.accepted: dict[str, int] = {}
         """Numbers of accepted messages, by the client's id."""
-        self.unanswered: set[str] = set()
+        self.unanswered: dict[str, int] = {}
+        """Inbox sequences of messages that wait for their answer, by the client's id."""
         self.closed = False
 
     @property
@@ -72,7 +73,7 @@ class Ledger:
         self.high += 1
         self.last_inbox = inbox_seq
         self.accepted[message_id] = self.high
-        self.unanswered.add(message_id)
+        self.unanswered[message_id] = inbox_seq
         return AcceptedFrame(id=message_id, seq=self.high)
 
     def commit(self, stored: CommitStored) -> list[DurableFrame]:
@@ -88,7 +89,7 @@ class Ledger:
         self.last_commit = stored.sequence
         for event in stored.commit.events:
             if isinstance(event, TurnAnswered | CustomerSaid):
-                self.unanswered.discard(event.message_id)
+                self.unanswered.pop(event.message_id, None)
             elif isinstance(event, Closed):
                 self.closed = True
 
@@ -113,7 +114,7 @@ class Ledger:
             ledger.last_inbox = max(ledger.last_inbox, inbox_seq)
             if isinstance(message, TurnReceived) and message.message_id not in ledger.accepted:
                 ledger.accepted[message.message_id] = message.seq
-                ledger.unanswered.add(message.message_id)
+                ledger.unanswered[message.message_id] = inbox_seq
                 frames.append(AcceptedFrame(id=message.message_id, seq=message.seq))
         taken = {frame.seq for frame in frames}
         free = STARTED_SEQ + 1
