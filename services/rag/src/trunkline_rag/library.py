@@ -215,6 +215,7 @@ class Library:
             updated=read.updated,
             rev=read.rev,
             is_latest=is_latest,
+            internal=read.scope.visibility == "internal",
         )
 
     # -- import ---
