@@ -323,7 +323,7 @@ class NotNative:
 class Away(NotNative):
     """A store whose server has gone."""
 
-    def holdings(self) -> object:
+    def holdings(self, *, sweep: bool) -> object:
         raise StoreUnavailableError("gone")
 
 

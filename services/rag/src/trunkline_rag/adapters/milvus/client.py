@@ -128,8 +128,10 @@ class Connection:
         return found[0] if found else None
 
     def every(self, collection: str, fields: list[str], where: str = _ALL) -> Iterator[dict[str, Any]]:
-        """Read rows batch by batch."""
-        iterator = self._client.query_iterator(collection, filter=where, output_fields=fields, batch_size=_READ_BATCH)
+        """Read rows batch by batch, also those that another process has written just now."""
+        iterator = self._client.query_iterator(
+            collection, filter=where, output_fields=fields, batch_size=_READ_BATCH, consistency_level="Strong"
+        )
         try:
             while batch := iterator.next():
                 yield from batch

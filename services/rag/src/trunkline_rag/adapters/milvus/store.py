@@ -87,7 +87,7 @@ class MilvusStore:
     # -- writing ---
 
     def heads(self, tenant: str) -> dict[str, Head]:
-        """Known since the opening: one process writes."""
+        """Known since the opening, or since the store was refreshed."""
         return {
             document: head for (owner, document), head in self._heads.items() if owner == tenant and not head.is_removed
         }
@@ -166,22 +166,32 @@ class MilvusStore:
         return read_document(found), head is not None and head.rev == wanted
 
     @_reaching
-    def holdings(self) -> Holdings:
+    def refresh(self) -> None:
+        """Where others write as well: what is known since the opening may have changed."""
+        names = self._milvus.in_force()
+        if names is not None and names != self._names:
+            self._milvus.load(names.articles)
+            self._milvus.load(names.passages)
+            self._names = names
+        self._heads = self._read_heads()
+
+    @_reaching
+    def holdings(self, *, sweep: bool = True) -> Holdings:
         """Read every passage, batch by batch; vectors only where they are of this process' embedder."""
-        return self._holdings(with_vectors=not self.needs_vectors)
+        return self._holdings(with_vectors=not self.needs_vectors, sweep=sweep)
 
     @_reaching
     def stock(self) -> Stock:
         """Read everything, in the vectors of whatever embedder it has."""
         articles = ["tenant", "document", "title", "text", "topics", "scope", "rev", "updated", "source", "is_removed"]
         versions = [read_version(row) for row in self._milvus.every(self._names.articles, articles)]
-        holdings = self._holdings(with_vectors=True)
+        holdings = self._holdings(with_vectors=True, sweep=True)
         return Stock(versions, holdings.rows, holdings.vectors, self._names.tag)
 
-    def _holdings(self, *, with_vectors: bool) -> Holdings:
-        """Read the passages of the latest versions; what a crash has left of others is removed on the way.
+    def _holdings(self, *, with_vectors: bool, sweep: bool) -> Holdings:
+        """Read the passages of the latest versions.
 
-        Others were written before their article, or not removed after it.
+        What a crash has left, written before its article or not removed after it, is swept on the way.
         """
         fields = ["key", "document", "tenant", "title", "topics", "headings", "text", "scope", "rev"]
         has_vectors = with_vectors and self._milvus.has_vectors(self._names.passages)
@@ -192,7 +202,8 @@ class MilvusStore:
                 found.append(row)
             else:
                 orphans.append(row["key"])
-        self._milvus.delete(self._names.passages, orphans)
+        if sweep:
+            self._milvus.delete(self._names.passages, orphans)
         # The keys of a document's passages are in their order.
         found.sort(key=lambda row: str(row["key"]))
         vectors = np.array([row["vector"] for row in found], dtype=np.float32) if has_vectors and found else None
