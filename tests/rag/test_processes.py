@@ -14,7 +14,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,27 +75,30 @@ def milvus(tmp_path: Path) -> Iterator[str]:
         server.kill()
 
 
+def started(number: int, folder: Path, milvus: str, nats_url: str) -> Service:
+    """Start one and do not wait."""
+    port = free_port()
+    settings = {
+        "NATS_URL": nats_url,
+        "INSTANCE": f"rag-{number}",
+        "MILVUS_URI": milvus,
+        "HTTP_PORT": str(port),
+        "SNAPSHOT_URL": str(folder / "snapshots"),
+    }
+    environment = {**os.environ, **{f"TRUNKLINE_{name}": value for name, value in settings.items()}}
+    with (folder / f"rag-{number}.log").open("w") as log:
+        command = [sys.executable, "-m", "trunkline_rag"]
+        return Service(subprocess.Popen(command, env=environment, stdout=log, stderr=log), port)
+
+
 @pytest.fixture
-def services(tmp_path: Path, milvus: str, nats_url: str, bus: Bus) -> Iterator[list[Service]]:
+async def services(tmp_path: Path, milvus: str, nats_url: str, bus: Bus) -> AsyncIterator[list[Service]]:
     """Two of them, started at once on an empty server."""
     del bus  # which has made what they need
-    running = []
-    for number in (1, 2):
-        port = free_port()
-        settings = {
-            "NATS_URL": nats_url,
-            "INSTANCE": f"rag-{number}",
-            "MILVUS_URI": milvus,
-            "HTTP_PORT": str(port),
-            "SNAPSHOT_URL": str(tmp_path / "snapshots"),
-        }
-        environment = {**os.environ, **{f"TRUNKLINE_{name}": value for name, value in settings.items()}}
-        with (tmp_path / f"rag-{number}.log").open("w") as log:
-            command = [sys.executable, "-m", "trunkline_rag"]
-            running.append(Service(subprocess.Popen(command, env=environment, stdout=log, stderr=log), port))
+    running = [started(number, tmp_path, milvus, nats_url) for number in (1, 2)]
     try:
         for service in running:
-            wait_until(lambda service=service: bool(service.page("/readyz")), "a service is ready")  # type: ignore[misc]
+            await until(lambda service=service: bool(service.page("/readyz")), "a service is ready")  # type: ignore[misc]
         yield running
     finally:
         for service in running:
@@ -120,7 +123,7 @@ def article(id_: str, text: str) -> str:
     return f'{{"id": "{id_}", "title": "T", "content": "{text}"}}'
 
 
-async def until(condition: object, what: str) -> None:
+async def until(condition: Callable[[], bool], what: str) -> None:
     await asyncio.to_thread(wait_until, condition, what)
 
 

@@ -61,12 +61,21 @@ class Connection:
             return None
         return read_names(str(described["collection_name"])) if described else None
 
+    def claim(self, names: Names) -> Names:
+        """Put the first collections in force; another process may be faster, then its are."""
+        try:
+            self._client.create_alias(names.passages, IN_FORCE)
+        except MilvusException:
+            others = self.in_force()
+            if others is None:
+                raise
+            self._client.drop_collection(names.passages)
+            return others
+        return names
+
     def put_in_force(self, names: Names) -> None:
         """Point the alias at these passages, and with them at their articles."""
-        if self.in_force() is None:
-            self._client.create_alias(names.passages, IN_FORCE)
-        else:
-            self._client.alter_alias(names.passages, IN_FORCE)
+        self._client.alter_alias(names.passages, IN_FORCE)
 
     def make(self, collection: str, fields: dict[str, dict[str, Any]]) -> None:
         """Make a collection, unless it is there; where it has words, they are weighed for the native search."""
@@ -91,7 +100,12 @@ class Connection:
             index.add_index("vector", index_type="FLAT", metric_type="IP")
         if "mark" in fields:
             index.add_index("mark", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
-        self._client.create_collection(collection, schema=schema, index_params=index)
+        try:
+            self._client.create_collection(collection, schema=schema, index_params=index)
+        except MilvusException:
+            # Two processes may begin on an empty server at once.
+            if not self._client.has_collection(collection):
+                raise
 
     def load(self, collection: str) -> None:
         """Make it readable."""

@@ -253,8 +253,7 @@ class MilvusStore:
         names = new_names(self.tag, time.time_ns())
         self._milvus.make(names.articles, article_fields())
         self._milvus.make(names.passages, passage_fields(self._dimensions))
-        self._milvus.put_in_force(names)
-        return names
+        return self._milvus.claim(names)
 
     def _fill(self, names: Names, holdings: Holdings) -> None:
         for start in range(0, len(holdings.rows), _BATCH):
