@@ -115,9 +115,9 @@ class Connection:
         """Make what was written quick to read."""
         self._client.flush(collection)
 
-    def has_vectors(self, collection: str) -> bool:
-        """Tell whether its rows have a vector each."""
-        return any(field["name"] == "vector" for field in self._client.describe_collection(collection)["fields"])
+    def has(self, collection: str, name: str) -> bool:
+        """Tell whether its rows have such a field."""
+        return any(field["name"] == name for field in self._client.describe_collection(collection)["fields"])
 
     def drop_others(self, names: Names) -> None:
         """Drop what is not in force any more, and what a crash has left before it was."""
