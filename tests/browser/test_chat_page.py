@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from chat_page import PATIENCE_MS, final_replies, open_page, say
 from playwright.async_api import Page, expect
-from suite import Suite
+from suite import Suite, run_cli
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser]
 
@@ -28,6 +30,26 @@ async def test_question_is_answered_with_a_citation_that_opens_the_quoted_passag
     await expect(page.get_by_test_id("passage").locator("mark").first).to_be_visible()
     await page.keyboard.press("Escape")
     await expect(page.get_by_test_id("passage")).to_be_hidden()
+
+
+async def test_citation_opens_the_version_that_it_quoted(page: Page, suite: Suite, tmp_path: Path) -> None:
+    """Also when the article has changed since; the page says so."""
+    file = tmp_path / "banjo.md"
+    front = "---\nid: banjo\ntitle: Banjos\ntopics: [returns, refunds, billing, payments, orders]\n---\n"
+    file.write_text(f"{front}The refund for a banjo takes eleven days.")
+    assert run_cli(suite, "kb", "import", str(tmp_path)).returncode == 0
+    await open_page(page, suite)
+    await say(page, "How long does the refund for a banjo take?")
+    await final_replies(page, 1)
+    file.write_text(f"{front}Banjos are not taken back.")
+    assert run_cli(suite, "kb", "import", str(tmp_path)).returncode == 0
+    await page.locator('[data-testid="citation"][data-document="banjo"]').click()
+    panel = page.get_by_test_id("passage")
+    await expect(panel.locator("mark").first).to_contain_text("refund for a banjo takes eleven days")
+    await expect(panel).to_contain_text("The article has changed since")
+    await expect(panel).not_to_contain_text("not taken back")
+    file.unlink()
+    assert run_cli(suite, "kb", "import", "--prune", str(tmp_path)).returncode == 0
 
 
 async def test_technical_question_shows_the_handoff(page: Page, suite: Suite) -> None:

@@ -157,5 +157,23 @@ def test_nothing_but_headings_is_left_out(paragraphs: list[str]) -> None:
     """Every paragraph is in exactly one passage, and passages are as long as they may be."""
     pieces = cut("# Title\n\n" + "\n\n".join(paragraphs))
     assert "\n\n".join(piece.text for piece in pieces) == "\n\n".join(paragraphs)
-    assert all(len(piece.text) <= max(LONGEST_CHARACTERS, *map(len, paragraphs)) for piece in pieces)
+    assert all(len(piece.text) <= LONGEST_CHARACTERS for piece in pieces)
     assert all(piece.headings == "Title" for piece in pieces)
+
+
+def test_paragraph_without_end_is_cut_between_its_sentences() -> None:
+    """As a PDF has them: what a sentence encoder does not read to the end would never be found by its meaning."""
+    sentence = "A parcel that was sent back is paid for within five days."
+    pieces = cut("## Returns\n\n" + " ".join([sentence] * 60))
+    assert len(pieces) > 5
+    assert all(piece.text.startswith("A parcel") and piece.text.endswith("days.") for piece in pieces)
+    assert {piece.headings for piece in pieces} == {"Returns"}
+
+
+def test_heading_in_a_block_of_code_is_none() -> None:
+    """Nor does a block lose its indentation."""
+    text = "# Setup\n\n```sh\n# not a heading\n  indented\n```\n\nUnder\n-----\n\n- one\n  - two\n"
+    assert [(piece.headings, piece.text) for piece in cut(text)] == [
+        ("Setup", "```sh\n# not a heading\n  indented\n```"),
+        ("Setup > Under", "- one\n  - two"),
+    ]

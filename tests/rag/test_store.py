@@ -126,7 +126,7 @@ def test_import_that_was_killed_loses_and_doubles_nothing_when_it_is_repeated(tm
     """Kill -9 in mid-import, over older versions of half of the articles; then again."""
     folder = str(tmp_path / "milvus")
     before = [f'{{"id": "d{n}", "title": "D", "content": "Old {n}."}}' for n in range(0, 1_200, 2)]
-    after = [f'{{"id": "d{n}", "title": "D", "content": "New {n}.\\n\\n{"x" * 900}"}}' for n in range(1_200)]
+    after = [f'{{"id": "d{n}", "title": "D", "content": "New {n}.\\n\\n{"x" * 598}"}}' for n in range(1_200)]
     after = [line.replace("\n", "\\n") for line in after]
     run_writer(folder, before, kill=False)
     run_writer(folder, after, kill=True)
@@ -139,7 +139,7 @@ def test_import_that_was_killed_loses_and_doubles_nothing_when_it_is_repeated(tm
     order = ImportArticles(tenant="default", files=[ArticleFile(name="kb.jsonl", content="\n".join(after))])
     asyncio.run(library.take_in(order))
     texts = sorted(row.text for row in store.holdings().rows)
-    assert texts == sorted([*(f"New {n}." for n in range(1_200)), *["x" * 900] * 1_200])
+    assert texts == sorted([*(f"New {n}." for n in range(1_200)), *["x" * 598] * 1_200])
     store.close()
 
 
@@ -323,7 +323,7 @@ class NotNative:
 class Away(NotNative):
     """A store whose server has gone."""
 
-    def holdings(self) -> object:
+    def holdings(self, *, sweep: bool) -> object:
         raise StoreUnavailableError("gone")
 
 

@@ -66,6 +66,8 @@ class Article(Wire, frozen=True, kw_only=True, tag="knowledge.article"):
     updated: str = ""
     rev: int = 0
     is_latest: bool = True
+    internal: bool = False
+    """For colleagues only: never shown to a customer."""
 
 
 class ImportArticles(Wire, frozen=True, kw_only=True, tag="knowledge.import"):

@@ -112,13 +112,16 @@ PRESENCE: Final = BucketSpec(name="PRESENCE", ttl_s=10.0, in_memory=True, descri
 SNAPSHOTS: Final = BucketSpec(name="SNAPSHOTS", ttl_s=30 * DAY_S, description="Folded conversations")
 ROUTING: Final = BucketSpec(name="ROUTING", history=5, description="Versioned routing artefacts")
 SPENDING: Final = BucketSpec(name="SPENDING", ttl_s=3 * DAY_S, description="What tenants spent on models, by day")
+KNOWLEDGE: Final = BucketSpec(
+    name="KNOWLEDGE", description="Which process writes the knowledge base, and that it has changed"
+)
 TOOLS: Final = BucketSpec(name="TOOLS", ttl_s=7 * DAY_S, description="Steps of turns with tools that write")
 
 DESK: Final = BucketSpec(
     name="DESK", ttl_s=30 * DAY_S, description="Escalations that wait for a person, by conversation"
 )
 
-BUCKETS: Final = (FLEET, PRESENCE, SNAPSHOTS, ROUTING, SPENDING, TOOLS, DESK)
+BUCKETS: Final = (FLEET, PRESENCE, SNAPSHOTS, ROUTING, SPENDING, KNOWLEDGE, TOOLS, DESK)
 
 FLEET_KEY: Final = "fleet"
 """The one key of FLEET: its revisions are the fleet's versions."""

@@ -19,9 +19,8 @@ from trunkline_protocols.consultation import (
 )
 from trunkline_protocols.fleet import Agent
 from trunkline_protocols.ids import Instance
-from trunkline_protocols.knowledge import SearchKnowledge
 
-from trunkline_agents.core.briefing import instructions, search_query
+from trunkline_agents.core.briefing import instructions, knowledge_search, search_query
 from trunkline_agents.expertise import Expertise, Experts
 from trunkline_agents.ports import Colleagues
 
@@ -30,7 +29,6 @@ _log: Final = structlog.get_logger(__name__)
 MOST_DEPTH: Final = 2
 """A specialist that is consulted may consult once more; a question that came a longer way is refused."""
 
-_PASSAGES: Final = 5
 _CANCELLED_REMEMBERED: Final = 1_000
 
 
@@ -112,12 +110,7 @@ class Advising:
         started = time.perf_counter()
         agent = expertise.router.agent_of(self._specialty, consult.question, current=consult.agent)
         passages = await self._colleagues.search(
-            SearchKnowledge(
-                query=search_query(consult.question, consult.context),
-                tenant=consult.context.tenant,
-                topics=agent.knowledge.topics,
-                limit=_PASSAGES,
-            )
+            knowledge_search(search_query(consult.question, consult.context), consult.context, agent)
         )
         completion = await self._colleagues.complete(
             Complete(

@@ -15,13 +15,13 @@ from trunkline_protocols.completion import AdviceNote, Complete, Completed, Delt
 from trunkline_protocols.consultation import Consultation
 from trunkline_protocols.fleet import TRIAGE, Agent
 from trunkline_protocols.ids import Instance, Specialty
-from trunkline_protocols.knowledge import Passage, SearchKnowledge
+from trunkline_protocols.knowledge import Passage
 from trunkline_protocols.parts import Retrieved, Timings
 from trunkline_protocols.summary import extract
 from trunkline_protocols.turn import Answered, AnswerTurn, Escalate, HandOff, Routed, TurnFailed, TurnResult
 
 from trunkline_agents.consulting import Consulting
-from trunkline_agents.core.briefing import asked_back, instructions, previous_owner, search_query
+from trunkline_agents.core.briefing import asked_back, instructions, knowledge_search, previous_owner, search_query
 from trunkline_agents.core.consults import Question, to_consult
 from trunkline_agents.core.routing import Choice
 from trunkline_agents.expertise import Expertise
@@ -30,8 +30,6 @@ from trunkline_agents.summarising import Summarising
 from trunkline_agents.toolbox import Decision, Toolbox, Worked
 
 _log: Final = structlog.get_logger(__name__)
-
-_PASSAGES: Final = 5
 
 
 @dataclass(slots=True)
@@ -162,9 +160,7 @@ class TurnWorker:
         """Let the model use the agent's tools; what it searches for and is advised is recorded like our own."""
 
         async def search(given: dict[str, Any]) -> str:
-            query = SearchKnowledge(
-                query=given["query"], tenant=order.context.tenant, topics=agent.knowledge.topics, limit=_PASSAGES
-            )
+            query = knowledge_search(given["query"], order.context, agent)
             found = [passage for passage in await self._colleagues.search(query) if passage not in passages]
             passages.extend(found)
             numbers = range(len(passages) - len(found) + 1, len(passages) + 1)
@@ -218,12 +214,7 @@ class TurnWorker:
         self, order: AnswerTurn, agent: Agent, questions: list[Question]
     ) -> tuple[list[Passage], list[Consultation]]:
         """Search, and consult at the same time where there is something to ask."""
-        query = SearchKnowledge(
-            query=search_query(order.text, order.context),
-            tenant=order.context.tenant,
-            topics=agent.knowledge.topics,
-            limit=_PASSAGES,
-        )
+        query = knowledge_search(search_query(order.text, order.context), order.context, agent)
         if not questions:
             return await self._colleagues.search(query), []
         passages, consultations = await asyncio.gather(

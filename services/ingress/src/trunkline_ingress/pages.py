@@ -38,6 +38,8 @@ class _ArticleReply(msgspec.Struct):
     document: str
     title: str
     text: str
+    rev: int
+    is_latest: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +98,22 @@ class Pages:
         )
 
     async def article(self, request: web.Request) -> web.Response:
-        """Show the article that a citation names."""
+        """Show the article that a citation names, in the version that it quotes; internal ones do not exist here."""
         document = token_of(request, "document")
         rev = request.query.get("rev", "0")
         query = GetArticle(document=document, tenant="default", rev=int(rev) if rev.isdecimal() else 0)
         reply = await self.knowledge.ask(subjects.article(self.region), query)
-        if not isinstance(reply, Article):
+        if not isinstance(reply, Article) or reply.internal:
             raise web.HTTPNotFound(text="no such article")
-        return json_response(_ArticleReply(document=reply.document, title=reply.title, text=reply.text))
+        return json_response(
+            _ArticleReply(
+                document=reply.document,
+                title=reply.title,
+                text=reply.text,
+                rev=reply.rev,
+                is_latest=reply.is_latest,
+            )
+        )
 
 
 def _file(path: Path) -> web.FileResponse:

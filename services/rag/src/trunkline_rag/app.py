@@ -13,10 +13,11 @@ from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.rpc import Responder
 from trunkline_embedding import LEXICAL, open_embedder
 from trunkline_protocols import codec, subjects
-from trunkline_protocols.knowledge import ArticlesImported, Refused
+from trunkline_protocols.knowledge import ArticlesImported, KnowledgeReply, Refused
 
 from trunkline_rag.adapters.folder import SOURCE, folder_order
 from trunkline_rag.adapters.milvus import MilvusStore
+from trunkline_rag.adapters.nats import SharedTurns
 from trunkline_rag.adapters.objects import ObstoreObjects
 from trunkline_rag.handlers import Desk
 from trunkline_rag.library import Library
@@ -40,17 +41,19 @@ async def service(process: Process[RagSettings]) -> AsyncIterator[None]:
         )
     )
     try:
-        library = Library(store, embedder, own_source=SOURCE)
+        turns = SharedTurns(process.bus, process.instance) if "://" in settings.milvus_uri else None
+        library = Library(store, embedder, turns=turns, own_source=SOURCE)
         await library.open()
+        process.spawn(library.follow())
         if store.needs_vectors:
             process.spawn(library.embed_anew())
+        snapshots = Snapshots(library, ObstoreObjects(settings.snapshot_url), keep=settings.snapshot_keep)
+        desk = Desk(library, snapshots)
         if settings.knowledge_dir is not None:
             order = await asyncio.to_thread(folder_order, settings.knowledge_dir, settings.tenant)
-            _tell(await library.take_in(order))
-        snapshots = Snapshots(library, ObstoreObjects(settings.snapshot_url), keep=settings.snapshot_keep)
+            _tell(await desk.answer(order))
         if settings.snapshot_every_h:
             process.spawn(snapshots.run(settings.snapshot_every_h * 3_600))
-        desk = Desk(library, snapshots)
         responder = Responder(settings.nats_url, NAME, process.latency)
         for subject, title in (
             (subjects.search(settings.region), "Search for passages"),
@@ -67,10 +70,10 @@ async def service(process: Process[RagSettings]) -> AsyncIterator[None]:
         await asyncio.to_thread(store.close)
 
 
-def _tell(done: ArticlesImported | Refused) -> None:
+def _tell(done: KnowledgeReply) -> None:
     """Say what of the folder was not taken."""
     if isinstance(done, Refused):
         _log.error("library.refused", reason=done.message)
         return
-    for problem in done.problems:
+    for problem in done.problems if isinstance(done, ArticlesImported) else ():
         _log.warning("library.problem", file=problem.name, reason=problem.reason)

@@ -10,6 +10,8 @@ ListSnapshots    -> `Snapshots.manifests`
 
 from __future__ import annotations
 
+from trunkline_chassis.errors import BusError
+from trunkline_embedding import EmbeddingError
 from trunkline_protocols import knowledge as wire
 from trunkline_protocols.ids import InvalidIdError
 from trunkline_protocols.knowledge import (
@@ -55,6 +57,8 @@ class Desk:
                     return await self._about_snapshots(request)
         except InvalidIdError as error:
             return Refused(code="bad_request", message=str(error), retryable=False)
+        except (StoreUnavailableError, EmbeddingError, BusError) as error:
+            return Refused(code="unavailable", message=str(error), retryable=True)
 
     async def _about_snapshots(self, request: TakeSnapshot | RestoreSnapshot | ListSnapshots) -> KnowledgeReply:
         place = self._snapshots.place
@@ -73,7 +77,7 @@ class Desk:
             return Refused(code="not_found", message=str(error), retryable=False)
         except NotEmptyError as error:
             return Refused(code="not_empty", message=str(error), retryable=False)
-        except (ObjectsUnavailableError, StoreUnavailableError) as error:
+        except ObjectsUnavailableError as error:
             return Refused(code="unavailable", message=str(error), retryable=True)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -33,7 +34,8 @@ from trunkline_rag.core.passages import rows_of
 from trunkline_rag.core.question import Question, Vectors, read_question
 from trunkline_rag.core.scope import Asker
 from trunkline_rag.core.snapshots import Key, Stock, latest, restored
-from trunkline_rag.ports import Filed, Holdings, Store, StoreUnavailableError
+from trunkline_rag.ports import Filed, Holdings, Store, StoreUnavailableError, Turns
+from trunkline_rag.turns import OwnTurns
 
 _log: Final = structlog.get_logger(__name__)
 _PASSAGES: Final = Gauge("trunkline_knowledge_passages", "Passages that can be found")
@@ -61,7 +63,9 @@ class NotEmptyError(RuntimeError):
 class Library:
     """The knowledge base."""
 
-    def __init__(self, store: Store, embedder: Embedder | None = None, *, own_source: str = "") -> None:
+    def __init__(
+        self, store: Store, embedder: Embedder | None = None, *, turns: Turns | None = None, own_source: str = ""
+    ) -> None:
         """Answer nothing until `open` has run. `own_source` names what comes at every start by itself."""
         self._own_source = own_source
         self._store = store
@@ -70,41 +74,87 @@ class Library:
         self._index = Index([])
         self._pending: dict[Key, Filed | None] = {}
         """Articles that were stored, or removed, since the index was made."""
+        self._turns: Turns = turns if turns is not None else OwnTurns()
         self._writing = asyncio.Lock()
-        self._is_open = False
+        self._version = 0
+        """Of what is known of the store."""
+        self._is_shown = False
+        """All of it is in the index."""
+        self._is_swept = False
         self._is_away = False
+
+    # -- what is in the index ---
 
     async def open(self) -> None:
         """Make the index from what is stored; when the store is away, the index of before stays."""
+        async with self._writing:
+            await self._read(sweep=not self._turns.are_shared)
+
+    async def follow(self) -> None:
+        """Take over what other processes have written, and what could not be read before; until cancelled."""
+        await self._turns.follow(self._catch_up)
+
+    async def _catch_up(self) -> None:
+        async with self._writing:
+            if not self._is_shown or self._is_away or await self._turns.version() != self._version:
+                await self._read(sweep=False)
+
+    async def _read(self, *, sweep: bool) -> None:
+        version = await self._turns.version()
         try:
-            holdings = await asyncio.to_thread(self._store.holdings)
+            if self._turns.are_shared:
+                await asyncio.to_thread(self._store.refresh)
+            holdings = await asyncio.to_thread(lambda: self._store.holdings(sweep=sweep))
         except StoreUnavailableError as error:
             self._is_away = True
             _log.warning("library.away", error=str(error))
             return
+        self._version, self._is_swept = version, self._is_swept or sweep
         await self._show(holdings)
         _log.info("library.open", passages=len(self._index), vectors=holdings.vectors is not None)
 
     async def _show(self, holdings: Holdings) -> None:
         self._index = await asyncio.to_thread(Index, holdings.rows, holdings.vectors)
         self._holdings, self._pending = holdings, {}
-        self._is_open, self._is_away = True, False
+        self._is_shown, self._is_away = True, False
         _PASSAGES.set(len(self._index))
+
+    # -- writing ---
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Write alone, knowing what others have written before; raise `StoreUnavailableError` when it is away."""
+        async with self._writing, self._turns.mine():
+            if not self._is_swept:
+                await self._read(sweep=True)
+            elif await self._turns.version() != self._version:
+                self._version = await self._turns.version()
+                await asyncio.to_thread(self._store.refresh)
+                self._is_shown = False
+            if not self._is_swept:
+                raise StoreUnavailableError("Milvus cannot be reached")
+            yield
+
+    async def _put_in_force(self, write: Callable[[], None]) -> None:
+        await asyncio.to_thread(write)
+        await self._turns.announce(settled=True)
+        await self._read(sweep=False)
 
     async def embed_anew(self) -> None:
         """Embed all passages for this process' embedder and swap them in; searches go by words until then."""
-        async with self._writing:
-            holdings = await asyncio.to_thread(self._store.holdings)
+        async with self._turn():
+            if not self._store.needs_vectors:
+                return
+            holdings = await asyncio.to_thread(lambda: self._store.holdings(sweep=True))
             vectors = await asyncio.to_thread(self._embedded, [row.embedded for row in holdings.rows])
-            await asyncio.to_thread(self._store.replace_vectors, Holdings(holdings.rows, vectors))
-            await self.open()
+            await self._put_in_force(lambda: self._store.replace_vectors(Holdings(holdings.rows, vectors)))
         _log.info("library.embedded", passages=len(holdings.rows), embedder=self._embedder and self._embedder.name)
 
     # -- snapshots ---
 
     async def stock(self) -> Stock:
         """Read everything between two imports."""
-        async with self._writing:
+        async with self._turn():
             return await asyncio.to_thread(self._store.stock)
 
     async def restore(self, snapshot: Stock, *, replace: bool) -> None:
@@ -112,7 +162,7 @@ class Library:
 
         What the fleet's own folder has brought is no reason to refuse: it comes at every start.
         """
-        async with self._writing:
+        async with self._turn():
             live = (await asyncio.to_thread(self._store.stock)).versions
             others = sum(
                 not head.is_removed and head.document.source != self._own_source for head in latest(live).values()
@@ -123,8 +173,7 @@ class Library:
             if stock.embedder != self._store.tag:
                 vectors = await asyncio.to_thread(self._embedded, [row.embedded for row in stock.rows])
                 stock = dataclasses.replace(stock, vectors=vectors, embedder=self._store.tag)
-            await asyncio.to_thread(self._store.replace, stock)
-            await self.open()
+            await self._put_in_force(lambda: self._store.replace(stock))
 
     # -- search ---
 
@@ -215,6 +264,7 @@ class Library:
             updated=read.updated,
             rev=read.rev,
             is_latest=is_latest,
+            internal=read.scope.visibility == "internal",
         )
 
     # -- import ---
@@ -223,11 +273,7 @@ class Library:
         """Store what has changed, report what cannot be read; searches go on with the old index until all is there."""
         tenant = token(request.tenant, "tenant")
         documents, problems = await asyncio.to_thread(_read, request)
-        async with self._writing:
-            if not self._is_open:
-                await self.open()
-            if not self._is_open:
-                return Refused(code="unavailable", message="the store cannot be reached", retryable=True)
+        async with self._turn():
             known = await asyncio.to_thread(self._store.heads, tenant)
             changed = [
                 dataclasses.replace(document, rev=self._store.next_rev(tenant, id_), source=request.source)
@@ -238,16 +284,10 @@ class Library:
             if request.prune:
                 present = {*request.present, *documents}
                 gone = [id_ for id_, head in known.items() if head.source == request.source and id_ not in present]
-            try:
-                passages = await asyncio.to_thread(self._store_all, tenant, changed)
-                await asyncio.to_thread(self._store.remove, tenant, gone)
-                self._pending |= {(tenant, id_): None for id_ in gone}
-                if not request.more:
-                    await asyncio.to_thread(self._store.settle)
-            except (StoreUnavailableError, EmbeddingError) as error:
-                return Refused(code="unavailable", message=str(error), retryable=True)
-            if not request.more and self._pending:
-                await self._show(await asyncio.to_thread(self._holdings.changed, self._pending))
+            passages = await asyncio.to_thread(self._store_all, tenant, changed)
+            await asyncio.to_thread(self._store.remove, tenant, gone)
+            self._pending |= {(tenant, id_): None for id_ in gone}
+            await self._tell(is_changed=bool(changed or gone), settled=not request.more)
         _log.info("library.imported", documents=len(changed), passages=passages, problems=len(problems), gone=len(gone))
         return ArticlesImported(
             documents=len(documents),
@@ -257,6 +297,18 @@ class Library:
             removed=len(gone),
             ids=list(documents),
         )
+
+    async def _tell(self, *, is_changed: bool, settled: bool) -> None:
+        """Tell the other processes what was written; when it is complete, show it here."""
+        is_complete = settled and (bool(self._pending) or not self._is_shown)
+        if is_complete:
+            await asyncio.to_thread(self._store.settle)
+        if is_changed or is_complete:
+            self._version = await self._turns.announce(settled=settled)
+        if is_complete and self._is_shown:
+            await self._show(await asyncio.to_thread(self._holdings.changed, self._pending))
+        elif is_complete:
+            await self._read(sweep=False)
 
     def _store_all(self, tenant: str, documents: Sequence[Document]) -> int:
         """Batch by batch: what was stored when a process dies is there, and is not stored again."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,6 +58,31 @@ class Holdings:
         vectors = [part for part in parts if part is not None]
         has_all = bool(parts) and len(vectors) == len(parts)
         return Holdings([rows[number] for number in order], np.concatenate(vectors)[order] if has_all else None)
+
+
+class Turns(Protocol):
+    """Whose turn it is to write, among all processes of one store. Raises `BusError`."""
+
+    @property
+    def are_shared(self) -> bool:
+        """There may be other processes."""
+        ...
+
+    def mine(self) -> AbstractAsyncContextManager[None]:
+        """Wait until nobody writes, and write until the block ends."""
+        ...
+
+    async def version(self) -> int:
+        """Changes with everything that anybody has written."""
+        ...
+
+    async def announce(self, *, settled: bool) -> int:
+        """Tell the others, in one's own turn, that something was written; `settled`: and that was all of it."""
+        ...
+
+    async def follow(self, on_change: Callable[[], Awaitable[None]]) -> None:
+        """Call back at the start, when others have written, and now and then; until cancelled."""
+        ...
 
 
 class ObjectsUnavailableError(RuntimeError):
@@ -134,8 +160,12 @@ class Store(Protocol):
         """Read one whole article, and whether that is its latest version; `rev` 0 asks for that one."""
         ...
 
-    def holdings(self) -> Holdings:
-        """Read all passages."""
+    def refresh(self) -> None:
+        """Read anew what others may have changed: the articles, and which collections are in force."""
+        ...
+
+    def holdings(self, *, sweep: bool) -> Holdings:
+        """Read all passages; `sweep`, in one's own turn, removes what a crash has left."""
         ...
 
     def stock(self) -> Stock:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from trunkline_protocols.fleet import TRIAGE, Agent, Company
+from trunkline_protocols.knowledge import SearchKnowledge
 from trunkline_protocols.parts import Context, Utterance
 from trunkline_protocols.summary import line_of
 
 from trunkline_agents.core.features import words
 from trunkline_agents.core.routing import SHORT_WORDS
 
+_PASSAGES: Final = 5
 SUMMARY_INSTRUCTIONS: Final = (
     "You brief a colleague who takes over a customer's conversation. Write two or three plain sentences: what the "
     "customer wants, what has been said or promised so far, what is still open. No greeting, no advice, nothing that "
@@ -34,6 +36,27 @@ def search_query(text: str, context: Context) -> str:
         return text
     earlier = [said.text for said in context.transcript if said.role == "customer"]
     return f"{earlier[-1]} {text}" if earlier else text
+
+
+def knowledge_search(query: str, context: Context, agent: Agent) -> SearchKnowledge:
+    """Ask for what this agent may tell this customer: written for the region, language and specialty, or for all.
+
+    Never for internal articles: whatever is found may be quoted.
+    """
+    return SearchKnowledge(
+        query=query,
+        tenant=context.tenant,
+        topics=agent.knowledge.topics,
+        limit=_PASSAGES,
+        region=context.region,
+        language=_language(context.locale),
+        specialty=agent.specialty,
+    )
+
+
+def _language(locale: str) -> str:
+    """Read the language of a locale: `de` of `de-AT`, `de_AT` and `DE`."""
+    return locale.replace("_", "-").partition("-")[0].lower()
 
 
 def asked_back(transcript: list[Utterance]) -> int:

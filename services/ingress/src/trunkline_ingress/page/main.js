@@ -165,13 +165,15 @@ const connection = new Connection(address.href, {
 
 const articles = new Map();
 
-async function fetchArticle(name) {
-  if (!articles.has(name)) {
-    const response = await fetch(`/v1/articles/${encodeURIComponent(name)}`);
+/** The article in the version that a citation quotes: it may have changed since. */
+async function fetchArticle({ document: name, rev = 0 }) {
+  const path = `/v1/articles/${encodeURIComponent(name)}${rev ? `?rev=${rev}` : ''}`;
+  if (!articles.has(path)) {
+    const response = await fetch(path);
     if (!response.ok) throw new Error(`article ${name}: ${response.status}`);
-    articles.set(name, await response.json());
+    articles.set(path, await response.json());
   }
-  return articles.get(name);
+  return articles.get(path);
 }
 
 const passage = createPassage(fetchArticle);

@@ -118,16 +118,21 @@ export function createPassage(fetchArticle) {
     body.scrollTop = 0;
     title.focus({ preventScroll: true });
     try {
-      const { title: full, text } = await fetchArticle(citation.document);
+      const { title: full, text, is_latest: isLatest } = await fetchArticle(citation);
       if (turn !== showing) return;
       title.textContent = full || citation.title;
       renderMarkdown(article, withoutTitle(text, full), { links: true });
       const marks = citation.quote ? markQuote(article, citation.quote) : [];
-      note.textContent = marks.length ? '' : 'The passage could not be located in the article as it reads now.';
+      note.textContent = noteOn(marks.length > 0, isLatest);
       if (marks.length) reveal(marks[0], marks.at(-1));
     } catch {
       if (turn === showing) note.textContent = 'The article could not be loaded. The quoted passage is above.';
     }
+  }
+
+  function noteOn(isFound, isLatest) {
+    if (!isFound) return 'The passage could not be located in the article as it reads now.';
+    return isLatest === false ? 'The article has changed since. This is the version that was quoted.' : '';
   }
 
   /** Scroll only as far as is needed: the quote at the top is worth keeping in view. */

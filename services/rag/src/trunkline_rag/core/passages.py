@@ -1,19 +1,23 @@
-"""Articles become passages: whole blocks of Markdown, verbatim, each knowing the headings above it."""
+"""Articles become passages: verbatim pieces of Markdown, each knowing the headings above it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from markdown_it import MarkdownIt
+from semantic_text_splitter import MarkdownSplitter
 
 from trunkline_rag.core.articles import Document
 from trunkline_rag.core.index import Row
 
-LONGEST_CHARACTERS: Final = 900
+LONGEST_CHARACTERS: Final = 600
+"""What a sentence encoder still reads whole, and a person at a glance."""
 
-# Blocks are all that is asked for: what stands inside of them is quoted as it is, and parsing it would take longest.
+# Headings are all that is asked for: what stands between them is quoted as it is, and parsing it would take longest.
 _markdown: Final = MarkdownIt().disable(["inline", "text_join"])
+_splitter: Final = MarkdownSplitter(LONGEST_CHARACTERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,45 +29,31 @@ class Piece:
 
 
 def cut(text: str) -> list[Piece]:
-    """Cut an article at its blocks; a block longer than a passage stays whole.
+    """Cut an article at its headings, and what is between them at its blocks, or within a long one at its sentences.
 
     Every piece's text is a substring of the article's text.
     """
+    return [Piece(chunk, headings) for headings, body in _sections(text) for chunk in _splitter.chunks(body)]
+
+
+def _sections(text: str) -> Iterator[tuple[str, str]]:
+    """Headings above and text of each part between two headings."""
     lines = text.splitlines(keepends=True)
-    pieces: list[Piece] = []
-    headings: dict[int, str] = {}
-    first: int | None = None
-    last = 0
-
-    def close() -> None:
-        nonlocal first
-        if first is not None:
-            body = "".join(lines[first:last]).strip()
-            if body:
-                pieces.append(Piece(body, " > ".join(headings[level] for level in sorted(headings))))
-        first = None
-
-    for start, end, level in _blocks(text):
-        if level:
-            close()
-            headings = {above: heading for above, heading in headings.items() if above < level}
-            headings[level] = "".join(lines[start:end]).strip().strip("#=- \n")
-            continue
-        if first is not None and len("".join(lines[first:end])) > LONGEST_CHARACTERS:
-            close()
-        first = start if first is None else first
-        last = end
-    close()
-    return pieces
+    above: dict[int, str] = {}
+    begun = 0
+    for start, end, level in _headings(text):
+        yield " > ".join(above[key] for key in sorted(above)), "".join(lines[begun:start])
+        above = {key: heading for key, heading in above.items() if key < level}
+        above[level] = "".join(lines[start:end]).strip().strip("#=- \n")
+        begun = end
+    yield " > ".join(above[key] for key in sorted(above)), "".join(lines[begun:])
 
 
-def _blocks(text: str) -> list[tuple[int, int, int]]:
-    """Top-level blocks as (first line, line after, heading level or 0)."""
-    return [
-        (token.map[0], token.map[1], int(token.tag[1]) if token.type == "heading_open" else 0)
-        for token in _markdown.parse(text)
-        if token.level == 0 and token.map is not None and token.nesting >= 0
-    ]
+def _headings(text: str) -> Iterator[tuple[int, int, int]]:
+    """Top-level headings as (first line, line after, level)."""
+    for token in _markdown.parse(text):
+        if token.type == "heading_open" and token.level == 0 and token.map is not None:
+            yield token.map[0], token.map[1], int(token.tag[1])
 
 
 def rows_of(document: Document, tenant: str) -> list[Row]:

@@ -61,12 +61,21 @@ class Connection:
             return None
         return read_names(str(described["collection_name"])) if described else None
 
+    def claim(self, names: Names) -> Names:
+        """Put the first collections in force; another process may be faster, then its are."""
+        try:
+            self._client.create_alias(names.passages, IN_FORCE)
+        except MilvusException:
+            others = self.in_force()
+            if others is None:
+                raise
+            self._client.drop_collection(names.passages)
+            return others
+        return names
+
     def put_in_force(self, names: Names) -> None:
         """Point the alias at these passages, and with them at their articles."""
-        if self.in_force() is None:
-            self._client.create_alias(names.passages, IN_FORCE)
-        else:
-            self._client.alter_alias(names.passages, IN_FORCE)
+        self._client.alter_alias(names.passages, IN_FORCE)
 
     def make(self, collection: str, fields: dict[str, dict[str, Any]]) -> None:
         """Make a collection, unless it is there; where it has words, they are weighed for the native search."""
@@ -91,7 +100,12 @@ class Connection:
             index.add_index("vector", index_type="FLAT", metric_type="IP")
         if "mark" in fields:
             index.add_index("mark", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
-        self._client.create_collection(collection, schema=schema, index_params=index)
+        try:
+            self._client.create_collection(collection, schema=schema, index_params=index)
+        except MilvusException:
+            # Two processes may begin on an empty server at once.
+            if not self._client.has_collection(collection):
+                raise
 
     def load(self, collection: str) -> None:
         """Make it readable."""
@@ -101,9 +115,9 @@ class Connection:
         """Make what was written quick to read."""
         self._client.flush(collection)
 
-    def has_vectors(self, collection: str) -> bool:
-        """Tell whether its rows have a vector each."""
-        return any(field["name"] == "vector" for field in self._client.describe_collection(collection)["fields"])
+    def has(self, collection: str, name: str) -> bool:
+        """Tell whether its rows have such a field."""
+        return any(field["name"] == name for field in self._client.describe_collection(collection)["fields"])
 
     def drop_others(self, names: Names) -> None:
         """Drop what is not in force any more, and what a crash has left before it was."""
@@ -128,8 +142,10 @@ class Connection:
         return found[0] if found else None
 
     def every(self, collection: str, fields: list[str], where: str = _ALL) -> Iterator[dict[str, Any]]:
-        """Read rows batch by batch."""
-        iterator = self._client.query_iterator(collection, filter=where, output_fields=fields, batch_size=_READ_BATCH)
+        """Read rows batch by batch, also those that another process has written just now."""
+        iterator = self._client.query_iterator(
+            collection, filter=where, output_fields=fields, batch_size=_READ_BATCH, consistency_level="Strong"
+        )
         try:
             while batch := iterator.next():
                 yield from batch

@@ -18,6 +18,9 @@ IN_FORCE: Final = "passages"
 """The alias that names the passages in force, and with them their articles."""
 
 _LONGEST_TEXT: Final = 65_535
+_SPARSE: Final = {"datatype": DataType.SPARSE_FLOAT_VECTOR}
+"""Milvus wants a vector in every collection: `mark` is one that says nothing."""
+
 _FIRST: Final = "g0"
 _BEFORE_GENERATIONS: Final = "v2"
 _NAME: Final = re.compile(r"passages_(?P<tag>\w+?)(?:_(?P<generation>g[0-9a-f]+|v2))?_[0-9a-f]+")
@@ -66,13 +69,12 @@ def article_fields() -> dict[str, dict[str, Any]]:
         "digest": _varchar(64),
         "source": _varchar(400),
         "is_removed": {"datatype": DataType.BOOL},
-        # Milvus wants a vector in every collection.
-        "mark": {"datatype": DataType.SPARSE_FLOAT_VECTOR},
+        "mark": _SPARSE,
     }
 
 
-def passage_fields(dimensions: int) -> dict[str, dict[str, Any]]:
-    """Fields of a passage; a vector where there are dimensions."""
+def passage_fields(dimensions: int, *, searched: bool) -> dict[str, dict[str, Any]]:
+    """Fields of a passage: a vector where there are dimensions, its words where the store itself shall search them."""
     fields = {
         **_common_fields(),
         "headings": _varchar(_LONGEST_TEXT),
@@ -82,16 +84,19 @@ def passage_fields(dimensions: int) -> dict[str, dict[str, Any]]:
         "language": _varchar(64),
         "valid_from": _varchar(10),
         "valid_until": _varchar(10),
-        "words": {
+    }
+    if searched:
+        fields["words"] = {
             **_varchar(_LONGEST_TEXT),
             "enable_analyzer": True,
             # The terms are stemmed and free of stop words already: only their borders are left to find.
             "analyzer_params": {"tokenizer": "standard"},
-        },
-        "terms": {"datatype": DataType.SPARSE_FLOAT_VECTOR},
-    }
+        }
+        fields["terms"] = _SPARSE
     if dimensions:
         fields["vector"] = {"datatype": DataType.FLOAT_VECTOR, "dim": dimensions}
+    if not searched and not dimensions:
+        fields["mark"] = _SPARSE
     return fields
 
 

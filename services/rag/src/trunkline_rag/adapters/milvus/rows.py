@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -12,7 +12,8 @@ from trunkline_rag.core.index import Row, row_terms
 from trunkline_rag.core.question import Vectors
 from trunkline_rag.core.scope import Asker, Scope
 from trunkline_rag.core.snapshots import Version
-from trunkline_rag.ports import Filed
+
+_MARK: Final = {0: 1.0}
 
 
 def article_key(tenant: str, document: str, rev: int) -> str:
@@ -35,7 +36,7 @@ def article_row(tenant: str, document: Document) -> dict[str, Any]:
         "digest": document.digest,
         "source": document.source,
         "is_removed": False,
-        "mark": {0: 1.0},
+        "mark": _MARK,
     }
 
 
@@ -68,25 +69,24 @@ def read_version(row: dict[str, Any]) -> Version:
     return Version(row["tenant"], read_document(row), row["is_removed"])
 
 
-def passage_rows(filed: Filed, *, with_vectors: bool) -> list[dict[str, Any]]:
-    """Make the rows of the passages of one article."""
-    return rows_with_places(filed.rows, filed.vectors if with_vectors else None, filed.rows, 0)
-
-
-def rows_with_places(
-    rows: Sequence[Row], vectors: Vectors | None, within: Sequence[Row], start: int
+def passage_rows(
+    rows: Sequence[Row], vectors: Vectors | None, *, searched: bool, within: Sequence[Row] | None = None, start: int = 0
 ) -> list[dict[str, Any]]:
-    """Rows as they are stored; `within` is the whole they are part of, where a document's passages stand together."""
+    """Make the rows of passages; `within` is the whole that they are part of, where a document's stand together."""
     place = 0
-    while place < start and within[start - place - 1].same_document(within[start]):
+    while within is not None and place < start and within[start - place - 1].same_document(within[start]):
         place += 1
     made: list[dict[str, Any]] = []
     for number, row in enumerate(rows):
         if number and not row.same_document(rows[number - 1]):
             place = 0
         made.append(_passage_row(row, place))
+        if searched:
+            made[-1]["words"] = " ".join(row_terms(row))
         if vectors is not None:
             made[-1]["vector"] = vectors[number].tolist()
+        elif not searched:
+            made[-1]["mark"] = _MARK
         place += 1
     return made
 
@@ -108,7 +108,6 @@ def _passage_row(row: Row, place: int) -> dict[str, Any]:
         "language": row.scope.language,
         "valid_from": row.scope.valid_from,
         "valid_until": row.scope.valid_until,
-        "words": " ".join(row_terms(row)),
     }
 
 

@@ -6,7 +6,7 @@ of an article is its commit: passages are written before it, and those that no l
 are read: a crash in between neither loses nor doubles any.
 
 A server searches natively, by hybrid search. Lite looks at every row at every search: there the index in the process
-answers over the same rows.
+answers over the same rows, and what only a server's search needs is not stored.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ from trunkline_rag.adapters.milvus.rows import (
     read_document,
     read_row,
     read_version,
-    rows_with_places,
     tombstone,
     version_row,
 )
@@ -87,7 +86,7 @@ class MilvusStore:
     # -- writing ---
 
     def heads(self, tenant: str) -> dict[str, Head]:
-        """Known since the opening: one process writes."""
+        """Known since the opening, or since the store was refreshed."""
         return {
             document: head for (owner, document), head in self._heads.items() if owner == tenant and not head.is_removed
         }
@@ -100,8 +99,11 @@ class MilvusStore:
     @_reaching
     def put(self, tenant: str, filed: Sequence[Filed]) -> None:
         """Write the new passages, then the article, which puts them in force, then remove the old passages."""
-        vectors_fit = not self.needs_vectors
-        rows = [row for article in filed for row in passage_rows(article, with_vectors=vectors_fit)]
+        rows: list[dict[str, Any]] = []
+        searched = self._milvus.has(self._names.passages, "words")
+        for article in filed:
+            vectors = article.vectors if not self.needs_vectors else None
+            rows += passage_rows(article.rows, vectors, searched=searched)
         self._insert(self._names.passages, rows)
         self._insert(self._names.articles, [article_row(tenant, article.document) for article in filed])
         present = self.heads(tenant)
@@ -135,7 +137,7 @@ class MilvusStore:
     def replace_vectors(self, holdings: Holdings) -> None:
         """Fill a new collection and swap the alias; the old one serves until then."""
         names = new_names(self.tag, time.time_ns(), self._names.generation)
-        self._milvus.make(names.passages, passage_fields(self._dimensions))
+        self._milvus.make(names.passages, passage_fields(self._dimensions, searched=self.is_native))
         self._fill(names, holdings)
         self._put_in_force(names)
 
@@ -145,7 +147,7 @@ class MilvusStore:
         at_ns = time.time_ns()
         names = new_names(self.tag, at_ns, new_generation(at_ns))
         self._milvus.make(names.articles, article_fields())
-        self._milvus.make(names.passages, passage_fields(self._dimensions))
+        self._milvus.make(names.passages, passage_fields(self._dimensions, searched=self.is_native))
         self._insert(names.articles, [version_row(version) for version in stock.versions])
         self._milvus.flush(names.articles)
         self._milvus.load(names.articles)
@@ -166,25 +168,35 @@ class MilvusStore:
         return read_document(found), head is not None and head.rev == wanted
 
     @_reaching
-    def holdings(self) -> Holdings:
+    def refresh(self) -> None:
+        """Where others write as well: what is known since the opening may have changed."""
+        names = self._milvus.in_force()
+        if names is not None and names != self._names:
+            self._milvus.load(names.articles)
+            self._milvus.load(names.passages)
+            self._names = names
+        self._heads = self._read_heads()
+
+    @_reaching
+    def holdings(self, *, sweep: bool = True) -> Holdings:
         """Read every passage, batch by batch; vectors only where they are of this process' embedder."""
-        return self._holdings(with_vectors=not self.needs_vectors)
+        return self._holdings(with_vectors=not self.needs_vectors, sweep=sweep)
 
     @_reaching
     def stock(self) -> Stock:
         """Read everything, in the vectors of whatever embedder it has."""
         articles = ["tenant", "document", "title", "text", "topics", "scope", "rev", "updated", "source", "is_removed"]
         versions = [read_version(row) for row in self._milvus.every(self._names.articles, articles)]
-        holdings = self._holdings(with_vectors=True)
+        holdings = self._holdings(with_vectors=True, sweep=True)
         return Stock(versions, holdings.rows, holdings.vectors, self._names.tag)
 
-    def _holdings(self, *, with_vectors: bool) -> Holdings:
-        """Read the passages of the latest versions; what a crash has left of others is removed on the way.
+    def _holdings(self, *, with_vectors: bool, sweep: bool) -> Holdings:
+        """Read the passages of the latest versions.
 
-        Others were written before their article, or not removed after it.
+        What a crash has left, written before its article or not removed after it, is swept on the way.
         """
         fields = ["key", "document", "tenant", "title", "topics", "headings", "text", "scope", "rev"]
-        has_vectors = with_vectors and self._milvus.has_vectors(self._names.passages)
+        has_vectors = with_vectors and self._milvus.has(self._names.passages, "vector")
         found: list[dict[str, Any]] = []
         orphans: list[str] = []
         for row in self._milvus.every(self._names.passages, [*fields, "vector"] if has_vectors else fields):
@@ -192,7 +204,8 @@ class MilvusStore:
                 found.append(row)
             else:
                 orphans.append(row["key"])
-        self._milvus.delete(self._names.passages, orphans)
+        if sweep:
+            self._milvus.delete(self._names.passages, orphans)
         # The keys of a document's passages are in their order.
         found.sort(key=lambda row: str(row["key"]))
         vectors = np.array([row["vector"] for row in found], dtype=np.float32) if has_vectors and found else None
@@ -241,15 +254,17 @@ class MilvusStore:
     def _first(self) -> Names:
         names = new_names(self.tag, time.time_ns())
         self._milvus.make(names.articles, article_fields())
-        self._milvus.make(names.passages, passage_fields(self._dimensions))
-        self._milvus.put_in_force(names)
-        return names
+        self._milvus.make(names.passages, passage_fields(self._dimensions, searched=self.is_native))
+        return self._milvus.claim(names)
 
     def _fill(self, names: Names, holdings: Holdings) -> None:
         for start in range(0, len(holdings.rows), _BATCH):
             part = slice(start, start + _BATCH)
             vectors = holdings.vectors[part] if holdings.vectors is not None else None
-            self._insert(names.passages, rows_with_places(holdings.rows[part], vectors, holdings.rows, start))
+            rows = passage_rows(
+                holdings.rows[part], vectors, searched=self.is_native, within=holdings.rows, start=start
+            )
+            self._insert(names.passages, rows)
         self._milvus.flush(names.passages)
         self._milvus.load(names.passages)
 
