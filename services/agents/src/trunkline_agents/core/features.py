@@ -1,7 +1,8 @@
 """Text as hashed n-grams, in two blocks: words (as written and stemmed, alone and in pairs) and characters 2 to 5.
 
 No vocabulary has to be kept. Each block is brought to its own weight, so that the many n-grams of characters, which
-forgive typos, do not drown the few of words, which carry the meaning.
+forgive typos, do not drown the few of words, which carry the meaning. The conversation that a message stands in has two
+blocks of its own: what was said last weighs as much as all that was said.
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ from numpy.typing import NDArray
 from trunkline_language.terms import stem
 
 BLOCK: Final = 1 << 19
-"""Dimensions of a block: words below, characters above."""
+"""Dimensions of a block: the message's words, its characters, the conversation's words, its characters."""
+
+DIMENSIONS: Final = 4 * BLOCK
 
 _WORD: Final = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 _SHORTEST, _LONGEST = 2, 5
 _SKIPPED: Final = (2, 3)
-_WORDS_WEIGHT, _CHARACTERS_WEIGHT = 0.793, 0.609  # as 1.3 to 1, together of length one
+_WEIGHTS: Final = np.array([0.793, 0.609] * 2)
+"""Of the blocks: words to characters as 1.3 to 1, together of length one."""
+
 _MOST_WORDS: Final = 400
 """A message may be a page long; what it is about stands in the first hundred words, and triage has a millisecond."""
 
@@ -50,23 +55,30 @@ def character_ngrams(found: list[str]) -> list[str]:
     ]
 
 
-def counts(text: str) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Hashed n-grams of a text: which dimensions, and 1 + log(how often)."""
-    found = words(text)[:_MOST_WORDS]
-    hashed = Counter([crc32(gram.encode()) % BLOCK for gram in word_ngrams(found)])
-    hashed.update([crc32(gram.encode()) % BLOCK + BLOCK for gram in character_ngrams(found)])
+def counts(text: str, conversation: str = "") -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Hashed n-grams of a text, and of the conversation it ends: which dimensions, and 1 + log(how often)."""
+    hashed = _hashed(words(text)[:_MOST_WORDS], 0)
+    if conversation:
+        hashed.update(_hashed(words(conversation)[-_MOST_WORDS:], 2 * BLOCK))
     dimensions = np.fromiter(hashed.keys(), dtype=np.intp, count=len(hashed))
     often = np.fromiter(hashed.values(), dtype=np.float32, count=len(hashed))
     return dimensions, (1.0 + np.log(often)).astype(np.float32)
 
 
+def _hashed(found: list[str], start: int) -> Counter[int]:
+    hashed = Counter([start + crc32(gram.encode()) % BLOCK for gram in word_ngrams(found)])
+    hashed.update([start + BLOCK + crc32(gram.encode()) % BLOCK for gram in character_ngrams(found)])
+    return hashed
+
+
+def characters_of_message(dimensions: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Tell which dimensions are n-grams of the message's own characters."""
+    return (dimensions >= BLOCK) & (dimensions < 2 * BLOCK)
+
+
 def balanced(dimensions: NDArray[np.intp], values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bring both blocks to their weight, whatever the length of the text."""
-    are_words = dimensions < BLOCK
-    squares = values * values
-    of_words = float(squares[are_words].sum()) ** 0.5
-    of_characters = float(squares[~are_words].sum()) ** 0.5
-    scaled: NDArray[np.float32] = values * np.where(
-        are_words, _WORDS_WEIGHT / max(of_words, 1e-9), _CHARACTERS_WEIGHT / max(of_characters, 1e-9)
-    ).astype(np.float32)
+    """Bring every block to its weight, whatever the length of the text."""
+    block = dimensions // BLOCK
+    lengths = np.sqrt(np.bincount(block, values * values, minlength=len(_WEIGHTS)))
+    scaled: NDArray[np.float32] = values * (_WEIGHTS / np.maximum(lengths, 1e-9)).astype(np.float32)[block]
     return scaled
