@@ -1,6 +1,6 @@
 """Who answers: triage's choice, the agent within a specialty, and when a conversation belongs elsewhere.
 
-A message of a conversation that nobody owns ends in one of three bands: clear enough is routed; what looks strange to
+A message of a conversation that nobody owns ends in one of three bands: familiar enough is routed; what is strange to
 everything that was learnt is asked back, once; what stays strange goes to a person's desk.
 """
 
@@ -18,9 +18,6 @@ from trunkline_agents.core.features import words
 
 SHORT_WORDS: Final = 4
 """Below so many words a message says too little to change who answers: most real customer turns are that short."""
-
-CLEAR: Final = 0.35
-"""How far ahead of the next a specialty must be to be believed although it scores below the floor."""
 
 ELSEWHERE_MARGIN: Final = 0.5
 """How much better another specialty must score before the conversation moves."""
@@ -63,7 +60,7 @@ class Router:
         """
         judged = self._model.by_specialty.judge(text, vector, conversation=conversation)
         (specialty, best), (_, second) = judged.ranked[0], judged.ranked[1]
-        if judged.familiarity < self._floor(vector) and best - second < CLEAR:
+        if judged.familiarity < self._floor(vector):
             can_escalate = asked_back >= STRANGE_TURNS and bool(self._fleet.of(ESCALATION))
             specialty = ESCALATION if can_escalate else TRIAGE
         return Choice(specialty, self.agent_of(specialty, text, vector), best - second)
