@@ -8,7 +8,6 @@ blocks of its own: what was said last weighs as much as all that was said.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from itertools import pairwise
 from typing import Final
 from zlib import crc32
@@ -17,13 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 from trunkline_language.terms import stem
 
-BLOCK: Final = 1 << 19
+_BLOCK_BITS: Final = 19
+BLOCK: Final = 1 << _BLOCK_BITS
 """Dimensions of a block: the message's words, its characters, the conversation's words, its characters."""
 
 DIMENSIONS: Final = 4 * BLOCK
 
 _WORD: Final = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
-_SHORTEST, _LONGEST = 2, 5
+_LONGEST: Final = 5
+_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
+"""Fibonacci hashing: the upper bits of the product with 2^64 through the golden ratio are spread evenly."""
+
+_NOTHING: Final = np.empty(0, dtype=np.uint64)
 _SKIPPED: Final = (2, 3)
 _WEIGHTS: Final = np.array([0.793, 0.609] * 2)
 """Of the blocks: words to characters as 1.3 to 1, together of length one."""
@@ -47,28 +51,29 @@ def word_ngrams(found: list[str]) -> list[str]:
     return grams
 
 
-def character_ngrams(found: list[str]) -> list[str]:
-    """All runs of 2 to 5 characters, also over the borders of words."""
-    line = f" {' '.join(found)} " if found else ""
-    return [
-        line[start : start + size] for size in range(_SHORTEST, _LONGEST + 1) for start in range(len(line) - size + 1)
-    ]
-
-
 def counts(text: str, conversation: str = "") -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Hashed n-grams of a text, and of the conversation it ends: which dimensions, and 1 + log(how often)."""
-    hashed = _hashed(words(text)[:_MOST_WORDS], 0)
+    hashed = _hashed(words(text)[:_MOST_WORDS])
     if conversation:
-        hashed.update(_hashed(words(conversation)[-_MOST_WORDS:], 2 * BLOCK))
-    dimensions = np.fromiter(hashed.keys(), dtype=np.intp, count=len(hashed))
-    often = np.fromiter(hashed.values(), dtype=np.float32, count=len(hashed))
+        hashed = np.concatenate([hashed, 2 * BLOCK + _hashed(words(conversation)[-_MOST_WORDS:])])
+    dimensions, often = np.unique(hashed, return_counts=True)
     return dimensions, (1.0 + np.log(often)).astype(np.float32)
 
 
-def _hashed(found: list[str], start: int) -> Counter[int]:
-    hashed = Counter([start + crc32(gram.encode()) % BLOCK for gram in word_ngrams(found)])
-    hashed.update([start + BLOCK + crc32(gram.encode()) % BLOCK for gram in character_ngrams(found)])
-    return hashed
+def _hashed(found: list[str]) -> NDArray[np.intp]:
+    of_words = [crc32(gram.encode()) % BLOCK for gram in word_ngrams(found)]
+    return np.concatenate([np.array(of_words, dtype=np.intp), BLOCK + _characters(found)])
+
+
+def _characters(found: list[str]) -> NDArray[np.intp]:
+    """All runs of 2 to 5 characters, also over the borders of words. In one go: a long text has thousands."""
+    line = np.frombuffer(f" {' '.join(found)} ".encode(), dtype=np.uint8).astype(np.uint64) if found else _NOTHING
+    run, runs = line, []
+    for size in range(2, _LONGEST + 1):
+        # Words are ASCII, so a run is a number of as many bytes, and no two runs are the same.
+        run = (run[:-1] << np.uint64(8)) | line[size - 1 :]
+        runs.append(run)
+    return (np.concatenate(runs) * _GOLDEN >> np.uint64(64 - _BLOCK_BITS)).astype(np.intp)
 
 
 def characters_of_message(dimensions: NDArray[np.intp]) -> NDArray[np.bool_]:
