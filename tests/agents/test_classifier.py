@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from trunkline_agents.core.classifier import Classifier
-from trunkline_agents.core.training import TrainingError, held_out_scores, learn
+from trunkline_agents.core.said import Said, read_conversation
+from trunkline_agents.core.training import TrainingError, held_out_familiarity, learn
 
 EXAMPLES = {
     "billing": ["I was charged twice", "refund my payment", "the invoice is wrong", "why was my card charged"],
     "technical": ["the wifi does not connect", "my camera is offline", "router keeps restarting", "wifi is slow"],
     "returns": ["send the lamp back", "where is my return label", "return the parcel", "exchange it for another size"],
 }
-TEXTS = [text for texts in EXAMPLES.values() for text in texts]
+TEXTS = [Said(text) for texts in EXAMPLES.values() for text in texts]
 LABELS = [label for label, texts in EXAMPLES.items() for _ in texts]
 CLASSIFIER = learn(TEXTS, LABELS)
 
@@ -38,15 +39,42 @@ def test_two_classes_are_told_apart_as_three_are() -> None:
 @given(st.text(max_size=300))
 def test_any_text_gets_a_finite_score_for_every_class(text: str) -> None:
     """Nothing to go by, no exception."""
-    scores = CLASSIFIER.scores(text)
-    assert scores.shape == (3,)
-    assert np.isfinite(scores).all()
+    judged = CLASSIFIER.judge(text, conversation=f"customer: {text}")
+    assert {name for name, _ in judged.ranked} == EXAMPLES.keys()
+    assert np.isfinite([judged.familiarity, *(score for _, score in judged.ranked)]).all()
 
 
-def test_strange_message_scores_lower_than_any_that_was_learnt() -> None:
-    """The best score is the sign of a question about something else."""
-    strange = CLASSIFIER.ranked("who won the football championship of 1974")[0][1]
-    assert strange < min(CLASSIFIER.ranked(text)[0][1] for text in TEXTS)
+def test_strange_message_is_less_familiar_than_any_that_was_learnt() -> None:
+    """The sign of a question about something else."""
+    strange = CLASSIFIER.judge("who won the football championship of 1974").familiarity
+    assert strange < min(CLASSIFIER.judge(said.text).familiarity for said in TEXTS)
+
+
+def test_strange_words_around_a_known_one_make_a_message_strange() -> None:
+    """One word may lie far inside a class; that the class knows none of the others tells."""
+    known, strange = CLASSIFIER.judge("refund"), CLASSIFIER.judge("which kingdom minted a refund-shaped goldfish")
+    assert strange.ranked[0][0] == known.ranked[0][0] == "billing"
+    assert strange.familiarity < known.familiarity
+
+
+def test_last_message_counts_beside_the_conversation() -> None:
+    """The same words before it mean another thing with another message at the end, and the other way round."""
+    talks = [
+        ("billing", "customer: hello\ntriage: How can I help?\ncustomer: it was charged twice"),
+        ("billing", "customer: my invoice\nbilling: Which number?\ncustomer: it is 4711"),
+        ("returns", "customer: hello\ntriage: How can I help?\ncustomer: it has to go back"),
+        ("returns", "customer: my parcel\nreturns: Which number?\ncustomer: it is 4711"),
+    ]
+    classifier = learn([read_conversation(talk) for _, talk in talks], [label for label, _ in talks])
+
+    def meant(talk: str) -> str:
+        said = read_conversation(talk)
+        return classifier.ranked(said.text, conversation=said.conversation)[0][0]
+
+    assert [meant(talk) for _, talk in talks] == [label for label, _ in talks]
+    assert meant("customer: the parcel\nreturns: Which number?\ncustomer: it is 12") == "returns"
+    assert meant("customer: the invoice\nbilling: Which number?\ncustomer: it is 12") == "billing"
+    assert meant("customer: hello\ntriage: How can I help?\ncustomer: charged twice") == "billing"
 
 
 def test_vectors_speak_where_words_are_silent() -> None:
@@ -57,13 +85,22 @@ def test_vectors_speak_where_words_are_silent() -> None:
     assert both.ranked("wifi")[0][0] == "technical"
 
 
-def test_held_out_scores_are_lower_than_those_of_learnt_texts() -> None:
-    """They tell what an unseen message will score."""
-    seen = np.mean([CLASSIFIER.scores(text).max() for text in TEXTS])
-    assert held_out_scores(TEXTS, LABELS).mean() < seen
+def test_held_out_message_is_less_familiar_than_a_learnt_one() -> None:
+    """It tells how familiar an unseen message will be."""
+    seen = np.mean([CLASSIFIER.judge(said.text).familiarity for said in TEXTS])
+    assert held_out_familiarity(TEXTS, LABELS).mean() < seen
+
+
+def test_conversation_is_read_with_the_customers_last_line_as_its_message() -> None:
+    """The customer speaks first; what has no speaker is a message alone, or goes on with the line above."""
+    talk = "User: hi\nBot: Yes?\nUser: my bill\nis wrong\nBot: Which one?"
+    assert read_conversation(talk) == Said("my bill is wrong", talk)
+    assert read_conversation("User: hi") == Said("hi")
+    assert read_conversation("my bill is wrong") == Said("my bill is wrong")
+    assert read_conversation("") == Said("")
 
 
 def test_one_class_is_refused_with_its_reason() -> None:
     """There is nothing to choose."""
     with pytest.raises(TrainingError, match="at least two"):
-        learn(["a", "b"], ["x", "x"])
+        learn([Said("a"), Said("b")], ["x", "x"])

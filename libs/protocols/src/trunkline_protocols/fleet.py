@@ -78,6 +78,9 @@ class Agent(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     hand_off_to: list[Slug]
     examples: Annotated[list[Line], Meta(min_length=10)]
     knowledge: KnowledgeFilter
+    conversations: list[Line] = []
+    """Conversations whose last message is for this agent, each in lines of `speaker: text`; the customer speaks first.
+    """
     consult: list[Slug] = []
     """Specialties that this agent asks for advice when a message touches their field too."""
     tools: list[ToolName] = []

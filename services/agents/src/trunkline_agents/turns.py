@@ -24,6 +24,7 @@ from trunkline_agents.consulting import Consulting
 from trunkline_agents.core.briefing import asked_back, instructions, knowledge_search, previous_owner, search_query
 from trunkline_agents.core.consults import Question, to_consult
 from trunkline_agents.core.routing import Choice
+from trunkline_agents.core.said import said_after
 from trunkline_agents.expertise import Expertise
 from trunkline_agents.ports import Board, Colleagues, ToolFailure
 from trunkline_agents.summarising import Summarising
@@ -82,7 +83,9 @@ class TurnWorker:
     async def _answer(self, order: AnswerTurn, expertise: Expertise, clock: Clockwork) -> TurnResult:
         router, vector = expertise.router, await expertise.vector(order.text)
         if self._specialty == TRIAGE:
-            choice = router.choose(order.text, vector, asked_back=asked_back(order.context.transcript))
+            said = said_after(order.context.transcript, order.text)
+            back = asked_back(order.context.transcript)
+            choice = router.choose(said.text, vector, conversation=said.conversation, asked_back=back)
             if choice.specialty != TRIAGE:
                 return self._routed(order, choice, clock)
             return await self._reply(order, choice.agent, expertise, clock, confidence=choice.confidence)

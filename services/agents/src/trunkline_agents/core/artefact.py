@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Sequence
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 from trunkline_protocols.fleet import Agent, Fleet
 
 from trunkline_agents.core.classifier import Classifier, LinearPart
+from trunkline_agents.core.said import Said, read_conversation
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 
 
 class RoutingModel(msgspec.Struct, frozen=True):
-    """Both levels and the scope. `floor` is a best score by n-grams alone, `vector_floor` one with the vector."""
+    """Both levels and the scope. `floor` is a familiarity by n-grams alone, `vector_floor` one with the vector."""
 
     version: str
     by_specialty: Classifier
@@ -42,6 +44,7 @@ class _Classifier(msgspec.Struct, frozen=True):
     classes: list[str]
     dimensions: bytes
     rarity: bytes
+    owners: bytes
     weights: list[_Matrix]
     """By n-grams, and by vector where there is one."""
     biases: list[list[float]]
@@ -60,9 +63,12 @@ _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(_Artefact)
 
 
-def lessons(agent: Agent) -> list[str]:
-    """Return what an agent teaches the routing: its examples, and its title as one more."""
-    return [*agent.examples, agent.title]
+def lessons(agent: Agent) -> list[Said]:
+    """Return what an agent teaches the routing: its examples, its title as one more, and its conversations."""
+    return [
+        *(Said(text) for text in (*agent.examples, agent.title)),
+        *(read_conversation(written) for written in agent.conversations),
+    ]
 
 
 def version_of(fleet: Fleet, embedder: str) -> str:
@@ -70,7 +76,7 @@ def version_of(fleet: Fleet, embedder: str) -> str:
     parts: Sequence[str] = [
         str(_FORMAT),
         embedder,
-        *(part for agent in fleet.agents for part in ("\x01", agent.name, agent.specialty, *lessons(agent))),
+        *(part for agent in fleet.agents for part in ("\x01", agent.name, agent.specialty, *chain(*lessons(agent)))),
     ]
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:16]
 
@@ -107,6 +113,7 @@ def _packed(classifier: Classifier) -> _Classifier:
         classes=classifier.classes,
         dimensions=np.diff(classifier.dimensions, prepend=0).astype(np.int32).tobytes(),
         rarity=classifier.rarity.astype(np.float16).tobytes(),
+        owners=classifier.owners.tobytes(),
         weights=[
             _Matrix((part.weights.shape[0], part.weights.shape[1]), part.weights.astype(np.float16).tobytes())
             for part in parts
@@ -124,6 +131,7 @@ def _unpacked(packed: _Classifier) -> Classifier:
         packed.classes,
         np.cumsum(np.frombuffer(packed.dimensions, dtype=np.int32)).astype(np.int32),
         _halves(packed.rarity),
+        np.frombuffer(packed.owners, dtype=np.uint8).reshape(-1, -(-len(packed.classes) // 8)),
         parts[0],
         parts[1] if len(parts) > 1 else None,
     )

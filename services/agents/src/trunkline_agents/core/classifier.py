@@ -1,22 +1,29 @@
 """A linear classifier over n-grams and, where there is an embedder, over the text's vector: what training has left.
 
-Both parts add up to one score a class, about the distance to the class' border: above 0 means "one of mine". The best
-score tells how far the text lies inside anything that was learnt, so a low one is the sign of a question about
-something else.
+A class' score adds up the distance to the class' border by n-grams, the same by vector, and the class' coverage: which
+part of the message's n-grams, weighed by rarity, the examples of the class have. The coverage also tells what no border
+can: a question about something else lies on some class' side by the few words that it shares, and is made of others.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from trunkline_agents.core.features import balanced, counts
+from trunkline_agents.core.features import BLOCK, balanced, characters_of_message, counts
 
 VECTOR_SHARE: Final = 0.4
 """How much the vector's part counts beside the n-grams'; a log-odds is that much longer than a margin."""
+
+COVERAGE_SHARE: Final = 0.5
+"""How much a class' coverage counts in its score."""
+
+COVERAGE_OF_SCOPE: Final = 2.5
+"""How much more the best class' coverage counts in familiarity than in the choice."""
 
 
 class LinearPart(msgspec.Struct, frozen=True):
@@ -26,39 +33,71 @@ class LinearPart(msgspec.Struct, frozen=True):
     bias: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Classes with their scores, best first, and how much the text is like what the best one has learnt."""
+
+    ranked: list[tuple[str, float]]
+    familiarity: float
+
+
 class Classifier:
-    """Scores a text for every class. Immutable: training makes a new one (`training.learn`)."""
+    """Judges a text. Immutable: training makes a new one (`training.learn`)."""
 
     def __init__(
         self,
         classes: list[str],
         dimensions: NDArray[np.int32],
         rarity: NDArray[np.float32],
+        owners: NDArray[np.uint8],
         ngrams: LinearPart,
         vector: LinearPart | None = None,
     ) -> None:
-        """`dimensions` are those that training has seen, ascending; `rarity` is their inverse document frequency."""
+        """`dimensions` are those that training has seen, ascending; `rarity` is their inverse document frequency.
+
+        `owners` tells by dimension which classes' examples have it, a bit a class (`np.packbits`).
+        """
         self.classes = classes
         self.dimensions = dimensions
         self.rarity = rarity
+        self.owners = owners
         self.ngrams = ngrams
         self.vector = vector
+        self._rarest = float(rarity.max(initial=0.0))
+        self._knows_conversations = bool(len(dimensions)) and int(dimensions[-1]) >= 2 * BLOCK
 
-    def scores(self, text: str, embedding: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        """Score a text, in the order of `classes`; without its vector by n-grams alone."""
-        dimensions, values = counts(text)
+    def judge(self, text: str, embedding: NDArray[np.float32] | None = None, *, conversation: str = "") -> Judgement:
+        """Judge a text, without its vector by n-grams alone; `conversation` is all that was said, with the text."""
+        dimensions, values = counts(text, (conversation or text) if self._knows_conversations else "")
         places = np.searchsorted(self.dimensions, dimensions)
         places[places == len(self.dimensions)] = 0
         known = self.dimensions[places] == dimensions
+        coverage = self._coverage(dimensions, places, known)
         dimensions, values, places = dimensions[known], values[known], places[known]
         weighted = balanced(dimensions, values * self.rarity[places])
-        scores: NDArray[np.float32] = weighted @ self.ngrams.weights[places] + self.ngrams.bias
+        scores = weighted @ self.ngrams.weights[places] + self.ngrams.bias + COVERAGE_SHARE * coverage
         if self.vector is not None and embedding is not None:
             scores = scores + VECTOR_SHARE * (embedding @ self.vector.weights + self.vector.bias)
-        return scores
-
-    def ranked(self, text: str, embedding: NDArray[np.float32] | None = None) -> list[tuple[str, float]]:
-        """Classes with their scores, best first."""
-        scores = self.scores(text, embedding)
         order = np.argsort(-scores, kind="stable")
-        return [(self.classes[place], float(scores[place])) for place in order]
+        best = order[0]
+        return Judgement(
+            ranked=[(self.classes[place], float(scores[place])) for place in order],
+            familiarity=float(scores[best] + COVERAGE_OF_SCOPE * coverage[best]),
+        )
+
+    def _coverage(
+        self, dimensions: NDArray[np.intp], places: NDArray[np.intp], known: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Which part (0 to 1) of the message's characters each class' examples have; what none has is rarest of all."""
+        counted = characters_of_message(dimensions)
+        rarity = self.rarity[places[counted & known]]
+        total = float(rarity.sum()) + self._rarest * int((counted & ~known).sum())
+        owned = np.unpackbits(self.owners[places[counted & known]], axis=1, count=len(self.classes))
+        covered: NDArray[np.float32] = rarity @ owned.astype(np.float32)
+        return covered / np.float32(max(total, 1e-9))
+
+    def ranked(
+        self, text: str, embedding: NDArray[np.float32] | None = None, *, conversation: str = ""
+    ) -> list[tuple[str, float]]:
+        """Classes with their scores, best first."""
+        return self.judge(text, embedding, conversation=conversation).ranked

@@ -1,6 +1,6 @@
 """Who answers: triage's choice, the agent within a specialty, and when a conversation belongs elsewhere.
 
-A message of a conversation that nobody owns ends in one of three bands: clear enough is routed; what looks strange to
+A message of a conversation that nobody owns ends in one of three bands: familiar enough is routed; what is strange to
 everything that was learnt is asked back, once; what stays strange goes to a person's desk.
 """
 
@@ -18,9 +18,6 @@ from trunkline_agents.core.features import words
 
 SHORT_WORDS: Final = 4
 """Below so many words a message says too little to change who answers: most real customer turns are that short."""
-
-CLEAR: Final = 0.35
-"""How far ahead of the next a specialty must be to be believed although it scores below the floor."""
 
 ELSEWHERE_MARGIN: Final = 0.5
 """How much better another specialty must score before the conversation moves."""
@@ -55,15 +52,15 @@ class Router:
         self._model = model
         self.version = model.version
 
-    def choose(self, text: str, vector: Vector | None = None, *, asked_back: int = 0) -> Choice:
+    def choose(self, text: str, vector: Vector | None = None, *, conversation: str = "", asked_back: int = 0) -> Choice:
         """Choose specialty and agent for a message of a conversation that nobody owns.
 
-        `asked_back` counts the clarifying questions just before: triage asks, then it brings a person.
+        `conversation` is all that was said, the message included; `asked_back` counts the clarifying questions just
+        before: triage asks, then it brings a person.
         """
-        ranked = self._model.by_specialty.ranked(text, vector)
-        (specialty, best), (_, second) = ranked[0], ranked[1]
-        floor = self._model.floor if vector is None else self._model.vector_floor
-        if best < floor and best - second < CLEAR:
+        judged = self._model.by_specialty.judge(text, vector, conversation=conversation)
+        (specialty, best), (_, second) = judged.ranked[0], judged.ranked[1]
+        if judged.familiarity < self._floor(vector):
             can_escalate = asked_back >= STRANGE_TURNS and bool(self._fleet.of(ESCALATION))
             specialty = ESCALATION if can_escalate else TRIAGE
         return Choice(specialty, self.agent_of(specialty, text, vector), best - second)
@@ -88,13 +85,16 @@ class Router:
         """
         if len(words(text)) < SHORT_WORDS:
             return None
-        scores = dict(self._model.by_specialty.ranked(text, vector))
+        judged = self._model.by_specialty.judge(text, vector)
+        scores = dict(judged.ranked)
         other = max((name for name in agent.hand_off_to if name in scores), key=lambda name: scores[name], default=None)
-        floor = self._model.floor if vector is None else self._model.vector_floor
-        if other is None or scores[other] < floor or agent.specialty not in scores:
+        if other is None or judged.familiarity < self._floor(vector) or agent.specialty not in scores:
             return None
         margin = scores[other] - scores[agent.specialty]
         needed = RETURN_MARGIN if other == came_from else ELSEWHERE_MARGIN
         if margin < needed or scores[other] < max(scores.values()):
             return None
         return Choice(other, self.agent_of(other, text, vector), margin)
+
+    def _floor(self, vector: Vector | None) -> float:
+        return self._model.floor if vector is None else self._model.vector_floor
