@@ -72,18 +72,6 @@ class ToolUse(Record, frozen=True, kw_only=True):
     ms: float = 0.0
 
 
-class ToolUse(Record, frozen=True, kw_only=True):
-    """One call of a tool while a turn was worked on, and what came of it; what was said stays with the tool."""
-
-    tool: str
-    outcome: ToolUseOutcome
-    arguments_sha256: str
-    """Of the arguments as the model wrote them: tells equal calls from others, and nothing of the customer."""
-    key: str = ""
-    """The idempotency key that the tool was given."""
-    ms: float = 0.0
-
-
 class Timings(Record, frozen=True, kw_only=True):
     """Where the time of a turn's work went, in milliseconds."""
 

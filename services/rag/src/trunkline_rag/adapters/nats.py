@@ -114,7 +114,8 @@ class SharedTurns:
             except BusError as error:
                 _log.warning("turns.unread", error=str(error))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(heard.wait(), _REFRESH_S)
+                async with asyncio.timeout(_REFRESH_S):
+                    await heard.wait()
             heard.clear()
 
     # -- the turn ---
