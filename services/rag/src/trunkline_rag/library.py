@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import structlog
@@ -42,6 +43,8 @@ _PASSAGES: Final = Gauge("trunkline_knowledge_passages", "Passages that can be f
 _MOST_PASSAGES: Final = 50
 _CANDIDATES: Final = 50
 _BATCH: Final = 200
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ class Library:
         try:
             if self._turns.are_shared:
                 await asyncio.to_thread(self._store.refresh)
-            holdings = await asyncio.to_thread(lambda: self._store.holdings(sweep=sweep))
+            holdings = await asyncio.to_thread(_uncollected, lambda: self._store.holdings(sweep=sweep))
         except StoreUnavailableError as error:
             self._is_away = True
             _log.warning("library.away", error=str(error))
@@ -114,7 +117,7 @@ class Library:
         _log.info("library.open", passages=len(self._index), vectors=holdings.vectors is not None)
 
     async def _show(self, holdings: Holdings) -> None:
-        self._index = await asyncio.to_thread(Index, holdings.rows, holdings.vectors)
+        self._index = await asyncio.to_thread(_uncollected, lambda: Index(holdings.rows, holdings.vectors))
         self._holdings, self._pending = holdings, {}
         self._is_shown, self._is_away = True, False
         _PASSAGES.set(len(self._index))
@@ -329,6 +332,17 @@ class Library:
 
     def _embedded(self, texts: Sequence[str]) -> Vectors | None:
         return self._embedder.embed(texts) if self._embedder is not None else None
+
+
+def _uncollected(work: Callable[[], R]) -> R:
+    """Make very many objects, none of them in cycles: to look for those all the while takes a fifth of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return work()
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _read(request: ImportArticles) -> tuple[dict[str, Document], list[ImportProblem]]:

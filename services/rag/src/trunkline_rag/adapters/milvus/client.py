@@ -17,7 +17,7 @@ from trunkline_rag.adapters.milvus.collections import IN_FORCE, Names, read_name
 logging.getLogger("pymilvus").setLevel(logging.ERROR)
 
 _BATCH: Final = 500
-_READ_BATCH: Final = 2_000
+_READ_BATCH: Final = 5_000
 """The embedded server looks at every row for every batch."""
 
 _TIMEOUT_S: Final = 10.0
