@@ -39,8 +39,8 @@ class Report:
     """The same of the turns that met this fault and no other."""
     met_several: int = 0
     """Turns that met more than one fault."""
-    slowest: list[tuple[float, list[str]]] = field(default_factory=list)
-    """Seconds of the slowest turns, and the faults that each met."""
+    slowest: list[tuple[float, float, list[str]]] = field(default_factory=list)
+    """Of the slowest turns: seconds to the answer, seconds of these to `accepted`, and the faults that each met."""
     faults: int = 0
     clients: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
@@ -86,14 +86,20 @@ def _ask_client(record: Record, report: Report) -> None:
 
 
 def _delays(records: list[Record], faults: list[Fault], report: Report) -> None:
-    turns = [(said.sent_at, said.answered_at) for record in records for said in record.said if said.answered_at]
-    report.worst_s = round(max((end - start for start, end in turns), default=0.0), 2)
+    turns = [
+        (said.sent_at, said.accepted_at or said.sent_at, said.answered_at)
+        for record in records
+        for said in record.said
+        if said.answered_at
+    ]
+    report.worst_s = round(max((end - start for start, _, end in turns), default=0.0), 2)
     worst: defaultdict[str, float] = defaultdict(float)
-    for start, end in sorted(turns, key=lambda turn: turn[0] - turn[1]):
+    for start, accepted, end in sorted(turns, key=lambda turn: turn[0] - turn[2]):
         met = [fault for fault in faults if start < fault.at + _aftermath_s(fault) and end > fault.at]
         report.met_several += len(met) > 1
         if len(report.slowest) < _SLOWEST:
-            report.slowest.append((round(end - start, 2), [f"{fault.deed} {fault.instance}" for fault in met]))
+            struck = [f"{fault.deed} {fault.instance}" for fault in met]
+            report.slowest.append((round(end - start, 2), round(accepted - start, 2), struck))
         if len(met) == 1:
             key = f"{met[0].deed} {met[0].service}"
             worst[key] = max(worst[key], round(end - start, 2))
