@@ -115,6 +115,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
     parser.add_argument("--deeds", nargs="+", choices=["kill", "freeze", "stop"], default=["kill"])
     parser.add_argument("--services", nargs="+", choices=SERVICES, default=list(SERVICES))
+    parser.add_argument("--keep", action="store_true", help="keep the suite's data and logs, whatever the verdict")
     parser.add_argument("--nodes", type=int, choices=[1, 3], default=3)
     asked = parser.parse_args()
     plan = Plan(
@@ -133,7 +134,7 @@ def main() -> int:
         report = asyncio.run(run(suite, plan))
     finally:
         suite.stop()
-    if report.clean:
+    if report.clean and not asked.keep:
         shutil.rmtree(folder)
     else:
         print(f"kept for a closer look: {folder}", file=sys.stderr)
