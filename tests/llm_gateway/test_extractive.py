@@ -46,6 +46,16 @@ def test_sentence_that_answers_leads() -> None:
     assert composed.citations[0].quote.count("**") == 2
 
 
+def test_sentence_about_another_code_is_no_answer() -> None:
+    """Who asks for E2 is not told what to do for E5; without a code in the question both are good."""
+    errors = passage(
+        "For E5, restart the thermostat and start the update again. E2 means that the thermostat's sensor is faulty.",
+        title="Thermostat errors",
+    )
+    assert compose("The thermostat shows error E2, restart it?", [errors]).text.startswith("E2 means")
+    assert len(compose("The thermostat shows an error, restart it?", [errors]).parts) == 2
+
+
 def test_question_that_the_passages_do_not_cover_is_not_answered() -> None:
     """Weak passages, no passages."""
     assert compose("What is the capital of France?", [passage("Paris lamps are red.", score=0.2)]).parts == []

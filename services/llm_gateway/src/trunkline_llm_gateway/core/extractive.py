@@ -1,13 +1,15 @@
 """The built-in provider's art: an answer made only of sentences of the passages, each with its citation, or none.
 
 A sentence is worth what part of the question's rare words it covers, with the help of its title and its passage. The
-best one leads; its neighbours and other good ones follow. When even the best passage covers too little of the question,
+best one leads; its neighbours and other good ones follow. A sentence about another code than the one that was asked for
+(E5 for E2) is about something else. When even the best passage covers too little of the question,
 the honest answer is that there is none.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +38,8 @@ _PASSAGE_WORTH: Final = 0.5
 _ITEM_PENALTY: Final = 0.12
 _NEIGHBOUR_WORTH: Final = 0.15
 _SHORTEST_WORDS: Final = 4
+_CODE: Final = re.compile(r"(?=[a-z]*[0-9])(?=[0-9]*[a-z])[a-z0-9]+")
+"""Letters and digits in one word: an error, a model, an article number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ def _candidates(asked: set[str], passages: Sequence[Passage]) -> list[_Candidate
         for order, sentence in enumerate(sentences(passage.text))
         if len(sentence.text.split()) >= _SHORTEST_WORDS
     ]
+    found = [sentence for sentence in found if not _is_of_another_code(asked, sentence[-1])]
     weight = _weights(asked, [words for *_, words in found])
     total = sum(weight.values()) or 1.0
     candidates = []
@@ -109,6 +114,12 @@ def _candidates(asked: set[str], passages: Sequence[Passage]) -> list[_Candidate
         if covered > 0:
             candidates.append(_Candidate(number, order, passage, sentence, worth))
     return candidates
+
+
+def _is_of_another_code(asked: set[str], words: set[str]) -> bool:
+    codes = set(filter(_CODE.fullmatch, asked))
+    others = set(filter(_CODE.fullmatch, words))
+    return bool(codes and others) and codes.isdisjoint(others)
 
 
 def _weights(asked: set[str], sentences_terms: Sequence[set[str]]) -> dict[str, float]:
