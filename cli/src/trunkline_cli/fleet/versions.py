@@ -16,7 +16,7 @@ from trunkline_protocols.fleet_folder import load_fleet
 from trunkline_cli.client import get, post
 from trunkline_cli.settings import ClientSettings
 
-_TAKEN_TIMEOUT_S: Final = 15.0
+_TAKEN_TIMEOUT_S: Final = 40.0
 _LOOK_EVERY_S: Final = 0.25
 
 

@@ -58,8 +58,10 @@ class Fleets:
         return self.current.fleet
 
     async def listen(self) -> None:
-        """Hear of changes."""
+        """Hear of changes; one that came before this took effect is found by the first look."""
         await self._bus.subscribe(SUBJECT, self._on_message)
+        await self._bus.flush()
+        self._stale.set()
         self._bus.on_reconnect.append(self._stale.set)
 
     async def run(self) -> None:
