@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from trunkline_protocols.fleet import Fleet, FleetOrigin, FleetPublished
 from trunkline_protocols.streams import FLEET, FLEET_KEY
 
 from trunkline_chassis.errors import BusError, BusUnavailableError
+from trunkline_chassis.waiting import happens
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -67,9 +67,7 @@ class Fleets:
     async def run(self) -> None:
         """Take new versions; until cancelled."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_REFRESH_S):
-                    await self._stale.wait()
+            await happens(self._stale, within_s=_REFRESH_S)
             self._stale.clear()
             try:
                 latest = await fleet_in_force(self._bus)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import structlog
 from trunkline_protocols import codec
 
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.waiting import happens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,9 +47,7 @@ class Mirror(Generic[T]):
     async def run(self) -> None:
         """Read again after every reconnection and now and then; until cancelled."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_REFRESH_S):
-                    await self._stale.wait()
+            await happens(self._stale, within_s=_REFRESH_S)
             self._stale.clear()
             try:
                 await self._read()

@@ -20,6 +20,7 @@ from trunkline_protocols.broadcast import (
 from trunkline_protocols.streams import NOTICES
 
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.waiting import happens
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -66,10 +67,7 @@ class Notices:
                 _log.warning("notices.unread", error=str(error))
                 await asyncio.sleep(1.0)
                 continue
-            try:
-                async with asyncio.timeout(_REFRESH_S):
-                    await self._news.wait()
-            except TimeoutError:
+            if not await happens(self._news, within_s=_REFRESH_S):
                 self._stale = True
             self._news.clear()
 

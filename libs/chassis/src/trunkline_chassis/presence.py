@@ -14,6 +14,7 @@ from trunkline_protocols.presence import Presence, ProcessState
 from trunkline_protocols.streams import PRESENCE
 
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.waiting import happens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,9 +81,7 @@ class Heartbeat:
             self._news.clear()
             with contextlib.suppress(BusError):
                 await self.tell(self.state)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(BEAT_S):
-                    await self._news.wait()
+            await happens(self._news, within_s=BEAT_S)
 
 
 class Presences:

@@ -13,6 +13,7 @@ import structlog
 
 from trunkline_chassis.delivery import Delivery, Done, Outcome, Reject, RetryLater, settle
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.waiting import happens
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -105,10 +106,7 @@ class Puller:
     async def drain(self, timeout_s: float) -> None:
         """Take nothing new and wait for what is running."""
         self._draining = True
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._idle.wait()
-        except TimeoutError:
+        if not await happens(self._idle, within_s=timeout_s):
             _log.warning("puller.drain_timeout", consumer=self._consumer, running=self._running)
 
     async def _top_up(self) -> None:

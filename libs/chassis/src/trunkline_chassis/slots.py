@@ -85,7 +85,7 @@ class SlotPuller:
 
     @property
     def held(self) -> list[int]:
-        """Slots that are pinned to this process."""
+        """Slots that are pinned to this process; none from the moment when it drains."""
         return [] if self._draining else [slot.number for slot in self._slots if slot.pin]
 
     @property
@@ -104,7 +104,7 @@ class SlotPuller:
             tasks.create_task(self._watch_quiet_slots())
 
     def drain(self) -> None:
-        """Pull nothing more; the slots go to others within the priority timeout."""
+        """Pull nothing more; the heirs take the slots at once, at the latest when their pins lapse."""
         self._draining = True
         for slot in self._slots:
             self._release(slot)

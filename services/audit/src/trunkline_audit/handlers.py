@@ -20,6 +20,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.latency import RecentLatency
+from trunkline_chassis.waiting import happens
 
 from trunkline_audit.core import delay_s, row_of
 from trunkline_audit.ports import (
@@ -92,9 +93,7 @@ class Recorder:
             return
         for feed in self._open:
             feed.drain()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._drained.wait()
+        await happens(self._drained, within_s=timeout_s)
 
     async def _record(self) -> None:
         async with AsyncExitStack() as stack:

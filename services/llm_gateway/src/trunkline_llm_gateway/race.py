@@ -6,9 +6,10 @@ Costs a second request now and then, and takes the slowest answers away.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
+
+from trunkline_chassis.waiting import happens
 
 from trunkline_llm_gateway.ports import Emit, ProviderError, Written
 
@@ -40,9 +41,7 @@ class Race:
         raise next(result for result in reversed(results) if isinstance(result, ProviderError))
 
     async def _second(self, runner: Runner, after_s: float) -> Written | ProviderError:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(after_s):
-                await self._decided.wait()
+        await happens(self._decided, within_s=after_s)
         if self.winner == 0:
             return ProviderError("open", "was not needed")
         return await self._run(1, runner)

@@ -20,6 +20,7 @@ import structlog
 from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import BusError, BusUnavailableError, FenceError
+from trunkline_chassis.waiting import happens
 from trunkline_protocols.streams import KNOWLEDGE
 
 _log: Final = structlog.get_logger(__name__)
@@ -113,9 +114,7 @@ class SharedTurns:
                 await on_change()
             except BusError as error:
                 _log.warning("turns.unread", error=str(error))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_REFRESH_S):
-                    await heard.wait()
+            await happens(heard, within_s=_REFRESH_S)
             heard.clear()
 
     # -- the turn ---
