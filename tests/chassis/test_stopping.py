@@ -10,6 +10,7 @@ from trunkline_chassis.bus import Bus
 from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.notices import Notices
 from trunkline_chassis.presence import Heartbeat, first_presence
+from trunkline_chassis.waiting import end, heeding_cancellation
 from trunkline_protocols.ids import Instance
 
 ME = Instance("conversation-9")
@@ -40,3 +41,48 @@ async def test_news_at_the_moment_of_the_end_does_not_keep_a_process_alive(
         news()
         running.cancel()
     assert running.cancelled()
+
+
+async def test_cancellation_that_a_library_swallows_is_repeated() -> None:
+    """As `asyncio.wait_for` of Python 3.11 does when the result comes at the moment of the cancellation."""
+    swallowed = asyncio.Event()
+
+    async def deaf() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            swallowed.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(deaf())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        await end([task])
+    assert swallowed.is_set()
+    assert task.cancelled()
+
+
+async def test_cancellation_that_meets_the_result_takes_effect_after_it() -> None:
+    came = asyncio.get_running_loop().create_future()
+    task = asyncio.ensure_future(heeding_cancellation(asyncio.wait_for(came, 10)))
+    await asyncio.sleep(0)
+    came.set_result("result")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_what_is_done_after_a_cancellation_is_not_cancelled_again() -> None:
+    """Such as a goodbye."""
+
+    async def says_goodbye() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return await heeding_cancellation(asyncio.sleep(0, "goodbye"))
+        return ""
+
+    task = asyncio.ensure_future(says_goodbye())
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await task == "goodbye"

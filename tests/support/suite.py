@@ -18,6 +18,7 @@ import psutil
 from trunkline_supervisor.adapters.postgres import dsn
 
 READY_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 60.0
 
 
 class Suite:
@@ -84,9 +85,14 @@ class Suite:
         """Ctrl-C; returns the exit status."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
-        code = self._process.wait(60)
-        self._output.close()
-        return code
+        try:
+            return self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            left = [child.cmdline() for child in psutil.Process(self._process.pid).children()]
+            self._process.kill()
+            raise AssertionError(f"not stopped within {STOP_TIMEOUT_S:g} s; left: {left}\n{self.logs()}") from None
+        finally:
+            self._output.close()
 
     def nats_url(self) -> str:
         """Addresses of the NATS servers, embedded or given."""

@@ -29,6 +29,7 @@ from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.notices import Notices
 from trunkline_chassis.presence import Heartbeat, Presences, first_presence
 from trunkline_chassis.settings import ProcessSettings
+from trunkline_chassis.waiting import end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from trunkline_chassis.bus import Bus
 
 _log: Final = structlog.get_logger(__name__)
-_CANCEL_AGAIN_S: Final = 0.5
 
 S = TypeVar("S", bound=ProcessSettings)
 
@@ -116,7 +116,7 @@ async def _live(name: str, instance: Instance, settings: S, service: Service[S],
             process.started = False
             await _tell(heartbeat, "draining")
             _log.info("process.draining")
-        await _end(process.background)
+        await end(process.background)
         await _tell(heartbeat, "stopped")
         _log.info("process.stopped")
 
@@ -145,14 +145,6 @@ class _StopSignal:
         self._asked.set()
         if not self._started and self._task is not None:
             self._task.cancel()
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel until they have ended: within a library a cancellation that meets a result can get lost."""
-    while running := [task for task in tasks if not task.done()]:
-        for task in running:
-            task.cancel()
-        await asyncio.wait(running, timeout=_CANCEL_AGAIN_S)
 
 
 async def _tell(heartbeat: Heartbeat, state: ProcessState) -> None:

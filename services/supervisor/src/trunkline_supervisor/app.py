@@ -25,6 +25,7 @@ from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.presence import Presences, tell_death
 from trunkline_chassis.provision import Caretaker, provision, provision_work
 from trunkline_chassis.rpc import Responder
+from trunkline_chassis.waiting import end
 from trunkline_protocols import subjects
 from trunkline_protocols.fleet import Fleet
 from trunkline_protocols.fleet_folder import load_fleet
@@ -248,7 +249,7 @@ class _Suite:
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run something until the suite stops."""
-        self._stack.callback(self._background.create_task(work).cancel)
+        self._stack.push_async_callback(end, [self._background.create_task(work)])
 
     async def _serve_metrics(self) -> None:
         server = HealthServer(_HOST, self._settings.metrics_port, lambda: True)
