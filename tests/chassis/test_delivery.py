@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.delivery import LONGEST_DELAY_S, Delivery, Done, Outcome, Reject, RetryLater, delay_s
+from trunkline_chassis.provision import provision_work
 from trunkline_chassis.puller import Puller
 from trunkline_protocols import codec, streams, subjects
 
@@ -17,13 +18,20 @@ PATIENCE_S = 15.0
 
 
 class Worker:
-    """A puller on the billing queue with a handler that the test chooses."""
+    """A puller on a specialty's queue with a handler that the test chooses."""
 
-    def __init__(self, bus: Bus, handle: Callable[[Delivery], Outcome], *, ack_first: bool = False) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        handle: Callable[[Delivery], Outcome],
+        *,
+        ack_first: bool = False,
+        specialty: str = "billing",
+    ) -> None:
         self.seen: list[Delivery] = []
         self._changed = asyncio.Condition()
         self._handle = handle
-        consumer = streams.work_consumer("billing", "normal")
+        consumer = streams.work_consumer(specialty, "normal")
         self.puller = Puller(
             bus, stream=consumer.stream, consumer=consumer.name, capacity=4, handle=self._on, ack_first=ack_first
         )
@@ -45,8 +53,8 @@ async def _empty_queue(bus: Bus) -> None:
     await bus.api("STREAM.PURGE.WORK")
 
 
-async def put(bus: Bus, payload: bytes = b"work") -> None:
-    await bus.append(subjects.work("billing", "normal"), payload, message_id=secrets.token_hex(8))
+async def put(bus: Bus, payload: bytes = b"work", *, specialty: str = "billing") -> None:
+    await bus.append(subjects.work(specialty, "normal"), payload, message_id=secrets.token_hex(8))
 
 
 async def waiting(bus: Bus) -> int:
@@ -161,6 +169,23 @@ async def test_watched_work_is_acknowledged_before_it_is_handled(bus: Bus) -> No
 
     await run_while(worker, check)
     assert left == [0]
+
+
+async def test_puller_waits_for_its_consumer_without_flooding_the_server(bus: Bus) -> None:
+    """As while a consumer has no leader: every request is refused at once."""
+    worker = Worker(bus, lambda _: Done(), specialty="parcels")
+    sent: list[int] = []
+
+    async def check() -> None:
+        before = bus.client.stats["out_msgs"]
+        await asyncio.sleep(2)
+        sent.append(bus.client.stats["out_msgs"] - before)
+        await provision_work(bus, ["parcels"])
+        await put(bus, specialty="parcels")
+        await worker.until_seen(1)
+
+    await run_while(worker, check)
+    assert 1 < sent[0] < 20
 
 
 @given(st.floats(0.01, 5), st.integers(1, 200))

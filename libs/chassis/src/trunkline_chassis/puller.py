@@ -27,7 +27,9 @@ _log: Final = structlog.get_logger(__name__)
 _EXPIRES_S: Final = 30.0
 _HEARTBEAT_S: Final = 2.0
 _SILENCE_S: Final = 5.0
-_LOOK_EVERY_S: Final = 0.5
+_LOOK_EVERY_S: Final = 0.25
+_ALIVE: Final = "100"
+_USED_UP: Final = frozenset({"404", "408"})
 _NS: Final = 1_000_000_000
 
 
@@ -56,6 +58,7 @@ class Puller:
         self._ack_first = ack_first
         self._requested = 0
         self._running = 0
+        self._refusals = 0
         self._heard_at = 0.0
         self._draining = False
         self._idle = asyncio.Event()
@@ -72,9 +75,11 @@ class Puller:
             async def on_message(message: Msg) -> None:
                 self._heard_at = loop.time()
                 if message.headers is not None and "Status" in message.headers:
-                    self._on_status(message)
+                    if not self._may_ask_again(message.headers):
+                        return
                 elif message.reply:
                     self._requested = max(0, self._requested - 1)
+                    self._refusals = 0
                     self._running += 1
                     self._idle.clear()
                     tasks.create_task(self._run_one(Delivery.of(message)))
@@ -123,15 +128,22 @@ class Puller:
             self._requested = 0
             _log.warning("puller.request_failed", consumer=self._consumer, error=repr(error))
 
-    def _on_status(self, message: Msg) -> None:
-        headers = message.headers or {}
-        status = headers.get("Status", "")
-        if status == "100":
-            return
+    def _may_ask_again(self, headers: dict[str, str]) -> bool:
+        """Take what the server says of a request, and say whether the next one may follow at once.
+
+        Where nobody answers for the consumer, as while one is elected, the refusal comes at once and would come again.
+        """
+        status = headers["Status"]
+        if status == _ALIVE:
+            return True
         unused = headers.get("Nats-Pending-Messages")
         self._requested = max(0, self._requested - int(unused)) if unused is not None else 0
-        if status not in {"408", "404"}:
-            _log.warning("puller.status", consumer=self._consumer, status=status, what=headers.get("Description"))
+        if status in _USED_UP:
+            return True
+        self._refusals += 1
+        if self._refusals == 1:
+            _log.warning("puller.refused", consumer=self._consumer, status=status, what=headers.get("Description"))
+        return False
 
     async def _run_one(self, delivery: Delivery) -> None:
         self.pending = delivery.pending
