@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.delivery import Delivery, Done, settle
+from trunkline_chassis.provision import provision
 from trunkline_chassis.slots import SlotPuller
 from trunkline_protocols import streams, subjects
 from trunkline_protocols.ids import SLOTS, ConversationId, conversation_id, partition_of, slot_of
@@ -63,6 +64,16 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.02)
+
+
+async def lose(bus: Bus, slot: int) -> None:
+    """Take a slot's consumer away, as its clients see it while none of the servers leads it."""
+    consumer = streams.slot_consumer("local", slot)
+    await bus.api(f"CONSUMER.DELETE.{consumer.stream}.{consumer.name}")
+
+
+async def restore(bus: Bus) -> None:
+    await provision(bus, region="local", specialties=[], replicas=1)
 
 
 async def put(bus: Bus, conversation: ConversationId, number: int) -> None:
@@ -138,6 +149,37 @@ async def test_heir_of_a_process_that_is_known_to_be_dead_does_not_wait_for_its_
         assert slot in doomed.released
     await doomed_bus.close()
     assert heir.of(conversation) == list(range(3))
+
+
+async def test_slot_that_nobody_led_for_a_while_is_taken_as_soon_as_somebody_does(
+    bus: Bus, conversation: ConversationId
+) -> None:
+    """The requests of that time are lost, and nobody says so."""
+    member = Member(bus, lambda: SLOTS)
+    await lose(bus, slot_of(partition_of(conversation)))
+    async with running(member):
+        await asyncio.sleep(1)
+        await restore(bus)
+        await put(bus, conversation, 0)
+        async with asyncio.timeout(10):
+            await until(lambda: member.of(conversation) == [0])
+
+
+async def test_slot_that_cannot_be_taken_again_after_a_reconnection_is_released(
+    bus: Bus, conversation: ConversationId
+) -> None:
+    """Another process may answer there meanwhile: what is remembered of its conversations must go."""
+    member = Member(bus, lambda: SLOTS)
+    slot = slot_of(partition_of(conversation))
+    async with running(member):
+        await put(bus, conversation, 0)
+        await until(lambda: member.of(conversation) == [0])
+        await lose(bus, slot)
+        await bus.client.force_reconnect()
+        await until(lambda: slot in member.released)
+        await restore(bus)
+        await put(bus, conversation, 1)
+        await until(lambda: 1 in member.of(conversation))
 
 
 async def test_two_processes_share_the_slots(nats_url: str, bus: Bus) -> None:

@@ -37,10 +37,12 @@ if TYPE_CHECKING:
 _log: Final = structlog.get_logger(__name__)
 
 _PULL_EVERY_S: Final = 0.4
+_PULL_EXPIRES_S: Final = 0.45
+"""Short: a request that gets lost, as while a leader is elected, is repeated before anybody notices."""
 _WATCH_EVERY_S: Final = 0.5
-_STANDBY_EXPIRES_S: Final = 20.0
 _API_TIMEOUT_S: Final = 1.0
 """A server that has just come up, or elects a leader, may not answer at all: ask again soon."""
+_LOOK_TIMEOUT_S: Final = 0.5
 _BATCH: Final = 200
 _NS: Final = 1_000_000_000
 
@@ -54,7 +56,7 @@ class _Slot:
         self.pin = ""
         self.inbox = ""
         self.subscription: Subscription | None = None
-        self.standby_until = 0.0
+        self.declined_until = 0.0
         self.taking = False
 
     @property
@@ -121,18 +123,15 @@ class SlotPuller:
                 for slot in self._slots:
                     if slot.taking:
                         continue
-                    if slot.pin:
-                        await self._pull(slot, expires_s=_PULL_EVERY_S + 0.05)
-                    elif room > 0 and now >= slot.standby_until:
-                        slot.standby_until = now + _STANDBY_EXPIRES_S
-                        await self._pull(slot, expires_s=_STANDBY_EXPIRES_S)
+                    if slot.pin or (room > 0 and now >= slot.declined_until):
+                        await self._pull(slot)
             await asyncio.sleep(_PULL_EVERY_S)
 
-    async def _pull(self, slot: _Slot, *, expires_s: float) -> None:
+    async def _pull(self, slot: _Slot) -> None:
         pin = b',"id":"%s"' % slot.pin.encode() if slot.pin else b""
         request = b'{"batch":%d,"expires":%d,"group":"%s"%s}' % (
             _BATCH,
-            int(expires_s * _NS),
+            int(_PULL_EXPIRES_S * _NS),
             slot.spec.pinned.encode(),
             pin,
         )
@@ -174,8 +173,6 @@ class SlotPuller:
     def _on_status(self, slot: _Slot, status: str) -> None:
         if status == "423":
             self._release(slot)
-        elif status in {"404", "408", "409"} and not slot.pin:
-            slot.standby_until = 0.0
 
     async def _take(self, slot: _Slot, pin: str) -> None:
         """Hold, reset, go on."""
@@ -187,11 +184,10 @@ class SlotPuller:
             await self._bus.api(f"CONSUMER.RESET.{slot.address}", timeout_s=_API_TIMEOUT_S)
             slot.pin = pin
             _log.info("slots.taken", slot=slot.number)
-            await self._pull(slot, expires_s=_PULL_EVERY_S + 0.05)
+            await self._pull(slot)
         except (BusError, TimeoutError) as error:
             _log.warning("slots.take_failed", slot=slot.number, error=str(error))
-            slot.pin = ""
-            slot.standby_until = 0.0
+            self._release(slot)
         finally:
             slot.taking = False
 
@@ -207,7 +203,7 @@ class SlotPuller:
             _log.info("slots.released", slot=slot.number)
             slot.pin = ""
             self._released(slot.number)
-        slot.standby_until = 0.0
+        slot.declined_until = 0.0
 
     def _release_surplus(self) -> None:
         """Give slots back when more processes have come: stop pulling, and the server gives the pin away."""
@@ -226,7 +222,7 @@ class SlotPuller:
         What is delivered here meanwhile stays unacknowledged: the one who takes the slot resets it.
         """
         if self._tasks is not None:
-            slot.standby_until = asyncio.get_running_loop().time() + 3 * slot.spec.priority_timeout_s
+            slot.declined_until = asyncio.get_running_loop().time() + 3 * slot.spec.priority_timeout_s
             slot.taking = True
             self._tasks.create_task(self._leave(slot))
 
@@ -255,7 +251,7 @@ class SlotPuller:
             return
         _log.info("slots.inherited", slot=slot.number)
         await self._wake(slot)
-        await self._pull(slot, expires_s=_STANDBY_EXPIRES_S)
+        await self._pull(slot)
 
     async def _watch_quiet_slots(self) -> None:
         while True:
@@ -269,11 +265,10 @@ class SlotPuller:
 
     async def _wake(self, slot: _Slot) -> None:
         try:
-            state = await self._bus.api(f"CONSUMER.INFO.{slot.address}", timeout_s=_API_TIMEOUT_S)
+            state = await self._bus.api(f"CONSUMER.INFO.{slot.address}", timeout_s=_LOOK_TIMEOUT_S)
             if state.get("num_ack_pending", 0) > 0 and not _is_pinned(state):
                 _log.info("slots.orphaned", slot=slot.number, unacknowledged=state["num_ack_pending"])
                 await self._bus.api(f"CONSUMER.RESET.{slot.address}", timeout_s=_API_TIMEOUT_S)
-                slot.standby_until = 0.0
         except BusError as error:
             _log.warning("slots.watch_failed", slot=slot.number, error=str(error))
 
