@@ -72,9 +72,14 @@ class FakeOutside:
     waiting: dict[str, EscalationWaiting] = field(default_factory=dict)
     outcomes: list[DeskOutcome] = field(default_factory=list)
 
-    async def ask(self, order: AnswerTurn) -> None:
+    async def ask(self, order: AnswerTurn) -> int:
         self.orders.append(order)
         self.react(order)
+        return len(self.orders)
+
+    async def ask_again(self, order: AnswerTurn, place: int) -> int:
+        assert place == len(self.orders)
+        return await self.ask(order)
 
     async def tell(self, ingress: Instance, stored: CommitStored) -> None:
         self.told.append(stored)

@@ -165,7 +165,7 @@ async def test_late_result_of_the_owner_before_is_dropped_and_counted(scene: Sce
 
 
 async def test_unclaimed_work_is_published_again_as_the_same_order(scene: Scene) -> None:
-    """A no-op, unless the queue was lost."""
+    """What it needs more than that is up to the queue."""
 
     def lose_the_first(order: AnswerTurn) -> None:
         if len(scene.outside.orders) == 1:

@@ -147,14 +147,15 @@ def slot_consumer(region: str, slot: int) -> ConsumerSpec:
 def work_consumer(specialty: str, lane: Lane) -> ConsumerSpec:
     """Return the consumer of one lane of a specialty's work; shared by all its processes.
 
-    Work is acknowledged when it arrives: what is not within `ack_wait_s` went to a process that is dead or stalled.
+    Work is acknowledged when it arrives: what is not within `ack_wait_s` went to a process that is dead or stalled, and
+    is delivered until one takes it.
     """
     return ConsumerSpec(
         stream=WORK.name,
         name=f"agents-{specialty}-{lane}",
         filter_subjects=[subjects.work(specialty, lane)],
         ack_wait_s=1.5,
-        max_deliver=5,
+        max_deliver=-1,
         max_ack_pending=10_000,
         in_memory=True,
     )

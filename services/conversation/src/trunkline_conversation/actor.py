@@ -276,7 +276,8 @@ class ConversationActor:
     async def _ask(self, state: Conversation, turn: Turn) -> tuple[Step, Turn]:
         """Order the turn's work and wait for a sign that decides something."""
         order = self._order(state, turn)
-        await self._asking.ask(order, self._outside.ask)
+        self._asking.begin(order)
+        place = await self._outside.ask(order)
         while True:
             sign = await self._asking.sign()
             match sign:
@@ -285,7 +286,7 @@ class ConversationActor:
                     elsewhere = nobody_there(state, turn, self._around())
                     if elsewhere is not None:
                         return elsewhere, turn
-                    await self._outside.ask(order)
+                    place = await self._outside.ask_again(order, place)
                 case Silence():
                     _log.warning("turn.silence", turn=turn.id, specialty=order.specialty, attempt=order.attempt)
                     _TURNS.labels("redispatched").inc()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -20,7 +19,7 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Unclaimed:
-    """Nobody has taken the work for a while: perhaps the queue was lost, perhaps nobody is there."""
+    """Nobody has said to have taken the work for a while: it waits, or got lost, or nobody is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class Patience:
 
 
 class Asking:
-    """Asks one agent at a time and collects the signs of its work."""
+    """Waits for one agent at a time and collects the signs of its work."""
 
     def __init__(self, patience: Patience) -> None:
         """Nobody is asked yet."""
@@ -52,13 +51,12 @@ class Asking:
         self._published_at = 0.0
         self._heard_at: float | None = None
 
-    async def ask(self, order: AnswerTurn, publish: Callable[[AnswerTurn], Awaitable[None]]) -> None:
-        """Begin to wait for this order's result. Times by the event loop's clock."""
+    def begin(self, order: AnswerTurn) -> None:
+        """Begin to wait for the result of an order that is about to be published. Times by the event loop's clock."""
         self._asked_at = self._published_at = asyncio.get_running_loop().time()
         self._heard_at = None
         self._signs = asyncio.Queue()
         self._order = order
-        await publish(order)
 
     async def sign(self) -> Sign:
         """Wait for the next sign."""

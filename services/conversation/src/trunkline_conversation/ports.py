@@ -55,8 +55,15 @@ class Log(Protocol):
 class Outside(Protocol):
     """Those whom a conversation talks to."""
 
-    async def ask(self, order: AnswerTurn) -> None:
-        """Put work into the queue of its specialty; the same order again is a no-op unless the queue was lost."""
+    async def ask(self, order: AnswerTurn) -> int:
+        """Put work into the queue of its specialty and return its place there."""
+        ...
+
+    async def ask_again(self, order: AnswerTurn, place: int) -> int:
+        """Put an order into the queue anew, unless it still waits at its place; return where it waits now.
+
+        It is gone from there when the queue was lost, or when who took it died before saying so.
+        """
         ...
 
     async def tell(self, ingress: Instance, stored: CommitStored) -> None:

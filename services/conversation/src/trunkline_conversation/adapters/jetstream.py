@@ -7,7 +7,7 @@ import time
 from zlib import crc32
 
 from trunkline_chassis.bus import Bus
-from trunkline_chassis.errors import FenceError
+from trunkline_chassis.errors import BusError, FenceError
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.desk import DeskOutcome
 from trunkline_protocols.escalation import EscalationWaiting
@@ -80,17 +80,30 @@ class NatsOutside:
         """Use one connection for all."""
         self._bus = bus
 
-    async def ask(self, order: AnswerTurn) -> None:
-        """Append to the in-memory work queue; the message id makes a repetition of the same order harmless.
+    async def ask(self, order: AnswerTurn) -> int:
+        """Append to the in-memory work queue."""
+        return await self._enqueue(order, codec.encode(order), after=0)
 
-        The time is part of the id: after a restart the same turn is a new order, because the results of the old one
-        went to a process that is gone.
+    async def ask_again(self, order: AnswerTurn, place: int) -> int:
+        """Append once more, unless the queue still holds it: work is removed when an agents process takes it."""
+        payload = codec.encode(order)
+        try:
+            waiting = await self._bus.at(streams.WORK.name, place)
+        except BusError:
+            return place
+        # In a queue that was lost and made anew the place may be another's.
+        if waiting is not None and waiting.payload == payload:
+            return place
+        return await self._enqueue(order, payload, after=place)
+
+    async def _enqueue(self, order: AnswerTurn, payload: bytes, *, after: int) -> int:
+        """Append under an id that makes a repetition of this very append harmless.
+
+        The time is part of it: after a restart the same turn is a new order, because the results of the old one went
+        to a process that is gone. So is the place that the order was lost from.
         """
-        await self._bus.append(
-            subjects.work(order.specialty, order.lane),
-            codec.encode(order),
-            message_id=f"{order.turn}-{order.hop}-{order.attempt}-{order.dispatched_at:.6f}",
-        )
+        message_id = f"{order.turn}-{order.hop}-{order.attempt}-{order.dispatched_at:.6f}-{after}"
+        return (await self._bus.append(subjects.work(order.specialty, order.lane), payload, message_id=message_id)).seq
 
     async def tell(self, ingress: Instance, stored: CommitStored) -> None:
         """Publish to the socket's ingress."""
