@@ -51,7 +51,7 @@ class Member:
         """Let the agent answer that was asked first."""
         self.scene.answer(self.waiting.pop(0))
 
-    def deliver(self, number: int) -> None:
+    def deliver(self, number: int, *, standing_in: bool = False) -> None:
         """Deliver the n-th message."""
 
         async def done() -> None:
@@ -61,7 +61,8 @@ class Member:
             raise AssertionError(reason)
 
         item = InboxItem(number, received(number, previous=number - 1))
-        self.conversations.offer(CONVERSATION, Envelope(number, item, done=done, bury=bury))
+        envelope = Envelope(number, item, done=done, bury=bury)
+        self.conversations.offer(CONVERSATION, envelope, standing_in=standing_in)
 
 
 @asynccontextmanager
@@ -135,3 +136,23 @@ async def test_slot_that_comes_back_at_once_begins_no_turn_a_second_time() -> No
         await until(lambda: not member.conversations.active)
     assert member.scene.log.answers() == ["m1", "m2"]
     assert member.acknowledged == [1, 2]
+
+
+async def test_who_stands_in_says_so_and_remembers_nothing() -> None:
+    """Whoever takes the slot meanwhile waits for the turn, and goes on from the log."""
+    scene = Scene()
+    member = Member(scene)
+    async with running(member):
+        member.deliver(1, standing_in=True)
+        await until(lambda: len(member.waiting) == 1)
+        assert member.told == [[CONVERSATION]]
+        member.answer()
+        await until(lambda: member.acknowledged == [1])
+        await until(lambda: member.told[-1] == [])
+        first = scene.actor
+        member.deliver(2)
+        await until(lambda: len(member.waiting) == 1)
+        assert scene.actor is not first
+        member.answer()
+        await until(lambda: member.acknowledged == [1, 2])
+    assert scene.log.answers() == ["m1", "m2"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from customer import Customer
-from suite import Suite
+from suite import Suite, wait_until
 from trunkline_chassis.bus import connect
+from trunkline_chassis.provision import provision
 from trunkline_protocols import streams
 from trunkline_protocols.ids import ConversationId, partition_of, slot_of
 
@@ -27,6 +28,28 @@ async def test_message_whose_delivery_was_forgotten_is_answered(suite: Suite) ->
         finally:
             await bus.api(f"CONSUMER.PAUSE.{consumer.stream}.{consumer.name}", {})
         assert answer["in_reply_to"] == "m2"
+        assert (await customer.ask("m3", "Where is my parcel?"))["in_reply_to"] == "m3"
+        assert [message["in_reply_to"] for message in customer.of("message")] == ["m1", "m2", "m3"]
+    await bus.close()
+
+
+async def test_message_whose_slot_nobody_can_hold_is_answered(suite: Suite) -> None:
+    """As while the leader of the slot's consumer is elected, and who held it had to let it go."""
+    bus = await connect(suite.nats_url(), "forget")
+    async with Customer(suite.url) as customer:
+        await customer.start()
+        await customer.ask("m1", "Where is my parcel?")
+        slot = slot_of(partition_of(ConversationId(customer.conversation)))
+        consumer = streams.slot_consumer("local", slot)
+        await bus.api(f"CONSUMER.DELETE.{consumer.stream}.{consumer.name}")
+        try:
+            for instance in [name for name, process in suite.status().items() if process["service"] == "conversation"]:
+                before = suite.kill(instance)
+                wait_until(lambda name=instance, pid=before: suite.pid(name) not in {0, pid}, f"{instance} is back")  # type: ignore[misc]
+            wait_until(lambda: bool(suite.get("/v1/ops/status")["ready"]), "everything is ready")
+            assert (await customer.ask("m2", "Where is my parcel?"))["in_reply_to"] == "m2"
+        finally:
+            await provision(bus, region="local", specialties=[], replicas=1)
         assert (await customer.ask("m3", "Where is my parcel?"))["in_reply_to"] == "m3"
         assert [message["in_reply_to"] for message in customer.of("message")] == ["m1", "m2", "m3"]
     await bus.close()

@@ -61,6 +61,16 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     def fair_share() -> int:
         return math.ceil(SLOTS / len(sharers()))
 
+    def stands_in(slot: int) -> bool:
+        held = {
+            taken
+            for presence in process.presences.living(NAME)
+            if presence.state == "ready"
+            for taken in presence.slots
+        }
+        heirs = sharers()
+        return slot not in held and heirs[slot % len(heirs)] == process.instance
+
     def on_leaving(presence: Presence) -> None:
         if presence.service == NAME and presence.instance != process.instance and presence.slots:
             heirs = sharers()
@@ -93,7 +103,7 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
         handlers.on_result(conversations, message)
 
     async def on_attached(message: Msg) -> None:
-        handlers.on_attached(conversations, inbox, lambda: puller.held, message)
+        handlers.on_attached(conversations, inbox, lambda: puller.held, stands_in, message)
 
     await bus.subscribe(subjects.result(process.instance), on_result)
     await bus.subscribe(subjects.attach_any(settings.region), on_attached)

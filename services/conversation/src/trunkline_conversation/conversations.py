@@ -79,10 +79,13 @@ class Conversations:
                         self._actors[conversation].watch(now)
                 checked_at = now
 
-    def offer(self, conversation: ConversationId, envelope: Envelope) -> None:
-        """Hand a message to its conversation."""
+    def offer(self, conversation: ConversationId, envelope: Envelope, *, standing_in: bool = False) -> None:
+        """Hand a message to its conversation; `standing_in` for who holds its slot, it is let go afterwards."""
         actor = self._actor(conversation)
         actor.offer(envelope)
+        if standing_in:
+            self._leaving.add(conversation)
+            self._on_let_go()
         if conversation not in self._active and self._tasks is not None:
             self._active[conversation] = self._tasks.create_task(self._work(actor))
 

@@ -58,16 +58,17 @@ class Inbox:
         )
         self._conversations.offer(conversation, envelope)
 
-    def look_for_lost(self, conversation: ConversationId, region: str) -> None:
+    def look_for_lost(self, conversation: ConversationId, region: str, *, standing_in: bool = False) -> None:
         """Look whether a message of this conversation was never delivered.
 
         A slot's consumer lives in the memory of the servers: when most of them die within seconds, it forgets what was
-        under way. The stream does not, and the ingress says which customer waits.
+        under way, and while its leader is elected it delivers nothing. The stream has everything, and the ingress says
+        which customer waits. `standing_in`: nobody holds the slot.
         """
         if not self._conversations.is_active(conversation):
-            self._tasks.create_task(self._offer_last(conversation, region))
+            self._tasks.create_task(self._offer_last(conversation, region, standing_in=standing_in))
 
-    async def _offer_last(self, conversation: ConversationId, region: str) -> None:
+    async def _offer_last(self, conversation: ConversationId, region: str, *, standing_in: bool) -> None:
         """Hand over the last message: those before it are found by their gap, and what is answered is told again."""
         try:
             last = await self._bus.last(streams.INBOX.name, subjects.inbox(region, conversation))
@@ -77,7 +78,8 @@ class Inbox:
         except (BusError, codec.DecodeError) as error:
             _log.warning("inbox.not_looked", conversation=conversation, error=str(error))
             return
-        self._conversations.offer(conversation, Envelope(last.seq, item, done=_nothing, bury=_log_only))
+        envelope = Envelope(last.seq, item, done=_nothing, bury=_log_only)
+        self._conversations.offer(conversation, envelope, standing_in=standing_in)
 
 
 def on_result(conversations: Conversations, message: Msg) -> None:
@@ -88,8 +90,14 @@ def on_result(conversations: Conversations, message: Msg) -> None:
         _log.error("result.unreadable", subject=message.subject, error=str(error))
 
 
-def on_attached(conversations: Conversations, inbox: Inbox, held: Callable[[], list[int]], message: Msg) -> None:
-    """Handle an ingress' announcement; who holds the slot also looks whether an answer is due."""
+def on_attached(
+    conversations: Conversations,
+    inbox: Inbox,
+    held: Callable[[], list[int]],
+    stands_in: Callable[[int], bool],
+    message: Msg,
+) -> None:
+    """Handle an ingress' announcement; who holds the slot, or stands in, also looks whether an answer is due."""
     try:
         attached = codec.attached.decode(message.data)
         region, partition, *_ = subjects.parse_conversation(message.subject)
@@ -97,8 +105,11 @@ def on_attached(conversations: Conversations, inbox: Inbox, held: Callable[[], l
         _log.error("attach.unreadable", subject=message.subject, error=str(error))
         return
     conversations.attach(attached)
-    if slot_of(partition) in held():
+    slot = slot_of(partition)
+    if slot in held():
         inbox.look_for_lost(attached.conversation, region)
+    elif stands_in(slot):
+        inbox.look_for_lost(attached.conversation, region, standing_in=True)
 
 
 async def watch_overdue(
