@@ -300,7 +300,7 @@ async def test_store_that_searches_itself_finds_what_the_index_finds(tmp_path: P
     for query in ("how long does a refund take", "my router is offline"):
         ours, theirs = await found(in_process, query), await found(library, query)
         assert ours.passages[0].document == theirs.passages[0].document
-    question = read_question("refund", letters.embed)
+    question = read_question("refund").with_vectors(letters.embed(["refund"]))
     ranks = store.native_ranks(question, tenant="default", topics=["network"], asker=Asker(), limit=5)
     assert ranks is not None
     assert {document for document, _ in ranks[0]} <= {"wifi"}

@@ -71,7 +71,9 @@ def measure_retrieval(documents: Path, queries: Path, choice: EmbedderChoice) ->
     cpu_started, at_first = time.process_time(), time.perf_counter()
     for query in asked:
         at = time.perf_counter()
-        question = read_question(query.query, embedder.embed if embedder is not None else None)
+        question = read_question(query.query)
+        if embedder is not None:
+            question = question.with_vectors(embedder.embed(question.sentences))
         hits = index.search(question, tenant=_TENANT, limit=_PASSAGES)
         times.append((time.perf_counter() - at) * 1000)
         found.append(list(dict.fromkeys(hit.row.document for hit in hits)))

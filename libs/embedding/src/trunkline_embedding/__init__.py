@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from trunkline_embedding.cache import CachedEmbedder
 from trunkline_embedding.choice import LEXICAL, EmbedderChoice, open_embedder
 from trunkline_embedding.port import Embedder, EmbeddingError, Vectors
 
-__all__ = ["LEXICAL", "Embedder", "EmbedderChoice", "EmbeddingError", "Vectors", "open_embedder"]
+__all__ = ["LEXICAL", "CachedEmbedder", "Embedder", "EmbedderChoice", "EmbeddingError", "Vectors", "open_embedder"]

@@ -29,18 +29,34 @@ class CachedEmbedder:
         self.name = embedder.name
         self.dimensions = embedder.dimensions
 
+    def kept(self, texts: Sequence[str]) -> Vectors | None:
+        """Return what `embed` would, where all of it is kept: that takes no time, and so no thread."""
+        found = self._found(texts)
+        if len(found) < len(set(texts)):
+            return None
+        if self._on_lookup is not None:
+            self._on_lookup("embedding", len(texts), 0)
+        return self._rows(texts, found)
+
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Embed what is not kept; two threads may embed the same text twice, and nothing is wrong with that."""
-        with self._lock:
-            found = {text: self._kept[text] for text in texts if text in self._kept}
-            for text in found:
-                self._kept.move_to_end(text)
+        found = self._found(texts)
         missing = list(dict.fromkeys(text for text in texts if text not in found))
         if self._on_lookup is not None:
             self._on_lookup("embedding", len(texts) - len(missing), len(missing))
         if missing:
             found.update(zip(missing, self._embedder.embed(missing), strict=True))
             self._keep({text: found[text] for text in missing})
+        return self._rows(texts, found)
+
+    def _found(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        with self._lock:
+            found = {text: self._kept[text] for text in texts if text in self._kept}
+            for text in found:
+                self._kept.move_to_end(text)
+        return found
+
+    def _rows(self, texts: Sequence[str], found: dict[str, NDArray[np.float32]]) -> Vectors:
         if not texts:
             return np.empty((0, self.dimensions), dtype=np.float32)
         return np.stack([found[text] for text in texts])

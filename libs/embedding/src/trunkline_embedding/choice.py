@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from trunkline_embedding.cache import CachedEmbedder, OnLookup
 from trunkline_embedding.grouping import GroupedEmbedder
 from trunkline_embedding.port import Embedder, EmbeddingError
 
@@ -31,8 +30,8 @@ class EmbedderChoice:
         return self.name == LEXICAL
 
 
-def open_embedder(choice: EmbedderChoice, on_lookup: OnLookup | None = None) -> Embedder | None:
-    """Open the embedder, with its cache; None for `lexical`: words are weighed where they are searched, not embedded.
+def open_embedder(choice: EmbedderChoice) -> Embedder | None:
+    """Open the embedder; None for `lexical`: words are weighed where they are searched, not embedded.
 
     Raises `EmbeddingError` with what is missing.
     """
@@ -46,13 +45,12 @@ def open_embedder(choice: EmbedderChoice, on_lookup: OnLookup | None = None) -> 
         # Here, because the runtime costs tens of megabytes that the default does not need.
         from trunkline_embedding.minilm import MinilmEmbedder  # noqa: PLC0415
 
-        return CachedEmbedder(MinilmEmbedder(named), on_lookup=on_lookup)
+        return MinilmEmbedder(named)
     if kind == _REMOTE:
         url = place or choice.url
         if not url or not choice.model:
             raise EmbeddingError("remote: name the service's address and its model", retryable=False)
         from trunkline_embedding.remote import RemoteEmbedder  # noqa: PLC0415
 
-        remote = GroupedEmbedder(RemoteEmbedder(url, choice.model, key=choice.key))
-        return CachedEmbedder(remote, on_lookup=on_lookup)
+        return GroupedEmbedder(RemoteEmbedder(url, choice.model, key=choice.key))
     raise EmbeddingError(f"{choice.name!r} is none of lexical, minilm, remote", retryable=False)

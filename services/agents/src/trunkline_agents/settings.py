@@ -7,16 +7,17 @@ import os
 from pydantic import Field
 from trunkline_chassis.caches import count_lookup
 from trunkline_chassis.settings import Identifier, ProcessSettings
-from trunkline_embedding import Embedder, open_embedder
+from trunkline_embedding import CachedEmbedder, open_embedder
 from trunkline_embedding.settings import EmbedderSettings
 
 
 class RoutingSettings(EmbedderSettings):
     """What the trainer of the routing and the processes that route must agree on."""
 
-    def routing_embedder(self) -> Embedder | None:
+    def routing_embedder(self) -> CachedEmbedder | None:
         """Open the embedder; None where n-grams are all there is."""
-        return open_embedder(self.embedder_choice(), count_lookup)
+        embedder = open_embedder(self.embedder_choice())
+        return CachedEmbedder(embedder, on_lookup=count_lookup) if embedder is not None else None
 
 
 class AgentsSettings(ProcessSettings, RoutingSettings):

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import structlog
-from trunkline_chassis.caches import count_lookup
 from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.rpc import Responder
 from trunkline_embedding import LEXICAL, open_embedder
@@ -32,7 +31,7 @@ NAME: Final = "rag"
 async def service(process: Process[RagSettings]) -> AsyncIterator[None]:
     """Answer questions to the knowledge base."""
     settings = process.settings
-    embedder = await asyncio.to_thread(open_embedder, settings.embedder_choice(), count_lookup)
+    embedder = await asyncio.to_thread(open_embedder, settings.embedder_choice())
     store = await asyncio.to_thread(
         lambda: MilvusStore(
             settings.milvus_uri,

@@ -15,7 +15,8 @@ from typing import Final, TypeVar
 import numpy as np
 import structlog
 from prometheus_client import Gauge
-from trunkline_embedding import Embedder, EmbeddingError
+from trunkline_chassis.caches import count_lookup
+from trunkline_embedding import CachedEmbedder, Embedder, EmbeddingError
 from trunkline_protocols.ids import token
 from trunkline_protocols.knowledge import (
     Article,
@@ -73,6 +74,8 @@ class Library:
         self._own_source = own_source
         self._store = store
         self._embedder = embedder
+        self._asked = CachedEmbedder(embedder, on_lookup=count_lookup) if embedder is not None else None
+        """For questions: they come again. Passages do not, and would drive them out."""
         self._holdings = Holdings([], None)
         self._index = Index([])
         self._pending: dict[Key, Filed | None] = {}
@@ -103,6 +106,7 @@ class Library:
                 await self._read(sweep=False)
 
     async def _read(self, *, sweep: bool) -> None:
+        started = time.perf_counter()
         version = await self._turns.version()
         try:
             if self._turns.are_shared:
@@ -114,7 +118,9 @@ class Library:
             return
         self._version, self._is_swept = version, self._is_swept or sweep
         await self._show(holdings)
-        _log.info("library.open", passages=len(self._index), vectors=holdings.vectors is not None)
+        took_ms = round((time.perf_counter() - started) * 1000)
+        vectors = holdings.vectors is not None
+        _log.info("library.open", passages=len(self._index), vectors=vectors, took_ms=took_ms)
 
     async def _show(self, holdings: Holdings) -> None:
         self._index = await asyncio.to_thread(_uncollected, lambda: Index(holdings.rows, holdings.vectors))
@@ -203,13 +209,17 @@ class Library:
         )
 
     async def _question(self, query: str) -> Question:
-        if self._embedder is None:
-            return read_question(query)
-        try:
-            return await asyncio.to_thread(read_question, query, self._embedder.embed)
-        except EmbeddingError as error:
-            _log.warning("library.no_vectors", error=str(error))
-            return read_question(query)
+        question = read_question(query)
+        if self._asked is None or not question.sentences:
+            return question
+        vectors = self._asked.kept(question.sentences)
+        if vectors is None:
+            try:
+                vectors = await asyncio.to_thread(self._asked.embed, question.sentences)
+            except EmbeddingError as error:
+                _log.warning("library.no_vectors", error=str(error))
+                return question
+        return question.with_vectors(vectors)
 
     async def _found(self, question: Question, request: SearchKnowledge, limit: int) -> Found:
         asker = Asker(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -27,14 +26,16 @@ class Question:
     terms: list[list[str]]
     vectors: Vectors | None = None
 
+    def with_vectors(self, vectors: Vectors) -> Question:
+        """Return the same with a vector a sentence."""
+        return replace(self, vectors=vectors)
 
-def read_question(query: str, embed: Callable[[Sequence[str]], Vectors] | None = None) -> Question:
-    """Cut a query into sentences: long stories are about several things."""
+
+def read_question(query: str) -> Question:
+    """Cut a query into sentences, without their vectors: long stories are about several things."""
     found = [
         (sentence.strip(), words)
         for sentence in segment("en", query[:_LONGEST_CHARACTERS])
         if (words := terms(sentence))
     ][:MOST_SENTENCES]
-    sentences = [sentence for sentence, _ in found]
-    vectors = embed(sentences) if embed is not None and sentences else None
-    return Question(sentences, [words for _, words in found], vectors)
+    return Question([sentence for sentence, _ in found], [words for _, words in found])
