@@ -90,7 +90,7 @@ class _Seeder:
         started = [Started(customer="bench", tenant="default", channel="web", locale="en")] if number == 1 else []
         answered = TurnAnswered(
             message_id=f"s{number}",
-            accepted_seq=number + 1,
+            accepted_seq=2 * number,
             customer_text=question,
             received_at=time.time(),
             text=answer,
@@ -110,6 +110,7 @@ class _Seeder:
             # The messages that these answer are not in the inbox: the first that is has a number over all of them.
             inbox_seq=0,
             previous=conversation.last_commit,
+            frames_before=2 * (number - 1),
             at=time.time(),
             events=[*started, answered],
         )

@@ -162,6 +162,7 @@ class Speaker:
             agent="bill",
             inbox_seq=inbox_seq,
             previous=0,
+            frames_before=0,
             at=2.5,
             events=[Started(customer="ada", tenant="default", channel="web", locale="en"), answered],
         )

@@ -105,8 +105,10 @@ def committed(state: Conversation, append: Append, *, inbox_seq: int, sequence: 
         agent=append.agent,
         inbox_seq=inbox_seq,
         previous=state.sequence,
+        frames_before=state.frames,
         at=2.0,
         events=append.events,
+        ended_before=state.closed,
         desk_seq=desk_seq,
     )
     return evolve(state, commit, sequence)

@@ -14,7 +14,7 @@ from trunkline_conversation.ports import InboxItem
 from trunkline_protocols.desk import DeskOutcome, SlotMessage
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.ids import ConversationId, Instance, Specialty
-from trunkline_protocols.log import Commit, CommitStored, TurnAnswered
+from trunkline_protocols.log import Commit, CommitStored, TurnAnswered, frames_in
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.turn import Answered, AnswerTurn, Routed
 
@@ -35,6 +35,8 @@ class FakeLog:
         last = self.stored[-1].sequence if self.stored else 0
         if commit.previous != last:
             raise FenceError(message_id)
+        assert commit.frames_before == sum(frames_in(stored.commit.events) for stored in self.stored)
+        assert commit.ended_before is any(stored.commit.kind == "closed" for stored in self.stored)
         self.stored.append(CommitStored(sequence=last + 1, commit=commit))
         if self.lose_next_acknowledgement:
             self.lose_next_acknowledgement = False

@@ -74,6 +74,7 @@ async def test_answer_of_another_process_is_shown_and_not_ones_own(scene: Scene)
             agent="wifi",
             inbox_seq=1,
             previous=0,
+            frames_before=0,
             at=1.0,
             events=[
                 TurnAnswered(

@@ -2,137 +2,68 @@
 
 from __future__ import annotations
 
-from hypothesis import given, strategies as st
-from trunkline_ingress.core.ledger import Ledger
-from trunkline_protocols.frames import AcceptedFrame, DurableFrame, MessageFrame
-from trunkline_protocols.ids import ConversationId, Instance, turn_id
-from trunkline_protocols.inbox import InboxMessage, TurnReceived
-from trunkline_protocols.log import Closed, Commit, CommitStored, Event, HandedOff, TurnAnswered
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-C = ConversationId("cabc")
-
-
-class World:
-    """A conversation that runs: the ledger of the ingress, the two streams, the frames that were sent."""
-
-    def __init__(self) -> None:
-        self.ledger = Ledger()
-        self.sent: list[DurableFrame] = []
-        self.inbox: list[tuple[int, InboxMessage]] = []
-        self.commits: list[CommitStored] = []
-        self.answered = 0
-
-    def say(self) -> None:
-        """The customer says something."""
-        inbox_seq = len(self.inbox) + 1
-        message = TurnReceived(
-            conversation=C,
-            message_id=f"m{inbox_seq}",
-            text="?",
-            seq=self.ledger.next_seq,
-            previous=self.ledger.last_inbox,
-            customer="ada",
-            tenant="default",
-            region="local",
-            channel="web",
-            locale="en",
-            ingress=Instance("ingress-1"),
-            received_at=1.0,
-        )
-        self.inbox.append((inbox_seq, message))
-        self.sent.append(self.ledger.accept(message.message_id, inbox_seq))
-
-    def hand_off(self) -> None:
-        """The turn under way changes hands."""
-        if self.answered < len(self.inbox):
-            event = HandedOff(from_="billing", to="technical", agent="wifi", reason="r", summary="s")
-            self._commit("handoff", [event])
-
-    def answer(self) -> None:
-        """The oldest unanswered message is answered."""
-        if self.answered < len(self.inbox):
-            message = self.inbox[self.answered][1]
-            assert isinstance(message, TurnReceived)
-            event = TurnAnswered(
-                message_id=message.message_id,
-                accepted_seq=message.seq,
-                customer_text=message.text,
-                received_at=1.0,
-                text="Soon.",
-                specialty="billing",
-                agent="one",
-            )
-            self.answered += 1
-            self._commit("turn", [event])
-
-    def close(self) -> None:
-        """The end, after all answers."""
-        if self.answered == len(self.inbox):
-            self._commit("closed", [Closed(reason="done")])
-
-    def _commit(self, kind: str, events: list[Event]) -> None:
-        previous = self.commits[-1].sequence if self.commits else 0
-        inbox_seq = self.answered + (1 if kind == "handoff" else 0)
-        commit = Commit(
-            conversation=C,
-            region="local",
-            tenant="default",
-            customer="ada",
-            kind=kind,  # type: ignore[arg-type]
-            turn=turn_id(C, inbox_seq),
-            epoch=0,
-            owner="billing",
-            agent="one",
-            inbox_seq=inbox_seq,
-            previous=previous,
-            at=1.0,
-            events=events,
-        )
-        stored = CommitStored(sequence=previous + 3, commit=commit)
-        self.commits.append(stored)
-        self.sent.extend(self.ledger.commit(stored))
-
-    def replay(self) -> tuple[Ledger, list[DurableFrame]]:
-        """What another ingress derives from the streams."""
-        done = max((stored.commit.inbox_seq for stored in self.commits if stored.commit.kind != "handoff"), default=0)
-        return Ledger.replay(self.commits, [item for item in self.inbox if item[0] > done])
+import msgspec
+import pytest
+from hypothesis import given
+from trunkline_ingress.core.ledger import STARTED_SEQ, Ledger, frames_of, last_before
+from trunkline_protocols.frames import AcceptedFrame, MessageFrame
+from trunkline_protocols.log import Event, Said, frames_in
+from world import World, lived, scripts, slow_scripts
 
 
-steps = st.lists(st.sampled_from(["say", "answer", "hand_off", "say", "answer"]), max_size=40)
-
-
-@given(steps)
+@given(slow_scripts)
 def test_another_ingress_derives_the_frames_that_were_sent(script: list[str]) -> None:
-    """Whatever the order of messages, answers and handoffs: same frames, same numbers, no gap."""
-    world = World()
-    for step in script:
-        getattr(world, step)()
+    """Whatever the order of messages, answers, handoffs and people's replies, and whenever they were heard of."""
+    world = lived(script, slow=True)
+    world.hear_all()
     ledger, frames = world.replay()
     assert frames == world.sent
     assert [frame.seq for frame in frames] == list(range(2, 2 + len(frames)))
     assert ledger.high == world.ledger.high
     assert ledger.last_commit == world.ledger.last_commit
+    assert ledger.last_inbox == world.ledger.last_inbox
     assert ledger.unanswered == world.ledger.unanswered
     assert ledger.accepted == world.ledger.accepted
+    assert ledger.closed == world.ledger.closed
+    assert ledger.whole
 
 
-@given(steps, steps)
+@given(scripts, scripts)
 def test_conversation_goes_on_after_a_replay_as_if_nothing_had_happened(before: list[str], after: list[str]) -> None:
     """The derived ledger gives the numbers that the first one would have given."""
-    world = World()
-    for step in before:
-        getattr(world, step)()
+    world = lived(before)
     world.ledger, _ = world.replay()
     for step in after:
         getattr(world, step)()
     assert [frame.seq for frame in world.sent] == list(range(2, 2 + len(world.sent)))
 
 
+@given(slow_scripts)
+def test_every_end_of_the_log_gives_the_numbers_of_the_whole(script: list[str]) -> None:
+    """As long as it settles something: all frames over `last_before`, and nobody's else."""
+    world = lived(script, slow=True)
+    whole, frames = world.replay()
+    for first in range(len(world.commits)):
+        tail = world.commits[first:]
+        if first and not any(stored.commit.settles for stored in tail):
+            break
+        known, numbered = Ledger.replay(tail, world.unsettled, end=len(world.inbox))
+        before = last_before(tail, world.unsettled)
+        assert [frame for frame in numbered if frame.seq > before] == [frame for frame in frames if frame.seq > before]
+        assert set(map(repr, numbered)) <= set(map(repr, frames))
+        assert len(frames) - len(numbered) == tail[0].commit.frames_before
+        facts = ("high", "last_commit", "last_inbox", "unanswered", "closed")
+        assert [getattr(known, fact) for fact in facts] == [getattr(whole, fact) for fact in facts]
+        assert known.whole is (first == 0)
+        known.learn(world.commits)
+        assert (known.whole, known.accepted) == (True, whole.accepted)
+
+
 def test_messages_sent_at_once_are_numbered_before_their_answers() -> None:
     """Two questions, then two answers."""
-    world = World()
-    for step in ("say", "say", "answer", "answer"):
-        getattr(world, step)()
+    world = lived(["say", "say", "answer", "answer"])
     assert [(type(frame), frame.seq) for frame in world.sent] == [
         (AcceptedFrame, 2),
         (AcceptedFrame, 3),
@@ -143,10 +74,35 @@ def test_messages_sent_at_once_are_numbered_before_their_answers() -> None:
 
 def test_closed_conversation_is_closed_for_who_resumes() -> None:
     """The end is a frame like any other."""
-    world = World()
-    world.say()
-    world.answer()
-    world.close()
+    world = lived(["say", "answer", "close"])
     ledger, frames = world.replay()
     assert ledger.closed
     assert frames == world.sent
+
+
+def test_nothing_is_before_a_conversation_without_commits() -> None:
+    """But `started`."""
+    world = World()
+    assert last_before(world.commits, world.unsettled) == STARTED_SEQ
+    world.say()
+    assert last_before(world.commits, world.unsettled) == STARTED_SEQ
+
+
+def sample(type_: Any) -> Any:
+    """Something of a type: structs with what they require."""
+    if get_origin(type_) is Literal:
+        return get_args(type_)[0]
+    if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
+        hints = get_type_hints(type_)
+        return type_(
+            **{field.name: sample(hints[field.name]) for field in msgspec.structs.fields(type_) if field.required}
+        )
+    return type_()
+
+
+@pytest.mark.parametrize("type_", get_args(Event), ids=lambda type_: type_.__name__)
+def test_what_a_commit_counts_is_what_the_customer_is_shown(type_: type[Event]) -> None:
+    """For every kind of event: conversation and ingress count the same frames."""
+    event = sample(type_)
+    commit = msgspec.structs.replace(lived(["reply"]).commits[0].commit, events=[event])
+    assert frames_in([event]) == len(frames_of(commit, 2)) + isinstance(event, Said)

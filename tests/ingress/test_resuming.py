@@ -15,6 +15,7 @@ from trunkline_ingress.auth import Authenticator
 from trunkline_ingress.connections import Connections
 from trunkline_ingress.core.tokens import Identity, sign
 from trunkline_ingress.handlers import Chat
+from trunkline_ingress.ports import Unsettled
 from trunkline_protocols.ids import ConversationId, Instance, TurnId
 from trunkline_protocols.log import CommitStored
 from trunkline_protocols.turn import Attached
@@ -39,7 +40,7 @@ class FakeLine:
     async def announce(self, region: str, attached: Attached) -> None:
         pass
 
-    async def commits(self, region: str, conversation: ConversationId, *, after: int) -> list[CommitStored]:
+    async def last_commit(self, region: str, conversation: ConversationId) -> CommitStored | None:
         if self.away:
             self.away -= 1
             raise BusUnavailableError("no leader")
@@ -47,13 +48,10 @@ class FakeLine:
         self.most_reading = max(self.most_reading, self.reading)
         await asyncio.sleep(0.001)
         self.reading -= 1
-        return []
+        return None
 
-    async def end_of_inbox(self, region: str, conversation: ConversationId) -> int:
-        return 0
-
-    async def inbox(self, region: str, conversation: ConversationId, *, after: int) -> list[tuple[str, int, object]]:
-        return []
+    async def unsettled(self, region: str, conversation: ConversationId, *, after: int) -> Unsettled:
+        return Unsettled(0, [])
 
 
 class NoNotices:

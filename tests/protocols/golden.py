@@ -74,6 +74,7 @@ COMMIT = log.Commit(
     agent="billing-refunds",
     inbox_seq=1,
     previous=0,
+    frames_before=0,
     at=AT,
     events=[
         log.Started(customer="ada", tenant="default", channel="web", locale="en"),
@@ -125,6 +126,7 @@ PEOPLE = log.Commit(
     agent="",
     inbox_seq=1,
     previous=7,
+    frames_before=5,
     at=AT,
     desk_seq=9,
     events=[
@@ -391,6 +393,7 @@ _SAMPLES: list[wire.Wire] = [
         locale="en",
         closed=False,
         turns=1,
+        frames=2,
         summary="",
         transcript=CONTEXT.transcript,
     ),

@@ -71,7 +71,13 @@ async def test_repeated_message_is_answered_as_the_first_was(suite: Suite) -> No
         await customer.say("m1", REFUND)
         assert await customer.until("accepted") == accepted
         await customer.ask("m2", "Thank you very much for that")
-    assert [frame["in_reply_to"] for frame in customer.of("message")] == ["m1", "m2"]
+        await customer.ask("m3", REFUND)
+        # Nothing was missed, so the answers to the first ones are not read again.
+        await customer.resume()
+        await customer.say("m1", REFUND)
+        assert await customer.until("accepted") == accepted
+        await customer.ask("m4", "Thank you very much for that")
+    assert [frame["in_reply_to"] for frame in customer.of("message")] == ["m1", "m2", "m3", "m4"]
 
 
 async def test_resume_replays_exactly_what_was_missed(suite: Suite) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeAlias
 
 from trunkline_protocols.consultation import ConsultOutcome
@@ -185,6 +186,17 @@ Event: TypeAlias = (
     | HandedBack
     | Closed
 )
+Said: TypeAlias = TurnAnswered | CustomerSaid
+"""Events that hold a message of the customer's, with the number of its frame `accepted`."""
+Shown: TypeAlias = (
+    TurnAnswered | PersonReplied | HandedOff | Escalated | Breached | LeftQueue | Claimed | HandedBack | Closed
+)
+"""Events of which the customer sees a durable frame."""
+
+
+def frames_in(events: Iterable[Event]) -> int:
+    """Count the durable frames that belong to events: what they show, and `accepted` of the messages in them."""
+    return sum(isinstance(event, Said) + isinstance(event, Shown) for event in events)
 
 
 class Commit(Wire, frozen=True, kw_only=True, tag="commit"):
@@ -203,8 +215,12 @@ class Commit(Wire, frozen=True, kw_only=True, tag="commit"):
     """Stream sequence of the customer's message that this answers; see `settles`."""
     previous: int
     """Stream sequence of the conversation's commit before, 0 for the first: the fence, and readers' gap check."""
+    frames_before: int
+    """Durable frames that belong to the commits before, see `frames_in`: numbers follow from it, see ADR 0018."""
     at: float
     events: list[Event]
+    ended_before: bool = False
+    """Whether a commit before has ended the conversation; what had been said by then is still answered."""
     desk_seq: int = 0
     """Stream sequence of the desk's order that this carries out, 0 for none."""
 

@@ -24,6 +24,7 @@ class Snapshot(Wire, frozen=True, kw_only=True, tag="snapshot"):
     locale: str
     closed: bool
     turns: int
+    frames: int
     summary: str
     transcript: list[Utterance]
     note: str = ""

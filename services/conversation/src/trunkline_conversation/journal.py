@@ -112,8 +112,10 @@ class Journal:
             agent=decision.agent,
             inbox_seq=cause.inbox_seq,
             previous=state.sequence,
+            frames_before=state.frames,
             at=self._outside.now(),
             events=decision.events,
+            ended_before=state.closed,
             desk_seq=cause.desk_seq,
         )
         try:

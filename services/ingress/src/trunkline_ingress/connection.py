@@ -28,6 +28,7 @@ from trunkline_ingress.core.ledger import Ledger
 from trunkline_ingress.core.streaming import Streaming
 from trunkline_ingress.core.tokens import Identity
 from trunkline_ingress.ports import Line
+from trunkline_ingress.recovery import recover
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -86,22 +87,14 @@ class Connection:
 
     async def restore(self, last_seq: int) -> list[DurableFrame] | None:
         """Learn the conversation from its streams; return what was missed, None when `last_seq` is not of this one."""
-        commits = await self._line.commits(self.identity.region, self.conversation, after=0)
-        answered = max((stored.commit.inbox_seq for stored in commits if stored.commit.settles), default=0)
-        # The next message is stored behind the last one, also where that is nonsense of somebody else. Read before the
-        # messages: one that comes in between meets the fence.
-        end = await self._line.end_of_inbox(self.identity.region, self.conversation)
-        inbox = await self._line.inbox(self.identity.region, self.conversation, after=answered)
-        self._ledger, frames = Ledger.replay(commits, [(sequence, message) for _, sequence, message in inbox])
-        if last_seq > self._ledger.high:
-            return None
-        self._ledger.last_inbox = max(self._ledger.last_inbox, end)
-        return [frame for frame in frames if frame.seq > last_seq]
+        region = self.identity.region
+        self._ledger, missed = await recover(self._line, region, self.conversation, last_seq=last_seq)
+        return missed if last_seq <= self._ledger.high else None
 
     async def say(self, message_id: str, text: str) -> None:
         """Store a message and answer `accepted`; a repeat is answered as the first was."""
         async with self._lock:
-            known = self._ledger.accepted.get(message_id)
+            known = await self._number_of(message_id)
             if known is not None:
                 await self._write(AcceptedFrame(id=message_id, seq=known))
                 return
@@ -125,6 +118,15 @@ class Connection:
             )
             await self._write(self._ledger.accept(message_id, stored))
             self._expect_answer()
+
+    async def _number_of(self, message_id: str) -> int | None:
+        """Return the number that a message was accepted with, None for a new one."""
+        known = self._ledger.accepted.get(message_id)
+        if known is None and not self._ledger.whole:
+            # Perhaps the repeat of one that was answered long before this socket came.
+            self._ledger.learn(await self._line.commits(self.identity.region, self.conversation, after=0))
+            known = self._ledger.accepted.get(message_id)
+        return known
 
     async def end(self) -> None:
         """Ask for the end; `closed` comes when it is committed. What is being written is broken off."""

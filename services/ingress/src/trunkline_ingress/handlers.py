@@ -57,7 +57,7 @@ _log: Final = structlog.get_logger(__name__)
 
 CONTINUED_ELSEWHERE: Final = 4001
 _RESTORES_AT_ONCE: Final = 16
-"""Every customer of an ingress that died resumes at the same moment, and each of them reads its whole log."""
+"""Every customer of an ingress that died resumes at the same moment, and each of them reads."""
 
 
 class CloseSocketError(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.ids import ConversationId, TurnId
@@ -27,6 +27,15 @@ class StoredMessage(Protocol):
         ...
 
 
+class Unsettled(NamedTuple):
+    """What the customer said that the log does not settle yet."""
+
+    end: int
+    """Sequence of the conversation's last message in the inbox, settled or not, readable or not; 0 for none."""
+    messages: list[tuple[int, InboxMessage]]
+    """With their sequences, in order."""
+
+
 class Line(Protocol):
     """The streams of one region, as the ingress uses them."""
 
@@ -44,14 +53,22 @@ class Line(Protocol):
         """Read the conversation's commits after a sequence."""
         ...
 
+    async def last_commit(self, region: str, conversation: ConversationId) -> CommitStored | None:
+        """Read the conversation's last commit; None: it has none yet."""
+        ...
+
+    async def commit_at(self, sequence: int) -> CommitStored | None:
+        """Read the commit at a sequence of the log; None: there is nothing."""
+        ...
+
     async def inbox(
         self, region: str, conversation: ConversationId, *, after: int
     ) -> list[tuple[str, int, InboxMessage]]:
         """Read what the customer said after a sequence: subject, sequence, message."""
         ...
 
-    async def end_of_inbox(self, region: str, conversation: ConversationId) -> int:
-        """Return the sequence of the conversation's last message, readable or not; 0 for none."""
+    async def unsettled(self, region: str, conversation: ConversationId, *, after: int) -> Unsettled:
+        """Read what the customer said after the last sequence that a commit settles, and where the inbox ends."""
         ...
 
     async def desk(self, region: str, conversation: ConversationId) -> list[tuple[str, int, DeskMessage]]:

@@ -27,6 +27,7 @@ from trunkline_protocols.log import (
     Started,
     ToolUsed,
     TurnAnswered,
+    frames_in,
 )
 from trunkline_protocols.parts import Context, Utterance
 from trunkline_protocols.snapshot import Snapshot
@@ -61,6 +62,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     locale: str = ""
     closed: bool = False
     turns: int = 0
+    frames: int = 0
+    """Durable frames that belong to the commits so far."""
     summary: str = ""
     """What was said before the transcript begins."""
     transcript: list[Utterance] = []
@@ -93,6 +96,7 @@ def evolve(state: Conversation, commit: Commit, sequence: int) -> Conversation:
     return msgspec.structs.replace(
         folded,
         sequence=sequence,
+        frames=state.frames + frames_in(commit.events),
         epoch=commit.epoch,
         owner=commit.owner,
         agent=commit.agent,
@@ -228,6 +232,7 @@ def to_snapshot(state: Conversation) -> Snapshot:
         locale=state.locale,
         closed=state.closed,
         turns=state.turns,
+        frames=state.frames,
         summary=state.summary,
         transcript=state.transcript,
         note=state.note,
@@ -256,6 +261,7 @@ def from_snapshot(snapshot: Snapshot, region: str) -> Conversation:
         locale=snapshot.locale,
         closed=snapshot.closed,
         turns=snapshot.turns,
+        frames=snapshot.frames,
         summary=snapshot.summary,
         transcript=snapshot.transcript,
         note=snapshot.note,

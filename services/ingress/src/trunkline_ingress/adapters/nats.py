@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 import nats.errors
-from trunkline_chassis.bus import Appended, Bus
+from trunkline_chassis.bus import Appended, Bus, Stored
 from trunkline_chassis.errors import BusUnavailableError, FenceError
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.completion import CancelCompletion
@@ -19,6 +19,8 @@ from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
 from trunkline_protocols.log import CommitStored
 from trunkline_protocols.turn import Attached
+
+from trunkline_ingress.ports import Unsettled
 
 _OUTCOME_TIMEOUT_S: Final = 10.0
 _ORDER_TRIES: Final = 5
@@ -60,24 +62,36 @@ class NatsLine:
     async def commits(self, region: str, conversation: ConversationId, *, after: int) -> list[CommitStored]:
         """Read from the leader of the log."""
         found = await self._bus.read(streams.CONVERSATIONS.name, subjects.log_fence(region, conversation), after=after)
-        return [CommitStored(sequence=stored.seq, commit=codec.commit.decode(stored.payload)) for stored in found]
+        return [_stored_commit(stored) for stored in found]
+
+    async def last_commit(self, region: str, conversation: ConversationId) -> CommitStored | None:
+        """Read from the leader of the log."""
+        last = await self._bus.last(streams.CONVERSATIONS.name, subjects.log_fence(region, conversation))
+        return _stored_commit(last) if last is not None else None
+
+    async def commit_at(self, sequence: int) -> CommitStored | None:
+        """Read from the leader of the log."""
+        found = await self._bus.at(streams.CONVERSATIONS.name, sequence)
+        return _stored_commit(found) if found is not None else None
 
     async def inbox(
         self, region: str, conversation: ConversationId, *, after: int
     ) -> list[tuple[str, int, InboxMessage]]:
         """Read from the leader of the inbox."""
         found = await self._bus.read(streams.INBOX.name, subjects.inbox(region, conversation), after=after)
-        messages = []
-        for stored in found:
-            # What cannot be read is a dead letter already, and no reason to end the conversation.
-            with contextlib.suppress(codec.DecodeError):
-                messages.append((stored.subject, stored.seq, codec.inbox.decode(stored.payload)))
-        return messages
+        return [(stored.subject, stored.seq, message) for stored, message in _readable(found)]
 
-    async def end_of_inbox(self, region: str, conversation: ConversationId) -> int:
-        """Read from the leader of the inbox."""
-        last = await self._bus.last(streams.INBOX.name, subjects.inbox(region, conversation))
-        return last.seq if last is not None else 0
+    async def unsettled(self, region: str, conversation: ConversationId, *, after: int) -> Unsettled:
+        """Read from the leader of the inbox: one request where nothing or a single message is unsettled."""
+        subject = subjects.inbox(region, conversation)
+        last = await self._bus.last(streams.INBOX.name, subject)
+        if last is None or last.seq <= after:
+            return Unsettled(last.seq if last is not None else 0, [])
+        found = _readable([last])
+        if not found or found[0][1].previous > after:
+            # The end is that of before this read: a message that comes in between meets the fence.
+            found = _readable(await self._bus.read(streams.INBOX.name, subject, after=after))
+        return Unsettled(last.seq, [(stored.seq, message) for stored, message in found])
 
     async def desk(self, region: str, conversation: ConversationId) -> list[tuple[str, int, DeskMessage]]:
         """Read from the leader of the inbox."""
@@ -93,6 +107,19 @@ class NatsLine:
     async def announce(self, region: str, attached: Attached) -> None:
         """Publish to the conversation's process and to the other ingresses."""
         await self._bus.publish(subjects.attach(region, attached.conversation), codec.encode(attached))
+
+
+def _stored_commit(stored: Stored) -> CommitStored:
+    return CommitStored(sequence=stored.seq, commit=codec.commit.decode(stored.payload))
+
+
+def _readable(found: list[Stored]) -> list[tuple[Stored, InboxMessage]]:
+    """Decode messages; what cannot be read is a dead letter already, and no reason to end the conversation."""
+    messages = []
+    for stored in found:
+        with contextlib.suppress(codec.DecodeError):
+            messages.append((stored, codec.inbox.decode(stored.payload)))
+    return messages
 
 
 class DeskLine:

@@ -3,12 +3,17 @@
 `started` is 1. The ingress gives `accepted` the next free number and stores it in the message itself. Everything else
 comes from commits and takes the numbers that are left, in the order of the log. So the numbers follow from the two
 streams alone: the k-th frame of the log has the k-th number from 2 on that no accepted message has.
+
+They follow from the end of the log too. Each commit says how many numbers belong to the commits before it and to the
+messages that those settle. An accepted message has a lower number than every frame of the commit that settles it and
+of later ones, and numbers have no gaps: what was before the last commits has just the first so many numbers that none
+of the messages in these commits, or unsettled ones, have; the frames of these commits have the next ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, TypeAlias, assert_never
 
 import msgspec
 from trunkline_protocols.fleet import ESCALATION, TRIAGE
@@ -29,13 +34,13 @@ from trunkline_protocols.log import (
     Commit,
     CommitStored,
     Consulted,
-    CustomerSaid,
     Escalated,
-    Event,
     HandedBack,
     HandedOff,
     LeftQueue,
     PersonReplied,
+    Said,
+    Shown,
     TurnAnswered,
 )
 
@@ -58,7 +63,9 @@ class Ledger:
         self.last_inbox = 0
         """Sequence of the last message that is stored."""
         self.accepted: dict[str, int] = {}
-        """Numbers of accepted messages, by the client's id."""
+        """Numbers of accepted messages, by the client's id: of all, or of those in the end of the log, see `whole`."""
+        self.whole = True
+        """Whether no accepted message is unknown."""
         self.unanswered: dict[str, int] = {}
         """Inbox sequences of messages that wait for their answer, by the client's id."""
         self.closed = False
@@ -88,59 +95,84 @@ class Ledger:
     def _remember(self, stored: CommitStored) -> None:
         self.last_commit = stored.sequence
         for event in stored.commit.events:
-            if isinstance(event, TurnAnswered | CustomerSaid):
+            if isinstance(event, Said):
                 self.unanswered.pop(event.message_id, None)
             elif isinstance(event, Closed):
                 self.closed = True
 
+    def learn(self, commits: Iterable[CommitStored]) -> None:
+        """Take in the messages of the whole log."""
+        for message_id, number in _said_in(commits):
+            self.accepted.setdefault(message_id, number)
+        self.whole = True
+
     @classmethod
     def replay(
-        cls, commits: Iterable[CommitStored], inbox: Iterable[tuple[int, InboxMessage]]
+        cls, commits: Sequence[CommitStored], unsettled: Sequence[tuple[int, InboxMessage]], *, end: int
     ) -> tuple[Ledger, list[DurableFrame]]:
-        """Rebuild everything from the log and from the messages (with their sequences) that it does not answer yet.
+        """Rebuild from the last commits of the log, or all, and from messages that no commit settles yet.
 
-        Returns the frames after `started`, by number.
+        One of the commits settles something, or they are all. Messages come with their sequences; `end` is that of the
+        inbox' last message. Returns the frames over `last_before`, and those of messages that were accepted below it.
         """
         ledger = cls()
-        log = list(commits)
-        frames: list[DurableFrame] = []
-        for stored in log:
-            ledger.last_inbox = max(ledger.last_inbox, stored.commit.inbox_seq)
-            for event in stored.commit.events:
-                if isinstance(event, TurnAnswered | CustomerSaid):
-                    ledger.accepted[event.message_id] = event.accepted_seq
-                    frames.append(AcceptedFrame(id=event.message_id, seq=event.accepted_seq))
-        for inbox_seq, message in inbox:
-            ledger.last_inbox = max(ledger.last_inbox, inbox_seq)
+        ledger.whole = not commits or commits[0].commit.previous == 0
+        ledger.closed = bool(commits) and commits[0].commit.ended_before
+        ledger.accepted = dict(_said_in(commits))
+        ledger.last_inbox = max([end, *(inbox_seq for inbox_seq, _ in unsettled)])
+        for inbox_seq, message in unsettled:
             if isinstance(message, TurnReceived) and message.message_id not in ledger.accepted:
                 ledger.accepted[message.message_id] = message.seq
                 ledger.unanswered[message.message_id] = inbox_seq
-                frames.append(AcceptedFrame(id=message.message_id, seq=message.seq))
-        taken = {frame.seq for frame in frames}
-        free = STARTED_SEQ + 1
-        for stored in log:
+        frames: list[DurableFrame] = [AcceptedFrame(id=id_, seq=number) for id_, number in ledger.accepted.items()]
+        taken = set(ledger.accepted.values())
+        ledger.high = last = last_before(commits, unsettled)
+        for stored in commits:
             for frame in frames_of(stored.commit, 0):
-                while free in taken:
-                    free += 1
-                frames.append(msgspec.structs.replace(frame, seq=free))
-                free += 1
+                last += 1
+                while last in taken:
+                    last += 1
+                frames.append(msgspec.structs.replace(frame, seq=last))
             ledger._remember(stored)
         frames.sort(key=lambda frame: frame.seq)
-        ledger.high = frames[-1].seq if frames else STARTED_SEQ
+        if frames:
+            ledger.high = max(ledger.high, frames[-1].seq)
         return ledger, frames
+
+
+def last_before(commits: Sequence[CommitStored], unsettled: Iterable[tuple[int, InboxMessage]]) -> int:
+    """Return the last number of what was before the last commits of a log, `STARTED_SEQ` when nothing was.
+
+    Whoever has seen this one has missed nothing but what these commits and the unsettled messages tell.
+    """
+    taken = {number for _, number in _said_in(commits)}
+    taken.update(message.seq for _, message in unsettled if isinstance(message, TurnReceived))
+    last = STARTED_SEQ + (commits[0].commit.frames_before if commits else 0)
+    for number in sorted(taken):
+        if number > last:
+            break
+        last += 1
+    return last
+
+
+def _said_in(commits: Iterable[CommitStored]) -> Iterator[tuple[str, int]]:
+    """Ids and numbers of the messages that commits settle."""
+    for stored in commits:
+        for event in stored.commit.events:
+            if isinstance(event, Said):
+                yield event.message_id, event.accepted_seq
 
 
 def frames_of(commit: Commit, first_seq: int) -> list[CommitFrame]:
     """What a customer sees of a commit, numbered from `first_seq` on."""
     frames: list[CommitFrame] = []
     for event in commit.events:
-        frame = _frame_of(commit, event, first_seq + len(frames))
-        if frame is not None:
-            frames.append(frame)
+        if isinstance(event, Shown):
+            frames.append(_frame_of(commit, event, first_seq + len(frames)))
     return frames
 
 
-def _frame_of(commit: Commit, event: Event, seq: int) -> CommitFrame | None:
+def _frame_of(commit: Commit, event: Shown, seq: int) -> CommitFrame:
     match event:
         case TurnAnswered():
             return MessageFrame(
@@ -178,4 +210,4 @@ def _frame_of(commit: Commit, event: Event, seq: int) -> CommitFrame | None:
         case Closed(reason=reason):
             return ClosedFrame(seq=seq, reason=reason)
         case _:
-            return None
+            assert_never(event)
