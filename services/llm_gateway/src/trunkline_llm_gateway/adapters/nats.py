@@ -1,7 +1,7 @@
 """The gateway's door on the bus: orders in, replies and deltas out, over the process' one connection.
 
 Plain nats-py and not FastStream: a completion is on every turn's path, and here the difference is a quarter of what the
-gateway costs (ADR 0005, bench/llm_gateway.py).
+gateway costs (ADR 0005, bench/llm_gateway).
 """
 
 from __future__ import annotations
