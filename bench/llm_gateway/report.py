@@ -14,6 +14,7 @@ _LESS: Final = {
     "gateway_own_ms": ("in_process", "direct"),
     "gateway_with_bus_ms": ("gateway", "direct"),
     "litellm_own_ms": ("litellm", "direct"),
+    "bare_proxy_slow_ms": ("bare_proxy_slow", "direct_slow"),
     "litellm_own_slow_ms": ("litellm_slow", "direct_slow"),
     "gateway_with_bus_slow_ms": ("gateway_slow", "direct_slow"),
 }

@@ -86,6 +86,7 @@ async def run(plan: Plan, stack: ExitStack, folder: Path) -> dict[str, Any]:
             through = over_http(session, url, many)
             courses += [
                 Course("direct_slow", direct, plan.slow_rate),
+                Course("bare_proxy_slow", bare, plan.slow_rate, bare_proxy),
                 Course("gateway_slow", whole, plan.slow_rate, gateway),
                 Course("litellm_slow", through, plan.slow_rate, litellm),
                 Course("litellm", through, plan.rate, litellm),
