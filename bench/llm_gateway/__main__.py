@@ -24,7 +24,8 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--rate", type=float, default=300.0, help="requests a second")
-    parser.add_argument("--duration", type=float, default=15.0, help="seconds for each way")
+    parser.add_argument("--rounds", type=int, default=5, help="how often all the ways are gone over")
+    parser.add_argument("--duration", type=float, default=3.0, help="seconds for each way in a round")
     parser.add_argument("--chunks", type=int, default=10, help="chunks of an answer")
     parser.add_argument("--pause-ms", type=float, default=10.0, help="the model's time for a chunk")
     parser.add_argument("--litellm", type=Path, help="virtual environment with litellm[proxy]")
@@ -34,11 +35,12 @@ def main() -> None:
     plan = Plan(
         rate=given.rate,
         slow_rate=given.litellm_rate,
+        rounds=given.rounds,
         duration_s=given.duration,
         chunks=given.chunks,
         pause_ms=given.pause_ms,
         leavers=given.leavers,
-        litellm=given.litellm,
+        litellm=str(given.litellm or ""),
     )
     configure_logs(service="bench", instance="bench", level="warning", style="console")
     with (

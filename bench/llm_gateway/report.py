@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bench.llm_gateway.load import Asked
@@ -21,14 +22,31 @@ _LESS: Final = {
 """Differences: of which way, less which."""
 
 
-def measured(asked: Asked, took_ms: dict[str, float], used_s: float) -> dict[str, Any]:
-    """Sum up one way: `took_ms` is the model's own time by the answer's name, `used_s` the CPU of what is between."""
+@dataclass
+class Taken:
+    """What was measured of one way, over all rounds."""
+
+    overhead_ms: list[float] = field(default_factory=list)
+    """What the asker waited less what the model took."""
+    errors: list[str] = field(default_factory=list)
+    used_s: float = 0.0
+    """CPU of what is between asker and model."""
+
+    def add(self, asked: Asked, took_ms: dict[str, float], used_s: float) -> None:
+        """Take one round; `took_ms` is the model's own time by the answer's name."""
+        self.overhead_ms += [waited - took_ms.get(name, 0.0) for name, waited in asked.waited_ms.items()]
+        self.errors += asked.errors
+        self.used_s += used_s
+
+
+def measured(taken: Taken) -> dict[str, Any]:
+    """Sum up one way."""
     return {
-        "answered": len(asked.waited_ms),
-        "errors": len(asked.errors),
-        "error_samples": asked.errors[:3],
-        "overhead_ms": _percentiles(waited - took_ms.get(name, 0.0) for name, waited in asked.waited_ms.items()),
-        "cpu_us_per_request": round(used_s * 1e6 / max(1, len(asked.waited_ms)), 1),
+        "answered": len(taken.overhead_ms),
+        "errors": len(taken.errors),
+        "error_samples": taken.errors[:3],
+        "overhead_ms": _percentiles(taken.overhead_ms),
+        "cpu_us_per_request": round(taken.used_s * 1e6 / max(1, len(taken.overhead_ms)), 1),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_comm
 from bench.llm_gateway import model
 from bench.llm_gateway.load import ask_at_rate, leave, ready
 from bench.llm_gateway.processes import Processes, cpu_s, free_port
-from bench.llm_gateway.report import abandoned, compared, measured
+from bench.llm_gateway.report import Taken, abandoned, compared, measured
 from bench.llm_gateway.ways import REGION, Way, in_this_process, over_http, over_the_bus, through_the_gateway
 
 _WARM_UP_S: Final = 2.0
@@ -25,16 +26,20 @@ _WARM_UP_S: Final = 2.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked. `rate`: requests a second; `slow_rate`: one that LiteLLM keeps up with; `duration_s`: a way."""
+    """What is asked. `rate`: requests a second; `slow_rate`: one that LiteLLM keeps up with.
+
+    `rounds`: how often all ways are gone over, `duration_s`: a way in a round; at the slow rate all at once.
+    """
 
     rate: float
     slow_rate: float
+    rounds: int
     duration_s: float
     chunks: int
     pause_ms: float
     leavers: int
-    litellm: Path | None = None
-    """Virtual environment of the LiteLLM proxy."""
+    litellm: str = ""
+    """Virtual environment of the LiteLLM proxy; empty: it is not asked."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,33 @@ class Course:
     ask: Way
     rate: float
     process: psutil.Process | None = None
+
+
+class Measure:
+    """Asks before the same model, one way after another."""
+
+    def __init__(self, session: aiohttp.ClientSession, model_url: str) -> None:
+        """`session` asks the model for its times."""
+        self._session = session
+        self._model_url = model_url
+
+    async def ways(self, courses: list[Course], *, rounds: int, duration_s: float) -> dict[str, Any]:
+        """Go over all courses `rounds` times, so that each has its share of the machine's better and worse seconds."""
+        # Starting costs CPU: who is measured first must not pay for who is asked last.
+        for course in courses:
+            await ready(course.ask)
+        taken: defaultdict[str, Taken] = defaultdict(Taken)
+        for number in range(rounds):
+            for course in courses:
+                await self._take(taken[course.name], course, f"{course.name}-{number}", duration_s)
+        return {name: measured(each) for name, each in taken.items()}
+
+    async def _take(self, taken: Taken, course: Course, prefix: str, duration_s: float) -> None:
+        await ask_at_rate(course.ask, "warm", course.rate / 4, _WARM_UP_S)
+        await model.times(self._session, self._model_url)
+        before_s = cpu_s(course.process)
+        asked = await ask_at_rate(course.ask, prefix, course.rate, duration_s)
+        taken.add(asked, await model.times(self._session, self._model_url), cpu_s(course.process) - before_s)
 
 
 async def run(plan: Plan, stack: ExitStack, folder: Path) -> dict[str, Any]:
@@ -66,14 +98,14 @@ async def run(plan: Plan, stack: ExitStack, folder: Path) -> dict[str, Any]:
     await provision(bus, region=REGION, specialties=["triage"], replicas=1)
     settings = {"TRUNKLINE_NATS_URL": node.url, "TRUNKLINE_REGION": REGION, "TRUNKLINE_LLM_CONFIG": str(config)}
     gateway = processes.python("trunkline_llm_gateway", settings=settings)
-    report: dict[str, Any] = {**asdict(plan), "litellm": str(plan.litellm or "")}
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
         in_this_process(config, bus, many) as own,
     ):
         direct, whole = over_http(session, model_url, many), through_the_gateway(bus, many)
         bare = over_http(session, f"http://127.0.0.1:{proxy_port}/v1", many)
-        courses = [
+        measure = Measure(session, model_url)
+        quick = [
             Course("direct", direct, plan.rate),
             Course("bare_proxy", bare, plan.rate, bare_proxy),
             Course("in_process", own, plan.rate),
@@ -81,29 +113,25 @@ async def run(plan: Plan, stack: ExitStack, folder: Path) -> dict[str, Any]:
             Course("gateway", whole, plan.rate, gateway),
             Course("gateway_one_chunk", through_the_gateway(bus, few), plan.rate, gateway),
         ]
+        ways = await measure.ways(quick, rounds=plan.rounds, duration_s=plan.duration_s)
         if plan.litellm:
-            url, litellm = processes.litellm(plan.litellm, model_url, many)
+            url, litellm = processes.litellm(Path(plan.litellm), model_url, many)
             through = over_http(session, url, many)
-            courses += [
+            slow = [
                 Course("direct_slow", direct, plan.slow_rate),
                 Course("bare_proxy_slow", bare, plan.slow_rate, bare_proxy),
                 Course("gateway_slow", whole, plan.slow_rate, gateway),
                 Course("litellm_slow", through, plan.slow_rate, litellm),
                 Course("litellm", through, plan.rate, litellm),
             ]
-        ways = {course.name: await _way(course, session, model_url, plan.duration_s) for course in courses}
+            ways |= await measure.ways(slow, rounds=1, duration_s=plan.rounds * plan.duration_s)
         gone_at = await leave(bus, endless, plan.leavers)
         await asyncio.sleep(1.0)
         left_at = await model.left(session, model_url)
     await bus.close()
-    return {**report, **ways, **compared(ways, plan.chunks), "abandoned_ms": abandoned(gone_at, left_at)}
-
-
-async def _way(course: Course, session: aiohttp.ClientSession, model_url: str, duration_s: float) -> dict[str, Any]:
-    await ready(course.ask)
-    await ask_at_rate(course.ask, "warm", course.rate / 4, _WARM_UP_S)
-    await model.times(session, model_url)
-    before_s = cpu_s(course.process)
-    asked = await ask_at_rate(course.ask, course.name, course.rate, duration_s)
-    used_s = cpu_s(course.process) - before_s
-    return measured(asked, await model.times(session, model_url), used_s)
+    return {
+        "plan": asdict(plan),
+        "ways": ways,
+        "compared": compared(ways, plan.chunks),
+        "abandoned_ms": abandoned(gone_at, left_at),
+    }
