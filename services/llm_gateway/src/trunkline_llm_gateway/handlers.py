@@ -18,6 +18,7 @@ from trunkline_protocols.knowledge import Refused
 from trunkline_protocols.turn import Delta
 
 from trunkline_llm_gateway.accounts import Accounts
+from trunkline_llm_gateway.config import RouteConfig
 from trunkline_llm_gateway.core.budgets import Spending
 from trunkline_llm_gateway.core.retries import RetryBudget, pause_s
 from trunkline_llm_gateway.core.routing import Option, models, options, ranked
@@ -134,7 +135,7 @@ class Gateway:
             while asked:
                 first = asked[0]
                 try:
-                    return await self._next(asked, order, writing, deadline)
+                    return await self._next(asked, route, order, writing, deadline)
                 except ProviderError as error:
                     failure = error
                     if error.retryable and error.code not in _NOT_AGAIN:
@@ -146,10 +147,12 @@ class Gateway:
             await asyncio.sleep(wait_s)
         raise failure
 
-    async def _next(self, asked: list[Option], order: Complete, writing: Writing, deadline: Deadline) -> Completed:
+    async def _next(
+        self, asked: list[Option], route: RouteConfig, order: Complete, writing: Writing, deadline: Deadline
+    ) -> Completed:
         """Ask the next provider, and where the route hedges and it is late, the one after it."""
         option = asked.pop(0)
-        after_s = self._hedge_s(order, option)
+        after_s = self._hedge_s(route, option)
         if after_s and asked and not writing.is_begun:
             return await self._hedged((option, asked.pop(0)), order, writing, deadline, after_s)
         given = writing.begin(continues=option.provider.continues != "no")
@@ -191,8 +194,7 @@ class Gateway:
         call = Call(attempt.order, attempt.option.model, attempt.given)
         return await pool.write(call, emit, until=deadline.at)
 
-    def _hedge_s(self, order: Complete, option: Option) -> float:
-        route = self._directory.config.route_of(order.route)
+    def _hedge_s(self, route: RouteConfig, option: Option) -> float:
         if route.hedge_after_ms <= 0:
             return 0.0
         usual = self._directory.pool(option.provider.name).first_tokens

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+import msgspec
 import structlog
 from prometheus_client import Counter, Histogram
 from trunkline_protocols.completion import Complete, Completed
@@ -28,8 +29,7 @@ _STOPPED: Final = "stopped"
 """Outcome of a try that nobody waited for any more: the other one of a pair was quicker, or the customer has left."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """One provider's try at an order."""
 
     option: Option
@@ -39,7 +39,7 @@ class Attempt:
     """The text that it goes on with."""
     before: int = 0
     """Characters that others had written when it began."""
-    started: float = field(default_factory=time.perf_counter)
+    started: float = msgspec.field(default_factory=time.perf_counter)
 
     @property
     def characters(self) -> int:
@@ -79,7 +79,6 @@ class Outcomes:
         meters.cost.inc(usage.cost)
         self._accounts.charge(attempt.order.tenant, usage.cost)
         text = writing.text
-        answered = _try(attempt, "answered", attempt.characters, usage.cost)
         return Completed(
             text=text,
             provider=option.provider.name,
@@ -91,7 +90,8 @@ class Outcomes:
             model_ms=written.model_ms,
             stop_reason=written.stop_reason,
             tool_calls=written.tool_calls,
-            tries=[*writing.tries, answered] if writing.tries else [],
+            # The first one's answer needs no record beside its own.
+            tries=[*writing.tries, _try(attempt, "answered", attempt.characters, usage.cost)] if writing.tries else [],
             degraded=degraded,
         )
 

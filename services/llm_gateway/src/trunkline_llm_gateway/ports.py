@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+import msgspec
 from trunkline_protocols.completion import Complete, ToolCall
 from trunkline_protocols.parts import Citation, Usage
 
@@ -28,8 +28,7 @@ class ProviderError(Exception):
         self.rest_s = rest_s
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One order to one model. `written` is the text that another one began and that this one goes on with."""
 
     order: Complete
@@ -37,14 +36,13 @@ class Call:
     written: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(msgspec.Struct, frozen=True):
     """How a text ended; the pieces that were emitted are the text."""
 
     model: str
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = Usage()
     stop_reason: str = "stop"
-    tool_calls: list[ToolCall] = field(default_factory=list)
+    tool_calls: list[ToolCall] = []
     citations: list[Citation] | None = None
     """None: they follow from the marks in the text."""
     abstained: bool = False

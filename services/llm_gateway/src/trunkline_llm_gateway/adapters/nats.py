@@ -1,7 +1,7 @@
 """The gateway's door on the bus: orders in, replies and deltas out, over the process' one connection.
 
 Plain nats-py and not FastStream: a completion is on every turn's path, and here the difference is a quarter of what the
-gateway costs (ADR 0005, bench/llm_gateway.py).
+gateway costs (ADR 0005, bench/llm_gateway).
 """
 
 from __future__ import annotations
@@ -89,11 +89,11 @@ class Door:
         started = time.perf_counter()
         with self._life.working_on(message.headers, message.reply):
             reply = await self._reply(message.data)
-        self._latency.add((time.perf_counter() - started) * 1000)
         try:
             await self._bus.publish(message.reply, codec.encode(reply))
         except BusError as error:
             _log.warning("llm.unanswered", error=str(error))
+        self._latency.add((time.perf_counter() - started) * 1000)
 
     async def _send_sign(self, reply: str) -> None:
         await self._bus.client.publish(reply, b"", headers={WORKING: "1"})

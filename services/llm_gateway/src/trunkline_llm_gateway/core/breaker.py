@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+import msgspec
+
 State: TypeAlias = Literal["closed", "half_open", "open"]
 Verdict: TypeAlias = Literal["good", "bad", "neutral"]
 """How a call ended; neutral says nothing of the provider: the customer left, or the request itself was wrong."""
@@ -35,8 +37,7 @@ class BreakerPolicy:
     successes_to_close: int = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(msgspec.Struct, frozen=True):
     """Leave for one call; handed back with its verdict."""
 
     generation: int

@@ -8,17 +8,16 @@ model can answer; not before a model because it costs nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
+import msgspec
 from trunkline_protocols.completion import Complete
 
 from trunkline_llm_gateway.config import IN_PROCESS, GatewayConfig, ProviderConfig, RouteConfig
 from trunkline_llm_gateway.core import costs
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(msgspec.Struct, frozen=True):
     """A provider that may be asked, and for which of its models."""
 
     provider: ProviderConfig

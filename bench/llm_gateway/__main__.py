@@ -1,0 +1,56 @@
+"""Reads the options, runs, and prints one JSON object."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+import uvloop
+from trunkline_chassis.logs import configure_logs
+
+import bench.llm_gateway
+from bench.llm_gateway.run import Plan, run
+
+
+def main() -> None:
+    """Read the options and run."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.llm_gateway",
+        description=bench.llm_gateway.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rate", type=float, default=300.0, help="requests a second")
+    parser.add_argument("--rounds", type=int, default=5, help="how often all the ways are gone over")
+    parser.add_argument("--duration", type=float, default=3.0, help="seconds for each way in a round")
+    parser.add_argument("--chunks", type=int, default=10, help="chunks of an answer")
+    parser.add_argument("--pause-ms", type=float, default=10.0, help="the model's time for a chunk")
+    parser.add_argument("--litellm", type=Path, help="virtual environment with litellm[proxy]")
+    parser.add_argument("--litellm-rate", type=float, default=10.0, help="requests a second that it keeps up with")
+    parser.add_argument("--leavers", type=int, default=100, help="answers that nobody waits for any more")
+    given = parser.parse_args()
+    plan = Plan(
+        rate=given.rate,
+        slow_rate=given.litellm_rate,
+        rounds=given.rounds,
+        duration_s=given.duration,
+        chunks=given.chunks,
+        pause_ms=given.pause_ms,
+        leavers=given.leavers,
+        litellm=str(given.litellm or ""),
+    )
+    configure_logs(service="bench", instance="bench", level="warning", style="console")
+    with (
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        tempfile.TemporaryDirectory() as folder,
+        ExitStack() as stack,
+    ):
+        report = runner.run(run(plan, stack, Path(folder)))
+    print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+
+
+if __name__ == "__main__":
+    main()
