@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from trunkline_agents.core.artefact import RoutingModel, decode, encode
 from trunkline_agents.core.classifier import Classifier
 from trunkline_agents.core.said import Said, read_conversation
 from trunkline_agents.core.training import TrainingError, held_out_familiarity, learn
@@ -17,6 +18,14 @@ EXAMPLES = {
 TEXTS = [Said(text) for texts in EXAMPLES.values() for text in texts]
 LABELS = [label for label, texts in EXAMPLES.items() for _ in texts]
 CLASSIFIER = learn(TEXTS, LABELS)
+
+
+PLACES = np.random.default_rng(1).normal(size=(24, 4)).astype(np.float32)
+PLACES /= np.linalg.norm(PLACES, axis=1, keepdims=True)
+
+
+def parity(number: int) -> str:
+    return "odd" if number % 2 else "even"
 
 
 def best(classifier: Classifier, text: str) -> str:
@@ -83,6 +92,34 @@ def test_vectors_speak_where_words_are_silent() -> None:
     both = learn(TEXTS, LABELS, vectors)
     assert both.ranked("zzz", np.array([0, 0, 1], dtype=np.float32))[0][0] == "returns"
     assert both.ranked("wifi")[0][0] == "technical"
+
+
+@pytest.fixture(scope="module")
+def scattered() -> Classifier:
+    """Learnt from two classes that are each in twelve places, as one whose examples differ from another's by a word."""
+    vectors = np.repeat(PLACES, 8, axis=0) + np.random.default_rng(2).normal(scale=0.05, size=(192, 4))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    labels = [parity(number) for number in range(24) for _ in range(8)]
+    return learn([Said("the same words")] * 192, labels, vectors.astype(np.float32))
+
+
+def test_nearest_example_counts_where_no_border_parts_the_classes(scattered: Classifier) -> None:
+    found = [scattered.ranked("the same words", place)[0][0] for place in PLACES]
+    assert found == [parity(number) for number in range(24)]
+
+
+def test_artefact_keeps_the_examples(scattered: Classifier) -> None:
+    again = decode(encode(RoutingModel("v", scattered, scattered, 0.0, 0.0))).by_agent
+    for place in PLACES:
+        assert again.ranked("the same words", place)[0][0] == scattered.ranked("the same words", place)[0][0]
+
+
+def test_examples_are_not_kept_where_borders_do() -> None:
+    """They would only take memory and time."""
+    vectors = np.eye(3, dtype=np.float32)[[list(EXAMPLES).index(label) for label in LABELS]]
+    classifier = learn(TEXTS, LABELS, vectors)
+    assert classifier.vector is not None
+    assert classifier.vector.examples is None
 
 
 def test_held_out_message_is_less_familiar_than_a_learnt_one() -> None:

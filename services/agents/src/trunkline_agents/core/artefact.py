@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from trunkline_protocols.fleet import Agent, Fleet
 
-from trunkline_agents.core.classifier import Classifier, LinearPart
+from trunkline_agents.core.classifier import Classifier, Examples, LinearPart, VectorPart
 from trunkline_agents.core.said import Said, read_conversation
 
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 
 
 class RoutingModel(msgspec.Struct, frozen=True):
@@ -40,6 +40,12 @@ class _Matrix(msgspec.Struct, frozen=True):
     values: bytes
 
 
+class _Examples(msgspec.Struct, frozen=True):
+    vectors: _Matrix
+    starts: list[int]
+    share: float
+
+
 class _Classifier(msgspec.Struct, frozen=True):
     classes: list[str]
     dimensions: bytes
@@ -48,6 +54,7 @@ class _Classifier(msgspec.Struct, frozen=True):
     weights: list[_Matrix]
     """By n-grams, and by vector where there is one."""
     biases: list[list[float]]
+    examples: _Examples | None
 
 
 class _Artefact(msgspec.Struct, frozen=True):
@@ -108,33 +115,48 @@ def decode(payload: bytes) -> RoutingModel:
 
 
 def _packed(classifier: Classifier) -> _Classifier:
-    parts = [part for part in (classifier.ngrams, classifier.vector) if part is not None]
+    vector = classifier.vector
+    parts = [classifier.ngrams, vector.borders] if vector is not None else [classifier.ngrams]
     return _Classifier(
         classes=classifier.classes,
         dimensions=np.diff(classifier.dimensions, prepend=0).astype(np.int32).tobytes(),
         rarity=classifier.rarity.astype(np.float16).tobytes(),
         owners=classifier.owners.tobytes(),
-        weights=[
-            _Matrix((part.weights.shape[0], part.weights.shape[1]), part.weights.astype(np.float16).tobytes())
-            for part in parts
-        ],
+        weights=[_matrix(part.weights) for part in parts],
         biases=[part.bias.tolist() for part in parts],
+        examples=_packed_examples(vector.examples) if vector is not None and vector.examples is not None else None,
     )
+
+
+def _packed_examples(examples: Examples) -> _Examples:
+    return _Examples(_matrix(examples.vectors), examples.starts.tolist(), examples.share)
+
+
+def _matrix(values: NDArray[np.float32]) -> _Matrix:
+    return _Matrix((values.shape[0], values.shape[1]), values.astype(np.float16).tobytes())
 
 
 def _unpacked(packed: _Classifier) -> Classifier:
     parts = [
-        LinearPart(_halves(matrix.values).reshape(matrix.shape), np.array(bias, dtype=np.float32))
+        LinearPart(_floats(matrix), np.array(bias, dtype=np.float32))
         for matrix, bias in zip(packed.weights, packed.biases, strict=True)
     ]
+    examples = None
+    if packed.examples is not None:
+        starts = np.array(packed.examples.starts, dtype=np.int32)
+        examples = Examples(_floats(packed.examples.vectors), starts, packed.examples.share)
     return Classifier(
         packed.classes,
         np.cumsum(np.frombuffer(packed.dimensions, dtype=np.int32)).astype(np.int32),
         _halves(packed.rarity),
         np.frombuffer(packed.owners, dtype=np.uint8).reshape(-1, -(-len(packed.classes) // 8)),
         parts[0],
-        parts[1] if len(parts) > 1 else None,
+        VectorPart(parts[1], examples) if len(parts) > 1 else None,
     )
+
+
+def _floats(matrix: _Matrix) -> NDArray[np.float32]:
+    return _halves(matrix.values).reshape(matrix.shape)
 
 
 def _halves(values: bytes) -> NDArray[np.float32]:

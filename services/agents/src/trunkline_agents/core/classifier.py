@@ -1,8 +1,9 @@
 """A linear classifier over n-grams and, where there is an embedder, over the text's vector: what training has left.
 
-A class' score adds up the distance to the class' border by n-grams, the same by vector, and the class' coverage: which
-part of the message's n-grams, weighed by rarity, the examples of the class have. The coverage also tells what no border
-can: a question about something else lies on some class' side by the few words that it shares, and is made of others.
+A class' score adds up the distance to the class' border by n-grams, the same by vector, where that helps the likeness
+to the class' nearest example by vector, and the class' coverage: which part of the message's n-grams, weighed by
+rarity, the examples of the class have. The coverage also tells what no border can: a question about something else lies
+on some class' side by the few words that it shares, and is made of others.
 """
 
 from __future__ import annotations
@@ -33,6 +34,34 @@ class LinearPart(msgspec.Struct, frozen=True):
     bias: NDArray[np.float32]
 
 
+class Examples(msgspec.Struct, frozen=True):
+    """The examples' vectors of length one, those of a class together; by class, where its first one is."""
+
+    vectors: NDArray[np.float32]
+    starts: NDArray[np.int32]
+    share: float
+    """How much the likeness to the nearest one counts in a class' score."""
+
+    def nearest(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return by class how like its nearest example is, as a cosine."""
+        likeness: NDArray[np.float32] = np.maximum.reduceat(self.vectors @ embedding, self.starts)
+        return likeness
+
+
+class VectorPart(msgspec.Struct, frozen=True):
+    """What is known of the classes by vector: their borders, and their examples where those help."""
+
+    borders: LinearPart
+    examples: Examples | None = None
+
+    def scores(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what the vector adds to each class' score."""
+        scores: NDArray[np.float32] = VECTOR_SHARE * (embedding @ self.borders.weights + self.borders.bias)
+        if self.examples is not None:
+            scores += self.examples.share * self.examples.nearest(embedding)
+        return scores
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """Classes with their scores, best first, and how much the text is like what the best one has learnt."""
@@ -51,7 +80,7 @@ class Classifier:
         rarity: NDArray[np.float32],
         owners: NDArray[np.uint8],
         ngrams: LinearPart,
-        vector: LinearPart | None = None,
+        vector: VectorPart | None = None,
     ) -> None:
         """`dimensions` are those that training has seen, ascending; `rarity` is their inverse document frequency.
 
@@ -77,7 +106,7 @@ class Classifier:
         weighted = balanced(dimensions, values * self.rarity[places])
         scores = weighted @ self.ngrams.weights[places] + self.ngrams.bias + COVERAGE_SHARE * coverage
         if self.vector is not None and embedding is not None:
-            scores = scores + VECTOR_SHARE * (embedding @ self.vector.weights + self.vector.bias)
+            scores = scores + self.vector.scores(embedding)
         order = np.argsort(-scores, kind="stable")
         best = order[0]
         return Judgement(

@@ -5,7 +5,7 @@ Only what trains imports this module: the library costs every process seconds of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -16,7 +16,7 @@ from sklearn.svm import LinearSVC
 from trunkline_protocols.fleet import Fleet
 
 from trunkline_agents.core.artefact import RoutingModel, lessons
-from trunkline_agents.core.classifier import Classifier, LinearPart
+from trunkline_agents.core.classifier import VECTOR_SHARE, Classifier, Examples, LinearPart, VectorPart
 from trunkline_agents.core.features import DIMENSIONS, balanced, counts
 from trunkline_agents.core.said import Said
 from trunkline_agents.core.scope import floor_of
@@ -25,6 +25,9 @@ _HINGE_COST: Final = 4.0
 _LOGISTIC_COST: Final = 10.0
 _LOGISTIC_TOLERANCE: Final = 1e-3
 _FOLDS: Final = 4
+_NEAREST_SHARES: Final = (0.0, 3.0, 6.0, 12.0)
+"""From classes whose examples only say what they are about to those that differ in a word."""
+
 _SEED: Final = 1
 
 
@@ -42,8 +45,9 @@ def learn(said: Sequence[Said], labels: Sequence[str], vectors: NDArray[np.float
     dimensions, seen = np.unique(np.concatenate([found for found, _ in rows]), return_counts=True)
     rarity = (np.log((1 + len(rows)) / (1 + seen)) + 1).astype(np.float32)
     ngrams = _hinge(_matrix(rows, dimensions, rarity), labels, classes)
-    vector = _logistic(vectors, labels, classes) if vectors is not None else None
-    owners = _owners([found for found, _ in rows], dimensions, np.searchsorted(classes, labels), len(classes))
+    numbers = np.searchsorted(classes, labels)
+    vector = _vector_part(vectors, numbers) if vectors is not None else None
+    owners = _owners([found for found, _ in rows], dimensions, numbers, len(classes))
     return Classifier(classes, dimensions.astype(np.int32), rarity, owners, ngrams, vector)
 
 
@@ -51,11 +55,8 @@ def held_out_familiarity(
     said: Sequence[Said], labels: Sequence[str], vectors: NDArray[np.float32] | None = None
 ) -> NDArray[np.float32]:
     """Judge every message by a classifier that has not seen it: how familiar an unseen one of the same kind will be."""
-    folds = np.random.default_rng(_SEED).permutation(len(said)) % _FOLDS
     familiarity = np.empty(len(said), dtype=np.float32)
-    for fold in range(_FOLDS):
-        kept: list[int] = np.nonzero(folds != fold)[0].tolist()
-        held: list[int] = np.nonzero(folds == fold)[0].tolist()
+    for kept, held in _folds(len(said)):
         part = learn(
             [said[row] for row in kept], [labels[row] for row in kept], vectors[kept] if vectors is not None else None
         )
@@ -92,17 +93,48 @@ def _owners(
 
 def _hinge(matrix: csr_matrix, labels: Sequence[str], classes: Sequence[str]) -> LinearPart:
     model = LinearSVC(C=_HINGE_COST, random_state=_SEED).fit(matrix, labels)
-    return _both_sides(model.coef_, model.intercept_, classes)
+    return _both_sides(model.coef_, model.intercept_, len(classes))
 
 
-def _logistic(vectors: NDArray[np.float32], labels: Sequence[str], classes: Sequence[str]) -> LinearPart:
-    model = LogisticRegression(C=_LOGISTIC_COST, tol=_LOGISTIC_TOLERANCE, max_iter=100).fit(vectors, labels)
-    return _both_sides(model.coef_, model.intercept_, classes)
+def _logistic(vectors: NDArray[np.float32], classes: NDArray[np.intp], known: NDArray[np.intp]) -> LinearPart:
+    model = LogisticRegression(C=_LOGISTIC_COST, tol=_LOGISTIC_TOLERANCE, max_iter=100).fit(vectors, classes)
+    return _both_sides(model.coef_, model.intercept_, len(known))
 
 
-def _both_sides(weights: NDArray[np.float64], bias: NDArray[np.float64], classes: Sequence[str]) -> LinearPart:
+def _vector_part(vectors: NDArray[np.float32], classes: NDArray[np.intp]) -> VectorPart:
+    """Learn the borders; keep the examples, with the share that serves best, where they help unseen messages."""
+    right = [0] * len(_NEAREST_SHARES)
+    for kept, held in _folds(len(vectors)):
+        known = np.unique(classes[kept])
+        if len(known) > 1:
+            borders = _logistic(vectors[kept], classes[kept], known)
+            beyond = VECTOR_SHARE * (vectors[held] @ borders.weights + borders.bias)
+            nearest = _examples(vectors[kept], classes[kept], 1.0)
+            likeness = np.stack([nearest.nearest(vector) for vector in vectors[held]])
+            for number, share in enumerate(_NEAREST_SHARES):
+                best = known[(beyond + share * likeness).argmax(axis=1)]
+                right[number] += int((best == classes[held]).sum())
+    share = _NEAREST_SHARES[int(np.argmax(right))]
+    borders = _logistic(vectors, classes, np.unique(classes))
+    return VectorPart(borders, _examples(vectors, classes, share) if share else None)
+
+
+def _folds(rows: int) -> Iterator[tuple[list[int], list[int]]]:
+    """Hold out every row once; which ones stay, and which are held out."""
+    folds = np.random.default_rng(_SEED).permutation(rows) % _FOLDS
+    for fold in range(_FOLDS):
+        yield np.nonzero(folds != fold)[0].tolist(), np.nonzero(folds == fold)[0].tolist()
+
+
+def _examples(vectors: NDArray[np.float32], classes: NDArray[np.intp], share: float) -> Examples:
+    order = np.argsort(classes, kind="stable")
+    _, starts = np.unique(classes[order], return_index=True)
+    return Examples(vectors[order], starts.astype(np.int32), share)
+
+
+def _both_sides(weights: NDArray[np.float64], bias: NDArray[np.float64], classes: int) -> LinearPart:
     """With two classes the library gives one border: it is the second class' own, and the first's the other way."""
-    if len(weights) < len(classes):
+    if len(weights) < classes:
         weights, bias = np.concatenate([-weights, weights]), np.concatenate([-bias, bias])
     return LinearPart(np.ascontiguousarray(weights.T, dtype=np.float32), bias.astype(np.float32))
 
