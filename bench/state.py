@@ -32,6 +32,7 @@ from trunkline_protocols.fleet_folder import load_fleet
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId, conversation_id
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit, CommitStored, Started, TurnAnswered
+from trunkline_protocols.seen import with_id
 
 _REGION: Final = "local"
 _ME: Final = Instance("bench-ingress")
@@ -53,6 +54,7 @@ class _Open:
     id: ConversationId
     commits: int = 0
     last_commit: int = 0
+    ids: bytes = b""
     messages: int = 0
     last_message: int = 0
 
@@ -113,11 +115,13 @@ class _Seeder:
             frames_before=2 * (number - 1),
             at=time.time(),
             events=[*started, answered],
+            ids_before=conversation.ids,
         )
         appended = await self._bus.append(
             subjects.log(_REGION, conversation.id, "turn"), codec.encode(commit), message_id=f"{commit.turn}-seed"
         )
         conversation.last_commit = appended.seq
+        conversation.ids = with_id(conversation.ids, answered.message_id)
 
 
 class _Customers:

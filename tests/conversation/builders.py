@@ -108,6 +108,7 @@ def committed(state: Conversation, append: Append, *, inbox_seq: int, sequence: 
         frames_before=state.frames,
         at=2.0,
         events=append.events,
+        ids_before=state.ids,
         ended_before=state.closed,
         desk_seq=desk_seq,
     )

@@ -14,7 +14,8 @@ from trunkline_conversation.ports import InboxItem
 from trunkline_protocols.desk import DeskOutcome, SlotMessage
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.ids import ConversationId, Instance, Specialty
-from trunkline_protocols.log import Commit, CommitStored, TurnAnswered, frames_in
+from trunkline_protocols.log import Commit, CommitStored, Event, Said, TurnAnswered, frames_in
+from trunkline_protocols.seen import may_hold
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.turn import Answered, AnswerTurn, Routed
 
@@ -35,7 +36,9 @@ class FakeLog:
         last = self.stored[-1].sequence if self.stored else 0
         if commit.previous != last:
             raise FenceError(message_id)
-        assert commit.frames_before == sum(frames_in(stored.commit.events) for stored in self.stored)
+        assert commit.frames_before == frames_in(self.events())
+        assert all(may_hold(commit.ids_before, id_) for id_ in self.answers())
+        assert bool(commit.ids_before) is any(isinstance(event, Said) for event in self.events())
         assert commit.ended_before is any(stored.commit.kind == "closed" for stored in self.stored)
         self.stored.append(CommitStored(sequence=last + 1, commit=commit))
         if self.lose_next_acknowledgement:
@@ -58,10 +61,13 @@ class FakeLog:
     async def store_snapshot(self, snapshot: Snapshot) -> None:
         self.snapshots.append(snapshot)
 
+    def events(self) -> list[Event]:
+        """What was committed."""
+        return [event for stored in self.stored for event in stored.commit.events]
+
     def answers(self) -> list[str]:
         """Client ids in the order in which they were answered."""
-        events = [event for stored in self.stored for event in stored.commit.events]
-        return [event.message_id for event in events if isinstance(event, TurnAnswered)]
+        return [event.message_id for event in self.events() if isinstance(event, TurnAnswered)]
 
 
 @dataclass

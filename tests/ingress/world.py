@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import reduce
 
 from hypothesis import strategies as st
 from trunkline_chassis.bus import Appended
@@ -20,9 +21,11 @@ from trunkline_protocols.log import (
     Event,
     HandedOff,
     PersonReplied,
+    Said,
     TurnAnswered,
     frames_in,
 )
+from trunkline_protocols.seen import with_id
 from trunkline_protocols.subjects import CommitKind
 from trunkline_protocols.turn import Attached
 
@@ -113,6 +116,7 @@ class World:
 
     def _commit(self, kind: CommitKind, event: Event, inbox_seq: int) -> None:
         previous = self.commits[-1].sequence if self.commits else 0
+        events = [earlier for stored in self.commits for earlier in stored.commit.events]
         commit = Commit(
             conversation=C,
             region="local",
@@ -125,9 +129,10 @@ class World:
             agent="one",
             inbox_seq=inbox_seq,
             previous=previous,
-            frames_before=sum(frames_in(stored.commit.events) for stored in self.commits),
+            frames_before=frames_in(events),
             at=1.0,
             events=[event],
+            ids_before=reduce(with_id, (event.message_id for event in events if isinstance(event, Said)), b""),
             ended_before=any(stored.commit.kind == "closed" for stored in self.commits),
         )
         self.commits.append(CommitStored(sequence=previous + 3, commit=commit))

@@ -219,6 +219,8 @@ class Commit(Wire, frozen=True, kw_only=True, tag="commit"):
     """Durable frames that belong to the commits before, see `frames_in`: numbers follow from it, see ADR 0018."""
     at: float
     events: list[Event]
+    ids_before: bytes = b""
+    """Ids of the messages in the commits before, as a filter, see `seen`: a new id is known without reading them."""
     ended_before: bool = False
     """Whether a commit before has ended the conversation; what had been said by then is still answered."""
     desk_seq: int = 0

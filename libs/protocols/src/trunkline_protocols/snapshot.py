@@ -25,6 +25,7 @@ class Snapshot(Wire, frozen=True, kw_only=True, tag="snapshot"):
     closed: bool
     turns: int
     frames: int
+    ids: bytes
     summary: str
     transcript: list[Utterance]
     note: str = ""

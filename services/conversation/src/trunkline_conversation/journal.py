@@ -115,6 +115,7 @@ class Journal:
             frames_before=state.frames,
             at=self._outside.now(),
             events=decision.events,
+            ids_before=state.ids,
             ended_before=state.closed,
             desk_seq=cause.desk_seq,
         )

@@ -121,12 +121,10 @@ class Connection:
 
     async def _number_of(self, message_id: str) -> int | None:
         """Return the number that a message was accepted with, None for a new one."""
-        known = self._ledger.accepted.get(message_id)
-        if known is None and not self._ledger.whole:
+        if self._ledger.is_unsure_of(message_id):
             # Perhaps the repeat of one that was answered long before this socket came.
             self._ledger.learn(await self._line.commits(self.identity.region, self.conversation, after=0))
-            known = self._ledger.accepted.get(message_id)
-        return known
+        return self._ledger.accepted.get(message_id)
 
     async def end(self) -> None:
         """Ask for the end; `closed` comes when it is committed. What is being written is broken off."""

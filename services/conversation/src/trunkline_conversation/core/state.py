@@ -24,12 +24,14 @@ from trunkline_protocols.log import (
     LeftQueue,
     OwnerAssigned,
     PersonReplied,
+    Said,
     Started,
     ToolUsed,
     TurnAnswered,
     frames_in,
 )
 from trunkline_protocols.parts import Context, Utterance
+from trunkline_protocols.seen import with_id
 from trunkline_protocols.snapshot import Snapshot
 
 from trunkline_conversation.core.summary import summarised
@@ -64,6 +66,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     turns: int = 0
     frames: int = 0
     """Durable frames that belong to the commits so far."""
+    ids: bytes = b""
+    """Filter of the ids of the messages in them, see `seen`."""
     summary: str = ""
     """What was said before the transcript begins."""
     transcript: list[Utterance] = []
@@ -97,6 +101,7 @@ def evolve(state: Conversation, commit: Commit, sequence: int) -> Conversation:
         folded,
         sequence=sequence,
         frames=state.frames + frames_in(commit.events),
+        ids=reduce(with_id, (event.message_id for event in commit.events if isinstance(event, Said)), state.ids),
         epoch=commit.epoch,
         owner=commit.owner,
         agent=commit.agent,
@@ -233,6 +238,7 @@ def to_snapshot(state: Conversation) -> Snapshot:
         closed=state.closed,
         turns=state.turns,
         frames=state.frames,
+        ids=state.ids,
         summary=state.summary,
         transcript=state.transcript,
         note=state.note,
@@ -262,6 +268,7 @@ def from_snapshot(snapshot: Snapshot, region: str) -> Conversation:
         closed=snapshot.closed,
         turns=snapshot.turns,
         frames=snapshot.frames,
+        ids=snapshot.ids,
         summary=snapshot.summary,
         transcript=snapshot.transcript,
         note=snapshot.note,

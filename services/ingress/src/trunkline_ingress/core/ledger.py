@@ -43,6 +43,7 @@ from trunkline_protocols.log import (
     Shown,
     TurnAnswered,
 )
+from trunkline_protocols.seen import may_hold
 
 CommitFrame: TypeAlias = MessageFrame | HandoffFrame | EscalatedFrame | ClosedFrame
 
@@ -63,9 +64,9 @@ class Ledger:
         self.last_inbox = 0
         """Sequence of the last message that is stored."""
         self.accepted: dict[str, int] = {}
-        """Numbers of accepted messages, by the client's id: of all, or of those in the end of the log, see `whole`."""
-        self.whole = True
-        """Whether no accepted message is unknown."""
+        """Numbers of accepted messages, by the client's id: but of those in `_unread`."""
+        self._unread = b""
+        """Filter of the ids of messages in commits that were not read, see `seen`."""
         self.unanswered: dict[str, int] = {}
         """Inbox sequences of messages that wait for their answer, by the client's id."""
         self.closed = False
@@ -100,11 +101,15 @@ class Ledger:
             elif isinstance(event, Closed):
                 self.closed = True
 
+    def is_unsure_of(self, message_id: str) -> bool:
+        """Whether a message may have been accepted, in a commit that was not read; `learn` tells."""
+        return message_id not in self.accepted and may_hold(self._unread, message_id)
+
     def learn(self, commits: Iterable[CommitStored]) -> None:
         """Take in the messages of the whole log."""
         for message_id, number in _said_in(commits):
             self.accepted.setdefault(message_id, number)
-        self.whole = True
+        self._unread = b""
 
     @classmethod
     def replay(
@@ -116,8 +121,9 @@ class Ledger:
         inbox' last message. Returns the frames over `last_before`, and those of messages that were accepted below it.
         """
         ledger = cls()
-        ledger.whole = not commits or commits[0].commit.previous == 0
-        ledger.closed = bool(commits) and commits[0].commit.ended_before
+        if commits:
+            ledger._unread = commits[0].commit.ids_before
+            ledger.closed = commits[0].commit.ended_before
         ledger.accepted = dict(_said_in(commits))
         ledger.last_inbox = max([end, *(inbox_seq for inbox_seq, _ in unsettled)])
         for inbox_seq, message in unsettled:
