@@ -207,7 +207,7 @@ async def _measure(asked: argparse.Namespace, url: str, server: psutil.Process) 
         connections, found[name] = await bench.measure(come_back, chosen)
 
     async def say(connection: Connection) -> None:
-        await connection.say("new", "Thank you")
+        await connection.say(secrets.token_hex(8), "Thank you")
 
     _, found["first_message_after_it"] = await bench.measure(say, connections)
     await bus.close()
