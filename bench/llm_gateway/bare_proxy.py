@@ -1,6 +1,6 @@
 """A proxy without any logic: it passes the body on and the response's bytes back, and reads neither.
 
-What it costs in the path, any gateway written in Python costs at least.
+What it costs in the path, any gateway on aiohttp costs at least.
 
 python -m bench.llm_gateway.bare_proxy PORT URL-OF-THE-MODEL
 """
