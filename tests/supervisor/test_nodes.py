@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from trunkline_supervisor.adapters.nats_server import nats_server_command, plan_nodes
+from trunkline_supervisor.adapters.tcp import free_port
 from trunkline_supervisor.errors import NodesError
 
 
@@ -22,6 +23,12 @@ def test_empty_folder_gets_one_server_unless_told_otherwise(tmp_path: Path) -> N
     assert [node.name for node in nodes] == ["nats-1", "nats-2", "nats-3"]
     assert len({node.folder for node in nodes}) == 3
     assert len({port for node in nodes for port in (node.port, node.monitor_port, node.route_port)}) == 9
+
+
+def test_no_port_is_promised_twice() -> None:
+    """Who was promised one before may not listen yet."""
+    ports = [free_port() for _ in range(300)]
+    assert len(set(ports)) == len(ports)
 
 
 @pytest.mark.parametrize("nodes", [1, 3])
