@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import secrets
-import subprocess
 from collections.abc import Iterator
 
 import asyncpg
 import pytest
 from archive import ArchiveReader
+from own_nats import nats_server
 from postgres import PostgresServer, postgres, postgres_server
-from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
 from trunkline_supervisor.adapters.postgres import dsn
-from trunkline_supervisor.adapters.tcp import free_port
 
 __all__ = ["archive", "nats_url", "postgres", "postgres_server"]
 
@@ -21,14 +19,8 @@ __all__ = ["archive", "nats_url", "postgres", "postgres_server"]
 def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A nats-server of audit's own: its tests leave messages in the streams that nobody else can read."""
     folder = tmp_path_factory.mktemp("nats-audit")
-    node = NatsNode("nats-1", folder, free_port(), free_port())
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(nats_server_command(node), stdout=log, stderr=log)
-        try:
-            yield node.url
-        finally:
-            server.terminate()
-            server.wait(10)
+    with nats_server(folder) as url:
+        yield url
 
 
 @pytest.fixture

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from own_nats import nats_server
 from suite import Suite, run_cli
-from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
-from trunkline_supervisor.adapters.tcp import free_port
 
 pytestmark = pytest.mark.processes
 
@@ -17,14 +15,8 @@ pytestmark = pytest.mark.processes
 @pytest.fixture
 def own_nats(tmp_path: Path) -> Iterator[str]:
     """A nats-server that no suite started, with nothing in it."""
-    node = NatsNode("nats-1", tmp_path / "nats", free_port(), free_port())
-    with (tmp_path / "nats.log").open("w") as log:
-        server = subprocess.Popen(nats_server_command(node), stdout=log, stderr=log)
-        try:
-            yield node.url
-        finally:
-            server.terminate()
-            server.wait(10)
+    with nats_server(tmp_path / "nats") as url:
+        yield url
 
 
 def test_suite_runs_on_a_nats_of_ones_own(own_nats: str, tmp_path: Path) -> None:
