@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
+from trunkline_supervisor.adapters.tcp import free_port
 
 from bench.llm_gateway.ways import KEY
 
@@ -52,10 +52,3 @@ def cpu_s(process: psutil.Process | None) -> float:
     if process is None:
         return 0.0
     return sum(sum(each.cpu_times()[:2]) for each in [process, *process.children(recursive=True)])
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -14,10 +14,11 @@ import psutil
 from trunkline_chassis.bus import connect
 from trunkline_chassis.provision import provision
 from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
+from trunkline_supervisor.adapters.tcp import free_port
 
 from bench.llm_gateway import model
 from bench.llm_gateway.load import ask_at_rate, leave, ready
-from bench.llm_gateway.processes import Processes, cpu_s, free_port
+from bench.llm_gateway.processes import Processes, cpu_s
 from bench.llm_gateway.report import Taken, abandoned, compared, measured
 from bench.llm_gateway.ways import REGION, Way, in_this_process, over_http, over_the_bus, through_the_gateway
 
