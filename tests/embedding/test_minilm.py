@@ -47,12 +47,26 @@ def embedder(directory: Path) -> MinilmEmbedder:
 
 def test_int8_graph_is_near_the_model_in_float32(directory: Path, embedder: MinilmEmbedder) -> None:
     """The same texts through the plain formulas of a BERT encoder, written down once more in numpy."""
-    made, exact = embedder.embed(TEXTS), np.array([encoded(directory, text) for text in TEXTS])
+    made, exact = embedder.embed(TEXTS), np.array([encoded(directory, text)[0] for text in TEXTS])
     assert np.allclose(np.linalg.norm(made, axis=1), 1, atol=1e-4)
     nearness = (made * exact).sum(axis=1)
     print(f"cosine of int8 to float32: lowest {nearness.min():.4f}, mean {nearness.mean():.4f}")
-    assert nearness.min() > 0.95
-    assert nearness.mean() > 0.98
+    # With the outliers left in it would be .98 and .994.
+    assert nearness.min() > 0.97
+    assert nearness.mean() > 0.995
+
+
+def test_vector_of_the_middle_layer_follows_where_it_is_wanted(directory: Path, embedder: MinilmEmbedder) -> None:
+    """Length one together, and another name: the two kinds never compare."""
+    both = open_embedder(EmbedderChoice("minilm", directory), middle_layer=True)
+    assert both is not None
+    made = both.embed(TEXTS)
+    assert both.name == f"{embedder.name}-middle"
+    assert made.shape == (len(TEXTS), both.dimensions) == (len(TEXTS), 2 * embedder.dimensions)
+    exact = np.array([np.concatenate(encoded(directory, text)) / np.sqrt(2) for text in TEXTS])
+    assert np.allclose(np.linalg.norm(made, axis=1), 1, atol=1e-4)
+    assert (made * exact).sum(axis=1).min() > 0.985
+    assert np.allclose(made[:, : embedder.dimensions] * np.sqrt(2), embedder.embed(TEXTS), atol=1e-6)
 
 
 def test_paraphrases_are_nearer_than_strangers(embedder: MinilmEmbedder) -> None:
@@ -69,8 +83,8 @@ def test_graph_is_kept_with_its_hash_and_made_anew_when_it_is_not_that_any_more(
 ) -> None:
     """The name tells the weights; a changed graph is never run."""
     weights = hashlib.sha256((directory / "model.safetensors").read_bytes()).hexdigest()
-    assert embedder.name == f"minilm-{weights[:16]}"
-    graph = directory / f"model-int8-{weights[:16]}.onnx"
+    assert embedder.name == f"minilm-{weights[:16]}-2"
+    graph = directory / f"model-int8-{weights[:16]}-2.onnx"
     note = msgspec.json.decode(graph.with_suffix(".json").read_bytes())
     assert note == {"weights_sha256": weights, "graph_sha256": hashlib.sha256(graph.read_bytes()).hexdigest()}
     before = graph.stat()
@@ -144,8 +158,8 @@ async def test_passages_are_embedded_into_a_collection_of_their_own_while_the_ol
 # -- the model in float32 ---
 
 
-def encoded(directory: Path, text: str) -> NDArray[np.float32]:
-    """Embed one text as the paper has it."""
+def encoded(directory: Path, text: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Embed one text as the paper has it: by the last layer, and by the one half-way."""
     config = msgspec.json.decode((directory / "config.json").read_bytes())
     weights = load_file(directory / "model.safetensors")
     tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
@@ -168,6 +182,7 @@ def encoded(directory: Path, text: str) -> NDArray[np.float32]:
     hidden = norm("embeddings.LayerNorm", words[ids] + places[: len(ids)] + kinds[0])
     heads = config["num_attention_heads"]
     size = config["hidden_size"] // heads
+    layers = [hidden]
     for number in range(config["num_hidden_layers"]):
         layer = f"encoder.layer.{number}"
         query, key, value = (
@@ -183,6 +198,6 @@ def encoded(directory: Path, text: str) -> NDArray[np.float32]:
         wide = dense(f"{layer}.intermediate.dense", hidden)
         bent = wide * (1 + erf(wide / np.sqrt(2))) / 2
         hidden = norm(f"{layer}.output.LayerNorm", dense(f"{layer}.output.dense", bent) + hidden)
-    mean = hidden.mean(axis=0)
-    result: NDArray[np.float32] = mean / np.linalg.norm(mean)
-    return result
+        layers.append(hidden)
+    last, middle = (layers[number].mean(axis=0) for number in (-1, len(layers) // 2))
+    return last / np.linalg.norm(last), middle / np.linalg.norm(middle)

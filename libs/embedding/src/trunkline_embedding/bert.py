@@ -1,13 +1,12 @@
-"""The graph of a BERT sentence encoder, made from its safetensors: mean of the tokens, length one, weights in int8.
+"""The graph of a BERT sentence encoder, made from its safetensors: the mean of the tokens' vectors, with length one.
 
-No training framework is needed for it: the graph is a few dozen standard ONNX operators a layer, and onnxruntime
-quantises the weights. The model's own code is never run, its weights are read and nothing else.
+No training framework is needed for it: the graph is a few dozen standard ONNX operators a layer. The model's own code
+is never run, its weights are read and nothing else.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import msgspec
@@ -15,7 +14,6 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import QuantType, quantize_dynamic
 from safetensors.numpy import load_file
 
 _OPSET: Final = 18
@@ -38,21 +36,19 @@ class UnsupportedModelError(ValueError):
     """The directory holds no BERT encoder of the known kind; the message says what differs."""
 
 
-def build(weights: Path, config: BertConfig, target: Path) -> None:
-    """Write the int8 graph for these weights; in place only when it is whole."""
+def encoder(weights: Path, config: BertConfig) -> onnx.ModelProto:
+    """Make the graph in float32: `ids` and `mask`, of a row a text, to `embedding` and `middle`.
+
+    `middle` is the mean of the layer half-way: less of what a text means, more of what it says.
+    """
     if config.model_type != "bert" or config.hidden_act != "gelu":
         raise UnsupportedModelError(
             f"{weights.parent}: a {config.model_type} with {config.hidden_act}, not a BERT encoder"
         )
     try:
-        model = _Graph(load_file(weights), config).model()
+        return _Graph(load_file(weights), config).model()
     except KeyError as error:
         raise UnsupportedModelError(f"{weights}: has no tensor {error}") from error
-    with TemporaryDirectory(dir=target.parent) as folder:
-        whole, small = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
-        onnx.save(model, whole)
-        quantize_dynamic(whole, small, weight_type=QuantType.QInt8, per_channel=True)
-        small.replace(target)
 
 
 class _Graph:
@@ -68,8 +64,10 @@ class _Graph:
         hidden = self._embedded()
         blocked = self._blocked()
         for number in range(self._config.num_hidden_layers):
+            if number == self._config.num_hidden_layers // 2:
+                self._pool(hidden, "middle")
             hidden = self._layer(f"encoder.layer.{number}", hidden, blocked)
-        self._pool(hidden)
+        self._pool(hidden, "embedding")
         graph = helper.make_graph(
             self._nodes,
             "sentence-encoder",
@@ -77,7 +75,10 @@ class _Graph:
                 helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", "tokens"]),
                 helper.make_tensor_value_info("mask", TensorProto.FLOAT, ["batch", "tokens"]),
             ],
-            [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", self._config.hidden_size])],
+            [
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", self._config.hidden_size])
+                for name in ("embedding", "middle")
+            ],
             list(self._weights.values()),
         )
         made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=9)
@@ -132,12 +133,12 @@ class _Graph:
         half = self._constant("half", np.array(0.5, np.float32))
         return self._node("Mul", [self._node("Mul", [value, gate]), half])
 
-    def _pool(self, hidden: str) -> None:
+    def _pool(self, hidden: str, name: str) -> None:
         axis = self._constant("axis2", np.array([2], np.int64))
         weighted = self._node("Mul", [hidden, self._node("Unsqueeze", ["mask", axis])])
         # The mean's divisor cancels out when the length is made one.
         summed = self._node("ReduceSum", [weighted, self._constant("axis1", np.array([1], np.int64))], keepdims=0)
-        self._nodes.append(helper.make_node("LpNormalization", [summed], ["embedding"], axis=-1, p=2))
+        self._nodes.append(helper.make_node("LpNormalization", [summed], [name], axis=-1, p=2))
 
     # -- parts ---
 

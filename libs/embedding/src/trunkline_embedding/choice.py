@@ -30,9 +30,10 @@ class EmbedderChoice:
         return self.name == LEXICAL
 
 
-def open_embedder(choice: EmbedderChoice) -> Embedder | None:
+def open_embedder(choice: EmbedderChoice, *, middle_layer: bool = False) -> Embedder | None:
     """Open the embedder; None for `lexical`: words are weighed where they are searched, not embedded.
 
+    `middle_layer` wants vectors that tell near classes apart better, twice as long; a service has its own only.
     Raises `EmbeddingError` with what is missing.
     """
     kind, _, place = choice.name.partition(":")
@@ -45,7 +46,7 @@ def open_embedder(choice: EmbedderChoice) -> Embedder | None:
         # Here, because the runtime costs tens of megabytes that the default does not need.
         from trunkline_embedding.minilm import MinilmEmbedder  # noqa: PLC0415
 
-        return MinilmEmbedder(named)
+        return MinilmEmbedder(named, middle_layer=middle_layer)
     if kind == _REMOTE:
         url = place or choice.url
         if not url or not choice.model:
