@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -69,9 +69,13 @@ def measure_routing(train: Path, test: Path, validation: Path | None, choice: Em
     train_rows = [row for row in read_rows(train, _Row) if row.wanted is not None]
     test_rows = read_rows(test, _Row)
     started = time.perf_counter()
-    classifier = _learnt(train_rows, embedder)
+    lessons = _lessons(train_rows, embedder)
+    classifier = _learnt(lessons)
     fit_s = time.perf_counter() - started
-    floor = _floor(classifier, train_rows, read_rows(validation, _Row) if validation is not None else None, embedder)
+    if validation is not None:
+        floor = _validated_floor(classifier, read_rows(validation, _Row), embedder)
+    else:
+        floor = _held_out_floor(classifier, lessons, len(train_rows))
     judged: list[Judgement] = []
     times: list[float] = []
     cpu_started = time.process_time()
@@ -102,31 +106,41 @@ def measure_routing(train: Path, test: Path, validation: Path | None, choice: Em
 
 def _opened(choice: EmbedderChoice) -> Embedder | None:
     try:
-        return open_embedder(choice)
+        return open_embedder(choice, middle_layer=True)
     except EmbeddingError as error:
         raise CommandError(str(error)) from error
 
 
-def _learnt(rows: Sequence[_Row], embedder: Embedder | None) -> Classifier:
-    """Train as the fleet's routing is trained: the examples, and the name of each class as one more."""
+class _Lessons(NamedTuple):
+    said: list[Said]
+    labels: list[str]
+    vectors: NDArray[np.float32] | None
+
+
+def _lessons(rows: Sequence[_Row], embedder: Embedder | None) -> _Lessons:
+    """Teach as the fleet's routing is taught: the examples, and the name of each class as one more."""
     labels = [row.wanted or "" for row in rows]
     names = sorted(set(labels))
     said = [row.said for row in rows] + [Said(" ".join(_WORDS_OF_LABEL.findall(name)) or name) for name in names]
+    return _Lessons(said, labels + names, _vectors(embedder, said))
+
+
+def _learnt(lessons: _Lessons) -> Classifier:
     try:
-        return learn(said, labels + names, _vectors(embedder, said))
+        return learn(*lessons)
     except TrainingError as error:
         raise CommandError(str(error)) from error
 
 
-def _floor(
-    classifier: Classifier, train: Sequence[_Row], validation: Sequence[_Row] | None, embedder: Embedder | None
-) -> float:
-    if validation is not None:
-        in_scope = [row.said for row in validation if row.wanted is not None]
-        familiarity = [_judgement(classifier, said, embedder).familiarity for said in in_scope]
-        return floor_of(np.array(familiarity, dtype=np.float32))
-    said, labels = [row.said for row in train], [row.wanted or "" for row in train]
-    return floor_of(held_out_familiarity(said, labels, _vectors(embedder, said)))
+def _validated_floor(classifier: Classifier, validation: Sequence[_Row], embedder: Embedder | None) -> float:
+    in_scope = [row.said for row in validation if row.wanted is not None]
+    familiarity = [_judgement(classifier, said, embedder).familiarity for said in in_scope]
+    return floor_of(np.array(familiarity, dtype=np.float32))
+
+
+def _held_out_floor(classifier: Classifier, lessons: _Lessons, messages: int) -> float:
+    """Names of classes help to learn, but nobody says them."""
+    return floor_of(held_out_familiarity(*lessons, nearest_share=classifier.nearest_share)[:messages])
 
 
 def _judgement(classifier: Classifier, said: Said, embedder: Embedder | None) -> Judgement:

@@ -16,7 +16,7 @@ class RoutingSettings(EmbedderSettings):
 
     def routing_embedder(self) -> CachedEmbedder | None:
         """Open the embedder; None where n-grams are all there is."""
-        embedder = open_embedder(self.embedder_choice())
+        embedder = open_embedder(self.embedder_choice(), middle_layer=True)
         return CachedEmbedder(embedder, on_lookup=count_lookup) if embedder is not None else None
 
 

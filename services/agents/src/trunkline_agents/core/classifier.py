@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 
 from trunkline_agents.core.features import BLOCK, balanced, characters_of_message, counts
 
-VECTOR_SHARE: Final = 0.4
+VECTOR_SHARE: Final = 0.6
 """How much the vector's part counts beside the n-grams'; a log-odds is that much longer than a margin."""
+
+_WORTH_A_LOOK: Final = 10
+"""Classes, best first, whose examples are looked at: thousands of them are megabytes to read for every message."""
 
 COVERAGE_SHARE: Final = 0.5
 """How much a class' coverage counts in its score."""
@@ -42,10 +45,11 @@ class Examples(msgspec.Struct, frozen=True):
     share: float
     """How much the likeness to the nearest one counts in a class' score."""
 
-    def nearest(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return by class how like its nearest example is, as a cosine."""
-        likeness: NDArray[np.float32] = np.maximum.reduceat(self.vectors @ embedding, self.starts)
-        return likeness
+    def nearest(self, embedding: NDArray[np.float32], classes: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return for these classes how like the nearest example is, as a cosine."""
+        ends = np.append(self.starts, len(self.vectors))
+        likeness = [(self.vectors[ends[place] : ends[place + 1]] @ embedding).max() for place in classes]
+        return np.array(likeness, dtype=np.float32)
 
 
 class VectorPart(msgspec.Struct, frozen=True):
@@ -54,11 +58,15 @@ class VectorPart(msgspec.Struct, frozen=True):
     borders: LinearPart
     examples: Examples | None = None
 
-    def scores(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the vector adds to each class' score."""
-        scores: NDArray[np.float32] = VECTOR_SHARE * (embedding @ self.borders.weights + self.borders.bias)
+    def added(self, scores: NDArray[np.float32], embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scores with what the vector says; the likeness to examples only where it can change the choice."""
+        scores = scores + VECTOR_SHARE * (embedding @ self.borders.weights + self.borders.bias)
         if self.examples is not None:
-            scores += self.examples.share * self.examples.nearest(embedding)
+            looked_at = np.argsort(-scores, kind="stable")[:_WORTH_A_LOOK]
+            likeness = self.examples.nearest(embedding, looked_at)
+            # The others are taken to be as unlike as the most unlike of these.
+            scores += self.examples.share * likeness.min()
+            scores[looked_at] += self.examples.share * (likeness - likeness.min())
         return scores
 
 
@@ -95,6 +103,12 @@ class Classifier:
         self._rarest = float(rarity.max(initial=0.0))
         self._knows_conversations = bool(len(dimensions)) and int(dimensions[-1]) >= 2 * BLOCK
 
+    @property
+    def nearest_share(self) -> float:
+        """How much the likeness to the nearest example counts."""
+        examples = self.vector.examples if self.vector is not None else None
+        return examples.share if examples is not None else 0.0
+
     def judge(self, text: str, embedding: NDArray[np.float32] | None = None, *, conversation: str = "") -> Judgement:
         """Judge a text, without its vector by n-grams alone; `conversation` is all that was said, with the text."""
         dimensions, values = counts(text, (conversation or text) if self._knows_conversations else "")
@@ -106,7 +120,7 @@ class Classifier:
         weighted = balanced(dimensions, values * self.rarity[places])
         scores = weighted @ self.ngrams.weights[places] + self.ngrams.bias + COVERAGE_SHARE * coverage
         if self.vector is not None and embedding is not None:
-            scores = scores + self.vector.scores(embedding)
+            scores = self.vector.added(scores, embedding)
         order = np.argsort(-scores, kind="stable")
         best = order[0]
         return Judgement(
