@@ -45,6 +45,11 @@ class Connection:
         """Others may be connected as well."""
         return self._lite is None
 
+    @property
+    def folder(self) -> Path | None:
+        """Where the embedded store is; None of a server."""
+        return self._lite.parent if self._lite is not None else None
+
     def close(self) -> None:
         """Close; the embedded server gives its folder free only when told."""
         self._client.close()
@@ -135,6 +140,10 @@ class Connection:
         """Remove rows by their keys."""
         for start in range(0, len(keys), _BATCH):
             self._client.delete(collection, ids=list(keys[start : start + _BATCH]))
+
+    def count(self, collection: str) -> int:
+        """How many rows it has, about: what was removed may still be counted."""
+        return int(self._client.get_collection_stats(collection)["row_count"])
 
     def get(self, collection: str, key: str) -> dict[str, Any] | None:
         """Read one row by its key."""

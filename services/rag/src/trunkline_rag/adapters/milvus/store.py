@@ -40,9 +40,10 @@ from trunkline_rag.adapters.milvus.rows import (
     tombstone,
     version_row,
 )
+from trunkline_rag.adapters.milvus.vectors import VectorFile
 from trunkline_rag.core.articles import Document
-from trunkline_rag.core.index import RANK_CONSTANT
-from trunkline_rag.core.question import Question
+from trunkline_rag.core.index import RANK_CONSTANT, Row
+from trunkline_rag.core.question import Question, Vectors
 from trunkline_rag.core.scope import Asker
 from trunkline_rag.core.snapshots import Stock
 from trunkline_rag.ports import Filed, Head, Holdings, StoreUnavailableError
@@ -78,6 +79,8 @@ class MilvusStore:
         self.is_native = native if native is not None else self._milvus.is_server
         self.tag = tag_of(embedder)
         self._dimensions = dimensions
+        folder = self._milvus.folder if dimensions else None
+        self._file = VectorFile(folder, self.tag, dimensions) if folder is not None else None
         self._names = self._milvus.in_force() or self._first()
         self._milvus.load(self._names.articles)
         self._milvus.load(self._names.passages)
@@ -104,6 +107,8 @@ class MilvusStore:
         for article in filed:
             vectors = article.vectors if not self.needs_vectors else None
             rows += passage_rows(article.rows, vectors, searched=searched)
+            if self._file is not None and vectors is not None:
+                self._file.append([row.embedded for row in article.rows], vectors)
         self._insert(self._names.passages, rows)
         self._insert(self._names.articles, [article_row(tenant, article.document) for article in filed])
         present = self.heads(tenant)
@@ -132,6 +137,8 @@ class MilvusStore:
         """Flush: unflushed rows are slow to read."""
         self._milvus.flush(self._names.articles)
         self._milvus.flush(self._names.passages)
+        if self._file is not None and self._file.is_mostly_spare(self._milvus.count(self._names.passages)):
+            self._file.drop()
 
     @_reaching
     def replace_vectors(self, holdings: Holdings) -> None:
@@ -196,10 +203,9 @@ class MilvusStore:
         What a crash has left, written before its article or not removed after it, is swept on the way.
         """
         fields = ["key", "document", "tenant", "title", "topics", "headings", "text", "scope", "rev"]
-        has_vectors = with_vectors and self._milvus.has(self._names.passages, "vector")
         found: list[dict[str, Any]] = []
         orphans: list[str] = []
-        for row in self._milvus.every(self._names.passages, [*fields, "vector"] if has_vectors else fields):
+        for row in self._milvus.every(self._names.passages, fields):
             if self._owns(row, row["tenant"]):
                 found.append(row)
             else:
@@ -208,8 +214,20 @@ class MilvusStore:
             self._milvus.delete(self._names.passages, orphans)
         # The keys of a document's passages are in their order.
         found.sort(key=lambda row: str(row["key"]))
-        vectors = np.array([row["vector"] for row in found], dtype=np.float32) if has_vectors and found else None
-        return Holdings([read_row(row) for row in found], vectors)
+        rows = [read_row(row) for row in found]
+        has_vectors = with_vectors and bool(found) and self._milvus.has(self._names.passages, "vector")
+        return Holdings(rows, self._vectors(rows, [row["key"] for row in found]) if has_vectors else None)
+
+    def _vectors(self, rows: Sequence[Row], keys: Sequence[str]) -> Vectors:
+        texts = [row.embedded for row in rows]
+        file = self._file if not self.needs_vectors else None
+        vectors = file.read(texts) if file is not None else None
+        if vectors is None:
+            stored = {row["key"]: row["vector"] for row in self._milvus.every(self._names.passages, ["key", "vector"])}
+            vectors = np.array([stored[key] for key in keys], dtype=np.float32)
+            if file is not None:
+                file.replace(texts, vectors)
+        return vectors
 
     @_reaching
     def native_ranks(
