@@ -89,9 +89,12 @@ class Rag:
         return float(used.user + used.system)
 
     def opened_ms(self) -> float:
-        """How long it took to read the store and make the index at the start."""
+        """How long it took to open the store, read it and make the index at the start."""
         lines = [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines() if line.startswith("{")]
-        return float(next(line["took_ms"] for line in lines if line["event"] == "library.open"))
+        return sum(
+            next(float(line["took_ms"]) for line in lines if line["event"] == event)
+            for event in ("store.open", "library.open")
+        )
 
 
 @contextlib.contextmanager

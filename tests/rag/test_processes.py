@@ -146,7 +146,7 @@ async def test_what_one_process_takes_in_all_find_and_none_overwrites_another(
     store = MilvusStore(milvus)
     versions = Counter(version.document.rev for version in store.stock().versions if version.document.id == "same")
     assert versions == dict.fromkeys(range(1, ORDERS + 1), 1)
-    rows = store.holdings(sweep=False).rows
+    rows = store.holdings().rows
     assert Counter(row.document for row in rows) == dict.fromkeys(
         ["same", *(f"own{number}" for number in range(ORDERS)), *(f"d{number}" for number in range(10))], 1
     )

@@ -16,6 +16,7 @@ from trunkline_embedding import LEXICAL, EmbedderChoice, EmbeddingError, open_em
 from trunkline_protocols.knowledge import ArticleFile
 from trunkline_rag.core.articles import Document, parse, slug
 from trunkline_rag.core.index import Index
+from trunkline_rag.core.likeness import Likeness
 from trunkline_rag.core.passages import rows_of
 from trunkline_rag.core.question import read_question
 
@@ -64,7 +65,9 @@ def measure_retrieval(documents: Path, queries: Path, choice: EmbedderChoice) ->
         vectors = embedder.embed([row.embedded for row in rows]) if embedder is not None else None
     except EmbeddingError as error:
         raise CommandError(str(error)) from error
-    index = Index(rows, vectors)
+    index = Index(rows)
+    if vectors is not None:
+        index = index.with_likeness(Likeness(vectors))
     index_s = time.perf_counter() - started
     found: list[list[str]] = []
     times: list[float] = []

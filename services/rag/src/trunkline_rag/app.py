@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -32,6 +33,7 @@ async def service(process: Process[RagSettings]) -> AsyncIterator[None]:
     """Answer questions to the knowledge base."""
     settings = process.settings
     embedder = await asyncio.to_thread(open_embedder, settings.embedder_choice())
+    started = time.perf_counter()
     store = await asyncio.to_thread(
         lambda: MilvusStore(
             settings.milvus_uri,
@@ -39,6 +41,7 @@ async def service(process: Process[RagSettings]) -> AsyncIterator[None]:
             dimensions=embedder.dimensions if embedder is not None else 0,
         )
     )
+    _log.info("store.open", took_ms=round((time.perf_counter() - started) * 1000))
     try:
         turns = SharedTurns(process.bus, process.instance) if "://" in settings.milvus_uri else None
         library = Library(store, embedder, turns=turns, own_source=SOURCE)

@@ -32,6 +32,7 @@ from trunkline_protocols.knowledge import (
 
 from trunkline_rag.core.articles import Document, parse
 from trunkline_rag.core.index import Hit, Index
+from trunkline_rag.core.likeness import Likeness
 from trunkline_rag.core.passages import rows_of
 from trunkline_rag.core.question import Question, Vectors, read_question
 from trunkline_rag.core.scope import Asker
@@ -86,7 +87,9 @@ class Library:
         """Of what is known of the store."""
         self._is_shown = False
         """All of it is in the index."""
-        self._is_swept = False
+        self._is_read = False
+        """It was, at some time."""
+        self._had_turn = False
         self._is_away = False
 
     # -- what is in the index ---
@@ -94,7 +97,7 @@ class Library:
     async def open(self) -> None:
         """Make the index from what is stored; when the store is away, the index of before stays."""
         async with self._writing:
-            await self._read(sweep=not self._turns.are_shared)
+            await self._read()
 
     async def follow(self) -> None:
         """Take over what other processes have written, and what could not be read before; until cancelled."""
@@ -103,27 +106,33 @@ class Library:
     async def _catch_up(self) -> None:
         async with self._writing:
             if not self._is_shown or self._is_away or await self._turns.version() != self._version:
-                await self._read(sweep=False)
+                await self._read()
 
-    async def _read(self, *, sweep: bool) -> None:
+    async def _read(self) -> None:
         started = time.perf_counter()
         version = await self._turns.version()
         try:
             if self._turns.are_shared:
                 await asyncio.to_thread(self._store.refresh)
-            holdings = await asyncio.to_thread(_uncollected, lambda: self._store.holdings(sweep=sweep))
+            holdings = await asyncio.to_thread(_uncollected, self._store.holdings)
         except StoreUnavailableError as error:
             self._is_away = True
             _log.warning("library.away", error=str(error))
             return
-        self._version, self._is_swept = version, self._is_swept or sweep
+        self._version, self._is_read = version, True
         await self._show(holdings)
         took_ms = round((time.perf_counter() - started) * 1000)
         vectors = holdings.vectors is not None
         _log.info("library.open", passages=len(self._index), vectors=vectors, took_ms=took_ms)
 
     async def _show(self, holdings: Holdings) -> None:
-        self._index = await asyncio.to_thread(_uncollected, lambda: Index(holdings.rows, holdings.vectors))
+        # Side by side: the words are Python's work, the vectors are the library's, which needs no interpreter.
+        making = asyncio.to_thread(_uncollected, lambda: Index(holdings.rows))
+        if holdings.vectors is None:
+            self._index = await making
+        else:
+            words, likeness = await asyncio.gather(making, asyncio.to_thread(Likeness, holdings.vectors))
+            self._index = words.with_likeness(likeness)
         self._holdings, self._pending = holdings, {}
         self._is_shown, self._is_away = True, False
         _PASSAGES.set(len(self._index))
@@ -134,27 +143,29 @@ class Library:
     async def _turn(self) -> AsyncIterator[None]:
         """Write alone, knowing what others have written before; raise `StoreUnavailableError` when it is away."""
         async with self._writing, self._turns.mine():
-            if not self._is_swept:
-                await self._read(sweep=True)
+            # Who has died in its turn has told nobody what it had written by then.
+            if not self._is_read or (self._turns.are_shared and not self._had_turn):
+                await self._read()
             elif await self._turns.version() != self._version:
                 self._version = await self._turns.version()
                 await asyncio.to_thread(self._store.refresh)
                 self._is_shown = False
-            if not self._is_swept:
+            if not self._is_read:
                 raise StoreUnavailableError("Milvus cannot be reached")
+            self._had_turn = True
             yield
 
     async def _put_in_force(self, write: Callable[[], None]) -> None:
         await asyncio.to_thread(write)
         await self._turns.announce(settled=True)
-        await self._read(sweep=False)
+        await self._read()
 
     async def embed_anew(self) -> None:
         """Embed all passages for this process' embedder and swap them in; searches go by words until then."""
         async with self._turn():
             if not self._store.needs_vectors:
                 return
-            holdings = await asyncio.to_thread(lambda: self._store.holdings(sweep=True))
+            holdings = await asyncio.to_thread(self._store.holdings)
             vectors = await asyncio.to_thread(self._embedded, [row.embedded for row in holdings.rows])
             await self._put_in_force(lambda: self._store.replace_vectors(Holdings(holdings.rows, vectors)))
         _log.info("library.embedded", passages=len(holdings.rows), embedder=self._embedder and self._embedder.name)
@@ -321,7 +332,7 @@ class Library:
         if is_complete and self._is_shown:
             await self._show(await asyncio.to_thread(self._holdings.changed, self._pending))
         elif is_complete:
-            await self._read(sweep=False)
+            await self._read()
 
     def _store_all(self, tenant: str, documents: Sequence[Document]) -> int:
         """Batch by batch: what was stored when a process dies is there, and is not stored again."""

@@ -145,7 +145,7 @@ class Store(Protocol):
         ...
 
     def put(self, tenant: str, filed: Sequence[Filed]) -> None:
-        """Replace these articles; durable when it returns, and none is ever seen half."""
+        """Replace these articles, in one's own turn; durable when it returns, and none is ever seen half."""
         ...
 
     def remove(self, tenant: str, documents: Sequence[str]) -> None:
@@ -164,8 +164,8 @@ class Store(Protocol):
         """Read anew what others may have changed: the articles, and which collections are in force."""
         ...
 
-    def holdings(self, *, sweep: bool) -> Holdings:
-        """Read all passages; `sweep`, in one's own turn, removes what a crash has left."""
+    def holdings(self) -> Holdings:
+        """Read all passages of the articles in force."""
         ...
 
     def stock(self) -> Stock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,25 +18,20 @@ class Bm25:
 
     def __init__(self, rows: Sequence[Sequence[str]]) -> None:
         """Weigh the terms of all rows."""
-        counted = [Counter(row) for row in rows]
         columns: dict[str, int] = {}
-        for counter in counted:
-            for term in counter:
-                columns.setdefault(term, len(columns))
+        places = [columns.setdefault(term, len(columns)) for row in rows for term in row]
+        lengths = np.array([len(row) for row in rows], dtype=np.float32)
+        numbers = np.repeat(np.arange(len(rows), dtype=np.int32), lengths.astype(np.intp))
+        # By term: a query touches the rows of its own words and no others. Repetitions add up.
+        postings = csc_matrix((np.ones(len(places), np.float32), (numbers, places)), shape=(len(rows), len(columns)))
+        seen = np.diff(postings.indptr)
         self._columns = columns
         self._size = len(rows)
-        places = np.array([columns[term] for counter in counted for term in counter], dtype=np.int32)
-        counts = np.array([count for counter in counted for count in counter.values()], dtype=np.float32)
-        seen = np.bincount(places, minlength=len(columns))
         self._rarity = np.log(1 + (len(rows) - seen + 0.5) / (seen + 0.5)).astype(np.float32)
-        lengths = np.array([counter.total() for counter in counted], dtype=np.float32)
         average = float(lengths.mean()) if len(lengths) else 1.0
-        numbers = np.repeat(np.arange(len(rows), dtype=np.int32), [len(counter) for counter in counted])
-        norms = _K1 * (1 - _B + _B * lengths[numbers] / max(average, 1e-9))
-        weights = self._rarity[places] * counts * (_K1 + 1) / (counts + norms)
-        # By term: a query touches the rows of its own words and no others.
-        postings = csc_matrix((weights, (numbers, places)), shape=(len(rows), len(columns)), dtype=np.float32)
-        self._starts, self._numbers, self._weights = postings.indptr, postings.indices, postings.data
+        norms = _K1 * (1 - _B + _B * lengths / max(average, 1e-9))
+        self._starts, self._numbers, counts = postings.indptr, postings.indices, postings.data
+        self._weights = np.repeat(self._rarity, seen) * counts * (_K1 + 1) / (counts + norms[self._numbers])
         self._rarest = float(self._rarity.max(initial=0.0))
 
     def scores(self, terms: Sequence[str]) -> NDArray[np.float32]:

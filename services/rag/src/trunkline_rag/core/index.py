@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from trunkline_language.terms import terms
 
 from trunkline_rag.core.bm25 import Bm25
 from trunkline_rag.core.likeness import Likeness
-from trunkline_rag.core.question import Question, Vectors
+from trunkline_rag.core.question import Question
 from trunkline_rag.core.scope import EVERYBODY, Asker, Scope
 
 ANYBODY: Final = Asker()
@@ -71,10 +72,10 @@ class Hit:
 class Index:
     """Answers queries. Immutable: an import makes a new one."""
 
-    def __init__(self, rows: Sequence[Row], vectors: Vectors | None = None) -> None:
-        """Weigh the terms of all rows; title and headings count as text of each passage. `vectors` has a row each."""
+    def __init__(self, rows: Sequence[Row]) -> None:
+        """Weigh the terms of all rows; title and headings count as text of each passage."""
         self._rows = list(rows)
-        self._likeness = Likeness(vectors) if vectors is not None and len(vectors) else None
+        self._likeness: Likeness | None = None
         of_rows = [row_terms(row) for row in self._rows]
         self._terms = [frozenset(found) for found in of_rows]
         self._words = Bm25(of_rows)
@@ -86,6 +87,12 @@ class Index:
             self._first.setdefault((row.tenant, row.document), number)
         self._by_tenant = _masks([(row.tenant,) for row in self._rows])
         self._by_topic = _masks([row.topics for row in self._rows])
+
+    def with_likeness(self, likeness: Likeness) -> Index:
+        """Return the same index, which searches by vectors as well: a row each."""
+        both = copy.copy(self)
+        both._likeness = likeness  # noqa: SLF001 - a copy of our own
+        return both
 
     def __len__(self) -> int:
         """How many passages it holds."""

@@ -18,7 +18,9 @@ logging.getLogger("pymilvus").setLevel(logging.ERROR)
 
 _BATCH: Final = 500
 _READ_BATCH: Final = 5_000
-"""The embedded server looks at every row for every batch."""
+_AT_ONCE: Final = 200_000
+"""The embedded server copies all its vectors for every batch; so many rows still fit into one answer."""
+
 
 _TIMEOUT_S: Final = 10.0
 _ALL: Final = 'key != ""'
@@ -151,7 +153,10 @@ class Connection:
         return found[0] if found else None
 
     def every(self, collection: str, fields: list[str], where: str = _ALL) -> Iterator[dict[str, Any]]:
-        """Read rows batch by batch, also those that another process has written just now."""
+        """Read rows, batch by batch where they are many, also those that another process has written just now."""
+        if not self.is_server and self.count(collection) <= _AT_ONCE:
+            yield from self._client.query(collection, filter=where, output_fields=fields, consistency_level="Strong")
+            return
         iterator = self._client.query_iterator(
             collection, filter=where, output_fields=fields, batch_size=_READ_BATCH, consistency_level="Strong"
         )

@@ -29,6 +29,7 @@ from trunkline_rag.adapters.milvus.collections import (
     passage_fields,
     tag_of,
 )
+from trunkline_rag.adapters.milvus.passage_file import PassageFile
 from trunkline_rag.adapters.milvus.rows import (
     article_key,
     article_row,
@@ -40,12 +41,11 @@ from trunkline_rag.adapters.milvus.rows import (
     tombstone,
     version_row,
 )
-from trunkline_rag.adapters.milvus.vectors import VectorFile
 from trunkline_rag.core.articles import Document
-from trunkline_rag.core.index import RANK_CONSTANT, Row
-from trunkline_rag.core.question import Question, Vectors
+from trunkline_rag.core.index import RANK_CONSTANT
+from trunkline_rag.core.question import Question
 from trunkline_rag.core.scope import Asker
-from trunkline_rag.core.snapshots import Stock
+from trunkline_rag.core.snapshots import Key, Stock
 from trunkline_rag.ports import Filed, Head, Holdings, StoreUnavailableError
 
 _WORDS_ONLY: Final = "lexical"
@@ -79,9 +79,9 @@ class MilvusStore:
         self.is_native = native if native is not None else self._milvus.is_server
         self.tag = tag_of(embedder)
         self._dimensions = dimensions
-        folder = self._milvus.folder if dimensions else None
-        self._file = VectorFile(folder, self.tag, dimensions) if folder is not None else None
         self._names = self._milvus.in_force() or self._first()
+        self._file = self._passage_file()
+        self._is_swept = False
         self._milvus.load(self._names.articles)
         self._milvus.load(self._names.passages)
         self._heads = self._read_heads()
@@ -102,13 +102,14 @@ class MilvusStore:
     @_reaching
     def put(self, tenant: str, filed: Sequence[Filed]) -> None:
         """Write the new passages, then the article, which puts them in force, then remove the old passages."""
+        self._sweep()
         rows: list[dict[str, Any]] = []
         searched = self._milvus.has(self._names.passages, "words")
         for article in filed:
             vectors = article.vectors if not self.needs_vectors else None
             rows += passage_rows(article.rows, vectors, searched=searched)
-            if self._file is not None and vectors is not None:
-                self._file.append([row.embedded for row in article.rows], vectors)
+        if self._file is not None:
+            self._file.append(tenant, filed)
         self._insert(self._names.passages, rows)
         self._insert(self._names.articles, [article_row(tenant, article.document) for article in filed])
         present = self.heads(tenant)
@@ -125,6 +126,7 @@ class MilvusStore:
         known = [document for document in documents if document in present]
         if not known:
             return
+        self._sweep()
         self._insert(
             self._names.articles, [tombstone(tenant, document, present[document].rev + 1) for document in known]
         )
@@ -137,8 +139,8 @@ class MilvusStore:
         """Flush: unflushed rows are slow to read."""
         self._milvus.flush(self._names.articles)
         self._milvus.flush(self._names.passages)
-        if self._file is not None and self._file.is_mostly_spare(self._milvus.count(self._names.passages)):
-            self._file.drop()
+        if self._file is not None:
+            self._file.trim(len(self._present()))
 
     @_reaching
     def replace_vectors(self, holdings: Holdings) -> None:
@@ -185,49 +187,38 @@ class MilvusStore:
         self._heads = self._read_heads()
 
     @_reaching
-    def holdings(self, *, sweep: bool = True) -> Holdings:
-        """Read every passage, batch by batch; vectors only where they are of this process' embedder."""
-        return self._holdings(with_vectors=not self.needs_vectors, sweep=sweep)
+    def holdings(self) -> Holdings:
+        """Read every passage of the latest versions; vectors only where they are of this process' embedder."""
+        holdings = self._holdings()
+        return Holdings(holdings.rows, None) if self.needs_vectors else holdings
 
     @_reaching
     def stock(self) -> Stock:
         """Read everything, in the vectors of whatever embedder it has."""
         articles = ["tenant", "document", "title", "text", "topics", "scope", "rev", "updated", "source", "is_removed"]
         versions = [read_version(row) for row in self._milvus.every(self._names.articles, articles)]
-        holdings = self._holdings(with_vectors=True, sweep=True)
+        holdings = self._holdings()
         return Stock(versions, holdings.rows, holdings.vectors, self._names.tag)
 
-    def _holdings(self, *, with_vectors: bool, sweep: bool) -> Holdings:
-        """Read the passages of the latest versions.
+    def _holdings(self) -> Holdings:
+        """Read the passages of the latest versions, from the file where it has them all."""
+        present = self._present()
+        holdings = self._file.read(present) if self._file is not None else None
+        if holdings is None:
+            holdings = self._stored_holdings()
+            if self._file is not None:
+                self._file.replace(present, holdings)
+        return holdings
 
-        What a crash has left, written before its article or not removed after it, is swept on the way.
-        """
+    def _stored_holdings(self) -> Holdings:
         fields = ["key", "document", "tenant", "title", "topics", "headings", "text", "scope", "rev"]
-        found: list[dict[str, Any]] = []
-        orphans: list[str] = []
-        for row in self._milvus.every(self._names.passages, fields):
-            if self._owns(row, row["tenant"]):
-                found.append(row)
-            else:
-                orphans.append(row["key"])
-        if sweep:
-            self._milvus.delete(self._names.passages, orphans)
+        has_vectors = self._milvus.has(self._names.passages, "vector")
+        stored = self._milvus.every(self._names.passages, [*fields, "vector"] if has_vectors else fields)
+        found = [row for row in stored if self._owns(row)]
         # The keys of a document's passages are in their order.
         found.sort(key=lambda row: str(row["key"]))
-        rows = [read_row(row) for row in found]
-        has_vectors = with_vectors and bool(found) and self._milvus.has(self._names.passages, "vector")
-        return Holdings(rows, self._vectors(rows, [row["key"] for row in found]) if has_vectors else None)
-
-    def _vectors(self, rows: Sequence[Row], keys: Sequence[str]) -> Vectors:
-        texts = [row.embedded for row in rows]
-        file = self._file if not self.needs_vectors else None
-        vectors = file.read(texts) if file is not None else None
-        if vectors is None:
-            stored = {row["key"]: row["vector"] for row in self._milvus.every(self._names.passages, ["key", "vector"])}
-            vectors = np.array([stored[key] for key in keys], dtype=np.float32)
-            if file is not None:
-                file.replace(texts, vectors)
-        return vectors
+        vectors = np.array([row["vector"] for row in found], dtype=np.float32) if has_vectors and found else None
+        return Holdings([read_row(row) for row in found], vectors)
 
     @_reaching
     def native_ranks(
@@ -289,16 +280,32 @@ class MilvusStore:
     def _put_in_force(self, names: Names) -> None:
         self._milvus.put_in_force(names)
         self._names = names
+        self._file = self._passage_file()
         self._milvus.drop_others(names)
 
     def _insert(self, collection: str, rows: Sequence[dict[str, Any]]) -> None:
         for start in range(0, len(rows), _BATCH):
             self._milvus.insert(collection, list(rows[start : start + _BATCH]))
 
+    def _passage_file(self) -> PassageFile | None:
+        folder = self._milvus.folder
+        return PassageFile(folder, self._names.passages) if folder is not None else None
+
+    def _present(self) -> dict[Key, Head]:
+        return {key: head for key, head in self._heads.items() if not head.is_removed}
+
     # -- what no latest version owns ---
 
-    def _read_heads(self) -> dict[tuple[str, str], Head]:
-        heads: dict[tuple[str, str], Head] = {}
+    def _sweep(self) -> None:
+        """Remove, before the first writing, what a crash has left: its keys may come again."""
+        if self._is_swept:
+            return
+        rows = self._milvus.every(self._names.passages, ["key", "document", "tenant", "rev"])
+        self._milvus.delete(self._names.passages, [row["key"] for row in rows if not self._owns(row)])
+        self._is_swept = True
+
+    def _read_heads(self) -> dict[Key, Head]:
+        heads: dict[Key, Head] = {}
         fields = ["tenant", "document", "rev", "digest", "source", "is_removed"]
         for row in self._milvus.every(self._names.articles, fields):
             key = (row["tenant"], row["document"])
@@ -306,13 +313,13 @@ class MilvusStore:
                 heads[key] = Head(row["rev"], row["digest"], row["source"], row["is_removed"])
         return heads
 
-    def _owns(self, row: dict[str, Any], tenant: str) -> bool:
-        head = self._heads.get((tenant, row["document"]))
+    def _owns(self, row: dict[str, Any]) -> bool:
+        head = self._heads.get((row["tenant"], row["document"]))
         return head is not None and not head.is_removed and head.rev == row["rev"]
 
     def _drop_old(self, tenant: str, documents: Sequence[str]) -> None:
         for start in range(0, len(documents), _BATCH):
             names = ", ".join(f'"{document}"' for document in documents[start : start + _BATCH])
             theirs = f'tenant == "{tenant}" and document in [{names}]'
-            found = list(self._milvus.every(self._names.passages, ["key", "document", "rev"], theirs))
-            self._milvus.delete(self._names.passages, [row["key"] for row in found if not self._owns(row, tenant)])
+            found = list(self._milvus.every(self._names.passages, ["key", "document", "tenant", "rev"], theirs))
+            self._milvus.delete(self._names.passages, [row["key"] for row in found if not self._owns(row)])
