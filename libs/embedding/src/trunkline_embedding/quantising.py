@@ -23,6 +23,9 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 _ORDINARY: Final = 1.5
 """Channels up to so many times the median one stay as they are: of 1 to 3 this is nearest to the float graph."""
 
+_OUTLYING: Final = 3.0
+"""Where no channel is so many times the median one, none is an outlier."""
+
 
 def write_quantised(model: onnx.ModelProto, samples: Sequence[Mapping[str, NDArray[np.generic]]], target: Path) -> None:
     """Write the graph in int8; `samples` are inputs that show its outliers. In place only when it is whole."""
@@ -30,7 +33,9 @@ def write_quantised(model: onnx.ModelProto, samples: Sequence[Mapping[str, NDArr
     with TemporaryDirectory(dir=target.parent) as folder:
         whole, small = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save(model, whole)
-        quantize_dynamic(whole, small, weight_type=QuantType.QInt8, per_channel=True)
+        # The standard does not say what the runtime's own operators return.
+        options = {"DefaultTensorType": TensorProto.FLOAT}
+        quantize_dynamic(whole, small, weight_type=QuantType.QInt8, per_channel=True, extra_options=options)
         small.replace(target)
 
 
@@ -63,7 +68,11 @@ def _largest(
 
 def _even_out(model: onnx.ModelProto, largest: Mapping[str, NDArray[np.float32]]) -> None:
     weights = {weight.name: weight for weight in model.graph.initializer}
-    readers = _readers(model)
+    readers = {
+        name: nodes
+        for name, nodes in _readers(model).items()
+        if largest[name].max() > _OUTLYING * np.median(largest[name])
+    }
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
         nodes.append(node)
