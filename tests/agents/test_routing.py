@@ -12,10 +12,12 @@ from trunkline_agents.core.training import train
 from trunkline_protocols.fleet import Agent, Fleet
 from trunkline_protocols.fleet_folder import load_fleet
 from trunkline_protocols.parts import Utterance
+from words import Words
 
 FLEET = load_fleet(Path(__file__).parents[2] / "fleet")
 MODEL = train(FLEET, version_of(FLEET, "lexical"))
 ROUTER = Router(FLEET, MODEL)
+WITH_VECTORS = Router(FLEET, train(FLEET, "words", Words().embed))
 STRANGE = "qwx zzyv blorf"
 BROKEN = "my router keeps dropping the wifi connection every night"
 
@@ -100,3 +102,27 @@ def test_version_changes_with_what_is_learnt_and_with_nothing_else() -> None:
 def _with(one: Agent, **changes: object) -> Agent:
     fields = {name: getattr(one, name) for name in one.__struct_fields__}
     return Agent(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("owner", "other", "both"),
+    [
+        ("technical", "billing", "What is this 5.99 payment to you for? The app crashes as soon as I open it"),
+        (
+            "billing",
+            "technical",
+            "What is this 5.99 payment to you for? All devices show offline in the app but they work",
+        ),
+    ],
+)
+def test_vector_moves_no_conversation_that_lies_between_two_specialties(owner: str, other: str, both: str) -> None:
+    """Scores with a vector lie further apart: what is half one thing and half the other still stays with its owner."""
+
+    def elsewhere(text: str) -> str | None:
+        choice = WITH_VECTORS.elsewhere(FLEET.of(owner)[0], text, Words().embed([text])[0])
+        return choice.specialty if choice is not None else None
+
+    half = {"billing": "What is this 5.99 payment to you for?", "technical": "The app crashes as soon as I open it"}
+    assert elsewhere(both) is None
+    assert elsewhere(half[owner]) is None
+    assert elsewhere(half[other]) == other

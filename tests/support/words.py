@@ -1,8 +1,9 @@
-"""An embedder of ours for tests: nothing to download, and near where the same letters are used."""
+"""Embedders of ours for tests: nothing to download, and near where the same letters or words are used."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from zlib import crc32
 
 import numpy as np
 from trunkline_rag.core.question import Vectors
@@ -19,4 +20,19 @@ class Letters:
     def embed(self, texts: Sequence[str]) -> Vectors:
         rows = np.array([[text.lower().count(chr(97 + n)) + 0.01 for n in range(26)] for text in texts], np.float32)
         unit: Vectors = self._sign * rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return unit
+
+
+class Words:
+    """Which words occur, hashed into 64 places."""
+
+    name = "words"
+    dimensions = 64
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        rows = np.full((len(texts), self.dimensions), 0.01, np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            for word in text.lower().split():
+                row[crc32(word.encode()) % self.dimensions] += 1
+        unit: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         return unit

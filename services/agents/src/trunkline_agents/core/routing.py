@@ -28,6 +28,9 @@ RETURN_MARGIN: Final = 0.9
 OTHER_AGENT_MARGIN: Final = 0.15
 """How much better another agent of the same specialty must score before it takes over."""
 
+_FURTHER_APART: Final = 3.0
+"""With a message's vector the scores of classes lie 2.5 to 6 times as far apart (medians of two fleets)."""
+
 STRANGE_TURNS: Final = 2
 """So many questions back in a row, and a person takes the conversation."""
 
@@ -74,7 +77,7 @@ class Router:
         if sticky is None:
             return best
         is_short = len(words(text)) < SHORT_WORDS
-        if is_short or scores[best.name] - scores[sticky.name] < OTHER_AGENT_MARGIN:
+        if is_short or scores[best.name] - scores[sticky.name] < _margin(OTHER_AGENT_MARGIN, vector):
             return sticky
         return best
 
@@ -92,9 +95,13 @@ class Router:
             return None
         margin = scores[other] - scores[agent.specialty]
         needed = RETURN_MARGIN if other == came_from else ELSEWHERE_MARGIN
-        if margin < needed or scores[other] < max(scores.values()):
+        if margin < _margin(needed, vector) or scores[other] < max(scores.values()):
             return None
         return Choice(other, self.agent_of(other, text, vector), margin)
 
     def _floor(self, vector: Vector | None) -> float:
         return self._model.floor if vector is None else self._model.vector_floor
+
+
+def _margin(by_words: float, vector: Vector | None) -> float:
+    return by_words if vector is None else by_words * _FURTHER_APART
