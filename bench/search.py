@@ -242,6 +242,7 @@ async def run(asked: argparse.Namespace) -> dict[str, Any]:
                 await search(bus, text)
             figures["steady"] = await steady(bus, service, new, asked.rate, draw)
             figures["steady_asked_before"] = await steady(bus, service, new, asked.rate, draw)
+            figures["at_most_new"] = await at_most(bus, service, texts[_WARM:][: asked.searches], asked.askers)
             figures["at_most"] = await at_most(bus, service, new, asked.askers)
             figures["rss_mib"] = round(service.process.memory_info().rss / 2**20)
             await killed(bus, service, articles)
