@@ -179,6 +179,43 @@ def folder_bytes(folder: Path) -> int:
     return total
 
 
+@pytest.mark.parametrize("failing", ["passages", "articles"])
+async def test_import_that_failed_is_repeated_without_loss_or_double(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """Written in part, before or after the article's own row: the same process goes on from what the store has."""
+    store = MilvusStore(str(tmp_path / "milvus"))
+    library = Library(store)
+    await imported(library, source="here")
+    insert = store._milvus.insert
+
+    def break_after_it(collection: str, rows: list[dict[str, object]]) -> None:
+        insert(collection, rows)
+        if collection.startswith(failing):
+            raise OSError("connection lost")
+
+    def files(text: str) -> list[ArticleFile]:
+        return [ArticleFile(name=f"{n}.md", content=f"---\nid: {n}\n---\n{text} {n}.") for n in ("refunds", "more")]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._milvus, "insert", break_after_it)
+        with pytest.raises(StoreUnavailableError):
+            await imported(library, source="here", files=files(f"Long.\n\n{'x' * 900}\n\nLong"))
+    await imported(library, source="here", files=files("New"))
+    last = ArticleFile(name="last.md", content="---\nid: last\n---\nLast.")
+    await imported(library, source="here", files=[last])
+    expected = {"refunds": "New refunds.", "more": "New more.", "last": "Last."}
+    for _ in range(2):
+        rows = store.holdings().rows
+        assert {row.document: row.text for row in rows if row.document in expected} == expected
+        assert len(list(store._milvus.every(store._names.passages, ["key"]))) == len(rows) == len(FILES) + 2
+        store.close()
+        for file in (tmp_path / "milvus").glob("*.kept"):
+            file.unlink()
+        store = MilvusStore(str(tmp_path / "milvus"))
+    store.close()
+
+
 def test_second_process_on_one_folder_is_told_so(tmp_path: Path) -> None:
     """A clear error, not a broken folder."""
     folder = str(tmp_path / "milvus")

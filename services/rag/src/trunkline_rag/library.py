@@ -88,7 +88,7 @@ class Library:
         self._is_shown = False
         """All of it is in the index."""
         self._is_read = False
-        """It was, at some time."""
+        """What writing must know is known: the versions in force."""
         self._had_turn = False
         self._is_away = False
 
@@ -112,7 +112,7 @@ class Library:
         started = time.perf_counter()
         version = await self._turns.version()
         try:
-            if self._turns.are_shared:
+            if self._turns.are_shared or self._had_turn:
                 await asyncio.to_thread(self._store.refresh)
             holdings = await asyncio.to_thread(_uncollected, self._store.holdings)
         except StoreUnavailableError as error:
@@ -153,7 +153,12 @@ class Library:
             if not self._is_read:
                 raise StoreUnavailableError("Milvus cannot be reached")
             self._had_turn = True
-            yield
+            try:
+                yield
+            except BaseException:
+                # How far it has come, the store knows.
+                self._is_read = False
+                raise
 
     async def _put_in_force(self, write: Callable[[], None]) -> None:
         await asyncio.to_thread(write)

@@ -2,8 +2,8 @@
 
 Two collections: one holds every version of every article, one the passages in force, made for one embedder. An alias
 names the passages, and their name says which articles they belong to: so both are put in force by one change. The row
-of an article is its commit: passages are written before it, and those that no latest version owns are removed when all
-are read: a crash in between neither loses nor doubles any.
+of an article is its commit: passages are written before it, and those that no latest version owns are removed before
+the next writing: a crash in between neither loses nor doubles any.
 
 A server searches natively, by hybrid search. Lite looks at every row at every search: there the index in the process
 answers over the same rows, and what only a server's search needs is not stored.
@@ -82,6 +82,7 @@ class MilvusStore:
         self._names = self._milvus.in_force() or self._first()
         self._file = self._passage_file()
         self._is_swept = False
+        """Nothing is left of a writing that did not end."""
         self._milvus.load(self._names.articles)
         self._milvus.load(self._names.passages)
         self._heads = self._read_heads()
@@ -102,7 +103,7 @@ class MilvusStore:
     @_reaching
     def put(self, tenant: str, filed: Sequence[Filed]) -> None:
         """Write the new passages, then the article, which puts them in force, then remove the old passages."""
-        self._sweep()
+        self._begin()
         rows: list[dict[str, Any]] = []
         searched = self._milvus.has(self._names.passages, "words")
         for article in filed:
@@ -118,6 +119,7 @@ class MilvusStore:
             document = article.document
             self._heads[tenant, document.id] = Head(document.rev, document.digest, document.source)
         self._drop_old(tenant, replaced)
+        self._is_swept = True
 
     @_reaching
     def remove(self, tenant: str, documents: Sequence[str]) -> None:
@@ -126,13 +128,14 @@ class MilvusStore:
         known = [document for document in documents if document in present]
         if not known:
             return
-        self._sweep()
+        self._begin()
         self._insert(
             self._names.articles, [tombstone(tenant, document, present[document].rev + 1) for document in known]
         )
         for document in known:
             self._heads[tenant, document] = replace(present[document], rev=present[document].rev + 1, is_removed=True)
         self._drop_old(tenant, known)
+        self._is_swept = True
 
     @_reaching
     def settle(self) -> None:
@@ -296,13 +299,12 @@ class MilvusStore:
 
     # -- what no latest version owns ---
 
-    def _sweep(self) -> None:
-        """Remove, before the first writing, what a crash has left: its keys may come again."""
-        if self._is_swept:
-            return
-        rows = self._milvus.every(self._names.passages, ["key", "document", "tenant", "rev"])
-        self._milvus.delete(self._names.passages, [row["key"] for row in rows if not self._owns(row)])
-        self._is_swept = True
+    def _begin(self) -> None:
+        """Remove what a writing that did not end has left, here or in a killed process: its keys come again."""
+        if not self._is_swept:
+            rows = self._milvus.every(self._names.passages, ["key", "document", "tenant", "rev"])
+            self._milvus.delete(self._names.passages, [row["key"] for row in rows if not self._owns(row)])
+        self._is_swept = False
 
     def _read_heads(self) -> dict[Key, Head]:
         heads: dict[Key, Head] = {}
