@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.fleets import FleetVersion
-from trunkline_embedding import LEXICAL, Embedder, EmbeddingError
+from trunkline_embedding import LEXICAL, CachedEmbedder, EmbeddingError
 from trunkline_protocols.fleet import Fleet
 
 from trunkline_agents.core.artefact import version_of
@@ -26,17 +26,19 @@ class Expertise:
     version: int
     fleet: Fleet
     router: Router
-    embedder: Embedder | None = None
+    embedder: CachedEmbedder | None = None
 
     async def vector(self, text: str) -> Vector | None:
         """Embed a message for the router; where there is no embedder, or it fails, routing goes by the words."""
         if self.embedder is None:
             return None
-        try:
-            vectors = await asyncio.to_thread(self.embedder.embed, [text])
-        except EmbeddingError as error:
-            _log.warning("routing.no_vector", error=str(error))
-            return None
+        vectors = self.embedder.kept([text])
+        if vectors is None:
+            try:
+                vectors = await asyncio.to_thread(self.embedder.embed, [text])
+            except EmbeddingError as error:
+                _log.warning("routing.no_vector", error=str(error))
+                return None
         vector: Vector = vectors[0]
         return vector
 
@@ -44,7 +46,7 @@ class Expertise:
 class School:
     """Where a fleet's routing is learnt: once for all processes, in a process of its own."""
 
-    def __init__(self, shelf: Shelf, embedder: Embedder | None) -> None:
+    def __init__(self, shelf: Shelf, embedder: CachedEmbedder | None) -> None:
         """`shelf` keeps what was learnt."""
         self._shelf = shelf
         self._embedder = embedder

@@ -16,7 +16,8 @@ from trunkline_protocols.fleet import Agent, Fleet
 from trunkline_agents.core.classifier import Classifier, Examples, LinearPart, VectorPart
 from trunkline_agents.core.said import Said, read_conversation
 
-_FORMAT: Final = 3
+_FORMAT: Final = 4
+"""Grows with what training does as well: floors of one training fit its own scores only."""
 
 
 class RoutingModel(msgspec.Struct, frozen=True):
