@@ -46,6 +46,17 @@ def test_sentence_that_answers_leads() -> None:
     assert composed.citations[0].quote.count("**") == 2
 
 
+def test_another_article_is_quoted_only_for_what_the_first_does_not_say() -> None:
+    """An answer is no patchwork of articles that all say a little of the same."""
+    exchange = passage("Exchanges: a duplicate charge of a refund is no duplicate.", document="exchanges", title="X")
+    parcels = passage("The parcel is brought within five days.", document="delivery", title="Delivery")
+    asked = "When is the duplicate charge refunded"
+    alone = compose(f"{asked}?", [DUPLICATE, exchange, parcels])
+    assert {citation.document for citation in alone.citations} == {"refunds"}
+    both = compose(f"{asked}, and when does the parcel come?", [DUPLICATE, exchange, parcels])
+    assert {citation.document for citation in both.citations} == {"refunds", "delivery"}
+
+
 def test_sentence_about_another_code_is_no_answer() -> None:
     """Who asks for E2 is not told what to do for E5; without a code in the question both are good."""
     errors = passage(

@@ -1,7 +1,8 @@
 """The built-in provider's art: an answer made only of sentences of the passages, each with its citation, or none.
 
 A sentence is worth what part of the question's rare words it covers, with the help of its title and its passage. The
-best one leads; its neighbours and other good ones follow. A sentence about another code than the one that was asked for
+best one leads; its neighbours and other good ones follow, from another article only what says more of the question than
+has been said. A sentence about another code than the one that was asked for
 (E5 for E2) is about something else. When even the best passage covers too little of the question,
 the honest answer is that there is none.
 """
@@ -61,6 +62,8 @@ class _Candidate:
     order: int
     source: Passage
     sentence: Sentence
+    covers: set[str]
+    """Of the question's words."""
     worth: float
 
 
@@ -112,7 +115,7 @@ def _candidates(asked: set[str], passages: Sequence[Passage]) -> list[_Candidate
         worth = covered + _TITLE_WORTH * titled + _PASSAGE_WORTH * passage.score
         worth -= _ITEM_PENALTY if sentence.is_item else 0.0
         if covered > 0:
-            candidates.append(_Candidate(number, order, passage, sentence, worth))
+            candidates.append(_Candidate(number, order, passage, sentence, asked & words, worth))
     return candidates
 
 
@@ -135,13 +138,14 @@ def _choose(candidates: list[_Candidate]) -> list[_Candidate]:
         (candidate for candidate in candidates if candidate is not best),
         key=lambda candidate: -_worth_beside(candidate, best),
     )
-    chosen = [best]
+    chosen, leading, covered = [best], best.source.document, set(best.covers)
     for candidate in others:
         if len(chosen) == MOST_SENTENCES or _worth_beside(candidate, best) < _GOOD_ENOUGH * best.worth:
             break
-        if all(candidate.sentence.text != taken.sentence.text for taken in chosen):
+        says_more = candidate.source.document == leading or not candidate.covers <= covered
+        if says_more and all(candidate.sentence.text != taken.sentence.text for taken in chosen):
             chosen.append(candidate)
-    leading = best.source.document
+            covered |= candidate.covers
     return sorted(
         chosen, key=lambda candidate: (candidate.source.document != leading, candidate.passage, candidate.order)
     )
