@@ -19,7 +19,7 @@ ARTICLES = {
     "everybody": ("", "The refund for a ukulele takes eleven days."),
     "internal": ("visibility: internal", "The refund for a ukulele takes five days if they insist, say AMBER."),
     "mars": ("region: mars", "The refund for a ukulele takes ninety days on Mars."),
-    "german": ("language: de", "The refund for a ukulele takes ZWOELF days."),
+    "german": ("language: de", "However long it seems, the refund for a ukulele takes ZWOELF days."),
     "nobody": ("specialties: [nobody]", "The refund for a ukulele takes seventy days for nobody."),
     "expired": ("valid_until: 2020-01-01", "The refund for a ukulele takes forty days until 2020."),
     "future": ("valid_from: 2999-01-01", "The refund for a ukulele takes thirty days from 2999 on."),
