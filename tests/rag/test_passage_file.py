@@ -162,3 +162,20 @@ def test_store_reads_the_same_whatever_has_become_of_the_file(
             assert same(read, holdings(CHANGED, WIFI))
         assert PassageFile(folder, path.stem).read(heads(CHANGED, WIFI)) is not None
         store.close()
+
+
+@pytest.mark.processes
+def test_vectors_of_another_embedder_get_into_no_file_of_a_collection_without_them(tmp_path: Path) -> None:
+    """An import between the change of the embedder and the new collection: by words until that is there."""
+    folder = str(tmp_path / "milvus")
+    store = MilvusStore(folder)
+    store.put("default", [Filed(LONG, filed(LONG).rows, None)])
+    store.close()
+    store = MilvusStore(folder, embedder=LETTERS.name, dimensions=LETTERS.dimensions)
+    store.put("default", [filed(WIFI)])
+    expected = Holdings(holdings(LONG, WIFI).rows, None)
+    assert store.holdings() == expected
+    store.close()
+    store = MilvusStore(folder)
+    assert store.holdings() == expected
+    store.close()

@@ -1,7 +1,7 @@
 """The graph of a BERT sentence encoder, made from its safetensors: the mean of the tokens' vectors, with length one.
 
-No training framework is needed for it: the graph is a few dozen standard ONNX operators a layer. The model's own code
-is never run, its weights are read and nothing else.
+No training framework is needed for it: the graph is eighteen operators a layer, of the ONNX standard but for one of
+onnxruntime's. The model's own code is never run, its weights are read and nothing else.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class UnsupportedModelError(ValueError):
 
 
 def encoder(weights: Path, config: BertConfig) -> onnx.ModelProto:
-    """Make the graph in float32: `ids` and `mask`, of a row a text, to `embedding` and `middle`.
+    """Make the graph in float32: `ids`, a row a text and all of one length, to `embedding` and `middle`.
 
     `middle` is the mean of the layer half-way: less of what a text means, more of what it says.
     """

@@ -106,9 +106,10 @@ class MilvusStore:
         self._begin()
         rows: list[dict[str, Any]] = []
         searched = self._milvus.has(self._names.passages, "words")
+        if self.needs_vectors:
+            filed = [replace(article, vectors=None) for article in filed]
         for article in filed:
-            vectors = article.vectors if not self.needs_vectors else None
-            rows += passage_rows(article.rows, vectors, searched=searched)
+            rows += passage_rows(article.rows, article.vectors, searched=searched)
         if self._file is not None:
             self._file.append(tenant, filed)
         self._insert(self._names.passages, rows)
