@@ -90,6 +90,7 @@ class Library:
         self._is_read = False
         """What writing must know is known: the versions in force."""
         self._had_turn = False
+        """Of writing: from then on what the store knows may be older than what it holds."""
         self._is_away = False
 
     # -- what is in the index ---

@@ -110,12 +110,13 @@ def _candidates(asked: set[str], passages: Sequence[Passage]) -> list[_Candidate
     total = sum(weight.values()) or 1.0
     candidates = []
     for number, order, passage, sentence, words in found:
-        covered = sum(weight[term] for term in asked & words) / total
+        covers = asked & words
+        covered = sum(weight[term] for term in covers) / total
         titled = sum(weight[term] for term in asked & set(terms(passage.title))) / total
         worth = covered + _TITLE_WORTH * titled + _PASSAGE_WORTH * passage.score
         worth -= _ITEM_PENALTY if sentence.is_item else 0.0
         if covered > 0:
-            candidates.append(_Candidate(number, order, passage, sentence, asked & words, worth))
+            candidates.append(_Candidate(number, order, passage, sentence, covers, worth))
     return candidates
 
 

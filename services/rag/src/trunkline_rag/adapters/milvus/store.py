@@ -12,7 +12,8 @@ answers over the same rows, and what only a server's search needs is not stored.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -79,8 +80,7 @@ class MilvusStore:
         self.is_native = native if native is not None else self._milvus.is_server
         self.tag = tag_of(embedder)
         self._dimensions = dimensions
-        self._names = self._milvus.in_force() or self._first()
-        self._file = self._passage_file()
+        self._take(self._milvus.in_force() or self._first())
         self._is_swept = False
         """Nothing is left of a writing that did not end."""
         self._milvus.load(self._names.articles)
@@ -91,9 +91,7 @@ class MilvusStore:
 
     def heads(self, tenant: str) -> dict[str, Head]:
         """Known since the opening, or since the store was refreshed."""
-        return {
-            document: head for (owner, document), head in self._heads.items() if owner == tenant and not head.is_removed
-        }
+        return {document: head for (owner, document), head in self._present().items() if owner == tenant}
 
     def next_rev(self, tenant: str, document: str) -> int:
         """Also after the versions of an article that was removed: no number is used twice."""
@@ -103,40 +101,35 @@ class MilvusStore:
     @_reaching
     def put(self, tenant: str, filed: Sequence[Filed]) -> None:
         """Write the new passages, then the article, which puts them in force, then remove the old passages."""
-        self._begin()
-        rows: list[dict[str, Any]] = []
-        searched = self._milvus.has(self._names.passages, "words")
         if self.needs_vectors:
             filed = [replace(article, vectors=None) for article in filed]
-        for article in filed:
-            rows += passage_rows(article.rows, article.vectors, searched=searched)
-        if self._file is not None:
-            self._file.append(tenant, filed)
-        self._insert(self._names.passages, rows)
-        self._insert(self._names.articles, [article_row(tenant, article.document) for article in filed])
-        present = self.heads(tenant)
-        replaced = [article.document.id for article in filed if article.document.id in present]
-        for article in filed:
-            document = article.document
-            self._heads[tenant, document.id] = Head(document.rev, document.digest, document.source)
-        self._drop_old(tenant, replaced)
-        self._is_swept = True
+        searched = self._milvus.has(self._names.passages, "words")
+        rows = [row for article in filed for row in passage_rows(article.rows, article.vectors, searched=searched)]
+        with self._writing():
+            if self._file is not None:
+                self._file.append(tenant, filed)
+            self._insert(self._names.passages, rows)
+            self._insert(self._names.articles, [article_row(tenant, article.document) for article in filed])
+            present = self.heads(tenant)
+            replaced = [article.document.id for article in filed if article.document.id in present]
+            for article in filed:
+                document = article.document
+                self._heads[tenant, document.id] = Head(document.rev, document.digest, document.source)
+            self._drop_old(tenant, replaced)
 
     @_reaching
     def remove(self, tenant: str, documents: Sequence[str]) -> None:
         """Mark the articles as gone, then remove their passages."""
         present = self.heads(tenant)
-        known = [document for document in documents if document in present]
+        known = {document: present[document] for document in documents if document in present}
         if not known:
             return
-        self._begin()
-        self._insert(
-            self._names.articles, [tombstone(tenant, document, present[document].rev + 1) for document in known]
-        )
-        for document in known:
-            self._heads[tenant, document] = replace(present[document], rev=present[document].rev + 1, is_removed=True)
-        self._drop_old(tenant, known)
-        self._is_swept = True
+        with self._writing():
+            stones = [tombstone(tenant, document, head.rev + 1) for document, head in known.items()]
+            self._insert(self._names.articles, stones)
+            for document, head in known.items():
+                self._heads[tenant, document] = replace(head, rev=head.rev + 1, is_removed=True)
+            self._drop_old(tenant, list(known))
 
     @_reaching
     def settle(self) -> None:
@@ -187,7 +180,7 @@ class MilvusStore:
         if names is not None and names != self._names:
             self._milvus.load(names.articles)
             self._milvus.load(names.passages)
-            self._names = names
+            self._take(names)
         self._heads = self._read_heads()
 
     @_reaching
@@ -283,29 +276,31 @@ class MilvusStore:
 
     def _put_in_force(self, names: Names) -> None:
         self._milvus.put_in_force(names)
-        self._names = names
-        self._file = self._passage_file()
+        self._take(names)
         self._milvus.drop_others(names)
 
     def _insert(self, collection: str, rows: Sequence[dict[str, Any]]) -> None:
         for start in range(0, len(rows), _BATCH):
             self._milvus.insert(collection, list(rows[start : start + _BATCH]))
 
-    def _passage_file(self) -> PassageFile | None:
+    def _take(self, names: Names) -> None:
         folder = self._milvus.folder
-        return PassageFile(folder, self._names.passages) if folder is not None else None
+        self._names = names
+        self._file = PassageFile(folder, names.passages) if folder is not None else None
 
     def _present(self) -> dict[Key, Head]:
         return {key: head for key, head in self._heads.items() if not head.is_removed}
 
     # -- what no latest version owns ---
 
-    def _begin(self) -> None:
-        """Remove what a writing that did not end has left, here or in a killed process: its keys come again."""
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Remove first what a writing that did not end has left, here or in a killed process: its keys come again."""
         if not self._is_swept:
-            rows = self._milvus.every(self._names.passages, ["key", "document", "tenant", "rev"])
-            self._milvus.delete(self._names.passages, [row["key"] for row in rows if not self._owns(row)])
+            self._drop_strays()
         self._is_swept = False
+        yield
+        self._is_swept = True
 
     def _read_heads(self) -> dict[Key, Head]:
         heads: dict[Key, Head] = {}
@@ -323,6 +318,8 @@ class MilvusStore:
     def _drop_old(self, tenant: str, documents: Sequence[str]) -> None:
         for start in range(0, len(documents), _BATCH):
             names = ", ".join(f'"{document}"' for document in documents[start : start + _BATCH])
-            theirs = f'tenant == "{tenant}" and document in [{names}]'
-            found = list(self._milvus.every(self._names.passages, ["key", "document", "tenant", "rev"], theirs))
-            self._milvus.delete(self._names.passages, [row["key"] for row in found if not self._owns(row)])
+            self._drop_strays(f'tenant == "{tenant}" and document in [{names}]')
+
+    def _drop_strays(self, *where: str) -> None:
+        rows = self._milvus.every(self._names.passages, ["key", "document", "tenant", "rev"], *where)
+        self._milvus.delete(self._names.passages, [row["key"] for row in rows if not self._owns(row)])
