@@ -37,7 +37,7 @@ test-fast *args:
 # Long runs of faults under load, with a verdict: ./just faults [--duration 600] [--rate 50] [--every 5] [--seed N] [--deeds kill freeze stop]
 [group('verify')]
 faults *args:
-    @python tests/faults/marathon.py "$@"
+    @python -m tests.faults.marathon "$@"
 
 # The LLM gateway and the snapshots before servers that others wrote; they live in an environment of their own
 [group('verify')]

@@ -28,7 +28,7 @@ import aiohttp
 import httpx
 import msgspec
 from trunkline_embedding import Embedder
-from trunkline_embedding.grouping import GroupedEmbedder
+from trunkline_embedding.batching import GroupedEmbedder
 from trunkline_embedding.remote import RemoteEmbedder
 
 _NOISE = Path(__file__).parents[1] / "tests" / "peers" / "noise_model.py"

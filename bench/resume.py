@@ -25,13 +25,13 @@ import psutil
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.provision import provision
 from trunkline_ingress.adapters.nats import NatsLine
-from trunkline_ingress.connection import Connection
+from trunkline_ingress.application.session import Session
 from trunkline_ingress.core.tokens import Identity
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, conversation_id, turn_id
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit, Started, TurnAnswered
-from trunkline_protocols.seen import with_id
+from trunkline_protocols.message_id_filter import with_id
 from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
 from trunkline_supervisor.adapters.tcp import free_port
 
@@ -141,9 +141,9 @@ class _Bench:
             await _all((_turn(self._bus, conversation) for conversation in opened), _IN_FLIGHT)
         return opened
 
-    async def resume(self, conversation: _Open, missed: int) -> Connection:
+    async def resume(self, conversation: _Open, missed: int) -> Session:
         """Come back after so many frames were missed."""
-        connection = Connection(
+        connection = Session(
             Identity(
                 conversation=conversation.id,
                 customer="bench",
@@ -198,15 +198,15 @@ async def _measure(asked: argparse.Namespace, url: str, server: psutil.Process) 
     }
     chosen = conversations[: asked.resumes]
     cases = {"everything": _FRAMES * asked.turns + 1, "20_frames": 20, "4_frames": 4, "1_frame": 1, "nothing": 0}
-    connections: list[Connection] = []
+    connections: list[Session] = []
     for name, missed in cases.items():
 
-        async def come_back(conversation: _Open, missed: int = missed) -> Connection:
+        async def come_back(conversation: _Open, missed: int = missed) -> Session:
             return await bench.resume(conversation, missed)
 
         connections, found[name] = await bench.measure(come_back, chosen)
 
-    async def say(connection: Connection) -> None:
+    async def say(connection: Session) -> None:
         await connection.say(secrets.token_hex(8), "Thank you")
 
     _, found["first_message_after_it"] = await bench.measure(say, connections)

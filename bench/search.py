@@ -120,7 +120,7 @@ async def rag(bus: Bus, folder: Path, url: str, embedder: str, number: int) -> A
         "TRUNKLINE_HTTP_PORT": "0",
         "TRUNKLINE_LOG_FORMAT": "json",
         "TRUNKLINE_MILVUS_URI": str(folder / "milvus"),
-        "TRUNKLINE_SNAPSHOT_EVERY_H": "0",
+        "TRUNKLINE_BACKUP_EVERY_H": "0",
         "TRUNKLINE_EMBEDDER": embedder,
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
@@ -164,7 +164,7 @@ async def search(bus: Bus, query: str) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-async def take_in(bus: Bus, articles: Articles, passages: int) -> dict[str, float]:
+async def import_articles(bus: Bus, articles: Articles, passages: int) -> dict[str, float]:
     """Import until there are so many passages."""
     started, taken = time.perf_counter(), 0
     while taken < passages:
@@ -237,7 +237,9 @@ async def run(asked: argparse.Namespace) -> dict[str, Any]:
         bus = await connect(url, "bench")
         await provision(bus, region="local", specialties=[], replicas=1)
         async with rag(bus, folder, url, asked.embedder, 1) as service:
-            figures: dict[str, Any] = {"embedder": asked.embedder} | await take_in(bus, articles, asked.passages)
+            figures: dict[str, Any] = {"embedder": asked.embedder} | await import_articles(
+                bus, articles, asked.passages
+            )
             for text in texts[:_WARM]:
                 await search(bus, text)
             figures["steady"] = await steady(bus, service, new, asked.rate, draw)

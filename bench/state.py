@@ -32,7 +32,7 @@ from trunkline_protocols.fleet_folder import load_fleet
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId, conversation_id
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit, CommitStored, Started, TurnAnswered
-from trunkline_protocols.seen import with_id
+from trunkline_protocols.message_id_filter import with_id
 
 _REGION: Final = "local"
 _ME: Final = Instance("bench-ingress")

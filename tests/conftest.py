@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from own_nats import nats_server
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.provision import provision
+
+from tests.support.own_nats import nats_server
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from trunkline_agents.adapters.nats import NatsColleagues
 from trunkline_chassis.bus import Bus
 
-from bench.llm_gateway.ways import REGION, Way, order
+from bench.llm_gateway.ways import REGION, Way, request
 
 _READY_WITHIN_S = 120.0
 _BEFORE_LEAVING_S = 0.05
@@ -27,7 +27,7 @@ class Asked:
 
 async def ask_at_rate(ask: Way, prefix: str, rate: float, duration_s: float) -> Asked:
     """Ask `rate` times a second, whatever comes back; `prefix` begins the names. The same arrivals every time."""
-    draw = random.Random(1)  # noqa: S311 - arrivals, not secrets
+    rng = random.Random(1)  # noqa: S311 - arrivals, not secrets
     asked = Asked()
 
     async def one(name: str) -> None:
@@ -42,7 +42,7 @@ async def ask_at_rate(ask: Way, prefix: str, rate: float, duration_s: float) -> 
     due = start = time.perf_counter()
     async with asyncio.TaskGroup() as tasks:
         number = 0
-        while (due := due + draw.expovariate(rate)) < start + duration_s:
+        while (due := due + rng.expovariate(rate)) < start + duration_s:
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             number += 1
             tasks.create_task(one(f"{prefix}-{number}"))
@@ -69,7 +69,7 @@ async def leave(bus: Bus, model: str, runs: int) -> dict[str, float]:
     gone_at: dict[str, float] = {}
     for number in range(runs):
         name = f"leaver-{number}"
-        asking = asyncio.ensure_future(colleagues.complete(order(name, model)))
+        asking = asyncio.ensure_future(colleagues.complete(request(name, model)))
         await asyncio.sleep(_BEFORE_LEAVING_S)
         gone_at[name] = time.monotonic()
         asking.cancel()

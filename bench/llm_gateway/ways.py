@@ -12,15 +12,16 @@ from typing import Final, TypeAlias
 
 import aiohttp
 import msgspec
-from trunkline_chassis.asking import Asker
 from trunkline_chassis.bus import Bus
+from trunkline_chassis.watched_requests import WatchedRequester
 from trunkline_llm_gateway.adapters.nats import sender
 from trunkline_llm_gateway.app import make_provider
-from trunkline_llm_gateway.config import load_config
+from trunkline_llm_gateway.application.gateway import Gateway
+from trunkline_llm_gateway.application.provider_registry import ProviderRegistry
 from trunkline_llm_gateway.core.budgets import Spending
-from trunkline_llm_gateway.directory import Directory
-from trunkline_llm_gateway.handlers import Gateway
+from trunkline_llm_gateway.core.config import load_config
 from trunkline_protocols import codec, subjects
+from trunkline_protocols.common import TurnRef
 from trunkline_protocols.completion import Complete, Completed, CompletionReply, DeltaTarget
 from trunkline_protocols.ids import ConversationId, Instance, TurnId
 
@@ -52,10 +53,10 @@ def over_http(session: aiohttp.ClientSession, url: str, model: str) -> Way:
 
 def through_the_gateway(bus: Bus, model: str) -> Way:
     """Ask the gateway as an agent does, with the text streamed to an ingress."""
-    asker = Asker(bus)
+    asker = WatchedRequester(bus)
 
     async def ask(name: str) -> None:
-        payload = codec.encode(order(name, model))
+        payload = codec.encode(request(name, model))
         _check(
             codec.completion_reply.decode(await asker.ask(subjects.complete(REGION), payload, timeout_s=_PATIENCE_S))
         )
@@ -66,18 +67,18 @@ def through_the_gateway(bus: Bus, model: str) -> Way:
 @asynccontextmanager
 async def in_this_process(config: Path, bus: Bus, model: str) -> AsyncIterator[Way]:
     """Ask a gateway of one's own: the same code without the way over the bus."""
-    draw = random.Random(1).random  # noqa: S311 - jitter, not secrets
-    directory = Directory(load_config(config), make_provider, draw)
-    gateway = Gateway(directory, spending=Spending(REGION), send=sender(bus), draw=draw)
+    rng = random.Random(1).random  # noqa: S311 - jitter, not secrets
+    registry = ProviderRegistry(load_config(config), make_provider, rng)
+    gateway = Gateway(registry, spending=Spending(REGION), send=sender(bus), rng=rng)
 
     async def ask(name: str) -> None:
-        _check(await gateway.complete(order(name, model)))
+        _check(await gateway.complete(request(name, model)))
 
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(gateway.run())
         yield ask
         running.cancel()
-        await directory.close()
+        await registry.close()
 
 
 def over_the_bus(bus: Bus) -> Way:
@@ -89,13 +90,10 @@ def over_the_bus(bus: Bus) -> Way:
     return ask
 
 
-def order(name: str, model: str) -> Complete:
+def request(name: str, model: str) -> Complete:
     """Make the order of a streamed completion."""
     target = DeltaTarget(
-        conversation=ConversationId("bench"),
-        turn=TurnId(name),
-        attempt=1,
-        hop=0,
+        ref=TurnRef(conversation=ConversationId("bench"), turn=TurnId(name), attempt=1, hop=0),
         ingress=Instance("bench"),
         source=name,
     )

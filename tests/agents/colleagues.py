@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from trunkline_protocols.common import Context, TurnRef
 from trunkline_protocols.completion import Complete, Completed, CompletionReply
 from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
 from trunkline_protocols.fleet import Agent, Company, Fleet, KnowledgeFilter
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
 from trunkline_protocols.knowledge import Passage, SearchKnowledge
-from trunkline_protocols.parts import Context
 from trunkline_protocols.turn import AgentMessage, AnswerTurn
 
 
@@ -88,18 +88,17 @@ def small_fleet() -> Fleet:
 def order(text: str, *, specialty: str = "billing", **changes: Any) -> AnswerTurn:
     """A turn for agents."""
     fields: dict[str, Any] = {
-        "conversation": ConversationId("c1"),
-        "turn": TurnId("c1-1"),
-        "attempt": 1,
-        "hop": 1,
-        "epoch": 0,
         "specialty": Specialty(specialty),
         "agent": "",
         "text": text,
         "context": Context(customer="ada", tenant="default", region="local", locale="en", transcript=[]),
-        "owner": Instance("conversation-1"),
+        "reply_to": Instance("conversation-1"),
         "ingress": Instance("ingress-1"),
         "dispatched_at": 0.0,
         "deadline_at": 4e9,
     }
+    ref = {name: changes.pop(name) for name in ("turn", "attempt", "hop", "epoch") if name in changes}
+    fields["ref"] = TurnRef(
+        **({"conversation": ConversationId("c1"), "turn": TurnId("c1-1"), "attempt": 1, "hop": 1} | ref)
+    )
     return AnswerTurn(**(fields | changes))

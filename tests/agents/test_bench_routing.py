@@ -6,7 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from suite import trunkline
+from tests.support.suite import trunkline
 
 ROWS = [
     *[{"text": f"refund my payment {word}", "label": "refunds"} for word in ("now", "please", "today", "again")],

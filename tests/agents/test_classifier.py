@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from trunkline_agents.core.artefact import RoutingModel, decode, encode
-from trunkline_agents.core.classifier import Classifier
-from trunkline_agents.core.said import Said, read_conversation
-from trunkline_agents.core.training import TrainingError, held_out_familiarity, learn
+from trunkline_agents.core.routing.artefact import RoutingModel, decode, encode
+from trunkline_agents.core.routing.classifier import Classifier
+from trunkline_agents.core.routing.examples import ConversationExample, read_conversation
+from trunkline_agents.core.routing.training import TrainingError, held_out_familiarity, learn
 
 EXAMPLES = {
     "billing": ["I was charged twice", "refund my payment", "the invoice is wrong", "why was my card charged"],
     "technical": ["the wifi does not connect", "my camera is offline", "router keeps restarting", "wifi is slow"],
     "returns": ["send the lamp back", "where is my return label", "return the parcel", "exchange it for another size"],
 }
-TEXTS = [Said(text) for texts in EXAMPLES.values() for text in texts]
+TEXTS = [ConversationExample(text) for texts in EXAMPLES.values() for text in texts]
 LABELS = [label for label, texts in EXAMPLES.items() for _ in texts]
 CLASSIFIER = learn(TEXTS, LABELS)
 
@@ -100,7 +100,7 @@ def scattered() -> Classifier:
     vectors = np.repeat(PLACES, 8, axis=0) + np.random.default_rng(2).normal(scale=0.05, size=(192, 4))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     labels = [parity(number) for number in range(24) for _ in range(8)]
-    return learn([Said("the same words")] * 192, labels, vectors.astype(np.float32))
+    return learn([ConversationExample("the same words")] * 192, labels, vectors.astype(np.float32))
 
 
 def test_nearest_example_counts_where_no_border_parts_the_classes(scattered: Classifier) -> None:
@@ -131,13 +131,13 @@ def test_held_out_message_is_less_familiar_than_a_learnt_one() -> None:
 def test_conversation_is_read_with_the_customers_last_line_as_its_message() -> None:
     """The customer speaks first; what has no speaker is a message alone, or goes on with the line above."""
     talk = "User: hi\nBot: Yes?\nUser: my bill\nis wrong\nBot: Which one?"
-    assert read_conversation(talk) == Said("my bill is wrong", talk)
-    assert read_conversation("User: hi") == Said("hi")
-    assert read_conversation("my bill is wrong") == Said("my bill is wrong")
-    assert read_conversation("") == Said("")
+    assert read_conversation(talk) == ConversationExample("my bill is wrong", talk)
+    assert read_conversation("User: hi") == ConversationExample("hi")
+    assert read_conversation("my bill is wrong") == ConversationExample("my bill is wrong")
+    assert read_conversation("") == ConversationExample("")
 
 
 def test_one_class_is_refused_with_its_reason() -> None:
     """There is nothing to choose."""
     with pytest.raises(TrainingError, match="at least two"):
-        learn([Said("a"), Said("b")], ["x", "x"])
+        learn([ConversationExample("a"), ConversationExample("b")], ["x", "x"])

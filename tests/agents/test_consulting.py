@@ -7,14 +7,14 @@ import time
 from typing import Any
 
 import pytest
-from colleagues import FakeColleagues, order, small_fleet
-from trunkline_agents.advising import MOST_DEPTH, Advising
-from trunkline_agents.consulting import Consulting
-from trunkline_agents.core.artefact import RoutingModel
-from trunkline_agents.core.consults import MOST_PARTS, Question, clauses, to_consult
-from trunkline_agents.core.routing import Choice, Router, Vector
-from trunkline_agents.core.training import train
-from trunkline_agents.expertise import Expertise, Experts, School
+from trunkline_agents.application.advisor import MOST_DEPTH, Advisor
+from trunkline_agents.application.consultation_client import ConsultationClient
+from trunkline_agents.application.routing import CurrentRouting, FleetRouting, RouterLoader
+from trunkline_agents.core.consultations import MOST_PARTS, PlannedConsultation, clauses, plan_consultations
+from trunkline_agents.core.routing.artefact import RoutingModel
+from trunkline_agents.core.routing.router import Choice, Router, Vector
+from trunkline_agents.core.routing.training import train
+from trunkline_protocols.common import Context, TurnRef
 from trunkline_protocols.completion import Complete, Completed, CompletionReply
 from trunkline_protocols.consultation import (
     Advice,
@@ -26,7 +26,8 @@ from trunkline_protocols.consultation import (
 )
 from trunkline_protocols.fleet import Fleet
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
-from trunkline_protocols.parts import Context
+
+from tests.agents.colleagues import FakeColleagues, order, small_fleet
 
 BILLING, TECHNICAL = Specialty("billing"), Specialty("technical")
 ME = Instance("agents-billing-1")
@@ -35,12 +36,12 @@ ROUTER = Router(FLEET, train(FLEET, "test"))
 BOTH = "I was charged twice on my invoice and my thermostat is offline"
 
 
-def question(specialty: str = "technical", text: str = "my thermostat is offline") -> Question:
-    return Question(text, Choice(specialty, FLEET.of(specialty)[0], 0.9))
+def question(specialty: str = "technical", text: str = "my thermostat is offline") -> PlannedConsultation:
+    return PlannedConsultation(text, Choice(specialty, FLEET.of(specialty)[0], 0.9))
 
 
-def consulting(colleagues: FakeColleagues, *, silence_s: float = 5.0, longest_s: float = 10.0) -> Consulting:
-    return Consulting(colleagues, ME, silence_s=silence_s, longest_s=longest_s)
+def consulting(colleagues: FakeColleagues, *, silence_s: float = 5.0, longest_s: float = 10.0) -> ConsultationClient:
+    return ConsultationClient(colleagues, ME, silence_s=silence_s, longest_s=longest_s)
 
 
 def advice(consult: Consult, text: str = "Restart it.") -> Advice:
@@ -151,16 +152,15 @@ class NoShelf:
         raise AssertionError(version)
 
 
-def advising(colleagues: FakeColleagues, specialty: str = "technical") -> Advising:
-    experts = Experts(specialty, School(NoShelf(), None), Expertise(1, FLEET, ROUTER))
-    return Advising(colleagues, Instance("agents-technical-1"), specialty=specialty, experts=experts, progress_s=0.05)
+def advising(colleagues: FakeColleagues, specialty: str = "technical") -> Advisor:
+    experts = CurrentRouting(specialty, RouterLoader(NoShelf(), None), FleetRouting(1, FLEET, ROUTER))
+    return Advisor(colleagues, Instance("agents-technical-1"), specialty=specialty, experts=experts, progress_s=0.05)
 
 
 def consult(**changes: Any) -> Consult:
     fields: dict[str, Any] = {
         "consultation": "k1",
-        "conversation": ConversationId("c1"),
-        "turn": TurnId("c1-1"),
+        "ref": TurnRef(conversation=ConversationId("c1"), turn=TurnId("c1-1"), attempt=1, hop=0),
         "specialty": TECHNICAL,
         "asked_by": "billing",
         "question": "my thermostat is offline",
@@ -240,14 +240,14 @@ async def test_question_cancelled_before_it_was_taken_is_never_begun() -> None:
 
 def test_part_of_another_field_is_a_question_for_its_specialist() -> None:
     """Only that part, only of those whom the agent may consult."""
-    (found,) = to_consult(ROUTER, FLEET.of("billing")[0], BOTH)
+    (found,) = plan_consultations(ROUTER, FLEET.of("billing")[0], BOTH)
     assert (found.choice.specialty, found.text) == ("technical", "my thermostat is offline")
-    assert not to_consult(ROUTER, FLEET.of("triage")[0], BOTH)
+    assert not plan_consultations(ROUTER, FLEET.of("triage")[0], BOTH)
 
 
 def test_message_of_one_part_asks_nobody() -> None:
     """The whole message is the owner's, or a handoff."""
-    assert not to_consult(ROUTER, FLEET.of("billing")[0], "my thermostat is offline and I am sad")
+    assert not plan_consultations(ROUTER, FLEET.of("billing")[0], "my thermostat is offline and I am sad")
 
 
 class CountingRouter(Router):
@@ -263,7 +263,7 @@ class CountingRouter(Router):
 def test_page_of_a_story_is_looked_at_in_part() -> None:
     """Whom to ask must not cost more than the answer."""
     router = CountingRouter(FLEET, train(FLEET, "test"))
-    (found,) = to_consult(router, FLEET.of("billing")[0], ". ".join([BOTH] * 200))
+    (found,) = plan_consultations(router, FLEET.of("billing")[0], ". ".join([BOTH] * 200))
     assert found.choice.specialty == "technical"
     assert router.asked == MOST_PARTS
 

@@ -1,4 +1,4 @@
-"""Hands: never more work at once than places, and of what waits the most pressing first."""
+"""PrioritySemaphore: never more work at once than places, and of what waits the most pressing first."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import asyncio
 import time
 from contextlib import suppress
 
-from colleagues import order
 from hypothesis import given, strategies as st
-from trunkline_agents.core.lanes import pressure
-from trunkline_agents.lanes import Hands
-from trunkline_protocols.parts import Urgency
+from trunkline_agents.application.priority_semaphore import PrioritySemaphore
+from trunkline_agents.core.priority import pressure
+from trunkline_protocols.common import Urgency
 from trunkline_protocols.turn import AnswerTurn
+
+from tests.agents.colleagues import order
 
 
 def work(name: str, urgency: Urgency, *, age_s: float = 0.0, allowed_s: float = 0.0) -> AnswerTurn:
@@ -21,7 +22,7 @@ def work(name: str, urgency: Urgency, *, age_s: float = 0.0, allowed_s: float = 
 
 async def test_most_pressing_work_is_taken_first() -> None:
     """Urgency x age, by what the SLA allows; one at a time."""
-    hands = Hands(1)
+    hands = PrioritySemaphore(1)
     begun: list[str] = []
     running = most = 0
     go = asyncio.Event()
@@ -54,7 +55,7 @@ async def test_most_pressing_work_is_taken_first() -> None:
 
 async def test_work_that_is_cancelled_while_it_waits_costs_no_place() -> None:
     """Neither before nor after it was given one."""
-    hands = Hands(1)
+    hands = PrioritySemaphore(1)
     async with hands.at_work(work("a", "normal")):
         waiting = asyncio.ensure_future(_take(hands))
         await asyncio.sleep(0)
@@ -65,7 +66,7 @@ async def test_work_that_is_cancelled_while_it_waits_costs_no_place() -> None:
         await _take(hands)
 
 
-async def _take(hands: Hands) -> None:
+async def _take(hands: PrioritySemaphore) -> None:
     async with hands.at_work(work("b", "normal")):
         pass
 

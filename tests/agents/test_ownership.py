@@ -7,23 +7,24 @@ from itertools import cycle, islice, pairwise
 from pathlib import Path
 
 import pytest
-from colleagues import FakeColleagues, order
-from test_summarising import EmptyBoard, NoJournal
-from trunkline_agents.consulting import Consulting
-from trunkline_agents.core.routing import Router
-from trunkline_agents.core.training import train
-from trunkline_agents.expertise import Expertise
-from trunkline_agents.summarising import Summarising
-from trunkline_agents.toolbox import Toolbox
-from trunkline_agents.turns import Clockwork, TurnWorker
+from trunkline_agents.application.consultation_client import ConsultationClient
+from trunkline_agents.application.handoff_summariser import HandoffSummariser
+from trunkline_agents.application.routing import FleetRouting
+from trunkline_agents.application.tool_loop import ToolLoop
+from trunkline_agents.application.turn_worker import Stopwatch, TurnWorker
+from trunkline_agents.core.routing.router import Router
+from trunkline_agents.core.routing.training import train
+from trunkline_protocols.common import Context, Utterance
 from trunkline_protocols.fleet_folder import load_fleet
 from trunkline_protocols.ids import Instance
-from trunkline_protocols.parts import Context, Utterance
 from trunkline_protocols.turn import Answered, AnswerTurn, HandOff, Routed, TurnResult
+
+from tests.agents.colleagues import FakeColleagues, order
+from tests.agents.test_summarising import EmptyBoard, NoJournal
 
 ME = Instance("agents-1")
 FLEET = load_fleet(Path(__file__).parents[2] / "fleet")
-EXPERTISE = Expertise(1, FLEET, Router(FLEET, train(FLEET, "test")))
+EXPERTISE = FleetRouting(1, FLEET, Router(FLEET, train(FLEET, "test")))
 STRANGE = "qwx zzyv blorf mnurk"
 REFUND = "I was charged twice for my order, can I get a refund?"
 BROKEN = "my router keeps dropping the wifi connection every night"
@@ -59,12 +60,12 @@ class Talk:
             instance=ME,
             specialty=self.owner,
             colleagues=self.colleagues,
-            consulting=Consulting(self.colleagues, ME, silence_s=0.01, longest_s=0.01),
-            toolbox=Toolbox(self.colleagues, NoJournal(), {}),
+            consulting=ConsultationClient(self.colleagues, ME, silence_s=0.01, longest_s=0.01),
+            toolbox=ToolLoop(self.colleagues, NoJournal(), {}),
             board=EmptyBoard(),
-            summarising=Summarising(self.colleagues, longest_s=0.0),
+            summarising=HandoffSummariser(self.colleagues, longest_s=0.0),
         )
-        return await worker.result(turn, EXPERTISE, Clockwork(0.0))
+        return await worker.result(turn, EXPERTISE, Stopwatch(0.0))
 
 
 async def test_clear_message_is_routed_and_its_specialty_stays_the_owner() -> None:
@@ -103,7 +104,7 @@ async def test_change_of_topic_hands_the_conversation_over() -> None:
 
 @pytest.mark.parametrize("first", ["billing", "technical"])
 async def test_messages_about_two_fields_do_not_throw_the_conversation_to_and_fro(first: str) -> None:
-    """Said in either order, again and again: at most one change of owner, whoever has it first."""
+    """ConversationExample in either order, again and again: at most one change of owner, whoever has it first."""
     for refund, broken in zip(
         *([text for agent in FLEET.of(name)[:1] for text in agent.examples][:6] for name in ("billing", "technical")),
         strict=True,

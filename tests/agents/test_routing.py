@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from trunkline_agents.core.artefact import UnreadableArtefactError, decode, encode, version_of
 from trunkline_agents.core.briefing import asked_back, previous_owner
-from trunkline_agents.core.routing import STRANGE_TURNS, Router
-from trunkline_agents.core.training import train
+from trunkline_agents.core.routing.artefact import UnreadableArtefactError, decode, encode, version_of
+from trunkline_agents.core.routing.router import STRANGE_TURNS, Router
+from trunkline_agents.core.routing.training import train
+from trunkline_protocols.common import Utterance
 from trunkline_protocols.fleet import Agent, Fleet
 from trunkline_protocols.fleet_folder import load_fleet
-from trunkline_protocols.parts import Utterance
-from words import Words
+
+from tests.support.words import Words
 
 FLEET = load_fleet(Path(__file__).parents[2] / "fleet")
 MODEL = train(FLEET, version_of(FLEET, "lexical"))
@@ -41,23 +42,23 @@ def test_strange_message_is_asked_back_and_then_given_to_a_person() -> None:
 
 def test_short_message_stays_with_its_owner() -> None:
     """Most real turns are that short, and say nothing about who should answer."""
-    assert ROUTER.elsewhere(agent("billing-refunds"), "router offline") is None
+    assert ROUTER.better_specialty(agent("billing-refunds"), "router offline") is None
     assert ROUTER.agent_of("billing", "ok thanks", current="billing-invoices").name == "billing-invoices"
 
 
 def test_new_topic_moves_the_conversation_and_the_old_one_keeps_it() -> None:
     """By a clear margin only."""
-    moved = ROUTER.elsewhere(agent("billing-refunds"), BROKEN)
+    moved = ROUTER.better_specialty(agent("billing-refunds"), BROKEN)
     assert moved is not None
     assert moved.specialty == "technical"
-    assert ROUTER.elsewhere(agent("technical-wifi"), BROKEN) is None
+    assert ROUTER.better_specialty(agent("technical-wifi"), BROKEN) is None
 
 
 def test_way_back_is_longer_than_the_way_there() -> None:
     """Whatever moves a conversation back would have moved it from a third place as well; not the other way round."""
     for text in (text for one in FLEET.of("billing") for text in one.examples):
-        back = ROUTER.elsewhere(agent("technical-wifi"), text, came_from="billing")
-        assert back is None or ROUTER.elsewhere(agent("technical-wifi"), text) is not None
+        back = ROUTER.better_specialty(agent("technical-wifi"), text, came_from="billing")
+        assert back is None or ROUTER.better_specialty(agent("technical-wifi"), text) is not None
 
 
 def test_questions_back_are_counted_until_somebody_else_has_answered() -> None:
@@ -118,11 +119,11 @@ def _with(one: Agent, **changes: object) -> Agent:
 def test_vector_moves_no_conversation_that_lies_between_two_specialties(owner: str, other: str, both: str) -> None:
     """Scores with a vector lie further apart: what is half one thing and half the other still stays with its owner."""
 
-    def elsewhere(text: str) -> str | None:
-        choice = WITH_VECTORS.elsewhere(FLEET.of(owner)[0], text, Words().embed([text])[0])
+    def better_specialty(text: str) -> str | None:
+        choice = WITH_VECTORS.better_specialty(FLEET.of(owner)[0], text, Words().embed([text])[0])
         return choice.specialty if choice is not None else None
 
     half = {"billing": "What is this 5.99 payment to you for?", "technical": "The app crashes as soon as I open it"}
-    assert elsewhere(both) is None
-    assert elsewhere(half[owner]) is None
-    assert elsewhere(half[other]) == other
+    assert better_specialty(both) is None
+    assert better_specialty(half[owner]) is None
+    assert better_specialty(half[other]) == other

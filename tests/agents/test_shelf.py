@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from trunkline_agents.adapters.routing import RoutingShelf
-from trunkline_agents.core.artefact import version_of
-from trunkline_agents.expertise import Experts, School
+from trunkline_agents.adapters.artefact_store import RoutingArtefactStore
+from trunkline_agents.application.routing import CurrentRouting, RouterLoader
+from trunkline_agents.core.routing.artefact import version_of
 from trunkline_agents.ports import TrainingFailedError
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.fleets import FleetVersion
@@ -24,7 +24,7 @@ FLEET = load_fleet(FOLDER)
 async def test_processes_that_start_together_train_once(bus: Bus) -> None:
     """One trains in a process of its own, the others take what it has made."""
     version = version_of(FLEET, "lexical")
-    shelves = [RoutingShelf(bus, training_timeout_s=60) for _ in range(3)]
+    shelves = [RoutingArtefactStore(bus, training_timeout_s=60) for _ in range(3)]
     models = await asyncio.gather(*(shelf.model(version, FLEET) for shelf in shelves))
     assert {model.version for model in models} == {version}
     claims = await bus.read("KV_ROUTING", f"$KV.ROUTING.training.{version}")
@@ -33,9 +33,9 @@ async def test_processes_that_start_together_train_once(bus: Bus) -> None:
 
 async def test_another_fleet_is_learnt_and_taken_without_a_restart(bus: Bus) -> None:
     """The next version of the fleet brings a router of its own."""
-    school = School(RoutingShelf(bus, training_timeout_s=60), None)
+    school = RouterLoader(RoutingArtefactStore(bus, training_timeout_s=60), None)
     first = FleetVersion(1, published(FLEET))
-    experts = Experts("billing", school, await school.learn(first))
+    experts = CurrentRouting("billing", school, await school.learn(first))
     fewer = Fleet(company=FLEET.company, agents=[agent for agent in FLEET.agents if agent.name != "billing-refunds"])
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(experts.run())
@@ -52,7 +52,7 @@ async def test_training_that_fails_says_why(bus: Bus) -> None:
     """The trainer's last words, not a timeout."""
     empty = Fleet(company=FLEET.company, agents=FLEET.agents[:1])
     with pytest.raises(TrainingFailedError, match="at least two"):
-        await RoutingShelf(bus, training_timeout_s=60).model("broken", empty)
+        await RoutingArtefactStore(bus, training_timeout_s=60).model("broken", empty)
 
 
 def published(fleet: Fleet) -> FleetPublished:

@@ -7,20 +7,21 @@ from dataclasses import dataclass, field
 
 import msgspec
 import pytest
-from colleagues import FakeColleagues, order, small_fleet
-from trunkline_agents.consulting import Consulting
-from trunkline_agents.core.routing import Router
-from trunkline_agents.core.training import train
-from trunkline_agents.expertise import Expertise
-from trunkline_agents.summarising import Summarising
-from trunkline_agents.toolbox import Toolbox
-from trunkline_agents.turns import Clockwork, TurnWorker
+from trunkline_agents.application.consultation_client import ConsultationClient
+from trunkline_agents.application.handoff_summariser import HandoffSummariser
+from trunkline_agents.application.routing import FleetRouting
+from trunkline_agents.application.tool_loop import ToolLoop
+from trunkline_agents.application.turn_worker import Stopwatch, TurnWorker
+from trunkline_agents.core.routing.router import Router
+from trunkline_agents.core.routing.training import train
 from trunkline_protocols.broadcast import NoticePublished
+from trunkline_protocols.common import Context, Usage, Utterance
 from trunkline_protocols.completion import Complete, Completed, CompletionReply, ToolStep, ToolStepNoted
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.knowledge import Refused
-from trunkline_protocols.parts import Context, Usage, Utterance
 from trunkline_protocols.turn import Answered, AnswerTurn, HandOff
+
+from tests.agents.colleagues import FakeColleagues, order, small_fleet
 
 ME = Instance("agents-billing-1")
 SAID = [
@@ -61,9 +62,9 @@ def turn(context: Context = CONTEXT) -> AnswerTurn:
     return order("my thermostat is offline", hop=0, context=context)
 
 
-def summarising(colleagues: Writers, *, longest_s: float = 30.0, clock: list[float] | None = None) -> Summarising:
+def summarising(colleagues: Writers, *, longest_s: float = 30.0, clock: list[float] | None = None) -> HandoffSummariser:
     times = clock or [0.0]
-    return Summarising(colleagues, longest_s=longest_s, clock=lambda: times[0])
+    return HandoffSummariser(colleagues, longest_s=longest_s, clock=lambda: times[0])
 
 
 async def test_model_writes_the_summary() -> None:
@@ -73,7 +74,7 @@ async def test_model_writes_the_summary() -> None:
     assert (summary.text, summary.model) == ("Ada was charged twice; one is refunded.", "small")
     assert (summary.usage.cost, summary.model_ms) == (0.01, 80.0)
     (asked,) = colleagues.completions
-    assert (asked.request, asked.region, asked.tenant, asked.stream_to) == ("r1", "eu", "shop", None)
+    assert (asked.request_id, asked.region, asked.tenant, asked.stream_to) == ("r1", "eu", "shop", None)
     assert asked.question == OWN_WORDS
 
 
@@ -151,20 +152,20 @@ class EmptyBoard:
 async def test_only_a_handoff_asks_for_a_summary() -> None:
     """A plain turn has one completion: its answer."""
     fleet = small_fleet()
-    expertise = Expertise(1, fleet, Router(fleet, train(fleet, "test")))
+    expertise = FleetRouting(1, fleet, Router(fleet, train(fleet, "test")))
     colleagues = Writers()
     worker = TurnWorker(
         instance=ME,
         specialty="billing",
         colleagues=colleagues,
-        consulting=Consulting(colleagues, ME, silence_s=5.0, longest_s=10.0),
-        toolbox=Toolbox(colleagues, NoJournal(), {}),
+        consulting=ConsultationClient(colleagues, ME, silence_s=5.0, longest_s=10.0),
+        toolbox=ToolLoop(colleagues, NoJournal(), {}),
         board=EmptyBoard(),
         summarising=summarising(colleagues),
     )
-    moved = await worker.result(turn(), expertise, Clockwork(0.0))
+    moved = await worker.result(turn(), expertise, Stopwatch(0.0))
     assert isinstance(moved, HandOff)
     assert (moved.to, moved.model, moved.timings.model_ms) == ("technical", "small", 80.0)
     plain = msgspec.structs.replace(turn(), text="I was charged twice on my invoice")
-    assert isinstance(await worker.result(plain, expertise, Clockwork(0.0)), Answered)
+    assert isinstance(await worker.result(plain, expertise, Stopwatch(0.0)), Answered)
     assert [asked.purpose for asked in colleagues.completions] == ["summary", "answer"]

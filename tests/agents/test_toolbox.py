@@ -12,19 +12,20 @@ from typing import Any
 
 import msgspec
 import pytest
-from shop import Shop, open_shop
 from trunkline_agents.adapters.http_tools import HttpTools
-from trunkline_agents.adapters.journal import KvJournal
 from trunkline_agents.adapters.mcp_tools import McpTools
+from trunkline_agents.adapters.tool_ledger import KvToolLedger
+from trunkline_agents.application.tool_loop import BuiltIn, Decision, Outcome, ToolLoop, ToolLoopResult
 from trunkline_agents.core.tools import MOST_STEPS
-from trunkline_agents.toolbox import BuiltIn, Decision, Outcome, Toolbox, Worked
 from trunkline_chassis.bus import Bus
+from trunkline_protocols.common import Context, TurnRef, Usage
 from trunkline_protocols.completion import Complete, Completed, CompletionReply, ToolCall, ToolOutcome
 from trunkline_protocols.fleet import Agent, Company, Fleet, KnowledgeFilter, Tool
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
 from trunkline_protocols.knowledge import Refused
-from trunkline_protocols.parts import Context, Usage
 from trunkline_protocols.turn import AnswerTurn
+
+from tests.support.shop import Shop, open_shop
 
 pytestmark = pytest.mark.processes
 
@@ -119,12 +120,12 @@ class Desk:
         self._fleet = Fleet(company=company, agents=[self._agent], tools=tools)
         self._http = HttpTools(lambda name: f"secret of {name}")
         self.colleagues: Colleagues | None = None
-        self.worked: Worked | None = None
+        self.worked: ToolLoopResult | None = None
 
     async def work(self, model: Model, *, by: str = "try-1", built_in: dict[str, BuiltIn] | None = None) -> Outcome:
         """One try at the turn."""
         self.colleagues = Colleagues(model)
-        toolbox = Toolbox(self.colleagues, KvJournal(self._bus), {"http": self._http, "mcp": McpTools()})  # type: ignore[arg-type]
+        toolbox = ToolLoop(self.colleagues, KvToolLedger(self._bus), {"http": self._http, "mcp": McpTools()})  # type: ignore[arg-type]
         self.worked = await toolbox.work(
             self._order(),
             fleet=self._fleet,
@@ -144,16 +145,12 @@ class Desk:
     def _order(self) -> AnswerTurn:
         context = Context(customer="ada", tenant="default", region="local", locale="en", transcript=[])
         return AnswerTurn(
-            conversation=ConversationId("c1"),
-            turn=TurnId(self._turn),
-            attempt=1,
-            hop=0,
-            epoch=0,
+            ref=TurnRef(conversation=ConversationId("c1"), turn=TurnId(self._turn), attempt=1, hop=0, epoch=0),
             specialty=Specialty("billing"),
             agent="billing-refunds",
             text="refund me",
             context=context,
-            owner=Instance("conversation-1"),
+            reply_to=Instance("conversation-1"),
             ingress=Instance("ingress-1"),
             dispatched_at=0.0,
             deadline_at=0.0,

@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 from trunkline_audit.adapters.jetstream import JetStreamFeeds
 from trunkline_audit.adapters.postgres import PostgresArchive
-from trunkline_audit.handlers import Recorder
+from trunkline_audit.application.recorder import Recorder
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.latency import RecentLatency
 from trunkline_protocols import codec, streams, subjects

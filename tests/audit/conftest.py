@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import asyncpg
 import pytest
-from archive import ArchiveReader
-from own_nats import nats_server
-from postgres import PostgresServer, postgres, postgres_server
 from trunkline_supervisor.adapters.postgres import dsn
+
+from tests.audit.archive import ArchiveReader
+from tests.support.own_nats import nats_server
+from tests.support.postgres import PostgresServer, postgres, postgres_server
 
 __all__ = ["archive", "nats_url", "postgres", "postgres_server"]
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, strategies as st
-from trunkline_audit.core import Message, Row, delay_s, row_of
+from trunkline_audit.core.records import Message, Row, delay_s, row_of
 from trunkline_protocols import subjects
 from trunkline_protocols.ids import ConversationId
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from archive import ArchiveReader
 from trunkline_audit.adapters.migrations import migrate
+
+from tests.audit.archive import ArchiveReader
 
 pytestmark = pytest.mark.processes
 

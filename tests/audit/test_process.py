@@ -13,10 +13,11 @@ from pathlib import Path
 import aiohttp
 import asyncpg
 import pytest
-from archive import ArchiveReader, Speaker, everything_acknowledged, everything_recorded, until
-from postgres import PostgresServer
 from trunkline_chassis.bus import Bus
 from trunkline_supervisor.adapters.tcp import free_port
+
+from tests.audit.archive import ArchiveReader, Speaker, everything_acknowledged, everything_recorded, until
+from tests.support.postgres import PostgresServer
 
 pytestmark = pytest.mark.processes
 

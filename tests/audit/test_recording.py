@@ -6,7 +6,13 @@ import asyncio
 import hashlib
 
 import pytest
-from archive import (
+from trunkline_audit.adapters.jetstream import JetStreamFeeds
+from trunkline_audit.application.recorder import LagMonitor
+from trunkline_audit.ports import FeedBrokenError
+from trunkline_chassis.bus import Bus
+from trunkline_protocols import streams, subjects
+
+from tests.audit.archive import (
     STREAMS,
     ArchiveReader,
     Speaker,
@@ -16,12 +22,7 @@ from archive import (
     stored,
     until,
 )
-from postgres import PostgresServer
-from trunkline_audit.adapters.jetstream import JetStreamFeeds
-from trunkline_audit.handlers import Watch
-from trunkline_audit.ports import FeedBrokenError
-from trunkline_chassis.bus import Bus
-from trunkline_protocols import streams, subjects
+from tests.support.postgres import PostgresServer
 
 pytestmark = pytest.mark.processes
 
@@ -271,7 +272,7 @@ async def test_watch_counts_what_is_not_recorded(bus: Bus, nats_url: str, archiv
     feeds = JetStreamFeeds(bus, [streams.audit_consumer(stream) for stream in streams.AUDITED], batch=1, wait_s=0)
     oldest = (await feeds.backlog("INBOX")).oldest
     assert oldest is not None
-    watch = Watch(feeds, now=lambda: oldest)
+    watch = LagMonitor(feeds, now=lambda: oldest)
 
     async def behind() -> bool:
         return watch.pending >= 12

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, async_playwright
-from suite import Suite
+
+from tests.support.suite import Suite
 
 BROWSERS = ("chromium", "google-chrome", "chromium-browser")
 ARGUMENTS = [

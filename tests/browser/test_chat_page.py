@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from chat_page import PATIENCE_MS, final_replies, open_page, say
 from playwright.async_api import Page, expect
-from suite import Suite, run_cli
+
+from tests.support.chat_page import PATIENCE_MS, final_replies, open_page, say
+from tests.support.suite import Suite, run_cli
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser]
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_page import PATIENCE_MS, conversation_of, final_replies, open_page, say
 from playwright.async_api import Locator, Page, Route, expect
-from suite import Suite, wait_until
+
+from tests.support.chat_page import PATIENCE_MS, conversation_of, final_replies, open_page, say
+from tests.support.suite import Suite, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser]
 

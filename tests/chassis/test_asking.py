@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
-from trunkline_chassis.asking import SIGN_EVERY_S, SILENCE_S, Asker
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import BusUnavailableError
 from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.rpc import Responder
+from trunkline_chassis.watched_requests import SIGN_EVERY_S, SILENCE_S, WatchedRequester
 from trunkline_protocols import codec
 from trunkline_protocols.presence import GetStatus, SuiteStatus
 
@@ -60,7 +60,7 @@ async def test_answer_that_takes_longer_than_the_silence_is_waited_for(
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(answer_late())
-        raw = await Asker(bus).ask(subject, codec.encode(GetStatus()), timeout_s=30)
+        raw = await WatchedRequester(bus).ask(subject, codec.encode(GetStatus()), timeout_s=30)
     assert codec.suite_status.decode(raw).ready
 
 
@@ -70,7 +70,7 @@ async def test_answerer_that_falls_silent_is_given_up_long_before_the_time_is_ov
     """Its connection is cut in the middle of the work, as by a kill."""
     handler, responder = slow
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        asking = tasks.create_task(_refusal(Asker(bus), subject))
+        asking = tasks.create_task(_refusal(WatchedRequester(bus), subject))
         await handler.asked.wait()
         assert responder._signs is not None
         responder._signs.cancel()
@@ -80,7 +80,7 @@ async def test_answerer_that_falls_silent_is_given_up_long_before_the_time_is_ov
 async def test_question_is_given_up_when_its_time_is_over(bus: Bus, subject: str, slow: tuple[Slow, Responder]) -> None:
     """Though who has it lives and works; the next question over the same asker is answered."""
     handler, _ = slow
-    asker = Asker(bus)
+    asker = WatchedRequester(bus)
     assert "within 0.2 s" in await _refusal(asker, subject, timeout_s=0.2)
     handler.may_answer.set()
     assert codec.suite_status.decode(await asker.ask(subject, codec.encode(GetStatus()), timeout_s=30)).ready
@@ -88,10 +88,10 @@ async def test_question_is_given_up_when_its_time_is_over(bus: Bus, subject: str
 
 async def test_question_that_nobody_serves_ends_at_once(bus: Bus) -> None:
     """No silence needs to be waited for."""
-    assert "nobody" in await _refusal(Asker(bus), "nobody.home")
+    assert "nobody" in await _refusal(WatchedRequester(bus), "nobody.home")
 
 
-async def _refusal(asker: Asker, subject: str, *, timeout_s: float = 60.0) -> str:
+async def _refusal(asker: WatchedRequester, subject: str, *, timeout_s: float = 60.0) -> str:
     with pytest.raises(BusUnavailableError) as refusal:
         await asker.ask(subject, codec.encode(GetStatus()), timeout_s=timeout_s)
     return str(refusal.value)

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.delivery import LONGEST_DELAY_S, Delivery, Done, Outcome, Reject, RetryLater, delay_s
 from trunkline_chassis.provision import provision_work
-from trunkline_chassis.puller import Puller
+from trunkline_chassis.pull_consumer import PullConsumer
 from trunkline_protocols import codec, streams, subjects
 
 PATIENCE_S = 15.0
@@ -32,7 +32,7 @@ class Worker:
         self._changed = asyncio.Condition()
         self._handle = handle
         consumer = streams.work_consumer(specialty, "normal")
-        self.puller = Puller(
+        self.puller = PullConsumer(
             bus, stream=consumer.stream, consumer=consumer.name, capacity=4, handle=self._on, ack_first=ack_first
         )
 

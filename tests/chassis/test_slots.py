@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 import pytest
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.delivery import Delivery, Done, settle
+from trunkline_chassis.pinned_consumer import PinnedConsumer
 from trunkline_chassis.provision import provision
-from trunkline_chassis.slots import SlotPuller
 from trunkline_protocols import streams, subjects
 from trunkline_protocols.ids import SLOTS, ConversationId, conversation_id, partition_of, slot_of
 
@@ -27,7 +27,7 @@ class Member:
         self.released: list[int] = []
         self._acknowledges = acknowledges
         self._tasks: asyncio.TaskGroup | None = None
-        self.puller = SlotPuller(
+        self.puller = PinnedConsumer(
             bus,
             [streams.slot_consumer("local", slot) for slot in range(SLOTS)],
             deliver=self._deliver,

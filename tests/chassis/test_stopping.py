@@ -7,10 +7,10 @@ from collections.abc import Callable, Coroutine
 
 import pytest
 from trunkline_chassis.bus import Bus
+from trunkline_chassis.cancellation import end, propagate_cancellation
 from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.notices import Notices
 from trunkline_chassis.presence import Heartbeat, first_presence
-from trunkline_chassis.waiting import end, heeding_cancellation
 from trunkline_protocols.ids import Instance
 
 ME = Instance("conversation-9")
@@ -19,7 +19,7 @@ ME = Instance("conversation-9")
 def heartbeat(bus: Bus) -> tuple[Coroutine[None, None, None], Callable[[], None]]:
     first = first_presence(service="conversation", instance=ME, node="n", version="1")
     beats = Heartbeat(bus, first, RecentLatency())
-    return beats.run(), beats.beat_soon
+    return beats.run(), beats.publish_soon
 
 
 def notices(bus: Bus) -> tuple[Coroutine[None, None, None], Callable[[], None]]:
@@ -64,7 +64,7 @@ async def test_cancellation_that_a_library_swallows_is_repeated() -> None:
 
 async def test_cancellation_that_meets_the_result_takes_effect_after_it() -> None:
     came = asyncio.get_running_loop().create_future()
-    task = asyncio.ensure_future(heeding_cancellation(asyncio.wait_for(came, 10)))
+    task = asyncio.ensure_future(propagate_cancellation(asyncio.wait_for(came, 10)))
     await asyncio.sleep(0)
     came.set_result("result")
     task.cancel()
@@ -79,7 +79,7 @@ async def test_what_is_done_after_a_cancellation_is_not_cancelled_again() -> Non
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            return await heeding_cancellation(asyncio.sleep(0, "goodbye"))
+            return await propagate_cancellation(asyncio.sleep(0, "goodbye"))
         return ""
 
     task = asyncio.ensure_future(says_goodbye())

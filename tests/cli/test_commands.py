@@ -6,9 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from suite import trunkline
 from trunkline_cli.bench.texts import read_texts
 from trunkline_cli.errors import CommandError
+
+from tests.support.suite import trunkline
 
 NO_FLEET = Path("/nowhere")
 

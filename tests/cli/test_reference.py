@@ -9,12 +9,13 @@ from typing import Any
 
 import msgspec
 from faststream.specification.asyncapi.v3_0_0.schema import ApplicationSchema
-from golden import SAMPLES
 from trunkline_cli.reference.asyncapi import asyncapi
 from trunkline_cli.reference.fields import fields_of, parts_of
 from trunkline_cli.reference.markdown import markdown
-from trunkline_protocols import log, parts, turn
+from trunkline_protocols import common, log
 from trunkline_protocols.catalogue import CHANNELS
+
+from tests.protocols.golden import SAMPLES
 
 DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENT: dict[str, Any] = msgspec.json.decode(asyncapi())
@@ -95,11 +96,11 @@ def test_schemas_know_every_key_of_the_golden_samples() -> None:
 
 def test_docstring_of_a_field_is_its_meaning() -> None:
     """In both files."""
-    (attempt,) = (field for field in fields_of(turn.AnswerTurn) if field.name == "attempt")
+    (attempt,) = (field for field in fields_of(common.TurnRef) if field.name == "attempt")
     assert attempt.meaning.startswith("1 at first")
-    assert DOCUMENT["components"]["schemas"]["AnswerTurn"]["properties"]["attempt"]["description"] == attempt.meaning
+    assert DOCUMENT["components"]["schemas"]["TurnRef"]["properties"]["attempt"]["description"] == attempt.meaning
 
 
 def test_parts_are_found_through_lists_and_unions() -> None:
     """Events of a commit, and what they are made of."""
-    assert {log.TurnAnswered, log.Closed, parts.Citation, parts.Timings} <= set(parts_of([log.Commit]))
+    assert {log.TurnAnswered, log.Closed, common.Citation, common.Timings} <= set(parts_of([log.Commit]))

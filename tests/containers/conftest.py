@@ -15,11 +15,12 @@ import asyncpg
 import docker
 import pytest
 import yaml
-from archive import ArchiveReader
 from docker.errors import DockerException, ImageNotFound
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import ExecWaitStrategy
+
+from tests.audit.archive import ArchiveReader
 
 SERVICES: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "compose.yaml").read_text(encoding="utf-8"))[
     "services"

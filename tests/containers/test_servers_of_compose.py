@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from test_bus import (
+
+from tests.audit.test_migrations import test_migrations_twice_are_a_no_op
+from tests.audit.test_recording import (
+    test_any_bytes_are_kept,
+    test_columns_tell_what_a_message_is_about,
+    test_every_message_of_every_stream_is_recorded_once_and_in_order,
+    test_messages_that_come_again_change_nothing,
+)
+from tests.chassis.test_bus import (
     conversation,
     test_fenced_append_is_refused_after_another_writer,
     test_question_that_nobody_answers_is_unavailable,
     test_reading_a_long_log_takes_all_of_it_in_order,
     test_repeated_message_id_is_stored_once,
-)
-from test_migrations import test_migrations_twice_are_a_no_op
-from test_recording import (
-    test_any_bytes_are_kept,
-    test_columns_tell_what_a_message_is_about,
-    test_every_message_of_every_stream_is_recorded_once_and_in_order,
-    test_messages_that_come_again_change_nothing,
 )
 
 pytestmark = pytest.mark.processes

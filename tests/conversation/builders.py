@@ -6,7 +6,8 @@ from typing import Any
 
 from trunkline_conversation.core.decisions import begin
 from trunkline_conversation.core.state import Conversation, evolve
-from trunkline_conversation.core.steps import Append, Surroundings, Turn
+from trunkline_conversation.core.steps import Append, Environment, Turn
+from trunkline_protocols.common import TurnRef
 from trunkline_protocols.fleet import EscalationPolicy, EscalationRule
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, turn_id
 from trunkline_protocols.inbox import TurnReceived
@@ -28,9 +29,9 @@ POLICY = EscalationPolicy(
 NOW = 1_000.0
 
 
-def around(**changes: Any) -> Surroundings:
+def environment(**changes: Any) -> Environment:
     """What decisions depend on beside the conversation."""
-    return Surroundings(**({"specialties": SPECIALTIES, "policy": POLICY, "now": NOW} | changes))
+    return Environment(**({"specialties": SPECIALTIES, "policy": POLICY, "now": NOW} | changes))
 
 
 def received(number: int = 1, *, previous: int = 0, text: str = "Where is my refund?", tier: str = "") -> TurnReceived:
@@ -63,15 +64,16 @@ def begun(state: Conversation, number: int = 1, **said: Any) -> Turn:
     return begin(state, received(number, **said), turn=turn, inbox_seq=number, specialties=SPECIALTIES)
 
 
+def ref(turn: Turn, **changes: Any) -> TurnRef:
+    """The unit of work that a turn waits for."""
+    fields = {"attempt": turn.work.attempt, "hop": turn.work.hop, "epoch": 0} | changes
+    return TurnRef(conversation=CONVERSATION, turn=turn.id, **fields)
+
+
 def _common(turn: Turn, changes: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "epoch": 0,
-        "conversation": CONVERSATION,
-        "turn": turn.id,
-        "attempt": turn.work.attempt,
-        "hop": turn.work.hop,
-        **changes,
-    }
+    """Split changes into those of the reference and those of the message."""
+    inside = {name: changes.pop(name) for name in ("attempt", "hop", "epoch") if name in changes}
+    return {"ref": ref(turn, **inside), **changes}
 
 
 def answered(turn: Turn, **changes: Any) -> Answered:

@@ -6,14 +6,15 @@ import asyncio
 
 import msgspec
 import pytest
-from builders import CONVERSATION, received
 from prometheus_client import REGISTRY
-from scene import PATIENCE, Scene
 from trunkline_conversation.ports import InboxItem
 from trunkline_protocols.ids import Instance, Specialty
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit, CommitStored, TurnAnswered
 from trunkline_protocols.turn import AnswerTurn, HandOff, TaskClaimed
+
+from tests.conversation.actor_harness import PATIENCE, Scene
+from tests.conversation.builders import CONVERSATION, received
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ async def test_answer_of_another_process_is_shown_and_not_ones_own(scene: Scene)
             tenant="default",
             customer="ada",
             kind="turn",
-            turn=order.turn,
+            turn=order.ref.turn,
             epoch=0,
             owner="technical",
             agent="wifi",
@@ -105,12 +106,9 @@ async def test_silent_agent_is_given_up_and_the_next_attempt_answers(scene: Scen
     """The late result of the first attempt changes nothing."""
 
     def fall_silent(order: AnswerTurn) -> None:
-        if order.attempt == 1:
+        if order.ref.attempt == 1:
             claim = TaskClaimed(
-                conversation=order.conversation,
-                turn=order.turn,
-                attempt=order.attempt,
-                hop=order.hop,
+                ref=order.ref,
                 instance=Instance("agents-billing-1"),
             )
             now = asyncio.get_running_loop().time()
@@ -124,7 +122,7 @@ async def test_silent_agent_is_given_up_and_the_next_attempt_answers(scene: Scen
     scene.deliver(1)
     await scene.actor.run()
     assert scene.log.answers() == ["m1"]
-    assert [order.attempt for order in scene.outside.orders] == [1, 2, 1, 2]
+    assert [order.ref.attempt for order in scene.outside.orders] == [1, 2, 1, 2]
 
 
 async def test_late_result_of_the_owner_before_is_dropped_and_counted(scene: Scene) -> None:
@@ -132,11 +130,9 @@ async def test_late_result_of_the_owner_before_is_dropped_and_counted(scene: Sce
 
     def hand_off_and_answer_too(order: AnswerTurn) -> None:
         if order.specialty == "billing":
-            place = {"conversation": order.conversation, "turn": order.turn, "attempt": order.attempt}
             scene.actor.result(
                 HandOff(
-                    **place,
-                    hop=order.hop,
+                    ref=order.ref,
                     specialty=Specialty("billing"),
                     to=Specialty("technical"),
                     agent="wifi",
@@ -145,7 +141,11 @@ async def test_late_result_of_the_owner_before_is_dropped_and_counted(scene: Sce
                 )
             )
         elif order.specialty == "technical":
-            late = msgspec.structs.replace(order, specialty=Specialty("billing"), epoch=0, hop=order.hop - 1)
+            late = msgspec.structs.replace(
+                order,
+                specialty=Specialty("billing"),
+                ref=msgspec.structs.replace(order.ref, epoch=0, hop=order.ref.hop - 1),
+            )
             scene.answer(late)
             scene.answer(order)
         else:
@@ -207,10 +207,7 @@ async def test_crash_after_a_handoff_goes_on_with_the_new_owner(scene: Scene) ->
         if order.specialty == "billing":
             scene.actor.result(
                 HandOff(
-                    conversation=order.conversation,
-                    turn=order.turn,
-                    attempt=order.attempt,
-                    hop=order.hop,
+                    ref=order.ref,
                     specialty=Specialty("billing"),
                     to=Specialty("technical"),
                     agent="wifi",

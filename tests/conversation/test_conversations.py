@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from builders import CONVERSATION, received
-from scene import Scene
 from trunkline_chassis.latency import RecentLatency
-from trunkline_conversation.actor import ConversationActor, Envelope
-from trunkline_conversation.conversations import Conversations
+from trunkline_conversation.application.actor import ConversationActor, Envelope
+from trunkline_conversation.application.registry import ConversationRegistry
 from trunkline_conversation.ports import InboxItem
 from trunkline_protocols.ids import ConversationId, partition_of, slot_of
 from trunkline_protocols.turn import AnswerTurn
+
+from tests.conversation.actor_harness import Scene
+from tests.conversation.builders import CONVERSATION, received
 
 SLOT = slot_of(partition_of(CONVERSATION))
 
@@ -26,7 +27,7 @@ class Member:
         self.waiting: list[AnswerTurn] = []
         self.told: list[list[str]] = []
         self.acknowledged: list[int] = []
-        self.conversations = Conversations(
+        self.conversations = ConversationRegistry(
             self.create,
             finished_elsewhere=finished_elsewhere,
             on_let_go=lambda: self.told.append(self.conversations.finishing),
@@ -57,11 +58,11 @@ class Member:
         async def done() -> None:
             self.acknowledged.append(number)
 
-        async def bury(reason: str) -> None:
+        async def dead_letter(reason: str) -> None:
             raise AssertionError(reason)
 
         item = InboxItem(number, received(number, previous=number - 1))
-        envelope = Envelope(number, item, done=done, bury=bury)
+        envelope = Envelope(number, item, done=done, dead_letter=dead_letter)
         self.conversations.offer(CONVERSATION, envelope, standing_in=standing_in)
 
 

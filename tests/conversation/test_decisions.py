@@ -6,28 +6,29 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from builders import answered, around, begun, committed, fresh, handed_off, routed
 from trunkline_conversation.core.decisions import (
     APOLOGY,
     LEFT,
     MAX_ATTEMPTS,
     Decision,
     assignment,
+    first_step,
     on_result,
-    open_turn,
     retry,
 )
 from trunkline_conversation.core.handoffs import MAX_HOPS
 from trunkline_conversation.core.state import Conversation, from_snapshot, to_snapshot
 from trunkline_conversation.core.steps import Append, Drop, Turn, Work
+from trunkline_protocols.common import ToolUse, TurnRef
 from trunkline_protocols.ids import Specialty
 from trunkline_protocols.log import Escalated, Event, HandedOff, OwnerAssigned, Started, ToolUsed, TurnAnswered
-from trunkline_protocols.parts import ToolUse
 from trunkline_protocols.turn import TurnFailed, TurnResult
+
+from tests.conversation.builders import answered, begun, committed, environment, fresh, handed_off, routed
 
 
 def decide(state: Conversation, turn: Turn, result: TurnResult) -> Decision:
-    return on_result(state, turn, result, around())
+    return on_result(state, turn, result, environment())
 
 
 def owned_by_billing() -> Conversation:
@@ -144,14 +145,16 @@ def test_work_is_tried_a_limited_number_of_times_and_then_answered_honestly() ->
     turn = begun(state, 2)
     for attempt in range(2, MAX_ATTEMPTS + 1):
         failed = TurnFailed(
-            conversation=state.id, turn=turn.id, attempt=attempt - 1, hop=0, reason="no model", retryable=True
+            ref=TurnRef(conversation=state.id, turn=turn.id, attempt=attempt - 1, hop=0),
+            reason="no model",
+            retryable=True,
         )
         work = decide(state, turn, failed)
         assert isinstance(work, Work)
         assert work.attempt == attempt
         turn = replace(turn, work=work)
     failed = TurnFailed(
-        conversation=state.id, turn=turn.id, attempt=MAX_ATTEMPTS, hop=0, reason="no model", retryable=True
+        ref=TurnRef(conversation=state.id, turn=turn.id, attempt=MAX_ATTEMPTS, hop=0), reason="no model", retryable=True
     )
     append = decide(state, turn, failed)
     assert isinstance(append, Append)
@@ -165,7 +168,10 @@ def test_turn_whose_customer_has_left_is_settled_and_not_tried_again() -> None:
     state = owned_by_billing()
     turn = begun(state, 2)
     failed = TurnFailed(
-        conversation=state.id, turn=turn.id, attempt=1, hop=0, reason="left", retryable=True, cancelled=True
+        ref=TurnRef(conversation=state.id, turn=turn.id, attempt=1, hop=0),
+        reason="left",
+        retryable=True,
+        cancelled=True,
     )
     append = decide(state, turn, failed)
     assert isinstance(append, Append)
@@ -177,7 +183,7 @@ def test_turn_whose_customer_has_left_is_settled_and_not_tried_again() -> None:
 def test_message_after_the_end_is_answered_without_an_agent() -> None:
     """It was accepted, so it is answered."""
     closed = msgspec.structs.replace(owned_by_billing(), closed=True)
-    append = open_turn(closed, begun(closed, 3), around())
+    append = first_step(closed, begun(closed, 3), environment())
     assert isinstance(append, Append)
     assert isinstance(append.events[-1], TurnAnswered)
     assert "closed" in append.events[-1].text

@@ -7,16 +7,17 @@ from typing import Any
 
 import msgspec
 import pytest
-from builders import CONVERSATION, NOW, around, begun, committed, received
-from scene import Scene
-from trunkline_conversation.actor import Envelope, Overdue
-from trunkline_conversation.core.decisions import open_turn
-from trunkline_conversation.core.desk import AlreadySo, Refusal, decide
+from trunkline_conversation.application.actor import Envelope, Overdue
+from trunkline_conversation.core.decisions import first_step
+from trunkline_conversation.core.desk import AlreadyApplied, Rejected, decide
 from trunkline_conversation.core.state import Conversation
 from trunkline_conversation.core.steps import Append
 from trunkline_protocols.desk import Claim, Close, DeskMessage, HandBack, Reply
 from trunkline_protocols.escalation import Escalation
 from trunkline_protocols.log import Breached, Claimed, CustomerSaid, Escalated, HandedBack, PersonReplied, TurnAnswered
+
+from tests.conversation.actor_harness import Scene
+from tests.conversation.builders import CONVERSATION, NOW, begun, committed, environment, received
 
 
 def order(type_: type[DeskMessage], person: str = "grace", **fields: Any) -> DeskMessage:
@@ -43,7 +44,7 @@ def waiting(**changes: Any) -> Conversation:
 
 def test_claim_moves_the_conversation_to_the_person() -> None:
     """Epoch + 1: what agents still have to say is late."""
-    append = decide(waiting(), order(Claim), around())
+    append = decide(waiting(), order(Claim), environment())
     assert isinstance(append, Append)
     assert (append.kind, append.epoch) == ("escalation", 2)
     after = committed(waiting(), append, inbox_seq=1, sequence=11, desk_seq=5)
@@ -53,15 +54,15 @@ def test_claim_moves_the_conversation_to_the_person() -> None:
 def test_first_claim_wins() -> None:
     """The second person is told who has it; the first may claim twice."""
     claimed = waiting(claimed_by="grace")
-    assert decide(claimed, order(Claim, "alan"), around()) == Refusal("grace has it already")
-    assert decide(claimed, order(Claim, "grace"), around()) == AlreadySo()
+    assert decide(claimed, order(Claim, "alan"), environment()) == Rejected("grace has it already")
+    assert decide(claimed, order(Claim, "grace"), environment()) == AlreadyApplied()
 
 
 def test_conversation_that_does_not_wait_cannot_be_claimed() -> None:
     """Also not one that is with senior agents."""
     nobody = msgspec.structs.replace(waiting(), escalation=None)
     for state in (nobody, waiting(level="senior")):
-        assert isinstance(decide(state, order(Claim), around()), Refusal)
+        assert isinstance(decide(state, order(Claim), environment()), Rejected)
 
 
 @pytest.mark.parametrize(
@@ -75,19 +76,19 @@ def test_conversation_that_does_not_wait_cannot_be_claimed() -> None:
 )
 def test_only_who_has_claimed_it_speaks(wanted: DeskMessage) -> None:
     """Claim it first."""
-    assert isinstance(decide(waiting(claimed_by="grace"), wanted, around()), Refusal)
-    assert isinstance(decide(waiting(), wanted, around()), Refusal)
+    assert isinstance(decide(waiting(claimed_by="grace"), wanted, environment()), Rejected)
+    assert isinstance(decide(waiting(), wanted, environment()), Rejected)
 
 
 def test_customer_of_a_person_gets_no_automatic_answer() -> None:
     """The message is settled, shown to the person, and answered when the person writes."""
     state = waiting(claimed_by="grace")
-    append = open_turn(state, begun(state, 2, text="Are you there?"), around())
+    append = first_step(state, begun(state, 2, text="Are you there?"), environment())
     assert isinstance(append, Append)
     assert isinstance(append.events[0], CustomerSaid)
     heard = committed(state, append, inbox_seq=2, sequence=11)
     assert (heard.inbox_seq, heard.last_message) == (2, "m2")
-    reply = decide(heard, order(Reply, reply_id="r1", text="Yes."), around(now=NOW + 100))
+    reply = decide(heard, order(Reply, reply_id="r1", text="Yes."), environment(now=NOW + 100))
     assert isinstance(reply, Append)
     event = reply.events[0]
     assert isinstance(event, PersonReplied)
@@ -100,7 +101,7 @@ def test_customer_of_a_person_gets_no_automatic_answer() -> None:
 def test_handed_back_conversation_goes_to_who_had_it_with_a_note() -> None:
     """And the fleet answers again."""
     state = waiting(claimed_by="grace")
-    append = decide(state, order(HandBack, note="Refund is booked."), around())
+    append = decide(state, order(HandBack, note="Refund is booked."), environment())
     assert isinstance(append, Append)
     assert append.events == [HandedBack(person="grace", to="billing", note="Refund is booked.")]
     after = committed(state, append, inbox_seq=1, sequence=11)
@@ -109,8 +110,8 @@ def test_handed_back_conversation_goes_to_who_had_it_with_a_note() -> None:
 
 def test_hand_back_to_nobody_we_know_is_refused() -> None:
     """A name from the page is checked like any other."""
-    refusal = decide(waiting(claimed_by="grace"), order(HandBack, note="", to="cooking"), around())
-    assert isinstance(refusal, Refusal)
+    refusal = decide(waiting(claimed_by="grace"), order(HandBack, note="", to="cooking"), environment())
+    assert isinstance(refusal, Rejected)
     assert "cooking" in refusal.reason
 
 
@@ -204,9 +205,9 @@ async def test_overdue_conversation_rises_once_however_often_the_clock_strikes(s
     """Breach re-escalates: a commit, a new clock, told to every ingress."""
     await ask_for_a_person(scene)
     due_at = scene.outside.waiting[CONVERSATION].escalation.due_at
-    scene.around = around(now=due_at + 1)
+    scene.environment = environment(now=due_at + 1)
     for _ in range(3):
-        scene.actor.offer(Envelope(0, Overdue(), done=_nothing, bury=_fail))
+        scene.actor.offer(Envelope(0, Overdue(), done=_nothing, dead_letter=_fail))
         await scene.actor.run()
     assert events(scene).count(Breached) == 1
     assert scene.outside.waiting[CONVERSATION].escalation.urgency == "high"

@@ -6,17 +6,18 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from builders import NOW, POLICY, SPECIALTIES, answered, around, begun, committed, fresh, routed
 from hypothesis import given, strategies as st
-from trunkline_conversation.core.decisions import nobody_there, on_result, open_turn
+from trunkline_conversation.core.decisions import first_step, on_result, on_unclaimed
 from trunkline_conversation.core.escalations import breach, leave_queue
 from trunkline_conversation.core.state import Conversation
-from trunkline_conversation.core.steps import Append, Say, Step, Surroundings, Work
+from trunkline_conversation.core.steps import Append, Environment, Step, SystemReply, Work
+from trunkline_protocols.common import TurnRef, Urgency, Utterance
 from trunkline_protocols.escalation import URGENCIES, Escalation, EscalationWaiting, place, pressure, queue
 from trunkline_protocols.ids import ConversationId, Specialty
 from trunkline_protocols.log import Breached, Escalated, LeftQueue, TurnAnswered
-from trunkline_protocols.parts import Urgency, Utterance
 from trunkline_protocols.turn import Escalate
+
+from tests.conversation.builders import NOW, POLICY, SPECIALTIES, answered, begun, committed, environment, fresh, routed
 
 
 def owned(**changes: object) -> Conversation:
@@ -30,7 +31,7 @@ def escalation(**changes: object) -> Escalation:
 
 
 def opened(state: Conversation, text: str, *, tier: str = "", **changes: object) -> Step:
-    return open_turn(state, begun(state, 2, text=text, tier=tier), around(**changes))
+    return first_step(state, begun(state, 2, text=text, tier=tier), environment(**changes))
 
 
 def escalated(step: Step) -> Escalated:
@@ -65,7 +66,7 @@ def test_customer_who_asks_for_a_person_is_told_the_place_in_the_queue() -> None
     event = escalated(step)
     assert (event.level, event.position) == ("person", 5)
     assert isinstance(step, Append)
-    assert step.then == Say("You are number 5.")
+    assert step.then == SystemReply("You are number 5.")
 
 
 def test_fresh_critical_escalation_is_told_its_place_before_old_and_calm_ones() -> None:
@@ -97,13 +98,13 @@ def test_answers_that_are_none_escalate_at_the_limit() -> None:
     state = owned()
     for number in range(2, 4):
         turn = begun(state, number)
-        append = on_result(state, turn, answered(turn, abstained=True), around())
+        append = on_result(state, turn, answered(turn, abstained=True), environment())
         assert isinstance(append, Append)
         assert append.kind == "turn"
         state = committed(state, append, inbox_seq=number, sequence=10 + number)
     turn = begun(state, 4)
-    assert escalated(on_result(state, turn, answered(turn, abstained=True), around())).level == "senior"  # type: ignore[arg-type]
-    good = on_result(state, turn, answered(turn), around())
+    assert escalated(on_result(state, turn, answered(turn, abstained=True), environment())).level == "senior"  # type: ignore[arg-type]
+    good = on_result(state, turn, answered(turn), environment())
     assert isinstance(good, Append)
     assert committed(state, good, inbox_seq=4, sequence=20).failures == 0
 
@@ -112,7 +113,7 @@ def test_senior_agent_who_does_not_know_passes_it_on_to_people() -> None:
     """From senior agents to people."""
     state = owned(owner="escalation", escalation=escalation(level="senior", urgency="high"), epoch=1)
     turn = begun(state, 2)
-    step = on_result(state, turn, answered(turn, abstained=True, epoch=1), around())
+    step = on_result(state, turn, answered(turn, abstained=True, epoch=1), environment())
     event = escalated(step)  # type: ignore[arg-type]
     assert (event.level, event.urgency) == ("person", "high")
 
@@ -121,7 +122,7 @@ def test_senior_agent_who_answers_settles_it() -> None:
     """The owner stays, the escalation is over."""
     state = owned(owner="escalation", escalation=escalation(level="senior"), epoch=1)
     turn = begun(state, 2)
-    append = on_result(state, turn, answered(turn, epoch=1), around())
+    append = on_result(state, turn, answered(turn, epoch=1), environment())
     assert isinstance(append, Append)
     after = committed(state, append, inbox_seq=2, sequence=12)
     assert (after.escalation, after.owner) == (None, "escalation")
@@ -132,36 +133,33 @@ def test_agent_may_escalate_by_itself() -> None:
     state = owned()
     turn = begun(state, 2)
     asked = Escalate(
-        conversation=state.id,
-        turn=turn.id,
-        attempt=1,
-        hop=0,
+        ref=TurnRef(conversation=state.id, turn=turn.id, attempt=1, hop=0),
         specialty=turn.work.specialty,
         urgency="low",
         reason="too hard",
         summary="s",
     )
-    event = escalated(on_result(state, turn, asked, around()))  # type: ignore[arg-type]
+    event = escalated(on_result(state, turn, asked, environment()))  # type: ignore[arg-type]
     assert (event.urgency, event.reason, event.summary) == ("low", "too hard", "s")
 
 
 @pytest.mark.parametrize(
     "surroundings",
-    [around(down=frozenset({"escalation"})), around(specialties=SPECIALTIES - {"escalation"})],
+    [environment(down=frozenset({"escalation"})), environment(specialties=SPECIALTIES - {"escalation"})],
     ids=["down", "no such specialty"],
 )
-def test_without_senior_agents_people_are_asked(surroundings: Surroundings) -> None:
+def test_without_senior_agents_people_are_asked(surroundings: Environment) -> None:
     """Nobody waits for an agent that is not there."""
     state = owned()
-    assert escalated(open_turn(state, begun(state, 2, text="It is on fire"), surroundings)).level == "person"
+    assert escalated(first_step(state, begun(state, 2, text="It is on fire"), surroundings)).level == "person"
 
 
 def test_work_whose_specialty_is_down_is_escalated_and_else_waits() -> None:
     """A stopped pool costs nobody 90 seconds."""
     state = owned()
     turn = begun(state, 2)
-    assert nobody_there(state, turn, around()) is None
-    step = nobody_there(state, turn, around(down=frozenset({"billing"})))
+    assert on_unclaimed(state, turn, environment()) is None
+    step = on_unclaimed(state, turn, environment(down=frozenset({"billing"})))
     assert step is not None
     assert escalated(step).reason == "no process answers for billing"
 
@@ -170,8 +168,8 @@ def test_work_of_a_specialty_that_the_fleet_no_longer_has_goes_to_triage() -> No
     """A new fleet came while the order waited; who answers instead becomes the owner."""
     state = owned()
     turn = begun(state, 2)
-    without = around(specialties=SPECIALTIES - {"billing"})
-    step = nobody_there(state, turn, without)
+    without = environment(specialties=SPECIALTIES - {"billing"})
+    step = on_unclaimed(state, turn, without)
     assert step == Work(Specialty("triage"), hop=1)
     turn = replace(turn, work=step)
     assert on_result(state, turn, routed(turn, "technical"), without) == Work(
@@ -182,7 +180,7 @@ def test_work_of_a_specialty_that_the_fleet_no_longer_has_goes_to_triage() -> No
 def test_breach_raises_the_urgency_and_sets_a_new_clock() -> None:
     """Nobody came in time."""
     state = owned(escalation=escalation(urgency="high", due_at=NOW))
-    append = breach(state, around(waiting=[entry(1, "high", NOW - 60, NOW + 240)]))
+    append = breach(state, environment(waiting=[entry(1, "high", NOW - 60, NOW + 240)]))
     assert append is not None
     after = committed(state, append, inbox_seq=1, sequence=11)
     assert after.escalation is not None
@@ -197,7 +195,7 @@ def test_breach_raises_the_urgency_and_sets_a_new_clock() -> None:
 def test_person_who_stays_silent_loses_the_conversation() -> None:
     """It waits again, more urgent."""
     state = owned(escalation=escalation(claimed_by="grace", due_at=NOW - 1))
-    append = breach(state, around())
+    append = breach(state, environment())
     assert append is not None
     event = append.events[0]
     assert isinstance(event, Breached)
@@ -212,7 +210,7 @@ def test_person_who_stays_silent_loses_the_conversation() -> None:
 )
 def test_nothing_is_breached_before_its_time(state: Conversation) -> None:
     """A late clock does nothing twice."""
-    assert breach(state, around()) is None
+    assert breach(state, environment()) is None
 
 
 def test_customer_may_leave_the_queue_until_somebody_has_come() -> None:
@@ -241,7 +239,7 @@ def test_who_asks_again_is_told_the_place_and_queues_once() -> None:
 def test_turn_that_a_crash_cut_after_the_escalation_goes_on_where_it_was() -> None:
     """The commit is there, the customer still has to be told."""
     state = owned(owner="escalation", escalation=escalation(), hops=1)
-    assert opened(state, "I want to speak to a person") == Say("You are number 1.")
+    assert opened(state, "I want to speak to a person") == SystemReply("You are number 1.")
     senior = owned(owner="escalation", escalation=escalation(level="senior", urgency="critical"), hops=1)
     step = opened(senior, "It is on fire")
     assert isinstance(step, Work)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from builders import answered, around, begun, committed, fresh, handed_off, routed
 from hypothesis import given, strategies as st
 from trunkline_conversation.core.decisions import begin, on_result
 from trunkline_conversation.core.handoffs import arbitrate
@@ -12,6 +11,8 @@ from trunkline_conversation.core.steps import Append, Drop, Work
 from trunkline_protocols.ids import Specialty, TurnId
 from trunkline_protocols.log import Escalated, HandedOff
 from trunkline_protocols.turn import HandOffTarget
+
+from tests.conversation.builders import answered, begun, committed, environment, fresh, handed_off, routed
 
 
 def target(to: str, confidence: float) -> HandOffTarget:
@@ -27,7 +28,7 @@ def test_surest_of_several_targets_wins_and_all_are_recorded() -> None:
     state = owned()
     turn = begun(state, 2)
     others = [target("escalation", 0.9), target("billing", 1.0)]
-    append = on_result(state, turn, handed_off(turn, "technical", confidence=0.4, others=others), around())
+    append = on_result(state, turn, handed_off(turn, "technical", confidence=0.4, others=others), environment())
     assert isinstance(append, Append)
     event = append.events[-1]
     assert isinstance(event, HandedOff)
@@ -46,7 +47,7 @@ def test_who_has_the_conversation_answers_when_every_target_is_down() -> None:
     """No commit, no lost turn: the next piece of work goes to the one who wanted to hand over, who keeps it."""
     state = owned()
     turn = begun(state, 2)
-    step = on_result(state, turn, handed_off(turn, "technical"), around(down=frozenset({"technical"})))
+    step = on_result(state, turn, handed_off(turn, "technical"), environment(down=frozenset({"technical"})))
     assert step == Work(specialty=Specialty("billing"), agent="billing-one", hop=1)
 
 
@@ -54,19 +55,19 @@ def test_late_result_of_an_old_epoch_is_dropped() -> None:
     """After the handoff the old owner's answer counts for nothing."""
     state = owned()
     turn = begun(state, 2)
-    append = on_result(state, turn, handed_off(turn, "technical"), around())
+    append = on_result(state, turn, handed_off(turn, "technical"), environment())
     assert isinstance(append, Append)
     after = committed(state, append, inbox_seq=2, sequence=11)
     now = begun(after, 2)
     late = answered(now, epoch=0)
-    assert isinstance(on_result(after, now, late, around()), Drop)
-    assert isinstance(on_result(after, now, answered(now, epoch=1), around()), Append)
+    assert isinstance(on_result(after, now, late, environment()), Drop)
+    assert isinstance(on_result(after, now, answered(now, epoch=1), environment()), Append)
 
 
 def test_owner_that_no_longer_exists_is_asked_for_no_more() -> None:
     """A specialty that a new fleet does not have: triage finds another."""
     state = owned("cooking")
-    turn = begin(state, begun(state).message, turn=TurnId("t"), inbox_seq=2, specialties=around().specialties)
+    turn = begin(state, begun(state).message, turn=TurnId("t"), inbox_seq=2, specialties=environment().specialties)
     assert turn.work.specialty == "triage"
 
 
@@ -74,7 +75,7 @@ def test_owner_that_no_longer_exists_is_asked_for_no_more() -> None:
 def test_triage_that_chooses_nobody_is_escalated(to: str) -> None:
     """An unknown specialty, and itself."""
     turn = begun(fresh())
-    append = on_result(fresh(), turn, routed(turn, to), around())
+    append = on_result(fresh(), turn, routed(turn, to), environment())
     assert isinstance(append, Append)
     assert isinstance(append.events[-1], Escalated)
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from builders import answered, around, begun, committed, fresh, received
-from scene import Scene
 from trunkline_chassis.latency import RecentLatency
-from trunkline_conversation.actor import ConversationActor, Envelope
-from trunkline_conversation.conversations import Conversations
+from trunkline_conversation.application.actor import ConversationActor, Envelope
+from trunkline_conversation.application.registry import ConversationRegistry
 from trunkline_conversation.core.decisions import on_result
 from trunkline_conversation.core.state import (
     LONGEST_UTTERANCE,
@@ -24,11 +22,14 @@ from trunkline_protocols import codec
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.log import TurnAnswered
 
+from tests.conversation.actor_harness import Scene
+from tests.conversation.builders import answered, begun, committed, environment, fresh, received
+
 
 def after_turn(state: Conversation, number: int, question: str, answer: str) -> tuple[Conversation, Append]:
     """The state after one more turn, and what was committed."""
     turn = begun(state, number, text=question)
-    append = on_result(state, turn, answered(turn, specialty="billing", text=answer), around())
+    append = on_result(state, turn, answered(turn, specialty="billing", text=answer), environment())
     assert isinstance(append, Append)
     return committed(state, append, inbox_seq=number, sequence=number), append
 
@@ -69,12 +70,12 @@ async def test_conversation_that_is_evicted_between_its_turns_gets_its_snapshots
 
 
 class House:
-    """Conversations in one process, each on a scene of its own; `made` are those that had to be loaded."""
+    """ConversationRegistry in one process, each on a scene of its own; `made` are those that had to be loaded."""
 
     def __init__(self, budget_bytes: int) -> None:
         self.scenes: dict[ConversationId, Scene] = {}
         self.made: list[ConversationId] = []
-        self.conversations = Conversations(
+        self.conversations = ConversationRegistry(
             self._make,
             finished_elsewhere=lambda _: False,
             on_let_go=lambda: None,
@@ -95,11 +96,11 @@ class House:
         async def done() -> None:
             answered.set()
 
-        async def bury(reason: str) -> None:
+        async def dead_letter(reason: str) -> None:
             raise AssertionError(reason)
 
         item = InboxItem(number, received(number, previous=number - 1))
-        self.conversations.offer(conversation, Envelope(number, item, done=done, bury=bury))
+        self.conversations.offer(conversation, Envelope(number, item, done=done, dead_letter=dead_letter))
         async with asyncio.timeout(10):
             await answered.wait()
             while self.conversations.is_active(conversation):

@@ -9,8 +9,8 @@ from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus
 from trunkline_conversation.adapters.jetstream import NatsOutside
 from trunkline_protocols import codec, streams, subjects
+from trunkline_protocols.common import Context, TurnRef
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, turn_id
-from trunkline_protocols.parts import Context
 from trunkline_protocols.turn import AnswerTurn
 
 CONVERSATION = ConversationId("c0ffee")
@@ -28,16 +28,12 @@ async def outside(bus: Bus) -> NatsOutside:
 def order() -> AnswerTurn:
     """A new order: the queue remembers those of other tests."""
     return AnswerTurn(
-        conversation=CONVERSATION,
-        turn=turn_id(CONVERSATION, 7),
-        attempt=1,
-        hop=0,
-        epoch=1,
+        ref=TurnRef(conversation=CONVERSATION, turn=turn_id(CONVERSATION, 7), attempt=1, hop=0, epoch=1),
         specialty=BILLING,
         agent="",
         text="Where is my refund?",
         context=Context(customer="ada", tenant="default", region="local", locale="en", transcript=[]),
-        owner=Instance("conversation-1"),
+        reply_to=Instance("conversation-1"),
         ingress=Instance("ingress-1"),
         dispatched_at=time.time(),
         deadline_at=time.time() + 60,
@@ -63,7 +59,7 @@ async def test_order_that_waits_is_not_put_into_the_queue_twice(
     bus: Bus, outside: NatsOutside, order: AnswerTurn
 ) -> None:
     place = await outside.ask(order)
-    assert await outside.ask_again(order, place) == place
+    assert await outside.requeue(order, place) == place
     assert await waiting(bus) == [order]
 
 
@@ -76,7 +72,7 @@ async def test_order_that_was_taken_and_lost_is_put_into_the_queue_again(
         # As an agents process takes it that dies before it says so.
         await (await delivered(bus)).ack_sync()
         assert await waiting(bus) == []
-        place = await outside.ask_again(order, place)
+        place = await outside.requeue(order, place)
         assert await waiting(bus) == [order]
 
 
@@ -86,7 +82,7 @@ async def test_order_of_a_queue_that_was_lost_is_put_into_the_new_one(
     """Its place may be another's there."""
     place = await outside.ask(order)
     await bus.api(f"STREAM.PURGE.{streams.WORK.name}")
-    assert await outside.ask_again(order, place) != place
+    assert await outside.requeue(order, place) != place
     assert await waiting(bus) == [order]
 
 

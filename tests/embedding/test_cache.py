@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trunkline_embedding import CachedEmbedder, Vectors
-from words import Letters
+
+from tests.support.words import Letters
 
 
 class Counting(Letters):

@@ -8,7 +8,7 @@ from threading import Event, Lock
 
 import numpy as np
 import pytest
-from trunkline_embedding.grouping import GroupedEmbedder
+from trunkline_embedding.batching import GroupedEmbedder
 from trunkline_embedding.port import EmbeddingError, Vectors
 
 FOR_EVER_S = 3_600.0

@@ -17,9 +17,10 @@ from trunkline_embedding import EmbedderChoice, EmbeddingError, open_embedder
 from trunkline_embedding.minilm import MinilmEmbedder
 from trunkline_protocols.knowledge import ArticleFile, ArticlesImported, ImportArticles, SearchKnowledge
 from trunkline_rag.adapters.milvus import MilvusStore
-from trunkline_rag.library import Library
-from weights import minilm_weights
-from words import Letters
+from trunkline_rag.application.knowledge_base import KnowledgeBase
+
+from tests.support.weights import minilm_weights
+from tests.support.words import Letters
 
 pytestmark = pytest.mark.processes
 
@@ -126,19 +127,19 @@ async def test_passages_are_embedded_into_a_collection_of_their_own_while_the_ol
     folder = str(tmp_path / "milvus")
     letters = Letters()
     first = MilvusStore(folder, embedder=letters.name, dimensions=letters.dimensions)
-    library = Library(first, letters)
+    knowledge_base = KnowledgeBase(first, letters)
     order = ImportArticles(tenant="default", files=FILES)
-    assert isinstance(await library.take_in(order), ArticlesImported)
+    assert isinstance(await knowledge_base.import_articles(order), ArticlesImported)
     first.close()
     store = MilvusStore(folder, embedder=embedder.name, dimensions=embedder.dimensions)
-    library = Library(store, embedder)
-    await library.open()
+    knowledge_base = KnowledgeBase(store, embedder)
+    await knowledge_base.open()
     assert store.needs_vectors
     async with asyncio.TaskGroup() as tasks:
-        embedding = tasks.create_task(library.embed_anew())
+        embedding = tasks.create_task(knowledge_base.reembed())
         searches = 0
         while not embedding.done():
-            found = await library.search(SearchKnowledge(query="when does warehouse 7 open", tenant="default"))
+            found = await knowledge_base.search(SearchKnowledge(query="when does warehouse 7 open", tenant="default"))
             assert found.passages[0].document == "other-7"
             searches += 1
             await asyncio.sleep(0)
@@ -151,7 +152,7 @@ async def test_passages_are_embedded_into_a_collection_of_their_own_while_the_ol
     assert np.allclose(holdings.vectors, expected, atol=1e-6)
     # Hardly a word in common: only the meaning finds it.
     asked = SearchKnowledge(query="I was billed twice", tenant="default", limit=1)
-    assert (await library.search(asked)).passages[0].document == "double"
+    assert (await knowledge_base.search(asked)).passages[0].document == "double"
     store.close()
 
 

@@ -6,8 +6,9 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from marathon import environment
-from suite import Suite, wait_until
+
+from tests.faults.marathon import environment
+from tests.support.suite import Suite, wait_until
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """A run under load in which a random process is struck every few seconds; prints its verdict as JSON.
 
-python tests/faults/marathon.py --duration 600 --rate 50 --every 5 --seed 7
+python -m tests.faults.marathon --duration 600 --rate 50 --every 5 --seed 7
 """
 
 from __future__ import annotations
@@ -18,13 +18,10 @@ from typing import Final
 
 import msgspec
 
-if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]
-
-from customers import TEXTS, Crowd
-from evidence import Report, gather
-from suite import Suite
-from vocabulary import Deed, Fate, Fault
+from tests.faults.customers import TEXTS, Crowd
+from tests.faults.faults import Fault, FaultKind, FaultSchedule
+from tests.faults.verifier import Report, gather
+from tests.support.suite import Suite
 
 SERVICES: Final = ("ingress", "conversation", "agents", "rag", "llm_gateway", "audit", "postgres", "nats")
 
@@ -52,7 +49,7 @@ class Plan:
     every_s: float
     seed: int
     conversations: int
-    deeds: tuple[Deed, ...] = ("kill",)
+    deeds: tuple[FaultKind, ...] = ("kill",)
     services: tuple[str, ...] = SERVICES
     texts: tuple[str, ...] = TEXTS
 
@@ -65,18 +62,18 @@ def environment(folder: Path) -> dict[str, str]:
     return {
         "TRUNKLINE_LLM_CONFIG": str(model),
         "TRUNKLINE_MESSAGES_PER_S": "1000",
-        "TRUNKLINE_CONVERSATION_PROCESSES": "2",
+        "TRUNKLINE_CONVERSATION_PROCESSES_MIN": "2",
     }
 
 
-async def run(suite: Suite, plan: Plan, strike: Callable[[], Awaitable[None]] | None = None) -> Report:
+async def run(suite: Suite, plan: Plan, inject: Callable[[], Awaitable[None]] | None = None) -> Report:
     """Load the suite, strike, wait until everything is answered, and gather the evidence.
 
-    Strikes processes by the plan, unless `strike` says what else to do every so often.
+    Strikes processes by the plan, unless `inject` says what else to do every so often.
     """
     crowd = Crowd(suite.url, plan.conversations, plan.seed, plan.texts)
     faults: list[Fault] = []
-    fate = Fate(plan.seed, services=plan.services, deeds=plan.deeds)
+    fate = FaultSchedule(plan.seed, services=plan.services, deeds=plan.deeds)
     async with asyncio.TaskGroup() as tasks:
         running = await crowd.open(tasks)
         talking = tasks.create_task(crowd.talk(plan.rate, plan.duration_s))
@@ -84,11 +81,11 @@ async def run(suite: Suite, plan: Plan, strike: Callable[[], Awaitable[None]] | 
             await asyncio.wait({talking}, timeout=plan.every_s)
             if talking.done():
                 break
-            if strike is not None:
-                await strike()
+            if inject is not None:
+                await inject()
                 continue
             try:
-                fault = await asyncio.to_thread(fate.strike, suite)
+                fault = await asyncio.to_thread(fate.inject, suite)
             except OSError:
                 continue  # the ingress that tells the status is away itself
             if fault is not None:

@@ -8,17 +8,18 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import marathon
 import pytest
-from customer import Customer
-from disk import Disk, mounted
-from marathon import Plan
-from suite import Suite, wait_until
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.errors import BusRefusedError
 from trunkline_supervisor.adapters import postgres
 from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
 from trunkline_supervisor.adapters.tcp import free_port
+
+from tests.faults import marathon
+from tests.faults.disk import Disk, mounted
+from tests.faults.marathon import Plan
+from tests.support.customer import Customer
+from tests.support.suite import Suite, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(400)]
 

@@ -6,16 +6,17 @@ import asyncio
 import random
 import secrets
 
-import marathon
 import pytest
-from customer import Customer
-from marathon import Plan
 from nats.aio.msg import Msg
-from suite import Suite
 from trunkline_chassis.bus import Bus, connect
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.ids import SLOTS, conversation_id
 from trunkline_protocols.inbox import TurnReceived
+
+from tests.faults import marathon
+from tests.faults.marathon import Plan
+from tests.support.customer import Customer
+from tests.support.suite import Suite
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
@@ -43,13 +44,13 @@ async def test_redelivered_and_late_messages_double_nothing(suite: Suite, seed: 
         for filter_ in ("result.*", "out.*.*"):
             await bus.subscribe(filter_, echo)
 
-        async def strike() -> None:
+        async def inject() -> None:
             for slot in range(SLOTS):
                 consumer = streams.slot_consumer("local", slot)
                 await bus.api(f"CONSUMER.RESET.{consumer.stream}.{consumer.name}")
 
         plan = Plan(duration_s=10, rate=20, every_s=1, seed=seed, conversations=80)
-        report = await marathon.run(suite, plan, strike)
+        report = await marathon.run(suite, plan, inject)
     await bus.close()
     print(marathon.show(report, plan))
     assert len(echoed) > report.turns
@@ -63,7 +64,7 @@ async def test_nonsense_is_buried_and_its_neighbours_notice_nothing(suite: Suite
     pids = {name: process["pid"] for name, process in suite.status().items()}
     strangers = [conversation_id(secrets.token_hex(12)) for _ in NONSENSE]
 
-    async def strike() -> None:
+    async def inject() -> None:
         for stranger, payload in zip(strangers, NONSENSE, strict=True):
             name = secrets.token_hex(8)
             await bus.append(subjects.inbox("local", stranger), payload, message_id=f"i{name}")
@@ -79,7 +80,7 @@ async def test_nonsense_is_buried_and_its_neighbours_notice_nothing(suite: Suite
                 await bus.publish(subject, payload)
 
     plan = Plan(duration_s=6, rate=20, every_s=2, seed=seed, conversations=80)
-    report = await marathon.run(suite, plan, strike)
+    report = await marathon.run(suite, plan, inject)
     print(marathon.show(report, plan))
     assert report.accepted == report.turns > 0
     assert (report.clients, report.log, report.postgres) == ([], [], [])

@@ -5,10 +5,11 @@ Delays are printed, not judged: `./just faults` is the long version, whose repor
 
 from __future__ import annotations
 
-import marathon
 import pytest
-from marathon import Plan
-from suite import Suite
+
+from tests.faults import marathon
+from tests.faults.marathon import Plan
+from tests.support.suite import Suite
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 

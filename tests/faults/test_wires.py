@@ -7,15 +7,16 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import marathon
 import pytest
-from marathon import Plan
-from postgres import PostgresServer, postgres, postgres_server
-from suite import Suite
 from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
 from trunkline_supervisor.adapters.postgres import dsn
 from trunkline_supervisor.adapters.tcp import free_port
-from wire import Wire
+
+from tests.faults import marathon
+from tests.faults.marathon import Plan
+from tests.faults.tcp_proxy import Wire
+from tests.support.postgres import PostgresServer, postgres, postgres_server
+from tests.support.suite import Suite
 
 __all__ = ["postgres", "postgres_server"]
 
@@ -60,13 +61,13 @@ async def test_cut_wire_costs_no_message_and_doubles_none(wired: Wired, seed: in
     wire: Wire = getattr(wired, which)
     pids = {name: process["pid"] for name, process in wired.suite.status().items()}
 
-    async def strike() -> None:
+    async def inject() -> None:
         await asyncio.to_thread(wire.cut)
         await asyncio.sleep(3)
         wire.mend()
 
     plan = Plan(duration_s=12, rate=20, every_s=4, seed=seed, conversations=100)
-    report = await marathon.run(wired.suite, plan, strike)
+    report = await marathon.run(wired.suite, plan, inject)
     print(marathon.show(report, plan))
     assert report.accepted == report.turns > 0
     assert (report.clients, report.log, report.postgres) == ([], [], [])

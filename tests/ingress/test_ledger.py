@@ -10,7 +10,8 @@ from hypothesis import given
 from trunkline_ingress.core.ledger import STARTED_SEQ, Ledger, frames_of, last_before
 from trunkline_protocols.frames import AcceptedFrame, MessageFrame
 from trunkline_protocols.log import Event, Said, frames_in
-from world import World, lived, scripts, slow_scripts
+
+from tests.ingress.conversation_simulator import World, lived, scripts, slow_scripts
 
 
 @given(slow_scripts)

@@ -9,12 +9,13 @@ import msgspec
 import pytest
 from trunkline_chassis.bus import Bus
 from trunkline_ingress.adapters.nats import NatsLine
-from trunkline_ingress.connection import Connection
+from trunkline_ingress.application.session import Session
 from trunkline_ingress.core.tokens import Identity
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.ids import ConversationId, Instance, conversation_id
 from trunkline_protocols.log import CommitStored
-from world import World, lived
+
+from tests.ingress.conversation_simulator import World, lived
 
 pytestmark = pytest.mark.processes
 
@@ -67,7 +68,7 @@ class Streams:
         """Let all its messages grow too old to be kept."""
         await self._bus.api(f"STREAM.PURGE.{streams.INBOX.name}", {"filter": subjects.inbox("local", self.id)})
 
-    async def come_back(self, last_seq: int) -> Connection:
+    async def come_back(self, last_seq: int) -> Session:
         """Resume."""
 
         async def send(raw: bytes) -> None:
@@ -76,9 +77,7 @@ class Streams:
         ada = Identity(
             conversation=self.id, customer="ada", tenant="default", region="local", channel="web", locale="en"
         )
-        connection = Connection(
-            ada, ingress=Instance("ingress-1"), line=self.line, send=send, now=lambda: 1.0, outgoing=8
-        )
+        connection = Session(ada, ingress=Instance("ingress-1"), line=self.line, send=send, now=lambda: 1.0, outgoing=8)
         missed = await connection.restore(last_seq)
         assert missed is not None
         assert [frame.seq for frame in missed] == list(range(last_seq + 1, self._world.ledger.high + 1))

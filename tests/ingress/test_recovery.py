@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from trunkline_ingress.connection import Connection
+from trunkline_ingress.application.recovery import recover
+from trunkline_ingress.application.session import Session
 from trunkline_ingress.core.tokens import Identity
-from trunkline_ingress.recovery import recover
 from trunkline_protocols.frames import DurableFrame
 from trunkline_protocols.ids import Instance
-from world import C, World, WorldLine, lived, slow_scripts
+
+from tests.ingress.conversation_simulator import C, World, WorldLine, lived, slow_scripts
 
 ADA = Identity(conversation=C, customer="ada", tenant="default", region="local", channel="web", locale="en")
 
@@ -24,7 +25,7 @@ class Socket:
     def __init__(self, world: World) -> None:
         self.line = WorldLine(world)
         self.told: list[dict[str, Any]] = []
-        self.connection = Connection(
+        self.connection = Session(
             ADA, ingress=Instance("ingress-2"), line=self.line, send=self._send, now=lambda: 1.0, outgoing=8
         )
 

@@ -11,14 +11,14 @@ import msgspec
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from trunkline_chassis.errors import BusUnavailableError
-from trunkline_ingress.auth import Authenticator
-from trunkline_ingress.connections import Connections
+from trunkline_ingress.application.session_registry import SessionRegistry
 from trunkline_ingress.core.tokens import Identity, sign
-from trunkline_ingress.handlers import Chat
+from trunkline_ingress.handlers.auth import Authenticator
+from trunkline_ingress.handlers.chat import ChatEndpoint
 from trunkline_ingress.ports import Unsettled
 from trunkline_protocols.ids import ConversationId, Instance, TurnId
 from trunkline_protocols.log import CommitStored
-from trunkline_protocols.turn import Attached
+from trunkline_protocols.turn import SocketAttached
 
 SECRET = b"a secret of this test"
 ADA = Identity(
@@ -37,7 +37,7 @@ class FakeLine:
     async def abandon(self, turn: TurnId) -> None:
         raise AssertionError(f"nobody has ended {turn}")
 
-    async def announce(self, region: str, attached: Attached) -> None:
+    async def announce(self, region: str, attached: SocketAttached) -> None:
         pass
 
     async def last_commit(self, region: str, conversation: ConversationId) -> CommitStored | None:
@@ -68,9 +68,9 @@ class Nobody:
 
 
 @asynccontextmanager
-async def chat_of(line: FakeLine) -> AsyncIterator[tuple[str, Connections]]:
-    connections = Connections(Instance("ingress-1"), NoNotices(), Nobody())
-    chat = Chat(
+async def chat_of(line: FakeLine) -> AsyncIterator[tuple[str, SessionRegistry]]:
+    connections = SessionRegistry(Instance("ingress-1"), NoNotices(), Nobody())
+    chat = ChatEndpoint(
         instance=Instance("ingress-1"),
         line=line,
         connections=connections,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 from trunkline_ingress.core.streaming import Streaming
+from trunkline_protocols.common import TurnRef
 from trunkline_protocols.frames import DeltaFrame, MessageFrame
 from trunkline_protocols.ids import ConversationId, TurnId
 from trunkline_protocols.turn import Delta
@@ -13,7 +14,9 @@ TURN = TurnId("cabc-1")
 
 
 def delta(text: str, *, attempt: int = 1, hop: int = 0, source: str = "a", replace: bool = False) -> Delta:
-    return Delta(conversation=C, turn=TURN, attempt=attempt, hop=hop, text=text, replace=replace, source=source)
+    return Delta(
+        ref=TurnRef(conversation=C, turn=TURN, attempt=attempt, hop=hop), text=text, replace=replace, source=source
+    )
 
 
 def final(text: str) -> MessageFrame:

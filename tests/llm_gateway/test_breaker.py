@@ -108,7 +108,7 @@ def test_provider_that_asks_for_rest_gets_it_at_once() -> None:
     one = breaker()
     ticket = one.admit(0.0)
     assert ticket is not None
-    one.settle(ticket, "bad", 0.0, rest_s=5.0)
+    one.settle(ticket, "bad", 0.0, retry_after_s=5.0)
     assert one.state(4.9) == "open"
     assert one.state(5.0) == "half_open"
 

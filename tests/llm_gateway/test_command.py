@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from model_server import Fault, ModelServer, serving
-from suite import trunkline
+
+from tests.support.model_server import Fault, ModelServer, serving
+from tests.support.suite import trunkline
 
 pytestmark = pytest.mark.processes
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from trunkline_llm_gateway.adapters.simulated import SimulatedProvider
-from trunkline_llm_gateway.config import BUILT_IN, ConfigError, ProviderConfig, load_config
+from trunkline_llm_gateway.core.config import BUILT_IN, ConfigError, ProviderConfig, load_config
 from trunkline_llm_gateway.ports import Call
 from trunkline_protocols.completion import Complete
 

@@ -6,17 +6,18 @@ import random
 from typing import Any
 
 import pytest
-from desk import order
 from hypothesis import assume, given, strategies as st
-from trunkline_llm_gateway.config import BudgetConfig, GatewayConfig, ProviderConfig, RouteConfig
 from trunkline_llm_gateway.core import costs
 from trunkline_llm_gateway.core.budgets import Spending, budget_of, verdict
+from trunkline_llm_gateway.core.config import BudgetConfig, GatewayConfig, ProviderConfig, RouteConfig
 from trunkline_llm_gateway.core.continuation import SHORTEST_ECHO, Continuation
 from trunkline_llm_gateway.core.events import EventReader, EventTooLongError
 from trunkline_llm_gateway.core.limits import ConcurrencyLimit
 from trunkline_llm_gateway.core.retries import MOST_ROUNDS, RetryBudget, pause_s
 from trunkline_llm_gateway.core.routing import options, ranked
 from trunkline_protocols.completion import Complete, ToolSpec
+
+from tests.llm_gateway.gateway_harness import order
 
 # -- continuation ---
 
@@ -92,9 +93,9 @@ def test_retries_are_a_tenth_of_the_calls() -> None:
 
 
 @given(st.integers(1, 10), st.floats(0, 200), st.floats(0, 1), st.floats(0, 100))
-def test_pause_before_a_retry_is_short_and_leaves_time(done: int, left_s: float, draw: float, asked_s: float) -> None:
+def test_pause_before_a_retry_is_short_and_leaves_time(done: int, left_s: float, rng: float, asked_s: float) -> None:
     """What a provider asks for is kept, or there is no retry."""
-    wait_s = pause_s(done, left_s, draw, asked_s=asked_s)
+    wait_s = pause_s(done, left_s, rng, asked_s=asked_s)
     if wait_s is None:
         return
     assert done < MOST_ROUNDS
@@ -148,11 +149,11 @@ CHEAP = remote("cheap", input_cost_per_million=1.0)
 NAMES = ["dear", "quotes", "cheap"]
 
 
-def names(strategy: str, draw: float = 0.5, weights: list[float] | None = None, **latencies: float) -> list[str]:
+def names(strategy: str, rng: float = 0.5, weights: list[float] | None = None, **latencies: float) -> list[str]:
     whole = config(DEAR, EXTRACTIVE, CHEAP)
     route = RouteConfig(name="default", providers=NAMES, strategy=strategy, weights=weights or [])  # type: ignore[arg-type]
     found = ranked(
-        options(whole, order()), route, order(), first_token_s=lambda name: latencies.get(name, 0.0), draw=lambda: draw
+        options(whole, order()), route, order(), first_token_s=lambda name: latencies.get(name, 0.0), rng=lambda: rng
     )
     return [option.provider.name for option in found]
 
@@ -171,7 +172,7 @@ def test_weights_are_shares_of_first_places() -> None:
     route = RouteConfig(name="default", providers=["dear", "cheap"], strategy="weighted", weights=[9.0, 1.0])
     may = options(config(DEAR, CHEAP), order())
     firsts = [
-        ranked(may, route, order(), first_token_s=lambda _: 0.0, draw=random_.random)[0].provider.name
+        ranked(may, route, order(), first_token_s=lambda _: 0.0, rng=random_.random)[0].provider.name
         for _ in range(2_000)
     ]
     assert 0.87 < firsts.count("dear") / len(firsts) < 0.93

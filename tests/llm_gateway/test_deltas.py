@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 
 from hypothesis import given, strategies as st
-from trunkline_llm_gateway.deltas import GATHER_S, DeltaStream, DeltaStreams
+from trunkline_llm_gateway.application.deltas import GATHER_S, DeltaStream, DeltaStreams
+from trunkline_protocols.common import TurnRef
 from trunkline_protocols.completion import DeltaTarget
 from trunkline_protocols.ids import ConversationId, Instance, TurnId
 from trunkline_protocols.turn import Delta
 
 TARGET = DeltaTarget(
-    conversation=ConversationId("c1"), turn=TurnId("c1-1"), attempt=1, hop=0, ingress=Instance("ingress-1"), source="s"
+    ref=TurnRef(conversation=ConversationId("c1"), turn=TurnId("c1-1"), attempt=1, hop=0),
+    ingress=Instance("ingress-1"),
+    source="s",
 )
 
 

@@ -7,13 +7,24 @@ import random
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from desk import IMPATIENT, MODEL_TEXT, PATIENT, QUOTED, Desk, desk, order, provider, within
-from model_server import Fault, Kind, ModelServer, serving
 from trunkline_llm_gateway.adapters.openai import OpenAI
 from trunkline_llm_gateway.adapters.remote import RemoteProvider
-from trunkline_llm_gateway.config import ProviderConfig
+from trunkline_llm_gateway.core.config import ProviderConfig
 from trunkline_llm_gateway.ports import Call, ProviderError
 from trunkline_protocols.knowledge import Refused
+
+from tests.llm_gateway.gateway_harness import (
+    IMPATIENT,
+    MODEL_TEXT,
+    PATIENT,
+    QUOTED,
+    Desk,
+    desk,
+    order,
+    provider,
+    within,
+)
+from tests.support.model_server import Fault, Kind, ModelServer, serving
 
 FAULTS: dict[Kind, tuple[str, bool]] = {
     # fault: the code in the record, and whether some of the text had been shown
@@ -64,8 +75,8 @@ async def test_customer_of_a_failing_provider_sees_the_next_ones_whole_answer(
         reply = await gateway.answer()
         assert gateway.shown() == reply.text == backup.text
         assert gateway.replaced() == was_shown
-        assert [(one.provider, one.outcome) for one in reply.tries] == [("primary", code), ("backup", "answered")]
-        assert (reply.tries[0].characters > 0) == was_shown
+        assert [(one.provider, one.outcome) for one in reply.attempts] == [("primary", code), ("backup", "answered")]
+        assert (reply.attempts[0].characters > 0) == was_shown
         assert reply.degraded == ""
 
 
@@ -103,7 +114,7 @@ async def test_passing_fault_is_tried_again_by_the_same_provider(server: ModelSe
     async with desk(provider("primary", server.url)) as gateway:
         reply = await gateway.answer()
         assert gateway.shown() == reply.text == MODEL_TEXT
-        assert [one.outcome for one in reply.tries] == ["status", "answered"]
+        assert [one.outcome for one in reply.attempts] == ["status", "answered"]
 
 
 async def test_route_that_names_the_built_in_provider_tries_its_models_first(server: ModelServer) -> None:
@@ -127,7 +138,7 @@ async def test_provider_that_asks_to_be_left_alone_is_left_alone(server: ModelSe
         for _ in range(3):
             assert (await gateway.answer()).text == backup.text
         assert len(server.requests) == 1
-        assert gateway.directory.states()["primary/small"] == "open"
+        assert gateway.registry.states()["primary/small"] == "open"
 
 
 async def test_answer_that_takes_too_long_in_all_is_replaced(server: ModelServer, backup: ModelServer) -> None:
@@ -136,7 +147,7 @@ async def test_answer_that_takes_too_long_in_all_is_replaced(server: ModelServer
     slow = provider("primary", server.url, total_timeout_s=0.2)
     async with desk(slow, provider("backup", backup.url)) as gateway:
         reply = await gateway.answer()
-        assert (reply.text, reply.tries[0].outcome) == (backup.text, "timeout")
+        assert (reply.text, reply.attempts[0].outcome) == (backup.text, "timeout")
 
 
 async def test_missing_usage_is_counted_by_pieces(server: ModelServer) -> None:
@@ -160,7 +171,7 @@ async def test_all_breakers_open_means_the_built_in_provider_answers_at_once(ser
     """And says so; no request goes out."""
     server.always = Fault("server error")
     async with desk(provider("primary", server.url)) as gateway:
-        while gateway.directory.states().get("primary/small") != "open":
+        while gateway.registry.states().get("primary/small") != "open":
             await gateway.answer()
         before = len(server.requests)
         gateway.deltas.clear()
@@ -175,7 +186,7 @@ async def test_stream_that_dies_late_opens_the_breaker(server: ModelServer, back
     async with desk(provider("primary", server.url), provider("backup", backup.url)) as gateway:
         for _ in range(5):
             await gateway.answer()
-        assert gateway.directory.states()["primary/small"] == "open"
+        assert gateway.registry.states()["primary/small"] == "open"
 
 
 async def test_deadline_brings_the_quotation_and_not_silence(server: ModelServer) -> None:

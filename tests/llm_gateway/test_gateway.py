@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
-from desk import MODEL_TEXT, QUOTED, desk, order, provider
-from model_server import Fault, ModelServer, serving
 from prometheus_client import REGISTRY
-from trunkline_llm_gateway.config import BudgetConfig, GatewayConfig, RouteConfig
 from trunkline_llm_gateway.core.budgets import day_of
+from trunkline_llm_gateway.core.config import BudgetConfig, GatewayConfig, RouteConfig
 from trunkline_protocols.completion import CancelCompletion, Completed
 from trunkline_protocols.knowledge import Refused
+
+from tests.llm_gateway.gateway_harness import MODEL_TEXT, QUOTED, desk, order, provider
+from tests.support.model_server import Fault, ModelServer, serving
 
 
 @pytest.fixture
@@ -32,15 +33,15 @@ async def backup() -> AsyncIterator[ModelServer]:
 
 
 @pytest.mark.parametrize(
-    "cancel", [CancelCompletion(request="r1", reason="left"), CancelCompletion(turn="c1-1", reason="left")]
+    "cancel", [CancelCompletion(request_id="r1", reason="left"), CancelCompletion(turn="c1-1", reason="left")]
 )
 @pytest.mark.parametrize("fault", ["hang", "stall"])
 async def test_cancelled_completion_stops_upstream(server: ModelServer, cancel: CancelCompletion, fault: str) -> None:
     """By its request or its turn, before and after the first token; the provider is not blamed."""
     server.always = Fault(fault)  # type: ignore[arg-type]
     async with desk(provider("primary", server.url)) as gateway, asyncio.TaskGroup() as tasks:
-        answering = tasks.create_task(gateway.gateway.complete(order(request="r1")))
-        other = tasks.create_task(gateway.gateway.complete(order("c1-2", request="r2")))
+        answering = tasks.create_task(gateway.gateway.complete(order(request_id="r1")))
+        other = tasks.create_task(gateway.gateway.complete(order("c1-2", request_id="r2")))
         while len(server.requests) < 2:
             await asyncio.sleep(0.005)
         gateway.gateway.cancel(cancel)
@@ -49,9 +50,9 @@ async def test_cancelled_completion_stops_upstream(server: ModelServer, cancel: 
             assert await answering == Refused(code="cancelled", message="left", retryable=False)
         assert gateway.spending.spent("", day_of(time.time())) > 0
         assert not other.done()
-        gateway.gateway.cancel(CancelCompletion(request="r2"))
+        gateway.gateway.cancel(CancelCompletion(request_id="r2"))
         await other
-        assert gateway.directory.states() == {"primary/small": "closed"}
+        assert gateway.registry.states() == {"primary/small": "closed"}
         gateway.gateway.cancel(cancel)
 
 
@@ -69,7 +70,7 @@ async def test_answer_does_not_wait_for_a_response_that_does_not_end(server: Mod
         reply = await gateway.answer()
         assert (reply.text, reply.stop_reason) == (MODEL_TEXT, "stop")
         await asyncio.wait_for(server.left.wait(), 30)
-        assert gateway.directory.states() == {"primary/small": "closed"}
+        assert gateway.registry.states() == {"primary/small": "closed"}
 
 
 async def test_try_that_was_overtaken_is_stopped(server: ModelServer) -> None:
@@ -77,7 +78,7 @@ async def test_try_that_was_overtaken_is_stopped(server: ModelServer) -> None:
     server.always = Fault("hang")
     target = order().stream_to
     assert target is not None
-    second = order(stream_to=msgspec.structs.replace(target, attempt=2))
+    second = order(stream_to=msgspec.structs.replace(target, ref=msgspec.structs.replace(target.ref, attempt=2)))
     overtaken = CancelCompletion(turn="c1-1", attempt=2, reason="overtaken")
     async with desk(provider("primary", server.url)) as gateway, asyncio.TaskGroup() as tasks:
         first, next_one = [tasks.create_task(gateway.gateway.complete(each)) for each in (order(), second)]
@@ -110,13 +111,13 @@ async def test_late_first_token_is_hedged_by_the_next_provider(server: ModelServ
         assert (gateway.shown(), reply.provider) == (backup.text, "backup")
         async with asyncio.timeout(5):
             await server.left.wait()
-        assert [(one.provider, one.outcome, one.characters) for one in reply.tries] == [
+        assert [(one.provider, one.outcome, one.characters) for one in reply.attempts] == [
             ("primary", "stopped", 0),
             ("backup", "answered", len(backup.text)),
         ]
-        assert reply.tries[0].cost > 0
+        assert reply.attempts[0].cost > 0
         spent = gateway.spending.spent("acme", day_of(time.time()))
-        assert spent == pytest.approx(sum(one.cost for one in reply.tries))
+        assert spent == pytest.approx(sum(one.cost for one in reply.attempts))
 
 
 async def test_quick_first_token_is_not_hedged(server: ModelServer, backup: ModelServer) -> None:
@@ -144,13 +145,13 @@ async def test_full_provider_sends_its_customers_on(server: ModelServer, backup:
     server.always = Fault("hang")
     full = provider("primary", server.url, max_concurrency=1, max_waiting=0)
     async with desk(full, provider("backup", backup.url)) as gateway, asyncio.TaskGroup() as tasks:
-        holding = tasks.create_task(gateway.gateway.complete(order(request="r1")))
+        holding = tasks.create_task(gateway.gateway.complete(order(request_id="r1")))
         await server.arrived.wait()
         reply = await gateway.answer(order("c1-2"))
-        assert (reply.provider, reply.tries[0].outcome) == ("backup", "overloaded")
-        gateway.gateway.cancel(CancelCompletion(request="r1"))
+        assert (reply.provider, reply.attempts[0].outcome) == ("backup", "overloaded")
+        gateway.gateway.cancel(CancelCompletion(request_id="r1"))
         await holding
-        assert gateway.directory.states()["primary/small"] == "closed"
+        assert gateway.registry.states()["primary/small"] == "closed"
 
 
 async def test_waiting_call_gets_the_place_that_becomes_free(server: ModelServer) -> None:
@@ -158,10 +159,10 @@ async def test_waiting_call_gets_the_place_that_becomes_free(server: ModelServer
     server.faults.append(Fault("hang"))
     one = provider("primary", server.url, max_concurrency=1)
     async with desk(one) as gateway, asyncio.TaskGroup() as tasks:
-        calls = [tasks.create_task(gateway.gateway.complete(order(request=f"r{number}"))) for number in range(4)]
+        calls = [tasks.create_task(gateway.gateway.complete(order(request_id=f"r{number}"))) for number in range(4)]
         await server.arrived.wait()
-        gateway.gateway.cancel(CancelCompletion(request="r1"))
-        gateway.gateway.cancel(CancelCompletion(request="r0"))
+        gateway.gateway.cancel(CancelCompletion(request_id="r1"))
+        gateway.gateway.cancel(CancelCompletion(request_id="r0"))
         replies = [await call for call in calls]
         assert [isinstance(reply, Completed) and reply.text for reply in replies] == [
             False,
@@ -195,16 +196,16 @@ async def test_new_configuration_takes_over_while_calls_run(server: ModelServer,
     async with desk(primary) as gateway, asyncio.TaskGroup() as tasks:
         answering = tasks.create_task(gateway.gateway.complete(order()))
         await server.arrived.wait()
-        gone = gateway.directory.replace(GatewayConfig(provider=[provider("backup", backup.url)]))
+        gone = gateway.registry.replace(GatewayConfig(provider=[provider("backup", backup.url)]))
         assert (await gateway.answer(order("c1-2"))).provider == "backup"
         reply = await answering
         assert isinstance(reply, Completed)
         assert (reply.provider, reply.text) == ("primary", MODEL_TEXT)
         for pool in gone:
             await pool.retire()
-        kept = gateway.directory.pool("backup")
-        assert gateway.directory.replace(GatewayConfig(provider=[provider("backup", backup.url), primary])) == []
-        assert gateway.directory.pool("backup") is kept
+        kept = gateway.registry.pool("backup")
+        assert gateway.registry.replace(GatewayConfig(provider=[provider("backup", backup.url), primary])) == []
+        assert gateway.registry.pool("backup") is kept
 
 
 async def test_equal_orders_in_flight_share_one_completion(server: ModelServer) -> None:
@@ -212,11 +213,11 @@ async def test_equal_orders_in_flight_share_one_completion(server: ModelServer) 
     server.faults.append(Fault("hang"))
     plain = order(temperature=0.0, stream_to=None)
     async with desk(provider("primary", server.url)) as gateway, asyncio.TaskGroup() as tasks:
-        first = tasks.create_task(gateway.gateway.complete(msgspec.structs.replace(plain, request="r1")))
+        first = tasks.create_task(gateway.gateway.complete(msgspec.structs.replace(plain, request_id="r1")))
         await server.arrived.wait()
         rest = [tasks.create_task(gateway.gateway.complete(plain)) for _ in range(5)]
         await asyncio.sleep(0)
-        gateway.gateway.cancel(CancelCompletion(request="r1"))
+        gateway.gateway.cancel(CancelCompletion(request_id="r1"))
         assert isinstance(await first, Refused)
         for reply in await asyncio.gather(*rest):
             assert isinstance(reply, Completed)
@@ -249,7 +250,7 @@ async def test_tenant_without_money_is_answered_without_a_model(server: ModelSer
     budget = BudgetConfig(tenant="*", usd_per_day=0.00003)
     async with desk(provider("primary", server.url, output_cost_per_million=10.0), budget=[budget]) as gateway:
         reply = await gateway.answer(order(tenant="acme"))
-        assert sum(one.cost for one in reply.tries) > 0
+        assert sum(one.cost for one in reply.attempts) > 0
         before = len(server.requests)
         assert (await gateway.answer(order(tenant="acme"))).degraded == "budget"
         assert len(server.requests) == before

@@ -14,14 +14,15 @@ from pathlib import Path
 import aiohttp
 import msgspec
 import pytest
-from desk import MODEL_TEXT, QUOTED, order
-from model_server import Fault, ModelServer, serving
 from trunkline_agents.adapters.nats import NatsColleagues
 from trunkline_chassis.bus import Bus
-from trunkline_chassis.presence import Presences
+from trunkline_chassis.presence import PresenceRegistry
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.completion import Complete, Completed
 from trunkline_supervisor.adapters.tcp import free_port
+
+from tests.llm_gateway.gateway_harness import MODEL_TEXT, QUOTED, order
+from tests.support.model_server import Fault, ModelServer, serving
 
 pytestmark = pytest.mark.processes
 
@@ -149,7 +150,7 @@ async def test_agent_that_is_cancelled_stops_its_completion_upstream(
     await gateway.ready()
     colleagues = NatsColleagues(bus, region, search_timeout_s=1.0)
     async with asyncio.TaskGroup() as tasks:
-        answering = tasks.create_task(colleagues.complete(asked(request="r1")))
+        answering = tasks.create_task(colleagues.complete(asked(request_id="r1")))
         await server.arrived.wait()
         answering.cancel()
         async with asyncio.timeout(10):
@@ -169,7 +170,13 @@ async def test_second_try_at_a_turn_stops_the_first_ones_completion(
     assert first.stream_to is not None
     await bus.client.publish(subjects.complete(region), codec.encode(first), reply=bus.client.new_inbox())
     await asyncio.wait_for(server.arrived.wait(), 30)
-    second = await colleagues.complete(asked(stream_to=msgspec.structs.replace(first.stream_to, attempt=2)))
+    second = await colleagues.complete(
+        asked(
+            stream_to=msgspec.structs.replace(
+                first.stream_to, ref=msgspec.structs.replace(first.stream_to.ref, attempt=2)
+            )
+        )
+    )
     assert isinstance(second, Completed)
     assert second.text == MODEL_TEXT
     await asyncio.wait_for(server.left.wait(), 30)
@@ -200,7 +207,7 @@ async def test_breaker_failures_tokens_cost_and_budget_are_told(
         'trunkline_first_token_seconds_count{provider="primary"} 1.0',
     ):
         assert line in metrics
-    presences = Presences()
+    presences = PresenceRegistry()
     await presences.watch(bus)
     async with asyncio.timeout(20):
         while (told := presences.of(f"llm-{region}")) is None or told.detail != {"primary/small": "closed"}:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 
-from trunkline_chassis.asking import SIGN_EVERY_S, SILENCE_S, Asker
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.latency import RecentLatency
-from trunkline_llm_gateway.adapters.nats import Door
+from trunkline_chassis.watched_requests import SIGN_EVERY_S, SILENCE_S, WatchedRequester
+from trunkline_llm_gateway.handlers import CompletionEndpoint
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.completion import CancelCompletion, Complete, Completed, CompletionReply
 
@@ -32,11 +32,11 @@ async def test_text_that_takes_longer_than_the_silence_is_waited_for(bus: Bus) -
     """The door says that it is worked on."""
     region, writer = f"r{secrets.token_hex(4)}", SlowWriter()
     async with asyncio.TaskGroup() as tasks:
-        door = Door(bus, region, writer, RecentLatency(), tasks)
-        await door.open()
+        endpoint = CompletionEndpoint(bus, region, writer, RecentLatency(), tasks)
+        await endpoint.open()
         order = Complete(instructions="", question="anything")
-        raw = await Asker(bus).ask(subjects.complete(region), codec.encode(order), timeout_s=30)
-        await door.close(5)
+        raw = await WatchedRequester(bus).ask(subjects.complete(region), codec.encode(order), timeout_s=30)
+        await endpoint.close(5)
     reply = codec.completion_reply.decode(raw)
     assert isinstance(reply, Completed)
     assert (reply.text, writer.orders) == ("at last", 1)

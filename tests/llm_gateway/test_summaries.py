@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from desk import Desk, desk, order, provider, within
-from model_server import Fault, ModelServer, serving
-from trunkline_llm_gateway.config import ProviderConfig
+from trunkline_llm_gateway.core.config import ProviderConfig
 from trunkline_protocols.completion import Complete
 from trunkline_protocols.knowledge import Refused
+
+from tests.llm_gateway.gateway_harness import Desk, desk, order, provider, within
+from tests.support.model_server import Fault, ModelServer, serving
 
 WRITTEN = "Ada was charged twice."
 CONVERSATION = "customer: I was charged twice\nbilling: We look into it."

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from desk import order, provider
 from trunkline_llm_gateway.adapters.anthropic import Anthropic
 from trunkline_llm_gateway.adapters.openai import OpenAI
 from trunkline_llm_gateway.adapters.remote import RemoteProvider
-from trunkline_llm_gateway.ports import Call, ProviderError, Written
+from trunkline_llm_gateway.ports import Call, ProviderError, ProviderResult
+from trunkline_protocols.common import Utterance
 from trunkline_protocols.completion import Complete, ToolCall, ToolOutcome, ToolSpec, ToolStep
-from trunkline_protocols.parts import Utterance
+
+from tests.llm_gateway.gateway_harness import order, provider
 
 WEATHER = ToolSpec(
     name="get_weather",
@@ -181,7 +182,7 @@ async def tape() -> AsyncIterator[Tape]:
         yield tape
 
 
-async def written(one: RemoteProvider, call: Call) -> tuple[Written, str]:
+async def written(one: RemoteProvider, call: Call) -> tuple[ProviderResult, str]:
     """How it ended, and the text."""
     pieces: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Snapshots in S3, as moto's server speaks it: `./just peers` installs it into an environment of its own."""
+"""Backups in S3, as moto's server speaks it: `./just peers` installs it into an environment of its own."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from trunkline_protocols.knowledge import ArticleFile, ArticlesImported, GetArticle, ImportArticles
 from trunkline_rag.adapters.milvus import MilvusStore
 from trunkline_rag.adapters.objects import ObstoreObjects
-from trunkline_rag.library import Library
+from trunkline_rag.application.backups import Backups
+from trunkline_rag.application.knowledge_base import KnowledgeBase
 from trunkline_rag.ports import ObjectMissingError, ObjectsUnavailableError
-from trunkline_rag.snapshots import Snapshots
 from trunkline_supervisor.adapters.tcp import free_port
 
 PEERS = Path(os.environ.get("TRUNKLINE_PEERS", "/nowhere"))
@@ -44,23 +44,25 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         server.terminate()
 
 
-async def test_snapshot_in_s3_is_restored_from_there(bucket: str, tmp_path: Path) -> None:
+async def test_backup_in_s3_is_restored_from_there(bucket: str, tmp_path: Path) -> None:
     """Written, listed, pruned and read over the wire."""
     objects = ObstoreObjects(bucket)
     store = MilvusStore(str(tmp_path / "milvus"))
-    library = Library(store)
-    snapshots = Snapshots(library, objects, keep=2)
+    knowledge_base = KnowledgeBase(store)
+    backups = Backups(knowledge_base, objects, keep=2)
     for number in range(3):
         files = [ArticleFile(name="a.md", content=f"---\nid: a\n---\nText {number}.")]
-        assert isinstance(await library.take_in(ImportArticles(tenant="default", files=files)), ArticlesImported)
-        taken = await snapshots.take()
+        assert isinstance(
+            await knowledge_base.import_articles(ImportArticles(tenant="default", files=files)), ArticlesImported
+        )
+        taken = await backups.take()
     assert len(taken.removed) == 1
-    kept = await snapshots.manifests()
+    kept = await backups.manifests()
     assert [manifest.id for manifest in kept] == sorted((manifest.id for manifest in kept), reverse=True)
-    await snapshots.restore(kept[1].id, replace=True)
-    article = await library.article(GetArticle(document="a", tenant="default"))
+    await backups.restore(kept[1].id, replace=True)
+    article = await knowledge_base.article(GetArticle(document="a", tenant="default"))
     assert getattr(article, "text", "") == "Text 1."
-    await snapshots.prune(1, now=taken.manifest.made_at + 86_400)
+    await backups.prune(1, now=taken.manifest.made_at + 86_400)
     assert len(await objects.listed("blobs")) == 1
     with pytest.raises(ObjectMissingError):
         await objects.get("blobs/none")

@@ -15,11 +15,12 @@ from pathlib import Path
 import aiohttp
 import msgspec
 import pytest
-from desk import desk, order, provider
 from trunkline_llm_gateway.ports import Call
 from trunkline_protocols.completion import ToolOutcome, ToolSpec, ToolStep
 from trunkline_protocols.knowledge import Refused
 from trunkline_supervisor.adapters.tcp import free_port
+
+from tests.llm_gateway.gateway_harness import desk, order, provider
 
 PEERS = Path(os.environ.get("TRUNKLINE_PEERS", "/nowhere"))
 pytestmark = [
@@ -176,7 +177,7 @@ async def test_llama_cpp_writes_through_the_gateway(servers: Servers) -> None:
         pass
 
     async with desk(provider("llama", await servers.llama(), continues="prefill")) as gateway:
-        model = gateway.directory.pool("llama").provider
+        model = gateway.registry.pool("llama").provider
         new, continued = [
             await model.write(Call(order(temperature=0.0, max_tokens=8), "small", given), ignore)
             for given in ("", "Refunds take")

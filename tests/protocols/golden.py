@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 from trunkline_protocols import (
     broadcast,
+    common,
     completion,
     consultation,
     desk,
@@ -16,9 +17,8 @@ from trunkline_protocols import (
     inbox,
     knowledge,
     log,
-    parts,
+    message_id_filter,
     presence,
-    seen,
     snapshot,
     turn,
     wire,
@@ -35,24 +35,24 @@ OWNER = Instance("conversation-1")
 INGRESS = Instance("ingress-1")
 AT = 1_767_225_600.25
 
-CITATION = parts.Citation(document="refunds", title="Refunds", quote="Refunds take 5 days.")
-USAGE = parts.Usage(input_tokens=100, output_tokens=20, cost=0.002)
-TIMINGS = parts.Timings(
+CITATION = common.Citation(document="refunds", title="Refunds", quote="Refunds take 5 days.")
+USAGE = common.Usage(input_tokens=100, output_tokens=20, cost=0.002)
+TIMINGS = common.Timings(
     queued_ms=1.0, route_ms=0.5, search_ms=2.0, completion_ms=30.0, first_token_ms=10.0, model_ms=25.0
 )
-CONTEXT = parts.Context(
+CONTEXT = common.Context(
     customer="ada",
     tenant="default",
     region="local",
     locale="en",
     transcript=[
-        parts.Utterance(role="customer", text="Hello"),
-        parts.Utterance(role="agent", text="Hi", specialty="triage", agent="reception"),
+        common.Utterance(role="customer", text="Hello"),
+        common.Utterance(role="agent", text="Hi", specialty="triage", agent="reception"),
     ],
     summary="Ada said hello.",
 )
 PASSAGE = knowledge.Passage(document="refunds", title="Refunds", text="Refunds take 5 days.", score=0.9)
-SNAPSHOT = knowledge.SnapshotInfo(
+BACKUP = knowledge.BackupInfo(
     id="20260101T000000Z-0123abcd",
     made_at=AT,
     kind="incremental",
@@ -92,7 +92,7 @@ COMMIT = log.Commit(
             specialty="billing",
             agent="billing-refunds",
             citations=[CITATION],
-            retrieved=[parts.Retrieved(document="refunds", score=0.9)],
+            retrieved=[common.Retrieved(document="refunds", score=0.9)],
             provider="extractive",
             model="extractive",
             usage=USAGE,
@@ -128,7 +128,7 @@ PEOPLE = log.Commit(
     inbox_seq=1,
     previous=7,
     frames_before=5,
-    ids_before=seen.with_id(b"", "m1"),
+    ids_before=message_id_filter.with_id(b"", "m1"),
     ended_before=True,
     at=AT,
     desk_seq=9,
@@ -175,7 +175,7 @@ TOOLS = msgspec.structs.replace(
     events=[
         log.ToolUsed(
             specialty="billing",
-            use=parts.ToolUse(tool="issue-refund", outcome="done", arguments_sha256="0f1e", key="c1-1/0.1", ms=12.5),
+            use=common.ToolUse(tool="issue-refund", outcome="done", arguments_sha256="0f1e", key="c1-1/0.1", ms=12.5),
         ),
         COMMIT.events[-2],
     ],
@@ -200,16 +200,12 @@ _SAMPLES: list[wire.Wire] = [
     inbox.FeedbackGiven(conversation=C, previous=1, rating=5, received_at=AT, text="thanks"),
     inbox.WaitCancelled(conversation=C, previous=1, ingress=INGRESS, received_at=AT),
     turn.AnswerTurn(
-        conversation=C,
-        turn=T,
-        attempt=1,
-        hop=0,
-        epoch=1,
+        ref=common.TurnRef(conversation=C, turn=T, attempt=1, hop=0, epoch=1),
         specialty=BILLING,
         agent="billing-refunds",
         text="Where is my refund?",
         context=CONTEXT,
-        owner=OWNER,
+        reply_to=OWNER,
         ingress=INGRESS,
         dispatched_at=AT,
         deadline_at=AT + 90,
@@ -218,8 +214,7 @@ _SAMPLES: list[wire.Wire] = [
     ),
     consultation.Consult(
         consultation="k1",
-        conversation=C,
-        turn=T,
+        ref=common.TurnRef(conversation=C, turn=T, attempt=1, hop=0),
         specialty=BILLING,
         asked_by="technical",
         question="May I refund?",
@@ -228,18 +223,15 @@ _SAMPLES: list[wire.Wire] = [
         deadline_at=AT,
     ),
     consultation.ConsultCancelled(consultation="k1", reason="too late"),
-    turn.TaskClaimed(conversation=C, turn=T, attempt=1, hop=0, instance=AGENTS),
+    turn.TaskClaimed(ref=common.TurnRef(conversation=C, turn=T, attempt=1, hop=0), instance=AGENTS),
     turn.AgentBeat(instance=AGENTS, turns=[T]),
     turn.Answered(
-        conversation=C,
-        turn=T,
-        attempt=1,
-        hop=0,
+        ref=common.TurnRef(conversation=C, turn=T, attempt=1, hop=0),
         specialty=BILLING,
         agent="billing-refunds",
         text="Refunds take 5 days.",
         citations=[CITATION],
-        retrieved=[parts.Retrieved(document="refunds", score=0.9)],
+        retrieved=[common.Retrieved(document="refunds", score=0.9)],
         owns=True,
         confidence=0.5,
         provider="extractive",
@@ -248,27 +240,37 @@ _SAMPLES: list[wire.Wire] = [
         timings=TIMINGS,
         instance="a",
     ),
-    turn.Routed(conversation=C, turn=T, attempt=1, hop=0, to=BILLING, agent="billing-refunds", confidence=0.5),
+    turn.Routed(
+        ref=common.TurnRef(conversation=C, turn=T, attempt=1, hop=0),
+        to=BILLING,
+        agent="billing-refunds",
+        confidence=0.5,
+    ),
     turn.HandOff(
-        conversation=C,
-        turn=T,
-        attempt=1,
-        hop=0,
+        ref=common.TurnRef(conversation=C, turn=T, attempt=1, hop=0),
         specialty=BILLING,
         to=TECHNICAL,
         agent="wifi",
         reason="a question about Wi-Fi",
         summary="s",
     ),
-    turn.Escalate(conversation=C, turn=T, attempt=1, hop=0, specialty=BILLING, urgency="high", reason="r", summary="s"),
-    turn.TurnFailed(conversation=C, turn=T, attempt=1, hop=0, reason="no model", retryable=True),
+    turn.Escalate(
+        ref=common.TurnRef(conversation=C, turn=T, attempt=1, hop=0),
+        specialty=BILLING,
+        urgency="high",
+        reason="r",
+        summary="s",
+    ),
+    turn.TurnFailed(ref=common.TurnRef(conversation=C, turn=T, attempt=1, hop=0), reason="no model", retryable=True),
     consultation.ConsultProgress(consultation="k1", instance=AGENTS),
     consultation.Advice(
         consultation="k1", specialty=BILLING, agent="billing-refunds", text="Yes.", citations=[CITATION]
     ),
     consultation.AdviceRefused(consultation="k1", reason="too deep"),
-    turn.Delta(conversation=C, turn=T, attempt=1, hop=0, text="Refunds ", replace=True, source="a-1"),
-    turn.Attached(conversation=C, ingress=INGRESS),
+    turn.Delta(
+        ref=common.TurnRef(conversation=C, turn=T, attempt=1, hop=0), text="Refunds ", replace=True, source="a-1"
+    ),
+    turn.SocketAttached(conversation=C, ingress=INGRESS),
     COMMIT,
     log.CommitStored(sequence=7, commit=COMMIT),
     escalation.EscalationWaiting(
@@ -306,15 +308,15 @@ _SAMPLES: list[wire.Wire] = [
     knowledge.ArticlesImported(
         documents=1, passages=2, problems=[knowledge.ImportProblem(name="x.md:1", reason="no id")]
     ),
-    knowledge.TakeSnapshot(full=True, keep=3),
-    knowledge.RestoreSnapshot(snapshot="20260101T000000Z-0123abcd", replace=True),
-    knowledge.ListSnapshots(),
-    knowledge.SnapshotTaken(place="var/snapshots", snapshot=SNAPSHOT, removed=["20251231T000000Z-0123abcd"]),
-    knowledge.SnapshotRestored(place="var/snapshots", snapshot=SNAPSHOT),
-    knowledge.Snapshots(
-        place="var/snapshots",
-        snapshots=[SNAPSHOT],
-        progress=knowledge.SnapshotProgress(doing="snapshot", done=3, total=9),
+    knowledge.TakeBackup(full=True, keep=3),
+    knowledge.RestoreBackup(backup="20260101T000000Z-0123abcd", replace=True),
+    knowledge.ListBackups(),
+    knowledge.BackupTaken(place="var/backups", backup=BACKUP, removed=["20251231T000000Z-0123abcd"]),
+    knowledge.BackupRestored(place="var/backups", backup=BACKUP),
+    knowledge.BackupList(
+        place="var/backups",
+        backups=[BACKUP],
+        progress=knowledge.BackupProgress(doing="backup", done=3, total=9),
     ),
     knowledge.Refused(code="bad_request", message="what?", retryable=False),
     completion.Complete(
@@ -324,11 +326,13 @@ _SAMPLES: list[wire.Wire] = [
         summary="s",
         passages=[PASSAGE],
         abstain="I do not know.",
-        stream_to=completion.DeltaTarget(conversation=C, turn=T, attempt=1, hop=0, ingress=INGRESS, source="a-1"),
+        stream_to=completion.DeltaTarget(
+            ref=common.TurnRef(conversation=C, turn=T, attempt=1, hop=0), ingress=INGRESS, source="a-1"
+        ),
         max_tokens=256,
         deadline_at=AT,
     ),
-    completion.CancelCompletion(request="a-1", turn=T, reason="overtaken"),
+    completion.CancelCompletion(request_id="a-1", turn=T, reason="overtaken"),
     completion.ToolStepNoted(
         step=completion.ToolStep(
             calls=[completion.ToolCall(id="call-1", name="issue-refund", arguments='{"order": "A-1"}')],
@@ -406,7 +410,7 @@ _SAMPLES: list[wire.Wire] = [
     frames.Message(id="m1", text="Where is my refund?"),
     frames.End(),
     frames.Feedback(rating=5, text="thanks"),
-    frames.Cancel(),
+    frames.LeaveQueue(),
     frames.StartedFrame(conversation="c1", resume_token="x.y", seq=1),
     frames.ResumedFrame(conversation="c1", recovered=True),
     frames.AcceptedFrame(id="m1", seq=2),

@@ -9,7 +9,6 @@ from typing import get_args
 
 import msgspec
 import pytest
-from golden import SAMPLES
 from trunkline_protocols import (
     broadcast,
     completion,
@@ -26,6 +25,8 @@ from trunkline_protocols import (
     turn,
 )
 from trunkline_protocols.wire import Wire
+
+from tests.protocols.golden import SAMPLES
 
 GOLDEN = Path(__file__).parent / "golden"
 MODULES: tuple[ModuleType, ...] = (
@@ -103,5 +104,5 @@ def test_no_two_internal_messages_share_a_tag() -> None:
 
 def test_unknown_fields_of_a_newer_version_are_ignored() -> None:
     """A newer process may say more; an older one still understands."""
-    newer = b'{"type":"task.claimed","conversation":"c1","turn":"c1-1","attempt":1,"hop":0,"instance":"a","new":[1]}'
+    newer = b'{"type":"task.claimed","ref":{"conversation":"c1","turn":"c1-1","attempt":1,"hop":0,"new":2},"instance":"a","new":[1]}'
     assert msgspec.json.decode(newer, type=turn.TaskClaimed) == SAMPLES["turn.TaskClaimed"]

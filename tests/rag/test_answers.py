@@ -11,7 +11,7 @@ from trunkline_protocols.fleet_folder import load_fleet
 from trunkline_protocols.knowledge import Article, GetArticle, ImportArticles, SearchKnowledge
 from trunkline_rag.adapters.folder import folder_order
 from trunkline_rag.adapters.milvus import MilvusStore
-from trunkline_rag.library import Library
+from trunkline_rag.application.knowledge_base import KnowledgeBase
 
 pytestmark = pytest.mark.processes
 
@@ -24,23 +24,25 @@ async def test_every_quote_of_500_random_answers_is_verbatim_in_the_cited_versio
     draw = random.Random(7)  # noqa: S311 - the same questions every time
     examples = [example for agent in load_fleet(ROOT / "fleet").agents for example in agent.examples]
     store = MilvusStore(str(tmp_path / "milvus"))
-    library = Library(store)
+    knowledge_base = KnowledgeBase(store)
     order = folder_order(ROOT / "fleet" / "knowledge", "default")
-    await library.take_in(order)
+    await knowledge_base.import_articles(order)
     cited = []
     answered = 0
     for number in range(ANSWERS):
         if number == ANSWERS // 2:
-            await library.take_in(changed(order))
+            await knowledge_base.import_articles(changed(order))
         question = f"{draw.choice(examples)} {draw.choice(examples) if draw.random() < 0.3 else ''}"
-        found = await library.search(SearchKnowledge(query=question, tenant="default"))
+        found = await knowledge_base.search(SearchKnowledge(query=question, tenant="default"))
         composed = compose(question, found.passages)
         answered += bool(composed.parts)
         cited += composed.citations
     assert answered > ANSWERS // 2
     assert {citation.rev for citation in cited} == {1, 2}
     for citation in cited:
-        article = await library.article(GetArticle(document=citation.document, tenant="default", rev=citation.rev))
+        article = await knowledge_base.article(
+            GetArticle(document=citation.document, tenant="default", rev=citation.rev)
+        )
         assert isinstance(article, Article)
         assert citation.quote in article.text
     store.close()

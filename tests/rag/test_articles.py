@@ -10,7 +10,7 @@ from pypdf import PdfWriter
 from trunkline_protocols.knowledge import ArticleFile, ImportProblem
 from trunkline_rag.core.articles import LONGEST_ARTICLE_BYTES, Document, parse, slug
 from trunkline_rag.core.passages import LONGEST_CHARACTERS, cut
-from trunkline_rag.core.scope import Asker, Scope
+from trunkline_rag.core.scope import Audience, Scope
 
 
 def documents(name: str, content: str) -> list[Document]:
@@ -136,14 +136,14 @@ def test_scope_is_read_from_every_kind_of_file() -> None:
 def test_asker_sees_what_holds_for_it() -> None:
     """An empty field restricts nothing, on either side."""
     eu = Scope(region="eu", valid_from="2026-01-01", valid_until="2026-12-31", specialties=("billing",))
-    assert Asker().may_see(eu)
-    assert Asker(region="eu", today="2026-12-31", specialty="billing").may_see(eu)
-    assert not Asker(region="us").may_see(eu)
-    assert not Asker(today="2027-01-01").may_see(eu)
-    assert not Asker(today="2025-12-31").may_see(eu)
-    assert not Asker(specialty="technical").may_see(eu)
-    assert not Asker().may_see(Scope(visibility="internal"))
-    assert Asker(internal=True).may_see(Scope(visibility="internal"))
+    assert Audience().may_see(eu)
+    assert Audience(region="eu", today="2026-12-31", specialty="billing").may_see(eu)
+    assert not Audience(region="us").may_see(eu)
+    assert not Audience(today="2027-01-01").may_see(eu)
+    assert not Audience(today="2025-12-31").may_see(eu)
+    assert not Audience(specialty="technical").may_see(eu)
+    assert not Audience().may_see(Scope(visibility="internal"))
+    assert Audience(internal=True).may_see(Scope(visibility="internal"))
 
 
 @given(st.text(max_size=2_000))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from trunkline_rag.core.index import Index, Row
-from trunkline_rag.core.likeness import MANY_ROWS, Likeness
 from trunkline_rag.core.question import read_question
+from trunkline_rag.core.vector_index import MANY_ROWS, VectorIndex
 
 
 def row(document: str, text: str, *, topics: tuple[str, ...] = (), tenant: str = "default") -> Row:
@@ -78,7 +78,7 @@ def test_many_vectors_are_searched_as_few_are_and_never_outside_what_is_allowed(
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     allowed = np.zeros(MANY_ROWS, dtype=np.bool_)
     allowed[::7] = True
-    likeness = Likeness(vectors)
+    likeness = VectorIndex(vectors)
     asked = np.arange(0, MANY_ROWS, 7 * 300)
     found = likeness.nearest(vectors[asked], allowed, 10)
     assert [rows[0] for rows in found] == asked.tolist()

@@ -11,8 +11,9 @@ from trunkline_rag.adapters.milvus.passage_file import PassageFile
 from trunkline_rag.core.articles import Document
 from trunkline_rag.core.passages import rows_of
 from trunkline_rag.core.scope import Scope
-from trunkline_rag.ports import Filed, Head, Holdings
-from words import Letters
+from trunkline_rag.ports import LatestVersion, PassageSet, StagedArticle
+
+from tests.support.words import Letters
 
 LETTERS = Letters()
 LONG = Document("refunds", "Refunds", "First.\n\n" + "\n\n".join(f"{n} {'x' * 800}" for n in range(3)), ["a"], rev=1)
@@ -21,25 +22,27 @@ WIFI = Document("wifi", "Wi-Fi", "Restart it.", scope=Scope(region="eu", special
 EMPTY = Document("empty", "Empty", "", rev=1)
 
 
-def filed(document: Document) -> Filed:
+def filed(document: Document) -> StagedArticle:
     rows = rows_of(document, "default")
-    return Filed(document, rows, LETTERS.embed([row.embedded for row in rows]) if rows else np.empty((0, 26), "f4"))
+    return StagedArticle(
+        document, rows, LETTERS.embed([row.embedded for row in rows]) if rows else np.empty((0, 26), "f4")
+    )
 
 
-def heads(*documents: Document) -> dict[tuple[str, str], Head]:
-    return {("default", one.id): Head(one.rev, one.digest, "") for one in documents}
+def latest_versions(*documents: Document) -> dict[tuple[str, str], LatestVersion]:
+    return {("default", one.id): LatestVersion(one.rev, one.digest, "") for one in documents}
 
 
-def same(one: Holdings | None, other: Holdings) -> bool:
+def same(one: PassageSet | None, other: PassageSet) -> bool:
     assert one is not None
     assert one.vectors is not None
     assert other.vectors is not None
     return one.rows == other.rows and bool((one.vectors == other.vectors).all())
 
 
-def holdings(*documents: Document) -> Holdings:
+def holdings(*documents: Document) -> PassageSet:
     parts = [filed(document) for document in documents]
-    return Holdings([row for part in parts for row in part.rows], np.concatenate([part.vectors for part in parts]))
+    return PassageSet([row for part in parts for row in part.rows], np.concatenate([part.vectors for part in parts]))
 
 
 @pytest.fixture
@@ -54,9 +57,9 @@ def file(tmp_path: Path) -> PassageFile:
 def test_passages_of_the_versions_in_force_come_in_the_order_of_the_store(file: PassageFile, tmp_path: Path) -> None:
     """Also in another process."""
     again = PassageFile(tmp_path, "passages_1")
-    assert same(again.read(heads(WIFI, LONG, EMPTY)), holdings(LONG, WIFI))
-    assert same(file.read(heads(EMPTY, CHANGED, WIFI)), holdings(CHANGED, WIFI))
-    assert same(file.read(heads(WIFI)), holdings(WIFI))
+    assert same(again.read(latest_versions(WIFI, LONG, EMPTY)), holdings(LONG, WIFI))
+    assert same(file.read(latest_versions(EMPTY, CHANGED, WIFI)), holdings(CHANGED, WIFI))
+    assert same(file.read(latest_versions(WIFI)), holdings(WIFI))
 
 
 def test_file_that_lacks_a_version_is_not_read_in_part(file: PassageFile, tmp_path: Path) -> None:
@@ -64,8 +67,8 @@ def test_file_that_lacks_a_version_is_not_read_in_part(file: PassageFile, tmp_pa
     newer = Document("wifi", "Wi-Fi", WIFI.text, scope=WIFI.scope, rev=2)
     other = Document("wifi", "Wi-Fi", "Throw it away.", rev=1)
     for unknown in (newer, other, Document("else", "Else", "Else.", rev=1)):
-        assert file.read(heads(LONG, unknown)) is None
-    assert PassageFile(tmp_path, "passages_2").read(heads(WIFI)) is None
+        assert file.read(latest_versions(LONG, unknown)) is None
+    assert PassageFile(tmp_path, "passages_2").read(latest_versions(WIFI)) is None
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "zeros", "stub"])
@@ -82,8 +85,8 @@ def test_block_that_is_not_whole_is_not_read(file: PassageFile, tmp_path: Path, 
             "stub": content[: first + 3],
         }[damage]
     )
-    assert file.read(heads(CHANGED)) is None
-    assert same(file.read(heads(LONG, WIFI)), holdings(LONG, WIFI))
+    assert file.read(latest_versions(CHANGED)) is None
+    assert same(file.read(latest_versions(LONG, WIFI)), holdings(LONG, WIFI))
 
 
 def test_replaced_file_has_what_is_in_force_only_and_no_other_collection_has_one(
@@ -91,11 +94,11 @@ def test_replaced_file_has_what_is_in_force_only_and_no_other_collection_has_one
 ) -> None:
     """An article without passages is there, with none."""
     other = PassageFile(tmp_path, "passages_2")
-    other.replace(heads(WIFI, CHANGED, EMPTY), holdings(CHANGED, WIFI))
+    other.replace(latest_versions(WIFI, CHANGED, EMPTY), holdings(CHANGED, WIFI))
     assert [path.name for path in tmp_path.iterdir()] == ["passages_2.kept"]
-    assert same(other.read(heads(WIFI, CHANGED, EMPTY)), holdings(CHANGED, WIFI))
-    assert other.read(heads(LONG)) is None
-    assert file.read(heads(WIFI)) is None
+    assert same(other.read(latest_versions(WIFI, CHANGED, EMPTY)), holdings(CHANGED, WIFI))
+    assert other.read(latest_versions(LONG)) is None
+    assert file.read(latest_versions(WIFI)) is None
 
 
 def test_file_is_begun_anew_when_most_of_it_is_out_of_force(tmp_path: Path) -> None:
@@ -104,7 +107,7 @@ def test_file_is_begun_anew_when_most_of_it_is_out_of_force(tmp_path: Path) -> N
     for _ in range(6):
         file.append("default", [filed(WIFI)] * 2_000)
     file.trim(2_000)
-    assert file.read(heads(WIFI)) is not None
+    assert file.read(latest_versions(WIFI)) is not None
     file.trim(500)
     assert list(tmp_path.iterdir()) == []
 
@@ -113,8 +116,8 @@ def test_file_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     """It only makes the start quicker."""
     file = PassageFile(tmp_path / "missing", "passages_1")
     file.append("default", [filed(WIFI)])
-    file.replace(heads(WIFI), holdings(WIFI))
-    assert file.read(heads(WIFI)) is None
+    file.replace(latest_versions(WIFI), holdings(WIFI))
+    assert file.read(latest_versions(WIFI)) is None
 
 
 # -- under the store ---
@@ -138,7 +141,7 @@ def test_store_reads_the_same_whatever_has_become_of_the_file(
 
     def put(store: MilvusStore, document: Document) -> None:
         one = filed(document)
-        store.put("default", [one if embedder is not None else Filed(document, one.rows, None)])
+        store.put("default", [one if embedder is not None else StagedArticle(document, one.rows, None)])
 
     store = opened()
     put(store, LONG)
@@ -160,7 +163,7 @@ def test_store_reads_the_same_whatever_has_become_of_the_file(
         assert (read.vectors is None) == (embedder is None)
         if embedder is not None:
             assert same(read, holdings(CHANGED, WIFI))
-        assert PassageFile(folder, path.stem).read(heads(CHANGED, WIFI)) is not None
+        assert PassageFile(folder, path.stem).read(latest_versions(CHANGED, WIFI)) is not None
         store.close()
 
 
@@ -169,11 +172,11 @@ def test_vectors_of_another_embedder_get_into_no_file_of_a_collection_without_th
     """An import between the change of the embedder and the new collection: by words until that is there."""
     folder = str(tmp_path / "milvus")
     store = MilvusStore(folder)
-    store.put("default", [Filed(LONG, filed(LONG).rows, None)])
+    store.put("default", [StagedArticle(LONG, filed(LONG).rows, None)])
     store.close()
     store = MilvusStore(folder, embedder=LETTERS.name, dimensions=LETTERS.dimensions)
     store.put("default", [filed(WIFI)])
-    expected = Holdings(holdings(LONG, WIFI).rows, None)
+    expected = PassageSet(holdings(LONG, WIFI).rows, None)
     assert store.holdings() == expected
     store.close()
     store = MilvusStore(folder)

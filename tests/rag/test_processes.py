@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from suite import wait_until
 from trunkline_chassis.bus import Bus
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.knowledge import (
@@ -32,6 +31,8 @@ from trunkline_protocols.knowledge import (
 )
 from trunkline_rag.adapters.milvus import MilvusStore
 from trunkline_supervisor.adapters.tcp import free_port
+
+from tests.support.suite import wait_until
 
 pytestmark = pytest.mark.processes
 ORDERS = 12
@@ -83,7 +84,7 @@ def started(number: int, folder: Path, milvus: str, nats_url: str) -> Service:
         "INSTANCE": f"rag-{number}",
         "MILVUS_URI": milvus,
         "HTTP_PORT": str(port),
-        "SNAPSHOT_URL": str(folder / "snapshots"),
+        "SNAPSHOT_URL": str(folder / "backups"),
     }
     environment = {**os.environ, **{f"TRUNKLINE_{name}": value for name, value in settings.items()}}
     with (folder / f"rag-{number}.log").open("w") as log:

@@ -20,13 +20,14 @@ from trunkline_protocols.knowledge import (
     SearchKnowledge,
 )
 from trunkline_rag.adapters.milvus import MilvusStore
+from trunkline_rag.application.knowledge_base import KnowledgeBase
 from trunkline_rag.core.articles import Document
 from trunkline_rag.core.passages import rows_of
 from trunkline_rag.core.question import read_question
-from trunkline_rag.core.scope import Asker
-from trunkline_rag.library import Library
-from trunkline_rag.ports import Filed, StoreUnavailableError
-from words import Letters
+from trunkline_rag.core.scope import Audience
+from trunkline_rag.ports import StagedArticle, StoreUnavailableError
+
+from tests.support.words import Letters
 
 pytestmark = pytest.mark.processes
 
@@ -37,8 +38,8 @@ NEW = Document("refunds", "Refunds", "Only this.", ["b"], "2026-02-02", rev=2)
 OTHER = Document("wifi", "Wi-Fi", "Restart the router.", ["network"], rev=1)
 
 
-def filed(*documents: Document, tenant: str = "default") -> list[Filed]:
-    return [Filed(document, rows_of(document, tenant), None) for document in documents]
+def filed(*documents: Document, tenant: str = "default") -> list[StagedArticle]:
+    return [StagedArticle(document, rows_of(document, tenant), None) for document in documents]
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_removed_document_is_not_found_and_comes_back_as_a_new_version(store: Mi
     store.put("default", filed(OTHER))
     store.remove("default", ["wifi", "unknown"])
     assert store.holdings().rows == []
-    assert store.heads("default") == {}
+    assert store.latest_versions("default") == {}
     assert store.get("default", "wifi") is None
     assert store.get("default", "wifi", 1) == (OTHER, False)
 
@@ -71,12 +72,12 @@ def test_removed_document_is_not_found_and_comes_back_as_a_new_version(store: Mi
 async def test_article_that_comes_back_after_its_removal_stays(tmp_path: Path) -> None:
     """Under a number that was never used, so that the removal does not count any more, now and after reopening."""
     store = MilvusStore(str(tmp_path / "milvus"))
-    library = Library(store)
+    knowledge_base = KnowledgeBase(store)
     file = ArticleFile(name="wifi.md", content="---\nid: wifi\n---\nRestart the router.")
     for files in ([file], [], [file]):
         order = ImportArticles(tenant="default", files=files, source="here", prune=True)
-        assert isinstance(await library.take_in(order), ArticlesImported)
-    assert store.heads("default")["wifi"].rev == 3
+        assert isinstance(await knowledge_base.import_articles(order), ArticlesImported)
+    assert store.latest_versions("default")["wifi"].rev == 3
     store.close()
     again = MilvusStore(str(tmp_path / "milvus"))
     assert [row.text for row in again.holdings().rows] == ["Restart the router."]
@@ -97,11 +98,11 @@ def test_what_was_stored_is_there_after_reopening(tmp_path: Path) -> None:
     """A folder outlives its process."""
     first = MilvusStore(str(tmp_path / "milvus"))
     first.put("default", filed(OLD, OTHER))
-    rows, heads = first.holdings().rows, first.heads("default")
+    rows, latest_versions = first.holdings().rows, first.latest_versions("default")
     first.close()
     second = MilvusStore(str(tmp_path / "milvus"))
     assert second.holdings().rows == rows
-    assert second.heads("default") == heads
+    assert second.latest_versions("default") == latest_versions
     second.close()
 
 
@@ -109,10 +110,10 @@ WRITER = """
 import asyncio, sys
 from trunkline_protocols.knowledge import ArticleFile, ImportArticles
 from trunkline_rag.adapters.milvus import MilvusStore
-from trunkline_rag.library import Library
+from trunkline_rag.application.knowledge_base import KnowledgeBase
 
 async def main():
-    library = Library(MilvusStore(sys.argv[1]))
+    library = KnowledgeBase(MilvusStore(sys.argv[1]))
     print("open", flush=True)
     files = [ArticleFile(name="kb.jsonl", content=sys.stdin.read())]
     await library.take_in(ImportArticles(tenant="default", files=files))
@@ -131,13 +132,13 @@ def test_import_that_was_killed_loses_and_doubles_nothing_when_it_is_repeated(tm
     run_writer(folder, before, kill=False)
     run_writer(folder, after, kill=True)
     store = MilvusStore(folder)
-    library = Library(store)
+    knowledge_base = KnowledgeBase(store)
     rows = store.holdings().rows
     assert {row.document for row in rows} >= {f"d{n}" for n in range(0, 1_200, 2)}
     assert len({(row.document, row.text) for row in rows}) == len(rows)
     assert all(len({row.rev for row in rows if row.document == f"d{n}"}) <= 1 for n in range(0, 1_200, 97))
     order = ImportArticles(tenant="default", files=[ArticleFile(name="kb.jsonl", content="\n".join(after))])
-    asyncio.run(library.take_in(order))
+    asyncio.run(knowledge_base.import_articles(order))
     expected = sorted([*(f"New {n}." for n in range(1_200)), *["x" * 598] * 1_200])
     assert sorted(row.text for row in store.holdings().rows) == expected
     store.close()
@@ -185,8 +186,8 @@ async def test_import_that_failed_is_repeated_without_loss_or_double(
 ) -> None:
     """Written in part, before or after the article's own row: the same process goes on from what the store has."""
     store = MilvusStore(str(tmp_path / "milvus"))
-    library = Library(store)
-    await imported(library, source="here")
+    knowledge_base = KnowledgeBase(store)
+    await imported(knowledge_base, source="here")
     insert = store._milvus.insert
 
     def break_after_it(collection: str, rows: list[dict[str, object]]) -> None:
@@ -200,10 +201,10 @@ async def test_import_that_failed_is_repeated_without_loss_or_double(
     with monkeypatch.context() as patch:
         patch.setattr(store._milvus, "insert", break_after_it)
         with pytest.raises(StoreUnavailableError):
-            await imported(library, source="here", files=files(f"Long.\n\n{'x' * 900}\n\nLong"))
-    await imported(library, source="here", files=files("New"))
+            await imported(knowledge_base, source="here", files=files(f"Long.\n\n{'x' * 900}\n\nLong"))
+    await imported(knowledge_base, source="here", files=files("New"))
     last = ArticleFile(name="last.md", content="---\nid: last\n---\nLast.")
-    await imported(library, source="here", files=[last])
+    await imported(knowledge_base, source="here", files=[last])
     expected = {"refunds": "New refunds.", "more": "New more.", "last": "Last."}
     for _ in range(2):
         rows = store.holdings().rows
@@ -241,25 +242,27 @@ FILES = [
 ]
 
 
-async def imported(library: Library, **options: object) -> ArticlesImported:
+async def imported(knowledge_base: KnowledgeBase, **options: object) -> ArticlesImported:
     order = {"tenant": "default", "files": FILES, **options}
-    done = await library.take_in(ImportArticles(**order))  # type: ignore[arg-type]
+    done = await knowledge_base.import_articles(ImportArticles(**order))  # type: ignore[arg-type]
     assert isinstance(done, ArticlesImported)
     return done
 
 
-async def found(library: Library, query: str, **options: object) -> PassagesFound:
-    return await library.search(SearchKnowledge(query=query, tenant="default", **options))  # type: ignore[arg-type]
+async def found(knowledge_base: KnowledgeBase, query: str, **options: object) -> PassagesFound:
+    return await knowledge_base.search(SearchKnowledge(query=query, tenant="default", **options))  # type: ignore[arg-type]
 
 
 async def test_import_leaves_what_has_not_changed_and_takes_out_what_is_gone(store: MilvusStore) -> None:
     """Per source: what others have imported stays."""
-    library = Library(store)
-    assert (await imported(library, source="here")).documents == 4
-    await imported(library, source="elsewhere", files=[ArticleFile(name="x.md", content="---\nid: x\n---\nText.")])
-    again = await imported(library, source="here", files=FILES[:2], prune=True)
+    knowledge_base = KnowledgeBase(store)
+    assert (await imported(knowledge_base, source="here")).documents == 4
+    await imported(
+        knowledge_base, source="elsewhere", files=[ArticleFile(name="x.md", content="---\nid: x\n---\nText.")]
+    )
+    again = await imported(knowledge_base, source="here", files=FILES[:2], prune=True)
     assert (again.unchanged, again.removed, again.passages) == (2, 2, 0)
-    assert set(store.heads("default")) == {"refunds", "wifi", "x"}
+    assert set(store.latest_versions("default")) == {"refunds", "wifi", "x"}
 
 
 @pytest.mark.parametrize("embedder", [None, Letters()], ids=["words", "vectors"])
@@ -268,13 +271,15 @@ async def test_index_after_imports_is_what_a_fresh_start_reads(tmp_path: Path, e
     folder = str(tmp_path / "milvus")
     name, dimensions = (embedder.name, embedder.dimensions) if embedder else ("lexical", 0)
     store = MilvusStore(folder, embedder=name, dimensions=dimensions)
-    library = Library(store, embedder)
-    await imported(library, source="here")
+    knowledge_base = KnowledgeBase(store, embedder)
+    await imported(knowledge_base, source="here")
     more = [ArticleFile(name=f"{n}.md", content=f"---\nid: {n}\n---\nA refund.\n\n{'x' * 999}\n\nEnd.") for n in "zaw"]
-    await imported(library, source="here", files=more[:1], more=True)
-    await imported(library, source="here", files=[FILES[1], *more[1:]], prune=True, present=["z", "secret"])
-    await imported(library, source="here", files=[ArticleFile(name="a.md", content="---\nid: a\n---\nA router.")])
-    held, read = library._holdings, store.holdings()
+    await imported(knowledge_base, source="here", files=more[:1], more=True)
+    await imported(knowledge_base, source="here", files=[FILES[1], *more[1:]], prune=True, present=["z", "secret"])
+    await imported(
+        knowledge_base, source="here", files=[ArticleFile(name="a.md", content="---\nid: a\n---\nA router.")]
+    )
+    held, read = knowledge_base._holdings, store.holdings()
     assert [row.document for row in read.rows] == ["a", "secret", "w", "w", "w", "wifi", "z", "z", "z"]
     assert held.rows == read.rows
     assert (held.vectors is None) == (read.vectors is None) == (embedder is None)
@@ -285,10 +290,10 @@ async def test_index_after_imports_is_what_a_fresh_start_reads(tmp_path: Path, e
 
 async def test_customers_find_neither_internal_nor_expired_articles(store: MilvusStore) -> None:
     """Colleagues find the internal ones when they say so."""
-    library = Library(store)
-    await imported(library)
-    assert [passage.document for passage in (await found(library, "refund")).passages] == ["refunds"]
-    for_colleagues = await found(library, "refund", internal=True)
+    knowledge_base = KnowledgeBase(store)
+    await imported(knowledge_base)
+    assert [passage.document for passage in (await found(knowledge_base, "refund")).passages] == ["refunds"]
+    for_colleagues = await found(knowledge_base, "refund", internal=True)
     assert {passage.document: passage.internal for passage in for_colleagues.passages} == {
         "refunds": False,
         "secret": True,
@@ -297,11 +302,11 @@ async def test_customers_find_neither_internal_nor_expired_articles(store: Milvu
 
 async def test_passage_names_the_version_that_it_is_verbatim_in(store: MilvusStore) -> None:
     """Also when the article has changed since."""
-    library = Library(store)
-    await imported(library)
-    passage = (await found(library, "refund")).passages[0]
-    await imported(library, files=[ArticleFile(name="refunds.md", content="---\nid: refunds\n---\nGone.")])
-    article = await library.article(GetArticle(document="refunds", tenant="default", rev=passage.rev))
+    knowledge_base = KnowledgeBase(store)
+    await imported(knowledge_base)
+    passage = (await found(knowledge_base, "refund")).passages[0]
+    await imported(knowledge_base, files=[ArticleFile(name="refunds.md", content="---\nid: refunds\n---\nGone.")])
+    article = await knowledge_base.article(GetArticle(document="refunds", tenant="default", rev=passage.rev))
     assert isinstance(article, Article)
     assert passage.text in article.text
     assert not article.is_latest
@@ -311,21 +316,21 @@ async def test_another_embedder_gets_a_collection_of_its_own_while_searches_go_o
     """Vectors of two models never meet; words answer until the new ones are there."""
     folder = str(tmp_path / "milvus")
     first = MilvusStore(folder)
-    await imported(Library(first))
+    await imported(KnowledgeBase(first))
     first.close()
     letters = Letters()
     second = MilvusStore(folder, embedder=letters.name, dimensions=letters.dimensions)
-    library = Library(second, letters)
-    await library.open()
+    knowledge_base = KnowledgeBase(second, letters)
+    await knowledge_base.open()
     assert second.needs_vectors
     assert second.holdings().vectors is None
-    assert (await found(library, "router")).passages[0].document == "wifi"
-    await library.embed_anew()
+    assert (await found(knowledge_base, "router")).passages[0].document == "wifi"
+    await knowledge_base.reembed()
     assert not second.needs_vectors
     vectors = second.holdings().vectors
     assert vectors is not None
     assert vectors.shape == (4, 26)
-    assert (await found(library, "router")).passages[0].document == "wifi"
+    assert (await found(knowledge_base, "router")).passages[0].document == "wifi"
     second.close()
 
 
@@ -334,18 +339,18 @@ async def test_store_that_searches_itself_finds_what_the_index_finds(tmp_path: P
     letters = Letters()
     folder = str(tmp_path / "milvus")
     store = MilvusStore(folder, embedder=letters.name, dimensions=letters.dimensions, native=True)
-    library = Library(store, letters)
-    await imported(library)
-    in_process = Library(NotNative(store), letters)
+    knowledge_base = KnowledgeBase(store, letters)
+    await imported(knowledge_base)
+    in_process = KnowledgeBase(NotNative(store), letters)
     await in_process.open()
     for query in ("how long does a refund take", "my router is offline", "Offline again. Also I wait for a refund."):
-        ours, theirs = await found(in_process, query), await found(library, query)
+        ours, theirs = await found(in_process, query), await found(knowledge_base, query)
         assert {passage.document for passage in ours.passages} == {passage.document for passage in theirs.passages}
     for query in ("how long does a refund take", "my router is offline"):
-        ours, theirs = await found(in_process, query), await found(library, query)
+        ours, theirs = await found(in_process, query), await found(knowledge_base, query)
         assert ours.passages[0].document == theirs.passages[0].document
     question = read_question("refund").with_vectors(letters.embed(["refund"]))
-    ranks = store.native_ranks(question, tenant="default", topics=["network"], asker=Asker(), limit=5)
+    ranks = store.native_ranks(question, tenant="default", topics=["network"], asker=Audience(), limit=5)
     assert ranks is not None
     assert {document for document, _ in ranks[0]} <= {"wifi"}
     store.close()
@@ -373,20 +378,20 @@ class Away(NotNative):
 
 async def test_searches_go_on_and_say_so_when_the_store_is_away(store: MilvusStore) -> None:
     """From the last index."""
-    library = Library(store)
-    await imported(library)
-    assert not (await found(library, "refund")).stale
-    library._store = Away(store)  # type: ignore[assignment]
-    await library.open()
-    answer = await found(library, "refund")
+    knowledge_base = KnowledgeBase(store)
+    await imported(knowledge_base)
+    assert not (await found(knowledge_base, "refund")).stale
+    knowledge_base._store = Away(store)  # type: ignore[assignment]
+    await knowledge_base.open()
+    answer = await found(knowledge_base, "refund")
     assert answer.stale
     assert answer.passages[0].document == "refunds"
 
 
 async def test_hostile_tenant_and_endless_query_do_no_harm(store: MilvusStore) -> None:
     """A quote in a tenant's name is refused before it reaches an expression; 8,000 characters are searched."""
-    library = Library(store)
-    await imported(library)
+    knowledge_base = KnowledgeBase(store)
+    await imported(knowledge_base)
     hostile = SearchKnowledge(query="refund", tenant='x" or tenant != "')
-    assert (await library.search(hostile)).passages == []
-    assert (await found(library, "refund. " * 1_000)).passages[0].document == "refunds"
+    assert (await knowledge_base.search(hostile)).passages == []
+    assert (await found(knowledge_base, "refund. " * 1_000)).passages[0].document == "refunds"

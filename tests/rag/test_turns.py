@@ -1,4 +1,4 @@
-"""Turns of several processes, on a real NATS: one writes, the silent are overtaken, who is overtaken hears it."""
+"""WriteLock of several processes, on a real NATS: one writes, the silent are overtaken, who is overtaken hears it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import BusUnavailableError
-from trunkline_rag.adapters.nats import SharedTurns
+from trunkline_rag.adapters.kv_write_lock import KvWriteLock
 
 pytestmark = pytest.mark.processes
 
@@ -18,7 +18,7 @@ async def test_only_one_of_many_writes_at_a_time(bus: Bus) -> None:
     done: list[str] = []
 
     async def write(name: str) -> None:
-        async with SharedTurns(bus, name).mine():
+        async with KvWriteLock(bus, name).held():
             writing.append(name)
             await asyncio.sleep(0.02)
             assert writing == [name]
@@ -31,22 +31,22 @@ async def test_only_one_of_many_writes_at_a_time(bus: Bus) -> None:
 
 async def test_silent_holder_is_overtaken_and_its_own_successor_goes_on_at_once(bus: Bus) -> None:
     """Killed in its turn: nobody says that it is over."""
-    dead = SharedTurns(bus, "rag-1")
+    dead = KvWriteLock(bus, "rag-1")
     await dead._take()
-    async with SharedTurns(bus, "rag-1").mine():
+    async with KvWriteLock(bus, "rag-1").held():
         pass
     await dead._take()
     started = asyncio.get_running_loop().time()
-    async with SharedTurns(bus, "rag-2", silence_s=1.0).mine():
+    async with KvWriteLock(bus, "rag-2", silence_s=1.0).held():
         assert asyncio.get_running_loop().time() - started >= 1.0
 
 
 async def test_holder_that_was_overtaken_stops_with_an_error(bus: Bus) -> None:
     """It was not silent to itself; the other has the turn now."""
-    other = SharedTurns(bus, "rag-2", silence_s=0.0)
+    other = KvWriteLock(bus, "rag-2", silence_s=0.0)
 
     async def write() -> None:
-        async with SharedTurns(bus, "rag-1", silence_s=1.0).mine():
+        async with KvWriteLock(bus, "rag-1", silence_s=1.0).held():
             await other._take()
             await asyncio.Event().wait()
 
@@ -57,7 +57,7 @@ async def test_holder_that_was_overtaken_stops_with_an_error(bus: Bus) -> None:
 
 async def test_others_hear_of_what_is_complete(bus: Bus) -> None:
     """And count everything."""
-    teller, listener = SharedTurns(bus, "rag-1"), SharedTurns(bus, "rag-2")
+    teller, listener = KvWriteLock(bus, "rag-1"), KvWriteLock(bus, "rag-2")
     heard: asyncio.Queue[int] = asyncio.Queue()
 
     async def on_change() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from postgres import postgres, postgres_server
-from suite import Suite
+
+from tests.support.postgres import postgres, postgres_server
+from tests.support.suite import Suite
 
 __all__ = ["postgres", "postgres_server", "suite"]
 

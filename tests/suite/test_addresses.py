@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from own_nats import nats_server
-from suite import Suite, run_cli
+
+from tests.support.own_nats import nats_server
+from tests.support.suite import Suite, run_cli
 
 pytestmark = pytest.mark.processes
 

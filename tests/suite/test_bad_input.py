@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import aiohttp
 import pytest
-from customer import Customer
-from suite import Suite
+
+from tests.support.customer import Customer
+from tests.support.suite import Suite
 
 pytestmark = pytest.mark.processes
 

@@ -8,9 +8,10 @@ import subprocess
 
 import asyncpg
 import pytest
-from customer import Customer
-from suite import Suite, run_cli, trunkline
 from trunkline_chassis.bus import connect
+
+from tests.support.customer import Customer
+from tests.support.suite import Suite, run_cli, trunkline
 
 pytestmark = pytest.mark.processes
 

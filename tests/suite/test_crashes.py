@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from customer import Customer
-from suite import Suite, wait_until
+
+from tests.support.customer import Customer
+from tests.support.suite import Suite, wait_until
 
 pytestmark = pytest.mark.processes
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from suite import Suite, run_cli
+
+from tests.support.suite import Suite, run_cli
 
 pytestmark = pytest.mark.processes
 

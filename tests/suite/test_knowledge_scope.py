@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from customer import Customer
-from suite import Suite, run_cli
 from trunkline_protocols.fleet_folder import load_fleet
+
+from tests.support.customer import Customer
+from tests.support.suite import Suite, run_cli
 
 pytestmark = pytest.mark.processes
 

@@ -6,10 +6,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from customer import Customer
-from model_server import Fault, ModelServer, serving
-from suite import Suite
 from trunkline_conversation.core.decisions import LEFT
+
+from tests.support.customer import Customer
+from tests.support.model_server import Fault, ModelServer, serving
+from tests.support.suite import Suite
 
 pytestmark = pytest.mark.processes
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from customer import Customer
-from suite import Suite, wait_until
 from trunkline_chassis.bus import connect
 from trunkline_chassis.provision import provision
 from trunkline_protocols import streams
 from trunkline_protocols.ids import ConversationId, partition_of, slot_of
+
+from tests.support.customer import Customer
+from tests.support.suite import Suite, wait_until
 
 pytestmark = pytest.mark.processes
 

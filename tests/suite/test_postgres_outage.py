@@ -7,9 +7,10 @@ import time
 
 import asyncpg
 import pytest
-from customer import Customer
-from postgres import PostgresServer
-from suite import Suite
+
+from tests.support.customer import Customer
+from tests.support.postgres import PostgresServer
+from tests.support.suite import Suite
 
 pytestmark = pytest.mark.processes
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from customer import Customer
-from suite import Suite, run_cli, wait_until
 from trunkline_chassis.bus import connect
 from trunkline_protocols import subjects
+
+from tests.support.customer import Customer
+from tests.support.suite import Suite, run_cli, wait_until
 
 pytestmark = pytest.mark.processes
 

@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
-from customer import Customer
-from model_server import ModelServer, serving
-from suite import Suite, run_cli
+
+from tests.support.customer import Customer
+from tests.support.model_server import ModelServer, serving
+from tests.support.suite import Suite, run_cli
 
 pytestmark = pytest.mark.processes
 

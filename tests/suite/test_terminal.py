@@ -9,7 +9,8 @@ import subprocess
 from contextlib import suppress
 
 import pytest
-from suite import Suite, run_cli, trunkline
+
+from tests.support.suite import Suite, run_cli, trunkline
 
 pytestmark = pytest.mark.processes
 

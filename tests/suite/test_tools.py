@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import web
-from customer import Customer
-from model_server import event
-from shop import open_shop
-from suite import Suite, run_cli
+
+from tests.support.customer import Customer
+from tests.support.model_server import event
+from tests.support.shop import open_shop
+from tests.support.suite import Suite, run_cli
 
 pytestmark = pytest.mark.processes
 

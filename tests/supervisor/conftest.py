@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from postgres import postgres, postgres_server
+from tests.support.postgres import postgres, postgres_server
 
 __all__ = ["postgres", "postgres_server"]

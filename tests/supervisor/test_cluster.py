@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from customer import Customer
-from suite import Suite, trunkline, wait_until
 from trunkline_chassis.bus import Bus, connect
 from trunkline_protocols import streams
+
+from tests.support.customer import Customer
+from tests.support.suite import Suite, trunkline, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 

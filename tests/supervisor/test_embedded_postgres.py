@@ -9,8 +9,9 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from archive import until
-from postgres import PostgresServer
+
+from tests.audit.archive import until
+from tests.support.postgres import PostgresServer
 
 pytestmark = pytest.mark.processes
 

@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import marathon
 import pytest
-from customer import Customer
-from customers import TEXTS
-from marathon import Plan
-from suite import Suite, run_cli, wait_until
+
+from tests.faults import marathon
+from tests.faults.customers import TEXTS
+from tests.faults.marathon import Plan
+from tests.support.customer import Customer
+from tests.support.suite import Suite, run_cli, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
@@ -83,7 +84,7 @@ async def test_new_specialty_gets_processes_and_loses_them_under_load(suite: Sui
             answered_by.append((await customer.ask("m2", SCHOOL))["specialty"])
 
     plan = Plan(duration_s=25, rate=15, every_s=2, seed=3, conversations=100, texts=(*TEXTS, SCHOOL))
-    report = await marathon.run(suite, plan, strike=change_twice)
+    report = await marathon.run(suite, plan, inject=change_twice)
     assert answered_by[0] == "academy"
     assert answered_by[1] in {"triage", "billing", "technical", "account", "returns", "escalation"}
     assert report.accepted == report.turns > 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from trunkline_supervisor.adapters.nats_server import nats_server_command, plan_nodes
 from trunkline_supervisor.adapters.tcp import free_port
-from trunkline_supervisor.errors import NodesError
+from trunkline_supervisor.core.errors import NodesError
 
 
 def make(folder: Path, nodes: int) -> None:

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import marathon
 import pytest
-from marathon import Plan
-from suite import Suite
 from trunkline_chassis.bus import Bus, connect
 from trunkline_protocols import codec
 from trunkline_protocols.ids import SLOTS
+
+from tests.faults import marathon
+from tests.faults.marathon import Plan
+from tests.support.suite import Suite
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
@@ -29,7 +30,7 @@ RESIDENT, FIRST, SECOND = "conversation-1", "conversation-guest-1", "conversatio
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """A suite with one conversation process that nothing but the test adds to."""
     folder = tmp_path_factory.mktemp("rebalancing")
-    one = {"TRUNKLINE_CONVERSATION_PROCESSES": "1", "TRUNKLINE_CONVERSATION_PROCESSES_MOST": "1"}
+    one = {"TRUNKLINE_CONVERSATION_PROCESSES_MIN": "1", "TRUNKLINE_CONVERSATION_PROCESSES_MAX": "1"}
     running = Suite(folder / "data", marathon.environment(folder) | one)
     try:
         yield running
@@ -75,7 +76,7 @@ async def test_slots_move_with_the_processes_and_take_every_turn_along(suite: Su
             assert await asyncio.to_thread(first.wait, 30) == 0
 
     plan = Plan(duration_s=30, rate=20, every_s=2, seed=5, conversations=100)
-    report = await marathon.run(suite, plan, strike=come_and_go)
+    report = await marathon.run(suite, plan, inject=come_and_go)
     await bus.close()
     assert [len(instances) for instances in moves] == [3, 2, 1]
     assert report.accepted == report.turns > 0

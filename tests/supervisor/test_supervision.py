@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import marathon
 import pytest
-from customer import Customer
-from marathon import Plan
 from nats.aio.msg import Msg
-from suite import Suite, wait_until
 from trunkline_chassis.bus import connect
 from trunkline_protocols import codec
+
+from tests.faults import marathon
+from tests.faults.marathon import Plan
+from tests.support.customer import Customer
+from tests.support.suite import Suite, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
@@ -29,9 +30,9 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """A suite whose billing agents are quick to be joined by others and quick to leave."""
     folder = tmp_path_factory.mktemp("supervision")
     settings = marathon.environment(folder) | {
-        "TRUNKLINE_CONVERSATION_PROCESSES": "1",
+        "TRUNKLINE_CONVERSATION_PROCESSES_MIN": "1",
         "TRUNKLINE_CONCURRENCY": "2",
-        "TRUNKLINE_AGENT_PROCESSES_MOST": "2",
+        "TRUNKLINE_AGENTS_PROCESSES_MAX": "2",
         "TRUNKLINE_GROW_AFTER_S": "1",
         "TRUNKLINE_SHRINK_AFTER_S": "8",
     }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from playwright.async_api import Page, expect
-from suite import Suite
+
+from tests.support.suite import Suite
 
 PATIENCE_MS = 20_000
 

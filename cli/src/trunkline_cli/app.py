@@ -13,7 +13,7 @@ import typer
 from pydantic import ValidationError
 from trunkline_protocols.fleet_folder import FleetError
 from trunkline_supervisor.app import run_suite
-from trunkline_supervisor.errors import SuiteError
+from trunkline_supervisor.core.errors import SuiteError
 from trunkline_supervisor.settings import SuiteSettings
 
 from trunkline_cli import chat as conversation, llm as completion, operate
@@ -110,7 +110,7 @@ def llm(
     provider: Annotated[str, typer.Option(help="Name of the provider; else the default route decides")] = "",
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Try a model provider of TRUNKLINE_LLM_CONFIG, without a suite."""
+    """ProviderAttempt a model provider of TRUNKLINE_LLM_CONFIG, without a suite."""
     asyncio.run(completion.complete(prompt, provider=provider, as_json=as_json, out=sys.stdout))
 
 

@@ -12,11 +12,12 @@ import msgspec
 from rich.console import Console
 from trunkline_chassis.logs import configure_logs
 from trunkline_llm_gateway.app import make_provider
-from trunkline_llm_gateway.config import ConfigError, load_config
+from trunkline_llm_gateway.application.gateway import Gateway
+from trunkline_llm_gateway.application.provider_registry import ProviderRegistry
 from trunkline_llm_gateway.core.budgets import Spending
-from trunkline_llm_gateway.directory import Directory
-from trunkline_llm_gateway.handlers import Gateway
+from trunkline_llm_gateway.core.config import ConfigError, load_config
 from trunkline_llm_gateway.settings import GatewaySettings
+from trunkline_protocols.common import TurnRef
 from trunkline_protocols.completion import Complete, Completed, DeltaTarget
 from trunkline_protocols.ids import ConversationId, Instance, TurnId
 from trunkline_protocols.turn import Delta
@@ -25,7 +26,7 @@ from trunkline_cli.errors import CommandError
 
 _PATIENCE_S: Final = 110.0
 _HERE: Final = DeltaTarget(
-    conversation=ConversationId("cli"), turn=TurnId("cli-1"), attempt=1, hop=0, ingress=Instance("cli")
+    ref=TurnRef(conversation=ConversationId("cli"), turn=TurnId("cli-1"), attempt=1, hop=0), ingress=Instance("cli")
 )
 _NO_MODEL: Final = "There is no model here: TRUNKLINE_LLM_CONFIG names none, and the built-in provider only quotes."
 
@@ -36,7 +37,7 @@ async def complete(prompt: str, *, provider: str, as_json: bool, out: TextIO) ->
     try:
         config = load_config(GatewaySettings().llm_config)
         draw = random.Random().random  # noqa: S311 - jitter, not secrets
-        directory = Directory(config, make_provider, draw)
+        directory = ProviderRegistry(config, make_provider, draw)
     except ConfigError as error:
         raise CommandError(str(error)) from error
     names = [configured.name for configured in config.provider]
@@ -58,7 +59,7 @@ async def complete(prompt: str, *, provider: str, as_json: bool, out: TextIO) ->
         provider=provider,
         deadline_at=time.time() + _PATIENCE_S,
     )
-    gateway = Gateway(directory, spending=Spending("cli"), send=show, draw=draw)
+    gateway = Gateway(directory, spending=Spending("cli"), send=show, rng=draw)
     try:
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(gateway.run())
@@ -74,7 +75,9 @@ async def complete(prompt: str, *, provider: str, as_json: bool, out: TextIO) ->
         _tell(reply)
     if reply.degraded:
         # Each failure once, in the order in which they came.
-        failures = dict.fromkeys(f"{one.provider}: {one.outcome}" for one in reply.tries if one.outcome != "answered")
+        failures = dict.fromkeys(
+            f"{one.provider}: {one.outcome}" for one in reply.attempts if one.outcome != "answered"
+        )
         raise CommandError("; ".join(failures) or reply.degraded)
 
 

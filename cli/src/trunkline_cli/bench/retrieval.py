@@ -16,9 +16,9 @@ from trunkline_embedding import LEXICAL, EmbedderChoice, EmbeddingError, open_em
 from trunkline_protocols.knowledge import ArticleFile
 from trunkline_rag.core.articles import Document, parse, slug
 from trunkline_rag.core.index import Index
-from trunkline_rag.core.likeness import Likeness
 from trunkline_rag.core.passages import rows_of
 from trunkline_rag.core.question import read_question
+from trunkline_rag.core.vector_index import VectorIndex
 
 from trunkline_cli.bench.rows import percentile, read_rows
 from trunkline_cli.errors import CommandError
@@ -67,7 +67,7 @@ def measure_retrieval(documents: Path, queries: Path, choice: EmbedderChoice) ->
         raise CommandError(str(error)) from error
     index = Index(rows)
     if vectors is not None:
-        index = index.with_likeness(Likeness(vectors))
+        index = index.with_likeness(VectorIndex(vectors))
     index_s = time.perf_counter() - started
     found: list[list[str]] = []
     times: list[float] = []

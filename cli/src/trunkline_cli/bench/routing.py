@@ -17,10 +17,10 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from trunkline_agents.core.classifier import Classifier, Judgement
-from trunkline_agents.core.said import Said, read_conversation
-from trunkline_agents.core.scope import floor_of
-from trunkline_agents.core.training import TrainingError, held_out_familiarity, learn
+from trunkline_agents.core.routing.classifier import Classifier, Judgement
+from trunkline_agents.core.routing.examples import ConversationExample, read_conversation
+from trunkline_agents.core.routing.scope import floor_of
+from trunkline_agents.core.routing.training import TrainingError, held_out_familiarity, learn
 from trunkline_embedding import LEXICAL, Embedder, EmbedderChoice, EmbeddingError, open_embedder
 
 from trunkline_cli.bench.rows import percentile, read_rows
@@ -36,8 +36,8 @@ class _Row(msgspec.Struct):
     target_agent: str | None = None
 
     @property
-    def said(self) -> Said:
-        return Said(self.text) if self.text else read_conversation(self.conversation)
+    def said(self) -> ConversationExample:
+        return ConversationExample(self.text) if self.text else read_conversation(self.conversation)
 
     @property
     def wanted(self) -> str | None:
@@ -112,7 +112,7 @@ def _opened(choice: EmbedderChoice) -> Embedder | None:
 
 
 class _Lessons(NamedTuple):
-    said: list[Said]
+    said: list[ConversationExample]
     labels: list[str]
     vectors: NDArray[np.float32] | None
 
@@ -121,7 +121,9 @@ def _lessons(rows: Sequence[_Row], embedder: Embedder | None) -> _Lessons:
     """Teach as the fleet's routing is taught: the examples, and the name of each class as one more."""
     labels = [row.wanted or "" for row in rows]
     names = sorted(set(labels))
-    said = [row.said for row in rows] + [Said(" ".join(_WORDS_OF_LABEL.findall(name)) or name) for name in names]
+    said = [row.said for row in rows] + [
+        ConversationExample(" ".join(_WORDS_OF_LABEL.findall(name)) or name) for name in names
+    ]
     return _Lessons(said, labels + names, _vectors(embedder, said))
 
 
@@ -143,12 +145,12 @@ def _held_out_floor(classifier: Classifier, lessons: _Lessons, messages: int) ->
     return floor_of(held_out_familiarity(*lessons, nearest_share=classifier.nearest_share)[:messages])
 
 
-def _judgement(classifier: Classifier, said: Said, embedder: Embedder | None) -> Judgement:
+def _judgement(classifier: Classifier, said: ConversationExample, embedder: Embedder | None) -> Judgement:
     vectors = _vectors(embedder, [said])
     return classifier.judge(said.text, vectors[0] if vectors is not None else None, conversation=said.conversation)
 
 
-def _vectors(embedder: Embedder | None, said: Sequence[Said]) -> NDArray[np.float32] | None:
+def _vectors(embedder: Embedder | None, said: Sequence[ConversationExample]) -> NDArray[np.float32] | None:
     return embedder.embed([text for text, _ in said]) if embedder is not None else None
 
 

@@ -1,1 +1,1 @@
-"""`trunkline kb`: articles taken in and searched, snapshots taken and restored."""
+"""`trunkline kb`: articles taken in and searched, backups taken and restored."""

@@ -11,8 +11,8 @@ import typer
 from rich.markup import escape
 from trunkline_protocols.knowledge import ArticlesImported
 
-from trunkline_cli.knowledge import importing, snapshots
-from trunkline_cli.knowledge.searching import search_articles
+from trunkline_cli.knowledge import backups, imports
+from trunkline_cli.knowledge.search import search_articles
 from trunkline_cli.options import Json, Url, client_settings, console
 
 knowledge = typer.Typer(help="The knowledge base.", no_args_is_help=True)
@@ -28,10 +28,10 @@ def import_articles(
 ) -> None:
     """Take articles into the knowledge base; a document of the same id is replaced."""
     if watch:
-        for done in importing.watch_paths(client_settings(url), paths, tenant):
+        for done in imports.watch_paths(client_settings(url), paths, tenant):
             _tell_import(done)
         return
-    done = importing.import_paths(client_settings(url), paths, tenant, prune=prune)
+    done = imports.import_paths(client_settings(url), paths, tenant, prune=prune)
     _tell_import(done)
     if done.problems:
         raise typer.Exit(1)
@@ -65,18 +65,18 @@ def search(
 
 
 @knowledge.command()
-def snapshot(
+def backup(
     url: Url = None,
     full: Annotated[bool, typer.Option("--full", help="Write everything anew, not only what has changed")] = False,  # noqa: FBT002
-    keep: Annotated[int, typer.Option(min=0, help="Snapshots to keep; 0: as the suite is set up")] = 0,
+    keep: Annotated[int, typer.Option(min=0, help="Backups to keep; 0: as the suite is set up")] = 0,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Write the whole knowledge base to the object store, while it serves."""
-    taken = snapshots.take(client_settings(url), full=full, keep=keep)
+    taken = backups.take(client_settings(url), full=full, keep=keep)
     if as_json:
         typer.echo(msgspec.json.encode(taken))
         return
-    made = taken.snapshot
+    made = taken.backup
     removed = f"; {len(taken.removed)} older ones removed" if taken.removed else ""
     typer.echo(
         f"{made.id}: {made.articles} articles, {made.passages} passages, "
@@ -86,27 +86,27 @@ def snapshot(
 
 @knowledge.command()
 def restore(
-    snapshot: Annotated[str, typer.Argument(help="Which one; default: the newest", show_default=False)] = "",
+    backup: Annotated[str, typer.Argument(help="Which one; default: the newest", show_default=False)] = "",
     url: Url = None,
     replace: Annotated[bool, typer.Option("--replace", help="Also where there are articles")] = False,  # noqa: FBT002
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Put a snapshot in force; searches go on in what was there until it is."""
-    restored = snapshots.restore(client_settings(url), snapshot, replace=replace)
+    """Put a backup in force; searches go on in what was there until it is."""
+    restored = backups.restore(client_settings(url), backup, replace=replace)
     if as_json:
         typer.echo(msgspec.json.encode(restored))
         return
-    made = restored.snapshot
+    made = restored.backup
     typer.echo(f"{made.id} is in force: {made.articles} articles, {made.passages} passages")
 
 
-@knowledge.command("list")
-def list_snapshots(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """List the snapshots, newest first."""
-    found = snapshots.listed(client_settings(url))
+@knowledge.command("backups")
+def list_backups(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """List the backups, newest first."""
+    found = backups.listed(client_settings(url))
     if as_json:
         typer.echo(msgspec.json.encode(found))
-    elif found.snapshots:
-        console().print(snapshots.table(found))
+    elif found.backups:
+        console().print(backups.table(found))
     else:
-        typer.echo(f"no snapshot in {found.place}")
+        typer.echo(f"no backup in {found.place}")

@@ -17,8 +17,8 @@ import nats.errors
 import structlog
 from msgspec.json import Decoder, Encoder
 
+from trunkline_chassis.cancellation import propagate_cancellation
 from trunkline_chassis.errors import BusRefusedError, BusUnavailableError, FenceError
-from trunkline_chassis.waiting import heeding_cancellation
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -113,7 +113,7 @@ class Bus:
     async def request(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
         """Ask whoever serves `subject`; raise `BusUnavailableError` when nobody answers in time."""
         try:
-            return (await heeding_cancellation(self.client.request(subject, payload, timeout=timeout_s))).data
+            return (await propagate_cancellation(self.client.request(subject, payload, timeout=timeout_s))).data
         except (nats.errors.Error, TimeoutError) as error:
             raise BusUnavailableError(f"no answer on {subject} within {timeout_s:g} s: {error}") from error
 
@@ -215,7 +215,7 @@ class Bus:
         try:
             await self.client.publish(f"$JS.API.DIRECT.GET.{stream}", _encode(query), reply=inbox)
             while len(found) < _READ_BATCH:
-                message = await heeding_cancellation(subscription.next_msg(timeout=_READ_TIMEOUT_S))
+                message = await propagate_cancellation(subscription.next_msg(timeout=_READ_TIMEOUT_S))
                 headers = message.headers or {}
                 if "Status" in headers or "Nats-Sequence" not in headers:
                     break
@@ -238,7 +238,7 @@ class Bus:
             asked_at = loop.time()
             try:
                 request = self.client.request(subject, payload, timeout=_TRY_S, headers=headers)
-                reply = await heeding_cancellation(request)
+                reply = await propagate_cancellation(request)
             except nats.errors.NoRespondersError as error:
                 failure: Exception = error
                 self._silent_since = None
@@ -277,8 +277,8 @@ async def flush(client: Client) -> None:
     nats-py 2.16 writes its PING past what still waits to be sent, and returns with the answer to that: a subscription
     may not be known yet. The way there and back lets the rest out, so that a second PING comes after it.
     """
-    await heeding_cancellation(client.flush(timeout=5))
-    await heeding_cancellation(client.flush(timeout=5))
+    await propagate_cancellation(client.flush(timeout=5))
+    await propagate_cancellation(client.flush(timeout=5))
 
 
 def connection_options(url: str, name: str) -> dict[str, Any]:

@@ -98,13 +98,13 @@ async def settle(bus: Bus, delivery: Delivery, outcome: Outcome) -> None:
             _log.info("delivery.retry", subject=delivery.subject, deliveries=delivery.deliveries, reason=reason)
             await bus.publish(delivery.message.reply, b'-NAK {"delay": %d}' % int(wait_s * 1e9))
         case Reject(reason=reason):
-            await bury(bus, delivery, reason)
+            await dead_letter(bus, delivery, reason)
             await bus.publish(delivery.message.reply, b"+TERM")
         case _:
             assert_never(outcome)
 
 
-async def bury(bus: Bus, delivery: Delivery, reason: str) -> None:
+async def dead_letter(bus: Bus, delivery: Delivery, reason: str) -> None:
     """Keep a message as a dead letter; a repeat is one letter."""
     letter = DeadLetter(
         stream=delivery.stream,

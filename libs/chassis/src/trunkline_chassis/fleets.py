@@ -13,8 +13,8 @@ from trunkline_protocols import codec
 from trunkline_protocols.fleet import Fleet, FleetOrigin, FleetPublished
 from trunkline_protocols.streams import FLEET, FLEET_KEY
 
+from trunkline_chassis.cancellation import wait_for_event
 from trunkline_chassis.errors import BusError, BusUnavailableError
-from trunkline_chassis.waiting import happens
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -67,7 +67,7 @@ class Fleets:
     async def run(self) -> None:
         """Take new versions; until cancelled."""
         while True:
-            await happens(self._stale, within_s=_REFRESH_S)
+            await wait_for_event(self._stale, within_s=_REFRESH_S)
             self._stale.clear()
             try:
                 latest = await fleet_in_force(self._bus)

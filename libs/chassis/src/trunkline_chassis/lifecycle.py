@@ -22,14 +22,14 @@ import uvloop
 from nats import micro
 
 from trunkline_chassis.bus import connect
+from trunkline_chassis.cancellation import end
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.health import HealthServer
 from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.notices import Notices
-from trunkline_chassis.presence import Heartbeat, Presences, first_presence
+from trunkline_chassis.presence import Heartbeat, PresenceRegistry, first_presence
 from trunkline_chassis.settings import ProcessSettings
-from trunkline_chassis.waiting import end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -54,7 +54,7 @@ class Process(Generic[S]):
     settings: S
     bus: Bus
     heartbeat: Heartbeat
-    presences: Presences
+    presences: PresenceRegistry
     latency: RecentLatency
     notices: Notices
     group: asyncio.TaskGroup
@@ -88,7 +88,7 @@ async def _live(name: str, instance: Instance, settings: S, service: Service[S],
     async with AsyncExitStack() as stack:
         bus = await connect(settings.nats_url, instance)
         stack.push_async_callback(bus.close)
-        presences = Presences()
+        presences = PresenceRegistry()
         await presences.watch(bus)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         release = version(f"trunkline-{name.replace('_', '-')}")

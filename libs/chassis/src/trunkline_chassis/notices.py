@@ -19,8 +19,8 @@ from trunkline_protocols.broadcast import (
 )
 from trunkline_protocols.streams import NOTICES
 
+from trunkline_chassis.cancellation import wait_for_event
 from trunkline_chassis.errors import BusError
-from trunkline_chassis.waiting import happens
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -67,7 +67,7 @@ class Notices:
                 _log.warning("notices.unread", error=str(error))
                 await asyncio.sleep(1.0)
                 continue
-            if not await happens(self._news, within_s=_REFRESH_S):
+            if not await wait_for_event(self._news, within_s=_REFRESH_S):
                 self._stale = True
             self._news.clear()
 

@@ -13,8 +13,8 @@ from trunkline_protocols import codec
 from trunkline_protocols.presence import Presence, ProcessState
 from trunkline_protocols.streams import PRESENCE
 
+from trunkline_chassis.cancellation import wait_for_event
 from trunkline_chassis.errors import BusError
-from trunkline_chassis.waiting import happens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ class Heartbeat:
         subject = f"$KV.{PRESENCE.name}.{self._presence.instance}"
         await self._bus.publish(subject, codec.encode(self._presence))
 
-    def beat_soon(self) -> None:
+    def publish_soon(self) -> None:
         """Tell at once what has changed, not only with the next beat."""
         self._news.set()
 
@@ -81,10 +81,10 @@ class Heartbeat:
             self._news.clear()
             with contextlib.suppress(BusError):
                 await self.tell(self.state)
-            await happens(self._news, within_s=BEAT_S)
+            await wait_for_event(self._news, within_s=BEAT_S)
 
 
-class Presences:
+class PresenceRegistry:
     """What all processes said last."""
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ class Presences:
         return heard[1] if heard else None
 
 
-async def tell_death(bus: Bus, dead: Presence, state: ProcessState) -> None:
+async def publish_death(bus: Bus, dead: Presence, state: ProcessState) -> None:
     """Say of a process that it has died: whoever shares its work need not find out by its silence.
 
     What it held remains in its presence, for its heirs.

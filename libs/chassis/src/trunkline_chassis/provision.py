@@ -73,7 +73,7 @@ def _obsolete(names: set[str], specialties: list[str]) -> list[str]:
     return sorted(names & {f"agents-{specialty}" for specialty in specialties})
 
 
-class Caretaker:
+class TopologyReconciler:
     """Keeps the topology as it should be while a suite runs: a server alone forgets what it had in memory only."""
 
     def __init__(self, bus: Bus, *, region: str, replicas: int) -> None:

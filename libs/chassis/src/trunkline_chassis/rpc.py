@@ -17,8 +17,8 @@ from faststream.nats import NatsBroker
 from trunkline_protocols import codec
 from trunkline_protocols.knowledge import Refused
 
-from trunkline_chassis.asking import WORKING, SignsOfLife
 from trunkline_chassis.bus import connection_options, flush
+from trunkline_chassis.watched_requests import WORKING, RequestHeartbeats
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -52,7 +52,7 @@ class Responder:
         self._latency = latency
         self.running = 0
         """Requests that are being answered now."""
-        self._life = SignsOfLife(self._send_sign)
+        self._life = RequestHeartbeats(self._send_sign)
         self._signs: asyncio.Task[None] | None = None
         options = connection_options(url, f"{name}-rpc")
         self.broker = NatsBroker(

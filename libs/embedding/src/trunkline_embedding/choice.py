@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from trunkline_embedding.grouping import GroupedEmbedder
+from trunkline_embedding.batching import GroupedEmbedder
 from trunkline_embedding.port import Embedder, EmbeddingError
 
 LEXICAL: Final = "lexical"

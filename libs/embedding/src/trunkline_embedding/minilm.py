@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 
 from trunkline_embedding.bert import BertConfig, UnsupportedModelError, encoder
 from trunkline_embedding.port import EmbeddingError, Vectors
-from trunkline_embedding.quantising import write_quantised
+from trunkline_embedding.quantisation import write_quantised
 
 _FILES: Final = ("model.safetensors", "config.json", "tokenizer.json")
 _MOST_TOKENS: Final = 256

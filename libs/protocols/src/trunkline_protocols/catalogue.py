@@ -21,23 +21,23 @@ from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import (
     Article,
     ArticlesImported,
+    BackupList,
+    BackupRestored,
+    BackupTaken,
     GetArticle,
     ImportArticles,
-    ListSnapshots,
+    ListBackups,
     PassagesFound,
     Refused,
-    RestoreSnapshot,
+    RestoreBackup,
     SearchKnowledge,
-    SnapshotRestored,
-    Snapshots,
-    SnapshotTaken,
-    TakeSnapshot,
+    TakeBackup,
 )
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import DeadLetter, GetStatus, Presence, SuiteStatus
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.subjects import COMMIT_KINDS, LANES, Audience
-from trunkline_protocols.turn import AgentMessage, AnswerTurn, Attached, Delta
+from trunkline_protocols.turn import AgentMessage, AnswerTurn, Delta, SocketAttached
 from trunkline_protocols.wire import Wire
 
 Carrier = Literal["stream", "core", "request", "bucket", "websocket"]
@@ -199,7 +199,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         address="attach.{region}.{partition}.{conversation}",
         carrier="core",
         summary="An ingress holds the conversation's socket now",
-        flows=(Flow(("ingress",), ("conversation", "ingress"), (Attached,)),),
+        flows=(Flow(("ingress",), ("conversation", "ingress"), (SocketAttached,)),),
     ),
     Channel(
         name="search",
@@ -232,13 +232,13 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         ),
     ),
     Channel(
-        name="snapshots",
-        address="rag.{region}.snapshots",
+        name="backups",
+        address="rag.{region}.backups",
         carrier="request",
-        summary="Snapshots of the knowledge base: taken, restored, listed",
+        summary="BackupList of the knowledge base: taken, restored, listed",
         flows=(
-            Flow(("ingress",), ("rag",), (TakeSnapshot, RestoreSnapshot, ListSnapshots)),
-            Flow(("rag",), ("ingress",), (SnapshotTaken, SnapshotRestored, Snapshots, Refused), reply=True),
+            Flow(("ingress",), ("rag",), (TakeBackup, RestoreBackup, ListBackups)),
+            Flow(("rag",), ("ingress",), (BackupTaken, BackupRestored, BackupList, Refused), reply=True),
         ),
     ),
     Channel(

@@ -22,7 +22,7 @@ from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import DeadLetter, Presence, SuiteStatus
 from trunkline_protocols.snapshot import Snapshot
-from trunkline_protocols.turn import AgentMessage, Attached, Delta, WorkMessage
+from trunkline_protocols.turn import AgentMessage, Delta, SocketAttached, WorkMessage
 
 DecodeError = msgspec.DecodeError
 """Raised for bytes that are not JSON, and as `ValidationError` for JSON that is not the message; says where."""
@@ -43,7 +43,7 @@ result: Final[Decoder[AgentMessage]] = Decoder(AgentMessage)
 consult_cancelled: Final[Decoder[ConsultCancelled]] = Decoder(ConsultCancelled)
 consult_reply: Final[Decoder[ConsultReply]] = Decoder(ConsultReply)
 out: Final[Decoder[Delta | CommitStored]] = Decoder(Delta | CommitStored)
-attached: Final[Decoder[Attached]] = Decoder(Attached)
+attached: Final[Decoder[SocketAttached]] = Decoder(SocketAttached)
 commit: Final[Decoder[Commit]] = Decoder(Commit)
 notice: Final[Decoder[NoticesMessage]] = Decoder(NoticesMessage)
 snapshot: Final[Decoder[Snapshot]] = Decoder(Snapshot)

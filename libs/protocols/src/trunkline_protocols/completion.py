@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
-from trunkline_protocols.ids import ConversationId, Instance, TurnId
+from trunkline_protocols.common import Citation, ProviderAttempt, TurnRef, Usage, Utterance
+from trunkline_protocols.ids import Instance
 from trunkline_protocols.knowledge import Passage, Refused
-from trunkline_protocols.parts import Citation, Try, Usage, Utterance
 from trunkline_protocols.wire import Record, Wire
 
 Purpose = Literal["answer", "summary"]
@@ -15,10 +15,7 @@ Purpose = Literal["answer", "summary"]
 class DeltaTarget(Record, frozen=True, kw_only=True):
     """Where deltas of this completion go, and which try of the turn they belong to."""
 
-    conversation: ConversationId
-    turn: TurnId
-    attempt: int
-    hop: int
+    ref: TurnRef
     ingress: Instance
     source: str = ""
     """Goes into every delta: tells this completion from another try at the same work."""
@@ -100,7 +97,7 @@ class Complete(Wire, frozen=True, kw_only=True, tag="llm.complete"):
     stream_to: DeltaTarget | None = None
     max_tokens: int = 512
     deadline_at: float = 0.0
-    request: str = ""
+    request_id: str = ""
     """The asker's own name for this order, by which it can be cancelled; empty: the source of its deltas."""
     region: str = ""
     """The conversation's region: its text goes to no provider that may not serve it."""
@@ -122,7 +119,7 @@ class Complete(Wire, frozen=True, kw_only=True, tag="llm.complete"):
 class CancelCompletion(Wire, frozen=True, kw_only=True, tag="llm.cancel"):
     """Order to every gateway of a region: stop what is written for this request, or for this turn."""
 
-    request: str = ""
+    request_id: str = ""
     turn: str = ""
     reason: str = ""
     hop: int = 0
@@ -154,7 +151,7 @@ class Completed(Wire, frozen=True, kw_only=True, tag="llm.completed"):
     stop_reason: str = ""
     """`stop`, `length`, `tool_calls` or the provider's own word."""
     tool_calls: list[ToolCall] = []
-    tries: list[Try] = []
+    attempts: list[ProviderAttempt] = []
     """Only where the first provider did not answer alone."""
     degraded: str = ""
     """Why the built-in provider answered in place of a model; empty when it did not."""

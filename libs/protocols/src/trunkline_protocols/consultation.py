@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
-from trunkline_protocols.parts import Citation, Context, Usage
+from trunkline_protocols.common import Citation, Context, TurnRef, Usage
+from trunkline_protocols.ids import Instance, Specialty
 from trunkline_protocols.wire import Record, Wire
 
 ConsultOutcome = Literal["advised", "refused", "timeout", "too_late"]
@@ -40,8 +40,7 @@ class Consult(Wire, frozen=True, kw_only=True, tag="consult"):
     """
 
     consultation: str
-    conversation: ConversationId
-    turn: TurnId
+    ref: TurnRef
     specialty: Specialty
     asked_by: str
     """The specialty that asks."""

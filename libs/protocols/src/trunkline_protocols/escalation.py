@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Literal
 
+from trunkline_protocols.common import Urgency
 from trunkline_protocols.ids import ConversationId
-from trunkline_protocols.parts import Urgency
 from trunkline_protocols.wire import Record, Wire
 
 Level = Literal["senior", "person"]

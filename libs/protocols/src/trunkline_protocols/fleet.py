@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from trunkline_protocols.common import Urgency
 from trunkline_protocols.escalation import Level
-from trunkline_protocols.parts import Urgency
 from trunkline_protocols.wire import Record, Wire
 
 TRIAGE = "triage"

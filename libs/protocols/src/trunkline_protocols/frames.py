@@ -9,8 +9,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, UnsetType, field
 
+from trunkline_protocols.common import Citation, Urgency
 from trunkline_protocols.escalation import Level
-from trunkline_protocols.parts import Citation, Urgency
 from trunkline_protocols.wire import Record, Wire
 
 SUBPROTOCOL = "trunkline.v1"
@@ -64,11 +64,11 @@ class Feedback(Wire, frozen=True, kw_only=True, tag="feedback"):
     text: Annotated[str, Meta(max_length=MAX_TEXT_CHARACTERS)] = ""
 
 
-class Cancel(Wire, frozen=True, kw_only=True, tag="cancel"):
+class LeaveQueue(Wire, frozen=True, kw_only=True, tag="cancel"):
     """Leave an escalation queue."""
 
 
-ClientFrame: TypeAlias = Start | Resume | Message | End | Feedback | Cancel
+ClientFrame: TypeAlias = Start | Resume | Message | End | Feedback | LeaveQueue
 
 
 # -- server -> client ---

@@ -111,30 +111,30 @@ class ArticlesImported(Wire, frozen=True, kw_only=True, tag="knowledge.imported"
     """All that the files hold, changed or not."""
 
 
-class TakeSnapshot(Wire, frozen=True, kw_only=True, tag="knowledge.snapshot"):
+class TakeBackup(Wire, frozen=True, kw_only=True, tag="knowledge.backup"):
     """Order: write the whole knowledge base to the object store; imports and searches go on."""
 
     full: bool = False
-    """Write everything, also what the snapshot before has written."""
+    """Write everything, also what the backup before has written."""
     keep: int = 0
-    """Remove older snapshots until so many are left; 0: as the service is set up."""
+    """Remove older backups until so many are left; 0: as the service is set up."""
 
 
-class RestoreSnapshot(Wire, frozen=True, kw_only=True, tag="knowledge.restore"):
-    """Order: put a snapshot in force; searches go on in what was there until it is."""
+class RestoreBackup(Wire, frozen=True, kw_only=True, tag="knowledge.restore"):
+    """Order: put a backup in force; searches go on in what was there until it is."""
 
-    snapshot: str = ""
+    backup: str = ""
     """Empty: the newest."""
     replace: bool = False
     """Also where there are articles that did not come with the fleet."""
 
 
-class ListSnapshots(Wire, frozen=True, kw_only=True, tag="knowledge.list_snapshots"):
-    """Query: which snapshots there are, and what is being done now."""
+class ListBackups(Wire, frozen=True, kw_only=True, tag="knowledge.list_backups"):
+    """Query: which backups there are, and what is being done now."""
 
 
-class SnapshotInfo(Record, frozen=True, kw_only=True):
-    """A snapshot; `bytes` is all that it holds, uncompressed, `written` how many of its blobs were new."""
+class BackupInfo(Record, frozen=True, kw_only=True):
+    """A backup; `bytes` is all that it holds, uncompressed, `written` how many of its blobs were new."""
 
     id: str
     made_at: float
@@ -148,36 +148,36 @@ class SnapshotInfo(Record, frozen=True, kw_only=True):
     written: int
 
 
-class SnapshotTaken(Wire, frozen=True, kw_only=True, tag="knowledge.snapshot_taken"):
-    """Reply to `TakeSnapshot`."""
+class BackupTaken(Wire, frozen=True, kw_only=True, tag="knowledge.backup_taken"):
+    """Reply to `TakeBackup`."""
 
     place: str
-    snapshot: SnapshotInfo
+    backup: BackupInfo
     removed: list[str] = []
-    """Older snapshots that were too many."""
+    """Older backups that were too many."""
 
 
-class SnapshotRestored(Wire, frozen=True, kw_only=True, tag="knowledge.restored"):
-    """Reply to `RestoreSnapshot`."""
+class BackupRestored(Wire, frozen=True, kw_only=True, tag="knowledge.restored"):
+    """Reply to `RestoreBackup`."""
 
     place: str
-    snapshot: SnapshotInfo
+    backup: BackupInfo
 
 
-class SnapshotProgress(Record, frozen=True, kw_only=True):
-    """How far a snapshot or a restore is, in blobs; `total` is 0 while that is not known."""
+class BackupProgress(Record, frozen=True, kw_only=True):
+    """How far a backup or a restore is, in blobs; `total` is 0 while that is not known."""
 
     doing: str
     done: int
     total: int
 
 
-class Snapshots(Wire, frozen=True, kw_only=True, tag="knowledge.snapshots"):
-    """Reply to `ListSnapshots`: newest first."""
+class BackupList(Wire, frozen=True, kw_only=True, tag="knowledge.backups"):
+    """Reply to `ListBackups`: newest first."""
 
     place: str
-    snapshots: list[SnapshotInfo]
-    progress: SnapshotProgress | None = None
+    backups: list[BackupInfo]
+    progress: BackupProgress | None = None
 
 
 class Refused(Wire, frozen=True, kw_only=True, tag="refused"):
@@ -188,9 +188,7 @@ class Refused(Wire, frozen=True, kw_only=True, tag="refused"):
     retryable: bool
 
 
-KnowledgeRequest: TypeAlias = (
-    SearchKnowledge | GetArticle | ImportArticles | TakeSnapshot | RestoreSnapshot | ListSnapshots
-)
+KnowledgeRequest: TypeAlias = SearchKnowledge | GetArticle | ImportArticles | TakeBackup | RestoreBackup | ListBackups
 KnowledgeReply: TypeAlias = (
-    PassagesFound | Article | ArticlesImported | SnapshotTaken | SnapshotRestored | Snapshots | Refused
+    PassagesFound | Article | ArticlesImported | BackupTaken | BackupRestored | BackupList | Refused
 )

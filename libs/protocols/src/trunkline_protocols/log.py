@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from trunkline_protocols.common import Citation, ProviderAttempt, Retrieved, Timings, ToolUse, Urgency, Usage
 from trunkline_protocols.consultation import ConsultOutcome
 from trunkline_protocols.escalation import Level
 from trunkline_protocols.ids import ConversationId, TurnId
-from trunkline_protocols.parts import Citation, Retrieved, Timings, ToolUse, Try, Urgency, Usage
 from trunkline_protocols.subjects import CommitKind
 from trunkline_protocols.wire import Record, Wire
 
@@ -49,7 +49,7 @@ class TurnAnswered(Record, frozen=True, kw_only=True, tag_field="event", tag="tu
     timings: Timings = Timings()
     attempt: int = 1
     instance: str = ""
-    tries: list[Try] = []
+    attempts: list[ProviderAttempt] = []
     abstained: bool = False
     """The agent had to say that it does not know."""
     notices: list[str] = []

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from trunkline_protocols.common import Utterance
 from trunkline_protocols.escalation import Escalation
 from trunkline_protocols.ids import ConversationId
-from trunkline_protocols.parts import Utterance
 from trunkline_protocols.wire import Wire
 
 

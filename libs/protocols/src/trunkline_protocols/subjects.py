@@ -12,7 +12,7 @@ attach.<region>.<partition>.<conversation>          core: an ingress took over a
 result.<instance>                                   core: results, claims and beats for a conversation process
 advice.<instance>                                   core: a specialist's advice for the process that asked
 consult.<specialty>.cancelled                       core: nobody waits for this advice any more
-rag.<region>.search | article | import | snapshots  core, request and reply
+rag.<region>.search | article | import | backups  core, request and reply
 llm.<region>.complete                               core, request and reply
 llm.<region>.cancel                                 core: nobody waits for a completion any more
 supervisor.<region>.status                          core, request and reply
@@ -198,9 +198,9 @@ def import_articles(region: str) -> str:
     return f"rag.{token(region, 'region')}.import"
 
 
-def snapshots(region: str) -> str:
-    """Where snapshots of the knowledge base are ordered, restored and listed."""
-    return f"rag.{token(region, 'region')}.snapshots"
+def backups(region: str) -> str:
+    """Where backups of the knowledge base are ordered, restored and listed."""
+    return f"rag.{token(region, 'region')}.backups"
 
 
 def complete(region: str) -> str:

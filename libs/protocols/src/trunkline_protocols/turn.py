@@ -8,9 +8,19 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from trunkline_protocols.common import (
+    Citation,
+    Context,
+    ProviderAttempt,
+    Retrieved,
+    Timings,
+    ToolUse,
+    TurnRef,
+    Urgency,
+    Usage,
+)
 from trunkline_protocols.consultation import Consult, Consultation
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
-from trunkline_protocols.parts import Citation, Context, Retrieved, Timings, ToolUse, Try, Urgency, Usage
 from trunkline_protocols.subjects import Lane
 from trunkline_protocols.wire import Record, Wire
 
@@ -18,21 +28,14 @@ from trunkline_protocols.wire import Record, Wire
 class AnswerTurn(Wire, frozen=True, kw_only=True, tag="turn.answer"):
     """Order: an agent of `specialty` answers this turn, with everything it needs to know."""
 
-    conversation: ConversationId
-    turn: TurnId
-    attempt: int
-    """1 at first; the next when an agent fell silent. Results of an earlier attempt are dropped."""
-    hop: int
-    """How often this turn has changed its specialty."""
-    epoch: int
-    """How often the conversation has changed its owner; results of an earlier epoch are dropped."""
+    ref: TurnRef
     specialty: Specialty
     agent: str
     """The agent that owns the conversation, or empty: the specialty chooses."""
     text: str
     context: Context
-    owner: Instance
-    """The conversation process that waits for the result."""
+    reply_to: Instance
+    """Conversation process that awaits the result."""
     ingress: Instance
     dispatched_at: float
     deadline_at: float
@@ -49,10 +52,7 @@ WorkMessage: TypeAlias = AnswerTurn | Consult
 class TaskClaimed(Wire, frozen=True, kw_only=True, tag="task.claimed"):
     """An agent process has taken a turn; from now on its beats are expected."""
 
-    conversation: ConversationId
-    turn: TurnId
-    attempt: int
-    hop: int
+    ref: TurnRef
     instance: Instance
 
 
@@ -66,10 +66,7 @@ class AgentBeat(Wire, frozen=True, kw_only=True, tag="agent.beat"):
 class Answered(Wire, frozen=True, kw_only=True, tag="turn.answered"):
     """Result: the text for the customer."""
 
-    conversation: ConversationId
-    turn: TurnId
-    attempt: int
-    hop: int
+    ref: TurnRef
     specialty: Specialty
     agent: str
     text: str
@@ -87,10 +84,9 @@ class Answered(Wire, frozen=True, kw_only=True, tag="turn.answered"):
     model: str = ""
     usage: Usage = Usage()
     timings: Timings = Timings()
-    epoch: int = 0
     fleet_version: int = 0
     instance: str = ""
-    tries: list[Try] = []
+    attempts: list[ProviderAttempt] = []
     """Providers that had a part in the text, where it needed more than one."""
     tools: list[ToolUse] = []
 
@@ -98,15 +94,11 @@ class Answered(Wire, frozen=True, kw_only=True, tag="turn.answered"):
 class Routed(Wire, frozen=True, kw_only=True, tag="turn.routed"):
     """Result of triage: which specialty, and which of its agents, answers an unowned conversation."""
 
-    conversation: ConversationId
-    turn: TurnId
-    attempt: int
-    hop: int
+    ref: TurnRef
     to: Specialty
     agent: str
     confidence: float
     timings: Timings = Timings()
-    epoch: int = 0
     fleet_version: int = 0
     instance: str = ""
 
@@ -125,10 +117,7 @@ class HandOff(Wire, frozen=True, kw_only=True, tag="turn.hand_off"):
     Several may be asked for at once: `others` besides `to`. One wins, by the conversation service's rule.
     """
 
-    conversation: ConversationId
-    turn: TurnId
-    attempt: int
-    hop: int
+    ref: TurnRef
     specialty: Specialty
     """Who hands over."""
     to: Specialty
@@ -141,7 +130,6 @@ class HandOff(Wire, frozen=True, kw_only=True, tag="turn.hand_off"):
     """Who wrote the summary; empty: it is in the conversation's own words."""
     usage: Usage = Usage()
     timings: Timings = Timings()
-    epoch: int = 0
     fleet_version: int = 0
     instance: str = ""
     tools: list[ToolUse] = []
@@ -151,15 +139,11 @@ class HandOff(Wire, frozen=True, kw_only=True, tag="turn.hand_off"):
 class Escalate(Wire, frozen=True, kw_only=True, tag="turn.escalate"):
     """Result: this needs a senior agent or a person."""
 
-    conversation: ConversationId
-    turn: TurnId
-    attempt: int
-    hop: int
+    ref: TurnRef
     specialty: Specialty
     urgency: Urgency
     reason: str
     summary: str
-    epoch: int = 0
     fleet_version: int = 0
     instance: str = ""
     tools: list[ToolUse] = []
@@ -169,13 +153,9 @@ class Escalate(Wire, frozen=True, kw_only=True, tag="turn.escalate"):
 class TurnFailed(Wire, frozen=True, kw_only=True, tag="turn.failed"):
     """Result: the agent could not answer; `retryable` says whether another attempt makes sense."""
 
-    conversation: ConversationId
-    turn: TurnId
-    attempt: int
-    hop: int
+    ref: TurnRef
     reason: str
     retryable: bool
-    epoch: int = 0
     fleet_version: int = 0
     instance: str = ""
     cancelled: bool = False
@@ -191,10 +171,7 @@ AgentMessage: TypeAlias = Answered | Routed | HandOff | Escalate | TurnFailed | 
 class Delta(Wire, frozen=True, kw_only=True, tag="delta"):
     """A piece of an answer that is being written. Ephemeral: the commit is the truth."""
 
-    conversation: ConversationId
-    turn: TurnId
-    attempt: int
-    hop: int
+    ref: TurnRef
     text: str
     replace: bool = False
     """The turn's text starts anew with this piece."""
@@ -202,7 +179,7 @@ class Delta(Wire, frozen=True, kw_only=True, tag="delta"):
     """The completion that wrote it: pieces of two completions never mix."""
 
 
-class Attached(Wire, frozen=True, kw_only=True, tag="attached"):
+class SocketAttached(Wire, frozen=True, kw_only=True, tag="attached"):
     """An ingress holds this conversation's socket now: commits go there."""
 
     conversation: ConversationId

@@ -12,24 +12,24 @@ from nats.aio.msg import Msg
 from prometheus_client import Gauge
 from trunkline_chassis.fleets import follow_fleets
 from trunkline_chassis.lifecycle import Process
-from trunkline_chassis.puller import Puller
+from trunkline_chassis.pull_consumer import PullConsumer
 from trunkline_protocols import streams, subjects
 
 from trunkline_agents import handlers
+from trunkline_agents.adapters.artefact_store import RoutingArtefactStore
 from trunkline_agents.adapters.http_tools import HttpTools
-from trunkline_agents.adapters.journal import KvJournal
 from trunkline_agents.adapters.mcp_tools import McpTools
-from trunkline_agents.adapters.nats import NatsColleagues, NoticeBoard
-from trunkline_agents.adapters.routing import RoutingShelf
-from trunkline_agents.advising import Advising
-from trunkline_agents.beats import Beats
-from trunkline_agents.consulting import Consulting
-from trunkline_agents.expertise import Experts, School
-from trunkline_agents.lanes import Hands
+from trunkline_agents.adapters.nats import NatsColleagues, PendingNotices
+from trunkline_agents.adapters.tool_ledger import KvToolLedger
+from trunkline_agents.application.advisor import Advisor
+from trunkline_agents.application.consultation_client import ConsultationClient
+from trunkline_agents.application.handoff_summariser import HandoffSummariser
+from trunkline_agents.application.priority_semaphore import PrioritySemaphore
+from trunkline_agents.application.routing import CurrentRouting, RouterLoader
+from trunkline_agents.application.tool_loop import ToolLoop
+from trunkline_agents.application.turn_worker import TurnWorker
+from trunkline_agents.application.work_heartbeat import WorkHeartbeat
 from trunkline_agents.settings import AgentsSettings, secret
-from trunkline_agents.summarising import Summarising
-from trunkline_agents.toolbox import Toolbox
-from trunkline_agents.turns import TurnWorker
 
 NAME: Final = "agents"
 _AGENTS: Final = Gauge("trunkline_agents", "Agents that answer in this process", ["specialty", "node"])
@@ -48,28 +48,28 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
     if not fleets.fleet.of(specialty):
         raise UnknownSpecialtyError(f"{specialty} is none of {', '.join(fleets.fleet.specialties)}")
     embedder = await asyncio.to_thread(settings.routing_embedder)
-    school = School(RoutingShelf(bus, training_timeout_s=settings.training_timeout_s), embedder)
-    experts = Experts(specialty, school, await school.learn(fleets.current))
+    school = RouterLoader(RoutingArtefactStore(bus, training_timeout_s=settings.training_timeout_s), embedder)
+    experts = CurrentRouting(specialty, school, await school.learn(fleets.current))
     fleets.on_change = experts.hear
     colleagues = NatsColleagues(bus, settings.region, search_timeout_s=settings.search_timeout_s)
-    beats = Beats(colleagues, process.instance, settings.beat_s)
-    hands = Hands(settings.concurrency)
-    consulting = Consulting(
+    beats = WorkHeartbeat(colleagues, process.instance, settings.beat_s)
+    hands = PrioritySemaphore(settings.concurrency)
+    consulting = ConsultationClient(
         colleagues, process.instance, silence_s=settings.consult_silence_s, longest_s=settings.consult_longest_s
     )
-    advising = Advising(colleagues, process.instance, specialty=specialty, experts=experts, progress_s=settings.beat_s)
+    advising = Advisor(colleagues, process.instance, specialty=specialty, experts=experts, progress_s=settings.beat_s)
     http_tools = HttpTools(secret)
-    toolbox = Toolbox(colleagues, KvJournal(bus), {"http": http_tools, "mcp": McpTools()})
+    toolbox = ToolLoop(colleagues, KvToolLedger(bus), {"http": http_tools, "mcp": McpTools()})
     worker = TurnWorker(
         instance=process.instance,
         specialty=specialty,
         colleagues=colleagues,
         consulting=consulting,
         toolbox=toolbox,
-        board=NoticeBoard(process.notices),
-        summarising=Summarising(colleagues, longest_s=settings.summary_longest_s),
+        board=PendingNotices(process.notices),
+        summarising=HandoffSummariser(colleagues, longest_s=settings.summary_longest_s),
     )
-    intake = handlers.Intake(
+    intake = handlers.WorkHandler(
         instance=process.instance,
         colleagues=colleagues,
         worker=worker,
@@ -104,10 +104,10 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
     await http_tools.close()
 
 
-def _puller(process: Process[AgentsSettings], lane: subjects.Lane, intake: handlers.Intake) -> Puller:
+def _puller(process: Process[AgentsSettings], lane: subjects.Lane, intake: handlers.WorkHandler) -> PullConsumer:
     consumer = streams.work_consumer(process.settings.specialty, lane)
     # More than there are hands for: among those that wait here the most pressing goes first.
-    return Puller(
+    return PullConsumer(
         process.bus,
         stream=consumer.stream,
         consumer=consumer.name,
@@ -117,5 +117,5 @@ def _puller(process: Process[AgentsSettings], lane: subjects.Lane, intake: handl
     )
 
 
-def _pending(puller: Puller) -> int:
+def _pending(puller: PullConsumer) -> int:
     return puller.pending

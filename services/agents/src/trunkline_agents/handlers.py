@@ -1,7 +1,7 @@
 """What comes in, and who handles it.
 
-work.<specialty>.<lane>            AnswerTurn        -> `Intake.handle` -> `TurnWorker.result`
-work.<specialty>.high              Consult           -> `Intake.handle` -> `Advising.advise`
+work.<specialty>.<lane>            AnswerTurn        -> `WorkHandler.handle` -> `TurnWorker.result`
+work.<specialty>.high              Consult           -> `WorkHandler.handle` -> `Advisor.advise`
 consult.<specialty>.cancelled      ConsultCancelled  -> `on_consult_cancelled`
 advice.<instance>                  ConsultReply      -> `on_advice`
 """
@@ -20,18 +20,18 @@ from trunkline_protocols.consultation import Consult
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.turn import AnswerTurn, TaskClaimed
 
-from trunkline_agents.advising import Advising
-from trunkline_agents.beats import Beats
-from trunkline_agents.consulting import Consulting
-from trunkline_agents.expertise import Experts
-from trunkline_agents.lanes import Hands
+from trunkline_agents.application.advisor import Advisor
+from trunkline_agents.application.consultation_client import ConsultationClient
+from trunkline_agents.application.priority_semaphore import PrioritySemaphore
+from trunkline_agents.application.routing import CurrentRouting
+from trunkline_agents.application.turn_worker import Stopwatch, TurnWorker
+from trunkline_agents.application.work_heartbeat import WorkHeartbeat
 from trunkline_agents.ports import Colleagues
-from trunkline_agents.turns import Clockwork, TurnWorker
 
 _log: Final = structlog.get_logger(__name__)
 
 
-class Intake:
+class WorkHandler:
     """Takes the work of one specialty."""
 
     def __init__(
@@ -40,10 +40,10 @@ class Intake:
         instance: Instance,
         colleagues: Colleagues,
         worker: TurnWorker,
-        advising: Advising,
-        experts: Experts,
-        beats: Beats,
-        hands: Hands,
+        advising: Advisor,
+        experts: CurrentRouting,
+        beats: WorkHeartbeat,
+        hands: PrioritySemaphore,
         latency: RecentLatency,
     ) -> None:
         """One a process."""
@@ -71,39 +71,36 @@ class Intake:
                 assert_never(message)
         return Done()
 
-    async def _answer(self, order: AnswerTurn) -> None:
+    async def _answer(self, request: AnswerTurn) -> None:
         now = time.time()
-        if now > order.deadline_at:
-            _log.warning("turn.expired", turn=order.turn)
+        if now > request.deadline_at:
+            _log.warning("turn.expired", turn=request.ref.turn)
             return
         # Claimed before there is a free hand: from now on this process answers for it.
-        with self._beats.working_on(order):
+        with self._beats.working_on(request):
             await self._colleagues.report(
-                order.owner,
+                request.reply_to,
                 TaskClaimed(
-                    conversation=order.conversation,
-                    turn=order.turn,
-                    attempt=order.attempt,
-                    hop=order.hop,
+                    ref=request.ref,
                     instance=self._instance,
                 ),
             )
-            async with self._hands.at_work(order):
-                clock = Clockwork(queued_ms=(time.time() - order.dispatched_at) * 1000)
-                result = await self._worker.result(order, self._experts.current, clock)
-        await self._colleagues.report(order.owner, result)
+            async with self._hands.at_work(request):
+                clock = Stopwatch(queued_ms=(time.time() - request.dispatched_at) * 1000)
+                result = await self._worker.result(request, self._experts.current, clock)
+        await self._colleagues.report(request.reply_to, result)
         took_ms = (time.time() - now) * 1000
         self._latency.add(took_ms)
         _log.info(
             "turn.worked",
-            turn=order.turn,
-            attempt=order.attempt,
+            turn=request.ref.turn,
+            attempt=request.ref.attempt,
             outcome=result.__struct_config__.tag,
             duration_ms=round(took_ms, 1),
         )
 
 
-def on_consult_cancelled(advising: Advising, message: Msg) -> None:
+def on_consult_cancelled(advising: Advisor, message: Msg) -> None:
     """Stop what nobody waits for."""
     try:
         advising.cancel(codec.consult_cancelled.decode(message.data))
@@ -111,7 +108,7 @@ def on_consult_cancelled(advising: Advising, message: Msg) -> None:
         _log.error("consult.unreadable", subject=message.subject, error=str(error))
 
 
-def on_advice(consulting: Consulting, message: Msg) -> None:
+def on_advice(consulting: ConsultationClient, message: Msg) -> None:
     """Pass a specialist's reply to whoever asked."""
     try:
         consulting.hear(codec.consult_reply.decode(message.data))

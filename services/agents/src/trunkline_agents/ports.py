@@ -12,7 +12,7 @@ from trunkline_protocols.ids import Instance
 from trunkline_protocols.knowledge import Passage, SearchKnowledge
 from trunkline_protocols.turn import AgentMessage, AnswerTurn
 
-from trunkline_agents.core.artefact import RoutingModel
+from trunkline_agents.core.routing.artefact import RoutingModel
 
 
 class Colleagues(Protocol):
@@ -22,7 +22,7 @@ class Colleagues(Protocol):
         """Find passages; empty when the knowledge base cannot be reached (the answer goes without)."""
         ...
 
-    async def complete(self, order: Complete) -> CompletionReply:
+    async def complete(self, request: Complete) -> CompletionReply:
         """Have the answer written."""
         ...
 
@@ -43,7 +43,7 @@ class Colleagues(Protocol):
         ...
 
 
-class Board(Protocol):
+class NoticeSource(Protocol):
     """The broadcasts that this process knows."""
 
     def for_agents(self, *, tenant: str, specialty: str) -> list[NoticePublished]:
@@ -55,7 +55,7 @@ class TrainingFailedError(RuntimeError):
     """The trainer ended without an artefact; the message holds its last words."""
 
 
-class Shelf(Protocol):
+class ArtefactStore(Protocol):
     """Where routing artefacts are kept."""
 
     async def model(self, version: str, fleet: Fleet) -> RoutingModel:
@@ -83,17 +83,17 @@ class Tools(Protocol):
         ...
 
 
-class Journal(Protocol):
+class ToolLedger(Protocol):
     """What was done for a turn, kept beyond this process."""
 
-    async def steps(self, order: AnswerTurn) -> list[ToolStepNoted]:
+    async def steps(self, request: AnswerTurn) -> list[ToolStepNoted]:
         """The steps so far, in order."""
         ...
 
-    async def begin(self, order: AnswerTurn, number: int, step: ToolStep, by: str) -> ToolStepNoted:
+    async def begin(self, request: AnswerTurn, number: int, step: ToolStep, by: str) -> ToolStepNoted:
         """Note a step before it is done; returns the one that is noted already, if any."""
         ...
 
-    async def end(self, order: AnswerTurn, number: int, step: ToolStep, by: str) -> None:
+    async def end(self, request: AnswerTurn, number: int, step: ToolStep, by: str) -> None:
         """Note what came of it."""
         ...

@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 from trunkline_protocols.fleet import Fleet
 
-from trunkline_agents.core.artefact import encode
-from trunkline_agents.core.training import train
+from trunkline_agents.core.routing.artefact import encode
+from trunkline_agents.core.routing.training import train
 from trunkline_agents.settings import RoutingSettings
 
 if __name__ == "__main__":

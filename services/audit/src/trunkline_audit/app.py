@@ -12,7 +12,7 @@ from trunkline_protocols import streams
 
 from trunkline_audit.adapters.jetstream import JetStreamFeeds
 from trunkline_audit.adapters.postgres import PostgresArchive
-from trunkline_audit.handlers import Recorder, Watch
+from trunkline_audit.application.recorder import LagMonitor, Recorder
 from trunkline_audit.settings import AuditSettings
 
 NAME = "audit"
@@ -34,7 +34,7 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
     )
     archive = PostgresArchive(settings.postgres_dsn, name=process.instance)
     recorder = Recorder(feeds, archive, latency=process.latency, now=_now, chance=random.random)
-    watch = Watch(feeds, now=_now)
+    watch = LagMonitor(feeds, now=_now)
     process.heartbeat.queue_depth = lambda: watch.pending
     process.spawn(watch.run())
     process.spawn(recorder.run())

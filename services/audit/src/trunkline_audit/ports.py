@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from trunkline_audit.core import Message, Row
+from trunkline_audit.core.records import Message, Row
 
 
 class ArchiveUnavailableError(Exception):

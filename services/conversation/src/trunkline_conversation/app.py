@@ -8,20 +8,20 @@ from contextlib import asynccontextmanager
 
 from nats.aio.msg import Msg
 from trunkline_chassis.fleets import follow_fleets
+from trunkline_chassis.kv_view import KvView
 from trunkline_chassis.lifecycle import Process
-from trunkline_chassis.mirror import Mirror
-from trunkline_chassis.slots import SlotPuller
+from trunkline_chassis.pinned_consumer import PinnedConsumer
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.ids import SLOTS, ConversationId
 from trunkline_protocols.presence import Presence
 
 from trunkline_conversation import handlers
-from trunkline_conversation.actor import ConversationActor
 from trunkline_conversation.adapters.jetstream import JetStreamLog, NatsOutside
-from trunkline_conversation.asking import Patience
-from trunkline_conversation.conversations import Conversations
+from trunkline_conversation.application.actor import ConversationActor
+from trunkline_conversation.application.dispatch import TurnTimeouts
+from trunkline_conversation.application.environment import EnvironmentReader
+from trunkline_conversation.application.registry import ConversationRegistry
 from trunkline_conversation.settings import ConversationSettings
-from trunkline_conversation.surroundings import Lookout
 
 NAME = "conversation"
 
@@ -31,12 +31,12 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     """Answer the inbox of the slots that this process gets."""
     settings, bus = process.settings, process.bus
     fleets = await follow_fleets(bus)
-    waiting = Mirror(bus, streams.DESK.name, codec.waiting)
+    waiting = KvView(bus, streams.DESK.name, codec.waiting)
     await waiting.start()
-    lookout = Lookout(fleets, process.presences, waiting)
+    lookout = EnvironmentReader(fleets, process.presences, waiting)
     log = JetStreamLog(bus, settings.region)
     outside = NatsOutside(bus)
-    patience = Patience(
+    patience = TurnTimeouts(
         agent_silence_s=settings.agent_silence_s,
         unclaimed_s=settings.unclaimed_s,
         turn_timeout_s=settings.turn_timeout_s,
@@ -49,7 +49,7 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
             instance=process.instance,
             log=log,
             outside=outside,
-            around=lookout.around,
+            environment=lookout.environment,
             patience=patience,
             snapshot_every=settings.snapshot_every,
         )
@@ -83,15 +83,15 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
             for presence in process.presences.living(NAME)
         )
 
-    conversations = Conversations(
+    conversations = ConversationRegistry(
         create,
         finished_elsewhere=finished_elsewhere,
-        on_let_go=process.heartbeat.beat_soon,
+        on_let_go=process.heartbeat.publish_soon,
         budget_bytes=settings.memory_budget_mib * 2**20,
         latency=process.latency,
     )
     inbox = handlers.Inbox(bus, conversations, process.group)
-    puller = SlotPuller(
+    puller = PinnedConsumer(
         bus,
         [streams.slot_consumer(settings.region, slot) for slot in range(SLOTS)],
         deliver=inbox.deliver,

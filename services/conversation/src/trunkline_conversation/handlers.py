@@ -19,13 +19,13 @@ from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.delivery import Delivery, Done, Reject, settle
 from trunkline_chassis.errors import BusError
-from trunkline_chassis.mirror import Mirror
+from trunkline_chassis.kv_view import KvView
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.ids import ConversationId, InvalidIdError, partition_of, slot_of
 
-from trunkline_conversation.actor import Envelope, Overdue
-from trunkline_conversation.conversations import Conversations
+from trunkline_conversation.application.actor import Envelope, Overdue
+from trunkline_conversation.application.registry import ConversationRegistry
 from trunkline_conversation.ports import InboxItem
 
 _log: Final = structlog.get_logger(__name__)
@@ -35,7 +35,7 @@ _CLOCK_S: Final = 0.5
 class Inbox:
     """Turns deliveries of the inbox into envelopes for conversations."""
 
-    def __init__(self, bus: Bus, conversations: Conversations, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, bus: Bus, conversations: ConversationRegistry, tasks: asyncio.TaskGroup) -> None:
         """`tasks` runs what must not hold up the next delivery."""
         self._bus = bus
         self._conversations = conversations
@@ -54,7 +54,7 @@ class Inbox:
             sequence=delivery.sequence,
             message=InboxItem(delivery.sequence, message),
             done=partial(settle, self._bus, delivery, Done()),
-            bury=lambda reason: settle(self._bus, delivery, Reject(reason)),
+            dead_letter=lambda reason: settle(self._bus, delivery, Reject(reason)),
         )
         self._conversations.offer(conversation, envelope)
 
@@ -78,20 +78,20 @@ class Inbox:
         except (BusError, codec.DecodeError) as error:
             _log.warning("inbox.not_looked", conversation=conversation, error=str(error))
             return
-        envelope = Envelope(last.seq, item, done=_nothing, bury=_log_only)
+        envelope = Envelope(last.seq, item, done=_nothing, dead_letter=_log_only)
         self._conversations.offer(conversation, envelope, standing_in=standing_in)
 
 
-def on_result(conversations: Conversations, message: Msg) -> None:
+def on_result(conversations: ConversationRegistry, message: Msg) -> None:
     """Handle what an agent says; what cannot be read is logged, its turn is tried again by silence."""
     try:
-        conversations.hear(codec.result.decode(message.data))
+        conversations.on_agent_message(codec.result.decode(message.data))
     except codec.DecodeError as error:
         _log.error("result.unreadable", subject=message.subject, error=str(error))
 
 
 def on_attached(
-    conversations: Conversations,
+    conversations: ConversationRegistry,
     inbox: Inbox,
     held: Callable[[], list[int]],
     stands_in: Callable[[int], bool],
@@ -113,7 +113,7 @@ def on_attached(
 
 
 async def watch_overdue(
-    conversations: Conversations, waiting: Mirror[EscalationWaiting], held: Callable[[], list[int]]
+    conversations: ConversationRegistry, waiting: KvView[EscalationWaiting], held: Callable[[], list[int]]
 ) -> None:
     """Tell the conversations of our slots when the time of their escalation has run out; until cancelled."""
     while True:
@@ -121,7 +121,7 @@ async def watch_overdue(
         now, slots = time.time(), set(held())
         for entry in list(waiting.values.values()):
             if entry.escalation.due_at <= now and slot_of(partition_of(entry.conversation)) in slots:
-                conversations.offer(entry.conversation, Envelope(0, Overdue(), done=_nothing, bury=_log_only))
+                conversations.offer(entry.conversation, Envelope(0, Overdue(), done=_nothing, dead_letter=_log_only))
 
 
 async def _nothing() -> None:

@@ -59,7 +59,7 @@ class Outside(Protocol):
         """Put work into the queue of its specialty and return its place there."""
         ...
 
-    async def ask_again(self, order: AnswerTurn, place: int) -> int:
+    async def requeue(self, order: AnswerTurn, place: int) -> int:
         """Put an order into the queue anew, unless it still waits at its place; return where it waits now.
 
         It is gone from there when the queue was lost, or when who took it died before saying so.

@@ -8,22 +8,22 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from trunkline_chassis.fleets import follow_fleets
 from trunkline_chassis.health import add_health_routes
+from trunkline_chassis.kv_view import KvView
 from trunkline_chassis.lifecycle import Process
-from trunkline_chassis.mirror import Mirror
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.ids import EVERY_INGRESS
 
 from trunkline_ingress.adapters.nats import DeskLine, KnowledgeBase, NatsLine
-from trunkline_ingress.auth import Authenticator
-from trunkline_ingress.connections import Connections
-from trunkline_ingress.handlers import Chat
-from trunkline_ingress.http import explain_outages
-from trunkline_ingress.ops.desk import DeskOps
-from trunkline_ingress.ops.fleet import FleetOps
-from trunkline_ingress.ops.knowledge import KnowledgeOps
-from trunkline_ingress.ops.notices import NoticeOps
-from trunkline_ingress.ops.suite import SuiteOps
-from trunkline_ingress.pages import Pages
+from trunkline_ingress.application.session_registry import SessionRegistry
+from trunkline_ingress.handlers.auth import Authenticator
+from trunkline_ingress.handlers.chat import ChatEndpoint
+from trunkline_ingress.handlers.http import explain_outages
+from trunkline_ingress.handlers.ops.desk import DeskOps
+from trunkline_ingress.handlers.ops.fleet import FleetOps
+from trunkline_ingress.handlers.ops.knowledge import KnowledgeOps
+from trunkline_ingress.handlers.ops.notices import NoticeOps
+from trunkline_ingress.handlers.ops.suite import SuiteOps
+from trunkline_ingress.handlers.pages import Pages
 from trunkline_ingress.settings import IngressSettings
 
 NAME = "ingress"
@@ -36,14 +36,14 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     settings, bus = process.settings, process.bus
     line, knowledge = NatsLine(bus, settings.region), KnowledgeBase(bus)
     fleets = await follow_fleets(bus)
-    waiting = Mirror(bus, streams.DESK.name, codec.waiting)
+    waiting = KvView(bus, streams.DESK.name, codec.waiting)
     await waiting.start()
-    connections = Connections(process.instance, process.notices, waiting)
+    connections = SessionRegistry(process.instance, process.notices, waiting)
     authenticator = Authenticator(
         secret=settings.auth_secret.get_secret_value() if settings.auth_secret else None,
         operator_token=settings.operator_token.get_secret_value() if settings.operator_token else None,
     )
-    chat = Chat(
+    chat = ChatEndpoint(
         instance=process.instance,
         line=line,
         connections=connections,

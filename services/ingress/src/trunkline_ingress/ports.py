@@ -10,7 +10,7 @@ from trunkline_protocols.ids import ConversationId, TurnId
 from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
 from trunkline_protocols.log import CommitStored
-from trunkline_protocols.turn import Attached
+from trunkline_protocols.turn import SocketAttached
 
 
 class StoredMessage(Protocol):
@@ -79,7 +79,7 @@ class Line(Protocol):
         """Say that nobody waits for the answer to a turn any more; may be lost, then it is written to its end."""
         ...
 
-    async def announce(self, region: str, attached: Attached) -> None:
+    async def announce(self, region: str, attached: SocketAttached) -> None:
         """Say that this ingress holds the conversation's socket now."""
         ...
 

@@ -12,17 +12,18 @@ from typing import Final, assert_never
 import structlog
 from trunkline_chassis.lifecycle import Process
 
-from trunkline_llm_gateway.accounts import follow, tell, tell_now
 from trunkline_llm_gateway.adapters.anthropic import Anthropic
 from trunkline_llm_gateway.adapters.extractive import ExtractiveProvider
-from trunkline_llm_gateway.adapters.nats import Door, sender
+from trunkline_llm_gateway.adapters.nats import sender
 from trunkline_llm_gateway.adapters.openai import OpenAI
 from trunkline_llm_gateway.adapters.remote import RemoteProvider
 from trunkline_llm_gateway.adapters.simulated import SimulatedProvider
-from trunkline_llm_gateway.config import ConfigError, ProviderConfig, load_config
+from trunkline_llm_gateway.application.budget_guard import follow, tell, tell_now
+from trunkline_llm_gateway.application.gateway import Gateway
+from trunkline_llm_gateway.application.provider_registry import ProviderRegistry
 from trunkline_llm_gateway.core.budgets import Spending
-from trunkline_llm_gateway.directory import Directory
-from trunkline_llm_gateway.handlers import Gateway
+from trunkline_llm_gateway.core.config import ConfigError, ProviderConfig, load_config
+from trunkline_llm_gateway.handlers import CompletionEndpoint
 from trunkline_llm_gateway.ports import Provider
 from trunkline_llm_gateway.settings import GatewaySettings, api_key
 
@@ -35,28 +36,28 @@ _LOOK_EVERY_S: Final = 1.0
 async def service(process: Process[GatewaySettings]) -> AsyncIterator[None]:
     """Write answers."""
     settings, bus = process.settings, process.bus
-    draw = random.Random().random  # noqa: S311 - jitter, not secrets
-    directory = Directory(load_config(settings.llm_config), make_provider, draw)
+    rng = random.Random().random  # noqa: S311 - jitter, not secrets
+    registry = ProviderRegistry(load_config(settings.llm_config), make_provider, rng)
     spending = Spending(process.instance)
-    gateway = Gateway(directory, spending=spending, send=sender(bus), draw=draw)
+    gateway = Gateway(registry, spending=spending, send=sender(bus), rng=rng)
     await follow(bus, spending)
 
-    door = Door(bus, settings.region, gateway, process.latency, process.group)
-    await door.open()
-    process.heartbeat.queue_depth = lambda: door.running
-    process.heartbeat.detail = directory.states
+    endpoint = CompletionEndpoint(bus, settings.region, gateway, process.latency, process.group)
+    await endpoint.open()
+    process.heartbeat.queue_depth = lambda: endpoint.running
+    process.heartbeat.detail = registry.states
     process.spawn(gateway.run())
-    process.spawn(directory.warm())
+    process.spawn(registry.warm())
     process.spawn(tell(bus, spending, process.instance))
     if settings.llm_config is not None:
-        process.spawn(_follow(settings.llm_config, directory, process))
+        process.spawn(_follow(settings.llm_config, registry, process))
     yield
-    await door.close(settings.shutdown_timeout_s)
+    await endpoint.close(settings.shutdown_timeout_s)
     await tell_now(bus, spending, process.instance)
-    await directory.close()
+    await registry.close()
 
 
-async def _follow(file: Path, directory: Directory, process: Process[GatewaySettings]) -> None:
+async def _follow(file: Path, registry: ProviderRegistry, process: Process[GatewaySettings]) -> None:
     """Put every change of the file into force; a faulty one is told, and what was in force stays."""
     seen = _signature(file)
     while True:
@@ -66,12 +67,12 @@ async def _follow(file: Path, directory: Directory, process: Process[GatewaySett
             continue
         seen = signature
         try:
-            gone = directory.replace(load_config(file))
+            gone = registry.replace(load_config(file))
         except ConfigError as error:
             _log.error("llm.config_refused", reason=str(error))
             continue
-        _log.info("llm.config_replaced", providers=[provider.name for provider in directory.config.provider])
-        await directory.warm()
+        _log.info("llm.config_replaced", providers=[provider.name for provider in registry.config.provider])
+        await registry.warm()
         for pool in gone:
             process.spawn(pool.retire())
 

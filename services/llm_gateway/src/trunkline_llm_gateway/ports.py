@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias
 
 import msgspec
+from trunkline_protocols.common import Citation, Usage
 from trunkline_protocols.completion import Complete, ToolCall
-from trunkline_protocols.parts import Citation, Usage
 
 Emit: TypeAlias = Callable[[str], Awaitable[None]]
 """Takes the next piece of the text."""
@@ -16,27 +16,27 @@ Emit: TypeAlias = Callable[[str], Awaitable[None]]
 class ProviderError(Exception):
     """A provider could not write the text."""
 
-    def __init__(self, code: str, message: str, *, retryable: bool = True, rest_s: float = 0.0) -> None:
+    def __init__(self, code: str, message: str, *, retryable: bool = True, retry_after_s: float = 0.0) -> None:
         """`retryable`: whether another provider, or a later try, makes sense.
 
         `code` is one of: connect, status, timeout, cut, malformed, empty (the provider's fault); overloaded, open (it
-        was not asked); request (the order itself is wrong). `rest_s` is how long it asked to be left alone.
+        was not asked); request (the order itself is wrong). `retry_after_s` is how long it asked to be left alone.
         """
         super().__init__(message)
         self.code = code
         self.retryable = retryable
-        self.rest_s = rest_s
+        self.retry_after_s = retry_after_s
 
 
 class Call(msgspec.Struct, frozen=True):
     """One order to one model. `written` is the text that another one began and that this one goes on with."""
 
-    order: Complete
+    request: Complete
     model: str
     written: str = ""
 
 
-class Written(msgspec.Struct, frozen=True):
+class ProviderResult(msgspec.Struct, frozen=True):
     """How a text ended; the pieces that were emitted are the text."""
 
     model: str
@@ -59,7 +59,7 @@ class Provider(Protocol):
         """Its name in the configuration."""
         ...
 
-    async def write(self, call: Call, emit: Emit) -> Written:
+    async def write(self, call: Call, emit: Emit) -> ProviderResult:
         """Write the answer, emitting pieces as they come; raises `ProviderError`."""
         ...
 

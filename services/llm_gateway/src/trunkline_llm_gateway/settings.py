@@ -9,7 +9,7 @@ import structlog
 from pydantic import Field
 from trunkline_chassis.settings import ProcessSettings
 
-from trunkline_llm_gateway.config import ConfigError, ProviderConfig
+from trunkline_llm_gateway.core.config import ConfigError, ProviderConfig
 
 _log = structlog.get_logger(__name__)
 

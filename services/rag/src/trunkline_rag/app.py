@@ -16,13 +16,13 @@ from trunkline_protocols import codec, subjects
 from trunkline_protocols.knowledge import ArticlesImported, KnowledgeReply, Refused
 
 from trunkline_rag.adapters.folder import SOURCE, folder_order
+from trunkline_rag.adapters.kv_write_lock import KvWriteLock
 from trunkline_rag.adapters.milvus import MilvusStore
-from trunkline_rag.adapters.nats import SharedTurns
 from trunkline_rag.adapters.objects import ObstoreObjects
-from trunkline_rag.handlers import Desk
-from trunkline_rag.library import Library
+from trunkline_rag.application.backups import Backups
+from trunkline_rag.application.knowledge_base import KnowledgeBase
+from trunkline_rag.handlers import KnowledgeHandlers
 from trunkline_rag.settings import RagSettings
-from trunkline_rag.snapshots import Snapshots
 
 _log: Final = structlog.get_logger(__name__)
 NAME: Final = "rag"
@@ -43,25 +43,25 @@ async def service(process: Process[RagSettings]) -> AsyncIterator[None]:
     )
     _log.info("store.open", took_ms=round((time.perf_counter() - started) * 1000))
     try:
-        turns = SharedTurns(process.bus, process.instance) if "://" in settings.milvus_uri else None
-        library = Library(store, embedder, turns=turns, own_source=SOURCE)
-        await library.open()
-        process.spawn(library.follow())
+        write_lock = KvWriteLock(process.bus, process.instance) if "://" in settings.milvus_uri else None
+        knowledge_base = KnowledgeBase(store, embedder, write_lock=write_lock, own_source=SOURCE)
+        await knowledge_base.open()
+        process.spawn(knowledge_base.follow())
         if store.needs_vectors:
-            process.spawn(library.embed_anew())
-        snapshots = Snapshots(library, ObstoreObjects(settings.snapshot_url), keep=settings.snapshot_keep)
-        desk = Desk(library, snapshots)
+            process.spawn(knowledge_base.reembed())
+        backups = Backups(knowledge_base, ObstoreObjects(settings.backup_url), keep=settings.backup_keep)
+        desk = KnowledgeHandlers(knowledge_base, backups)
         if settings.knowledge_dir is not None:
             order = await asyncio.to_thread(folder_order, settings.knowledge_dir, settings.tenant)
             _tell(await desk.answer(order))
-        if settings.snapshot_every_h:
-            process.spawn(snapshots.run(settings.snapshot_every_h * 3_600))
+        if settings.backup_every_h:
+            process.spawn(backups.run(settings.backup_every_h * 3_600))
         responder = Responder(settings.nats_url, NAME, process.latency)
         for subject, title in (
             (subjects.search(settings.region), "Search for passages"),
             (subjects.article(settings.region), "One whole article"),
             (subjects.import_articles(settings.region), "Import of articles"),
-            (subjects.snapshots(settings.region), "Snapshots of the knowledge base"),
+            (subjects.backups(settings.region), "Backups of the knowledge base"),
         ):
             responder.answer(subject, codec.knowledge_request, desk.answer, title=title)
         await responder.start()

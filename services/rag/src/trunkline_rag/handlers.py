@@ -1,79 +1,79 @@
 """What is asked of the knowledge service, and who answers it.
 
-SearchKnowledge  -> `Library.search`
-GetArticle       -> `Library.article`
-ImportArticles   -> `Library.take_in`
-TakeSnapshot     -> `Snapshots.take`
-RestoreSnapshot  -> `Snapshots.restore`
-ListSnapshots    -> `Snapshots.manifests`
+SearchKnowledge  -> `KnowledgeBase.search`
+GetArticle       -> `KnowledgeBase.article`
+ImportArticles   -> `KnowledgeBase.take_in`
+TakeBackup     -> `Backups.take`
+RestoreBackup  -> `Backups.restore`
+ListBackups    -> `Backups.manifests`
 """
 
 from __future__ import annotations
 
 from trunkline_chassis.errors import BusError
 from trunkline_embedding import EmbeddingError
-from trunkline_protocols import knowledge as wire
 from trunkline_protocols.ids import InvalidIdError
 from trunkline_protocols.knowledge import (
+    BackupInfo,
+    BackupList,
+    BackupRestored,
+    BackupTaken,
     GetArticle,
     ImportArticles,
     KnowledgeReply,
     KnowledgeRequest,
-    ListSnapshots,
+    ListBackups,
     Refused,
-    RestoreSnapshot,
+    RestoreBackup,
     SearchKnowledge,
-    SnapshotInfo,
-    SnapshotRestored,
-    SnapshotTaken,
-    TakeSnapshot,
+    TakeBackup,
 )
 
-from trunkline_rag.core.snapshots import DamagedError, Manifest
-from trunkline_rag.library import Library, NotEmptyError
+from trunkline_rag.application.backups import Backups, NoBackupError
+from trunkline_rag.application.knowledge_base import KnowledgeBase, NotEmptyError
+from trunkline_rag.core.backups import DamagedError, Manifest
 from trunkline_rag.ports import ObjectsUnavailableError, StoreUnavailableError
-from trunkline_rag.snapshots import NoSnapshotError, Snapshots
 
 
-class Desk:
+class KnowledgeHandlers:
     """Where questions to the library come in."""
 
-    def __init__(self, library: Library, snapshots: Snapshots) -> None:
+    def __init__(self, knowledge_base: KnowledgeBase, backups: Backups) -> None:
         """One a process."""
-        self._library = library
-        self._snapshots = snapshots
+        self._knowledge_base = knowledge_base
+        self._backups = backups
 
     async def answer(self, request: KnowledgeRequest) -> KnowledgeReply:
         """Answer any request of this service."""
         try:
             match request:
                 case SearchKnowledge():
-                    return await self._library.search(request)
+                    return await self._knowledge_base.search(request)
                 case GetArticle():
-                    return await self._library.article(request)
+                    return await self._knowledge_base.article(request)
                 case ImportArticles():
-                    return await self._library.take_in(request)
-                case TakeSnapshot() | RestoreSnapshot() | ListSnapshots():
-                    return await self._about_snapshots(request)
+                    return await self._knowledge_base.import_articles(request)
+                case TakeBackup() | RestoreBackup() | ListBackups():
+                    return await self._about_backups(request)
         except InvalidIdError as error:
             return Refused(code="bad_request", message=str(error), retryable=False)
         except (StoreUnavailableError, EmbeddingError, BusError) as error:
             return Refused(code="unavailable", message=str(error), retryable=True)
 
-    async def _about_snapshots(self, request: TakeSnapshot | RestoreSnapshot | ListSnapshots) -> KnowledgeReply:
-        place = self._snapshots.place
+    async def _about_backups(self, request: TakeBackup | RestoreBackup | ListBackups) -> KnowledgeReply:
+        place = self._backups.place
         try:
             match request:
-                case TakeSnapshot(full=full, keep=keep):
-                    taken = await self._snapshots.take(full=full, keep=keep)
-                    return SnapshotTaken(place=place, snapshot=_info(taken.manifest), removed=taken.removed)
-                case RestoreSnapshot(snapshot=id_, replace=replace):
-                    manifest = await self._snapshots.restore(id_, replace=replace)
-                    return SnapshotRestored(place=place, snapshot=_info(manifest))
-                case ListSnapshots():
-                    found = [_info(manifest) for manifest in await self._snapshots.manifests()]
-                    return wire.Snapshots(place=place, snapshots=found, progress=self._snapshots.progress)
-        except (NoSnapshotError, DamagedError) as error:
+                case TakeBackup(full=full, keep=keep):
+                    taken = await self._backups.take(full=full, keep=keep)
+                    return BackupTaken(place=place, backup=_info(taken.manifest), removed=taken.removed)
+                case RestoreBackup(backup=id_, replace=replace):
+                    manifest = await self._backups.restore(id_, replace=replace)
+                    return BackupRestored(place=place, backup=_info(manifest))
+                case ListBackups():
+                    found = [_info(manifest) for manifest in await self._backups.manifests()]
+                    return BackupList(place=place, backups=found, progress=self._backups.progress)
+        except (NoBackupError, DamagedError) as error:
             return Refused(code="not_found", message=str(error), retryable=False)
         except NotEmptyError as error:
             return Refused(code="not_empty", message=str(error), retryable=False)
@@ -81,8 +81,8 @@ class Desk:
             return Refused(code="unavailable", message=str(error), retryable=True)
 
 
-def _info(manifest: Manifest) -> SnapshotInfo:
-    return SnapshotInfo(
+def _info(manifest: Manifest) -> BackupInfo:
+    return BackupInfo(
         id=manifest.id,
         made_at=manifest.made_at,
         kind=manifest.kind,

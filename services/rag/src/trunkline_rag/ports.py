@@ -10,10 +10,10 @@ from typing import Protocol
 import numpy as np
 
 from trunkline_rag.core.articles import Document
+from trunkline_rag.core.backups import Key, StoreDump
 from trunkline_rag.core.index import Row
-from trunkline_rag.core.question import Question, Vectors
-from trunkline_rag.core.scope import Asker
-from trunkline_rag.core.snapshots import Key, Stock
+from trunkline_rag.core.question import SearchQuestion, Vectors
+from trunkline_rag.core.scope import Audience
 
 
 class StoreUnavailableError(RuntimeError):
@@ -21,7 +21,7 @@ class StoreUnavailableError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class LatestVersion:
     """The latest version of an article, without its text."""
 
     rev: int
@@ -31,7 +31,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Filed:
+class StagedArticle:
     """An article on its way into the store: its passages, and a vector each where there is an embedder."""
 
     document: Document
@@ -40,13 +40,13 @@ class Filed:
 
 
 @dataclass(frozen=True, slots=True)
-class Holdings:
+class PassageSet:
     """All passages of all latest versions; `vectors` has a row each, None where they are another embedder's."""
 
     rows: list[Row]
     vectors: Vectors | None
 
-    def changed(self, articles: Mapping[Key, Filed | None]) -> Holdings:
+    def changed(self, articles: Mapping[Key, StagedArticle | None]) -> PassageSet:
         """Return what is held after these articles were stored, or removed, in the order of the store's keys."""
         kept = [number for number, row in enumerate(self.rows) if (row.tenant, row.document) not in articles]
         filed = [article for article in articles.values() if article is not None and article.rows]
@@ -57,10 +57,10 @@ class Holdings:
             parts.insert(0, self.vectors[kept] if self.vectors is not None else None)
         vectors = [part for part in parts if part is not None]
         has_all = bool(parts) and len(vectors) == len(parts)
-        return Holdings([rows[number] for number in order], np.concatenate(vectors)[order] if has_all else None)
+        return PassageSet([rows[number] for number in order], np.concatenate(vectors)[order] if has_all else None)
 
 
-class Turns(Protocol):
+class WriteLock(Protocol):
     """Whose turn it is to write, among all processes of one store. Raises `BusError`."""
 
     @property
@@ -68,7 +68,7 @@ class Turns(Protocol):
         """There may be other processes."""
         ...
 
-    def mine(self) -> AbstractAsyncContextManager[None]:
+    def held(self) -> AbstractAsyncContextManager[None]:
         """Wait until nobody writes, and write until the block ends."""
         ...
 
@@ -136,7 +136,7 @@ class Store(Protocol):
         """What is stored was embedded by another embedder than this process', or by none."""
         ...
 
-    def heads(self, tenant: str) -> dict[str, Head]:
+    def latest_versions(self, tenant: str) -> dict[str, LatestVersion]:
         """Name the articles of a tenant."""
         ...
 
@@ -144,7 +144,7 @@ class Store(Protocol):
         """Number the next version of an article, also of one that was removed: no number is used twice."""
         ...
 
-    def put(self, tenant: str, filed: Sequence[Filed]) -> None:
+    def put(self, tenant: str, filed: Sequence[StagedArticle]) -> None:
         """Replace these articles, in one's own turn; durable when it returns, and none is ever seen half."""
         ...
 
@@ -152,7 +152,7 @@ class Store(Protocol):
         """Take articles out of the search; their versions can still be read."""
         ...
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Make what was written quick to read; after a job of puts."""
         ...
 
@@ -164,24 +164,24 @@ class Store(Protocol):
         """Read anew what others may have changed: the articles, and which collections are in force."""
         ...
 
-    def holdings(self) -> Holdings:
+    def holdings(self) -> PassageSet:
         """Read all passages of the articles in force."""
         ...
 
-    def stock(self) -> Stock:
+    def stock(self) -> StoreDump:
         """Read everything: all versions, all passages, and their vectors whatever embedder they are of."""
         ...
 
-    def replace(self, stock: Stock) -> None:
+    def replace(self, stock: StoreDump) -> None:
         """Write a stock, in the vectors of this process' embedder, beside what is there, and put it in force."""
         ...
 
-    def replace_vectors(self, holdings: Holdings) -> None:
+    def replace_vectors(self, holdings: PassageSet) -> None:
         """Write passages with the vectors of this process' embedder beside the old ones, and put them in force."""
         ...
 
     def native_ranks(
-        self, question: Question, *, tenant: str, topics: Sequence[str], asker: Asker, limit: int
+        self, question: SearchQuestion, *, tenant: str, topics: Sequence[str], asker: Audience, limit: int
     ) -> list[list[tuple[str, int]]] | None:
         """Let the store itself search: one ranking a sentence, of (document, position). None where the index does."""
         ...

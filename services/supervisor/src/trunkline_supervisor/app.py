@@ -17,34 +17,34 @@ import msgspec
 import structlog
 from nats import micro
 from trunkline_chassis.bus import Bus, connect
+from trunkline_chassis.cancellation import end
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.fleets import follow_fleets, seed_fleet
 from trunkline_chassis.health import HealthServer
 from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.logs import configure_logs
-from trunkline_chassis.presence import Presences, tell_death
-from trunkline_chassis.provision import Caretaker, provision, provision_work
+from trunkline_chassis.presence import PresenceRegistry, publish_death
+from trunkline_chassis.provision import TopologyReconciler, provision, provision_work
 from trunkline_chassis.rpc import Responder
-from trunkline_chassis.waiting import end
 from trunkline_protocols import subjects
 from trunkline_protocols.fleet import Fleet
 from trunkline_protocols.fleet_folder import load_fleet
 from trunkline_protocols.presence import GetStatus, ProcessState
 
 from trunkline_supervisor.adapters import postgres
+from trunkline_supervisor.adapters.child import Child
 from trunkline_supervisor.adapters.disk import wait_for_room
 from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command, plan_nodes
 from trunkline_supervisor.adapters.probes import Probe, answers_sql
 from trunkline_supervisor.adapters.queues import Queues
 from trunkline_supervisor.adapters.tcp import free_port
-from trunkline_supervisor.child import Child
+from trunkline_supervisor.application.health_monitor import HealthMonitor
+from trunkline_supervisor.application.pool import Pool
+from trunkline_supervisor.application.scaler import Scaler
+from trunkline_supervisor.application.tree import Tree
+from trunkline_supervisor.core.errors import SuiteError
 from trunkline_supervisor.core.suite import Addresses, Blueprint, PoolSpec, ProcessSpec, Sizes
-from trunkline_supervisor.errors import SuiteError
-from trunkline_supervisor.pool import Pool
-from trunkline_supervisor.scaler import Scaler
 from trunkline_supervisor.settings import SuiteSettings, inherited_environment
-from trunkline_supervisor.tree import Tree
-from trunkline_supervisor.watch import Watch
 
 _log: Final = structlog.get_logger(__name__)
 _HOST: Final = "127.0.0.1"
@@ -100,8 +100,8 @@ class _Suite:
         self._log_dir = log_dir
         self._stack = stack
         self._environment = inherited_environment()
-        self._presences = Presences()
-        self._watch = Watch(self._presences)
+        self._presences = PresenceRegistry()
+        self._watch = HealthMonitor(self._presences)
         self._metrics_url = ""
         self._tree = Tree(self._presences, self._watch.answered, lambda: self._metrics_url)
         self._background = background
@@ -119,7 +119,7 @@ class _Suite:
             nats_url=nats_url.result(),
             postgres_dsn=dsn.result(),
             milvus_uri=settings.milvus_uri or str((settings.data_dir / "milvus").absolute()),
-            snapshot_url=settings.snapshot_url or str((settings.data_dir / "snapshots").absolute()),
+            backup_url=settings.backup_url or str((settings.data_dir / "backups").absolute()),
             http_port=port,
             resume_secret=_kept_secret(settings.data_dir / "secrets" / "resume"),
         )
@@ -131,7 +131,7 @@ class _Suite:
         await provision(bus, region=settings.region, specialties=fleet.specialties, replicas=replicas)
         in_force = await seed_fleet(bus, fleet, by="trunkline up")
         await provision_work(bus, in_force.fleet.specialties)
-        self._spawn(Caretaker(bus, region=settings.region, replicas=replicas).run())
+        self._spawn(TopologyReconciler(bus, region=settings.region, replicas=replicas).run())
         await self._presences.watch(bus)
         await self._serve_metrics()
         await self._answer_status(bus, addresses.nats_url)
@@ -145,7 +145,7 @@ class _Suite:
         self._tree.pools = [self._pool(spec) for spec in blueprint.pools(fleets.fleet.specialties)]
         for pool in self._tree.pools:
             if pool.spec is not None:
-                await pool.resize(pool.spec.least)
+                await pool.resize(pool.spec.min_processes)
         scaler = Scaler(
             self._tree,
             Queues(bus, self._presences),
@@ -238,7 +238,7 @@ class _Suite:
         if presence is None or self._bus is None:
             return
         try:
-            await tell_death(self._bus, presence, state)
+            await publish_death(self._bus, presence, state)
         except BusError as error:
             _log.warning("child.death_untold", instance=instance, error=str(error))
 
@@ -274,11 +274,11 @@ def _sizes(settings: SuiteSettings) -> Sizes:
     # One process only may open the folder of the embedded Milvus.
     embedded = settings.milvus_uri is None or "://" not in settings.milvus_uri
     return Sizes(
-        ingress=settings.ingress_processes,
-        conversation=(settings.conversation_processes, settings.conversation_processes_most),
-        agents=(settings.agent_processes, settings.agent_processes_most),
-        rag=(1, 1) if embedded else (settings.rag_processes, settings.rag_processes_most),
-        llm_gateway=(settings.llm_gateway_processes, settings.llm_gateway_processes_most),
+        ingress=settings.ingress_processes_min,
+        conversation=(settings.conversation_processes_min, settings.conversation_processes_max),
+        agents=(settings.agents_processes_min, settings.agents_processes_max),
+        rag=(1, 1) if embedded else (settings.rag_processes_min, settings.rag_processes_max),
+        llm_gateway=(settings.llm_gateway_processes_min, settings.llm_gateway_processes_max),
     )
 
 

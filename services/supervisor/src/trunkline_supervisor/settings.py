@@ -23,8 +23,8 @@ class SuiteSettings(BaseSettings):
     nats_url: str | None = Field(None, description="NATS to use instead of the embedded one")
     postgres_dsn: str | None = Field(None, description="PostgreSQL to use instead of the embedded one")
     milvus_uri: str | None = Field(None, description="Milvus to use instead of the embedded one")
-    snapshot_url: str | None = Field(
-        None, description="Where snapshots of the knowledge base go; default: a folder in the data directory"
+    backup_url: str | None = Field(
+        None, description="Where backups of the knowledge base go; default: a folder in the data directory"
     )
     nodes: Literal[1, 3] | None = Field(
         None,
@@ -33,15 +33,19 @@ class SuiteSettings(BaseSettings):
     replicas: Literal[1, 3, 5] | None = Field(
         None, description="Copies of every replicated stream; default: one for each embedded NATS server"
     )
-    ingress_processes: int = Field(2, ge=1, le=8, description="Processes that hold sockets, on one port")
-    conversation_processes: int = Field(1, ge=1, le=8, description="Processes that share the conversations, at least")
-    conversation_processes_most: int = Field(4, ge=1, le=8, description="The same, at most")
-    agent_processes: int = Field(1, ge=1, le=16, description="Processes for each specialty, at least")
-    agent_processes_most: int = Field(3, ge=1, le=16, description="The same, at most")
-    llm_gateway_processes: int = Field(2, ge=1, le=8, description="Processes that write answers, at least")
-    llm_gateway_processes_most: int = Field(2, ge=1, le=8, description="The same, at most")
-    rag_processes: int = Field(1, ge=1, le=8, description="Processes that search, at least; embedded Milvus allows one")
-    rag_processes_most: int = Field(2, ge=1, le=8, description="The same, at most; embedded Milvus allows one")
+    ingress_processes_min: int = Field(2, ge=1, le=8, description="Processes that hold sockets, on one port")
+    conversation_processes_min: int = Field(
+        1, ge=1, le=8, description="Processes that share the conversations, at least"
+    )
+    conversation_processes_max: int = Field(4, ge=1, le=8, description="The same, at most")
+    agents_processes_min: int = Field(1, ge=1, le=16, description="Processes for each specialty, at least")
+    agents_processes_max: int = Field(3, ge=1, le=16, description="The same, at most")
+    llm_gateway_processes_min: int = Field(2, ge=1, le=8, description="Processes that write answers, at least")
+    llm_gateway_processes_max: int = Field(2, ge=1, le=8, description="The same, at most")
+    rag_processes_min: int = Field(
+        1, ge=1, le=8, description="Processes that search, at least; embedded Milvus allows one"
+    )
+    rag_processes_max: int = Field(2, ge=1, le=8, description="The same, at most; embedded Milvus allows one")
     grow_after_s: float = Field(2.0, gt=0, description="A pool whose work waits for so long gets one process more")
     shrink_after_s: float = Field(60.0, gt=0, description="A pool that is calm for so long has one process less")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of the supervisor's /metrics; 0 takes a free one")

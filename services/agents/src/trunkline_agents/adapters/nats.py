@@ -9,10 +9,10 @@ from typing import Final
 
 import msgspec
 import structlog
-from trunkline_chassis.asking import Asker
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import BusUnavailableError
 from trunkline_chassis.notices import Notices
+from trunkline_chassis.watched_requests import WatchedRequester
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
@@ -35,7 +35,7 @@ class NatsColleagues:
         self._bus = bus
         self._region = region
         self._search_timeout_s = search_timeout_s
-        self._asker = Asker(bus)
+        self._asker = WatchedRequester(bus)
 
     async def search(self, query: SearchKnowledge) -> list[Passage]:
         """Ask the knowledge service."""
@@ -52,43 +52,45 @@ class NatsColleagues:
         _log.warning("search.refused", reply=str(reply)[:200])
         return []
 
-    async def complete(self, order: Complete) -> CompletionReply:
+    async def complete(self, request: Complete) -> CompletionReply:
         """Ask the LLM gateway; when nobody waits any more, tell it so, and it stops the provider.
 
         A gateway that dies is noticed by its silence, and another one, or the same one after its restart, is asked: for
         some seconds, then the turn is tried by others.
         """
-        give_up_at = min(time.time() + _GATEWAY_PATIENCE_S, order.deadline_at)
-        await self._overtake(order)
-        for tries in itertools.count(1):
+        give_up_at = min(time.time() + _GATEWAY_PATIENCE_S, request.deadline_at)
+        await self._overtake(request)
+        for attempts in itertools.count(1):
             try:
-                left_s = max(0.1, order.deadline_at - time.time())
-                raw = await self._asker.ask(subjects.complete(self._region), codec.encode(order), timeout_s=left_s)
+                left_s = max(0.1, request.deadline_at - time.time())
+                raw = await self._asker.ask(subjects.complete(self._region), codec.encode(request), timeout_s=left_s)
             except BusUnavailableError as error:
-                _log.warning("completion.unavailable", error=str(error), tries=tries)
-                await self._cancel(order)
+                _log.warning("completion.unavailable", error=str(error), attempts=attempts)
+                await self._cancel(request)
                 if time.time() + _GATEWAY_PAUSE_S >= give_up_at:
                     return Refused(code="unavailable", message=str(error), retryable=True)
                 await asyncio.sleep(_GATEWAY_PAUSE_S)
-                order = _anew(order, tries)
+                request = _anew(request, attempts)
             except asyncio.CancelledError:
-                await self._cancel(order)
+                await self._cancel(request)
                 raise
             else:
                 return codec.completion_reply.decode(raw)
         raise AssertionError("counting does not end")
 
-    async def _overtake(self, order: Complete) -> None:
+    async def _overtake(self, request: Complete) -> None:
         """Stop what the tries before this one have ordered: they were given up, and may have died without a word."""
-        target = order.stream_to
-        if target is not None and target.attempt > 1:
+        target = request.stream_to
+        if target is not None and target.ref.attempt > 1:
             reason = "another try at the turn has begun"
-            await self._tell(CancelCompletion(turn=target.turn, hop=target.hop, attempt=target.attempt, reason=reason))
+            await self._tell(
+                CancelCompletion(turn=target.ref.turn, hop=target.ref.hop, attempt=target.ref.attempt, reason=reason)
+            )
 
-    async def _cancel(self, order: Complete) -> None:
-        request = order.request or (order.stream_to.source if order.stream_to is not None else "")
-        if request:
-            await self._tell(CancelCompletion(request=request, reason="nobody waits for it any more"))
+    async def _cancel(self, request: Complete) -> None:
+        request_id = request.request_id or (request.stream_to.source if request.stream_to is not None else "")
+        if request_id:
+            await self._tell(CancelCompletion(request_id=request_id, reason="nobody waits for it any more"))
 
     async def _tell(self, cancel: CancelCompletion) -> None:
         try:
@@ -115,7 +117,7 @@ class NatsColleagues:
         await self._bus.publish(subjects.advice(asker), codec.encode(reply))
 
 
-class NoticeBoard:
+class PendingNotices:
     """Broadcasts for agents."""
 
     def __init__(self, notices: Notices) -> None:
@@ -127,11 +129,11 @@ class NoticeBoard:
         return self._notices.in_force("agents", tenant=tenant, specialty=specialty)
 
 
-def _anew(order: Complete, tries: int) -> Complete:
+def _anew(request: Complete, attempts: int) -> Complete:
     """Name the order anew: pieces of a completion that still runs somewhere must not mix with those of the next."""
-    target = order.stream_to
+    target = request.stream_to
     return msgspec.structs.replace(
-        order,
-        request=f"{order.request}-{tries}" if order.request else "",
-        stream_to=msgspec.structs.replace(target, source=f"{target.source}-{tries}") if target is not None else None,
+        request,
+        request_id=f"{request.request_id}-{attempts}" if request.request_id else "",
+        stream_to=msgspec.structs.replace(target, source=f"{target.source}-{attempts}") if target is not None else None,
     )

@@ -8,9 +8,9 @@ from typing import Any, Final
 import msgspec
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
+from trunkline_protocols.common import ToolUse
 from trunkline_protocols.completion import ToolCall, ToolOutcome, ToolSpec
 from trunkline_protocols.fleet import Agent, Fleet, Tool
-from trunkline_protocols.parts import ToolUse
 
 MOST_STEPS: Final = 6
 """Steps of one turn; then the model has to answer with what it knows."""

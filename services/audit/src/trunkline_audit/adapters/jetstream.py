@@ -21,7 +21,7 @@ from trunkline_chassis.bus import MESSAGE_NOT_FOUND, Bus
 from trunkline_chassis.errors import BusRefusedError
 from trunkline_protocols.streams import ConsumerSpec
 
-from trunkline_audit.core import Message
+from trunkline_audit.core.records import Message
 from trunkline_audit.ports import Arrival, Backlog, FeedBrokenError
 
 _EXPIRES_S: Final = 2.0

@@ -18,7 +18,7 @@ import psycopg
 import structlog
 
 from trunkline_audit.adapters.migrations import MigrationError, migrate
-from trunkline_audit.core import Row
+from trunkline_audit.core.records import Row
 from trunkline_audit.ports import ArchiveTakenError, ArchiveUnavailableError
 
 _log: Final = structlog.get_logger(__name__)

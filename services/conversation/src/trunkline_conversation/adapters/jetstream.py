@@ -84,7 +84,7 @@ class NatsOutside:
         """Append to the in-memory work queue."""
         return await self._enqueue(order, codec.encode(order), after=0)
 
-    async def ask_again(self, order: AnswerTurn, place: int) -> int:
+    async def requeue(self, order: AnswerTurn, place: int) -> int:
         """Append once more, unless the queue still holds it: work is removed when an agents process takes it."""
         payload = codec.encode(order)
         try:
@@ -102,7 +102,7 @@ class NatsOutside:
         The time is part of it: after a restart the same turn is a new order, because the results of the old one went
         to a process that is gone. So is the place that the order was lost from.
         """
-        message_id = f"{order.turn}-{order.hop}-{order.attempt}-{order.dispatched_at:.6f}-{after}"
+        message_id = f"{order.ref.turn}-{order.ref.hop}-{order.ref.attempt}-{order.dispatched_at:.6f}-{after}"
         return (await self._bus.append(subjects.work(order.specialty, order.lane), payload, message_id=message_id)).seq
 
     async def tell(self, ingress: Instance, stored: CommitStored) -> None:

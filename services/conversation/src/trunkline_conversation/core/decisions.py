@@ -1,6 +1,6 @@
 """What a conversation decides: pure functions from state and message to the next step.
 
-A turn begins with `begin`, which names its first work, and `open_turn`, which may find that no agent is to be asked at
+A turn begins with `begin`, which names its first work, and `first_step`, which may find that no agent is to be asked at
 all. Every result of an agent goes through `on_result`:
 
     Work           an agent of this specialty shall answer
@@ -13,18 +13,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, TypeAlias, assert_never
 
+from trunkline_protocols.common import ToolUse
 from trunkline_protocols.consultation import Consultation
 from trunkline_protocols.fleet import ESCALATION, TRIAGE
 from trunkline_protocols.ids import Specialty, TurnId
 from trunkline_protocols.inbox import EndRequested, TurnReceived
 from trunkline_protocols.log import Closed, Consulted, CustomerSaid, Event, OwnerAssigned, ToolUsed, TurnAnswered
-from trunkline_protocols.parts import ToolUse
 from trunkline_protocols.turn import Answered, Escalate, HandOff, Routed, TurnFailed, TurnResult
 
 from trunkline_conversation.core.escalations import LANES, assess, escalate, is_news, waiting_note
 from trunkline_conversation.core.handoffs import hand_off
 from trunkline_conversation.core.state import Conversation
-from trunkline_conversation.core.steps import Append, Drop, Say, Step, Surroundings, Turn, Work, opening
+from trunkline_conversation.core.steps import Append, Drop, Environment, Step, SystemReply, Turn, Work, opening
 
 MAX_ATTEMPTS: Final = 4
 """Tries of one piece of work, over agents that fell silent or failed."""
@@ -50,25 +50,25 @@ def begin(
     return Turn(id=turn, inbox_seq=inbox_seq, message=message, work=work)
 
 
-def open_turn(state: Conversation, turn: Turn, around: Surroundings) -> Step:
+def first_step(state: Conversation, turn: Turn, environment: Environment) -> Step:
     """Decide whether an agent is asked at all: not when a person has the conversation, or the rules escalate it."""
     if state.closed:
-        return spoken(state, turn, ALREADY_CLOSED)
+        return system_answer(state, turn, ALREADY_CLOSED)
     if state.with_person:
         return _to_person(state, turn)
     if state.hops > 0:
         # The turn goes on where a process before this one had brought it.
         waits = state.escalation is not None and state.escalation.level == "person"
-        return Say(waiting_note(state, around)) if waits else turn.work
-    assessment = assess(state, turn.message, around.policy)
+        return SystemReply(waiting_note(state, environment)) if waits else turn.work
+    assessment = assess(state, turn.message, environment.policy)
     if assessment is None:
         return turn.work
     if is_news(state, assessment):
         return escalate(
-            state, turn, around, reason=assessment.reason, urgency=assessment.urgency, level=assessment.level
+            state, turn, environment, reason=assessment.reason, urgency=assessment.urgency, level=assessment.level
         )
     if assessment.level == "person":
-        return spoken(state, turn, waiting_note(state, around))
+        return system_answer(state, turn, waiting_note(state, environment))
     return turn.work
 
 
@@ -87,10 +87,10 @@ def retry(turn: Turn) -> Work | None:
 
 def give_up(state: Conversation, turn: Turn) -> Append:
     """Answer honestly that there is no answer: an accepted message never stays without one."""
-    return spoken(state, turn, APOLOGY, abstained=True)
+    return system_answer(state, turn, APOLOGY, abstained=True)
 
 
-def nobody_there(state: Conversation, turn: Turn, around: Surroundings) -> Step | None:
+def on_unclaimed(state: Conversation, turn: Turn, environment: Environment) -> Step | None:
     """Decide for work that nobody takes; None to go on waiting.
 
     A specialty that the fleet no longer has: triage finds another. One that is down for good: escalated.
@@ -98,39 +98,41 @@ def nobody_there(state: Conversation, turn: Turn, around: Surroundings) -> Step 
     specialty = turn.work.specialty
     if specialty == TRIAGE:
         return None
-    if specialty not in around.specialties:
+    if specialty not in environment.specialties:
         return Work(Specialty(TRIAGE), hop=turn.work.hop + 1)
-    if specialty not in around.down:
+    if specialty not in environment.down:
         return None
-    return escalate(state, turn, around, reason=f"no process answers for {specialty}")
+    return escalate(state, turn, environment, reason=f"no process answers for {specialty}")
 
 
-def on_result(state: Conversation, turn: Turn, result: TurnResult, around: Surroundings) -> Decision:
+def on_result(state: Conversation, turn: Turn, result: TurnResult, environment: Environment) -> Decision:
     """Decide what a result of an agent means."""
     asked = (state.epoch, turn.work.hop, turn.work.attempt)
-    if (result.epoch, result.hop, result.attempt) != asked:
-        return Drop(f"epoch {result.epoch} hop {result.hop} attempt {result.attempt} is not what the turn waits for")
-    decision = _decide(state, turn, result, around)
+    if (result.ref.epoch, result.ref.hop, result.ref.attempt) != asked:
+        return Drop(
+            f"epoch {result.ref.epoch} hop {result.ref.hop} attempt {result.ref.attempt} is not what the turn waits for"
+        )
+    decision = _decide(state, turn, result, environment)
     tools = result.tools if isinstance(result, Answered | HandOff | Escalate) else []
     return _with_tools(decision, turn.work.specialty, tools) if tools and isinstance(decision, Append) else decision
 
 
-def _decide(state: Conversation, turn: Turn, result: TurnResult, around: Surroundings) -> Decision:
+def _decide(state: Conversation, turn: Turn, result: TurnResult, environment: Environment) -> Decision:
     match result:
-        case Answered(abstained=True) if _failed_too_often(state, turn, around):
-            return _escalate_failure(state, turn, result, around)
+        case Answered(abstained=True) if _failed_too_often(state, turn, environment):
+            return _escalate_failure(state, turn, result, environment)
         case Answered():
             return _answer(state, turn, result)
-        case Routed(to=to) if to in around.specialties and to != turn.work.specialty:
+        case Routed(to=to) if to in environment.specialties and to != turn.work.specialty:
             return Work(specialty=to, agent=result.agent, hop=turn.work.hop + 1)
         case Routed(to=to):
-            return escalate(state, turn, around, reason=f"triage chose {to}, which cannot take it")
+            return escalate(state, turn, environment, reason=f"triage chose {to}, which cannot take it")
         case HandOff():
-            return hand_off(state, turn, result, around)
+            return hand_off(state, turn, result, environment)
         case Escalate(urgency=urgency, reason=reason, summary=summary):
-            return escalate(state, turn, around, reason=reason, summary=summary, urgency=urgency)
+            return escalate(state, turn, environment, reason=reason, summary=summary, urgency=urgency)
         case TurnFailed(cancelled=True):
-            return spoken(state, turn, LEFT)
+            return system_answer(state, turn, LEFT)
         case TurnFailed(retryable=retryable):
             again = retry(turn) if retryable else None
             return again or give_up(state, turn)
@@ -143,8 +145,8 @@ def assignment(result: Routed) -> OwnerAssigned:
     return OwnerAssigned(to=result.to, agent=result.agent, confidence=result.confidence, timings=result.timings)
 
 
-def spoken(state: Conversation, turn: Turn, text: str, *, abstained: bool = False) -> Append:
-    """Say something in the name of whoever was asked, without changing the owner."""
+def system_answer(state: Conversation, turn: Turn, text: str, *, abstained: bool = False) -> Append:
+    """SystemReply something in the name of whoever was asked, without changing the owner."""
     answered = TurnAnswered(
         message_id=turn.message.message_id,
         accepted_seq=turn.message.seq,
@@ -170,18 +172,18 @@ def _to_person(state: Conversation, turn: Turn) -> Append:
     return Append("turn", [said], state.owner, state.agent, state.epoch)
 
 
-def _failed_too_often(state: Conversation, turn: Turn, around: Surroundings) -> bool:
+def _failed_too_often(state: Conversation, turn: Turn, environment: Environment) -> bool:
     """Whether one more missing answer is one too many. Senior agents who do not know pass it on at once."""
     if state.escalation is not None:
         return state.escalation.level == "senior" and turn.work.specialty == ESCALATION
-    return state.failures + 1 >= around.policy.failed_turns
+    return state.failures + 1 >= environment.policy.failed_turns
 
 
-def _escalate_failure(state: Conversation, turn: Turn, result: Answered, around: Surroundings) -> Append:
+def _escalate_failure(state: Conversation, turn: Turn, result: Answered, environment: Environment) -> Append:
     who = result.agent or result.specialty
     if state.escalation is not None:
-        return escalate(state, turn, around, reason=f"{who} does not know the answer", level="person")
-    return escalate(state, turn, around, reason=f"{state.failures + 1} answers in a row were missing")
+        return escalate(state, turn, environment, reason=f"{who} does not know the answer", level="person")
+    return escalate(state, turn, environment, reason=f"{state.failures + 1} answers in a row were missing")
 
 
 def _answer(state: Conversation, turn: Turn, result: Answered) -> Append:
@@ -202,9 +204,9 @@ def _answer(state: Conversation, turn: Turn, result: Answered) -> Append:
         model=result.model,
         usage=result.usage,
         timings=result.timings,
-        attempt=result.attempt,
+        attempt=result.ref.attempt,
         instance=result.instance,
-        tries=result.tries,
+        attempts=result.attempts,
         abstained=result.abstained,
         notices=result.notices,
         fleet_version=result.fleet_version,

@@ -8,17 +8,17 @@ from functools import lru_cache
 from typing import Final
 
 from msgspec.structs import replace
+from trunkline_protocols.common import Urgency
 from trunkline_protocols.escalation import Escalation, Level, higher, place, raised
 from trunkline_protocols.fleet import ESCALATION, EscalationPolicy
 from trunkline_protocols.ids import Specialty
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Breached, Escalated, LeftQueue
-from trunkline_protocols.parts import Urgency
 from trunkline_protocols.subjects import Lane
 from trunkline_protocols.summary import extract
 
 from trunkline_conversation.core.state import Conversation
-from trunkline_conversation.core.steps import Append, Say, Surroundings, Turn, Work, opening
+from trunkline_conversation.core.steps import Append, Environment, SystemReply, Turn, Work, opening
 
 LANES: Final[dict[Urgency, Lane]] = {"low": "normal", "normal": "normal", "high": "high", "critical": "urgent"}
 _FRUSTRATION_MESSAGES: Final = 3
@@ -27,7 +27,7 @@ _WORD: Final = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Assessment:
+class EscalationSigns:
     """Why a message is to be escalated, how urgently, and to whom."""
 
     level: Level
@@ -35,26 +35,28 @@ class Assessment:
     reason: str
 
 
-def assess(state: Conversation, message: TurnReceived, policy: EscalationPolicy) -> Assessment | None:
+def assess(state: Conversation, message: TurnReceived, policy: EscalationPolicy) -> EscalationSigns | None:
     """Apply the fleet's rules to what the customer says now; the most urgent that holds counts."""
     said = _normal(message.text)
     found = [
-        Assessment(rule.to, rule.urgency, f"rule {rule.name}") for rule in policy.rules if _says_any(said, rule.phrases)
+        EscalationSigns(rule.to, rule.urgency, f"rule {rule.name}")
+        for rule in policy.rules
+        if _says_any(said, rule.phrases)
     ]
     if _says_any(said, policy.person_phrases):
-        found.append(Assessment("person", "normal", "the customer asks for a person"))
+        found.append(EscalationSigns("person", "normal", "the customer asks for a person"))
     if _frustration(state, said, policy) >= policy.frustration_limit:
-        found.append(Assessment("senior", "high", "the customer is upset"))
+        found.append(EscalationSigns("senior", "high", "the customer is upset"))
     if not found:
         return None
     urgency = policy.tiers.get(message.tier, "low")
     for assessment in found:
         urgency = higher(urgency, assessment.urgency)
     level: Level = "person" if any(assessment.level == "person" for assessment in found) else "senior"
-    return Assessment(level, urgency, "; ".join(assessment.reason for assessment in found))
+    return EscalationSigns(level, urgency, "; ".join(assessment.reason for assessment in found))
 
 
-def is_news(state: Conversation, assessment: Assessment) -> bool:
+def is_news(state: Conversation, assessment: EscalationSigns) -> bool:
     """Whether an assessment goes beyond the escalation that is under way already."""
     current = state.escalation
     if current is None:
@@ -67,7 +69,7 @@ def is_news(state: Conversation, assessment: Assessment) -> bool:
 def escalate(
     state: Conversation,
     turn: Turn,
-    around: Surroundings,
+    environment: Environment,
     *,
     reason: str,
     summary: str = "",
@@ -78,35 +80,35 @@ def escalate(
 
     From senior agents, and where the fleet has none or none of them is up, there is only one way: to people.
     """
-    if turn.work.specialty == ESCALATION or ESCALATION not in around.specialties or ESCALATION in around.down:
+    if turn.work.specialty == ESCALATION or ESCALATION not in environment.specialties or ESCALATION in environment.down:
         level = "person"
     current = state.escalation
     if current is not None:
         urgency = higher(urgency, current.urgency)
         level = "person" if current.level == "person" else level
     origin = turn.work.specialty
-    since = current.since if current is not None and current.level == level else around.now
+    since = current.since if current is not None and current.level == level else environment.now
     begun = Escalation(
         level=level,
         urgency=urgency,
         reason=reason,
         summary=summary or extract(turn.message.text, state.transcript),
         since=since,
-        due_at=around.now + around.policy.sla_s.of(urgency),
+        due_at=environment.now + environment.policy.sla_s.of(urgency),
     )
     event = Escalated(
         from_=origin,
         urgency=urgency,
         reason=reason,
         summary=begun.summary,
-        position=1 if level == "senior" else _place(state, begun, around),
+        position=1 if level == "senior" else _place(state, begun, environment),
         level=level,
         since=since,
         due_at=begun.due_at,
     )
-    then: Work | Say
+    then: Work | SystemReply
     if level == "person":
-        then = Say(_note(event.position, around))
+        then = SystemReply(_note(event.position, environment))
     else:
         then = Work(
             Specialty(ESCALATION),
@@ -120,18 +122,18 @@ def escalate(
     return Append("escalation", [*opening(state, turn), event], ESCALATION, "", state.epoch + 1, then)
 
 
-def breach(state: Conversation, around: Surroundings) -> Append | None:
+def breach(state: Conversation, environment: Environment) -> Append | None:
     """Raise the urgency of an escalation whose SLA has run out; None when there is nothing to raise (any more)."""
     current = state.escalation
-    if current is None or current.level != "person" or around.now < current.due_at:
+    if current is None or current.level != "person" or environment.now < current.due_at:
         return None
     urgency = raised(current.urgency)
-    due_at = around.now + around.policy.sla_s.of(urgency)
+    due_at = environment.now + environment.policy.sla_s.of(urgency)
     event = Breached(
         from_urgency=current.urgency,
         urgency=urgency,
         due_at=due_at,
-        position=_place(state, replace(current, urgency=urgency, due_at=due_at, claimed_by=""), around),
+        position=_place(state, replace(current, urgency=urgency, due_at=due_at, claimed_by=""), environment),
         claimed_by=current.claimed_by,
     )
     return Append("escalation", [event], state.owner, state.agent, state.epoch)
@@ -146,18 +148,18 @@ def leave_queue(state: Conversation) -> Append | None:
     return Append("escalation", [LeftQueue(to=to)], to, "", state.epoch + 1)
 
 
-def waiting_note(state: Conversation, around: Surroundings) -> str:
+def waiting_note(state: Conversation, environment: Environment) -> str:
     """What a customer is told who waits for a person."""
-    return _note(_place(state, state.escalation, around) if state.escalation is not None else 1, around)
+    return _note(_place(state, state.escalation, environment) if state.escalation is not None else 1, environment)
 
 
-def _note(position: int, around: Surroundings) -> str:
-    return around.policy.waiting_note.replace("{position}", str(position))
+def _note(position: int, environment: Environment) -> str:
+    return environment.policy.waiting_note.replace("{position}", str(position))
 
 
-def _place(state: Conversation, escalation: Escalation, around: Surroundings) -> int:
+def _place(state: Conversation, escalation: Escalation, environment: Environment) -> int:
     """Place in the queue; by pressure, as the desk empties it, and not by who came last."""
-    return place(around.waiting, state.id, escalation, around.now)
+    return place(environment.waiting, state.id, escalation, environment.now)
 
 
 def _frustration(state: Conversation, said: str, policy: EscalationPolicy) -> int:

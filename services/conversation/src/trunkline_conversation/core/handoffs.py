@@ -15,24 +15,26 @@ from trunkline_protocols.turn import HandOff, HandOffTarget
 
 from trunkline_conversation.core.escalations import escalate
 from trunkline_conversation.core.state import Conversation
-from trunkline_conversation.core.steps import Append, Step, Surroundings, Turn, Work, opening
+from trunkline_conversation.core.steps import Append, Environment, Step, Turn, Work, opening
 
 MAX_HOPS: Final = 4
 """Changes of specialty in one turn; one more and the turn is escalated."""
 
 
-def hand_off(state: Conversation, turn: Turn, result: HandOff, around: Surroundings) -> Step:
+def hand_off(state: Conversation, turn: Turn, result: HandOff, environment: Environment) -> Step:
     """Decide what a handoff that was asked for means."""
     asked_for = [HandOffTarget(to=result.to, agent=result.agent, confidence=result.confidence), *result.others]
-    known = [target for target in asked_for if target.to in around.specialties and target.to != turn.work.specialty]
+    known = [
+        target for target in asked_for if target.to in environment.specialties and target.to != turn.work.specialty
+    ]
     names = ", ".join(target.to for target in asked_for)
     if not known:
         reason = f"{result.specialty} wanted to hand over to {names}, which cannot take it"
-        return escalate(state, turn, around, reason=reason, summary=result.summary)
+        return escalate(state, turn, environment, reason=reason, summary=result.summary)
     if turn.work.hop >= MAX_HOPS:
         reason = f"handed over {turn.work.hop} times without an answer"
-        return escalate(state, turn, around, reason=reason, summary=result.summary)
-    winner = arbitrate(known, around.down)
+        return escalate(state, turn, environment, reason=reason, summary=result.summary)
+    winner = arbitrate(known, environment.down)
     if winner is None:
         return replace(turn.work, hop=turn.work.hop + 1, attempt=1, agent=state.agent)
     event = HandedOff(

@@ -6,6 +6,7 @@ from functools import reduce
 from typing import Final, assert_never
 
 import msgspec
+from trunkline_protocols.common import Context, Utterance
 from trunkline_protocols.escalation import Escalation
 from trunkline_protocols.fleet import ESCALATION
 from trunkline_protocols.ids import ConversationId
@@ -30,8 +31,7 @@ from trunkline_protocols.log import (
     TurnAnswered,
     frames_in,
 )
-from trunkline_protocols.parts import Context, Utterance
-from trunkline_protocols.seen import with_id
+from trunkline_protocols.message_id_filter import with_id
 from trunkline_protocols.snapshot import Snapshot
 
 from trunkline_conversation.core.summary import summarised

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from trunkline_protocols.common import Urgency
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.fleet import EscalationPolicy
 from trunkline_protocols.ids import Specialty, TurnId
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Event, HandedOff, OwnerAssigned, Started, TurnAnswered
-from trunkline_protocols.parts import Urgency
 from trunkline_protocols.subjects import CommitKind, Lane
 
 from trunkline_conversation.core.state import Conversation
@@ -40,7 +40,7 @@ class Append:
     owner: str
     agent: str
     epoch: int
-    then: Work | Say | None = None
+    then: Work | SystemReply | None = None
 
     @property
     def model_ms(self) -> float:
@@ -49,7 +49,7 @@ class Append:
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
+class SystemReply:
     """The fleet itself says something, and the turn is over."""
 
     text: str
@@ -74,7 +74,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Environment:
     """What a decision depends on beside the conversation itself: read once, when it is made."""
 
     specialties: frozenset[str]
@@ -83,10 +83,10 @@ class Surroundings:
     """Specialties for which no process is heard at all."""
     now: float = 0.0
     waiting: Sequence[EscalationWaiting] = ()
-    """Conversations that wait for a person, or are with one."""
+    """ConversationRegistry that wait for a person, or are with one."""
 
 
-Step: TypeAlias = Work | Append | Say
+Step: TypeAlias = Work | Append | SystemReply
 
 
 def opening(state: Conversation, turn: Turn) -> list[Event]:

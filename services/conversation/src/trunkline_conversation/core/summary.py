@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from trunkline_protocols.parts import Utterance
+from trunkline_protocols.common import Utterance
 from trunkline_protocols.summary import line_of
 
 LONGEST_SUMMARY: Final = 2_000

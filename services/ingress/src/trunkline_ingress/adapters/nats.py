@@ -18,7 +18,7 @@ from trunkline_protocols.ids import ConversationId, TurnId
 from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
 from trunkline_protocols.log import CommitStored
-from trunkline_protocols.turn import Attached
+from trunkline_protocols.turn import SocketAttached
 
 from trunkline_ingress.ports import Unsettled
 
@@ -104,7 +104,7 @@ class NatsLine:
         with contextlib.suppress(BusUnavailableError):
             await self._bus.publish(subjects.cancel_completion(self._region), codec.encode(cancel))
 
-    async def announce(self, region: str, attached: Attached) -> None:
+    async def announce(self, region: str, attached: SocketAttached) -> None:
         """Publish to the conversation's process and to the other ingresses."""
         await self._bus.publish(subjects.attach(region, attached.conversation), codec.encode(attached))
 

@@ -43,7 +43,7 @@ from trunkline_protocols.log import (
     Shown,
     TurnAnswered,
 )
-from trunkline_protocols.seen import may_hold
+from trunkline_protocols.message_id_filter import may_hold
 
 CommitFrame: TypeAlias = MessageFrame | HandoffFrame | EscalatedFrame | ClosedFrame
 

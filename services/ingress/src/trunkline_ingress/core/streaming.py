@@ -24,21 +24,21 @@ class Streaming:
 
     def delta(self, delta: Delta) -> DeltaFrame | None:
         """Return what to show for a piece, None for nothing."""
-        if delta.turn in self._done:
+        if delta.ref.turn in self._done:
             return None
-        generation = (delta.hop, delta.attempt)
-        if delta.turn != self._turn:
-            self._turn, self._generation, self._source, self._shown = delta.turn, (-1, -1), "", ""
+        generation = (delta.ref.hop, delta.ref.attempt)
+        if delta.ref.turn != self._turn:
+            self._turn, self._generation, self._source, self._shown = delta.ref.turn, (-1, -1), "", ""
         if generation < self._generation:
             return None
         if delta.replace:
             self._generation, self._source, self._shown = generation, delta.source, delta.text
-            return DeltaFrame(turn=delta.turn, text=delta.text, replace=True)
+            return DeltaFrame(turn=delta.ref.turn, text=delta.text, replace=True)
         if generation != self._generation or delta.source != self._source:
             # Its beginning was not seen here: the final text will be.
             return None
         self._shown += delta.text
-        return DeltaFrame(turn=delta.turn, text=delta.text)
+        return DeltaFrame(turn=delta.ref.turn, text=delta.text)
 
     def final(self, message: MessageFrame) -> DeltaFrame | None:
         """Close a turn; returns the correction to show before its text when something else was being written."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TypeAlias, assert_never
 
 import msgspec
+from trunkline_protocols.common import Timings
 from trunkline_protocols.desk import Claim, Close, HandBack, Reply, SlotMessage
 from trunkline_protocols.inbox import EndRequested, FeedbackGiven, TurnReceived, WaitCancelled
 from trunkline_protocols.log import (
@@ -27,7 +28,6 @@ from trunkline_protocols.log import (
     ToolUsed,
     TurnAnswered,
 )
-from trunkline_protocols.parts import Timings
 
 Detail: TypeAlias = dict[str, object]
 
@@ -271,7 +271,7 @@ def _answered(commit: Commit, event: TurnAnswered) -> list[Step]:
                     "first_token_ms": timings.first_token_ms,
                     "model_ms": timings.model_ms,
                     "usage": msgspec.to_builtins(event.usage),
-                    "tries": [msgspec.to_builtins(one) for one in event.tries],
+                    "tries": [msgspec.to_builtins(one) for one in event.attempts],
                 },
             )
         )

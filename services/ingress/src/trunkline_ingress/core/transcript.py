@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
+from trunkline_protocols.common import Citation, Role
 from trunkline_protocols.log import Closed, CommitStored, CustomerSaid, PersonReplied, TurnAnswered
-from trunkline_protocols.parts import Citation, Role
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from trunkline_protocols.completion import Complete, ToolCall, ToolStep
 
-from trunkline_llm_gateway.config import ProviderConfig
+from trunkline_llm_gateway.core.config import ProviderConfig
 from trunkline_llm_gateway.core.prompt import NOTHING, said_so_far, system_text
 from trunkline_llm_gateway.ports import Call, ProviderError
 
@@ -128,27 +128,27 @@ class Anthropic:
 
 
 def _request(call: Call) -> _Request:
-    order = call.order
+    request = call.request
     return _Request(
         model=call.model,
-        messages=_messages(order, call.written),
-        max_tokens=order.max_tokens,
-        system=system_text(order),
+        messages=_messages(request, call.written),
+        max_tokens=request.max_tokens,
+        system=system_text(request),
         stream=True,
-        temperature=order.temperature,
-        tools=[_Tool(tool.name, tool.description, tool.parameters) for tool in order.tools],
+        temperature=request.temperature,
+        tools=[_Tool(tool.name, tool.description, tool.parameters) for tool in request.tools],
     )
 
 
-def _messages(order: Complete, written: str) -> list[_Message]:
+def _messages(request: Complete, written: str) -> list[_Message]:
     messages: list[_Message] = []
-    for said in said_so_far(order):
+    for said in said_so_far(request):
         block = _Block("text", text=said.content)
         if messages and messages[-1].role == said.role:
             messages[-1].content.append(block)
         elif messages or said.role == "user":
             messages.append(_Message(said.role, [block]))
-    for step in order.tool_steps:
+    for step in request.tool_steps:
         messages.extend(_step(step))
     if written:
         messages.append(_Message("assistant", [_Block("text", text=written)]))

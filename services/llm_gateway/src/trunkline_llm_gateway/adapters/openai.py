@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from trunkline_protocols.completion import Complete, ToolCall, ToolStep
 
-from trunkline_llm_gateway.config import ProviderConfig
+from trunkline_llm_gateway.core.config import ProviderConfig
 from trunkline_llm_gateway.core.prompt import NOTHING, chat_messages
 from trunkline_llm_gateway.ports import Call, ProviderError
 
@@ -124,24 +124,24 @@ class OpenAI:
         return _Parser(self._config.name)
 
     def _request(self, call: Call) -> _Request:
-        order = call.order
+        request = call.request
         is_continued = bool(call.written) and self._config.continues == "vllm"
         return _Request(
             model=call.model,
-            messages=_messages(order, call.written),
-            max_tokens=order.max_tokens,
+            messages=_messages(request, call.written),
+            max_tokens=request.max_tokens,
             stream=True,
             stream_options=_StreamOptions(),
-            temperature=order.temperature,
-            tools=[_Tool(_FunctionSpec(tool.name, tool.description, tool.parameters)) for tool in order.tools],
+            temperature=request.temperature,
+            tools=[_Tool(_FunctionSpec(tool.name, tool.description, tool.parameters)) for tool in request.tools],
             continue_final_message=is_continued,
             add_generation_prompt=not is_continued,
         )
 
 
-def _messages(order: Complete, written: str) -> list[_Message]:
-    messages = [_Message(message.role, message.content) for message in chat_messages(order)]
-    for step in order.tool_steps:
+def _messages(request: Complete, written: str) -> list[_Message]:
+    messages = [_Message(message.role, message.content) for message in chat_messages(request)]
+    for step in request.tool_steps:
         messages.extend(_step(step))
     if written:
         messages.append(_Message("assistant", written))

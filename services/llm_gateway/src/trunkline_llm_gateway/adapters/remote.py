@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from trunkline_protocols.common import Usage
 from trunkline_protocols.completion import ToolCall
-from trunkline_protocols.parts import Usage
 
 from trunkline_llm_gateway.adapters import upstream
-from trunkline_llm_gateway.config import ProviderConfig
-from trunkline_llm_gateway.ports import Call, Emit, Written
+from trunkline_llm_gateway.core.config import ProviderConfig
+from trunkline_llm_gateway.ports import Call, Emit, ProviderResult
 
 
 class Parser(upstream.Parser, Protocol):
@@ -81,12 +81,12 @@ class RemoteProvider:
         self._base = dialect.address(config.base_url.rstrip("/"))
         self._upstream = upstream.Upstream(config, f"{self._base}{dialect.path}", dialect.headers(key), secret=key)
 
-    async def write(self, call: Call, emit: Emit) -> Written:
+    async def write(self, call: Call, emit: Emit) -> ProviderResult:
         """Stream one answer."""
         parser = self._dialect.parser()
         timing = await self._upstream.stream(self._dialect.body(call), parser, emit)
         output_tokens = parser.output_tokens or parser.pieces
-        return Written(
+        return ProviderResult(
             model=call.model,
             usage=Usage(
                 input_tokens=parser.input_tokens,

@@ -6,11 +6,11 @@ import asyncio
 import math
 import random
 
-from trunkline_protocols.parts import Usage
+from trunkline_protocols.common import Usage
 
-from trunkline_llm_gateway.config import ProviderConfig
+from trunkline_llm_gateway.core.config import ProviderConfig
 from trunkline_llm_gateway.core.extractive import compose
-from trunkline_llm_gateway.ports import Call, Emit, Written
+from trunkline_llm_gateway.ports import Call, Emit, ProviderResult
 
 _LONGEST_TEXT_TOKENS = 400
 
@@ -24,23 +24,23 @@ class SimulatedProvider:
         self._config = config
         self._random = random.Random(config.seed)  # noqa: S311 - load, not secrets
 
-    async def write(self, call: Call, emit: Emit) -> Written:
+    async def write(self, call: Call, emit: Emit) -> ProviderResult:
         """Wait for the first token, then emit token by token, at absolute times: delays do not add up."""
-        config, order = self._config, call.order
-        first_s = self._draw(config.first_token_ms_median, config.first_token_sigma) / 1000
-        count = max(1, min(_LONGEST_TEXT_TOKENS, round(self._draw(config.tokens_median, config.tokens_sigma))))
-        composed = compose(order.question, order.passages)
-        tokens = _tokens(composed.text or order.abstain, count)
+        config, request = self._config, call.request
+        first_s = self._rng(config.first_token_ms_median, config.first_token_sigma) / 1000
+        count = max(1, min(_LONGEST_TEXT_TOKENS, round(self._rng(config.tokens_median, config.tokens_sigma))))
+        composed = compose(request.question, request.passages)
+        tokens = _tokens(composed.text or request.abstain, count)
         total_s = first_s + (len(tokens) - 1) / config.tokens_per_s
         loop = asyncio.get_running_loop()
         started = loop.time()
         for number, piece in enumerate(tokens):
             await asyncio.sleep(max(0.0, started + first_s + number / config.tokens_per_s - loop.time()))
             await emit(piece)
-        return Written(
+        return ProviderResult(
             model=call.model or "simulated",
             citations=composed.citations,
-            usage=Usage(input_tokens=len(order.question.split()), output_tokens=len(tokens)),
+            usage=Usage(input_tokens=len(request.question.split()), output_tokens=len(tokens)),
             first_token_ms=round(first_s * 1000, 3),
             model_ms=round(total_s * 1000, 3),
         )
@@ -51,7 +51,7 @@ class SimulatedProvider:
     async def close(self) -> None:
         """Nothing is open."""
 
-    def _draw(self, median: float, sigma: float) -> float:
+    def _rng(self, median: float, sigma: float) -> float:
         return self._random.lognormvariate(math.log(median), sigma)
 
 

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import aiohttp
 
-from trunkline_llm_gateway.config import ProviderConfig
+from trunkline_llm_gateway.core.config import ProviderConfig
 from trunkline_llm_gateway.core.events import EventReader, EventTooLongError
 from trunkline_llm_gateway.ports import Emit, ProviderError
 
@@ -197,7 +197,7 @@ class Upstream:
             "request" if status in _REQUEST_IS_WRONG else "status",
             f"{self._config.name}: {status} {reason}",
             retryable=status in _RETRYABLE,
-            rest_s=_rest_s(response.headers.get("Retry-After", "")) if status in _TOO_MUCH else 0.0,
+            retry_after_s=_retry_after_s(response.headers.get("Retry-After", "")) if status in _TOO_MUCH else 0.0,
         )
 
     def _open(self) -> aiohttp.ClientSession:
@@ -231,7 +231,7 @@ async def _say(text: str, emit: Emit, timing: Timing) -> None:
     await emit(text)
 
 
-def _rest_s(retry_after: str) -> float:
+def _retry_after_s(retry_after: str) -> float:
     """Seconds of a Retry-After header, which gives them or a date."""
     try:
         return max(0.0, float(retry_after))

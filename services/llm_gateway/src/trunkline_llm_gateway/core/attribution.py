@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from trunkline_protocols.common import Citation
 from trunkline_protocols.completion import AdviceNote, Complete
-from trunkline_protocols.parts import Citation
 
 
 def attributed(advice: AdviceNote) -> str:
@@ -11,18 +11,18 @@ def attributed(advice: AdviceNote) -> str:
     return f"Our {advice.title.lower()} adds: {advice.text}"
 
 
-def advised_citations(order: Complete) -> list[Citation]:
+def advised_citations(request: Complete) -> list[Citation]:
     """What the advice rests on."""
-    return [citation for advice in order.advice for citation in advice.citations]
+    return [citation for advice in request.advice for citation in advice.citations]
 
 
-def briefing(order: Complete) -> list[str]:
+def briefing(request: Complete) -> list[str]:
     """Tell a model about broadcasts and advice."""
     parts = []
-    if order.notices:
-        notices = "\n".join(f"- {notice}" for notice in order.notices)
+    if request.notices:
+        notices = "\n".join(f"- {notice}" for notice in request.notices)
         parts.append(f"Announcements in force; begin with those that matter to the customer, word for word:\n{notices}")
-    if order.advice:
-        advice = "\n".join(f"- {note.title}: {note.text}" for note in order.advice)
+    if request.advice:
+        advice = "\n".join(f"- {note.title}: {note.text}" for note in request.advice)
         parts.append(f"Advice of colleagues; use it, and say whose it is:\n{advice}")
     return parts

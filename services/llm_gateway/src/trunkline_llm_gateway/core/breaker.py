@@ -47,10 +47,10 @@ class Ticket(msgspec.Struct, frozen=True):
 class Breaker:
     """Closed at first."""
 
-    def __init__(self, policy: BreakerPolicy, draw: Callable[[], float]) -> None:
-        """`draw` returns a random number from 0 to 1: rests differ, so that processes do not probe together."""
+    def __init__(self, policy: BreakerPolicy, rng: Callable[[], float]) -> None:
+        """`rng` returns a random number from 0 to 1: rests differ, so that processes do not probe together."""
         self._policy = policy
-        self._draw = draw
+        self._rng = rng
         self._state: State = "closed"
         self._generation = 0
         self._recent: deque[bool] = deque(maxlen=policy.window)
@@ -77,15 +77,15 @@ class Breaker:
             case _:
                 return None
 
-    def settle(self, ticket: Ticket, verdict: Verdict, now: float, *, rest_s: float = 0.0) -> None:
-        """Judge a call that has ended; `rest_s` is how long the provider itself asked to be left alone."""
+    def settle(self, ticket: Ticket, verdict: Verdict, now: float, *, retry_after_s: float = 0.0) -> None:
+        """Judge a call that has ended; `retry_after_s` is how long the provider itself asked to be left alone."""
         if ticket.generation != self._generation:
             # It began under another state and says nothing about this one.
             return
         if ticket.is_probe:
             self._is_probing = False
-        if rest_s > 0:
-            self._open(now, min(rest_s, self._policy.longest_rest_s))
+        if retry_after_s > 0:
+            self._open(now, min(retry_after_s, self._policy.longest_rest_s))
         elif verdict == "good":
             self._succeed()
         elif verdict == "bad":
@@ -104,9 +104,9 @@ class Breaker:
         self._in_a_row += 1
         self._recent.append(False)
         if self._state == "half_open" or self._is_too_much():
-            rest_s = min(self._policy.first_rest_s * 2.0 ** min(self._rests, 16), self._policy.longest_rest_s)
+            retry_after_s = min(self._policy.first_rest_s * 2.0 ** min(self._rests, 16), self._policy.longest_rest_s)
             self._rests += 1
-            self._open(now, rest_s)
+            self._open(now, retry_after_s)
 
     def _is_too_much(self) -> bool:
         if self._in_a_row >= self._policy.failures_in_a_row:
@@ -116,8 +116,8 @@ class Breaker:
             self._recent
         )
 
-    def _open(self, now: float, rest_s: float) -> None:
-        self._open_until = now + rest_s * (1.0 + 0.2 * self._draw())
+    def _open(self, now: float, retry_after_s: float) -> None:
+        self._open_until = now + retry_after_s * (1.0 + 0.2 * self._rng())
         self._become("open")
 
     def _become(self, state: State) -> None:

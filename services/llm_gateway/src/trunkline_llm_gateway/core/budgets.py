@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
-from trunkline_llm_gateway.config import BudgetConfig
+from trunkline_llm_gateway.core.config import BudgetConfig
 
 Verdict: TypeAlias = Literal["free", "warn", "stop"]
 DAY_S = 86_400.0

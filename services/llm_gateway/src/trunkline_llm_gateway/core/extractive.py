@@ -18,8 +18,8 @@ from typing import Final
 
 from trunkline_language.sentences import Sentence, sentences
 from trunkline_language.terms import terms
+from trunkline_protocols.common import Citation
 from trunkline_protocols.knowledge import Passage
-from trunkline_protocols.parts import Citation
 
 LEAST_COVERAGE: Final = 0.4
 """Part of the question's weight that a passage must cover to be an answer at all. Chosen on halves of the demo fleet's
@@ -57,9 +57,9 @@ class Composed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
+class _ScoredSentence:
     passage: int
-    order: int
+    position: int
     source: Passage
     sentence: Sentence
     covers: set[str]
@@ -98,25 +98,25 @@ def _is_answer(passage: Passage, asked: set[str], question: str) -> bool:
     return len(shared) >= _LEAST_EVIDENCE or len(question.split()) <= _SHORT_QUESTION_WORDS
 
 
-def _candidates(asked: set[str], passages: Sequence[Passage]) -> list[_Candidate]:
+def _candidates(asked: set[str], passages: Sequence[Passage]) -> list[_ScoredSentence]:
     found = [
-        (number, order, passage, sentence, set(terms(sentence.text)))
+        (number, position, passage, sentence, set(terms(sentence.text)))
         for number, passage in enumerate(passages)
-        for order, sentence in enumerate(sentences(passage.text))
+        for position, sentence in enumerate(sentences(passage.text))
         if len(sentence.text.split()) >= _SHORTEST_WORDS
     ]
     found = [sentence for sentence in found if not _is_of_another_code(asked, sentence[-1])]
     weight = _weights(asked, [words for *_, words in found])
     total = sum(weight.values()) or 1.0
     candidates = []
-    for number, order, passage, sentence, words in found:
+    for number, position, passage, sentence, words in found:
         covers = asked & words
         covered = sum(weight[term] for term in covers) / total
         titled = sum(weight[term] for term in asked & set(terms(passage.title))) / total
         worth = covered + _TITLE_WORTH * titled + _PASSAGE_WORTH * passage.score
         worth -= _ITEM_PENALTY if sentence.is_item else 0.0
         if covered > 0:
-            candidates.append(_Candidate(number, order, passage, sentence, covers, worth))
+            candidates.append(_ScoredSentence(number, position, passage, sentence, covers, worth))
     return candidates
 
 
@@ -132,9 +132,9 @@ def _weights(asked: set[str], sentences_terms: Sequence[set[str]]) -> dict[str, 
     return {term: math.log(1 + (len(sentences_terms) + 1) / (seen[term] + 0.5)) for term in asked}
 
 
-def _choose(candidates: list[_Candidate]) -> list[_Candidate]:
+def _choose(candidates: list[_ScoredSentence]) -> list[_ScoredSentence]:
     """Take the best, then what goes with it; in the order in which the articles say it."""
-    best = max(candidates, key=lambda candidate: (candidate.worth, -candidate.passage, -candidate.order))
+    best = max(candidates, key=lambda candidate: (candidate.worth, -candidate.passage, -candidate.position))
     others = sorted(
         (candidate for candidate in candidates if candidate is not best),
         key=lambda candidate: -_worth_beside(candidate, best),
@@ -148,10 +148,10 @@ def _choose(candidates: list[_Candidate]) -> list[_Candidate]:
             chosen.append(candidate)
             covered |= candidate.covers
     return sorted(
-        chosen, key=lambda candidate: (candidate.source.document != leading, candidate.passage, candidate.order)
+        chosen, key=lambda candidate: (candidate.source.document != leading, candidate.passage, candidate.position)
     )
 
 
-def _worth_beside(candidate: _Candidate, best: _Candidate) -> float:
+def _worth_beside(candidate: _ScoredSentence, best: _ScoredSentence) -> float:
     is_neighbour = candidate.passage == best.passage and candidate.sentence.line == best.sentence.line
     return candidate.worth + (_NEIGHBOUR_WORTH if is_neighbour else 0.0)

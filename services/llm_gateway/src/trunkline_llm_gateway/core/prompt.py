@@ -25,33 +25,33 @@ class ChatMessage(msgspec.Struct, frozen=True):
     content: str
 
 
-def system_text(order: Complete) -> str:
+def system_text(request: Complete) -> str:
     """Write the instructions, the rules and the passages with their numbers; nothing for a bare question."""
-    if not order.instructions or order.purpose == "summary":
-        return order.instructions
+    if not request.instructions or request.purpose == "summary":
+        return request.instructions
     passages = "\n\n".join(
-        f"[{number}] {passage.title}\n{passage.text}" for number, passage in enumerate(order.passages, start=1)
+        f"[{number}] {passage.title}\n{passage.text}" for number, passage in enumerate(request.passages, start=1)
     )
     parts = [
-        order.instructions,
-        f"{_RULES} When the passages do not answer the question, say: {order.abstain}",
+        request.instructions,
+        f"{_RULES} When the passages do not answer the question, say: {request.abstain}",
         f"Passages:\n\n{passages}" if passages else "There are no passages.",
     ]
-    if order.summary:
-        parts.append(f"What happened before:\n{order.summary}")
-    parts += briefing(order)
+    if request.summary:
+        parts.append(f"What happened before:\n{request.summary}")
+    parts += briefing(request)
     return "\n\n".join(parts)
 
 
-def said_so_far(order: Complete) -> list[ChatMessage]:
+def said_so_far(request: Complete) -> list[ChatMessage]:
     """Write what was said, and the question."""
     return [
-        *(ChatMessage("user" if said.role == "customer" else "assistant", said.text) for said in order.transcript),
-        ChatMessage("user", order.question),
+        *(ChatMessage("user" if said.role == "customer" else "assistant", said.text) for said in request.transcript),
+        ChatMessage("user", request.question),
     ]
 
 
-def chat_messages(order: Complete) -> list[ChatMessage]:
+def chat_messages(request: Complete) -> list[ChatMessage]:
     """Write the system's message, what was said, and the question."""
-    system = system_text(order)
-    return [ChatMessage("system", system), *said_so_far(order)] if system else said_so_far(order)
+    system = system_text(request)
+    return [ChatMessage("system", system), *said_so_far(request)] if system else said_so_far(request)

@@ -33,14 +33,14 @@ class RetryBudget:
         return True
 
 
-def pause_s(rounds_done: int, left_s: float, draw: float, *, asked_s: float = 0.0) -> float | None:
+def pause_s(rounds_done: int, left_s: float, rng: float, *, asked_s: float = 0.0) -> float | None:
     """Return the pause before the next round, None when there is none.
 
-    `left_s` is the time until the deadline, `draw` a random number from 0 to 1 (full jitter), `asked_s` how long a
+    `left_s` is the time until the deadline, `rng` a random number from 0 to 1 (full jitter), `asked_s` how long a
     provider asked to wait (Retry-After): a longer wait than a customer has is no retry.
     """
     if rounds_done >= MOST_ROUNDS:
         return None
     longest_s = min(_FIRST_PAUSE_S * 4.0 ** (rounds_done - 1), _LONGEST_PAUSE_S)
-    wait_s = max(asked_s, longest_s * draw)
+    wait_s = max(asked_s, longest_s * rng)
     return wait_s if wait_s <= min(_LONGEST_PAUSE_S, left_s / 2) else None

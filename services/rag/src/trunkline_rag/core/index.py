@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from trunkline_language.terms import terms
 
 from trunkline_rag.core.bm25 import Bm25
-from trunkline_rag.core.likeness import Likeness
-from trunkline_rag.core.question import Question
-from trunkline_rag.core.scope import EVERYBODY, Asker, Scope
+from trunkline_rag.core.question import SearchQuestion
+from trunkline_rag.core.scope import EVERYBODY, Audience, Scope
+from trunkline_rag.core.vector_index import VectorIndex
 
-ANYBODY: Final = Asker()
+ANYBODY: Final = Audience()
 """Asks from nowhere in particular, at no particular time, as a customer."""
 
 RANK_CONSTANT: Final = 50
@@ -75,7 +75,7 @@ class Index:
     def __init__(self, rows: Sequence[Row]) -> None:
         """Weigh the terms of all rows; title and headings count as text of each passage."""
         self._rows = list(rows)
-        self._likeness: Likeness | None = None
+        self._likeness: VectorIndex | None = None
         of_rows = [row_terms(row) for row in self._rows]
         self._terms = [frozenset(found) for found in of_rows]
         self._words = Bm25(of_rows)
@@ -88,7 +88,7 @@ class Index:
         self._by_tenant = _masks([(row.tenant,) for row in self._rows])
         self._by_topic = _masks([row.topics for row in self._rows])
 
-    def with_likeness(self, likeness: Likeness) -> Index:
+    def with_likeness(self, likeness: VectorIndex) -> Index:
         """Return the same index, which searches by vectors as well: a row each."""
         both = copy.copy(self)
         both._likeness = likeness  # noqa: SLF001 - a copy of our own
@@ -100,10 +100,10 @@ class Index:
 
     def search(
         self,
-        question: Question,
+        question: SearchQuestion,
         *,
         tenant: str,
-        asker: Asker = ANYBODY,
+        asker: Audience = ANYBODY,
         topics: Sequence[str] = (),
         limit: int = 5,
     ) -> list[Hit]:
@@ -125,7 +125,7 @@ class Index:
         masks = [self._by_topic[topic] for topic in topics if topic in self._by_topic]
         return np.logical_or.reduce(masks) if masks else None
 
-    def _ranked(self, question: Question, allowed: NDArray[np.bool_], limit: int) -> list[Hit]:
+    def _ranked(self, question: SearchQuestion, allowed: NDArray[np.bool_], limit: int) -> list[Hit]:
         """Fuse every sentence's ranks by words and by meaning; a document is worth what its best passages are."""
         lists = [(1.0, _best(self._words.scores(words), allowed)) for words in question.terms]
         if question.vectors is not None and self._likeness is not None:
@@ -133,7 +133,7 @@ class Index:
             lists += [(_VECTOR_WEIGHT, ranked) for ranked in nearest]
         return self._hits(lists, question, limit)
 
-    def _hits(self, lists: Sequence[tuple[float, list[int]]], question: Question, limit: int) -> list[Hit]:
+    def _hits(self, lists: Sequence[tuple[float, list[int]]], question: SearchQuestion, limit: int) -> list[Hit]:
         everything = {term for words in question.terms for term in words}
         rows = self._fused(lists, further=_NEXT_PASSAGE if len(question.sentences) >= _LONG else 0.0)
         return [Hit(self._rows[row], self._coverage(everything, row)) for row in rows[:limit]]
@@ -141,10 +141,10 @@ class Index:
     def by_ranks(
         self,
         rankings: Sequence[Sequence[tuple[str, int]]],
-        question: Question,
+        question: SearchQuestion,
         *,
         tenant: str,
-        asker: Asker,
+        asker: Audience,
         limit: int,
     ) -> list[Hit]:
         """Turn rankings of (document, place in it), one a sentence, as the store itself has found them, into hits."""

@@ -19,23 +19,23 @@ _LONGEST_CHARACTERS: Final = 8_000
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class SearchQuestion:
     """Sentences with a word that counts: their terms, and one vector each."""
 
     sentences: list[str]
     terms: list[list[str]]
     vectors: Vectors | None = None
 
-    def with_vectors(self, vectors: Vectors) -> Question:
+    def with_vectors(self, vectors: Vectors) -> SearchQuestion:
         """Return the same with a vector a sentence."""
         return replace(self, vectors=vectors)
 
 
-def read_question(query: str) -> Question:
+def read_question(query: str) -> SearchQuestion:
     """Cut a query into sentences, without their vectors: long stories are about several things."""
     found = [
         (sentence.strip(), words)
         for sentence in segment("en", query[:_LONGEST_CHARACTERS])
         if (words := terms(sentence))
     ][:MOST_SENTENCES]
-    return Question([sentence for sentence, _ in found], [words for _, words in found])
+    return SearchQuestion([sentence for sentence, _ in found], [words for _, words in found])

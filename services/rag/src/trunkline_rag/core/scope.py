@@ -30,7 +30,7 @@ EVERYBODY: Final = Scope()
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class Audience:
     """Who asks, where and when: what an article's scope is held against."""
 
     region: str = ""

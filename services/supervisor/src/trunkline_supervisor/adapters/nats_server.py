@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from trunkline_supervisor.adapters.tcp import free_port
-from trunkline_supervisor.errors import NodesError
+from trunkline_supervisor.core.errors import NodesError
 
 _HOST: Final = "127.0.0.1"
 

@@ -22,7 +22,7 @@ from typing import Final
 import asyncpg
 import psutil
 
-from trunkline_supervisor.errors import PostgresStartError
+from trunkline_supervisor.core.errors import PostgresStartError
 
 DATABASE: Final = "trunkline"
 _SUPERUSER: Final = "postgres"

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import BusError
-from trunkline_chassis.presence import Presences
+from trunkline_chassis.presence import PresenceRegistry
 from trunkline_protocols import streams, subjects
 
-from trunkline_supervisor.core.scaling import Load
+from trunkline_supervisor.core.scaling import PoolLoad
 from trunkline_supervisor.core.suite import PoolSpec
 
 _SPECIALTY: Final = "TRUNKLINE_SPECIALTY"
@@ -19,12 +19,12 @@ _SPECIALTY: Final = "TRUNKLINE_SPECIALTY"
 class Queues:
     """Measures the load of pools."""
 
-    def __init__(self, bus: Bus, presences: Presences) -> None:
+    def __init__(self, bus: Bus, presences: PresenceRegistry) -> None:
         """Use one connection for all."""
         self._bus = bus
         self._presences = presences
 
-    async def load(self, pool: PoolSpec, now: float) -> Load:
+    async def load(self, pool: PoolSpec, now: float) -> PoolLoad:
         """Return what waits for a pool; `now` in Unix seconds. What cannot be asked counts as nothing."""
         beats = [
             presence
@@ -34,7 +34,7 @@ class Queues:
         depth = sum(presence.queue_depth for presence in beats)
         specialty = pool.environment.get(_SPECIALTY)
         age_s = await self._oldest_s(specialty, now) if specialty is not None else 0.0
-        return Load(depth, age_s)
+        return PoolLoad(depth, age_s)
 
     async def _oldest_s(self, specialty: str, now: float) -> float:
         """Age of the oldest work that nobody has taken; work is removed when it is taken."""

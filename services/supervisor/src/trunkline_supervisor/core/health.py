@@ -22,7 +22,7 @@ LEAVE_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Signs:
+class HealthSignals:
     """What was seen of a service process, in seconds; None for what was never seen."""
 
     running_s: float
@@ -36,7 +36,7 @@ class Signs:
     """Since it was first seen to stop; 0 when it does not."""
 
 
-def judge(signs: Signs) -> Verdict:
+def assess(signs: HealthSignals) -> Verdict:
     """Say what the signs of a service process mean."""
     if signs.silent_s is None:
         return "never ready" if signs.running_s > START_S and signs.others_beat else "well"
@@ -51,6 +51,6 @@ def judge(signs: Signs) -> Verdict:
     return "ask"
 
 
-def judge_server(*, unanswered_s: float, patience_s: float) -> Verdict:
+def assess_server(*, unanswered_s: float, patience_s: float) -> Verdict:
     """Say what it means that a server (NATS, PostgreSQL) has not answered for so long."""
     return "frozen" if unanswered_s >= patience_s else "ask"

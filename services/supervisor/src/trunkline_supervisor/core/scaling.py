@@ -15,18 +15,18 @@ CALM_SHARE: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What a pool may do. Times in seconds, `deep` in pieces of work a process."""
+class ScalingLimits:
+    """What a pool may do. Times in seconds, `queue_threshold` in pieces of work a process."""
 
-    least: int
-    most: int
-    deep: int
+    min_processes: int
+    max_processes: int
+    queue_threshold: int
     grow_after_s: float
     shrink_after_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class PoolLoad:
     """What waits: all pieces of work of the pool together, and the age of the oldest."""
 
     depth: int
@@ -34,7 +34,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class PoolScale:
     """A pool's size, and since when it has been under pressure or calm."""
 
     size: int
@@ -42,19 +42,19 @@ class Scale:
     calm_since: float | None = None
 
 
-def step(scale: Scale, load: Load, limits: Limits, now: float) -> Scale:
+def step(scale: PoolScale, load: PoolLoad, limits: ScalingLimits, now: float) -> PoolScale:
     """Look once: returns the new scale, whose size differs by one at the most."""
-    size = min(max(scale.size, limits.least), limits.most)
+    size = min(max(scale.size, limits.min_processes), limits.max_processes)
     if size != scale.size:
-        return Scale(size)
-    if load.depth > limits.deep * size or load.age_s > OLD_S:
+        return PoolScale(size)
+    if load.depth > limits.queue_threshold * size or load.age_s > OLD_S:
         since = now if scale.pressed_since is None else scale.pressed_since
-        if size < limits.most and now - since >= limits.grow_after_s:
-            return Scale(size + 1)
+        if size < limits.max_processes and now - since >= limits.grow_after_s:
+            return PoolScale(size + 1)
         return replace(scale, pressed_since=since, calm_since=None)
-    if load.depth <= CALM_SHARE * limits.deep * (size - 1) and load.age_s <= CALM_SHARE * OLD_S:
+    if load.depth <= CALM_SHARE * limits.queue_threshold * (size - 1) and load.age_s <= CALM_SHARE * OLD_S:
         since = now if scale.calm_since is None else scale.calm_since
-        if size > limits.least and now - since >= limits.shrink_after_s:
-            return Scale(size - 1)
+        if size > limits.min_processes and now - since >= limits.shrink_after_s:
+            return PoolScale(size - 1)
         return replace(scale, pressed_since=None, calm_since=since)
     return replace(scale, pressed_since=None, calm_since=None)

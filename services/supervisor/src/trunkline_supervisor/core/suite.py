@@ -26,7 +26,7 @@ class Addresses:
     nats_url: str
     postgres_dsn: str
     milvus_uri: str
-    snapshot_url: str
+    backup_url: str
     http_port: int
     resume_secret: str
 
@@ -38,9 +38,9 @@ class PoolSpec:
     service: str
     name: str
     environment: dict[str, str] = field(default_factory=dict)
-    least: int = 1
-    most: int = 1
-    deep: int = 8
+    min_processes: int = 1
+    max_processes: int = 1
+    queue_threshold: int = 8
     """Waiting pieces of work a process from which on another process is wanted."""
 
     def process(self, number: int) -> ProcessSpec:
@@ -81,7 +81,7 @@ class Blueprint:
         }
         knowledge = {
             "TRUNKLINE_MILVUS_URI": addresses.milvus_uri,
-            "TRUNKLINE_SNAPSHOT_URL": addresses.snapshot_url,
+            "TRUNKLINE_BACKUP_URL": addresses.backup_url,
             "TRUNKLINE_KNOWLEDGE_DIR": str(self.fleet_dir / "knowledge"),
         }
         archive = {"TRUNKLINE_POSTGRES_DSN": addresses.postgres_dsn}
@@ -89,10 +89,10 @@ class Blueprint:
             # Its queue counts sockets: it does not grow with them, because a socket stays where it is.
             self._pool("ingress", edge, (sizes.ingress, sizes.ingress)),
             # Its queue counts the turns under way, whose time is mostly the model's.
-            self._pool("conversation", {}, sizes.conversation, deep=400),
+            self._pool("conversation", {}, sizes.conversation, queue_threshold=400),
             *(self.agents(specialty) for specialty in specialties),
             self._pool("rag", knowledge, sizes.rag),
-            self._pool("llm_gateway", {}, sizes.llm_gateway, deep=200),
+            self._pool("llm_gateway", {}, sizes.llm_gateway, queue_threshold=200),
             self._pool("audit", archive),
         ]
 
@@ -107,7 +107,7 @@ class Blueprint:
         environment: dict[str, str],
         size: tuple[int, int] = (1, 1),
         *,
-        deep: int = 8,
+        queue_threshold: int = 8,
         name: str = "",
     ) -> PoolSpec:
         common = {
@@ -117,5 +117,12 @@ class Blueprint:
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
         }
-        least, most = size
-        return PoolSpec(service, name or service, common | environment, least, max(least, most), deep)
+        min_processes, max_processes = size
+        return PoolSpec(
+            service,
+            name or service,
+            common | environment,
+            min_processes,
+            max(min_processes, max_processes),
+            queue_threshold,
+        )

@@ -21,10 +21,10 @@ import msgspec
 import numpy as np
 import structlog
 
+from trunkline_rag.core.backups import Key
 from trunkline_rag.core.index import Row
 from trunkline_rag.core.question import Vectors
-from trunkline_rag.core.snapshots import Key
-from trunkline_rag.ports import Filed, Head, Holdings
+from trunkline_rag.ports import LatestVersion, PassageSet, StagedArticle
 
 _log: Final = structlog.get_logger(__name__)
 _HEAD: Final = struct.Struct("<II")
@@ -57,7 +57,7 @@ class PassageFile:
         self._articles = 0
         """Versions in the file."""
 
-    def append(self, tenant: str, filed: Sequence[Filed]) -> None:
+    def append(self, tenant: str, filed: Sequence[StagedArticle]) -> None:
         """Add articles; before Milvus has them, so that the file lacks nothing that Milvus has."""
         self._articles += len(filed)
         kept = [
@@ -67,27 +67,27 @@ class PassageFile:
         with self._reporting(), self._path.open("ab") as file:
             file.write(_block(kept))
 
-    def read(self, heads: Mapping[Key, Head]) -> Holdings | None:
+    def read(self, latest_versions: Mapping[Key, LatestVersion]) -> PassageSet | None:
         """Return the passages of these versions, in the order of the store's keys; None where any is missing."""
         found: dict[Key, _Kept] = {}
         self._articles = 0
         for kept in self._blocks():
             self._articles += len(kept)
             for one in kept:
-                head = heads.get((one.tenant, one.document))
+                head = latest_versions.get((one.tenant, one.document))
                 if head is not None and (head.rev, head.digest) == (one.rev, one.digest):
                     found[one.tenant, one.document] = one
-        if len(found) < len(heads):
+        if len(found) < len(latest_versions):
             return None
         ordered = [found[key] for key in sorted(found, key=lambda key: f"{key[0]}/{key[1]}/")]
         rows = [row for one in ordered for row in one.rows]
         vectors = np.frombuffer(b"".join(one.vectors for one in ordered), dtype="<f4")
-        return Holdings(rows, vectors.reshape(len(rows), -1) if len(vectors) else None)
+        return PassageSet(rows, vectors.reshape(len(rows), -1) if len(vectors) else None)
 
-    def replace(self, heads: Mapping[Key, Head], holdings: Holdings) -> None:
+    def replace(self, latest_versions: Mapping[Key, LatestVersion], holdings: PassageSet) -> None:
         """Write these passages and no others, and drop the files of other collections."""
-        empty = {key: _Kept(*key, head.rev, head.digest, [], b"") for key, head in heads.items()}
-        kept = empty | {(one.tenant, one.document): one for one in _by_article(heads, holdings)}
+        empty = {key: _Kept(*key, head.rev, head.digest, [], b"") for key, head in latest_versions.items()}
+        kept = empty | {(one.tenant, one.document): one for one in _by_article(latest_versions, holdings)}
         self._articles = len(kept)
         written = self._path.with_suffix(".new")
         with self._reporting():
@@ -123,12 +123,12 @@ class PassageFile:
             _log.warning("passages.not_kept", file=str(self._path), error=str(error))
 
 
-def _by_article(heads: Mapping[Key, Head], holdings: Holdings) -> Iterator[_Kept]:
+def _by_article(latest_versions: Mapping[Key, LatestVersion], holdings: PassageSet) -> Iterator[_Kept]:
     start = 0
     for key, group in groupby(holdings.rows, key=lambda row: (row.tenant, row.document)):
         rows = list(group)
         vectors = holdings.vectors[start : start + len(rows)] if holdings.vectors is not None else None
-        yield _Kept(*key, heads[key].rev, heads[key].digest, rows, _bytes(vectors))
+        yield _Kept(*key, latest_versions[key].rev, latest_versions[key].digest, rows, _bytes(vectors))
         start += len(rows)
 
 

@@ -8,10 +8,10 @@ from typing import Any, Final
 import msgspec
 
 from trunkline_rag.core.articles import Document
+from trunkline_rag.core.backups import Version
 from trunkline_rag.core.index import Row, row_terms
 from trunkline_rag.core.question import Vectors
-from trunkline_rag.core.scope import Asker, Scope
-from trunkline_rag.core.snapshots import Version
+from trunkline_rag.core.scope import Audience, Scope
 
 _MARK: Final = {0: 1.0}
 
@@ -125,8 +125,8 @@ def read_row(stored: dict[str, Any]) -> Row:
     )
 
 
-def condition(tenant: str, topics: Sequence[str], asker: Asker) -> str:
-    """The same as `Asker.may_see`, as Milvus reads it; specialties are left to the index."""
+def condition(tenant: str, topics: Sequence[str], asker: Audience) -> str:
+    """The same as `Audience.may_see`, as Milvus reads it; specialties are left to the index."""
     parts = [f'tenant == "{tenant}"']
     if not asker.internal:
         parts.append("is_internal == false")

@@ -43,11 +43,11 @@ from trunkline_rag.adapters.milvus.rows import (
     version_row,
 )
 from trunkline_rag.core.articles import Document
+from trunkline_rag.core.backups import Key, StoreDump
 from trunkline_rag.core.index import RANK_CONSTANT
-from trunkline_rag.core.question import Question
-from trunkline_rag.core.scope import Asker
-from trunkline_rag.core.snapshots import Key, Stock
-from trunkline_rag.ports import Filed, Head, Holdings, StoreUnavailableError
+from trunkline_rag.core.question import SearchQuestion
+from trunkline_rag.core.scope import Audience
+from trunkline_rag.ports import LatestVersion, PassageSet, StagedArticle, StoreUnavailableError
 
 _WORDS_ONLY: Final = "lexical"
 _BATCH: Final = 500
@@ -89,7 +89,7 @@ class MilvusStore:
 
     # -- writing ---
 
-    def heads(self, tenant: str) -> dict[str, Head]:
+    def latest_versions(self, tenant: str) -> dict[str, LatestVersion]:
         """Known since the opening, or since the store was refreshed."""
         return {document: head for (owner, document), head in self._present().items() if owner == tenant}
 
@@ -99,7 +99,7 @@ class MilvusStore:
         return head.rev + 1 if head is not None else 1
 
     @_reaching
-    def put(self, tenant: str, filed: Sequence[Filed]) -> None:
+    def put(self, tenant: str, filed: Sequence[StagedArticle]) -> None:
         """Write the new passages, then the article, which puts them in force, then remove the old passages."""
         if self.needs_vectors:
             filed = [replace(article, vectors=None) for article in filed]
@@ -110,17 +110,17 @@ class MilvusStore:
                 self._file.append(tenant, filed)
             self._insert(self._names.passages, rows)
             self._insert(self._names.articles, [article_row(tenant, article.document) for article in filed])
-            present = self.heads(tenant)
+            present = self.latest_versions(tenant)
             replaced = [article.document.id for article in filed if article.document.id in present]
             for article in filed:
                 document = article.document
-                self._heads[tenant, document.id] = Head(document.rev, document.digest, document.source)
+                self._heads[tenant, document.id] = LatestVersion(document.rev, document.digest, document.source)
             self._drop_old(tenant, replaced)
 
     @_reaching
     def remove(self, tenant: str, documents: Sequence[str]) -> None:
         """Mark the articles as gone, then remove their passages."""
-        present = self.heads(tenant)
+        present = self.latest_versions(tenant)
         known = {document: present[document] for document in documents if document in present}
         if not known:
             return
@@ -132,7 +132,7 @@ class MilvusStore:
             self._drop_old(tenant, list(known))
 
     @_reaching
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Flush: unflushed rows are slow to read."""
         self._milvus.flush(self._names.articles)
         self._milvus.flush(self._names.passages)
@@ -140,7 +140,7 @@ class MilvusStore:
             self._file.trim(len(self._present()))
 
     @_reaching
-    def replace_vectors(self, holdings: Holdings) -> None:
+    def replace_vectors(self, holdings: PassageSet) -> None:
         """Fill a new collection and swap the alias; the old one serves until then."""
         names = new_names(self.tag, time.time_ns(), self._names.generation)
         self._milvus.make(names.passages, passage_fields(self._dimensions, searched=self.is_native))
@@ -148,7 +148,7 @@ class MilvusStore:
         self._put_in_force(names)
 
     @_reaching
-    def replace(self, stock: Stock) -> None:
+    def replace(self, stock: StoreDump) -> None:
         """Fill new collections of articles and passages and swap the alias; the old ones serve until then."""
         at_ns = time.time_ns()
         names = new_names(self.tag, at_ns, new_generation(at_ns))
@@ -157,7 +157,7 @@ class MilvusStore:
         self._insert(names.articles, [version_row(version) for version in stock.versions])
         self._milvus.flush(names.articles)
         self._milvus.load(names.articles)
-        self._fill(names, Holdings(stock.rows, stock.vectors))
+        self._fill(names, PassageSet(stock.rows, stock.vectors))
         self._put_in_force(names)
         self._heads = self._read_heads()
 
@@ -184,20 +184,20 @@ class MilvusStore:
         self._heads = self._read_heads()
 
     @_reaching
-    def holdings(self) -> Holdings:
+    def holdings(self) -> PassageSet:
         """Read every passage of the latest versions; vectors only where they are of this process' embedder."""
         holdings = self._holdings()
-        return Holdings(holdings.rows, None) if self.needs_vectors else holdings
+        return PassageSet(holdings.rows, None) if self.needs_vectors else holdings
 
     @_reaching
-    def stock(self) -> Stock:
+    def stock(self) -> StoreDump:
         """Read everything, in the vectors of whatever embedder it has."""
         articles = ["tenant", "document", "title", "text", "topics", "scope", "rev", "updated", "source", "is_removed"]
         versions = [read_version(row) for row in self._milvus.every(self._names.articles, articles)]
         holdings = self._holdings()
-        return Stock(versions, holdings.rows, holdings.vectors, self._names.tag)
+        return StoreDump(versions, holdings.rows, holdings.vectors, self._names.tag)
 
-    def _holdings(self) -> Holdings:
+    def _holdings(self) -> PassageSet:
         """Read the passages of the latest versions, from the file where it has them all."""
         present = self._present()
         holdings = self._file.read(present) if self._file is not None else None
@@ -207,7 +207,7 @@ class MilvusStore:
                 self._file.replace(present, holdings)
         return holdings
 
-    def _stored_holdings(self) -> Holdings:
+    def _stored_holdings(self) -> PassageSet:
         fields = ["key", "document", "tenant", "title", "topics", "headings", "text", "scope", "rev"]
         has_vectors = self._milvus.has(self._names.passages, "vector")
         stored = self._milvus.every(self._names.passages, [*fields, "vector"] if has_vectors else fields)
@@ -215,11 +215,11 @@ class MilvusStore:
         # The keys of a document's passages are in their order.
         found.sort(key=lambda row: str(row["key"]))
         vectors = np.array([row["vector"] for row in found], dtype=np.float32) if has_vectors and found else None
-        return Holdings([read_row(row) for row in found], vectors)
+        return PassageSet([read_row(row) for row in found], vectors)
 
     @_reaching
     def native_ranks(
-        self, question: Question, *, tenant: str, topics: Sequence[str], asker: Asker, limit: int
+        self, question: SearchQuestion, *, tenant: str, topics: Sequence[str], asker: Audience, limit: int
     ) -> list[list[tuple[str, int]]] | None:
         """Search by the server's own hybrid search, all sentences at once."""
         if not self.is_native or not question.sentences:
@@ -263,7 +263,7 @@ class MilvusStore:
         self._milvus.make(names.passages, passage_fields(self._dimensions, searched=self.is_native))
         return self._milvus.claim(names)
 
-    def _fill(self, names: Names, holdings: Holdings) -> None:
+    def _fill(self, names: Names, holdings: PassageSet) -> None:
         for start in range(0, len(holdings.rows), _BATCH):
             part = slice(start, start + _BATCH)
             vectors = holdings.vectors[part] if holdings.vectors is not None else None
@@ -288,7 +288,7 @@ class MilvusStore:
         self._names = names
         self._file = PassageFile(folder, names.passages) if folder is not None else None
 
-    def _present(self) -> dict[Key, Head]:
+    def _present(self) -> dict[Key, LatestVersion]:
         return {key: head for key, head in self._heads.items() if not head.is_removed}
 
     # -- what no latest version owns ---
@@ -302,14 +302,14 @@ class MilvusStore:
         yield
         self._is_swept = True
 
-    def _read_heads(self) -> dict[Key, Head]:
-        heads: dict[Key, Head] = {}
+    def _read_heads(self) -> dict[Key, LatestVersion]:
+        latest_versions: dict[Key, LatestVersion] = {}
         fields = ["tenant", "document", "rev", "digest", "source", "is_removed"]
         for row in self._milvus.every(self._names.articles, fields):
             key = (row["tenant"], row["document"])
-            if key not in heads or heads[key].rev < row["rev"]:
-                heads[key] = Head(row["rev"], row["digest"], row["source"], row["is_removed"])
-        return heads
+            if key not in latest_versions or latest_versions[key].rev < row["rev"]:
+                latest_versions[key] = LatestVersion(row["rev"], row["digest"], row["source"], row["is_removed"])
+        return latest_versions
 
     def _owns(self, row: dict[str, Any]) -> bool:
         head = self._heads.get((row["tenant"], row["document"]))

@@ -1,0 +1,82 @@
+"""A mirror: the latest value of every key of a KV bucket, kept up to date in the memory of a process."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+import structlog
+from trunkline_protocols import codec
+
+from trunkline_chassis.cancellation import wait_for_event
+from trunkline_chassis.errors import BusError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from msgspec.json import Decoder
+    from nats.aio.msg import Msg
+
+    from trunkline_chassis.bus import Bus
+
+_log: Final = structlog.get_logger(__name__)
+_REFRESH_S: Final = 30.0
+
+T = TypeVar("T")
+
+
+class KvView(Generic[T]):
+    """Follows one bucket: hears every change at once, and reads the whole again where one may have been missed."""
+
+    def __init__(self, bus: Bus, bucket: str, decoder: Decoder[T]) -> None:
+        """Values that cannot be decoded are logged and left out."""
+        self._bus = bus
+        self._bucket = bucket
+        self._decoder = decoder
+        self._stale = asyncio.Event()
+        self.values: dict[str, T] = {}
+        self.on_change: Callable[[str], None] = lambda _: None
+        """Called with the key of every change."""
+
+    async def start(self) -> None:
+        """Listen, then read what is there: in this order nothing falls between."""
+        await self._bus.subscribe(f"$KV.{self._bucket}.>", self._on_message)
+        self._bus.on_reconnect.append(self._stale.set)
+        await self._read()
+
+    async def run(self) -> None:
+        """Read again after every reconnection and now and then; until cancelled."""
+        while True:
+            await wait_for_event(self._stale, within_s=_REFRESH_S)
+            self._stale.clear()
+            try:
+                await self._read()
+            except BusError as error:
+                _log.warning("mirror.unread", bucket=self._bucket, error=str(error))
+                await asyncio.sleep(1.0)
+                self._stale.set()
+
+    async def _read(self) -> None:
+        found = await self._bus.read(f"KV_{self._bucket}", f"$KV.{self._bucket}.>")
+        current = {stored.subject.rpartition(".")[2]: stored.payload for stored in found}
+        for key in [key for key in self.values if key not in current]:
+            self._take(key, b"")
+        for key, payload in current.items():
+            self._take(key, payload)
+
+    async def _on_message(self, message: Msg) -> None:
+        self._take(message.subject.rpartition(".")[2], message.data)
+
+    def _take(self, key: str, payload: bytes) -> None:
+        """Take a value; an empty one is a deletion."""
+        before = self.values.get(key)
+        if not payload:
+            self.values.pop(key, None)
+        else:
+            try:
+                self.values[key] = self._decoder.decode(payload)
+            except codec.DecodeError as error:
+                _log.error("mirror.unreadable", bucket=self._bucket, key=key, error=str(error))
+                return
+        if self.values.get(key) != before:
+            self.on_change(key)

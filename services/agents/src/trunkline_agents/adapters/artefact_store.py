@@ -1,0 +1,125 @@
+"""The routing artefacts in KV ROUTING: found, or trained where one is missing.
+
+current               which version serves, for people and for those who follow
+model.<version>.<n>   the artefact in pieces that fit a message
+training.<version>    who trains it now: one process does, the others wait
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import msgspec
+import structlog
+from trunkline_chassis.bus import Bus
+from trunkline_chassis.errors import FenceError
+from trunkline_protocols.fleet import Fleet
+from trunkline_protocols.streams import ROUTING
+
+from trunkline_agents.core.routing.artefact import RoutingModel, UnreadableArtefactError, decode
+from trunkline_agents.ports import TrainingFailedError
+
+_log: Final = structlog.get_logger(__name__)
+_STREAM: Final = f"KV_{ROUTING.name}"
+_PREFIX: Final = f"$KV.{ROUTING.name}"
+_PIECE_BYTES: Final = 512 * 1024
+_LOOK_AGAIN_S: Final = 0.25
+
+
+class _Claim(msgspec.Struct, frozen=True):
+    at: float
+
+
+class RoutingArtefactStore:
+    """Where artefacts stand."""
+
+    def __init__(self, bus: Bus, *, training_timeout_s: float) -> None:
+        """`training_timeout_s` bounds a training, one's own and a neighbour's."""
+        self._bus = bus
+        self._timeout_s = training_timeout_s
+
+    async def model(self, version: str, fleet: Fleet) -> RoutingModel:
+        """Return the artefact of this version, trained now where nobody has done so."""
+        deadline = time.monotonic() + 2 * self._timeout_s
+        while time.monotonic() < deadline:
+            found = await self._read(version)
+            if found is not None:
+                return found
+            if await self._claim(version):
+                payload = await _trained(version, fleet, self._timeout_s)
+                await self.put(version, payload)
+                return decode(payload)
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        raise TrainingFailedError(f"no routing artefact {version} within {2 * self._timeout_s:g} s")
+
+    async def _read(self, version: str) -> RoutingModel | None:
+        first = await self._bus.last(_STREAM, f"{_PREFIX}.model.{version}.count")
+        if first is None:
+            return None
+        pieces = [
+            await self._bus.last(_STREAM, f"{_PREFIX}.model.{version}.{number}") for number in range(int(first.payload))
+        ]
+        try:
+            return decode(b"".join(piece.payload for piece in pieces if piece is not None))
+        except UnreadableArtefactError as error:
+            _log.warning("routing.unreadable", version=version, error=str(error))
+            return None
+
+    async def put(self, version: str, payload: bytes) -> None:
+        """Store an artefact; the processes of its fleet take it from here."""
+        count = math.ceil(len(payload) / _PIECE_BYTES)
+        for number in range(count):
+            piece = payload[number * _PIECE_BYTES : (number + 1) * _PIECE_BYTES]
+            await self._put(f"model.{version}.{number}", piece)
+        # Last: who sees the count finds every piece.
+        await self._put(f"model.{version}.count", str(count).encode())
+        await self._put("current", version.encode())
+        _log.info("routing.trained", version=version, bytes=len(payload))
+
+    async def _put(self, key: str, payload: bytes) -> None:
+        await self._bus.append(f"{_PREFIX}.{key}", payload, message_id=f"{key}-{time.time_ns()}")
+
+    async def _claim(self, version: str) -> bool:
+        """Be the one that trains: nobody has claimed it, or who did has been silent for too long."""
+        subject = f"{_PREFIX}.training.{version}"
+        last = await self._bus.last(_STREAM, subject)
+        now = time.time()
+        if last is not None and now - msgspec.json.decode(last.payload, type=_Claim).at < self._timeout_s:
+            return False
+        try:
+            await self._bus.append(
+                subject,
+                msgspec.json.encode(_Claim(now)),
+                message_id=f"training-{version}-{time.time_ns()}",
+                fence=(subject, last.seq if last is not None else 0),
+            )
+        except FenceError:
+            return False
+        return True
+
+
+async def _trained(version: str, fleet: Fleet, timeout_s: float) -> bytes:
+    with TemporaryDirectory(prefix="trunkline-routing-") as folder:
+        source, output = Path(folder) / "fleet.json", Path(folder) / "artefact"
+        source.write_bytes(msgspec.json.encode(fleet))
+        trainer = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "trunkline_agents.train", str(source), version, str(output)),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(timeout_s):
+                _, complaint = await trainer.communicate()
+        except TimeoutError as error:
+            trainer.kill()
+            await trainer.wait()
+            raise TrainingFailedError(f"training took longer than {timeout_s:g} s") from error
+        if trainer.returncode != 0:
+            raise TrainingFailedError(complaint.decode(errors="replace")[-500:])
+        return output.read_bytes()

@@ -1,0 +1,1 @@
+"""Use cases: state and effects through ports."""

@@ -1,0 +1,1 @@
+"""Edges in: HTTP and WebSocket."""
