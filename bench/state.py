@@ -215,7 +215,7 @@ def _percentiles(values: list[float]) -> dict[str, float]:
 async def _memory(bus: Bus) -> dict[str, float]:
     """Read the gauges of the conversation processes, summed."""
     found = dict.fromkeys(_GAUGES, 0.0)
-    for stored in await bus.read("KV_PRESENCE", "$KV.PRESENCE.>"):
+    for stored in await bus.read_messages("KV_PRESENCE", "$KV.PRESENCE.>"):
         presence = codec.presence.decode(stored.payload) if stored.payload else None
         if presence is None or presence.service != "conversation" or not presence.http_url:
             continue

@@ -27,7 +27,7 @@ async def test_processes_that_start_together_train_once(bus: Bus) -> None:
     shelves = [RoutingArtefactStore(bus, training_timeout_s=60) for _ in range(3)]
     models = await asyncio.gather(*(shelf.model(version, FLEET) for shelf in shelves))
     assert {model.version for model in models} == {version}
-    claims = await bus.read("KV_ROUTING", f"$KV.ROUTING.training.{version}")
+    claims = await bus.read_messages("KV_ROUTING", f"$KV.ROUTING.training.{version}")
     assert len(claims) == 1
 
 

@@ -55,7 +55,7 @@ async def stored(bus: Bus) -> list[tuple[str, int, str, bytes]]:
     return [
         (stream, message.seq, message.subject, message.payload)
         for stream in sorted(STREAMS)
-        for message in await bus.read(stream, ">")
+        for message in await bus.read_messages(stream, ">")
     ]
 
 

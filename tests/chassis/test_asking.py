@@ -12,7 +12,7 @@ from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import BusUnavailableError
 from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.rpc import Responder
-from trunkline_chassis.watched_requests import SIGN_EVERY_S, SILENCE_S, WatchedRequester
+from trunkline_chassis.watched_requests import HEARTBEAT_INTERVAL_S, HEARTBEAT_TIMEOUT_S, WatchedRequester
 from trunkline_protocols import codec
 from trunkline_protocols.presence import GetStatus, SuiteStatus
 
@@ -37,15 +37,15 @@ def subject() -> str:
 
 
 @pytest.fixture
-async def slow(nats_url: str, subject: str) -> AsyncIterator[tuple[Slow, Responder]]:
+async def slow(bus: Bus, subject: str) -> AsyncIterator[tuple[Slow, Responder]]:
     """A process that takes its time."""
     handler = Slow()
-    responder = Responder(nats_url, "slow", RecentLatency())
-    responder.answer(subject, msgspec.json.Decoder(GetStatus), handler, title="Slow")
-    await responder.start()
-    yield handler, responder
-    handler.may_answer.set()
-    await responder.stop()
+    async with asyncio.TaskGroup() as tasks:
+        responder = Responder(bus, "slow", RecentLatency(), tasks)
+        await responder.serve(subject, msgspec.json.Decoder(GetStatus), handler)
+        yield handler, responder
+        handler.may_answer.set()
+        await responder.close(5)
 
 
 async def test_answer_that_takes_longer_than_the_silence_is_waited_for(
@@ -55,7 +55,7 @@ async def test_answer_that_takes_longer_than_the_silence_is_waited_for(
     handler, _ = slow
 
     async def answer_late() -> None:
-        await asyncio.sleep(SILENCE_S + 2 * SIGN_EVERY_S)
+        await asyncio.sleep(HEARTBEAT_TIMEOUT_S + 2 * HEARTBEAT_INTERVAL_S)
         handler.may_answer.set()
 
     async with asyncio.TaskGroup() as tasks:
@@ -72,8 +72,8 @@ async def test_answerer_that_falls_silent_is_given_up_long_before_the_time_is_ov
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         asking = tasks.create_task(_refusal(WatchedRequester(bus), subject))
         await handler.asked.wait()
-        assert responder._signs is not None
-        responder._signs.cancel()
+        assert responder._beating is not None
+        responder._beating.cancel()
         assert "silent" in await asking
 
 

@@ -31,8 +31,8 @@ async def test_fenced_append_is_refused_after_another_writer(bus: Bus, conversat
         subjects.log("local", conversation, "handoff"), b"2", message_id=f"{conversation}-2", fence=(fence, first.seq)
     )
     assert second.seq > first.seq
-    assert [stored.payload for stored in await bus.read("CONVERSATIONS", fence)] == [b"1", b"2"]
-    last = await bus.last("CONVERSATIONS", fence)
+    assert [stored.payload for stored in await bus.read_messages("CONVERSATIONS", fence)] == [b"1", b"2"]
+    last = await bus.last_message("CONVERSATIONS", fence)
     assert last is not None
     assert last.seq == second.seq
 
@@ -52,9 +52,11 @@ async def test_reading_a_long_log_takes_all_of_it_in_order(bus: Bus, conversatio
     subject = subjects.inbox("local", conversation)
     for number in range(1_050):
         await bus.append(subject, str(number).encode(), message_id=f"{conversation}-{number}")
-    stored = await bus.read("INBOX", subject)
+    stored = await bus.read_messages("INBOX", subject)
     assert [int(message.payload) for message in stored] == list(range(1_050))
-    assert [m.seq for m in await bus.read("INBOX", subject, after=stored[1_000].seq)] == [m.seq for m in stored[1_001:]]
+    assert [m.seq for m in await bus.read_messages("INBOX", subject, after=stored[1_000].seq)] == [
+        m.seq for m in stored[1_001:]
+    ]
 
 
 async def test_question_that_nobody_answers_is_unavailable(bus: Bus) -> None:

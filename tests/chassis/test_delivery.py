@@ -115,7 +115,7 @@ async def test_rejected_work_is_a_dead_letter_and_blocks_nobody(bus: Bus) -> Non
         await until_waiting(bus, 0)
 
     await run_while(worker, check)
-    last = await bus.last("DEAD_LETTERS", subjects.dead_letter("WORK", "agents-billing-normal"))
+    last = await bus.last_message("DEAD_LETTERS", subjects.dead_letter("WORK", "agents-billing-normal"))
     assert last is not None
     letter = codec.dead_letter.decode(last.payload)
     assert (letter.reason, letter.payload, letter.subject) == ("poison", "poison", "work.billing.normal")
@@ -135,7 +135,7 @@ async def test_handler_that_raises_is_tried_again_and_then_given_up(bus: Bus) ->
         await until_waiting(bus, 0)
 
     await run_while(worker, check)
-    last = await bus.last("DEAD_LETTERS", "dead.WORK.agents-billing-normal")
+    last = await bus.last_message("DEAD_LETTERS", "dead.WORK.agents-billing-normal")
     assert last is not None
     assert codec.dead_letter.decode(last.payload).payload == "explosive"
 

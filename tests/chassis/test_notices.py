@@ -82,7 +82,7 @@ async def test_stream_forgets_a_notice_when_its_time_is_over(bus: Bus, region: s
     """The TTL is the message's own."""
     await publish(bus, notice(region), ttl_s=1.0)
     async with asyncio.timeout(20):
-        while await bus.read(NOTICES.name, subjects.notices(region)):
+        while await bus.read_messages(NOTICES.name, subjects.notices(region)):
             await asyncio.sleep(0.1)
 
 
@@ -114,7 +114,7 @@ async def test_every_process_leaves_its_receipt(bus: Bus, region: str) -> None:
             await known.start()
             running.append(tasks.create_task(known.run()))
         async with asyncio.timeout(10):
-            while len(stored := await bus.read(NOTICES.name, subjects.receipts(region, published.notice))) < 2:
+            while len(stored := await bus.read_messages(NOTICES.name, subjects.receipts(region, published.notice))) < 2:
                 await asyncio.sleep(0.02)
         for task in running:
             task.cancel()

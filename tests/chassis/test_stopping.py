@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 
 import pytest
 from trunkline_chassis.bus import Bus
-from trunkline_chassis.cancellation import end, propagate_cancellation
+from trunkline_chassis.cancellation import cancel_and_wait, propagate_cancellation
 from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.notices import Notices
 from trunkline_chassis.presence import Heartbeat, first_presence
@@ -17,14 +17,14 @@ ME = Instance("conversation-9")
 
 
 def heartbeat(bus: Bus) -> tuple[Coroutine[None, None, None], Callable[[], None]]:
-    first = first_presence(service="conversation", instance=ME, node="n", version="1")
+    first = first_presence(service="conversation", instance=ME, node="n", version="1", http_url="")
     beats = Heartbeat(bus, first, RecentLatency())
     return beats.run(), beats.publish_soon
 
 
 def notices(bus: Bus) -> tuple[Coroutine[None, None, None], Callable[[], None]]:
     known = Notices(bus, region="local", service="conversation", instance=ME)
-    return known.run(), known._reread
+    return known.run(), known._refresher.mark_stale
 
 
 @pytest.mark.parametrize("make", [heartbeat, notices])
@@ -57,7 +57,7 @@ async def test_cancellation_that_a_library_swallows_is_repeated() -> None:
     task = asyncio.ensure_future(deaf())
     await asyncio.sleep(0)
     async with asyncio.timeout(20):
-        await end([task])
+        await cancel_and_wait([task])
     assert swallowed.is_set()
     assert task.cancelled()
 

@@ -41,7 +41,7 @@ def order() -> AnswerTurn:
 
 
 async def waiting(bus: Bus) -> list[AnswerTurn]:
-    stored = await bus.read(streams.WORK.name, subjects.work_any(BILLING))
+    stored = await bus.read_messages(streams.WORK.name, subjects.work_any(BILLING))
     return [codec.work.decode(message.payload) for message in stored]
 
 

@@ -93,7 +93,9 @@ async def test_nonsense_is_buried_and_its_neighbours_notice_nothing(suite: Suite
 
 
 async def _dead(bus: Bus) -> set[str]:
-    return {codec.dead_letter.decode(stored.payload).subject for stored in await bus.read("DEAD_LETTERS", "dead.>")}
+    return {
+        codec.dead_letter.decode(stored.payload).subject for stored in await bus.read_messages("DEAD_LETTERS", "dead.>")
+    }
 
 
 async def test_nonsense_in_the_middle_of_a_conversation_does_not_end_it(suite: Suite) -> None:
@@ -106,7 +108,7 @@ async def test_nonsense_in_the_middle_of_a_conversation_does_not_end_it(suite: S
         await bus.append(subjects.inbox("local", conversation), b"nonsense", message_id=secrets.token_hex(8))
         await customer.resume()
         assert (await customer.ask("m2", "Where is my parcel?"))["in_reply_to"] == "m2"
-        stored = await bus.read("INBOX", subjects.inbox("local", conversation))
+        stored = await bus.read_messages("INBOX", subjects.inbox("local", conversation))
     await bus.close()
     readable = [codec.inbox.decode(each.payload) for each in stored if each.payload != b"nonsense"]
     assert [each.message_id for each in readable if isinstance(each, TurnReceived)] == ["m1", "m2"]

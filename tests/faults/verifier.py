@@ -117,12 +117,12 @@ async def _streams(suite: Suite) -> tuple[dict[str, list[str]], dict[str, list[t
     log: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     bus = await connect(suite.nats_url(), "evidence")
     try:
-        for stored in await bus.read("INBOX", "inbox.>"):
+        for stored in await bus.read_messages("INBOX", "inbox.>"):
             with contextlib.suppress(codec.DecodeError):  # nonsense of another test
                 message = codec.inbox.decode(stored.payload)
                 if isinstance(message, TurnReceived):
                     inbox[message.conversation].append(message.message_id)
-        for stored in await bus.read("CONVERSATIONS", "conv.>"):
+        for stored in await bus.read_messages("CONVERSATIONS", "conv.>"):
             commit = codec.commit.decode(stored.payload)
             for event in commit.events:
                 if isinstance(event, TurnAnswered):

@@ -7,8 +7,9 @@ import secrets
 
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.latency import RecentLatency
-from trunkline_chassis.watched_requests import SIGN_EVERY_S, SILENCE_S, WatchedRequester
-from trunkline_llm_gateway.handlers import CompletionEndpoint
+from trunkline_chassis.rpc import Responder
+from trunkline_chassis.watched_requests import HEARTBEAT_INTERVAL_S, HEARTBEAT_TIMEOUT_S, WatchedRequester
+from trunkline_llm_gateway.handlers import serve
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.completion import CancelCompletion, Complete, Completed, CompletionReply
 
@@ -19,9 +20,9 @@ class SlowWriter:
     def __init__(self) -> None:
         self.orders = 0
 
-    async def complete(self, order: Complete) -> CompletionReply:
+    async def complete(self, request: Complete) -> CompletionReply:
         self.orders += 1
-        await asyncio.sleep(SILENCE_S + 2 * SIGN_EVERY_S)
+        await asyncio.sleep(HEARTBEAT_TIMEOUT_S + 2 * HEARTBEAT_INTERVAL_S)
         return Completed(text="at last", provider="slow", model="")
 
     def cancel(self, message: CancelCompletion) -> None:
@@ -32,11 +33,11 @@ async def test_text_that_takes_longer_than_the_silence_is_waited_for(bus: Bus) -
     """The door says that it is worked on."""
     region, writer = f"r{secrets.token_hex(4)}", SlowWriter()
     async with asyncio.TaskGroup() as tasks:
-        endpoint = CompletionEndpoint(bus, region, writer, RecentLatency(), tasks)
-        await endpoint.open()
+        responder = Responder(bus, "llm_gateway", RecentLatency(), tasks)
+        await serve(bus, region, writer, responder)
         order = Complete(instructions="", question="anything")
         raw = await WatchedRequester(bus).ask(subjects.complete(region), codec.encode(order), timeout_s=30)
-        await endpoint.close(5)
+        await responder.close(5)
     reply = codec.completion_reply.decode(raw)
     assert isinstance(reply, Completed)
     assert (reply.text, writer.orders) == ("at last", 1)

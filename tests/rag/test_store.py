@@ -116,7 +116,7 @@ async def main():
     library = KnowledgeBase(MilvusStore(sys.argv[1]))
     print("open", flush=True)
     files = [ArticleFile(name="kb.jsonl", content=sys.stdin.read())]
-    await library.take_in(ImportArticles(tenant="default", files=files))
+    await library.import_articles(ImportArticles(tenant="default", files=files))
     print("done", flush=True)
 
 asyncio.run(main())

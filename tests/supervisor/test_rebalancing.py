@@ -92,6 +92,6 @@ async def _held(bus: Bus, instances: tuple[str, ...]) -> list[list[int]]:
     """What each of them says it holds."""
     held = []
     for instance in instances:
-        stored = await bus.last("KV_PRESENCE", f"$KV.PRESENCE.{instance}")
+        stored = await bus.last_message("KV_PRESENCE", f"$KV.PRESENCE.{instance}")
         held.append(codec.presence.decode(stored.payload).slots if stored is not None and stored.payload else [])
     return held

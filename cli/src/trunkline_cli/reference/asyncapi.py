@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 import msgspec
+from faststream.specification.asyncapi.v3_0_0.schema import ApplicationSchema
 from trunkline_protocols.catalogue import CHANNELS, PARAMETERS, Channel, Flow
 from trunkline_protocols.frames import SUBPROTOCOL
 from trunkline_protocols.wire import Wire
@@ -23,7 +24,7 @@ _SERVERS: Final[_Json] = {
 
 
 def asyncapi() -> bytes:
-    """Write the whole file."""
+    """Return the document, validated against FastStream's model of AsyncAPI 3.0."""
     document = {
         "asyncapi": "3.0.0",
         "info": {
@@ -38,6 +39,7 @@ def asyncapi() -> bytes:
         "operations": {name: entry for channel in CHANNELS for name, entry in _operations(channel).items()},
         "components": {"messages": _messages(), "schemas": _schemas()},
     }
+    ApplicationSchema.model_validate(document)
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 

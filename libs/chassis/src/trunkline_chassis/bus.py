@@ -163,17 +163,17 @@ class Bus:
                 raise FenceError(ack.error.description)
             raise _refusal(ack.error)
 
-    async def last(self, stream: str, subject_filter: str) -> Stored | None:
+    async def last_message(self, stream: str, subject_filter: str) -> Stored | None:
         """Read the last message under a filter, from the stream's leader."""
         return await self._get(stream, {"last_by_subj": subject_filter})
 
-    async def at(self, stream: str, seq: int) -> Stored | None:
+    async def get_message(self, stream: str, seq: int) -> Stored | None:
         """Read the message at a stream sequence."""
         return await self._get(stream, {"seq": seq})
 
-    async def read(self, stream: str, subject_filter: str, *, after: int = 0) -> list[Stored]:
+    async def read_messages(self, stream: str, subject_filter: str, *, after: int = 0) -> list[Stored]:
         """Read all messages under a filter with a sequence over `after`, in order, up to the leader's last."""
-        last = await self.last(stream, subject_filter)
+        last = await self.last_message(stream, subject_filter)
         found: list[Stored] = []
         while last is not None and after < last.seq:
             batch = await self._read_batch(stream, subject_filter, after + 1)

@@ -34,7 +34,7 @@ async def propagate_cancellation(work: Awaitable[T]) -> T:
     return result
 
 
-async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel until they have ended, however often it takes."""
     while running := [task for task in tasks if not task.done()]:
         for task in running:

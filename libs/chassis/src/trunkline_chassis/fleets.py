@@ -13,8 +13,8 @@ from trunkline_protocols import codec
 from trunkline_protocols.fleet import Fleet, FleetOrigin, FleetPublished
 from trunkline_protocols.streams import FLEET, FLEET_KEY
 
-from trunkline_chassis.cancellation import wait_for_event
-from trunkline_chassis.errors import BusError, BusUnavailableError
+from trunkline_chassis.errors import BusUnavailableError
+from trunkline_chassis.refresher import Refresher
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -25,7 +25,7 @@ _log: Final = structlog.get_logger(__name__)
 
 SUBJECT: Final = f"$KV.{FLEET.name}.{FLEET_KEY}"
 STREAM: Final = f"KV_{FLEET.name}"
-_REFRESH_S: Final = 30.0
+_REFRESH_INTERVAL_S: Final = 30.0
 _POLL_S: Final = 0.2
 
 
@@ -48,7 +48,7 @@ class Fleets:
     def __init__(self, bus: Bus, first: FleetVersion) -> None:
         """Made by `follow_fleets`."""
         self._bus = bus
-        self._stale = asyncio.Event()
+        self._refresher = Refresher(bus, self._refresh, name="fleet", interval_s=_REFRESH_INTERVAL_S)
         self.current = first
         self.on_change: Callable[[FleetVersion], None] = lambda _: None
 
@@ -58,30 +58,25 @@ class Fleets:
         return self.current.fleet
 
     async def listen(self) -> None:
-        """Hear of changes; one that came before this took effect is found by the first look."""
+        """Subscribe to changes; the first refresh finds one that came before the subscription took effect."""
         await self._bus.subscribe(SUBJECT, self._on_message)
         await self._bus.flush()
-        self._stale.set()
-        self._bus.on_reconnect.append(self._stale.set)
+        self._refresher.mark_stale()
 
     async def run(self) -> None:
-        """Take new versions; until cancelled."""
-        while True:
-            await wait_for_event(self._stale, within_s=_REFRESH_S)
-            self._stale.clear()
-            try:
-                latest = await fleet_in_force(self._bus)
-            except (BusError, codec.DecodeError) as error:
-                _log.warning("fleet.unread", error=str(error))
-                continue
-            if latest is not None and latest.version != self.current.version:
-                _log.info("fleet.taken", version=latest.version, agents=len(latest.fleet.agents))
-                self.current = latest
-                self.on_change(latest)
+        """Follow new versions until cancelled."""
+        await self._refresher.run()
+
+    async def _refresh(self) -> None:
+        latest = await fleet_in_force(self._bus)
+        if latest is not None and latest.version != self.current.version:
+            _log.info("fleet.loaded", version=latest.version, agents=len(latest.fleet.agents))
+            self.current = latest
+            self.on_change(latest)
 
     async def _on_message(self, message: Msg) -> None:
         del message
-        self._stale.set()
+        self._refresher.mark_stale()
 
 
 async def follow_fleets(bus: Bus, *, wait_s: float = 20.0) -> Fleets:
@@ -101,13 +96,16 @@ async def follow_fleets(bus: Bus, *, wait_s: float = 20.0) -> Fleets:
 
 async def fleet_in_force(bus: Bus) -> FleetVersion | None:
     """Read the latest version, None when there is none yet."""
-    stored = await bus.last(STREAM, SUBJECT)
+    stored = await bus.last_message(STREAM, SUBJECT)
     return FleetVersion(stored.seq, codec.fleet.decode(stored.payload)) if stored is not None else None
 
 
 async def fleet_versions(bus: Bus) -> list[FleetVersion]:
     """Read the versions that are kept, oldest first."""
-    return [FleetVersion(stored.seq, codec.fleet.decode(stored.payload)) for stored in await bus.read(STREAM, SUBJECT)]
+    return [
+        FleetVersion(stored.seq, codec.fleet.decode(stored.payload))
+        for stored in await bus.read_messages(STREAM, SUBJECT)
+    ]
 
 
 async def publish_fleet(

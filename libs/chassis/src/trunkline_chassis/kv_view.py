@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import structlog
 from trunkline_protocols import codec
 
-from trunkline_chassis.cancellation import wait_for_event
-from trunkline_chassis.errors import BusError
+from trunkline_chassis.refresher import Refresher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from trunkline_chassis.bus import Bus
 
 _log: Final = structlog.get_logger(__name__)
-_REFRESH_S: Final = 30.0
+_REFRESH_INTERVAL_S: Final = 30.0
 
 T = TypeVar("T")
 
@@ -33,7 +31,7 @@ class KvView(Generic[T]):
         self._bus = bus
         self._bucket = bucket
         self._decoder = decoder
-        self._stale = asyncio.Event()
+        self._refresher = Refresher(bus, self._read, name="kv_view", interval_s=_REFRESH_INTERVAL_S)
         self.values: dict[str, T] = {}
         self.on_change: Callable[[str], None] = lambda _: None
         """Called with the key of every change."""
@@ -41,23 +39,14 @@ class KvView(Generic[T]):
     async def start(self) -> None:
         """Listen, then read what is there: in this order nothing falls between."""
         await self._bus.subscribe(f"$KV.{self._bucket}.>", self._on_message)
-        self._bus.on_reconnect.append(self._stale.set)
         await self._read()
 
     async def run(self) -> None:
-        """Read again after every reconnection and now and then; until cancelled."""
-        while True:
-            await wait_for_event(self._stale, within_s=_REFRESH_S)
-            self._stale.clear()
-            try:
-                await self._read()
-            except BusError as error:
-                _log.warning("mirror.unread", bucket=self._bucket, error=str(error))
-                await asyncio.sleep(1.0)
-                self._stale.set()
+        """Read the bucket again after every reconnection and periodically, until cancelled."""
+        await self._refresher.run()
 
     async def _read(self) -> None:
-        found = await self._bus.read(f"KV_{self._bucket}", f"$KV.{self._bucket}.>")
+        found = await self._bus.read_messages(f"KV_{self._bucket}", f"$KV.{self._bucket}.>")
         current = {stored.subject.rpartition(".")[2]: stored.payload for stored in found}
         for key in [key for key in self.values if key not in current]:
             self._take(key, b"")

@@ -22,7 +22,7 @@ import uvloop
 from nats import micro
 
 from trunkline_chassis.bus import connect
-from trunkline_chassis.cancellation import end
+from trunkline_chassis.cancellation import cancel_and_wait
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.health import HealthServer
 from trunkline_chassis.latency import RecentLatency
@@ -46,6 +46,18 @@ S = TypeVar("S", bound=ProcessSettings)
 
 
 @dataclass(slots=True)
+class Readiness:
+    """Whether a process can serve now: started, not draining, connected."""
+
+    bus: Bus
+    started: bool = False
+
+    def __call__(self) -> bool:
+        """Return the answer of `/readyz`."""
+        return self.started and self.bus.client.is_connected
+
+
+@dataclass(slots=True)
 class Process(Generic[S]):
     """What a service gets to work with."""
 
@@ -53,21 +65,17 @@ class Process(Generic[S]):
     instance: Instance
     settings: S
     bus: Bus
+    readiness: Readiness
     heartbeat: Heartbeat
     presences: PresenceRegistry
     latency: RecentLatency
     notices: Notices
     group: asyncio.TaskGroup
-    started: bool = False
     background: list[asyncio.Task[None]] = field(default_factory=list)
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run something for as long as the process lives; its failure ends the process."""
         self.background.append(self.group.create_task(work))
-
-    def is_ready(self) -> bool:
-        """Whether the process can do its work now: started, not draining, connected."""
-        return self.started and self.bus.client.is_connected
 
 
 Service: TypeAlias = "Callable[[Process[S]], AbstractAsyncContextManager[None]]"
@@ -93,15 +101,16 @@ async def _live(name: str, instance: Instance, settings: S, service: Service[S],
         group = await stack.enter_async_context(asyncio.TaskGroup())
         release = version(f"trunkline-{name.replace('_', '-')}")
         latency = RecentLatency()
-        first = first_presence(service=name, instance=instance, node=settings.node, version=release)
-        heartbeat = Heartbeat(bus, first, latency)
         notices = Notices(bus, region=settings.region, service=name, instance=instance)
         # Before anything is answered: a process that was down knows what it has missed.
         await notices.start()
-        process = Process(name, instance, settings, bus, heartbeat, presences, latency, notices, group)
-        health = HealthServer(*_health_address(settings, own_http=own_http), process.is_ready)
-        heartbeat.http_url = await health.start()
+        readiness = Readiness(bus)
+        health = HealthServer(*_health_address(settings, own_http=own_http), readiness)
+        http_url = await health.start()
         stack.push_async_callback(health.stop)
+        first = first_presence(service=name, instance=instance, node=settings.node, version=release, http_url=http_url)
+        heartbeat = Heartbeat(bus, first, latency)
+        process = Process(name, instance, settings, bus, readiness, heartbeat, presences, latency, notices, group)
         process.spawn(heartbeat.run())
         process.spawn(notices.run())
         async with service(process):
@@ -109,15 +118,15 @@ async def _live(name: str, instance: Instance, settings: S, service: Service[S],
                 bus.client, name=f"trunkline-{name}", version=release, metadata={"instance": instance}
             )
             _settle_memory()
-            process.started = True
-            await heartbeat.tell("ready")
-            _log.info("process.ready", version=release, http=heartbeat.http_url)
+            readiness.started = True
+            await heartbeat.publish("ready")
+            _log.info("process.ready", version=release, http=http_url)
             await stop.wait()
-            process.started = False
-            await _tell(heartbeat, "draining")
+            readiness.started = False
+            await _publish(heartbeat, "draining")
             _log.info("process.draining")
-        await end(process.background)
-        await _tell(heartbeat, "stopped")
+        await cancel_and_wait(process.background)
+        await _publish(heartbeat, "stopped")
         _log.info("process.stopped")
 
 
@@ -147,11 +156,11 @@ class _StopSignal:
             self._task.cancel()
 
 
-async def _tell(heartbeat: Heartbeat, state: ProcessState) -> None:
+async def _publish(heartbeat: Heartbeat, state: ProcessState) -> None:
     try:
-        await heartbeat.tell(state)
+        await heartbeat.publish(state)
     except BusError as error:
-        _log.warning("process.untold", state=state, error=str(error))
+        _log.warning("process.publish_failed", state=state, error=str(error))
 
 
 def _allow_many_sockets() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -19,8 +18,7 @@ from trunkline_protocols.broadcast import (
 )
 from trunkline_protocols.streams import NOTICES
 
-from trunkline_chassis.cancellation import wait_for_event
-from trunkline_chassis.errors import BusError
+from trunkline_chassis.refresher import Refresher
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
     from trunkline_chassis.bus import Bus
 
 _log: Final = structlog.get_logger(__name__)
-_REFRESH_S: Final = 15.0
+_REFRESH_INTERVAL_S: Final = 15.0
 
 
 class Notices:
@@ -44,32 +42,19 @@ class Notices:
         self._instance = instance
         self._in_force: dict[str, NoticePublished] = {}
         self._unconfirmed: list[str] = []
-        self._news = asyncio.Event()
-        self._stale = False
+        self._refresher = Refresher(bus, self._refresh, name="notices", interval_s=_REFRESH_INTERVAL_S)
         self.on_change: Callable[[NoticeMessage], None] = lambda _: None
         """Called with every notice and recall that is news to this process."""
 
     async def start(self) -> None:
         """Listen, then read everything that is in the stream."""
         await self._bus.subscribe(subjects.notices(self._region), self._on_message)
-        self._bus.on_reconnect.append(self._reread)
         await self._read()
+        self._refresher.mark_stale()  # the receipts are still to be published
 
     async def run(self) -> None:
-        """Send receipts as notices come, read the stream again where one may have been missed; until cancelled."""
-        while True:
-            try:
-                await self._confirm()
-                if self._stale:
-                    await self._read()
-                    self._stale = False
-            except BusError as error:
-                _log.warning("notices.unread", error=str(error))
-                await asyncio.sleep(1.0)
-                continue
-            if not await wait_for_event(self._news, within_s=_REFRESH_S):
-                self._stale = True
-            self._news.clear()
+        """Publish receipts, and read the stream again after a reconnection and periodically, until cancelled."""
+        await self._refresher.run()
 
     def in_force(
         self, audience: Audience, *, tenant: str = "", specialty: str = "", now: float | None = None
@@ -82,16 +67,17 @@ class Notices:
             if notice.audience in (audience, "all") and concerns(notice, now=at, tenant=tenant, specialty=specialty)
         ]
 
-    def _reread(self) -> None:
-        self._stale = True
-        self._news.set()
+    async def _refresh(self) -> None:
+        await self._read()
+        await self._confirm()
 
     async def _read(self) -> None:
-        for stored in await self._bus.read(NOTICES.name, subjects.notices(self._region)):
+        for stored in await self._bus.read_messages(NOTICES.name, subjects.notices(self._region)):
             self._take(stored.subject, stored.payload)
 
     async def _on_message(self, message: Msg) -> None:
         self._take(message.subject, message.data)
+        self._refresher.mark_stale()
 
     def _take(self, subject: str, payload: bytes) -> None:
         try:
@@ -113,7 +99,6 @@ class Notices:
                     self.on_change(message)
             case _:
                 pass
-        self._news.set()
 
     async def _confirm(self) -> None:
         while self._unconfirmed:

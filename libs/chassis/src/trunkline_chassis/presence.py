@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -24,47 +25,56 @@ if TYPE_CHECKING:
     from trunkline_chassis.bus import Bus
     from trunkline_chassis.latency import RecentLatency
 
-BEAT_S: Final = 1.0
-SILENCE_S: Final = 3.5
+HEARTBEAT_INTERVAL_S: Final = 1.0
+HEARTBEAT_TIMEOUT_S: Final = 3.5
 """A process that has not been heard for so long is not counted as living."""
 _LEAVING: Final = frozenset({"draining", "restarting", "failed"})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vitals:
+    """Figures of a process that change while it runs."""
+
+    queue_depth: int = 0
+    slots: list[int] = field(default_factory=list)
+    """Slots of the inbox that the process holds."""
+    finishing: list[str] = field(default_factory=list)
+    """Conversations whose in-flight turn it finishes although their slot is held elsewhere."""
+    detail: dict[str, str] = field(default_factory=dict)
+    specialties: list[str] = field(default_factory=list)
+    fleet_version: int = 0
+
+
 class Heartbeat:
-    """Says every second that this process lives and how it is."""
+    """Publishes the presence of this process every second."""
 
     def __init__(self, bus: Bus, first: Presence, latency: RecentLatency) -> None:
-        """`first` holds what does not change."""
+        """`first` holds the constant fields."""
         self._bus = bus
         self._presence = first
         self._latency = latency
-        self.queue_depth: Callable[[], int] = lambda: 0
-        self.slots: Callable[[], list[int]] = list
-        self.finishing: Callable[[], list[str]] = list
-        self.detail: Callable[[], dict[str, str]] = dict
-        self.fleet_version: Callable[[], int] = lambda: 0
-        self.specialties: list[str] = []
-        self.http_url = ""
-        self._news = asyncio.Event()
+        self._due = asyncio.Event()
+        self.vitals: Callable[[], Vitals] = Vitals
+        """Provider of the changing fields, set once by the service's wiring."""
 
     @property
     def state(self) -> ProcessState:
-        """The state that was told last."""
+        """The last published state."""
         return self._presence.state
 
-    async def tell(self, state: ProcessState) -> None:
-        """Tell a new state now."""
+    async def publish(self, state: ProcessState) -> None:
+        """Publish a state now."""
+        vitals = self.vitals()
         self._presence = msgspec.structs.replace(
             self._presence,
             state=state,
             at=time.time(),
-            http_url=self.http_url,
-            queue_depth=self.queue_depth(),
-            slots=self.slots(),
-            finishing=self.finishing(),
-            detail=self.detail(),
-            specialties=self.specialties,
-            fleet_version=self.fleet_version(),
+            queue_depth=vitals.queue_depth,
+            slots=vitals.slots,
+            finishing=vitals.finishing,
+            detail=vitals.detail,
+            specialties=vitals.specialties,
+            fleet_version=vitals.fleet_version,
             p50_ms=round(self._latency.percentile(50), 3),
             p95_ms=round(self._latency.percentile(95), 3),
         )
@@ -72,16 +82,16 @@ class Heartbeat:
         await self._bus.publish(subject, codec.encode(self._presence))
 
     def publish_soon(self) -> None:
-        """Tell at once what has changed, not only with the next beat."""
-        self._news.set()
+        """Publish at once instead of with the next heartbeat."""
+        self._due.set()
 
     async def run(self) -> None:
         """Beat until cancelled; a lost connection comes back, and so do the beats."""
         while True:
-            self._news.clear()
+            self._due.clear()
             with contextlib.suppress(BusError):
-                await self.tell(self.state)
-            await wait_for_event(self._news, within_s=BEAT_S)
+                await self.publish(self.state)
+            await wait_for_event(self._due, within_s=HEARTBEAT_INTERVAL_S)
 
 
 class PresenceRegistry:
@@ -110,12 +120,12 @@ class PresenceRegistry:
         return [
             presence
             for heard_at, presence in self._by_instance.values()
-            if now - heard_at < SILENCE_S
+            if now - heard_at < HEARTBEAT_TIMEOUT_S
             and presence.state != "stopped"
             and (service is None or presence.service == service)
         ]
 
-    def silent_s(self, instance: str, pid: int) -> float | None:
+    def heartbeat_age_s(self, instance: str, pid: int) -> float | None:
         """Seconds since this very process was heard; None when it never was."""
         heard = self._by_instance.get(instance)
         return time.monotonic() - heard[0] if heard is not None and heard[1].pid == pid else None
@@ -135,7 +145,7 @@ async def publish_death(bus: Bus, dead: Presence, state: ProcessState) -> None:
     await bus.publish(f"$KV.{PRESENCE.name}.{dead.instance}", codec.encode(gone))
 
 
-def first_presence(*, service: str, instance: str, node: str, version: str) -> Presence:
+def first_presence(*, service: str, instance: str, node: str, version: str, http_url: str) -> Presence:
     """Describe this process as it starts."""
     now = time.time()
     return Presence(
@@ -145,6 +155,7 @@ def first_presence(*, service: str, instance: str, node: str, version: str) -> P
         state="starting",
         version=version,
         node=node,
+        http_url=http_url,
         started_at=now,
         at=now,
     )

@@ -1,120 +1,135 @@
-"""Request and reply over FastStream: the broker set up once for all services that answer questions.
+"""Request and reply over core NATS: the one responder of all services.
 
-FastStream defaults that we do not keep: it would validate through pydantic (messages are decoded into Structs here),
-treat an exception as final, and swallow it. A handler's failure is logged and answered with `Refused`, so that the
-asker never waits for nothing. Askers that want it (`asking`) get a sign of life while their question is worked on.
+A request is decoded, handled in a task of its own and always replied to: an undecodable request, a failing handler and
+an overloaded process reply `Refused`, so that no requester waits for a reply that cannot come. Requesters that ask for
+it (`watched_requests`) receive heartbeats while their request is processed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
+import nats.errors
 import structlog
-from faststream.nats import NatsBroker
 from trunkline_protocols import codec
 from trunkline_protocols.knowledge import Refused
 
-from trunkline_chassis.bus import connection_options, flush
+from trunkline_chassis.cancellation import cancel_and_wait
+from trunkline_chassis.errors import BusError
 from trunkline_chassis.watched_requests import WORKING, RequestHeartbeats
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from faststream.nats.message import NatsMessage
     from msgspec.json import Decoder
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
     from trunkline_protocols.wire import Wire
 
+    from trunkline_chassis.bus import Bus
     from trunkline_chassis.latency import RecentLatency
 
 _log: Final = structlog.get_logger(__name__)
+_MAX_IN_FLIGHT: Final = 2_000
+_DRAIN_TIMEOUT_S: Final = 2.0
 
 Q = TypeVar("Q")
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked(Generic[Q]):
-    """A question, and where its answer is waited for."""
-
-    question: Q | Refused
-    headers: dict[str, str]
-    reply: str
-
-
 class Responder:
-    """Answers requests on subjects; several processes of a service share them by queue group."""
+    """Serves requests of one process; processes of a service share its subjects by queue group."""
 
-    def __init__(self, url: str, name: str, latency: RecentLatency) -> None:
-        """`name` is the queue group and the connection's name."""
-        self._name = name
+    def __init__(
+        self,
+        bus: Bus,
+        queue: str,
+        latency: RecentLatency,
+        tasks: asyncio.TaskGroup,
+        *,
+        max_in_flight: int = _MAX_IN_FLIGHT,
+    ) -> None:
+        """`queue` is the queue group; requests beyond `max_in_flight` are refused as overloaded."""
+        self._bus = bus
+        self._queue = queue
         self._latency = latency
-        self.running = 0
-        """Requests that are being answered now."""
-        self._life = RequestHeartbeats(self._send_sign)
-        self._signs: asyncio.Task[None] | None = None
-        options = connection_options(url, f"{name}-rpc")
-        self.broker = NatsBroker(
-            **options,
-            apply_types=False,
-            logger=None,
-            description=f"Questions that {name} answers",
-            graceful_timeout=10.0,
-        )
+        self._tasks = tasks
+        self._max_in_flight = max_in_flight
+        self._heartbeats = RequestHeartbeats(self._send_heartbeat)
+        self._beating: asyncio.Task[None] | None = None
+        self._subscriptions: list[Subscription] = []
+        self._in_flight: set[asyncio.Task[None]] = set()
 
-    def answer(
+    @property
+    def in_flight(self) -> int:
+        """Number of requests being processed."""
+        return len(self._in_flight)
+
+    async def serve(
         self,
         subject: str,
         decoder: Decoder[Q],
         handle: Callable[[Q], Awaitable[Wire]],
         *,
-        title: str,
-        max_workers: int = 64,
+        max_concurrent: int = _MAX_IN_FLIGHT,
     ) -> None:
-        """Answer every request on `subject` with what `handle` returns."""
+        """Reply to every request on `subject` with the result of `handle`; the rest of `max_concurrent` waits."""
+        if self._beating is None:
+            self._beating = self._tasks.create_task(self._heartbeats.run())
+        permits = asyncio.Semaphore(max_concurrent)
 
-        async def decode(message: NatsMessage) -> _Asked[Q]:
-            question: Q | Refused
+        async def process(message: Msg) -> None:
+            with self._heartbeats.working_on(message.headers, message.reply):
+                async with permits:
+                    reply = await self._reply_to(message, decoder, handle)
+            await self._publish(message.reply, reply)
+
+        async def on_request(message: Msg) -> None:
+            if len(self._in_flight) >= self._max_in_flight:
+                await self._publish(
+                    message.reply, Refused(code="overloaded", message="too many requests in flight", retryable=True)
+                )
+                return
+            task = self._tasks.create_task(process(message))
+            self._in_flight.add(task)
+            task.add_done_callback(self._in_flight.discard)
+
+        self._subscriptions.append(await self._bus.subscribe(subject, on_request, queue=self._queue))
+        # Without it a request that follows at once may find no responder yet.
+        await self._bus.flush()
+
+    async def close(self, timeout_s: float) -> None:
+        """Accept no more requests, finish those in flight within `timeout_s` seconds, cancel the rest."""
+        for subscription in self._subscriptions:
             try:
-                question = decoder.decode(message.body)
-            except codec.DecodeError as error:
-                question = Refused(code="bad_request", message=str(error), retryable=False)
-            return _Asked(question, message.headers, message.reply_to)
+                async with asyncio.timeout(_DRAIN_TIMEOUT_S):
+                    await subscription.drain()  # type: ignore[no-untyped-call]
+            except (nats.errors.Error, TimeoutError) as error:
+                _log.warning("rpc.drain_failed", subject=subscription.subject, error=repr(error))
+        if self._in_flight:
+            await asyncio.wait(self._in_flight, timeout=timeout_s)
+        await cancel_and_wait([*self._in_flight, *([self._beating] if self._beating is not None else [])])
 
-        async def on_request(asked: Any) -> bytes:  # noqa: ANN401 - FastStream looks at the annotation
-            if isinstance(asked.question, Refused):
-                return codec.encode(asked.question)
-            with self._life.working_on(asked.headers, asked.reply):
-                return codec.encode(await self._run(subject, handle, asked.question))
-
-        self.broker.subscriber(subject, queue=self._name, max_workers=max_workers, decoder=decode, title=title)(
-            on_request
-        )
-
-    async def _run(self, subject: str, handle: Callable[[Q], Awaitable[Wire]], question: Q) -> Wire:
+    async def _reply_to(self, message: Msg, decoder: Decoder[Q], handle: Callable[[Q], Awaitable[Wire]]) -> Wire:
         started = time.perf_counter()
-        self.running += 1
         try:
-            return await handle(question)
+            return await handle(decoder.decode(message.data))
+        except codec.DecodeError as error:
+            return Refused(code="bad_request", message=str(error), retryable=False)
         except Exception as error:
-            _log.exception("rpc.failed", subject=subject)
+            _log.exception("rpc.failed", subject=message.subject)
             return Refused(code="internal", message=f"{type(error).__name__}: {error}", retryable=True)
         finally:
-            self.running -= 1
             self._latency.add((time.perf_counter() - started) * 1000)
 
-    async def _send_sign(self, reply: str) -> None:
-        await self.broker.publish(b"", reply, headers={WORKING: "1"})
+    async def _publish(self, reply_to: str, reply: Wire) -> None:
+        if not reply_to:
+            return
+        try:
+            await self._bus.publish(reply_to, codec.encode(reply))
+        except BusError as error:
+            _log.warning("rpc.reply_failed", error=str(error))
 
-    async def start(self) -> None:
-        """Connect and listen; who asks from now on is heard."""
-        await self.broker.start()
-        await flush(await self.broker.connect())
-        self._signs = asyncio.ensure_future(self._life.run())
-
-    async def stop(self) -> None:
-        """Finish what is being answered and close."""
-        await self.broker.stop()
-        if self._signs is not None:
-            self._signs.cancel()
+    async def _send_heartbeat(self, reply_to: str) -> None:
+        await self._bus.client.publish(reply_to, b"", headers={WORKING: "1"})

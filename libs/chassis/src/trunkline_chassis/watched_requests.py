@@ -29,8 +29,8 @@ WATCHED: Final = "Trunkline-Watched"
 """Header of a question whose asker waits for signs of life."""
 WORKING: Final = "Trunkline-Working"
 """Header of a sign of life."""
-SIGN_EVERY_S: Final = 0.4
-SILENCE_S: Final = 1.3
+HEARTBEAT_INTERVAL_S: Final = 0.4
+HEARTBEAT_TIMEOUT_S: Final = 1.3
 _LOOK_EVERY_S: Final = 0.1
 _NO_RESPONDERS: Final = "503"
 
@@ -58,7 +58,7 @@ class RequestHeartbeats:
     async def run(self) -> None:
         """Send until cancelled."""
         while True:
-            await asyncio.sleep(SIGN_EVERY_S)
+            await asyncio.sleep(HEARTBEAT_INTERVAL_S)
             for reply in list(self._watched):
                 if reply not in self._watched:
                     continue
@@ -87,7 +87,7 @@ class _Call:
         """Give up when it is time, or when who had the question has fallen silent."""
         if now >= self.deadline:
             self.fail(f"no answer on {self.subject} within {self.timeout_s:g} s")
-        elif now >= self.heard_at + SILENCE_S:
+        elif now >= self.heard_at + HEARTBEAT_TIMEOUT_S:
             self.fail(f"who had the question on {self.subject} has fallen silent")
 
 

@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 from prometheus_client import Gauge
 from trunkline_chassis.fleets import follow_fleets
 from trunkline_chassis.lifecycle import Process
+from trunkline_chassis.presence import Vitals
 from trunkline_chassis.pull_consumer import PullConsumer
 from trunkline_protocols import streams, subjects
 
@@ -93,9 +94,11 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
         _DEPTH.labels(specialty, lane).set_function(partial(_pending, puller))
         process.spawn(puller.run())
     _AGENTS.labels(specialty, settings.node).set_function(lambda: len(experts.current.fleet.of(specialty)))
-    process.heartbeat.specialties = [specialty]
-    process.heartbeat.queue_depth = lambda: hands.waiting + sum(puller.pending for puller in pullers.values())
-    process.heartbeat.fleet_version = lambda: experts.current.version
+    process.heartbeat.vitals = lambda: Vitals(
+        queue_depth=hands.waiting + sum(puller.pending for puller in pullers.values()),
+        specialties=[specialty],
+        fleet_version=experts.current.version,
+    )
     process.spawn(beats.run())
     process.spawn(fleets.run())
     process.spawn(experts.run())

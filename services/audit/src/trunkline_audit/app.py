@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from trunkline_chassis.lifecycle import Process
+from trunkline_chassis.presence import Vitals
 from trunkline_protocols import streams
 
 from trunkline_audit.adapters.jetstream import JetStreamFeeds
@@ -35,7 +36,7 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
     archive = PostgresArchive(settings.postgres_dsn, name=process.instance)
     recorder = Recorder(feeds, archive, latency=process.latency, now=_now, chance=random.random)
     watch = LagMonitor(feeds, now=_now)
-    process.heartbeat.queue_depth = lambda: watch.pending
+    process.heartbeat.vitals = lambda: Vitals(queue_depth=watch.pending)
     process.spawn(watch.run())
     process.spawn(recorder.run())
     await recorder.ready.wait()

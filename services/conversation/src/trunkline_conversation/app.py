@@ -11,6 +11,7 @@ from trunkline_chassis.fleets import follow_fleets
 from trunkline_chassis.kv_view import KvView
 from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.pinned_consumer import PinnedConsumer
+from trunkline_chassis.presence import Vitals
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.ids import SLOTS, ConversationId
 from trunkline_protocols.presence import Presence
@@ -107,11 +108,13 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
 
     await bus.subscribe(subjects.result(process.instance), on_result)
     await bus.subscribe(subjects.attach_any(settings.region), on_attached)
-    process.heartbeat.queue_depth = lambda: conversations.active
-    process.heartbeat.slots = lambda: puller.held
     # Told with the news that it stops: the heirs act on that at once.
-    process.heartbeat.finishing = lambda: conversations.finishing if process.started else conversations.under_way
-    process.heartbeat.fleet_version = lambda: fleets.current.version
+    process.heartbeat.vitals = lambda: Vitals(
+        queue_depth=conversations.active,
+        slots=puller.held,
+        finishing=conversations.finishing if process.readiness.started else conversations.under_way,
+        fleet_version=fleets.current.version,
+    )
     process.spawn(fleets.run())
     process.spawn(waiting.run())
     process.spawn(handlers.watch_overdue(conversations, waiting, lambda: puller.held))

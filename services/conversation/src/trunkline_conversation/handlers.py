@@ -71,7 +71,7 @@ class Inbox:
     async def _offer_last(self, conversation: ConversationId, region: str, *, standing_in: bool) -> None:
         """Hand over the last message: those before it are found by their gap, and what is answered is told again."""
         try:
-            last = await self._bus.last(streams.INBOX.name, subjects.inbox(region, conversation))
+            last = await self._bus.last_message(streams.INBOX.name, subjects.inbox(region, conversation))
             if last is None:
                 return
             item = InboxItem(last.seq, codec.slot.decode(last.payload))

@@ -10,6 +10,7 @@ from trunkline_chassis.fleets import follow_fleets
 from trunkline_chassis.health import add_health_routes
 from trunkline_chassis.kv_view import KvView
 from trunkline_chassis.lifecycle import Process
+from trunkline_chassis.presence import Vitals
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.ids import EVERY_INGRESS
 
@@ -54,7 +55,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         outgoing_frames=settings.outgoing_frames,
     )
     app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[authenticator.operators_only, explain_outages])
-    add_health_routes(app, process.is_ready)
+    add_health_routes(app, process.readiness)
     app.add_routes(
         [
             web.get("/v1/chat", chat.serve),
@@ -71,12 +72,11 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     await bus.subscribe(subjects.out_of(EVERY_INGRESS), connections.on_out)
     await bus.subscribe(subjects.attach_any(settings.region), connections.on_attached)
     process.notices.on_change = connections.on_notice
-    process.heartbeat.fleet_version = lambda: fleets.current.version
     process.spawn(fleets.run())
     process.spawn(waiting.run())
     process.spawn(connections.watch())
     process.spawn(connections.tell_places())
-    process.heartbeat.queue_depth = lambda: len(connections)
+    process.heartbeat.vitals = lambda: Vitals(queue_depth=len(connections), fleet_version=fleets.current.version)
 
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.shutdown_timeout_s)
     await runner.setup()

@@ -11,6 +11,8 @@ from typing import Final, assert_never
 
 import structlog
 from trunkline_chassis.lifecycle import Process
+from trunkline_chassis.presence import Vitals
+from trunkline_chassis.rpc import Responder
 
 from trunkline_llm_gateway.adapters.anthropic import Anthropic
 from trunkline_llm_gateway.adapters.extractive import ExtractiveProvider
@@ -23,7 +25,7 @@ from trunkline_llm_gateway.application.gateway import Gateway
 from trunkline_llm_gateway.application.provider_registry import ProviderRegistry
 from trunkline_llm_gateway.core.budgets import Spending
 from trunkline_llm_gateway.core.config import ConfigError, ProviderConfig, load_config
-from trunkline_llm_gateway.handlers import CompletionEndpoint
+from trunkline_llm_gateway.handlers import serve
 from trunkline_llm_gateway.ports import Provider
 from trunkline_llm_gateway.settings import GatewaySettings, api_key
 
@@ -42,17 +44,16 @@ async def service(process: Process[GatewaySettings]) -> AsyncIterator[None]:
     gateway = Gateway(registry, spending=spending, send=sender(bus), rng=rng)
     await follow(bus, spending)
 
-    endpoint = CompletionEndpoint(bus, settings.region, gateway, process.latency, process.group)
-    await endpoint.open()
-    process.heartbeat.queue_depth = lambda: endpoint.running
-    process.heartbeat.detail = registry.states
+    responder = Responder(bus, NAME, process.latency, process.group)
+    await serve(bus, settings.region, gateway, responder)
+    process.heartbeat.vitals = lambda: Vitals(queue_depth=responder.in_flight, detail=registry.states())
     process.spawn(gateway.run())
     process.spawn(registry.warm())
     process.spawn(tell(bus, spending, process.instance))
     if settings.llm_config is not None:
         process.spawn(_follow(settings.llm_config, registry, process))
     yield
-    await endpoint.close(settings.shutdown_timeout_s)
+    await responder.close(settings.shutdown_timeout_s)
     await tell_now(bus, spending, process.instance)
     await registry.close()
 

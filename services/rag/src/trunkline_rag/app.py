@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 from trunkline_chassis.lifecycle import Process
+from trunkline_chassis.presence import Vitals
 from trunkline_chassis.rpc import Responder
 from trunkline_embedding import LEXICAL, open_embedder
 from trunkline_protocols import codec, subjects
@@ -26,6 +27,7 @@ from trunkline_rag.settings import RagSettings
 
 _log: Final = structlog.get_logger(__name__)
 NAME: Final = "rag"
+_MAX_CONCURRENT_REQUESTS: Final = 64
 
 
 @asynccontextmanager
@@ -56,18 +58,19 @@ async def service(process: Process[RagSettings]) -> AsyncIterator[None]:
             _tell(await desk.answer(order))
         if settings.backup_every_h:
             process.spawn(backups.run(settings.backup_every_h * 3_600))
-        responder = Responder(settings.nats_url, NAME, process.latency)
-        for subject, title in (
-            (subjects.search(settings.region), "Search for passages"),
-            (subjects.article(settings.region), "One whole article"),
-            (subjects.import_articles(settings.region), "Import of articles"),
-            (subjects.backups(settings.region), "Backups of the knowledge base"),
+        responder = Responder(process.bus, NAME, process.latency, process.group)
+        for subject in (
+            subjects.search(settings.region),
+            subjects.article(settings.region),
+            subjects.import_articles(settings.region),
+            subjects.backups(settings.region),
         ):
-            responder.answer(subject, codec.knowledge_request, desk.answer, title=title)
-        await responder.start()
-        process.heartbeat.queue_depth = lambda: responder.running
+            await responder.serve(
+                subject, codec.knowledge_request, desk.answer, max_concurrent=_MAX_CONCURRENT_REQUESTS
+            )
+        process.heartbeat.vitals = lambda: Vitals(queue_depth=responder.in_flight)
         yield
-        await responder.stop()
+        await responder.close(settings.shutdown_timeout_s)
     finally:
         await asyncio.to_thread(store.close)
 

@@ -2,7 +2,7 @@
 
 SearchKnowledge  -> `KnowledgeBase.search`
 GetArticle       -> `KnowledgeBase.article`
-ImportArticles   -> `KnowledgeBase.take_in`
+ImportArticles   -> `KnowledgeBase.import_articles`
 TakeBackup     -> `Backups.take`
 RestoreBackup  -> `Backups.restore`
 ListBackups    -> `Backups.manifests`

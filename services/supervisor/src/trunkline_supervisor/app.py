@@ -17,7 +17,7 @@ import msgspec
 import structlog
 from nats import micro
 from trunkline_chassis.bus import Bus, connect
-from trunkline_chassis.cancellation import end
+from trunkline_chassis.cancellation import cancel_and_wait
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.fleets import follow_fleets, seed_fleet
 from trunkline_chassis.health import HealthServer
@@ -51,6 +51,7 @@ _HOST: Final = "127.0.0.1"
 _NATS_PATIENCE_S: Final = 2.5
 _POSTGRES_PATIENCE_S: Final = 10.0
 """PostgreSQL may be busy, and nobody waits for it."""
+_CLOSE_TIMEOUT_S: Final = 2.0
 _ROOM_PATIENCE_S: Final = 10.0
 """So seldom it dies of a full disk that it is never given up for it."""
 
@@ -134,7 +135,7 @@ class _Suite:
         self._spawn(TopologyReconciler(bus, region=settings.region, replicas=replicas).run())
         await self._presences.watch(bus)
         await self._serve_metrics()
-        await self._answer_status(bus, addresses.nats_url)
+        await self._answer_status(bus)
         await self._services(bus, addresses)
         await self._tree.wait_ready(settings.ready_timeout_s)
 
@@ -249,19 +250,18 @@ class _Suite:
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run something until the suite stops."""
-        self._stack.push_async_callback(end, [self._background.create_task(work)])
+        self._stack.push_async_callback(cancel_and_wait, [self._background.create_task(work)])
 
     async def _serve_metrics(self) -> None:
         server = HealthServer(_HOST, self._settings.metrics_port, lambda: True)
         self._metrics_url = f"{await server.start()}/metrics"
         self._stack.push_async_callback(server.stop)
 
-    async def _answer_status(self, bus: Bus, nats_url: str) -> None:
-        responder = Responder(nats_url, "supervisor", RecentLatency())
+    async def _answer_status(self, bus: Bus) -> None:
+        responder = Responder(bus, "supervisor", RecentLatency(), self._background)
         decoder = msgspec.json.Decoder(GetStatus)
-        responder.answer(subjects.status(self._settings.region), decoder, self._tree.status, title="Supervision tree")
-        await responder.start()
-        self._stack.push_async_callback(responder.stop)
+        await responder.serve(subjects.status(self._settings.region), decoder, self._tree.status)
+        self._stack.push_async_callback(responder.close, _CLOSE_TIMEOUT_S)
         await micro.add_service(bus.client, name="trunkline-supervisor", version="0.1.0")
 
 

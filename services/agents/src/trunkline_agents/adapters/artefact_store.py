@@ -59,11 +59,12 @@ class RoutingArtefactStore:
         raise TrainingFailedError(f"no routing artefact {version} within {2 * self._timeout_s:g} s")
 
     async def _read(self, version: str) -> RoutingModel | None:
-        first = await self._bus.last(_STREAM, f"{_PREFIX}.model.{version}.count")
+        first = await self._bus.last_message(_STREAM, f"{_PREFIX}.model.{version}.count")
         if first is None:
             return None
         pieces = [
-            await self._bus.last(_STREAM, f"{_PREFIX}.model.{version}.{number}") for number in range(int(first.payload))
+            await self._bus.last_message(_STREAM, f"{_PREFIX}.model.{version}.{number}")
+            for number in range(int(first.payload))
         ]
         try:
             return decode(b"".join(piece.payload for piece in pieces if piece is not None))
@@ -88,7 +89,7 @@ class RoutingArtefactStore:
     async def _claim(self, version: str) -> bool:
         """Be the one that trains: nobody has claimed it, or who did has been silent for too long."""
         subject = f"{_PREFIX}.training.{version}"
-        last = await self._bus.last(_STREAM, subject)
+        last = await self._bus.last_message(_STREAM, subject)
         now = time.time()
         if last is not None and now - msgspec.json.decode(last.payload, type=_Claim).at < self._timeout_s:
             return False

@@ -22,7 +22,7 @@ class KvToolLedger:
     async def steps(self, request: AnswerTurn) -> list[ToolStepNoted]:
         """Return the steps of a piece of work so far, in order."""
         found: list[ToolStepNoted] = []
-        while (stored := await self._bus.last(_STREAM, _subject(request, len(found)))) is not None:
+        while (stored := await self._bus.last_message(_STREAM, _subject(request, len(found)))) is not None:
             found.append(codec.tool_step.decode(stored.payload))
         return found
 
@@ -33,7 +33,7 @@ class KvToolLedger:
         try:
             await self._bus.append(subject, codec.encode(noted), message_id=f"{subject}-{by}", fence=(subject, 0))
         except FenceError:
-            stored = await self._bus.last(_STREAM, subject)
+            stored = await self._bus.last_message(_STREAM, subject)
             if stored is None:
                 raise
             return codec.tool_step.decode(stored.payload)

@@ -41,7 +41,7 @@ class JetStreamLog:
 
     async def commits(self, conversation: ConversationId, *, after: int) -> list[CommitStored]:
         """Read from the leader."""
-        stored = await self._bus.read(
+        stored = await self._bus.read_messages(
             streams.CONVERSATIONS.name, subjects.log_fence(self._region, conversation), after=after
         )
         return [CommitStored(sequence=message.seq, commit=codec.commit.decode(message.payload)) for message in stored]
@@ -57,7 +57,7 @@ class JetStreamLog:
     async def _slot(self, subject: str, *, after: int, before: int) -> list[InboxItem]:
         """Read what lies between; a message that cannot be read is a dead letter already."""
         items = []
-        for stored in await self._bus.read(streams.INBOX.name, subject, after=after):
+        for stored in await self._bus.read_messages(streams.INBOX.name, subject, after=after):
             if stored.seq < before:
                 with contextlib.suppress(codec.DecodeError):
                     items.append(InboxItem(stored.seq, codec.slot.decode(stored.payload)))
@@ -65,7 +65,9 @@ class JetStreamLog:
 
     async def snapshot(self, conversation: ConversationId) -> Snapshot | None:
         """Read from KV."""
-        stored = await self._bus.last(f"KV_{streams.SNAPSHOTS.name}", f"$KV.{streams.SNAPSHOTS.name}.{conversation}")
+        stored = await self._bus.last_message(
+            f"KV_{streams.SNAPSHOTS.name}", f"$KV.{streams.SNAPSHOTS.name}.{conversation}"
+        )
         return codec.snapshot.decode(stored.payload) if stored is not None and stored.payload else None
 
     async def store_snapshot(self, snapshot: Snapshot) -> None:
@@ -88,7 +90,7 @@ class NatsOutside:
         """Append once more, unless the queue still holds it: work is removed when an agents process takes it."""
         payload = codec.encode(order)
         try:
-            waiting = await self._bus.at(streams.WORK.name, place)
+            waiting = await self._bus.get_message(streams.WORK.name, place)
         except BusError:
             return place
         # In a queue that was lost and made anew the place may be another's.

@@ -7,7 +7,7 @@ from typing import Final
 
 from trunkline_chassis.fleets import Fleets
 from trunkline_chassis.kv_view import KvView
-from trunkline_chassis.presence import SILENCE_S, PresenceRegistry
+from trunkline_chassis.presence import HEARTBEAT_TIMEOUT_S, PresenceRegistry
 from trunkline_protocols.escalation import EscalationWaiting
 
 from trunkline_conversation.core.steps import Environment
@@ -47,7 +47,7 @@ class EnvironmentReader:
         self._looked_at = now
         self._version = self._fleets.current.version
         self._specialties = frozenset(self._fleets.fleet.specialties)
-        if now - self._since > SILENCE_S:
+        if now - self._since > HEARTBEAT_TIMEOUT_S:
             # Before, those who are up may not have been heard yet.
             up = {name for presence in self._presences.living(_AGENTS) for name in presence.specialties}
             self._down = self._specialties - up

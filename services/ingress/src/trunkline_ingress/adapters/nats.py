@@ -52,7 +52,7 @@ class NatsLine:
                 return stored
         except FenceError:
             stored = None
-        last = await self._bus.last(streams.INBOX.name, subject)
+        last = await self._bus.last_message(streams.INBOX.name, subject)
         if last is not None and last.payload == payload:
             return Appended(last.seq)
         if stored is None:
@@ -61,41 +61,43 @@ class NatsLine:
 
     async def commits(self, region: str, conversation: ConversationId, *, after: int) -> list[CommitStored]:
         """Read from the leader of the log."""
-        found = await self._bus.read(streams.CONVERSATIONS.name, subjects.log_fence(region, conversation), after=after)
+        found = await self._bus.read_messages(
+            streams.CONVERSATIONS.name, subjects.log_fence(region, conversation), after=after
+        )
         return [_stored_commit(stored) for stored in found]
 
     async def last_commit(self, region: str, conversation: ConversationId) -> CommitStored | None:
         """Read from the leader of the log."""
-        last = await self._bus.last(streams.CONVERSATIONS.name, subjects.log_fence(region, conversation))
+        last = await self._bus.last_message(streams.CONVERSATIONS.name, subjects.log_fence(region, conversation))
         return _stored_commit(last) if last is not None else None
 
     async def commit_at(self, sequence: int) -> CommitStored | None:
         """Read from the leader of the log."""
-        found = await self._bus.at(streams.CONVERSATIONS.name, sequence)
+        found = await self._bus.get_message(streams.CONVERSATIONS.name, sequence)
         return _stored_commit(found) if found is not None else None
 
     async def inbox(
         self, region: str, conversation: ConversationId, *, after: int
     ) -> list[tuple[str, int, InboxMessage]]:
         """Read from the leader of the inbox."""
-        found = await self._bus.read(streams.INBOX.name, subjects.inbox(region, conversation), after=after)
+        found = await self._bus.read_messages(streams.INBOX.name, subjects.inbox(region, conversation), after=after)
         return [(stored.subject, stored.seq, message) for stored, message in _readable(found)]
 
     async def unsettled(self, region: str, conversation: ConversationId, *, after: int) -> Unsettled:
         """Read from the leader of the inbox: one request where nothing or a single message is unsettled."""
         subject = subjects.inbox(region, conversation)
-        last = await self._bus.last(streams.INBOX.name, subject)
+        last = await self._bus.last_message(streams.INBOX.name, subject)
         if last is None or last.seq <= after:
             return Unsettled(last.seq if last is not None else 0, [])
         found = _readable([last])
         if not found or found[0][1].previous > after:
             # The end is that of before this read: a message that comes in between meets the fence.
-            found = _readable(await self._bus.read(streams.INBOX.name, subject, after=after))
+            found = _readable(await self._bus.read_messages(streams.INBOX.name, subject, after=after))
         return Unsettled(last.seq, [(stored.seq, message) for stored, message in found])
 
     async def desk(self, region: str, conversation: ConversationId) -> list[tuple[str, int, DeskMessage]]:
         """Read from the leader of the inbox."""
-        found = await self._bus.read(streams.INBOX.name, subjects.desk(region, conversation))
+        found = await self._bus.read_messages(streams.INBOX.name, subjects.desk(region, conversation))
         return [(stored.subject, stored.seq, codec.desk.decode(stored.payload)) for stored in found]
 
     async def abandon(self, turn: TurnId) -> None:
@@ -136,7 +138,7 @@ class DeskLine:
         subscription = await self._bus.client.subscribe(inbox, max_msgs=1)
         try:
             for _ in range(_ORDER_TRIES):
-                last = await self._bus.last(streams.INBOX.name, subject)
+                last = await self._bus.last_message(streams.INBOX.name, subject)
                 previous = last.seq if last is not None else 0
                 order = make(conversation=conversation, previous=previous, at=time.time(), reply_to=inbox)
                 try:

@@ -63,7 +63,7 @@ async def follow(bus: Bus, spending: Spending) -> None:
             _learn(spending, message.data)
 
     await bus.subscribe(_ALL, on_message)
-    for stored in await bus.read(f"KV_{SPENDING.name}", _ALL):
+    for stored in await bus.read_messages(f"KV_{SPENDING.name}", _ALL):
         if stored.payload:
             _learn(spending, stored.payload)
 

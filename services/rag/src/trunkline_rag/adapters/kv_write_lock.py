@@ -89,7 +89,7 @@ class KvWriteLock:
 
     async def version(self) -> int:
         """Count what was written."""
-        last = await self._bus.last(_STREAM, _CHANGED)
+        last = await self._bus.last_message(_STREAM, _CHANGED)
         return last.seq if last is not None else 0
 
     async def announce(self, *, settled: bool) -> int:
@@ -124,7 +124,7 @@ class KvWriteLock:
         give_up_at = clock() + _LONGEST_WAIT_S
         seen, seen_at = -1, clock()
         while True:
-            last = await self._bus.last(_STREAM, _TURN)
+            last = await self._bus.last_message(_STREAM, _TURN)
             self._seq = last.seq if last is not None else 0
             holder = _decode_holder(last.payload).instance if last is not None else ""
             if self._seq != seen:

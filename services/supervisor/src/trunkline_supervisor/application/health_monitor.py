@@ -82,12 +82,12 @@ class HealthMonitor:
     def _signs(self, child: Child, pid: int) -> HealthSignals:
         others = any(
             presence.instance != child.spec.instance
-            and (self._presences.silent_s(presence.instance, presence.pid) or 0.0) < _OTHERS_WITHIN_S
+            and (self._presences.heartbeat_age_s(presence.instance, presence.pid) or 0.0) < _OTHERS_WITHIN_S
             for presence in self._presences.living()
         )
         return HealthSignals(
             running_s=child.running_s,
-            silent_s=self._presences.silent_s(child.spec.instance, pid),
+            silent_s=self._presences.heartbeat_age_s(child.spec.instance, pid),
             unanswered_s=self._unanswered_s(pid),
             others_beat=others,
             leaving_s=self._leaving_s(child.spec.instance, pid),

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Final
 
 import structlog
-from trunkline_chassis.presence import SILENCE_S, PresenceRegistry
+from trunkline_chassis.presence import HEARTBEAT_TIMEOUT_S, PresenceRegistry
 from trunkline_protocols.presence import GetStatus, ProcessState, ProcessStatus, SuiteStatus
 
 from trunkline_supervisor.adapters.child import Child
@@ -71,10 +71,10 @@ class Tree:
         if pool in self.servers:
             return "ready" if self._answered(child) else "starting"
         presence = self._presences.of(child.spec.instance)
-        silent_s = self._presences.silent_s(child.spec.instance, child.pid)
+        silent_s = self._presences.heartbeat_age_s(child.spec.instance, child.pid)
         if presence is None or silent_s is None:
             return "starting"
-        return presence.state if silent_s < SILENCE_S else "failed"
+        return presence.state if silent_s < HEARTBEAT_TIMEOUT_S else "failed"
 
     def _line(self, pool: Pool, child: Child) -> ProcessStatus:
         presence = self._presences.of(child.spec.instance)

@@ -111,7 +111,7 @@ class NoticeOps:
         raise web.HTTPNotFound(text=f"no notice {name} is in force")
 
     async def _shown(self, notice: NoticePublished) -> _Shown:
-        stored = await self.bus.read(NOTICES.name, subjects.receipts(self.region, notice.notice))
+        stored = await self.bus.read_messages(NOTICES.name, subjects.receipts(self.region, notice.notice))
         receipts = [codec.notice.decode(message.payload) for message in stored]
         received_by = {receipt.instance for receipt in receipts if isinstance(receipt, NoticeReceipt)}
         living = {presence.instance for presence in self.presences.living()}
