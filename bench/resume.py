@@ -31,7 +31,7 @@ from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, conversation_id, turn_id
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit, Started, TurnAnswered
-from trunkline_protocols.message_id_filter import with_id
+from trunkline_protocols.rules.message_id_filter import with_id
 from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
 from trunkline_supervisor.adapters.tcp import free_port
 

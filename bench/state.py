@@ -27,12 +27,12 @@ from typing import Any, Final
 
 from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus, connect
+from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_protocols import codec, streams, subjects
-from trunkline_protocols.fleet_folder import load_fleet
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId, conversation_id
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit, CommitStored, Started, TurnAnswered
-from trunkline_protocols.message_id_filter import with_id
+from trunkline_protocols.rules.message_id_filter import with_id
 
 _REGION: Final = "local"
 _ME: Final = Instance("bench-ingress")

@@ -21,9 +21,8 @@ from trunkline_llm_gateway.application.provider_registry import ProviderRegistry
 from trunkline_llm_gateway.core.budgets import Spending
 from trunkline_llm_gateway.core.config import load_config
 from trunkline_protocols import codec, subjects
-from trunkline_protocols.common import TurnRef
 from trunkline_protocols.completion import Complete, Completed, CompletionReply, DeltaTarget
-from trunkline_protocols.ids import ConversationId, Instance, TurnId
+from trunkline_protocols.ids import ConversationId, Instance, TurnId, TurnRef
 
 Way: TypeAlias = Callable[[str], Awaitable[None]]
 """Asks once, under a name; returns when the whole answer is there, and raises when it does not come."""

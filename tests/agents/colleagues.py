@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from trunkline_protocols.common import Context, TurnRef
 from trunkline_protocols.completion import Complete, Completed, CompletionReply
 from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
+from trunkline_protocols.context import Context
 from trunkline_protocols.fleet import Agent, Company, Fleet, KnowledgeFilter
-from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
+from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId, TurnRef
 from trunkline_protocols.knowledge import Passage, SearchKnowledge
 from trunkline_protocols.turn import AgentMessage, AnswerTurn
 

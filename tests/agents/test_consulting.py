@@ -14,7 +14,6 @@ from trunkline_agents.core.consultations import MOST_PARTS, PlannedConsultation,
 from trunkline_agents.core.routing.artefact import RoutingModel
 from trunkline_agents.core.routing.router import Choice, Router, Vector
 from trunkline_agents.core.routing.training import train
-from trunkline_protocols.common import Context, TurnRef
 from trunkline_protocols.completion import Complete, Completed, CompletionReply
 from trunkline_protocols.consultation import (
     Advice,
@@ -24,8 +23,9 @@ from trunkline_protocols.consultation import (
     ConsultProgress,
     ConsultReply,
 )
+from trunkline_protocols.context import Context
 from trunkline_protocols.fleet import Fleet
-from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
+from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId, TurnRef
 
 from tests.agents.colleagues import FakeColleagues, order, small_fleet
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from hypothesis import given, strategies as st
 from trunkline_agents.application.priority_semaphore import PrioritySemaphore
 from trunkline_agents.core.priority import pressure
-from trunkline_protocols.common import Urgency
+from trunkline_protocols.context import Urgency
 from trunkline_protocols.turn import AnswerTurn
 
 from tests.agents.colleagues import order

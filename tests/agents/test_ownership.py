@@ -14,8 +14,8 @@ from trunkline_agents.application.tool_loop import ToolLoop
 from trunkline_agents.application.turn_worker import Stopwatch, TurnWorker
 from trunkline_agents.core.routing.router import Router
 from trunkline_agents.core.routing.training import train
-from trunkline_protocols.common import Context, Utterance
-from trunkline_protocols.fleet_folder import load_fleet
+from trunkline_chassis.fleet_folder import load_fleet
+from trunkline_protocols.context import Context, Utterance
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.turn import Answered, AnswerTurn, HandOff, Routed, TurnResult
 

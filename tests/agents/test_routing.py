@@ -9,9 +9,9 @@ from trunkline_agents.core.briefing import asked_back, previous_owner
 from trunkline_agents.core.routing.artefact import UnreadableArtefactError, decode, encode, version_of
 from trunkline_agents.core.routing.router import STRANGE_TURNS, Router
 from trunkline_agents.core.routing.training import train
-from trunkline_protocols.common import Utterance
+from trunkline_chassis.fleet_folder import load_fleet
+from trunkline_protocols.context import Utterance
 from trunkline_protocols.fleet import Agent, Fleet
-from trunkline_protocols.fleet_folder import load_fleet
 
 from tests.support.words import Words
 

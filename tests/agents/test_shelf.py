@@ -11,9 +11,9 @@ from trunkline_agents.application.routing import CurrentRouting, RouterLoader
 from trunkline_agents.core.routing.artefact import version_of
 from trunkline_agents.ports import TrainingFailedError
 from trunkline_chassis.bus import Bus
+from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_chassis.fleets import FleetVersion
 from trunkline_protocols.fleet import Fleet, FleetPublished
-from trunkline_protocols.fleet_folder import load_fleet
 
 pytestmark = pytest.mark.processes
 

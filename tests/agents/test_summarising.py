@@ -14,9 +14,10 @@ from trunkline_agents.application.tool_loop import ToolLoop
 from trunkline_agents.application.turn_worker import Stopwatch, TurnWorker
 from trunkline_agents.core.routing.router import Router
 from trunkline_agents.core.routing.training import train
+from trunkline_protocols.accounting import Usage
 from trunkline_protocols.broadcast import NoticePublished
-from trunkline_protocols.common import Context, Usage, Utterance
 from trunkline_protocols.completion import Complete, Completed, CompletionReply, ToolStep, ToolStepNoted
+from trunkline_protocols.context import Context, Utterance
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.knowledge import Refused
 from trunkline_protocols.turn import Answered, AnswerTurn, HandOff

@@ -18,10 +18,11 @@ from trunkline_agents.adapters.tool_ledger import KvToolLedger
 from trunkline_agents.application.tool_loop import BuiltIn, Decision, Outcome, ToolLoop, ToolLoopResult
 from trunkline_agents.core.tools import MOST_STEPS
 from trunkline_chassis.bus import Bus
-from trunkline_protocols.common import Context, TurnRef, Usage
+from trunkline_protocols.accounting import Usage
 from trunkline_protocols.completion import Complete, Completed, CompletionReply, ToolCall, ToolOutcome
+from trunkline_protocols.context import Context
 from trunkline_protocols.fleet import Agent, Company, Fleet, KnowledgeFilter, Tool
-from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
+from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId, TurnRef
 from trunkline_protocols.knowledge import Refused
 from trunkline_protocols.turn import AnswerTurn
 

@@ -10,11 +10,11 @@ import pytest
 import yaml
 from trunkline_agents.settings import AgentsSettings
 from trunkline_audit.settings import AuditSettings
+from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_chassis.settings import ProcessSettings
 from trunkline_conversation.settings import ConversationSettings
 from trunkline_ingress.settings import IngressSettings
 from trunkline_llm_gateway.settings import GatewaySettings
-from trunkline_protocols.fleet_folder import load_fleet
 from trunkline_rag.settings import RagSettings
 
 ROOT = Path(__file__).parents[2]

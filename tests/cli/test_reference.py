@@ -12,7 +12,7 @@ from faststream.specification.asyncapi.v3_0_0.schema import ApplicationSchema
 from trunkline_cli.reference.asyncapi import asyncapi
 from trunkline_cli.reference.fields import fields_of, parts_of
 from trunkline_cli.reference.markdown import markdown
-from trunkline_protocols import common, log
+from trunkline_protocols import accounting, citations, ids, log
 from trunkline_protocols.catalogue import CHANNELS
 
 from tests.protocols.golden import SAMPLES
@@ -96,11 +96,11 @@ def test_schemas_know_every_key_of_the_golden_samples() -> None:
 
 def test_docstring_of_a_field_is_its_meaning() -> None:
     """In both files."""
-    (attempt,) = (field for field in fields_of(common.TurnRef) if field.name == "attempt")
+    (attempt,) = (field for field in fields_of(ids.TurnRef) if field.name == "attempt")
     assert attempt.meaning.startswith("1 at first")
     assert DOCUMENT["components"]["schemas"]["TurnRef"]["properties"]["attempt"]["description"] == attempt.meaning
 
 
 def test_parts_are_found_through_lists_and_unions() -> None:
     """Events of a commit, and what they are made of."""
-    assert {log.TurnAnswered, log.Closed, common.Citation, common.Timings} <= set(parts_of([log.Commit]))
+    assert {log.TurnAnswered, log.Closed, citations.Citation, accounting.Timings} <= set(parts_of([log.Commit]))

@@ -13,8 +13,9 @@ from trunkline_conversation.ports import InboxItem
 from trunkline_protocols.desk import DeskOutcome, SlotMessage
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.ids import ConversationId, Instance, Specialty
-from trunkline_protocols.log import Commit, CommitStored, Event, Said, TurnAnswered, frames_in
-from trunkline_protocols.message_id_filter import may_hold
+from trunkline_protocols.log import Commit, CommitStored, CustomerMessageEvent, Event, TurnAnswered
+from trunkline_protocols.rules.frames import frames_in
+from trunkline_protocols.rules.message_id_filter import may_hold
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.turn import Answered, AnswerTurn, Routed
 
@@ -39,7 +40,7 @@ class FakeLog:
             raise FenceError(message_id)
         assert commit.frames_before == frames_in(self.events())
         assert all(may_hold(commit.ids_before, id_) for id_ in self.answers())
-        assert bool(commit.ids_before) is any(isinstance(event, Said) for event in self.events())
+        assert bool(commit.ids_before) is any(isinstance(event, CustomerMessageEvent) for event in self.events())
         assert commit.ended_before is any(stored.commit.kind == "closed" for stored in self.stored)
         self.stored.append(CommitStored(sequence=last + 1, commit=commit))
         if self.lose_next_acknowledgement:
@@ -86,8 +87,8 @@ class FakeOutside:
         self.react(order)
         return len(self.orders)
 
-    async def requeue(self, order: AnswerTurn, place: int) -> int:
-        assert place == len(self.orders)
+    async def requeue(self, order: AnswerTurn, position: int) -> int:
+        assert position == len(self.orders)
         return await self.ask(order)
 
     async def tell(self, ingress: Instance, stored: CommitStored) -> None:

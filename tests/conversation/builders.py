@@ -7,9 +7,8 @@ from typing import Any
 from trunkline_conversation.core.decisions import begin
 from trunkline_conversation.core.state import Conversation, evolve
 from trunkline_conversation.core.steps import Append, Environment, Turn
-from trunkline_protocols.common import TurnRef
 from trunkline_protocols.fleet import EscalationPolicy, EscalationRule
-from trunkline_protocols.ids import ConversationId, Instance, Specialty, turn_id
+from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnRef, turn_id
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit
 from trunkline_protocols.turn import Answered, HandOff, Routed

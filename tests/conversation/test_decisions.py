@@ -19,8 +19,8 @@ from trunkline_conversation.core.decisions import (
 from trunkline_conversation.core.handoffs import MAX_HOPS
 from trunkline_conversation.core.state import Conversation, from_snapshot, to_snapshot
 from trunkline_conversation.core.steps import Append, Drop, Turn, Work
-from trunkline_protocols.common import ToolUse, TurnRef
-from trunkline_protocols.ids import Specialty
+from trunkline_protocols.accounting import ToolUse
+from trunkline_protocols.ids import Specialty, TurnRef
 from trunkline_protocols.log import Escalated, Event, HandedOff, OwnerAssigned, Started, ToolUsed, TurnAnswered
 from trunkline_protocols.turn import TurnFailed, TurnResult
 

@@ -11,10 +11,11 @@ from trunkline_conversation.core.decisions import first_step, on_result, on_uncl
 from trunkline_conversation.core.escalations import breach, leave_queue
 from trunkline_conversation.core.state import Conversation
 from trunkline_conversation.core.steps import Append, Environment, Step, SystemReply, Work
-from trunkline_protocols.common import TurnRef, Urgency, Utterance
-from trunkline_protocols.escalation import URGENCIES, Escalation, EscalationWaiting, place, pressure, queue
-from trunkline_protocols.ids import ConversationId, Specialty
+from trunkline_protocols.context import Urgency, Utterance
+from trunkline_protocols.escalation import URGENCIES, Escalation, EscalationWaiting
+from trunkline_protocols.ids import ConversationId, Specialty, TurnRef
 from trunkline_protocols.log import Breached, Escalated, LeftQueue, TurnAnswered
+from trunkline_protocols.rules.escalation import pressure, queue, queue_position
 from trunkline_protocols.turn import Escalate
 
 from tests.conversation.builders import NOW, POLICY, SPECIALTIES, answered, begun, committed, environment, fresh, routed
@@ -268,7 +269,7 @@ def test_place_is_where_the_queue_has_it(known: list[tuple[Urgency, int]]) -> No
     """For whoever stands in it; the place that is told first is the one that the desk shows."""
     entries = [entry(number, urgency, NOW - age_s, NOW + 900) for number, (urgency, age_s) in enumerate(known)]
     for number, waiting in enumerate(queue(entries, NOW), start=1):
-        assert place(entries, waiting.conversation, waiting.escalation, NOW) == number
+        assert queue_position(entries, waiting.conversation, waiting.escalation, NOW) == number
 
 
 @given(st.floats(0, 1e6), st.floats(1, 1e5), st.floats(0, 1e5))

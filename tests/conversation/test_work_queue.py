@@ -9,8 +9,8 @@ from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus
 from trunkline_conversation.adapters.jetstream import NatsOutside
 from trunkline_protocols import codec, streams, subjects
-from trunkline_protocols.common import Context, TurnRef
-from trunkline_protocols.ids import ConversationId, Instance, Specialty, turn_id
+from trunkline_protocols.context import Context
+from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnRef, turn_id
 from trunkline_protocols.turn import AnswerTurn
 
 CONVERSATION = ConversationId("c0ffee")

@@ -24,7 +24,7 @@ TEXTS: Final = (
 
 
 @dataclass(slots=True)
-class Said:
+class SentMessage:
     """One message: when it was sent first, accepted and answered, by the monotonic clock."""
 
     id: str
@@ -43,7 +43,7 @@ class Record:
     conversation: str = ""
     resume_token: str = ""
     last_seq: int = 0
-    said: list[Said] = field(default_factory=list)
+    said: list[SentMessage] = field(default_factory=list)
     answered: list[str] = field(default_factory=list)
     breaches: list[str] = field(default_factory=list)
     """Promises of the protocol that were not kept."""
@@ -92,7 +92,7 @@ class FaultyDayCustomer:
 
     async def say(self, text: str, due_at: float) -> None:
         """Say something; what cannot be sent now is sent after the next resume."""
-        said = Said(f"m{len(self.record.said) + 1}", due_at, time.monotonic())
+        said = SentMessage(f"m{len(self.record.said) + 1}", due_at, time.monotonic())
         self.record.said.append(said)
         self._texts[said.id] = text
         await self._send(said)
@@ -104,7 +104,7 @@ class FaultyDayCustomer:
             if said.accepted_at is None and now - said.tried_at > _RESEND_AFTER_S:
                 await self._send(said)
 
-    async def _send(self, said: Said) -> None:
+    async def _send(self, said: SentMessage) -> None:
         if self._socket is None:
             return
         said.tried_at = time.monotonic()
@@ -182,7 +182,7 @@ class FaultyDayCustomer:
         said.answered_at, said.answer = now, frame["text"]
         record.answered.append(said.id)
 
-    def _said(self, id_: str) -> Said:
+    def _said(self, id_: str) -> SentMessage:
         return self.record.said[int(id_[1:]) - 1]
 
 

@@ -17,15 +17,15 @@ from trunkline_protocols.log import (
     Closed,
     Commit,
     CommitStored,
+    CustomerMessageEvent,
     CustomerSaid,
     Event,
     HandedOff,
     PersonReplied,
-    Said,
     TurnAnswered,
-    frames_in,
 )
-from trunkline_protocols.message_id_filter import with_id
+from trunkline_protocols.rules.frames import frames_in
+from trunkline_protocols.rules.message_id_filter import with_id
 from trunkline_protocols.subjects import CommitKind
 from trunkline_protocols.turn import SocketAttached
 
@@ -132,7 +132,9 @@ class World:
             frames_before=frames_in(events),
             at=1.0,
             events=[event],
-            ids_before=reduce(with_id, (event.message_id for event in events if isinstance(event, Said)), b""),
+            ids_before=reduce(
+                with_id, (event.message_id for event in events if isinstance(event, CustomerMessageEvent)), b""
+            ),
             ended_before=any(stored.commit.kind == "closed" for stored in self.commits),
         )
         self.commits.append(CommitStored(sequence=previous + 3, commit=commit))

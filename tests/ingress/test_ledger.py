@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from trunkline_ingress.core.ledger import STARTED_SEQ, Ledger, frames_of, last_before
 from trunkline_protocols.frames import AcceptedFrame, MessageFrame
-from trunkline_protocols.log import Event, Said, frames_in
+from trunkline_protocols.log import CustomerMessageEvent, Event
+from trunkline_protocols.rules.frames import frames_in
 
 from tests.ingress.conversation_simulator import World, lived, scripts, slow_scripts
 
@@ -109,4 +110,4 @@ def test_what_a_commit_counts_is_what_the_customer_is_shown(type_: type[Event]) 
     """For every kind of event: conversation and ingress count the same frames."""
     event = sample(type_)
     commit = msgspec.structs.replace(lived(["reply"]).commits[0].commit, events=[event])
-    assert frames_in([event]) == len(frames_of(commit, 2)) + isinstance(event, Said)
+    assert frames_in([event]) == len(frames_of(commit, 2)) + isinstance(event, CustomerMessageEvent)

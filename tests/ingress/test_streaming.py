@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 from trunkline_ingress.core.streaming import Streaming
-from trunkline_protocols.common import TurnRef
 from trunkline_protocols.frames import DeltaFrame, MessageFrame
-from trunkline_protocols.ids import ConversationId, TurnId
+from trunkline_protocols.ids import ConversationId, TurnId, TurnRef
 from trunkline_protocols.turn import Delta
 
 C = ConversationId("cabc")

@@ -16,9 +16,8 @@ from trunkline_llm_gateway.application.provider_registry import ProviderRegistry
 from trunkline_llm_gateway.core.breaker import BreakerPolicy
 from trunkline_llm_gateway.core.budgets import Spending
 from trunkline_llm_gateway.core.config import NOTICE, GatewayConfig, ProviderConfig, RouteConfig
-from trunkline_protocols.common import TurnRef
 from trunkline_protocols.completion import Complete, Completed, DeltaTarget
-from trunkline_protocols.ids import ConversationId, Instance, TurnId
+from trunkline_protocols.ids import ConversationId, Instance, TurnId, TurnRef
 from trunkline_protocols.knowledge import Passage
 from trunkline_protocols.turn import Delta
 

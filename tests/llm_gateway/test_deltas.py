@@ -6,9 +6,8 @@ import asyncio
 
 from hypothesis import given, strategies as st
 from trunkline_llm_gateway.application.deltas import GATHER_S, DeltaStream, DeltaStreams
-from trunkline_protocols.common import TurnRef
 from trunkline_protocols.completion import DeltaTarget
-from trunkline_protocols.ids import ConversationId, Instance, TurnId
+from trunkline_protocols.ids import ConversationId, Instance, TurnId, TurnRef
 from trunkline_protocols.turn import Delta
 
 TARGET = DeltaTarget(

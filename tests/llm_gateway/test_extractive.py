@@ -9,8 +9,8 @@ from trunkline_llm_gateway.core.citations import citations
 from trunkline_llm_gateway.core.extractive import MOST_SENTENCES, compose
 from trunkline_llm_gateway.core.prompt import chat_messages
 from trunkline_llm_gateway.core.small_talk import reply_to
-from trunkline_protocols.common import Utterance
 from trunkline_protocols.completion import Complete
+from trunkline_protocols.context import Utterance
 from trunkline_protocols.knowledge import Passage
 
 

@@ -16,8 +16,8 @@ from trunkline_llm_gateway.adapters.anthropic import Anthropic
 from trunkline_llm_gateway.adapters.openai import OpenAI
 from trunkline_llm_gateway.adapters.remote import RemoteProvider
 from trunkline_llm_gateway.ports import Call, ProviderError, ProviderResult
-from trunkline_protocols.common import Utterance
 from trunkline_protocols.completion import Complete, ToolCall, ToolOutcome, ToolSpec, ToolStep
+from trunkline_protocols.context import Utterance
 
 from tests.llm_gateway.gateway_harness import order, provider
 

@@ -6,18 +6,20 @@ from pathlib import Path
 
 import msgspec
 from trunkline_protocols import (
+    accounting,
     broadcast,
-    common,
+    citations,
     completion,
     consultation,
+    context,
     desk,
     escalation,
     fleet,
     frames,
+    ids,
     inbox,
     knowledge,
     log,
-    message_id_filter,
     presence,
     snapshot,
     turn,
@@ -25,6 +27,7 @@ from trunkline_protocols import (
 )
 from trunkline_protocols.escalation import Escalation
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
+from trunkline_protocols.rules.message_id_filter import with_id
 
 C = ConversationId("c1")
 T = TurnId("c1-1")
@@ -35,19 +38,19 @@ OWNER = Instance("conversation-1")
 INGRESS = Instance("ingress-1")
 AT = 1_767_225_600.25
 
-CITATION = common.Citation(document="refunds", title="Refunds", quote="Refunds take 5 days.")
-USAGE = common.Usage(input_tokens=100, output_tokens=20, cost=0.002)
-TIMINGS = common.Timings(
+CITATION = citations.Citation(document="refunds", title="Refunds", quote="Refunds take 5 days.")
+USAGE = accounting.Usage(input_tokens=100, output_tokens=20, cost=0.002)
+TIMINGS = accounting.Timings(
     queued_ms=1.0, route_ms=0.5, search_ms=2.0, completion_ms=30.0, first_token_ms=10.0, model_ms=25.0
 )
-CONTEXT = common.Context(
+CONTEXT = context.Context(
     customer="ada",
     tenant="default",
     region="local",
     locale="en",
     transcript=[
-        common.Utterance(role="customer", text="Hello"),
-        common.Utterance(role="agent", text="Hi", specialty="triage", agent="reception"),
+        context.Utterance(role="customer", text="Hello"),
+        context.Utterance(role="agent", text="Hi", specialty="triage", agent="reception"),
     ],
     summary="Ada said hello.",
 )
@@ -92,7 +95,7 @@ COMMIT = log.Commit(
             specialty="billing",
             agent="billing-refunds",
             citations=[CITATION],
-            retrieved=[common.Retrieved(document="refunds", score=0.9)],
+            retrieved=[citations.Retrieved(document="refunds", score=0.9)],
             provider="extractive",
             model="extractive",
             usage=USAGE,
@@ -128,7 +131,7 @@ PEOPLE = log.Commit(
     inbox_seq=1,
     previous=7,
     frames_before=5,
-    ids_before=message_id_filter.with_id(b"", "m1"),
+    ids_before=with_id(b"", "m1"),
     ended_before=True,
     at=AT,
     desk_seq=9,
@@ -175,7 +178,9 @@ TOOLS = msgspec.structs.replace(
     events=[
         log.ToolUsed(
             specialty="billing",
-            use=common.ToolUse(tool="issue-refund", outcome="done", arguments_sha256="0f1e", key="c1-1/0.1", ms=12.5),
+            use=accounting.ToolUse(
+                tool="issue-refund", outcome="done", arguments_sha256="0f1e", key="c1-1/0.1", ms=12.5
+            ),
         ),
         COMMIT.events[-2],
     ],
@@ -200,7 +205,7 @@ _SAMPLES: list[wire.Wire] = [
     inbox.FeedbackGiven(conversation=C, previous=1, rating=5, received_at=AT, text="thanks"),
     inbox.WaitCancelled(conversation=C, previous=1, ingress=INGRESS, received_at=AT),
     turn.AnswerTurn(
-        ref=common.TurnRef(conversation=C, turn=T, attempt=1, hop=0, epoch=1),
+        ref=ids.TurnRef(conversation=C, turn=T, attempt=1, hop=0, epoch=1),
         specialty=BILLING,
         agent="billing-refunds",
         text="Where is my refund?",
@@ -214,7 +219,7 @@ _SAMPLES: list[wire.Wire] = [
     ),
     consultation.Consult(
         consultation="k1",
-        ref=common.TurnRef(conversation=C, turn=T, attempt=1, hop=0),
+        ref=ids.TurnRef(conversation=C, turn=T, attempt=1, hop=0),
         specialty=BILLING,
         asked_by="technical",
         question="May I refund?",
@@ -223,15 +228,15 @@ _SAMPLES: list[wire.Wire] = [
         deadline_at=AT,
     ),
     consultation.ConsultCancelled(consultation="k1", reason="too late"),
-    turn.TaskClaimed(ref=common.TurnRef(conversation=C, turn=T, attempt=1, hop=0), instance=AGENTS),
+    turn.TaskClaimed(ref=ids.TurnRef(conversation=C, turn=T, attempt=1, hop=0), instance=AGENTS),
     turn.AgentBeat(instance=AGENTS, turns=[T]),
     turn.Answered(
-        ref=common.TurnRef(conversation=C, turn=T, attempt=1, hop=0),
+        ref=ids.TurnRef(conversation=C, turn=T, attempt=1, hop=0),
         specialty=BILLING,
         agent="billing-refunds",
         text="Refunds take 5 days.",
         citations=[CITATION],
-        retrieved=[common.Retrieved(document="refunds", score=0.9)],
+        retrieved=[citations.Retrieved(document="refunds", score=0.9)],
         owns=True,
         confidence=0.5,
         provider="extractive",
@@ -241,13 +246,13 @@ _SAMPLES: list[wire.Wire] = [
         instance="a",
     ),
     turn.Routed(
-        ref=common.TurnRef(conversation=C, turn=T, attempt=1, hop=0),
+        ref=ids.TurnRef(conversation=C, turn=T, attempt=1, hop=0),
         to=BILLING,
         agent="billing-refunds",
         confidence=0.5,
     ),
     turn.HandOff(
-        ref=common.TurnRef(conversation=C, turn=T, attempt=1, hop=0),
+        ref=ids.TurnRef(conversation=C, turn=T, attempt=1, hop=0),
         specialty=BILLING,
         to=TECHNICAL,
         agent="wifi",
@@ -255,21 +260,19 @@ _SAMPLES: list[wire.Wire] = [
         summary="s",
     ),
     turn.Escalate(
-        ref=common.TurnRef(conversation=C, turn=T, attempt=1, hop=0),
+        ref=ids.TurnRef(conversation=C, turn=T, attempt=1, hop=0),
         specialty=BILLING,
         urgency="high",
         reason="r",
         summary="s",
     ),
-    turn.TurnFailed(ref=common.TurnRef(conversation=C, turn=T, attempt=1, hop=0), reason="no model", retryable=True),
+    turn.TurnFailed(ref=ids.TurnRef(conversation=C, turn=T, attempt=1, hop=0), reason="no model", retryable=True),
     consultation.ConsultProgress(consultation="k1", instance=AGENTS),
     consultation.Advice(
         consultation="k1", specialty=BILLING, agent="billing-refunds", text="Yes.", citations=[CITATION]
     ),
     consultation.AdviceRefused(consultation="k1", reason="too deep"),
-    turn.Delta(
-        ref=common.TurnRef(conversation=C, turn=T, attempt=1, hop=0), text="Refunds ", replace=True, source="a-1"
-    ),
+    turn.Delta(ref=ids.TurnRef(conversation=C, turn=T, attempt=1, hop=0), text="Refunds ", replace=True, source="a-1"),
     turn.SocketAttached(conversation=C, ingress=INGRESS),
     COMMIT,
     log.CommitStored(sequence=7, commit=COMMIT),
@@ -327,7 +330,7 @@ _SAMPLES: list[wire.Wire] = [
         passages=[PASSAGE],
         abstain="I do not know.",
         stream_to=completion.DeltaTarget(
-            ref=common.TurnRef(conversation=C, turn=T, attempt=1, hop=0), ingress=INGRESS, source="a-1"
+            ref=ids.TurnRef(conversation=C, turn=T, attempt=1, hop=0), ingress=INGRESS, source="a-1"
         ),
         max_tokens=256,
         deadline_at=AT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import reduce
 
 from hypothesis import given, strategies as st
-from trunkline_protocols.message_id_filter import may_hold, with_id
+from trunkline_protocols.rules.message_id_filter import may_hold, with_id
 
 
 @given(st.lists(st.text(st.characters()), max_size=200), st.text())

@@ -6,8 +6,8 @@ import random
 from pathlib import Path
 
 import pytest
+from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_llm_gateway.core.extractive import compose
-from trunkline_protocols.fleet_folder import load_fleet
 from trunkline_protocols.knowledge import Article, GetArticle, ImportArticles, SearchKnowledge
 from trunkline_rag.adapters.folder import folder_order
 from trunkline_rag.adapters.milvus import MilvusStore

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from trunkline_protocols.fleet_folder import load_fleet
+from trunkline_chassis.fleet_folder import load_fleet
 
 from tests.support.customer import Customer
 from tests.support.suite import Suite, run_cli

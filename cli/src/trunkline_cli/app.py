@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from pydantic import ValidationError
-from trunkline_protocols.fleet_folder import FleetError
+from trunkline_chassis.fleet_folder import FleetError
 from trunkline_supervisor.app import run_suite
 from trunkline_supervisor.core.errors import SuiteError
 from trunkline_supervisor.settings import SuiteSettings

@@ -17,9 +17,8 @@ from trunkline_llm_gateway.application.provider_registry import ProviderRegistry
 from trunkline_llm_gateway.core.budgets import Spending
 from trunkline_llm_gateway.core.config import ConfigError, load_config
 from trunkline_llm_gateway.settings import GatewaySettings
-from trunkline_protocols.common import TurnRef
 from trunkline_protocols.completion import Complete, Completed, DeltaTarget
-from trunkline_protocols.ids import ConversationId, Instance, TurnId
+from trunkline_protocols.ids import ConversationId, Instance, TurnId, TurnRef
 from trunkline_protocols.turn import Delta
 
 from trunkline_cli.errors import CommandError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-from trunkline_protocols.fleet_folder import load_fleet
+from trunkline_chassis.fleet_folder import load_fleet
 
 from trunkline_cli.errors import CommandError
 

@@ -10,8 +10,8 @@ from typing import Final
 import msgspec
 from rich.markup import escape
 from rich.table import Table
+from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_protocols.fleet import Agent, Fleet
-from trunkline_protocols.fleet_folder import load_fleet
 
 from trunkline_cli.client import get, post
 from trunkline_cli.settings import ClientSettings

@@ -21,7 +21,7 @@ _LOOK_EVERY_S: Final = 0.2
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
-class Shown(msgspec.Struct, kw_only=True):
+class NoticeReport(msgspec.Struct, kw_only=True):
     """A notice and its receipts, as the API tells them."""
 
     notice: NoticePublished
@@ -37,19 +37,19 @@ def seconds(ttl: str) -> float:
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
-def publish(settings: ClientSettings, order: Mapping[str, object]) -> Shown:
+def publish(settings: ClientSettings, order: Mapping[str, object]) -> NoticeReport:
     """Broadcast, and wait until every process that lives has confirmed it, or a few seconds are over."""
-    shown = post(settings, "/v1/ops/notices", order, Shown)
+    shown = post(settings, "/v1/ops/notices", order, NoticeReport)
     deadline = time.monotonic() + _RECEIPTS_TIMEOUT_S
     while shown.missing and time.monotonic() < deadline:
         time.sleep(_LOOK_EVERY_S)
-        shown = get(settings, f"/v1/ops/notices/{shown.notice.notice}", Shown)
+        shown = get(settings, f"/v1/ops/notices/{shown.notice.notice}", NoticeReport)
     return shown
 
 
-def in_force(settings: ClientSettings) -> list[Shown]:
+def in_force(settings: ClientSettings) -> list[NoticeReport]:
     """Read the notices in force."""
-    return get(settings, "/v1/ops/notices", list[Shown])
+    return get(settings, "/v1/ops/notices", list[NoticeReport])
 
 
 def recall(settings: ClientSettings, notice: str) -> NoticeRecalled:
@@ -57,7 +57,7 @@ def recall(settings: ClientSettings, notice: str) -> NoticeRecalled:
     return delete(settings, f"/v1/ops/notices/{notice}", NoticeRecalled)
 
 
-def table_of(notices: list[Shown]) -> Table:
+def table_of(notices: list[NoticeReport]) -> Table:
     """Draw notices with their receipts."""
     table = Table(box=None, pad_edge=False)
     for heading in ("notice", "severity", "audience", "until", "received", "missing", "text"):

@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 from trunkline_protocols import codec, subjects
-from trunkline_protocols.broadcast import (
-    NoticeMessage,
-    NoticePublished,
-    NoticeRecalled,
-    NoticeReceipt,
-    concerns,
-)
+from trunkline_protocols.broadcast import NoticeMessage, NoticePublished, NoticeRecalled, NoticeReceipt
+from trunkline_protocols.rules.notices import concerns
 from trunkline_protocols.streams import NOTICES
 
 from trunkline_chassis.refresher import Refresher

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from pydantic import Field
 from trunkline_protocols import streams, subjects
-from trunkline_protocols.fleet_folder import load_fleet
 from trunkline_protocols.ids import SLOTS
 
 from trunkline_chassis.bus import connect
 from trunkline_chassis.errors import BusError, BusRefusedError, BusUnavailableError
+from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_chassis.fleets import fleet_in_force, seed_fleet
 from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.settings import ProcessSettings

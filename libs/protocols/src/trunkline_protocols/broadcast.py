@@ -48,12 +48,3 @@ class NoticeReceipt(Wire, frozen=True, kw_only=True, tag="notice.receipt"):
 NoticeMessage: TypeAlias = NoticePublished | NoticeRecalled
 NoticesMessage: TypeAlias = NoticePublished | NoticeRecalled | NoticeReceipt
 """Everything in stream NOTICES."""
-
-
-def concerns(notice: NoticePublished, *, now: float, tenant: str = "", specialty: str = "") -> bool:
-    """Whether a notice is in force for a tenant and a specialty; an empty one is not asked for."""
-    return (
-        now < notice.expires_at
-        and (not tenant or not notice.tenants or tenant in notice.tenants)
-        and (not specialty or not notice.specialties or specialty in notice.specialties)
-    )

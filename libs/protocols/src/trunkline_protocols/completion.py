@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
-from trunkline_protocols.common import Citation, ProviderAttempt, TurnRef, Usage, Utterance
-from trunkline_protocols.ids import Instance
+from trunkline_protocols.accounting import ProviderAttempt, Usage
+from trunkline_protocols.citations import Citation
+from trunkline_protocols.context import Utterance
+from trunkline_protocols.ids import Instance, TurnRef
 from trunkline_protocols.knowledge import Passage, Refused
 from trunkline_protocols.wire import Record, Wire
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from trunkline_protocols.common import Citation, Context, TurnRef, Usage
-from trunkline_protocols.ids import Instance, Specialty
+from trunkline_protocols.accounting import Usage
+from trunkline_protocols.citations import Citation
+from trunkline_protocols.context import Context
+from trunkline_protocols.ids import Instance, Specialty, TurnRef
 from trunkline_protocols.wire import Record, Wire
 
 ConsultOutcome = Literal["advised", "refused", "timeout", "too_late"]

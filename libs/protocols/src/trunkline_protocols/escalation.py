@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final, Literal
 
-from trunkline_protocols.common import Urgency
+from trunkline_protocols.context import Urgency
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.wire import Record, Wire
 
@@ -13,7 +12,6 @@ Level = Literal["senior", "person"]
 """Senior agents first, from them people."""
 
 URGENCIES: Final[tuple[Urgency, ...]] = ("low", "normal", "high", "critical")
-_WEIGHTS: Final[dict[Urgency, float]] = {"low": 1.0, "normal": 2.0, "high": 4.0, "critical": 8.0}
 
 
 class Escalation(Record, frozen=True, kw_only=True):
@@ -41,41 +39,3 @@ class EscalationWaiting(Wire, frozen=True, kw_only=True, tag="escalation.waiting
     tenant: str
     customer: str
     escalation: Escalation
-
-
-def higher(urgency: Urgency, other: Urgency) -> Urgency:
-    """Return the more urgent of two."""
-    return max(urgency, other, key=URGENCIES.index)
-
-
-def raised(urgency: Urgency) -> Urgency:
-    """Return the next urgency up; critical stays critical."""
-    return URGENCIES[min(URGENCIES.index(urgency) + 1, len(URGENCIES) - 1)]
-
-
-def pressure_of(urgency: Urgency, *, age_s: float, allowed_s: float) -> float:
-    """How much something presses: urgency x age, measured by the time that its SLA allows. A fresh one counts too."""
-    return _WEIGHTS[urgency] * (1.0 + max(0.0, age_s) / max(1.0, allowed_s))
-
-
-def pressure(escalation: Escalation, now: float) -> float:
-    """How much an escalation presses."""
-    return pressure_of(escalation.urgency, age_s=now - escalation.since, allowed_s=escalation.due_at - escalation.since)
-
-
-def queue(waiting: Iterable[EscalationWaiting], now: float) -> list[EscalationWaiting]:
-    """Who waits for a person and nobody has claimed, the most pressing first."""
-    unclaimed = [entry for entry in waiting if not entry.escalation.claimed_by]
-    return sorted(unclaimed, key=lambda entry: _rank(entry.conversation, entry.escalation, now))
-
-
-def place(waiting: Iterable[EscalationWaiting], conversation: str, escalation: Escalation, now: float) -> int:
-    """Place in the queue that an escalation gives to a conversation, in the queue already or not; 1 is the next."""
-    rank = _rank(conversation, escalation, now)
-    others = (entry for entry in waiting if entry.conversation != conversation and not entry.escalation.claimed_by)
-    return 1 + sum(_rank(entry.conversation, entry.escalation, now) < rank for entry in others)
-
-
-def _rank(conversation: str, escalation: Escalation, now: float) -> tuple[float, float, str]:
-    """Whose rank is less is served before; among equals who waits for longer."""
-    return -pressure(escalation, now), escalation.since, conversation

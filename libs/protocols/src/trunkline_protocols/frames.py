@@ -9,7 +9,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from trunkline_protocols.common import Citation, Urgency
+from trunkline_protocols.citations import Citation
+from trunkline_protocols.context import Urgency
 from trunkline_protocols.escalation import Level
 from trunkline_protocols.wire import Record, Wire
 

@@ -6,6 +6,8 @@ import re
 from typing import Final, NewType
 from zlib import crc32
 
+from trunkline_protocols.wire import Record
+
 ConversationId = NewType("ConversationId", str)
 TurnId = NewType("TurnId", str)
 Specialty = NewType("Specialty", str)
@@ -59,3 +61,16 @@ def partition_of(conversation: ConversationId) -> int:
 def slot_of(partition: int) -> int:
     """Slot of a partition, 0 to 7."""
     return partition % SLOTS
+
+
+class TurnRef(Record, frozen=True, kw_only=True):
+    """Identify one unit of work of a turn, so that a late result can be told from a current one."""
+
+    conversation: ConversationId
+    turn: TurnId
+    attempt: int
+    """1 at first, the next when the turn is dispatched again; results of an earlier attempt are dropped."""
+    hop: int
+    """Number of times this turn has changed its specialty."""
+    epoch: int = 0
+    """Number of times the conversation has changed its owner; results of an earlier epoch are dropped."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TypeAlias
 
-from trunkline_protocols.common import Citation, ProviderAttempt, Retrieved, Timings, ToolUse, Urgency, Usage
+from trunkline_protocols.accounting import ProviderAttempt, Timings, ToolUse, Usage
+from trunkline_protocols.citations import Citation, Retrieved
 from trunkline_protocols.consultation import ConsultOutcome
+from trunkline_protocols.context import Urgency
 from trunkline_protocols.escalation import Level
 from trunkline_protocols.ids import ConversationId, TurnId
 from trunkline_protocols.subjects import CommitKind
@@ -186,17 +187,12 @@ Event: TypeAlias = (
     | HandedBack
     | Closed
 )
-Said: TypeAlias = TurnAnswered | CustomerSaid
+CustomerMessageEvent: TypeAlias = TurnAnswered | CustomerSaid
 """Events that hold a message of the customer's, with the number of its frame `accepted`."""
-Shown: TypeAlias = (
+VisibleEvent: TypeAlias = (
     TurnAnswered | PersonReplied | HandedOff | Escalated | Breached | LeftQueue | Claimed | HandedBack | Closed
 )
 """Events of which the customer sees a durable frame."""
-
-
-def frames_in(events: Iterable[Event]) -> int:
-    """Count the durable frames that belong to events: what they show, and `accepted` of the messages in them."""
-    return sum(isinstance(event, Said) + isinstance(event, Shown) for event in events)
 
 
 class Commit(Wire, frozen=True, kw_only=True, tag="commit"):

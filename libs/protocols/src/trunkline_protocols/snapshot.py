@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trunkline_protocols.common import Utterance
+from trunkline_protocols.context import Utterance
 from trunkline_protocols.escalation import Escalation
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.wire import Wire

@@ -8,19 +8,11 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from trunkline_protocols.common import (
-    Citation,
-    Context,
-    ProviderAttempt,
-    Retrieved,
-    Timings,
-    ToolUse,
-    TurnRef,
-    Urgency,
-    Usage,
-)
+from trunkline_protocols.accounting import ProviderAttempt, Timings, ToolUse, Usage
+from trunkline_protocols.citations import Citation, Retrieved
 from trunkline_protocols.consultation import Consult, Consultation
-from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
+from trunkline_protocols.context import Context, Urgency
+from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId, TurnRef
 from trunkline_protocols.subjects import Lane
 from trunkline_protocols.wire import Record, Wire
 

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias
 
 import msgspec
-from trunkline_protocols.common import Citation, Usage
+from trunkline_protocols.accounting import Usage
+from trunkline_protocols.citations import Citation
 from trunkline_protocols.completion import Complete, ToolCall
 
 Emit: TypeAlias = Callable[[str], Awaitable[None]]

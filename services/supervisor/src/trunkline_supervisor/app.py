@@ -19,6 +19,7 @@ from nats import micro
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.cancellation import cancel_and_wait
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_chassis.fleets import follow_fleets, seed_fleet
 from trunkline_chassis.health import HealthServer
 from trunkline_chassis.latency import RecentLatency
@@ -28,7 +29,6 @@ from trunkline_chassis.provision import TopologyReconciler, provision, provision
 from trunkline_chassis.rpc import Responder
 from trunkline_protocols import subjects
 from trunkline_protocols.fleet import Fleet
-from trunkline_protocols.fleet_folder import load_fleet
 from trunkline_protocols.presence import GetStatus, ProcessState
 
 from trunkline_supervisor.adapters import postgres

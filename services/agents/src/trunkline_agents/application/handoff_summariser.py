@@ -10,10 +10,10 @@ from typing import Final
 
 import structlog
 from prometheus_client import Counter
-from trunkline_protocols.common import Usage
+from trunkline_protocols.accounting import Usage
 from trunkline_protocols.completion import Complete, Completed, CompletionReply
 from trunkline_protocols.knowledge import Refused
-from trunkline_protocols.summary import extract
+from trunkline_protocols.rules.summary import extract
 from trunkline_protocols.turn import AnswerTurn
 
 from trunkline_agents.core.briefing import SUMMARY_INSTRUCTIONS, summary_question

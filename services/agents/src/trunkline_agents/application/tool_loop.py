@@ -17,7 +17,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter
 from trunkline_chassis.errors import BusError
-from trunkline_protocols.common import ToolUse, Usage
+from trunkline_protocols.accounting import ToolUse, Usage
 from trunkline_protocols.completion import (
     Complete,
     Completed,

@@ -10,14 +10,15 @@ from typing import Any, Final
 
 import msgspec
 import structlog
+from trunkline_protocols.accounting import Timings
 from trunkline_protocols.broadcast import NoticePublished
-from trunkline_protocols.common import Retrieved, Timings
+from trunkline_protocols.citations import Retrieved
 from trunkline_protocols.completion import AdviceNote, Complete, Completed, DeltaTarget
 from trunkline_protocols.consultation import Consultation
 from trunkline_protocols.fleet import TRIAGE, Agent
 from trunkline_protocols.ids import Instance, Specialty
 from trunkline_protocols.knowledge import Passage
-from trunkline_protocols.summary import extract
+from trunkline_protocols.rules.summary import extract
 from trunkline_protocols.turn import Answered, AnswerTurn, Escalate, HandOff, Routed, TurnFailed, TurnResult
 
 from trunkline_agents.application.consultation_client import ConsultationClient

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from trunkline_protocols.common import Context, Utterance
+from trunkline_protocols.context import Context, Utterance
 from trunkline_protocols.fleet import TRIAGE, Agent, Company
 from trunkline_protocols.knowledge import SearchKnowledge
-from trunkline_protocols.summary import line_of
+from trunkline_protocols.rules.summary import line_of
 
 from trunkline_agents.core.routing.features import words
 from trunkline_agents.core.routing.router import SHORT_WORDS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from trunkline_protocols.escalation import pressure_of
+from trunkline_protocols.rules.escalation import pressure_of
 from trunkline_protocols.turn import AnswerTurn
 
 _USUAL_S: Final = 900.0

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
-from trunkline_protocols.common import ToolUse
+from trunkline_protocols.accounting import ToolUse
 from trunkline_protocols.completion import ToolCall, ToolOutcome, ToolSpec
 from trunkline_protocols.fleet import Agent, Fleet, Tool
 

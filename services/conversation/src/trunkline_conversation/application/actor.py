@@ -17,9 +17,8 @@ from typing import Final, assert_never
 import structlog
 from prometheus_client import Counter, Histogram
 from trunkline_chassis.errors import BusError
-from trunkline_protocols.common import TurnRef
 from trunkline_protocols.desk import Claim, Close, DeskMessage, DeskOutcome, HandBack, Reply
-from trunkline_protocols.ids import ConversationId, Instance, turn_id
+from trunkline_protocols.ids import ConversationId, Instance, TurnRef, turn_id
 from trunkline_protocols.inbox import EndRequested, FeedbackGiven, TurnReceived, WaitCancelled
 from trunkline_protocols.log import TurnAnswered
 from trunkline_protocols.turn import AnswerTurn, Routed, TaskClaimed, TurnResult

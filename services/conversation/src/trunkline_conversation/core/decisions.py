@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, TypeAlias, assert_never
 
-from trunkline_protocols.common import ToolUse
+from trunkline_protocols.accounting import ToolUse
 from trunkline_protocols.consultation import Consultation
 from trunkline_protocols.fleet import ESCALATION, TRIAGE
 from trunkline_protocols.ids import Specialty, TurnId

@@ -8,14 +8,15 @@ from functools import lru_cache
 from typing import Final
 
 from msgspec.structs import replace
-from trunkline_protocols.common import Urgency
-from trunkline_protocols.escalation import Escalation, Level, higher, place, raised
+from trunkline_protocols.context import Urgency
+from trunkline_protocols.escalation import Escalation, Level
 from trunkline_protocols.fleet import ESCALATION, EscalationPolicy
 from trunkline_protocols.ids import Specialty
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Breached, Escalated, LeftQueue
+from trunkline_protocols.rules.escalation import higher, queue_position, raised
+from trunkline_protocols.rules.summary import extract
 from trunkline_protocols.subjects import Lane
-from trunkline_protocols.summary import extract
 
 from trunkline_conversation.core.state import Conversation
 from trunkline_conversation.core.steps import Append, Environment, SystemReply, Turn, Work, opening
@@ -159,7 +160,7 @@ def _note(position: int, environment: Environment) -> str:
 
 def _place(state: Conversation, escalation: Escalation, environment: Environment) -> int:
     """Place in the queue; by pressure, as the desk empties it, and not by who came last."""
-    return place(environment.waiting, state.id, escalation, environment.now)
+    return queue_position(environment.waiting, state.id, escalation, environment.now)
 
 
 def _frustration(state: Conversation, said: str, policy: EscalationPolicy) -> int:

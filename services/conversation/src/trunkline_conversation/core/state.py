@@ -6,7 +6,7 @@ from functools import reduce
 from typing import Final, assert_never
 
 import msgspec
-from trunkline_protocols.common import Context, Utterance
+from trunkline_protocols.context import Context, Utterance
 from trunkline_protocols.escalation import Escalation
 from trunkline_protocols.fleet import ESCALATION
 from trunkline_protocols.ids import ConversationId
@@ -17,6 +17,7 @@ from trunkline_protocols.log import (
     Closed,
     Commit,
     Consulted,
+    CustomerMessageEvent,
     CustomerSaid,
     Escalated,
     Event,
@@ -25,13 +26,12 @@ from trunkline_protocols.log import (
     LeftQueue,
     OwnerAssigned,
     PersonReplied,
-    Said,
     Started,
     ToolUsed,
     TurnAnswered,
-    frames_in,
 )
-from trunkline_protocols.message_id_filter import with_id
+from trunkline_protocols.rules.frames import frames_in
+from trunkline_protocols.rules.message_id_filter import with_id
 from trunkline_protocols.snapshot import Snapshot
 
 from trunkline_conversation.core.summary import summarised
@@ -101,7 +101,9 @@ def evolve(state: Conversation, commit: Commit, sequence: int) -> Conversation:
         folded,
         sequence=sequence,
         frames=state.frames + frames_in(commit.events),
-        ids=reduce(with_id, (event.message_id for event in commit.events if isinstance(event, Said)), state.ids),
+        ids=reduce(
+            with_id, (event.message_id for event in commit.events if isinstance(event, CustomerMessageEvent)), state.ids
+        ),
         epoch=commit.epoch,
         owner=commit.owner,
         agent=commit.agent,

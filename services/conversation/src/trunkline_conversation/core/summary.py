@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from trunkline_protocols.common import Utterance
-from trunkline_protocols.summary import line_of
+from trunkline_protocols.context import Utterance
+from trunkline_protocols.rules.summary import line_of
 
 LONGEST_SUMMARY: Final = 2_000
 """Characters. Over it the oldest lines go, but for the first: what the conversation began with."""

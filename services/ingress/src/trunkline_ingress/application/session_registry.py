@@ -13,10 +13,12 @@ from trunkline_chassis.errors import BusError
 from trunkline_chassis.kv_view import KvView
 from trunkline_chassis.notices import Notices
 from trunkline_protocols import codec
-from trunkline_protocols.broadcast import NoticeMessage, NoticePublished, NoticeRecalled, concerns
-from trunkline_protocols.escalation import EscalationWaiting, queue
+from trunkline_protocols.broadcast import NoticeMessage, NoticePublished, NoticeRecalled
+from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.frames import NoticeFrame, NoticeRecalledFrame, PositionFrame
 from trunkline_protocols.ids import ConversationId, Instance, InvalidIdError
+from trunkline_protocols.rules.escalation import queue
+from trunkline_protocols.rules.notices import concerns
 from trunkline_protocols.turn import SocketAttached
 
 from trunkline_ingress.application.session import Session
@@ -113,7 +115,7 @@ class SessionRegistry:
             if not ours:
                 continue
             waiting = queue(self._waiting.values.values(), time.time())
-            places = {entry.conversation: place for place, entry in enumerate(waiting, start=1)}
+            places = {entry.conversation: position for position, entry in enumerate(waiting, start=1)}
             for entry in ours:
                 frame = PositionFrame(
                     urgency=entry.escalation.urgency,

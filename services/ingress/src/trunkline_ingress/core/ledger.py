@@ -34,16 +34,16 @@ from trunkline_protocols.log import (
     Commit,
     CommitStored,
     Consulted,
+    CustomerMessageEvent,
     Escalated,
     HandedBack,
     HandedOff,
     LeftQueue,
     PersonReplied,
-    Said,
-    Shown,
     TurnAnswered,
+    VisibleEvent,
 )
-from trunkline_protocols.message_id_filter import may_hold
+from trunkline_protocols.rules.message_id_filter import may_hold
 
 CommitFrame: TypeAlias = MessageFrame | HandoffFrame | EscalatedFrame | ClosedFrame
 
@@ -96,7 +96,7 @@ class Ledger:
     def _remember(self, stored: CommitStored) -> None:
         self.last_commit = stored.sequence
         for event in stored.commit.events:
-            if isinstance(event, Said):
+            if isinstance(event, CustomerMessageEvent):
                 self.unanswered.pop(event.message_id, None)
             elif isinstance(event, Closed):
                 self.closed = True
@@ -165,7 +165,7 @@ def _said_in(commits: Iterable[CommitStored]) -> Iterator[tuple[str, int]]:
     """Ids and numbers of the messages that commits settle."""
     for stored in commits:
         for event in stored.commit.events:
-            if isinstance(event, Said):
+            if isinstance(event, CustomerMessageEvent):
                 yield event.message_id, event.accepted_seq
 
 
@@ -173,12 +173,12 @@ def frames_of(commit: Commit, first_seq: int) -> list[CommitFrame]:
     """What a customer sees of a commit, numbered from `first_seq` on."""
     frames: list[CommitFrame] = []
     for event in commit.events:
-        if isinstance(event, Shown):
+        if isinstance(event, VisibleEvent):
             frames.append(_frame_of(commit, event, first_seq + len(frames)))
     return frames
 
 
-def _frame_of(commit: Commit, event: Shown, seq: int) -> CommitFrame:
+def _frame_of(commit: Commit, event: VisibleEvent, seq: int) -> CommitFrame:
     match event:
         case TurnAnswered():
             return MessageFrame(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TypeAlias, assert_never
 
 import msgspec
-from trunkline_protocols.common import Timings
+from trunkline_protocols.accounting import Timings
 from trunkline_protocols.desk import Claim, Close, HandBack, Reply, SlotMessage
 from trunkline_protocols.inbox import EndRequested, FeedbackGiven, TurnReceived, WaitCancelled
 from trunkline_protocols.log import (

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
-from trunkline_protocols.common import Citation, Role
+from trunkline_protocols.citations import Citation
+from trunkline_protocols.context import Role
 from trunkline_protocols.log import Closed, CommitStored, CustomerSaid, PersonReplied, TurnAnswered
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
+class TranscriptEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was said; `at` in Unix seconds. `who` is an agent, a person, or empty for the customer."""
 
     role: Role
@@ -20,17 +21,17 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     citations: list[Citation] = []
 
 
-def transcript(commits: Iterable[CommitStored]) -> tuple[list[Said], bool]:
+def transcript(commits: Iterable[CommitStored]) -> tuple[list[TranscriptEntry], bool]:
     """Tell everything that was said, and whether the conversation has ended."""
-    said: list[Said] = []
+    said: list[TranscriptEntry] = []
     closed = False
     for commit in (stored.commit for stored in commits):
         for event in commit.events:
             match event:
                 case TurnAnswered():
-                    said.append(Said(role="customer", text=event.customer_text, at=event.received_at))
+                    said.append(TranscriptEntry(role="customer", text=event.customer_text, at=event.received_at))
                     said.append(
-                        Said(
+                        TranscriptEntry(
                             role="agent",
                             text=event.text,
                             at=commit.at,
@@ -40,9 +41,9 @@ def transcript(commits: Iterable[CommitStored]) -> tuple[list[Said], bool]:
                         )
                     )
                 case CustomerSaid(text=text, received_at=at):
-                    said.append(Said(role="customer", text=text, at=at))
+                    said.append(TranscriptEntry(role="customer", text=text, at=at))
                 case PersonReplied(text=text, person=person):
-                    said.append(Said(role="person", text=text, at=commit.at, who=person))
+                    said.append(TranscriptEntry(role="person", text=text, at=commit.at, who=person))
                 case Closed():
                     closed = True
                 case _:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from trunkline_protocols.common import Usage
+from trunkline_protocols.accounting import Usage
 
 from trunkline_llm_gateway.core.attribution import advised_citations, attributed
 from trunkline_llm_gateway.core.extractive import Composed, compose

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from trunkline_protocols.common import Usage
+from trunkline_protocols.accounting import Usage
 from trunkline_protocols.completion import ToolCall
 
 from trunkline_llm_gateway.adapters import upstream

@@ -6,7 +6,7 @@ import asyncio
 import math
 import random
 
-from trunkline_protocols.common import Usage
+from trunkline_protocols.accounting import Usage
 
 from trunkline_llm_gateway.core.config import ProviderConfig
 from trunkline_llm_gateway.core.extractive import compose

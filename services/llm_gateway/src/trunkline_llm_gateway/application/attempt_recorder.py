@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 import structlog
 from prometheus_client import Counter, Histogram
-from trunkline_protocols.common import ProviderAttempt
+from trunkline_protocols.accounting import ProviderAttempt
 from trunkline_protocols.completion import Complete, Completed
 
 from trunkline_llm_gateway.application.budget_guard import BudgetGuard

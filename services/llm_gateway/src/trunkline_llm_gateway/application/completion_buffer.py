@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trunkline_protocols.common import ProviderAttempt
+from trunkline_protocols.accounting import ProviderAttempt
 
 from trunkline_llm_gateway.application.deltas import DeltaStream
 from trunkline_llm_gateway.core.continuation import Continuation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trunkline_protocols.common import Citation
+from trunkline_protocols.citations import Citation
 from trunkline_protocols.completion import AdviceNote, Complete
 
 

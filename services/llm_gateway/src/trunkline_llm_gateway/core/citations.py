@@ -8,7 +8,7 @@ from typing import Final
 
 from trunkline_language.sentences import sentences
 from trunkline_language.terms import terms
-from trunkline_protocols.common import Citation
+from trunkline_protocols.citations import Citation
 from trunkline_protocols.knowledge import Passage
 
 _MARK: Final = re.compile(r"\[(\d{1,3})\]")

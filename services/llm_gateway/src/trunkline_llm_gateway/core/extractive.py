@@ -18,7 +18,7 @@ from typing import Final
 
 from trunkline_language.sentences import Sentence, sentences
 from trunkline_language.terms import terms
-from trunkline_protocols.common import Citation
+from trunkline_protocols.citations import Citation
 from trunkline_protocols.knowledge import Passage
 
 LEAST_COVERAGE: Final = 0.4

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from trunkline_protocols.common import Utterance
+from trunkline_protocols.context import Utterance
 
 CUSTOMER: Final = "customer"
 

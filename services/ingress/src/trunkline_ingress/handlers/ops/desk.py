@@ -12,13 +12,14 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 from trunkline_chassis.kv_view import KvView
-from trunkline_protocols.common import Urgency
+from trunkline_protocols.context import Urgency
 from trunkline_protocols.desk import Claim, Close, DeskMessage, HandBack, Reply
-from trunkline_protocols.escalation import EscalationWaiting, queue
+from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.frames import MAX_TEXT_CHARACTERS
 from trunkline_protocols.ids import ConversationId
+from trunkline_protocols.rules.escalation import queue
 
-from trunkline_ingress.core.transcript import Said, transcript
+from trunkline_ingress.core.transcript import TranscriptEntry, transcript
 from trunkline_ingress.handlers.http import body_of, conversation_of, json_response
 from trunkline_ingress.ports import Desk, Line
 
@@ -77,7 +78,7 @@ class Conversation(msgspec.Struct, kw_only=True):
     conversation: str
     waiting: Waiting | None
     closed: bool
-    transcript: list[Said]
+    transcript: list[TranscriptEntry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ class DeskOps:
     def _lines(self) -> list[Waiting]:
         now = time.time()
         entries = list(self.waiting.values.values())
-        lines = [_line(entry, place) for place, entry in enumerate(queue(entries, now), start=1)]
+        lines = [_line(entry, position) for position, entry in enumerate(queue(entries, now), start=1)]
         claimed = [entry for entry in entries if entry.escalation.claimed_by]
         return lines + [_line(entry, 0) for entry in sorted(claimed, key=lambda entry: entry.escalation.since)]
 

@@ -13,7 +13,8 @@ from trunkline_chassis.errors import FenceError
 from trunkline_chassis.fleets import FleetVersion, fleet_in_force, fleet_versions, publish_fleet
 from trunkline_chassis.presence import PresenceRegistry
 from trunkline_chassis.provision import provision_work
-from trunkline_protocols.fleet import Fleet, FleetOrigin, fault_of
+from trunkline_protocols.fleet import Fleet, FleetOrigin
+from trunkline_protocols.rules.fleet import fault_of
 
 from trunkline_ingress.handlers.http import body_of, json_response
 

@@ -7,8 +7,8 @@ import tomllib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-
-from trunkline_protocols.fleet import BUILT_IN_TOOLS, Agent, Company, EscalationPolicy, Fleet, Tool, fault_of
+from trunkline_protocols.fleet import BUILT_IN_TOOLS, Agent, Company, EscalationPolicy, Fleet, Tool
+from trunkline_protocols.rules.fleet import fault_of
 from trunkline_protocols.wire import Record
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from trunkline_protocols.common import Utterance
+from trunkline_protocols.context import Utterance
 
 _UTTERANCES: Final = 6
 _CHARACTERS: Final = 240

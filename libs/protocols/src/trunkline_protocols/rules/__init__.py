@@ -1,0 +1,1 @@
+"""Rules that two processes must compute alike; pure functions over messages."""
