@@ -34,7 +34,7 @@ _browser:
 test-fast *args:
     @python -m pytest -m "not processes and not browser" "$@"
 
-# Long runs of faults under load, with a verdict: ./just faults [--duration 600] [--rate 50] [--every 5] [--seed N] [--deeds kill freeze stop]
+# Long runs of faults under load, with a verdict: ./just faults [--duration 600] [--rate 50] [--every 5] [--seed N] [--faults kill freeze stop]
 [group('verify')]
 faults *args:
     @python -m tests.faults.marathon "$@"
@@ -46,11 +46,12 @@ peers venv="/tmp/trunkline-peers":
     @uv pip sync --quiet --python "{{venv}}/bin/python" --only-binary :all: --require-hashes requirements/peers.lock
     @TRUNKLINE_PEERS="{{venv}}" python -m pytest -m peers tests/peers
 
-# Format, lint, types, architecture
+# Format, lint, spelling, types, import contracts
 [group('verify')]
 check:
     ruff format --check .
     ruff check .
+    codespell
     mypy
     lint-imports
 
