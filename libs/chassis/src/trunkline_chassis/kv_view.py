@@ -47,14 +47,18 @@ class KvView(Generic[T]):
 
     async def _read(self) -> None:
         found = await self._bus.read_messages(f"KV_{self._bucket}", f"$KV.{self._bucket}.>")
-        current = {stored.subject.rpartition(".")[2]: stored.payload for stored in found}
+        current = {self._key(stored.subject): stored.payload for stored in found}
         for key in [key for key in self.values if key not in current]:
             self._take(key, b"")
         for key, payload in current.items():
             self._take(key, payload)
 
     async def _on_message(self, message: Msg) -> None:
-        self._take(message.subject.rpartition(".")[2], message.data)
+        self._take(self._key(message.subject), message.data)
+
+    def _key(self, subject: str) -> str:
+        """Return the whole key: it may have several tokens."""
+        return subject.removeprefix(f"$KV.{self._bucket}.")
 
     def _take(self, key: str, payload: bytes) -> None:
         """Take a value; an empty one is a deletion."""
