@@ -9,7 +9,7 @@ import pytest
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.provision import provision
 
-from tests.support.own_nats import nats_server
+from tests.support.nats import nats_server
 
 
 @pytest.fixture(scope="session")

@@ -52,12 +52,14 @@ def over_http(session: aiohttp.ClientSession, url: str, model: str) -> Way:
 
 def through_the_gateway(bus: Bus, model: str) -> Way:
     """Ask the gateway as an agent does, with the text streamed to an ingress."""
-    asker = WatchedRequester(bus)
+    requester = WatchedRequester(bus)
 
     async def ask(name: str) -> None:
         payload = codec.encode(request(name, model))
         _check(
-            codec.completion_reply.decode(await asker.ask(subjects.complete(REGION), payload, timeout_s=_PATIENCE_S))
+            codec.completion_reply.decode(
+                await requester.request(subjects.complete(REGION), payload, timeout_s=_PATIENCE_S)
+            )
         )
 
     return ask

@@ -13,12 +13,12 @@ from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_protocols.context import Utterance
 from trunkline_protocols.fleet import Agent, Fleet
 
-from tests.support.words import Words
+from tests.support.embedders import WordEmbedder
 
 FLEET = load_fleet(Path(__file__).parents[2] / "fleet")
 MODEL = train(FLEET, version_of(FLEET, "lexical"))
 ROUTER = Router(FLEET, MODEL)
-WITH_VECTORS = Router(FLEET, train(FLEET, "words", Words().embed))
+WITH_VECTORS = Router(FLEET, train(FLEET, "words", WordEmbedder().embed))
 STRANGE = "qwx zzyv blorf"
 BROKEN = "my router keeps dropping the wifi connection every night"
 
@@ -120,7 +120,7 @@ def test_vector_moves_no_conversation_that_lies_between_two_specialties(owner: s
     """Scores with a vector lie further apart: what is half one thing and half the other still stays with its owner."""
 
     def better_specialty(text: str) -> str | None:
-        choice = WITH_VECTORS.better_specialty(FLEET.of(owner)[0], text, Words().embed([text])[0])
+        choice = WITH_VECTORS.better_specialty(FLEET.of(owner)[0], text, WordEmbedder().embed([text])[0])
         return choice.specialty if choice is not None else None
 
     half = {"billing": "What is this 5.99 payment to you for?", "technical": "The app crashes as soon as I open it"}

@@ -12,7 +12,7 @@ from trunkline_agents.core.routing.artefact import version_of
 from trunkline_agents.ports import TrainingFailedError
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.fleet_folder import load_fleet
-from trunkline_chassis.fleets import FleetVersion
+from trunkline_chassis.fleet_store import FleetVersion
 from trunkline_protocols.fleet import Fleet, FleetPublished
 
 pytestmark = pytest.mark.processes

@@ -10,7 +10,7 @@ import pytest
 from trunkline_supervisor.adapters.postgres import dsn
 
 from tests.audit.archive import ArchiveReader
-from tests.support.own_nats import nats_server
+from tests.support.nats import nats_server
 from tests.support.postgres import PostgresServer, postgres, postgres_server
 
 __all__ = ["archive", "nats_url", "postgres", "postgres_server"]

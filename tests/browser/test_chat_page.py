@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.support.chat_page import PATIENCE_MS, final_replies, open_page, say
+from tests.support.chat_page import TIMEOUT_MS, expect_final_replies, open_page, send_message
 from tests.support.suite import Suite, run_cli
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser]
@@ -19,8 +19,8 @@ TECHNICAL = "My thermostat will not connect to the Wi-Fi anymore"
 async def test_question_is_answered_with_a_citation_that_opens_the_quoted_passage(page: Page, suite: Suite) -> None:
     """The quote is marked in the article that it comes from."""
     await open_page(page, suite)
-    await say(page, REFUND)
-    await final_replies(page, 1)
+    await send_message(page, REFUND)
+    await expect_final_replies(page, 1)
     reply = page.get_by_test_id("reply")
     await expect(reply).to_have_attribute("data-specialty", "billing")
     await expect(page.get_by_test_id("own-message")).to_have_attribute("data-state", "accepted")
@@ -40,8 +40,8 @@ async def test_citation_opens_the_version_that_it_quoted(page: Page, suite: Suit
     file.write_text(f"{front}The refund for a banjo takes eleven days.")
     assert run_cli(suite, "kb", "import", str(tmp_path)).returncode == 0
     await open_page(page, suite)
-    await say(page, "How long does the refund for a banjo take?")
-    await final_replies(page, 1)
+    await send_message(page, "How long does the refund for a banjo take?")
+    await expect_final_replies(page, 1)
     file.write_text(f"{front}Banjos are not taken back.")
     assert run_cli(suite, "kb", "import", str(tmp_path)).returncode == 0
     await page.locator('[data-testid="citation"][data-document="banjo"]').click()
@@ -56,10 +56,10 @@ async def test_citation_opens_the_version_that_it_quoted(page: Page, suite: Suit
 async def test_technical_question_shows_the_handoff(page: Page, suite: Suite) -> None:
     """Who answers now, and that it changed."""
     await open_page(page, suite)
-    await say(page, REFUND)
-    await final_replies(page, 1)
-    await say(page, TECHNICAL)
-    await final_replies(page, 2)
+    await send_message(page, REFUND)
+    await expect_final_replies(page, 1)
+    await send_message(page, TECHNICAL)
+    await expect_final_replies(page, 2)
     await expect(page.get_by_test_id("handoff")).to_have_count(1)
     await expect(page.get_by_test_id("reply").nth(1)).to_have_attribute("data-specialty", "technical")
 
@@ -68,14 +68,14 @@ async def test_connection_cut_in_mid_answer_shows_every_message_once(page: Page,
     """Cut right after sending, again and again; and once more by a reload."""
     await open_page(page, suite)
     for number, text in enumerate((REFUND, TECHNICAL, REFUND), start=1):
-        await say(page, text)
+        await send_message(page, text)
         await page.evaluate("window.trunkline.dropConnection()")
-        await final_replies(page, number)
+        await expect_final_replies(page, number)
         await expect(page.get_by_test_id("own-message")).to_have_count(number)
     texts = await page.get_by_test_id("reply").all_inner_texts()
     await page.reload()
-    await expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "open", timeout=PATIENCE_MS)
-    await final_replies(page, 3)
+    await expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "open", timeout=TIMEOUT_MS)
+    await expect_final_replies(page, 3)
     await expect(page.get_by_test_id("own-message")).to_have_count(3)
     turns = [await reply.get_attribute("data-turn") for reply in await page.get_by_test_id("reply").all()]
     assert len(set(turns)) == len(turns)

@@ -60,7 +60,7 @@ async def test_answer_that_takes_longer_than_the_silence_is_waited_for(
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(answer_late())
-        raw = await WatchedRequester(bus).ask(subject, codec.encode(GetStatus()), timeout_s=30)
+        raw = await WatchedRequester(bus).request(subject, codec.encode(GetStatus()), timeout_s=30)
     assert codec.suite_status.decode(raw).ready
 
 
@@ -78,12 +78,12 @@ async def test_answerer_that_falls_silent_is_given_up_long_before_the_time_is_ov
 
 
 async def test_question_is_given_up_when_its_time_is_over(bus: Bus, subject: str, slow: tuple[Slow, Responder]) -> None:
-    """Though who has it lives and works; the next question over the same asker is answered."""
+    """Though who has it lives and works; the next question over the same requester is answered."""
     handler, _ = slow
-    asker = WatchedRequester(bus)
-    assert "within 0.2 s" in await _refusal(asker, subject, timeout_s=0.2)
+    requester = WatchedRequester(bus)
+    assert "within 0.2 s" in await _refusal(requester, subject, timeout_s=0.2)
     handler.may_answer.set()
-    assert codec.suite_status.decode(await asker.ask(subject, codec.encode(GetStatus()), timeout_s=30)).ready
+    assert codec.suite_status.decode(await requester.request(subject, codec.encode(GetStatus()), timeout_s=30)).ready
 
 
 async def test_question_that_nobody_serves_ends_at_once(bus: Bus) -> None:
@@ -91,7 +91,7 @@ async def test_question_that_nobody_serves_ends_at_once(bus: Bus) -> None:
     assert "nobody" in await _refusal(WatchedRequester(bus), "nobody.home")
 
 
-async def _refusal(asker: WatchedRequester, subject: str, *, timeout_s: float = 60.0) -> str:
+async def _refusal(requester: WatchedRequester, subject: str, *, timeout_s: float = 60.0) -> str:
     with pytest.raises(BusUnavailableError) as refusal:
-        await asker.ask(subject, codec.encode(GetStatus()), timeout_s=timeout_s)
+        await requester.request(subject, codec.encode(GetStatus()), timeout_s=timeout_s)
     return str(refusal.value)

@@ -52,7 +52,7 @@ def process(bus: Bus, region: str, instance: str = "agents-billing-1") -> Notice
 
 
 def ids(notices: Notices, **whom: Any) -> list[str]:
-    return [each.notice for each in notices.in_force("agents", **whom)]
+    return [each.notice for each in notices.active("agents", **whom)]
 
 
 async def test_process_that_was_down_has_caught_up_before_it_answers(bus: Bus, region: str) -> None:
@@ -137,4 +137,4 @@ async def test_notice_reaches_its_audience_only(bus: Bus, region: str) -> None:
     assert ids(known, specialty="billing", tenant="shop") == [of_billing.notice]
     assert ids(known, specialty="technical", tenant="shop") == []
     assert ids(known, specialty="billing", tenant="other") == []
-    assert [each.notice for each in known.in_force("customers")] == [to_customers.notice]
+    assert [each.notice for each in known.active("customers")] == [to_customers.notice]

@@ -30,8 +30,8 @@ class Member:
         self.puller = PinnedConsumer(
             bus,
             [streams.slot_consumer("local", slot) for slot in range(SLOTS)],
-            deliver=self._deliver,
-            released=self.released.append,
+            on_delivery=self._deliver,
+            on_release=self.released.append,
             fair_share=share,
         )
 
@@ -144,7 +144,7 @@ async def test_heir_of_a_process_that_is_known_to_be_dead_does_not_wait_for_its_
             await put(bus, conversation, number)
         await until(lambda: len(doomed.of(conversation)) == 3)
         share[0] = SLOTS
-        await heir.puller.inherit([slot])
+        await heir.puller.take_over([slot])
         await until(lambda: len(heir.of(conversation)) >= 3)
         assert slot in doomed.released
     await doomed_bus.close()

@@ -8,16 +8,16 @@ from collections.abc import Callable, Coroutine
 import pytest
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.cancellation import cancel_and_wait, propagate_cancellation
+from trunkline_chassis.heartbeat import Heartbeat, initial_presence
 from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.notices import Notices
-from trunkline_chassis.presence import Heartbeat, first_presence
 from trunkline_protocols.ids import Instance
 
 ME = Instance("conversation-9")
 
 
 def heartbeat(bus: Bus) -> tuple[Coroutine[None, None, None], Callable[[], None]]:
-    first = first_presence(service="conversation", instance=ME, node="n", version="1", http_url="")
+    first = initial_presence(service="conversation", instance=ME, node="n", version="1", http_url="")
     beats = Heartbeat(bus, first, RecentLatency())
     return beats.run(), beats.publish_soon
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from trunkline_embedding import CachedEmbedder, Vectors
 
-from tests.support.words import Letters
+from tests.support.embedders import LetterEmbedder
 
 
-class Counting(Letters):
+class Counting(LetterEmbedder):
     """Notes what it was asked for."""
 
     def __init__(self) -> None:

@@ -19,8 +19,8 @@ from trunkline_protocols.knowledge import ArticleFile, ArticlesImported, ImportA
 from trunkline_rag.adapters.milvus import MilvusStore
 from trunkline_rag.application.knowledge_base import KnowledgeBase
 
+from tests.support.embedders import LetterEmbedder
 from tests.support.weights import minilm_weights
-from tests.support.words import Letters
 
 pytestmark = pytest.mark.processes
 
@@ -125,7 +125,7 @@ async def test_passages_are_embedded_into_a_collection_of_their_own_while_the_ol
 ) -> None:
     """From another model to this one: never a moment without answers, never a vector of the other."""
     folder = str(tmp_path / "milvus")
-    letters = Letters()
+    letters = LetterEmbedder()
     first = MilvusStore(folder, embedder=letters.name, dimensions=letters.dimensions)
     knowledge_base = KnowledgeBase(first, letters)
     order = ImportArticles(tenant="default", files=FILES)

@@ -6,7 +6,7 @@ from collections import deque
 from functools import reduce
 
 from hypothesis import strategies as st
-from trunkline_chassis.bus import Appended
+from trunkline_chassis.bus import AppendResult
 from trunkline_chassis.errors import FenceError
 from trunkline_ingress.core.ledger import Ledger
 from trunkline_ingress.ports import Unsettled
@@ -188,11 +188,11 @@ class WorldLine:
 
     async def store(
         self, region: str, conversation: ConversationId, message: InboxMessage, *, message_id: str
-    ) -> Appended:
+    ) -> AppendResult:
         if message.previous != len(self.world.inbox):
             raise FenceError(message_id)
         self.world.inbox.append((len(self.world.inbox) + 1, message))
-        return Appended(len(self.world.inbox))
+        return AppendResult(len(self.world.inbox))
 
     async def inbox(self, region: str, conversation: ConversationId, *, after: int) -> list[tuple[str, int, object]]:
         raise AssertionError("not for a customer who comes back")

@@ -210,7 +210,7 @@ async def test_breaker_failures_tokens_cost_and_budget_are_told(
     presences = PresenceRegistry()
     await presences.watch(bus)
     async with asyncio.timeout(20):
-        while (told := presences.of(f"llm-{region}")) is None or told.detail != {"primary/small": "closed"}:
+        while (told := presences.get(f"llm-{region}")) is None or told.detail != {"primary/small": "closed"}:
             await asyncio.sleep(0.05)
     assert first.stop() == 0
     second = start()

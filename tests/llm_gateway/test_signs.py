@@ -15,7 +15,7 @@ from trunkline_protocols.completion import CancelCompletion, Complete, Completed
 
 
 class SlowWriter:
-    """Takes longer than an asker waits in silence."""
+    """Takes longer than an requester waits in silence."""
 
     def __init__(self) -> None:
         self.orders = 0
@@ -36,7 +36,7 @@ async def test_text_that_takes_longer_than_the_silence_is_waited_for(bus: Bus) -
         responder = Responder(bus, "llm_gateway", RecentLatency(), tasks)
         await serve(bus, region, writer, responder)
         order = Complete(instructions="", question="anything")
-        raw = await WatchedRequester(bus).ask(subjects.complete(region), codec.encode(order), timeout_s=30)
+        raw = await WatchedRequester(bus).request(subjects.complete(region), codec.encode(order), timeout_s=30)
         await responder.close(5)
     reply = codec.completion_reply.decode(raw)
     assert isinstance(reply, Completed)

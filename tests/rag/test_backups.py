@@ -23,7 +23,7 @@ from trunkline_rag.core.articles import Document
 from trunkline_rag.core.backups import DamagedError, StoreDump, Version, latest, outdated, restored
 from trunkline_rag.ports import ObjectsUnavailableError
 
-from tests.support.words import Letters
+from tests.support.embedders import LetterEmbedder
 
 pytestmark = pytest.mark.processes
 
@@ -44,7 +44,7 @@ QUESTIONS = [f"how long does a {topic} of kind {number} take" for topic in TOPIC
 class KnowledgeHandlers:
     """A library on a folder of its own."""
 
-    def __init__(self, folder: Path, embedder: Letters | None = None) -> None:
+    def __init__(self, folder: Path, embedder: LetterEmbedder | None = None) -> None:
         self.store = (
             MilvusStore(str(folder), embedder=embedder.name, dimensions=embedder.dimensions)
             if embedder
@@ -84,14 +84,14 @@ def objects(tmp_path: Path) -> ObstoreObjects:
     return ObstoreObjects(str(tmp_path / "backups"))
 
 
-def opened(desks: list[KnowledgeHandlers], folder: Path, embedder: Letters | None = None) -> KnowledgeHandlers:
+def opened(desks: list[KnowledgeHandlers], folder: Path, embedder: LetterEmbedder | None = None) -> KnowledgeHandlers:
     desks.append(KnowledgeHandlers(folder, embedder))
     return desks[-1]
 
 
-@pytest.mark.parametrize("embedder", [None, Letters()], ids=["words", "vectors"])
+@pytest.mark.parametrize("embedder", [None, LetterEmbedder()], ids=["words", "vectors"])
 async def test_searches_before_and_after_a_restore_are_identical(
-    tmp_path: Path, desks: list[KnowledgeHandlers], objects: ObstoreObjects, embedder: Letters | None
+    tmp_path: Path, desks: list[KnowledgeHandlers], objects: ObstoreObjects, embedder: LetterEmbedder | None
 ) -> None:
     """The drill: into an empty folder, read by a process that starts there; old versions can be read as well."""
     first = opened(desks, tmp_path / "first", embedder)
@@ -120,10 +120,10 @@ async def test_backup_of_another_embedder_is_embedded_anew(
     tmp_path: Path, desks: list[KnowledgeHandlers], objects: ObstoreObjects
 ) -> None:
     """Vectors of two models never meet, on this way either."""
-    first = opened(desks, tmp_path / "first", Letters())
+    first = opened(desks, tmp_path / "first", LetterEmbedder())
     await first.import_articles(FILES[:8])
     await Backups(first.knowledge_base, objects, keep=3).take()
-    other = Letters("upside-down", sign=-1)
+    other = LetterEmbedder("upside-down", sign=-1)
     second = opened(desks, tmp_path / "second", other)
     await Backups(second.knowledge_base, objects, keep=3).restore()
     assert not second.store.needs_vectors

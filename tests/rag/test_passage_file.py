@@ -13,9 +13,9 @@ from trunkline_rag.core.passages import rows_of
 from trunkline_rag.core.scope import Scope
 from trunkline_rag.ports import LatestVersion, PassageSet, StagedArticle
 
-from tests.support.words import Letters
+from tests.support.embedders import LetterEmbedder
 
-LETTERS = Letters()
+LETTERS = LetterEmbedder()
 LONG = Document("refunds", "Refunds", "First.\n\n" + "\n\n".join(f"{n} {'x' * 800}" for n in range(3)), ["a"], rev=1)
 CHANGED = Document("refunds", "Refunds", "Only this.", rev=2)
 WIFI = Document("wifi", "Wi-Fi", "Restart it.", scope=Scope(region="eu", specialties=("network",)), rev=1)
@@ -127,7 +127,7 @@ def test_file_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
 @pytest.mark.parametrize("state", ["kept", "gone", "damaged", "stale"])
 @pytest.mark.parametrize("embedder", [None, LETTERS], ids=["words", "vectors"])
 def test_store_reads_the_same_whatever_has_become_of_the_file(
-    tmp_path: Path, state: str, embedder: Letters | None
+    tmp_path: Path, state: str, embedder: LetterEmbedder | None
 ) -> None:
     """And the file is whole afterwards."""
     folder = tmp_path / "milvus"

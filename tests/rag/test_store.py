@@ -27,7 +27,7 @@ from trunkline_rag.core.question import read_question
 from trunkline_rag.core.scope import Audience
 from trunkline_rag.ports import StagedArticle, StoreUnavailableError
 
-from tests.support.words import Letters
+from tests.support.embedders import LetterEmbedder
 
 pytestmark = pytest.mark.processes
 
@@ -265,8 +265,8 @@ async def test_import_leaves_what_has_not_changed_and_takes_out_what_is_gone(sto
     assert set(store.latest_versions("default")) == {"refunds", "wifi", "x"}
 
 
-@pytest.mark.parametrize("embedder", [None, Letters()], ids=["words", "vectors"])
-async def test_index_after_imports_is_what_a_fresh_start_reads(tmp_path: Path, embedder: Letters | None) -> None:
+@pytest.mark.parametrize("embedder", [None, LetterEmbedder()], ids=["words", "vectors"])
+async def test_index_after_imports_is_what_a_fresh_start_reads(tmp_path: Path, embedder: LetterEmbedder | None) -> None:
     """Changed, removed and new articles: rows and vectors in the same order, so that equal ranks fall the same way."""
     folder = str(tmp_path / "milvus")
     name, dimensions = (embedder.name, embedder.dimensions) if embedder else ("lexical", 0)
@@ -318,7 +318,7 @@ async def test_another_embedder_gets_a_collection_of_its_own_while_searches_go_o
     first = MilvusStore(folder)
     await imported(KnowledgeBase(first))
     first.close()
-    letters = Letters()
+    letters = LetterEmbedder()
     second = MilvusStore(folder, embedder=letters.name, dimensions=letters.dimensions)
     knowledge_base = KnowledgeBase(second, letters)
     await knowledge_base.open()
@@ -336,7 +336,7 @@ async def test_another_embedder_gets_a_collection_of_its_own_while_searches_go_o
 
 async def test_store_that_searches_itself_finds_what_the_index_finds(tmp_path: Path) -> None:
     """Native hybrid search and the index in the process: the same best passage, for words and with vectors."""
-    letters = Letters()
+    letters = LetterEmbedder()
     folder = str(tmp_path / "milvus")
     store = MilvusStore(folder, embedder=letters.name, dimensions=letters.dimensions, native=True)
     knowledge_base = KnowledgeBase(store, letters)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.own_nats import nats_server
+from tests.support.nats import nats_server
 from tests.support.suite import Suite, run_cli
 
 pytestmark = pytest.mark.processes

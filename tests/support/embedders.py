@@ -9,7 +9,7 @@ import numpy as np
 from trunkline_rag.core.question import Vectors
 
 
-class Letters:
+class LetterEmbedder:
     """How often each letter occurs."""
 
     def __init__(self, name: str = "letters", *, sign: int = 1) -> None:
@@ -23,7 +23,7 @@ class Letters:
         return unit
 
 
-class Words:
+class WordEmbedder:
     """Which words occur, hashed into 64 places."""
 
     name = "words"

@@ -54,14 +54,14 @@ class _ApiError(msgspec.Struct):
     description: str = ""
 
 
-class Appended(msgspec.Struct, frozen=True):
+class AppendResult(msgspec.Struct, frozen=True):
     """Where a message was stored. `duplicate`: it was there already, under the same message id."""
 
     seq: int
     duplicate: bool = False
 
 
-class Stored(msgspec.Struct, frozen=True):
+class StreamMessage(msgspec.Struct, frozen=True):
     """A message as a stream holds it."""
 
     subject: str
@@ -137,12 +137,12 @@ class Bus:
         message_id: str,
         fence: tuple[str, int] | None = None,
         ttl_s: float = 0.0,
-        patience_s: float = _PATIENCE_S,
-    ) -> Appended:
+        timeout_s: float = _PATIENCE_S,
+    ) -> AppendResult:
         """Store a message and return where.
 
         `fence` = (subject filter, last sequence the writer knows under it). `ttl_s`: the stream drops the message then.
-        Asks again for `patience_s`, under the same message id. A try whose answer got lost may have stored the message:
+        Asks again for `timeout_s`, under the same message id. A try whose answer got lost may have stored the message:
         the next one then says `duplicate`, or, on a server without replicas, meets the fence.
         """
         headers = {"Nats-Msg-Id": message_id}
@@ -151,11 +151,11 @@ class Bus:
         if fence is not None:
             headers["Nats-Expected-Last-Subject-Sequence"] = str(fence[1])
             headers["Nats-Expected-Last-Subject-Sequence-Subject"] = fence[0]
-        deadline = asyncio.get_running_loop().time() + patience_s
+        deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
             ack = _pub_ack.decode(await self._persistently(subject, payload, headers=headers, deadline=deadline))
             if ack.error is None:
-                return Appended(ack.seq, ack.duplicate)
+                return AppendResult(ack.seq, ack.duplicate)
             if ack.error.err_code in _IN_FLIGHT and asyncio.get_running_loop().time() < deadline:
                 await asyncio.sleep(_PAUSE_S)
                 continue
@@ -163,18 +163,18 @@ class Bus:
                 raise FenceError(ack.error.description)
             raise _refusal(ack.error)
 
-    async def last_message(self, stream: str, subject_filter: str) -> Stored | None:
+    async def last_message(self, stream: str, subject_filter: str) -> StreamMessage | None:
         """Read the last message under a filter, from the stream's leader."""
         return await self._get(stream, {"last_by_subj": subject_filter})
 
-    async def get_message(self, stream: str, seq: int) -> Stored | None:
+    async def get_message(self, stream: str, seq: int) -> StreamMessage | None:
         """Read the message at a stream sequence."""
         return await self._get(stream, {"seq": seq})
 
-    async def read_messages(self, stream: str, subject_filter: str, *, after: int = 0) -> list[Stored]:
+    async def read_messages(self, stream: str, subject_filter: str, *, after: int = 0) -> list[StreamMessage]:
         """Read all messages under a filter with a sequence over `after`, in order, up to the leader's last."""
         last = await self.last_message(stream, subject_filter)
-        found: list[Stored] = []
+        found: list[StreamMessage] = []
         while last is not None and after < last.seq:
             batch = await self._read_batch(stream, subject_filter, after + 1)
             if not batch:
@@ -197,21 +197,21 @@ class Bus:
             raise _refusal(msgspec.convert(reply["error"], _ApiError))
         return reply
 
-    async def _get(self, stream: str, query: dict[str, Any]) -> Stored | None:
+    async def _get(self, stream: str, query: dict[str, Any]) -> StreamMessage | None:
         deadline = asyncio.get_running_loop().time() + _PATIENCE_S
         raw = await self._persistently(f"$JS.API.STREAM.MSG.GET.{stream}", _encode(query), deadline=deadline)
         reply = _get_reply.decode(raw)
         if reply.message is not None:
-            return Stored(reply.message.subject, reply.message.seq, reply.message.data)
+            return StreamMessage(reply.message.subject, reply.message.seq, reply.message.data)
         if reply.error is None or reply.error.err_code == MESSAGE_NOT_FOUND:
             return None
         raise _refusal(reply.error)
 
-    async def _read_batch(self, stream: str, subject_filter: str, first: int) -> list[Stored]:
+    async def _read_batch(self, stream: str, subject_filter: str, first: int) -> list[StreamMessage]:
         inbox = self.client.new_inbox()
         subscription = await self.client.subscribe(inbox)
         query = {"seq": first, "next_by_subj": subject_filter, "batch": _READ_BATCH}
-        found: list[Stored] = []
+        found: list[StreamMessage] = []
         try:
             await self.client.publish(f"$JS.API.DIRECT.GET.{stream}", _encode(query), reply=inbox)
             while len(found) < _READ_BATCH:
@@ -219,7 +219,7 @@ class Bus:
                 headers = message.headers or {}
                 if "Status" in headers or "Nats-Sequence" not in headers:
                     break
-                found.append(Stored(headers["Nats-Subject"], int(headers["Nats-Sequence"]), message.data))
+                found.append(StreamMessage(headers["Nats-Subject"], int(headers["Nats-Sequence"]), message.data))
         except (nats.errors.Error, TimeoutError) as error:
             raise BusUnavailableError(f"cannot read {subject_filter} of {stream}: {error}") from error
         finally:
@@ -300,8 +300,8 @@ def connection_options(url: str, name: str) -> dict[str, Any]:
     }
 
 
-async def connect(url: str, name: str, *, wait_s: float = 20.0) -> Bus:
-    """Connect, waiting up to `wait_s` for the first server to appear."""
+async def connect(url: str, name: str, *, timeout_s: float = 20.0) -> Bus:
+    """Connect, waiting up to `timeout_s` for the first server to appear."""
 
     async def on_error(error: Exception) -> None:
         _log.warning("bus.error", error=repr(error))
@@ -316,7 +316,7 @@ async def connect(url: str, name: str, *, wait_s: float = 20.0) -> Bus:
 
     bus: Bus | None = None
 
-    deadline = asyncio.get_running_loop().time() + wait_s
+    deadline = asyncio.get_running_loop().time() + timeout_s
     while True:
         try:
             client = await nats.connect(

@@ -15,10 +15,10 @@ T = TypeVar("T")
 _CANCEL_AGAIN_S: Final = 0.5
 
 
-async def wait_for_event(event: asyncio.Event, *, within_s: float) -> bool:
+async def wait_for_event(event: asyncio.Event, *, timeout_s: float) -> bool:
     """Wait for an event and say whether it came in time."""
     try:
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(timeout_s):
             return await event.wait()
     except TimeoutError:
         return False

@@ -25,10 +25,11 @@ from trunkline_chassis.bus import connect
 from trunkline_chassis.cancellation import cancel_and_wait
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.health import HealthServer
+from trunkline_chassis.heartbeat import Heartbeat, initial_presence
 from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.notices import Notices
-from trunkline_chassis.presence import Heartbeat, PresenceRegistry, first_presence
+from trunkline_chassis.presence import PresenceRegistry
 from trunkline_chassis.settings import ProcessSettings
 
 if TYPE_CHECKING:
@@ -81,17 +82,17 @@ class Process(Generic[S]):
 Service: TypeAlias = "Callable[[Process[S]], AbstractAsyncContextManager[None]]"
 
 
-def run(name: str, settings: S, service: Service[S], *, own_http: bool = False) -> None:
-    """Run a service until SIGTERM or SIGINT. `own_http`: its HTTP port is its own, health pages get another one."""
+def run(name: str, settings: S, service: Service[S], *, serves_http: bool = False) -> None:
+    """Run a service until SIGTERM or SIGINT. `serves_http`: its HTTP port is its own, health pages get another one."""
     instance = settings.instance_of(name)
     configure_logs(service=name, instance=instance, level=settings.log_level, style=settings.log_format)
     _allow_many_sockets()
     # Cancelled: asked to stop before it was ready, which is no failure.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(asyncio.CancelledError):
-        runner.run(_live(name, instance, settings, service, own_http=own_http))
+        runner.run(_live(name, instance, settings, service, serves_http=serves_http))
 
 
-async def _live(name: str, instance: Instance, settings: S, service: Service[S], *, own_http: bool) -> None:
+async def _live(name: str, instance: Instance, settings: S, service: Service[S], *, serves_http: bool) -> None:
     stop = _StopSignal()
     async with AsyncExitStack() as stack:
         bus = await connect(settings.nats_url, instance)
@@ -105,10 +106,12 @@ async def _live(name: str, instance: Instance, settings: S, service: Service[S],
         # Before anything is answered: a process that was down knows what it has missed.
         await notices.start()
         readiness = Readiness(bus)
-        health = HealthServer(*_health_address(settings, own_http=own_http), readiness)
+        health = HealthServer(*_health_address(settings, serves_http=serves_http), readiness)
         http_url = await health.start()
         stack.push_async_callback(health.stop)
-        first = first_presence(service=name, instance=instance, node=settings.node, version=release, http_url=http_url)
+        first = initial_presence(
+            service=name, instance=instance, node=settings.node, version=release, http_url=http_url
+        )
         heartbeat = Heartbeat(bus, first, latency)
         process = Process(name, instance, settings, bus, readiness, heartbeat, presences, latency, notices, group)
         process.spawn(heartbeat.run())
@@ -130,8 +133,8 @@ async def _live(name: str, instance: Instance, settings: S, service: Service[S],
         _log.info("process.stopped")
 
 
-def _health_address(settings: ProcessSettings, *, own_http: bool) -> tuple[str, int]:
-    return ("127.0.0.1", 0) if own_http else (settings.http_host, settings.http_port)
+def _health_address(settings: ProcessSettings, *, serves_http: bool) -> tuple[str, int]:
+    return ("127.0.0.1", 0) if serves_http else (settings.http_host, settings.http_port)
 
 
 class _StopSignal:

@@ -51,7 +51,7 @@ class Notices:
         """Publish receipts, and read the stream again after a reconnection and periodically, until cancelled."""
         await self._refresher.run()
 
-    def in_force(
+    def active(
         self, audience: Audience, *, tenant: str = "", specialty: str = "", now: float | None = None
     ) -> list[NoticePublished]:
         """Notices for an audience that concern a tenant and a specialty, the latest last."""

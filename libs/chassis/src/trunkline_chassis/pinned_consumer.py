@@ -72,15 +72,15 @@ class PinnedConsumer:
         bus: Bus,
         consumers: list[ConsumerSpec],
         *,
-        deliver: Callable[[int, Delivery], None],
-        released: Callable[[int], None],
+        on_delivery: Callable[[int, Delivery], None],
+        on_release: Callable[[int], None],
         fair_share: Callable[[], int],
     ) -> None:
         """`deliver` hands over at once; `released` hears of a slot that is not ours any more; `fair_share` bounds."""
         self._bus = bus
         self._slots = [_Slot(number, spec) for number, spec in enumerate(consumers)]
-        self._deliver = deliver
-        self._released = released
+        self._on_delivery = on_delivery
+        self._on_release = on_release
         self._fair_share = fair_share
         self._draining = False
         self._tasks: asyncio.TaskGroup | None = None
@@ -163,7 +163,7 @@ class PinnedConsumer:
             return
         pin = headers.get("Nats-Pin-Id", "")
         if pin == slot.pin:
-            self._deliver(slot.number, Delivery.of(message))
+            self._on_delivery(slot.number, Delivery.of(message))
         elif not slot.pin and self._taken >= self._fair_share():
             self._decline(slot)
         elif self._tasks is not None:
@@ -202,7 +202,7 @@ class PinnedConsumer:
         if slot.pin:
             _log.info("slots.released", slot=slot.number)
             slot.pin = ""
-            self._released(slot.number)
+            self._on_release(slot.number)
         slot.declined_until = 0.0
 
     def _release_surplus(self) -> None:
@@ -236,7 +236,7 @@ class PinnedConsumer:
 
     # -- slots without a living owner ---
 
-    async def inherit(self, slots: Iterable[int]) -> None:
+    async def take_over(self, slots: Iterable[int]) -> None:
         """Take what a process held that stops or is dead, without waiting for its pins to lapse."""
         async with asyncio.TaskGroup() as tasks:
             for slot in [self._slots[number] for number in slots]:

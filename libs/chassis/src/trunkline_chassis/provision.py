@@ -16,9 +16,9 @@ from trunkline_protocols import streams, subjects
 from trunkline_protocols.ids import SLOTS
 
 from trunkline_chassis.bus import connect
-from trunkline_chassis.errors import BusError, BusRefusedError, BusUnavailableError
+from trunkline_chassis.errors import BusRefusedError, BusUnavailableError
 from trunkline_chassis.fleet_folder import load_fleet
-from trunkline_chassis.fleets import fleet_in_force, seed_fleet
+from trunkline_chassis.fleet_store import seed_fleet
 from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.settings import ProcessSettings
 
@@ -71,32 +71,6 @@ async def provision_work(bus: Bus, specialties: list[str]) -> None:
 def _obsolete(names: set[str], specialties: list[str]) -> list[str]:
     """Name the consumers that took all lanes of a specialty at once: the queue allows no overlap."""
     return sorted(names & {f"agents-{specialty}" for specialty in specialties})
-
-
-class TopologyReconciler:
-    """Keeps the topology as it should be while a suite runs: a server alone forgets what it had in memory only."""
-
-    def __init__(self, bus: Bus, *, region: str, replicas: int) -> None:
-        """Needs what `provision` needs; the specialties are those of the fleet in force."""
-        self._bus = bus
-        self._region = region
-        self._replicas = replicas
-        self._due = asyncio.Event()
-        bus.on_reconnect.append(self._due.set)
-
-    async def run(self) -> None:
-        """Provision after every reconnection, until cancelled."""
-        while True:
-            await self._due.wait()
-            self._due.clear()
-            try:
-                fleet = await fleet_in_force(self._bus)
-                specialties = fleet.fleet.specialties if fleet is not None else []
-                await provision(self._bus, region=self._region, specialties=specialties, replicas=self._replicas)
-            except BusError as error:
-                _log.error("provision.failed", error=str(error))
-                self._due.set()
-                await asyncio.sleep(_RETRY_S)
 
 
 async def _stream(bus: Bus, config: dict[str, Any]) -> None:

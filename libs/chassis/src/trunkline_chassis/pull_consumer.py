@@ -111,7 +111,7 @@ class PullConsumer:
     async def drain(self, timeout_s: float) -> None:
         """Take nothing new and wait for what is running."""
         self._draining = True
-        if not await wait_for_event(self._idle, within_s=timeout_s):
+        if not await wait_for_event(self._idle, timeout_s=timeout_s):
             _log.warning("puller.drain_timeout", consumer=self._consumer, running=self._running)
 
     async def _top_up(self) -> None:

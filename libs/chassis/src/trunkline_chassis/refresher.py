@@ -48,7 +48,7 @@ class Refresher:
     async def run(self) -> None:
         """Refresh until cancelled."""
         while True:
-            await wait_for_event(self._stale, within_s=self._interval_s)
+            await wait_for_event(self._stale, timeout_s=self._interval_s)
             self._stale.clear()
             try:
                 await self._refresh()

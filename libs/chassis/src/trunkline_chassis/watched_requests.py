@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _log: Final = structlog.get_logger(__name__)
 
 WATCHED: Final = "Trunkline-Watched"
-"""Header of a question whose asker waits for signs of life."""
+"""Header of a question whose requester waits for signs of life."""
 WORKING: Final = "Trunkline-Working"
 """Header of a sign of life."""
 HEARTBEAT_INTERVAL_S: Final = 0.4
@@ -102,7 +102,7 @@ class WatchedRequester:
         self._calls: dict[str, _Call] = {}
         self._looking: asyncio.TimerHandle | None = None
 
-    async def ask(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
+    async def request(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
         """Ask and return the answer; raise `BusUnavailableError` when nobody answers, or who did falls silent."""
         loop = asyncio.get_running_loop()
         if not self._inbox:

@@ -10,9 +10,9 @@ from typing import Final
 
 from nats.aio.msg import Msg
 from prometheus_client import Gauge
-from trunkline_chassis.fleets import follow_fleets
+from trunkline_chassis.fleet_view import follow_fleet
+from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
-from trunkline_chassis.presence import Vitals
 from trunkline_chassis.pull_consumer import PullConsumer
 from trunkline_protocols import streams, subjects
 
@@ -45,7 +45,7 @@ class UnknownSpecialtyError(ValueError):
 async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
     """Answer for one specialty."""
     settings, bus, specialty = process.settings, process.bus, process.settings.specialty
-    fleets = await follow_fleets(bus)
+    fleets = await follow_fleet(bus)
     if not fleets.fleet.of(specialty):
         raise UnknownSpecialtyError(f"{specialty} is none of {', '.join(fleets.fleet.specialties)}")
     embedder = await asyncio.to_thread(settings.routing_embedder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pydantic import Field
-from trunkline_chassis.caches import count_lookup
+from trunkline_chassis.cache_metrics import count_lookup
 from trunkline_chassis.settings import Identifier, ProcessSettings
 from trunkline_embedding import CachedEmbedder, open_embedder
 from trunkline_embedding.settings import EmbedderSettings

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
-from trunkline_chassis.presence import Vitals
 from trunkline_protocols import streams
 
 from trunkline_audit.adapters.jetstream import JetStreamFeeds

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from nats.aio.msg import Msg
-from trunkline_chassis.fleets import follow_fleets
+from trunkline_chassis.fleet_view import follow_fleet
+from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.kv_view import KvView
 from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.pinned_consumer import PinnedConsumer
-from trunkline_chassis.presence import Vitals
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.ids import SLOTS, ConversationId
 from trunkline_protocols.presence import Presence
@@ -31,7 +31,7 @@ NAME = "conversation"
 async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]:
     """Answer the inbox of the slots that this process gets."""
     settings, bus = process.settings, process.bus
-    fleets = await follow_fleets(bus)
+    fleets = await follow_fleet(bus)
     waiting = KvView(bus, streams.DESK.name, codec.waiting)
     await waiting.start()
     lookout = EnvironmentReader(fleets, process.presences, waiting)
@@ -56,7 +56,7 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
         )
 
     def sharers() -> list[str]:
-        ready = {presence.instance for presence in process.presences.living(NAME) if presence.state == "ready"}
+        ready = {presence.instance for presence in process.presences.alive(NAME) if presence.state == "ready"}
         return sorted(ready | {process.instance})
 
     def fair_share() -> int:
@@ -64,24 +64,21 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
 
     def stands_in(slot: int) -> bool:
         held = {
-            taken
-            for presence in process.presences.living(NAME)
-            if presence.state == "ready"
-            for taken in presence.slots
+            taken for presence in process.presences.alive(NAME) if presence.state == "ready" for taken in presence.slots
         }
         heirs = sharers()
         return slot not in held and heirs[slot % len(heirs)] == process.instance
 
-    def on_leaving(presence: Presence) -> None:
+    def on_departure(presence: Presence) -> None:
         if presence.service == NAME and presence.instance != process.instance and presence.slots:
             heirs = sharers()
             ours = [slot for slot in presence.slots if heirs[slot % len(heirs)] == process.instance]
-            process.group.create_task(puller.inherit(ours))
+            process.group.create_task(puller.take_over(ours))
 
     def finished_elsewhere(conversation: ConversationId) -> bool:
         return any(
             conversation in presence.finishing and presence.instance != process.instance
-            for presence in process.presences.living(NAME)
+            for presence in process.presences.alive(NAME)
         )
 
     conversations = ConversationRegistry(
@@ -95,8 +92,8 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     puller = PinnedConsumer(
         bus,
         [streams.slot_consumer(settings.region, slot) for slot in range(SLOTS)],
-        deliver=inbox.deliver,
-        released=conversations.release_slot,
+        on_delivery=inbox.deliver,
+        on_release=conversations.release_slot,
         fair_share=fair_share,
     )
 
@@ -120,7 +117,7 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     process.spawn(handlers.watch_overdue(conversations, waiting, lambda: puller.held))
     process.spawn(conversations.run())
     process.spawn(puller.run())
-    process.presences.on_leaving = on_leaving
+    process.presences.on_departure = on_departure
     yield
     puller.drain()
     await conversations.finish(settings.shutdown_timeout_s)

@@ -8,4 +8,4 @@ from trunkline_ingress.app import NAME, service
 from trunkline_ingress.settings import IngressSettings
 
 if __name__ == "__main__":
-    run(NAME, IngressSettings(), service, own_http=True)
+    run(NAME, IngressSettings(), service, serves_http=True)

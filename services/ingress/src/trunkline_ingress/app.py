@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
-from trunkline_chassis.fleets import follow_fleets
+from trunkline_chassis.fleet_view import follow_fleet
 from trunkline_chassis.health import add_health_routes
+from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.kv_view import KvView
 from trunkline_chassis.lifecycle import Process
-from trunkline_chassis.presence import Vitals
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.ids import EVERY_INGRESS
 
@@ -36,7 +36,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     """Serve customers and operators over HTTP."""
     settings, bus = process.settings, process.bus
     line, knowledge = NatsLine(bus, settings.region), KnowledgeBase(bus)
-    fleets = await follow_fleets(bus)
+    fleets = await follow_fleet(bus)
     waiting = KvView(bus, streams.DESK.name, codec.waiting)
     await waiting.start()
     connections = SessionRegistry(process.instance, process.notices, waiting)

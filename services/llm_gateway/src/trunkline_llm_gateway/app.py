@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final, assert_never
 
 import structlog
+from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
-from trunkline_chassis.presence import Vitals
 from trunkline_chassis.rpc import Responder
 
 from trunkline_llm_gateway.adapters.anthropic import Anthropic

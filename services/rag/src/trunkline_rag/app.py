@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import structlog
+from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
-from trunkline_chassis.presence import Vitals
 from trunkline_chassis.rpc import Responder
 from trunkline_embedding import LEXICAL, open_embedder
 from trunkline_protocols import codec, subjects

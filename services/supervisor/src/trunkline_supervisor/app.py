@@ -20,13 +20,15 @@ from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.cancellation import cancel_and_wait
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.fleet_folder import load_fleet
-from trunkline_chassis.fleets import follow_fleets, seed_fleet
+from trunkline_chassis.fleet_store import seed_fleet
+from trunkline_chassis.fleet_view import follow_fleet
 from trunkline_chassis.health import HealthServer
 from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.presence import PresenceRegistry, publish_death
-from trunkline_chassis.provision import TopologyReconciler, provision, provision_work
+from trunkline_chassis.provision import provision, provision_work
 from trunkline_chassis.rpc import Responder
+from trunkline_chassis.topology_reconciler import TopologyReconciler
 from trunkline_protocols import subjects
 from trunkline_protocols.fleet import Fleet
 from trunkline_protocols.presence import GetStatus, ProcessState
@@ -142,7 +144,7 @@ class _Suite:
     async def _services(self, bus: Bus, addresses: Addresses) -> None:
         settings = self._settings
         blueprint = Blueprint(settings.region, settings.fleet_dir.absolute(), addresses, _sizes(settings))
-        fleets = await follow_fleets(bus)
+        fleets = await follow_fleet(bus)
         self._tree.pools = [self._pool(spec) for spec in blueprint.pools(fleets.fleet.specialties)]
         for pool in self._tree.pools:
             if pool.spec is not None:
@@ -235,7 +237,7 @@ class _Suite:
         return Pool(spec.name, spec.service, make=make, spawn=spawn, spec=spec)
 
     async def _tell_death(self, instance: str, state: ProcessState) -> None:
-        presence = self._presences.of(instance)
+        presence = self._presences.get(instance)
         if presence is None or self._bus is None:
             return
         try:

@@ -35,7 +35,7 @@ class NatsColleagues:
         self._bus = bus
         self._region = region
         self._search_timeout_s = search_timeout_s
-        self._asker = WatchedRequester(bus)
+        self._requester = WatchedRequester(bus)
 
     async def search(self, query: SearchKnowledge) -> list[Passage]:
         """Ask the knowledge service."""
@@ -63,7 +63,9 @@ class NatsColleagues:
         for attempts in itertools.count(1):
             try:
                 left_s = max(0.1, request.deadline_at - time.time())
-                raw = await self._asker.ask(subjects.complete(self._region), codec.encode(request), timeout_s=left_s)
+                raw = await self._requester.request(
+                    subjects.complete(self._region), codec.encode(request), timeout_s=left_s
+                )
             except BusUnavailableError as error:
                 _log.warning("completion.unavailable", error=str(error), attempts=attempts)
                 await self._cancel(request)
@@ -112,9 +114,9 @@ class NatsColleagues:
         """Publish to all processes of the specialty."""
         await self._bus.publish(subjects.consult_cancelled(specialty), codec.encode(cancelled))
 
-    async def advise(self, asker: Instance, reply: ConsultReply) -> None:
+    async def advise(self, requester: Instance, reply: ConsultReply) -> None:
         """Publish to the process that asked."""
-        await self._bus.publish(subjects.advice(asker), codec.encode(reply))
+        await self._bus.publish(subjects.advice(requester), codec.encode(reply))
 
 
 class PendingNotices:
@@ -126,7 +128,7 @@ class PendingNotices:
 
     def for_agents(self, *, tenant: str, specialty: str) -> list[NoticePublished]:
         """Read what is in force now."""
-        return self._notices.in_force("agents", tenant=tenant, specialty=specialty)
+        return self._notices.active("agents", tenant=tenant, specialty=specialty)
 
 
 def _anew(request: Complete, attempts: int) -> Complete:

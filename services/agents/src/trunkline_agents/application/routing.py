@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 from trunkline_chassis.errors import BusError
-from trunkline_chassis.fleets import FleetVersion
+from trunkline_chassis.fleet_store import FleetVersion
 from trunkline_embedding import LEXICAL, CachedEmbedder, EmbeddingError
 from trunkline_protocols.fleet import Fleet
 

@@ -93,7 +93,7 @@ class Recorder:
             return
         for feed in self._open:
             feed.drain()
-        await wait_for_event(self._drained, within_s=timeout_s)
+        await wait_for_event(self._drained, timeout_s=timeout_s)
 
     async def _record(self) -> None:
         async with AsyncExitStack() as stack:

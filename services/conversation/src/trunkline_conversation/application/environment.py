@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from trunkline_chassis.fleets import Fleets
+from trunkline_chassis.fleet_view import FleetView
 from trunkline_chassis.kv_view import KvView
 from trunkline_chassis.presence import HEARTBEAT_TIMEOUT_S, PresenceRegistry
 from trunkline_protocols.escalation import EscalationWaiting
@@ -19,7 +19,7 @@ _AGENTS: Final = "agents"
 class EnvironmentReader:
     """Reads the surroundings; who is up is looked at a few times a second."""
 
-    def __init__(self, fleets: Fleets, presences: PresenceRegistry, waiting: KvView[EscalationWaiting]) -> None:
+    def __init__(self, fleets: FleetView, presences: PresenceRegistry, waiting: KvView[EscalationWaiting]) -> None:
         """Everything here is kept up to date by others."""
         self._fleets = fleets
         self._presences = presences
@@ -49,5 +49,5 @@ class EnvironmentReader:
         self._specialties = frozenset(self._fleets.fleet.specialties)
         if now - self._since > HEARTBEAT_TIMEOUT_S:
             # Before, those who are up may not have been heard yet.
-            up = {name for presence in self._presences.living(_AGENTS) for name in presence.specialties}
+            up = {name for presence in self._presences.alive(_AGENTS) for name in presence.specialties}
             self._down = self._specialties - up

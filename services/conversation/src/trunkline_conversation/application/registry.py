@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 from prometheus_client import Gauge
-from trunkline_chassis.caches import HITS, MISSES
+from trunkline_chassis.cache_metrics import CACHE_HITS, CACHE_MISSES
 from trunkline_chassis.latency import RecentLatency
 from trunkline_protocols.ids import ConversationId, Instance, TurnId, partition_of, slot_of
 from trunkline_protocols.turn import AgentBeat, AgentMessage, SocketAttached, TaskClaimed
@@ -110,11 +110,11 @@ class ConversationRegistry:
     def _actor(self, conversation: ConversationId) -> ConversationActor:
         actor = self._actors.get(conversation)
         if actor is None:
-            MISSES.labels("conversations").inc()
+            CACHE_MISSES.labels("conversations").inc()
             actor = self._actors[conversation] = self._create(conversation)
             _OPEN.set(len(self._actors))
         else:
-            HITS.labels("conversations").inc()
+            CACHE_HITS.labels("conversations").inc()
         self._actors.move_to_end(conversation)
         return actor
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 import nats.errors
-from trunkline_chassis.bus import Appended, Bus, Stored
+from trunkline_chassis.bus import AppendResult, Bus, StreamMessage
 from trunkline_chassis.errors import BusUnavailableError, FenceError
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.completion import CancelCompletion
@@ -37,7 +37,7 @@ class NatsLine:
 
     async def store(
         self, region: str, conversation: ConversationId, message: InboxMessage, *, message_id: str
-    ) -> Appended:
+    ) -> AppendResult:
         """Append to the inbox behind the conversation's last message.
 
         The bus tries again where an answer was lost, and then meets what it has stored itself: that is no conflict.
@@ -54,7 +54,7 @@ class NatsLine:
             stored = None
         last = await self._bus.last_message(streams.INBOX.name, subject)
         if last is not None and last.payload == payload:
-            return Appended(last.seq)
+            return AppendResult(last.seq)
         if stored is None:
             raise FenceError("somebody else stored a message of this conversation")
         return stored
@@ -111,11 +111,11 @@ class NatsLine:
         await self._bus.publish(subjects.attach(region, attached.conversation), codec.encode(attached))
 
 
-def _stored_commit(stored: Stored) -> CommitStored:
+def _stored_commit(stored: StreamMessage) -> CommitStored:
     return CommitStored(sequence=stored.seq, commit=codec.commit.decode(stored.payload))
 
 
-def _readable(found: list[Stored]) -> list[tuple[Stored, InboxMessage]]:
+def _readable(found: list[StreamMessage]) -> list[tuple[StreamMessage, InboxMessage]]:
     """Decode messages; what cannot be read is a dead letter already, and no reason to end the conversation."""
     messages = []
     for stored in found:

@@ -55,7 +55,7 @@ class SessionRegistry:
 
     def welcome(self, connection: Session) -> None:
         """Tell a socket that has just opened what holds for it: notices, and its place in the queue."""
-        for notice in self._notices.in_force("customers", tenant=connection.identity.tenant):
+        for notice in self._notices.active("customers", tenant=connection.identity.tenant):
             connection.offer(notice_frame(notice))
         self._places.pop(connection.conversation, None)
 

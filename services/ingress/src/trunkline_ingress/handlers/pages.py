@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 from aiohttp import web
-from trunkline_chassis.fleets import Fleets
+from trunkline_chassis.fleet_view import FleetView
 from trunkline_chassis.notices import Notices
 from trunkline_protocols import subjects
 from trunkline_protocols.frames import NoticeFrame
@@ -48,7 +48,7 @@ class Pages:
 
     knowledge: Knowledge
     region: str
-    fleets: Fleets
+    fleets: FleetView
     notices: Notices
 
     def routes(self) -> list[web.AbstractRouteDef]:
@@ -93,7 +93,7 @@ class Pages:
                 description=company.description,
                 greeting=company.greeting,
                 examples=company.examples,
-                notices=[notice_frame(notice) for notice in self.notices.in_force("customers") if not notice.tenants],
+                notices=[notice_frame(notice) for notice in self.notices.active("customers") if not notice.tenants],
             )
         )
 

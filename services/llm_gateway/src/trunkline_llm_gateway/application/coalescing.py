@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 import msgspec
-from trunkline_chassis.caches import HITS, MISSES
+from trunkline_chassis.cache_metrics import CACHE_HITS, CACHE_MISSES
 from trunkline_protocols import codec
 from trunkline_protocols.completion import Complete, Completed, CompletionReply
 from trunkline_protocols.knowledge import Refused
@@ -44,7 +44,7 @@ class RequestCoalescer:
         kept = self._kept.get(key)
         if kept is not None and most_kept:
             self._kept.move_to_end(key)
-            HITS.labels(_CACHE).inc()
+            CACHE_HITS.labels(_CACHE).inc()
             return kept
         while (running := self._in_flight.get(key)) is not None:
             try:
@@ -54,10 +54,10 @@ class RequestCoalescer:
                 code = "cancelled" if deadline.cancelled_for else "deadline"
                 return Refused(code=code, message=deadline.cancelled_for or "no answer in time", retryable=False)
             if reply is not None:
-                HITS.labels(_CACHE).inc()
+                CACHE_HITS.labels(_CACHE).inc()
                 return reply
             # Who ran it has left without an answer: now it is somebody else's turn.
-        MISSES.labels(_CACHE).inc()
+        CACHE_MISSES.labels(_CACHE).inc()
         return await self._lead(key, request, most_kept, run, deadline)
 
     async def _lead(

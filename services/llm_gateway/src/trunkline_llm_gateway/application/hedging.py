@@ -41,7 +41,7 @@ class HedgedRequest:
         raise next(result for result in reversed(results) if isinstance(result, ProviderError))
 
     async def _second(self, runner: Runner, after_s: float) -> ProviderResult | ProviderError:
-        await wait_for_event(self._decided, within_s=after_s)
+        await wait_for_event(self._decided, timeout_s=after_s)
         if self.winner == 0:
             return ProviderError("open", "was not needed")
         return await self._run(1, runner)

@@ -114,7 +114,7 @@ class KvWriteLock:
                 await on_change()
             except BusError as error:
                 _log.warning("turns.unread", error=str(error))
-            await wait_for_event(heard, within_s=_REFRESH_S)
+            await wait_for_event(heard, timeout_s=_REFRESH_S)
             heard.clear()
 
     # -- the turn ---

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import numpy as np
 import structlog
 from prometheus_client import Gauge
-from trunkline_chassis.caches import count_lookup
+from trunkline_chassis.cache_metrics import count_lookup
 from trunkline_embedding import CachedEmbedder, Embedder, EmbeddingError
 from trunkline_protocols.ids import token
 from trunkline_protocols.knowledge import (

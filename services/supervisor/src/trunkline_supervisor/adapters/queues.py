@@ -28,7 +28,7 @@ class Queues:
         """Return what waits for a pool; `now` in Unix seconds. What cannot be asked counts as nothing."""
         beats = [
             presence
-            for presence in self._presences.living(pool.service)
+            for presence in self._presences.alive(pool.service)
             if presence.instance.rpartition("-")[0] == pool.name
         ]
         depth = sum(presence.queue_depth for presence in beats)

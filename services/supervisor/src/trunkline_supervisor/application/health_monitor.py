@@ -83,7 +83,7 @@ class HealthMonitor:
         others = any(
             presence.instance != child.spec.instance
             and (self._presences.heartbeat_age_s(presence.instance, presence.pid) or 0.0) < _OTHERS_WITHIN_S
-            for presence in self._presences.living()
+            for presence in self._presences.alive()
         )
         return HealthSignals(
             running_s=child.running_s,
@@ -94,14 +94,14 @@ class HealthMonitor:
         )
 
     def _leaving_s(self, instance: str, pid: int) -> float:
-        presence = self._presences.of(instance)
+        presence = self._presences.get(instance)
         if presence is None or presence.pid != pid or presence.state not in _LEAVING:
             self._leaving_since.pop(instance, None)
             return 0.0
         return time.monotonic() - self._leaving_since.setdefault(instance, time.monotonic())
 
     async def _ask(self, child: Child) -> bool:
-        presence = self._presences.of(child.spec.instance)
+        presence = self._presences.get(child.spec.instance)
         if presence is None or presence.pid != child.pid or not presence.http_url:
             return True  # not known where to ask yet
         return await answers_http(self._client(), f"{presence.http_url}/healthz")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
-from trunkline_chassis.fleets import Fleets
+from trunkline_chassis.fleet_view import FleetView
 
 from trunkline_supervisor.adapters.queues import Queues
 from trunkline_supervisor.application.pool import Pool
@@ -28,7 +28,7 @@ class Scaler:
         tree: Tree,
         queues: Queues,
         blueprint: Blueprint,
-        fleets: Fleets,
+        fleets: FleetView,
         *,
         make_pool: Callable[[PoolSpec], Pool],
         grow_after_s: float,

@@ -70,14 +70,14 @@ class Tree:
             return "failed" if pool.failure else "restarting"
         if pool in self.servers:
             return "ready" if self._answered(child) else "starting"
-        presence = self._presences.of(child.spec.instance)
+        presence = self._presences.get(child.spec.instance)
         silent_s = self._presences.heartbeat_age_s(child.spec.instance, child.pid)
         if presence is None or silent_s is None:
             return "starting"
         return presence.state if silent_s < HEARTBEAT_TIMEOUT_S else "failed"
 
     def _line(self, pool: Pool, child: Child) -> ProcessStatus:
-        presence = self._presences.of(child.spec.instance)
+        presence = self._presences.get(child.spec.instance)
         current = presence if presence is not None and presence.pid == child.pid else None
         state = self._state(pool, child)
         reason = pool.failure if state == "failed" else ""

@@ -10,7 +10,7 @@ from aiohttp import web
 from msgspec import Meta
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import FenceError
-from trunkline_chassis.fleets import FleetVersion, fleet_in_force, fleet_versions, publish_fleet
+from trunkline_chassis.fleet_store import FleetVersion, publish_fleet, read_current_fleet, read_fleet_versions
 from trunkline_chassis.presence import PresenceRegistry
 from trunkline_chassis.provision import provision_work
 from trunkline_protocols.fleet import Fleet, FleetOrigin
@@ -89,7 +89,7 @@ class FleetOps:
                 fleet=published.fleet,
                 taken_by={
                     presence.instance: presence.fleet_version
-                    for presence in self.presences.living()
+                    for presence in self.presences.alive()
                     if presence.service in FLEET_SERVICES
                 },
             )
@@ -97,7 +97,7 @@ class FleetOps:
 
     async def versions(self, _: web.Request) -> web.Response:
         """Tell the versions that are kept, oldest first."""
-        return json_response([_line(version) for version in await fleet_versions(self.bus)])
+        return json_response([_line(version) for version in await read_fleet_versions(self.bus)])
 
     async def apply(self, request: web.Request) -> web.Response:
         """Put a fleet in force, or refuse it whole."""
@@ -110,7 +110,7 @@ class FleetOps:
     async def roll_back(self, request: web.Request) -> web.Response:
         """Put an older version in force again."""
         order = await body_of(request, RollBack)
-        versions = await fleet_versions(self.bus)
+        versions = await read_fleet_versions(self.bus)
         if order.to:
             wanted = next((kept for kept in versions if kept.version == order.to), None)
         else:
@@ -127,7 +127,7 @@ class FleetOps:
         )
 
     async def _current(self) -> FleetVersion:
-        current = await fleet_in_force(self.bus)
+        current = await read_current_fleet(self.bus)
         if current is None:
             raise web.HTTPNotFound(text="no fleet is in force")
         return current

@@ -100,7 +100,7 @@ class NoticeOps:
 
     def _in_force(self) -> list[NoticePublished]:
         everybody: tuple[Audience, ...] = ("agents", "customers")
-        found = {notice.notice: notice for audience in everybody for notice in self.notices.in_force(audience)}
+        found = {notice.notice: notice for audience in everybody for notice in self.notices.active(audience)}
         return sorted(found.values(), key=lambda notice: notice.published_at)
 
     def _known(self, request: web.Request) -> NoticePublished:
@@ -114,5 +114,5 @@ class NoticeOps:
         stored = await self.bus.read_messages(NOTICES.name, subjects.receipts(self.region, notice.notice))
         receipts = [codec.notice.decode(message.payload) for message in stored]
         received_by = {receipt.instance for receipt in receipts if isinstance(receipt, NoticeReceipt)}
-        living = {presence.instance for presence in self.presences.living()}
+        living = {presence.instance for presence in self.presences.alive()}
         return _Shown(notice=notice, received_by=sorted(received_by), missing=sorted(living - received_by))
