@@ -84,7 +84,7 @@ def started(number: int, folder: Path, milvus: str, nats_url: str) -> Service:
         "INSTANCE": f"rag-{number}",
         "MILVUS_URI": milvus,
         "HTTP_PORT": str(port),
-        "SNAPSHOT_URL": str(folder / "backups"),
+        "BACKUP_URL": str(folder / "backups"),
     }
     environment = {**os.environ, **{f"TRUNKLINE_{name}": value for name, value in settings.items()}}
     with (folder / f"rag-{number}.log").open("w") as log:

@@ -12,6 +12,7 @@ import msgspec
 import typer
 from pydantic import ValidationError
 from trunkline_chassis.fleet_folder import FleetError
+from trunkline_chassis.settings import SettingsError
 from trunkline_supervisor.app import run_suite
 from trunkline_supervisor.core.errors import SuiteError
 from trunkline_supervisor.settings import SuiteSettings
@@ -38,7 +39,7 @@ def main() -> None:
     """Run the command; whatever is wrong is one line on stderr."""
     try:
         app()
-    except (CommandError, SuiteError, FleetError) as error:
+    except (CommandError, SuiteError, SettingsError, FleetError) as error:
         print(f"trunkline: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
     except ValidationError as error:

@@ -20,7 +20,7 @@ from trunkline_chassis.errors import BusRefusedError, BusUnavailableError
 from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_chassis.fleet_store import seed_fleet
 from trunkline_chassis.logs import configure_logs
-from trunkline_chassis.settings import ProcessSettings
+from trunkline_chassis.settings import ProcessSettings, load_settings
 
 if TYPE_CHECKING:
     from trunkline_protocols.streams import BucketSpec, ConsumerSpec, StreamSpec
@@ -163,7 +163,7 @@ def _bucket_config(spec: BucketSpec, replicas: int) -> dict[str, Any]:
 
 async def main() -> None:
     """Provision the server that the environment names."""
-    settings = ProvisionSettings()
+    settings = load_settings(ProvisionSettings)
     configure_logs(service="provision", instance="provision", level=settings.log_level, style=settings.log_format)
     fleet = load_fleet(settings.fleet_dir)
     bus = await connect(settings.nats_url, "provision")

@@ -1,21 +1,58 @@
-"""Settings that every process has. Environment variables with the prefix TRUNKLINE_; the only place that reads them."""
+"""Settings of a process, read from environment variables with the prefix TRUNKLINE_.
+
+Only the `settings.py` modules read the environment. Every settings class derives from `EnvironmentSettings`, which
+refuses a variable that has been renamed: ignoring it would start a process with defaults that its operator has changed.
+"""
 
 from __future__ import annotations
 
+import os
 import socket
-from typing import Annotated, Literal
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from trunkline_protocols.ids import Instance, token
+
+RENAMED: Final[dict[str, str]] = {
+    "TRUNKLINE_INGRESS_PROCESSES": "TRUNKLINE_INGRESS_PROCESSES_MIN",
+    "TRUNKLINE_CONVERSATION_PROCESSES": "TRUNKLINE_CONVERSATION_PROCESSES_MIN",
+    "TRUNKLINE_CONVERSATION_PROCESSES_MOST": "TRUNKLINE_CONVERSATION_PROCESSES_MAX",
+    "TRUNKLINE_AGENT_PROCESSES": "TRUNKLINE_AGENTS_PROCESSES_MIN",
+    "TRUNKLINE_AGENT_PROCESSES_MOST": "TRUNKLINE_AGENTS_PROCESSES_MAX",
+    "TRUNKLINE_LLM_GATEWAY_PROCESSES": "TRUNKLINE_LLM_GATEWAY_PROCESSES_MIN",
+    "TRUNKLINE_LLM_GATEWAY_PROCESSES_MOST": "TRUNKLINE_LLM_GATEWAY_PROCESSES_MAX",
+    "TRUNKLINE_RAG_PROCESSES": "TRUNKLINE_RAG_PROCESSES_MIN",
+    "TRUNKLINE_RAG_PROCESSES_MOST": "TRUNKLINE_RAG_PROCESSES_MAX",
+    "TRUNKLINE_SNAPSHOT_URL": "TRUNKLINE_BACKUP_URL",
+    "TRUNKLINE_SNAPSHOT_EVERY_H": "TRUNKLINE_BACKUP_EVERY_H",
+    "TRUNKLINE_SNAPSHOT_KEEP": "TRUNKLINE_BACKUP_KEEP",
+}
+"""Former names of environment variables and their present names."""
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
-class ProcessSettings(BaseSettings):
-    """What every process must know to take part; services add their own fields."""
+class SettingsError(Exception):
+    """The environment does not make valid settings; the message is one line for the operator."""
+
+
+class EnvironmentSettings(BaseSettings):
+    """Base of all settings: the prefix, immutability, and the refusal of renamed variables."""
 
     model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_renamed_variables(cls, values: Any) -> Any:  # noqa: ANN401 - pydantic passes what it was given
+        refuse_renamed_variables(os.environ)
+        return values
+
+
+class ProcessSettings(EnvironmentSettings):
+    """Settings of every process; services add their own fields."""
 
     nats_url: str = Field("nats://127.0.0.1:4222", description="NATS servers, separated by commas")
     region: Identifier = Field("local", description="Region whose conversations this process serves")
@@ -23,11 +60,36 @@ class ProcessSettings(BaseSettings):
     node: str = Field(default_factory=socket.gethostname, description="Machine this process runs on")
     replicas: Literal[1, 3, 5] = Field(1, description="Copies of every replicated stream: 1 alone, 3 in a cluster")
     http_host: str = Field("127.0.0.1", description="Address of the process' own health and metrics pages")
-    http_port: int = Field(0, ge=0, le=65535, description="Port of those pages; 0 takes a free one, told in PRESENCE")
+    http_port: int = Field(
+        0, ge=0, le=65535, description="Port of those pages; 0 takes a free one, published in PRESENCE"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown")
     log_format: Literal["json", "console"] = Field("json", description="One JSON object a line, or text for people")
     shutdown_timeout_s: float = Field(10.0, gt=0, description="Longest wait for work in flight when asked to stop")
 
     def instance_of(self, service: str) -> Instance:
-        """Name of this process: the given one, or the service's name on this node."""
+        """Return the name of this process: the given one, or the service's name on this node."""
         return Instance(token(self.instance or f"{service}-{self.node}".replace(".", "-")[:64], "instance"))
+
+
+S = TypeVar("S", bound=EnvironmentSettings)
+
+
+def load_settings(settings: type[S]) -> S:
+    """Read settings from the environment; if they are invalid, exit with status 1 and one line on stderr."""
+    try:
+        return settings()
+    except SettingsError as error:
+        sys.exit(f"trunkline: {error}")
+    except ValidationError as error:
+        # Without the values: one of them may be a secret.
+        faults = [f"TRUNKLINE_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()]
+        sys.exit(f"trunkline: {'; '.join(faults)}")
+
+
+def refuse_renamed_variables(environment: Mapping[str, str]) -> None:
+    """Raise `SettingsError` if the environment has a variable under its former name, in any case of letters."""
+    given = {name.upper() for name in environment}
+    renamed = [f"{old} is now {new}" for old, new in RENAMED.items() if old in given]
+    if renamed:
+        raise SettingsError(f"renamed environment variables: {', '.join(renamed)}")

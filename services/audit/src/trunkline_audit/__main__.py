@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trunkline_chassis.lifecycle import run
+from trunkline_chassis.settings import load_settings
 
 from trunkline_audit.app import NAME, service
 from trunkline_audit.settings import AuditSettings
@@ -10,7 +11,7 @@ from trunkline_audit.settings import AuditSettings
 
 def main() -> None:
     """Run until asked to stop."""
-    run(NAME, AuditSettings(), service)
+    run(NAME, load_settings(AuditSettings), service)
 
 
 if __name__ == "__main__":

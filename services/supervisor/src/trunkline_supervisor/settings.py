@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
-from trunkline_chassis.settings import Identifier
+from pydantic import Field, model_validator
+from trunkline_chassis.settings import EnvironmentSettings, Identifier, SettingsError
+
+_POOLS: Final = ("ingress", "conversation", "agents", "llm_gateway", "rag")
 
 
-class SuiteSettings(BaseSettings):
-    """What `trunkline up` starts, and where its state lives. Addresses replace embedded parts by real ones."""
+class SuiteSettings(EnvironmentSettings):
+    """Settings of `trunkline up`: the parts that it starts and where their state is kept.
 
-    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="ignore")
+    An address replaces an embedded part by an external server. If the maximum of a pool is not set, it is at least the
+    minimum; a maximum that is set below the minimum is refused.
+    """
 
     data_dir: Path = Field(Path("var"), description="Folder for everything the suite keeps")
     http_port: int = Field(8080, ge=0, le=65535, description="Port of the ingress; 0 takes a free one")
@@ -24,32 +27,44 @@ class SuiteSettings(BaseSettings):
     postgres_dsn: str | None = Field(None, description="PostgreSQL to use instead of the embedded one")
     milvus_uri: str | None = Field(None, description="Milvus to use instead of the embedded one")
     backup_url: str | None = Field(
-        None, description="Where backups of the knowledge base go; default: a folder in the data directory"
+        None, description="Destination of knowledge base backups; default: a folder in the data directory"
     )
     nodes: Literal[1, 3] | None = Field(
         None,
         description="Embedded NATS servers: 1, or 3 as a cluster; default: as many as the data directory has, or 1",
     )
     replicas: Literal[1, 3, 5] | None = Field(
-        None, description="Copies of every replicated stream; default: one for each embedded NATS server"
+        None, description="Copies of every replicated stream; default: one per embedded NATS server"
     )
-    ingress_processes_min: int = Field(2, ge=1, le=8, description="Processes that hold sockets, on one port")
-    conversation_processes_min: int = Field(
-        1, ge=1, le=8, description="Processes that share the conversations, at least"
+    ingress_processes_min: int = Field(2, ge=1, le=8, description="Minimum of ingress processes, which share one port")
+    ingress_processes_max: int | None = Field(
+        None, ge=1, le=8, description="Maximum of ingress processes; default: the minimum"
     )
-    conversation_processes_max: int = Field(4, ge=1, le=8, description="The same, at most")
-    agents_processes_min: int = Field(1, ge=1, le=16, description="Processes for each specialty, at least")
-    agents_processes_max: int = Field(3, ge=1, le=16, description="The same, at most")
-    llm_gateway_processes_min: int = Field(2, ge=1, le=8, description="Processes that write answers, at least")
-    llm_gateway_processes_max: int = Field(2, ge=1, le=8, description="The same, at most")
+    conversation_processes_min: int = Field(1, ge=1, le=8, description="Minimum of conversation processes")
+    conversation_processes_max: int = Field(4, ge=1, le=8, description="Maximum of conversation processes")
+    agents_processes_min: int = Field(1, ge=1, le=16, description="Minimum of agent processes per specialty")
+    agents_processes_max: int = Field(3, ge=1, le=16, description="Maximum of agent processes per specialty")
+    llm_gateway_processes_min: int = Field(2, ge=1, le=8, description="Minimum of LLM gateway processes")
+    llm_gateway_processes_max: int = Field(2, ge=1, le=8, description="Maximum of LLM gateway processes")
     rag_processes_min: int = Field(
-        1, ge=1, le=8, description="Processes that search, at least; embedded Milvus allows one"
+        1, ge=1, le=8, description="Minimum of knowledge processes; embedded Milvus allows one"
     )
-    rag_processes_max: int = Field(2, ge=1, le=8, description="The same, at most; embedded Milvus allows one")
-    grow_after_s: float = Field(2.0, gt=0, description="A pool whose work waits for so long gets one process more")
-    shrink_after_s: float = Field(60.0, gt=0, description="A pool that is calm for so long has one process less")
+    rag_processes_max: int = Field(
+        2, ge=1, le=8, description="Maximum of knowledge processes; embedded Milvus allows one"
+    )
+    grow_after_s: float = Field(2.0, gt=0, description="Seconds under load before a pool gets one process more")
+    shrink_after_s: float = Field(60.0, gt=0, description="Seconds of low load before a pool has one process less")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of the supervisor's /metrics; 0 takes a free one")
-    ready_timeout_s: float = Field(90.0, gt=0, description="Longest wait until every process is ready")
+    ready_timeout_s: float = Field(90.0, gt=0, description="Timeout until every process is ready, in seconds")
+
+    @model_validator(mode="after")
+    def _refuse_maximum_below_minimum(self) -> SuiteSettings:
+        for pool in _POOLS:
+            minimum, maximum = getattr(self, f"{pool}_processes_min"), getattr(self, f"{pool}_processes_max")
+            if f"{pool}_processes_max" in self.model_fields_set and maximum is not None and maximum < minimum:
+                name = f"TRUNKLINE_{pool.upper()}_PROCESSES"
+                raise SettingsError(f"{name}_MAX ({maximum}) is below {name}_MIN ({minimum})")
+        return self
 
 
 def inherited_environment() -> dict[str, str]:
