@@ -19,6 +19,7 @@ from trunkline_ingress.handlers.http import json_response, token_of
 from trunkline_ingress.ports import Knowledge
 
 PAGE: Final = Path(__file__).parents[1] / "page"
+_ASSETS: Final = {file.relative_to(PAGE).as_posix(): file for file in PAGE.rglob("*.*") if file.is_file()}
 _CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -57,7 +58,7 @@ class Pages:
             web.get("/", self.chat_page),
             web.get("/console", self.console),
             web.get("/favicon.ico", self.favicon),
-            web.get("/assets/{name}", self.asset),
+            web.get("/assets/{path:.+}", self.asset),
             web.get("/v1/company", self.about),
             web.get("/v1/articles/{document}", self.article),
         ]
@@ -66,20 +67,19 @@ class Pages:
 
     async def chat_page(self, _: web.Request) -> web.StreamResponse:
         """Serve the page itself."""
-        return _file(PAGE / "index.html")
+        return _file(PAGE / "chat" / "index.html")
 
     async def console(self, _: web.Request) -> web.StreamResponse:
         """Serve the operators' page; what it shows, the operators' API tells those who may know."""
-        return _file(PAGE / "console.html")
+        return _file(PAGE / "console" / "console.html")
 
     async def favicon(self, _: web.Request) -> web.StreamResponse:
         """Serve what browsers ask for without being told."""
-        return _file(PAGE / "favicon.svg")
+        return _file(PAGE / "shared" / "favicon.svg")
 
     async def asset(self, request: web.Request) -> web.StreamResponse:
         """Serve a file beside the page; only names that are there."""
-        name = request.match_info["name"]
-        found = {file.name: file for file in PAGE.iterdir() if file.is_file()}.get(name)
+        found = _ASSETS.get(request.match_info["path"])
         if found is None:
             raise web.HTTPNotFound(text="no such file")
         return _file(found)

@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Entry point of the console: which view is shown, who sits at it, and whether
  * what it shows is live.
@@ -5,7 +6,7 @@
 import { createBoard } from './board.js';
 import { createDesk } from './desk.js';
 import { ask, field } from './dialogs.js';
-import { el, setAttribute, setText } from './dom.js';
+import { el, setAttribute, setText } from '../shared/dom.js';
 import { OperationError, Operators } from './operators.js';
 import { Poll } from './poll.js';
 import { createSuite } from './suite.js';

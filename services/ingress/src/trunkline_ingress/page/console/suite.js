@@ -1,7 +1,7 @@
 /** The suite: its processes, the fleet's versions, and the story of one conversation. */
 import { ask } from './dialogs.js';
-import { el, keyed, setAttribute, setText } from './dom.js';
-import { clock, span } from './times.js';
+import { el, keyed, setAttribute, setText } from '../shared/dom.js';
+import { clock, span } from '../shared/times.js';
 
 const MS = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
 

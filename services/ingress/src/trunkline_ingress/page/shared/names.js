@@ -1,3 +1,4 @@
+// @ts-check
 /** How specialties, agents and people are called where customers and operators read it. */
 
 /** `tech_support` → `Tech support`. */

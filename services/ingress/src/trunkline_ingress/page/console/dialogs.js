@@ -1,5 +1,5 @@
 /** Questions to the operator in modal dialogs: who they are, whether they mean it. */
-import { el } from './dom.js';
+import { el } from '../shared/dom.js';
 
 /**
  * Ask with a form and wait for the answer.

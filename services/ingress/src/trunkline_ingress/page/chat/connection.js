@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * The socket: opens it, opens it again after a growing, jittered delay, resumes
  * the conversation on it and sends what the outbox holds.

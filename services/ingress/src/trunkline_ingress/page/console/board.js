@@ -1,8 +1,8 @@
 /** The notice board: what is in force and who has confirmed it; publishing and recalling. */
 import { ask, field } from './dialogs.js';
-import { el, keyed, setAttribute, setText } from './dom.js';
-import { prettify } from './names.js';
-import { clock, span } from './times.js';
+import { el, keyed, setAttribute, setText } from '../shared/dom.js';
+import { prettify } from '../shared/names.js';
+import { clock, span } from '../shared/times.js';
 
 const TIMES = [['900', '15 minutes'], ['3600', '1 hour'], ['14400', '4 hours'], ['86400', '1 day'], ['604800', '7 days']];
 const AUDIENCES = { agents: 'Agents', customers: 'Customers', all: 'Agents and customers' };

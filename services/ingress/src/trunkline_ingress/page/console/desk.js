@@ -3,9 +3,9 @@
  * and the conversation that is open beside them.
  */
 import { createCase } from './case.js';
-import { el, keyed, setAttribute, setText } from './dom.js';
-import { customerName, prettify } from './names.js';
-import { dueIn, span } from './times.js';
+import { el, keyed, setAttribute, setText } from '../shared/dom.js';
+import { customerName, prettify } from '../shared/names.js';
+import { dueIn, span } from '../shared/times.js';
 
 /** Bind the desk to console.html. */
 export function createDesk(around) {

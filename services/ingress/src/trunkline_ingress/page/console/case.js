@@ -3,10 +3,10 @@
  * person can do with it – take it, write, hand it back, close it.
  */
 import { ask, field } from './dialogs.js';
-import { el, icon, keyed, setAttribute, setText } from './dom.js';
-import { renderMarkdown } from './markdown.js';
-import { customerName, isField, prettify, prettifyAgent, specialtyName } from './names.js';
-import { clock, dueIn, span } from './times.js';
+import { el, icon, keyed, setAttribute, setText } from '../shared/dom.js';
+import { renderMarkdown } from '../shared/markdown.js';
+import { customerName, isField, prettify, prettifyAgent, specialtyName } from '../shared/names.js';
+import { clock, dueIn, span } from '../shared/times.js';
 
 const HUES = 8;
 const NEAR_END = 96;

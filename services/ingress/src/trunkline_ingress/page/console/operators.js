@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * The operators' API: asks, orders, and says in one sentence what went wrong.
  */

@@ -2,10 +2,10 @@
  * Renders the conversation state. Items are keyed and compared by identity, so
  * a frame touches only the nodes of the item it changed.
  */
-import { el, hiddenText, icon, setAttribute, setText } from './dom.js';
+import { el, hiddenText, icon, setAttribute, setText } from '../shared/dom.js';
 import { inQueue, isTyping, mayRate, shownNotices } from './conversation.js';
-import { renderMarkdown } from './markdown.js';
-import { PERSON, inSentence, prettify, prettifyAgent, readable, specialtyName } from './names.js';
+import { renderMarkdown } from '../shared/markdown.js';
+import { PERSON, inSentence, prettify, prettifyAgent, readable, specialtyName } from '../shared/names.js';
 
 const HUES = 8;
 /** Distance from the end, in pixels, within which new text keeps the end in view. */

@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * A task done again and again while somebody looks: it rests while the tab is
  * hidden, never overlaps itself, and slows down while it fails.

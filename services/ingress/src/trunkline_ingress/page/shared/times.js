@@ -1,3 +1,4 @@
+// @ts-check
 /** Times as people say them; everything in Unix seconds, and `now` is an argument. */
 
 const MINUTE = 60;
