@@ -1,6 +1,7 @@
-"""What every Trunkline process repeats, written once.
+"""The chassis of every Trunkline process.
 
-`settings` and `logs` at the start, `lifecycle` around everything, `bus` and `errors` towards NATS, `delivery`, `puller`
-and `slots` for what streams deliver, `rpc` for questions and answers, `presence`, `latency` and `health` for those who
-watch, `provision` for the topology.
+`settings` and `logs` at the start, `lifecycle` around everything, `bus` and `errors` for NATS, `delivery`,
+`pull_consumer` and `pinned_consumer` for stream messages, `rpc` and `watched_requests` for requests and replies,
+`heartbeat`, `presence`, `latency` and `health` for monitoring, `refresher`, `kv_view` and `fleet_view` for views of
+server state, `provision` and `topology_reconciler` for the topology.
 """

@@ -1,8 +1,8 @@
 """The connection of a process to NATS: publish with acknowledgement, fenced appends, reads, requests.
 
-A thin layer over nats-py that adds what a day in production adds: it reconnects for ever, closes in bounded time, asks
-again while a stream elects a new leader, and leaves a server that takes publishes without answering them (a client
-whose server is cut off from its peers never recovers alone).
+A thin layer over nats-py for production use: unlimited reconnects, bounded close, retries while a stream elects a new
+leader, and a forced reconnect if a server accepts requests without replying to them (nats-py does not leave a server
+that is partitioned from its peers).
 """
 
 from __future__ import annotations
@@ -30,22 +30,24 @@ if TYPE_CHECKING:
 _log: Final = structlog.get_logger(__name__)
 
 FENCE_CONFLICTS: Final = frozenset({10071, 10164})
-"""Wrong last sequence: 10071 on one server, mostly 10164 on three."""
+"""Wrong last sequence: 10071 on one server, mostly 10164 in a cluster of three."""
 
 MESSAGE_NOT_FOUND: Final = 10037
 _IN_FLIGHT: Final = frozenset({10158, 10164})
-"""Same message id or same fence as an append not decided yet, perhaps our own: later it is a duplicate or 10071."""
+"""Same message id or fence as an undecided append, possibly our own; a retry is then a duplicate or gets 10071."""
 
-_TRY_S: Final = 1.0
-"""What is sent while a stream has no leader is lost, so it is sent again that often."""
-_PATIENCE_S: Final = 10.0
-"""Longer than any election."""
-_PAUSE_S: Final = 0.1
-_SILENCE_S: Final = 3.0
-"""A connection on which nothing was answered for so long is given up for another server."""
+_ATTEMPT_TIMEOUT_S: Final = 1.0
+"""Requests sent while a stream has no leader are lost, so each attempt is short."""
+_ELECTION_TIMEOUT_S: Final = 10.0
+"""Longer than any leader election."""
+_RETRY_DELAY_S: Final = 0.1
+_SILENCE_TIMEOUT_S: Final = 3.0
+"""Time without any reply after which the connection moves to another server."""
 _READ_TIMEOUT_S: Final = 3.0
 _CLOSE_TIMEOUT_S: Final = 2.0
+_FLUSH_TIMEOUT_S: Final = 5
 _READ_BATCH: Final = 1_000
+_CONNECT_RETRY_DELAY_S: Final = 0.2
 
 
 class _ApiError(msgspec.Struct):
@@ -55,14 +57,14 @@ class _ApiError(msgspec.Struct):
 
 
 class AppendResult(msgspec.Struct, frozen=True):
-    """Where a message was stored. `duplicate`: it was there already, under the same message id."""
+    """The sequence of a stored message. `duplicate`: a message with the same id had been stored before."""
 
     seq: int
     duplicate: bool = False
 
 
 class StreamMessage(msgspec.Struct, frozen=True):
-    """A message as a stream holds it."""
+    """A message stored in a stream."""
 
     subject: str
     seq: int
@@ -75,14 +77,14 @@ class _PubAck(msgspec.Struct):
     error: _ApiError | None = None
 
 
-class _StoredMessage(msgspec.Struct):
+class _RawMessage(msgspec.Struct):
     subject: str
     seq: int
     data: bytes = b""
 
 
 class _GetReply(msgspec.Struct):
-    message: _StoredMessage | None = None
+    message: _RawMessage | None = None
     error: _ApiError | None = None
 
 
@@ -92,40 +94,45 @@ _get_reply: Final[Decoder[_GetReply]] = Decoder(_GetReply)
 
 
 class Bus:
-    """One process' connection. Made by `connect`."""
+    """The NATS connection of a process, created by `connect`."""
 
     def __init__(self, client: Client) -> None:
         """Wrap a connected client."""
         self.client = client
         self.on_reconnect: list[Callable[[], None]] = []
-        """Called after every reconnection: what was on its way is lost."""
-        self._silent_since: float | None = None
+        """Called after every reconnection: messages in transit are lost."""
+        self._unanswered_since: float | None = None
 
     # -- core NATS ---
 
     async def publish(self, subject: str, payload: bytes) -> None:
-        """Publish without any acknowledgement; lost when nobody listens."""
+        """Publish without acknowledgement; the message is lost if it has no subscriber."""
         try:
             await self.client.publish(subject, payload)
         except nats.errors.Error as error:
             raise BusUnavailableError(f"cannot publish to {subject}: {error}") from error
 
     async def request(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
-        """Ask whoever serves `subject`; raise `BusUnavailableError` when nobody answers in time."""
+        """Send a request and return the reply; raise `BusUnavailableError` if none arrives within `timeout_s`."""
         try:
             return (await propagate_cancellation(self.client.request(subject, payload, timeout=timeout_s))).data
         except (nats.errors.Error, TimeoutError) as error:
-            raise BusUnavailableError(f"no answer on {subject} within {timeout_s:g} s: {error}") from error
+            raise BusUnavailableError(f"no reply on {subject} within {timeout_s:g} s: {error}") from error
 
     async def subscribe(
         self, subject: str, callback: Callable[[Msg], Awaitable[None]], *, queue: str = ""
     ) -> Subscription:
-        """Call back for every message. Callbacks of one subscription run one after another: hand over, never wait."""
+        """Call back for every message. Callbacks of one subscription run sequentially, so they must not block."""
         return await self.client.subscribe(subject, queue=queue, cb=callback, pending_msgs_limit=200_000)
 
     async def flush(self) -> None:
-        """Wait until the server has seen everything that was sent, subscriptions too."""
-        await flush(self.client)
+        """Wait until the server has processed everything that this process has sent, subscriptions included.
+
+        nats-py 2.16 writes its PING ahead of the pending buffer, so a first flush can return before a subscription is
+        known to the server. The round trip drains the buffer; the second PING comes after it.
+        """
+        await propagate_cancellation(self.client.flush(timeout=_FLUSH_TIMEOUT_S))
+        await propagate_cancellation(self.client.flush(timeout=_FLUSH_TIMEOUT_S))
 
     # -- JetStream ---
 
@@ -137,13 +144,13 @@ class Bus:
         message_id: str,
         fence: tuple[str, int] | None = None,
         ttl_s: float = 0.0,
-        timeout_s: float = _PATIENCE_S,
+        timeout_s: float = _ELECTION_TIMEOUT_S,
     ) -> AppendResult:
-        """Store a message and return where.
+        """Store a message and return its sequence; retry for `timeout_s` under the same message id.
 
-        `fence` = (subject filter, last sequence the writer knows under it). `ttl_s`: the stream drops the message then.
-        Asks again for `timeout_s`, under the same message id. A try whose answer got lost may have stored the message:
-        the next one then says `duplicate`, or, on a server without replicas, meets the fence.
+        `fence`: subject filter, and the last sequence that the writer knows under it; raises `FenceError` if there is a
+        later one. `ttl_s`: time after which the stream drops the message. If the acknowledgement of an attempt is lost,
+        the next attempt returns `duplicate` or, on a server without replicas, raises `FenceError`.
         """
         headers = {"Nats-Msg-Id": message_id}
         if ttl_s:
@@ -153,11 +160,13 @@ class Bus:
             headers["Nats-Expected-Last-Subject-Sequence-Subject"] = fence[0]
         deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
-            ack = _pub_ack.decode(await self._persistently(subject, payload, headers=headers, deadline=deadline))
+            ack = _pub_ack.decode(
+                await self._request_with_retries(subject, payload, headers=headers, deadline=deadline)
+            )
             if ack.error is None:
                 return AppendResult(ack.seq, ack.duplicate)
             if ack.error.err_code in _IN_FLIGHT and asyncio.get_running_loop().time() < deadline:
-                await asyncio.sleep(_PAUSE_S)
+                await asyncio.sleep(_RETRY_DELAY_S)
                 continue
             if ack.error.err_code in FENCE_CONFLICTS:
                 raise FenceError(ack.error.description)
@@ -178,17 +187,17 @@ class Bus:
         while last is not None and after < last.seq:
             batch = await self._read_batch(stream, subject_filter, after + 1)
             if not batch:
-                # A replica that lags behind its leader: ask the leader, one by one.
-                following = await self._get(stream, {"seq": after + 1, "next_by_subj": subject_filter})
-                if following is None:
+                # The replica lags behind its leader: read from the leader, one message at a time.
+                successor = await self._get(stream, {"seq": after + 1, "next_by_subj": subject_filter})
+                if successor is None:
                     break
-                batch = [following]
+                batch = [successor]
             found.extend(batch)
             after = batch[-1].seq
         return found
 
     async def api(self, subject: str, request: object = None, *, timeout_s: float = 5.0) -> dict[str, Any]:
-        """Call the JetStream API; raise `BusRefusedError` with the server's code when it says no."""
+        """Call the JetStream API; raise `BusRefusedError` with the server's code if the call is refused."""
         payload = b"" if request is None else _encode(request)
         reply: dict[str, Any] = msgspec.json.decode(
             await self.request(f"$JS.API.{subject}", payload, timeout_s=timeout_s)
@@ -198,8 +207,8 @@ class Bus:
         return reply
 
     async def _get(self, stream: str, query: dict[str, Any]) -> StreamMessage | None:
-        deadline = asyncio.get_running_loop().time() + _PATIENCE_S
-        raw = await self._persistently(f"$JS.API.STREAM.MSG.GET.{stream}", _encode(query), deadline=deadline)
+        deadline = asyncio.get_running_loop().time() + _ELECTION_TIMEOUT_S
+        raw = await self._request_with_retries(f"$JS.API.STREAM.MSG.GET.{stream}", _encode(query), deadline=deadline)
         reply = _get_reply.decode(raw)
         if reply.message is not None:
             return StreamMessage(reply.message.subject, reply.message.seq, reply.message.data)
@@ -221,48 +230,49 @@ class Bus:
                     break
                 found.append(StreamMessage(headers["Nats-Subject"], int(headers["Nats-Sequence"]), message.data))
         except (nats.errors.Error, TimeoutError) as error:
-            raise BusUnavailableError(f"cannot read {subject_filter} of {stream}: {error}") from error
+            raise BusUnavailableError(f"cannot read {subject_filter} from {stream}: {error}") from error
         finally:
             with contextlib.suppress(nats.errors.Error):
                 await subscription.unsubscribe()
         return found
 
-    # -- patience ---
+    # -- retries ---
 
-    async def _persistently(
+    async def _request_with_retries(
         self, subject: str, payload: bytes, *, headers: dict[str, str] | None = None, deadline: float
     ) -> bytes:
-        """Ask a stream's leader until it answers: while one is being elected nobody does, or the question is lost."""
+        """Repeat a request to a stream's leader until `deadline`: during an election it is lost or has no responder."""
         loop = asyncio.get_running_loop()
         while True:
-            asked_at = loop.time()
+            sent_at = loop.time()
             try:
-                request = self.client.request(subject, payload, timeout=_TRY_S, headers=headers)
+                request = self.client.request(subject, payload, timeout=_ATTEMPT_TIMEOUT_S, headers=headers)
                 reply = await propagate_cancellation(request)
             except nats.errors.NoRespondersError as error:
                 failure: Exception = error
-                self._silent_since = None
+                self._unanswered_since = None
             except (nats.errors.Error, TimeoutError) as error:
                 failure = error
-                await self._no_answer(asked_at)
+                await self._on_no_reply(sent_at)
             else:
-                self._silent_since = None
+                self._unanswered_since = None
                 return reply.data
             if loop.time() >= deadline:
-                raise BusUnavailableError(f"no answer on {subject}: {failure}") from failure
-            await asyncio.sleep(_PAUSE_S)
+                raise BusUnavailableError(f"no reply on {subject}: {failure}") from failure
+            await asyncio.sleep(_RETRY_DELAY_S)
 
-    async def _no_answer(self, asked_at: float) -> None:
-        """After some seconds without any answer, look for another server."""
+    async def _on_no_reply(self, sent_at: float) -> None:
+        """Reconnect to another server if no request has been replied to for `_SILENCE_TIMEOUT_S`."""
         now = asyncio.get_running_loop().time()
-        self._silent_since = self._silent_since or asked_at
-        if now - self._silent_since >= _SILENCE_S and self.client.is_connected:
-            self._silent_since = now
-            _log.warning("bus.unanswered", server=str(self.client.connected_url and self.client.connected_url.netloc))
+        self._unanswered_since = self._unanswered_since or sent_at
+        if now - self._unanswered_since >= _SILENCE_TIMEOUT_S and self.client.is_connected:
+            self._unanswered_since = now
+            server = self.client.connected_url
+            _log.warning("bus.server_unresponsive", server=str(server and server.netloc))
             await self.client.force_reconnect()
 
     async def close(self) -> None:
-        """Send what is buffered and close; in bounded time, because a silent server can hold a TLS close for 30 s."""
+        """Flush and close within a few seconds: an unresponsive server can delay a TLS close by 30 s."""
         with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self.client.flush(timeout=1)
@@ -271,21 +281,11 @@ class Bus:
                 await self.client.close()
 
 
-async def flush(client: Client) -> None:
-    """Wait until the server has seen everything that this client has sent.
+def _connection_options(url: str, name: str) -> dict[str, Any]:
+    """Return the options of every connection: unlimited reconnects, a dead server detected within 4 s.
 
-    nats-py 2.16 writes its PING past what still waits to be sent, and returns with the answer to that: a subscription
-    may not be known yet. The way there and back lets the rest out, so that a second PING comes after it.
-    """
-    await propagate_cancellation(client.flush(timeout=5))
-    await propagate_cancellation(client.flush(timeout=5))
-
-
-def connection_options(url: str, name: str) -> dict[str, Any]:
-    """Options of every connection, our own and FastStream's: reconnect for ever, notice silence within 4 s.
-
-    Servers are tried in the order given, the nearest first: where all processes of a machine talk to the same one,
-    their messages take no way over another.
+    Servers are tried in the given order, the nearest first: if all processes of a machine use the same server, their
+    messages take no extra hop.
     """
     return {
         "servers": [server.strip() for server in url.split(",")],
@@ -301,7 +301,7 @@ def connection_options(url: str, name: str) -> dict[str, Any]:
 
 
 async def connect(url: str, name: str, *, timeout_s: float = 20.0) -> Bus:
-    """Connect, waiting up to `timeout_s` for the first server to appear."""
+    """Connect to NATS; retry for `timeout_s` if no server is up yet."""
 
     async def on_error(error: Exception) -> None:
         _log.warning("bus.error", error=repr(error))
@@ -320,7 +320,7 @@ async def connect(url: str, name: str, *, timeout_s: float = 20.0) -> Bus:
     while True:
         try:
             client = await nats.connect(
-                **connection_options(url, name),
+                **_connection_options(url, name),
                 error_cb=on_error,
                 disconnected_cb=on_disconnect,
                 reconnected_cb=on_reconnect,
@@ -328,7 +328,7 @@ async def connect(url: str, name: str, *, timeout_s: float = 20.0) -> Bus:
         except (nats.errors.Error, OSError, TimeoutError) as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise BusUnavailableError(f"no NATS server at {url}: {error}") from error
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(_CONNECT_RETRY_DELAY_S)
         else:
             bus = Bus(client)
             return bus

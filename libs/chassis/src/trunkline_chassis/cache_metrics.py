@@ -1,4 +1,4 @@
-"""Hits and misses of every cache in a process: one pair of metrics, told apart by the cache's name."""
+"""Hit and miss counters shared by all caches of a process, labelled with the cache's name."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Final
 
 from prometheus_client import Counter
 
-CACHE_HITS: Final = Counter("trunkline_cache_hits_total", "Answers that a cache had", ["cache"])
-CACHE_MISSES: Final = Counter("trunkline_cache_misses_total", "Answers that a cache had not", ["cache"])
+CACHE_HITS: Final = Counter("trunkline_cache_hits_total", "Cache hits", ["cache"])
+CACHE_MISSES: Final = Counter("trunkline_cache_misses_total", "Cache misses", ["cache"])
 
 
 def count_lookup(cache: str, hits: int, misses: int) -> None:
-    """Count one look into a cache, for one thing or for many."""
+    """Count the hits and misses of one lookup of one or several keys."""
     CACHE_HITS.labels(cache).inc(hits)
     CACHE_MISSES.labels(cache).inc(misses)

@@ -1,7 +1,7 @@
-"""Waiting for an event or for the end of tasks, and never for ever.
+"""Waits that honour timeouts and cancellation.
 
-`asyncio.wait_for` of Python 3.11, which libraries use, swallows a cancellation that comes together with the result: a
-task that was told to end once then lives on.
+`asyncio.wait_for` of Python 3.11, which libraries use, swallows a cancellation that arrives together with the result:
+a task that is cancelled only once then keeps running.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-_CANCEL_AGAIN_S: Final = 0.5
+_RECANCEL_INTERVAL_S: Final = 0.5
 
 
 async def wait_for_event(event: asyncio.Event, *, timeout_s: float) -> bool:
-    """Wait for an event and say whether it came in time."""
+    """Wait for an event; return False if it is not set within `timeout_s`."""
     try:
         async with asyncio.timeout(timeout_s):
             return await event.wait()
@@ -25,7 +25,7 @@ async def wait_for_event(event: asyncio.Event, *, timeout_s: float) -> bool:
 
 
 async def propagate_cancellation(work: Awaitable[T]) -> T:
-    """Wait for a library's work; a cancellation that it swallowed takes effect after it."""
+    """Await a library call, and raise `CancelledError` after it if the call swallowed a cancellation."""
     task = asyncio.current_task()
     before = task.cancelling() if task is not None else 0
     result = await work
@@ -35,8 +35,8 @@ async def propagate_cancellation(work: Awaitable[T]) -> T:
 
 
 async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel until they have ended, however often it takes."""
+    """Cancel tasks and wait for their end; repeat the cancellation every 0.5 s, as one may be swallowed."""
     while running := [task for task in tasks if not task.done()]:
         for task in running:
             task.cancel()
-        await asyncio.wait(running, timeout=_CANCEL_AGAIN_S)
+        await asyncio.wait(running, timeout=_RECANCEL_INTERVAL_S)

@@ -1,7 +1,7 @@
-"""What a handler may say of a message, and what that means on JetStream. The only file that settles a message.
+"""Handler outcomes and their mapping to JetStream. The only module that settles a message.
 
 Done                 ack
-RetryLater(after_s)  nak with a delay that grows with the deliveries
+RetryLater(after_s)  nak with exponential backoff
 Reject(reason)       dead letter, then term
 """
 
@@ -22,20 +22,22 @@ if TYPE_CHECKING:
     from trunkline_chassis.bus import Bus
 
 _log: Final = structlog.get_logger(__name__)
-_REDELIVERIES: Final = Counter("trunkline_redeliveries_total", "Messages that came more than once", ["consumer"])
-_DEAD_LETTERS: Final = Counter("trunkline_dead_letters_total", "Messages given up", ["consumer"])
+_REDELIVERIES: Final = Counter("trunkline_redeliveries_total", "Messages delivered more than once", ["consumer"])
+_DEAD_LETTERS: Final = Counter("trunkline_dead_letters_total", "Messages moved to the dead letters", ["consumer"])
 
-LONGEST_DELAY_S: Final = 30.0
+MAX_RETRY_DELAY_S: Final = 30.0
+_MAX_DOUBLINGS: Final = 16
+"""Bounds the exponent, so that the delay of a message with many deliveries does not overflow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Handled: never again."""
+    """The message was handled and is acknowledged."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryLater:
-    """Not now; `after_s` is the first delay, doubled with every delivery up to half a minute."""
+    """The message is redelivered after `after_s` seconds, doubled with every delivery up to 30 s."""
 
     reason: str
     after_s: float = 0.25
@@ -43,7 +45,7 @@ class RetryLater:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Never: kept as a dead letter with its reason."""
+    """The message cannot be handled: it is dead-lettered with the reason and not redelivered."""
 
     reason: str
 
@@ -53,7 +55,7 @@ Outcome: TypeAlias = Done | RetryLater | Reject
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message of a stream as a consumer delivered it."""
+    """A stream message and its delivery metadata."""
 
     stream: str
     consumer: str
@@ -62,12 +64,13 @@ class Delivery:
     sequence: int
     deliveries: int
     pending: int
-    """Messages of this consumer that were still waiting."""
+    """Messages still queued in the consumer at the time of the delivery."""
     message: Msg
+    """The NATS message, for its reply subject."""
 
     @classmethod
-    def of(cls, message: Msg) -> Delivery:
-        """Read the delivery's data from the reply subject."""
+    def from_message(cls, message: Msg) -> Delivery:
+        """Parse the delivery metadata from the reply subject."""
         metadata = message.metadata
         if metadata.num_delivered > 1:
             _REDELIVERIES.labels(metadata.consumer).inc()
@@ -83,20 +86,22 @@ class Delivery:
         )
 
 
-def delay_s(outcome: RetryLater, deliveries: int) -> float:
-    """Seconds until the next delivery: doubled each time, capped."""
-    return min(outcome.after_s * 2.0 ** min(deliveries - 1, 16), LONGEST_DELAY_S)
+def retry_delay_s(outcome: RetryLater, deliveries: int) -> float:
+    """Return the seconds until the next delivery: exponential backoff, capped."""
+    return min(outcome.after_s * 2.0 ** min(deliveries - 1, _MAX_DOUBLINGS), MAX_RETRY_DELAY_S)
 
 
 async def settle(bus: Bus, delivery: Delivery, outcome: Outcome) -> None:
-    """Tell the server what became of a message."""
+    """Acknowledge, delay or dead-letter a message according to its outcome."""
     match outcome:
         case Done():
             await bus.publish(delivery.message.reply, b"+ACK")
         case RetryLater(reason=reason):
-            wait_s = delay_s(outcome, delivery.deliveries)
-            _log.info("delivery.retry", subject=delivery.subject, deliveries=delivery.deliveries, reason=reason)
-            await bus.publish(delivery.message.reply, b'-NAK {"delay": %d}' % int(wait_s * 1e9))
+            backoff_s = retry_delay_s(outcome, delivery.deliveries)
+            _log.info(
+                "delivery.retry_scheduled", subject=delivery.subject, deliveries=delivery.deliveries, reason=reason
+            )
+            await bus.publish(delivery.message.reply, b'-NAK {"delay": %d}' % int(backoff_s * 1e9))
         case Reject(reason=reason):
             await dead_letter(bus, delivery, reason)
             await bus.publish(delivery.message.reply, b"+TERM")
@@ -105,7 +110,7 @@ async def settle(bus: Bus, delivery: Delivery, outcome: Outcome) -> None:
 
 
 async def dead_letter(bus: Bus, delivery: Delivery, reason: str) -> None:
-    """Keep a message as a dead letter; a repeat is one letter."""
+    """Store a message in DEAD_LETTERS, once even if it is called again for the same message."""
     letter = DeadLetter(
         stream=delivery.stream,
         consumer=delivery.consumer,
@@ -122,4 +127,4 @@ async def dead_letter(bus: Bus, delivery: Delivery, reason: str) -> None:
         message_id=f"dead-{delivery.stream}-{delivery.consumer}-{delivery.sequence}",
     )
     _DEAD_LETTERS.labels(delivery.consumer).inc()
-    _log.error("delivery.dead_letter", subject=delivery.subject, sequence=delivery.sequence, reason=reason)
+    _log.error("delivery.dead_lettered", subject=delivery.subject, sequence=delivery.sequence, reason=reason)

@@ -1,30 +1,30 @@
-"""What can go wrong on the bus, by what the caller should do about it.
+"""Errors of the bus, by the response that they call for.
 
 BusError
-+-- BusUnavailableError   nothing is known of the outcome: try again with the same message id
-+-- FenceError            somebody else appended first: read the log and think again
-+-- BusRefusedError       the server said no: trying the same again makes no sense
++-- BusUnavailableError   the outcome is unknown: retry with the same message id
++-- FenceError            another writer appended first: read the log and decide again
++-- BusRefusedError       the server refused the request: a retry is pointless
 """
 
 from __future__ import annotations
 
 
 class BusError(Exception):
-    """Something went wrong between a process and NATS."""
+    """A failed operation on NATS."""
 
 
 class BusUnavailableError(BusError):
-    """No answer in time, or no connection."""
+    """No reply in time, or no connection."""
 
 
 class FenceError(BusError):
-    """The conversation's log has moved on since it was read."""
+    """The fence of an append did not match: there are messages that its writer has not read."""
 
 
 class BusRefusedError(BusError):
-    """The server refused; `code` is its JetStream error code."""
+    """The server refused a request; `code` is its JetStream error code."""
 
     def __init__(self, code: int, description: str) -> None:
-        """Keep the code for callers that know it."""
+        """Keep the code for callers that handle it."""
         super().__init__(f"{description} ({code})")
         self.code = code

@@ -1,4 +1,4 @@
-"""The process' own HTTP pages: /healthz (it lives), /readyz (it can do its work now), /metrics (Prometheus)."""
+"""HTTP endpoints of a process: /healthz (liveness), /readyz (readiness), /metrics (Prometheus)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def add_health_routes(app: web.Application, is_ready: Callable[[], bool]) -> None:
-    """Add the three pages to an application."""
+    """Add the three endpoints to an application."""
 
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"live": True})
@@ -28,10 +28,10 @@ def add_health_routes(app: web.Application, is_ready: Callable[[], bool]) -> Non
 
 
 class HealthServer:
-    """Serves only these pages, for processes that serve nothing else over HTTP."""
+    """HTTP server of these endpoints, for processes that serve nothing else on the port."""
 
     def __init__(self, host: str, port: int, is_ready: Callable[[], bool]) -> None:
-        """Port 0 takes a free one."""
+        """Port 0 selects a free port."""
         self._host = host
         self._port = port
         app = web.Application()

@@ -1,4 +1,4 @@
-"""A mirror: the latest value of every key of a KV bucket, kept up to date in the memory of a process."""
+"""An in-memory view of a KV bucket: the latest value of every key, kept up to date."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ T = TypeVar("T")
 
 
 class KvView(Generic[T]):
-    """Follows one bucket: hears every change at once, and reads the whole again where one may have been missed."""
+    """Follows one bucket: applies every change, and reads the whole bucket again if changes may have been missed."""
 
     def __init__(self, bus: Bus, bucket: str, decoder: Decoder[T]) -> None:
-        """Values that cannot be decoded are logged and left out."""
+        """Undecodable values are logged and skipped."""
         self._bus = bus
         self._bucket = bucket
         self._decoder = decoder
@@ -37,7 +37,7 @@ class KvView(Generic[T]):
         """Called with the key of every change."""
 
     async def start(self) -> None:
-        """Listen, then read what is there: in this order nothing falls between."""
+        """Subscribe, then read the bucket: in this order no change is missed."""
         await self._bus.subscribe(f"$KV.{self._bucket}.>", self._on_message)
         await self._read()
 
@@ -49,19 +49,19 @@ class KvView(Generic[T]):
         found = await self._bus.read_messages(f"KV_{self._bucket}", f"$KV.{self._bucket}.>")
         current = {self._key(stored.subject): stored.payload for stored in found}
         for key in [key for key in self.values if key not in current]:
-            self._take(key, b"")
+            self._apply(key, b"")
         for key, payload in current.items():
-            self._take(key, payload)
+            self._apply(key, payload)
 
     async def _on_message(self, message: Msg) -> None:
-        self._take(self._key(message.subject), message.data)
+        self._apply(self._key(message.subject), message.data)
 
     def _key(self, subject: str) -> str:
         """Return the whole key: it may have several tokens."""
         return subject.removeprefix(f"$KV.{self._bucket}.")
 
-    def _take(self, key: str, payload: bytes) -> None:
-        """Take a value; an empty one is a deletion."""
+    def _apply(self, key: str, payload: bytes) -> None:
+        """Store a value; an empty payload is a deletion."""
         before = self.values.get(key)
         if not payload:
             self.values.pop(key, None)
@@ -69,7 +69,7 @@ class KvView(Generic[T]):
             try:
                 self.values[key] = self._decoder.decode(payload)
             except codec.DecodeError as error:
-                _log.error("mirror.unreadable", bucket=self._bucket, key=key, error=str(error))
+                _log.error("kv_view.value_undecodable", bucket=self._bucket, key=key, error=str(error))
                 return
         if self.values.get(key) != before:
             self.on_change(key)

@@ -1,4 +1,4 @@
-"""Recent latencies of a process, for its heartbeat: the long history belongs to Prometheus."""
+"""Recent latencies of a process, for its heartbeat; the history is in Prometheus."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class RecentLatency:
         self._durations: deque[float] = deque(maxlen=_WINDOW)
 
     def add(self, duration_ms: float) -> None:
-        """Take one duration into account."""
+        """Add one duration."""
         self._durations.append(duration_ms)
 
     def percentile(self, percent: float) -> float:
-        """Return the nearest-rank percentile, 0 when there is nothing yet."""
+        """Return the nearest-rank percentile, 0 if there are no durations."""
         if not self._durations:
             return 0.0
         ordered = sorted(self._durations)

@@ -1,8 +1,8 @@
-"""The life of a process: start in order, tell that it is ready, run until asked to stop, stop in reverse order.
+"""The lifecycle of a process: ordered startup, readiness, run until a stop signal, shutdown in reverse order.
 
 A service is an async context manager over a `Process`: entering wires and starts it, leaving drains it. Its
-background tasks belong to the process' TaskGroup; when one fails, the process ends with an error and its supervisor
-starts it anew.
+background tasks belong to the process' TaskGroup; if one fails, the process ends with an error and its supervisor
+restarts it.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ S = TypeVar("S", bound=ProcessSettings)
 
 @dataclass(slots=True)
 class Readiness:
-    """Whether a process can serve now: started, not draining, connected."""
+    """The readiness of a process: started, not draining, connected."""
 
     bus: Bus
     started: bool = False
 
     def __call__(self) -> bool:
-        """Return the answer of `/readyz`."""
+        """Return whether the process is ready, as in `/readyz`."""
         return self.started and self.bus.client.is_connected
 
 
 @dataclass(slots=True)
 class Process(Generic[S]):
-    """What a service gets to work with."""
+    """The collaborators that a service receives from the chassis."""
 
     name: str
     instance: Instance
@@ -75,7 +75,7 @@ class Process(Generic[S]):
     background: list[asyncio.Task[None]] = field(default_factory=list)
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Run something for as long as the process lives; its failure ends the process."""
+        """Run a background task until the process stops; its failure ends the process."""
         self.background.append(self.group.create_task(work))
 
 
@@ -83,16 +83,19 @@ Service: TypeAlias = "Callable[[Process[S]], AbstractAsyncContextManager[None]]"
 
 
 def run(name: str, settings: S, service: Service[S], *, serves_http: bool = False) -> None:
-    """Run a service until SIGTERM or SIGINT. `serves_http`: its HTTP port is its own, health pages get another one."""
-    instance = settings.instance_of(name)
+    """Run a service until SIGTERM or SIGINT.
+
+    `serves_http`: the service itself serves `http_port`, so the health endpoints use a free port.
+    """
+    instance = settings.instance_name(name)
     configure_logs(service=name, instance=instance, level=settings.log_level, style=settings.log_format)
-    _allow_many_sockets()
-    # Cancelled: asked to stop before it was ready, which is no failure.
+    _raise_open_file_limit()
+    # A stop signal before the process is ready cancels its start, which is not a failure.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(asyncio.CancelledError):
-        runner.run(_live(name, instance, settings, service, serves_http=serves_http))
+        runner.run(_run_process(name, instance, settings, service, serves_http=serves_http))
 
 
-async def _live(name: str, instance: Instance, settings: S, service: Service[S], *, serves_http: bool) -> None:
+async def _run_process(name: str, instance: Instance, settings: S, service: Service[S], *, serves_http: bool) -> None:
     stop = _StopSignal()
     async with AsyncExitStack() as stack:
         bus = await connect(settings.nats_url, instance)
@@ -103,7 +106,7 @@ async def _live(name: str, instance: Instance, settings: S, service: Service[S],
         release = version(f"trunkline-{name.replace('_', '-')}")
         latency = RecentLatency()
         notices = Notices(bus, region=settings.region, service=name, instance=instance)
-        # Before anything is answered: a process that was down knows what it has missed.
+        # Before any request is served, so that no active notice is missed.
         await notices.start()
         readiness = Readiness(bus)
         health = HealthServer(*_health_address(settings, serves_http=serves_http), readiness)
@@ -120,7 +123,7 @@ async def _live(name: str, instance: Instance, settings: S, service: Service[S],
             await micro.add_service(
                 bus.client, name=f"trunkline-{name}", version=release, metadata={"instance": instance}
             )
-            _settle_memory()
+            _tune_garbage_collection()
             readiness.started = True
             await heartbeat.publish("ready")
             _log.info("process.ready", version=release, http=http_url)
@@ -138,23 +141,23 @@ def _health_address(settings: ProcessSettings, *, serves_http: bool) -> tuple[st
 
 
 class _StopSignal:
-    """SIGTERM and SIGINT: end the wait of a process that is ready, and the start of one that is not yet."""
+    """SIGTERM and SIGINT: they stop a ready process, and cancel the start of one that is not ready yet."""
 
     def __init__(self) -> None:
-        self._asked = asyncio.Event()
+        self._received = asyncio.Event()
         self._started = False
         self._task = asyncio.current_task()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ask)
+            loop.add_signal_handler(number, self._on_signal)
 
     async def wait(self) -> None:
-        """Wait until the process shall stop; from now on its start cannot be interrupted any more."""
+        """Wait for a stop signal; from now on a signal no longer cancels the start."""
         self._started = True
-        await self._asked.wait()
+        await self._received.wait()
 
-    def _ask(self) -> None:
-        self._asked.set()
+    def _on_signal(self) -> None:
+        self._received.set()
         if not self._started and self._task is not None:
             self._task.cancel()
 
@@ -166,14 +169,14 @@ async def _publish(heartbeat: Heartbeat, state: ProcessState) -> None:
         _log.warning("process.publish_failed", state=state, error=str(error))
 
 
-def _allow_many_sockets() -> None:
-    """Use all the open files that the system grants: each customer holds one."""
+def _raise_open_file_limit() -> None:
+    """Raise the open file limit to its hard limit: each customer connection holds a file descriptor."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _settle_memory() -> None:
-    """Keep what was loaded at start out of every later collection: that is most of the p99 tail."""
+def _tune_garbage_collection() -> None:
+    """Exclude the objects loaded at startup from later collections: they cause most of the p99 tail."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

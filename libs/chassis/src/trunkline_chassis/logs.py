@@ -1,4 +1,4 @@
-"""Structured logs on stderr: dotted event names with key and value, never a customer's text."""
+"""Structured logs on stderr: dotted event names with key-value pairs, never the text of a customer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import structlog
 def configure_logs(
     *, service: str, instance: str, level: str, style: Literal["json", "console"], stream: TextIO = sys.stderr
 ) -> None:
-    """Set up structlog for a process; every line carries service and instance."""
+    """Configure structlog for a process; every line carries service and instance."""
     renderer = (
         structlog.processors.JSONRenderer()
         if style == "json"
@@ -31,5 +31,5 @@ def configure_logs(
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service, instance=instance)
-    # Libraries that log in the standard way: warnings and worse, as they are.
+    # Warnings and errors of libraries that use the standard logging module.
     logging.basicConfig(level=logging.WARNING, stream=stream, format="%(name)s: %(message)s")

@@ -1,4 +1,4 @@
-"""Broadcasts as a process knows them: those in force, caught up before it answers, each with a receipt."""
+"""Active notices of a process: read before it serves requests, then followed, each acknowledged by a receipt."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ _REFRESH_INTERVAL_S: Final = 15.0
 
 
 class Notices:
-    """The notices in force in one region."""
+    """The active notices of one region."""
 
     def __init__(self, bus: Bus, *, region: str, service: str, instance: Instance) -> None:
-        """Start knows nothing; `start` catches up."""
+        """Start empty; `start` reads the stream."""
         self._bus = bus
         self._region = region
         self._service = service
         self._instance = instance
-        self._in_force: dict[str, NoticePublished] = {}
-        self._unconfirmed: list[str] = []
+        self._known: dict[str, NoticePublished] = {}
+        self._unacknowledged: list[str] = []
         self._refresher = Refresher(bus, self._refresh, name="notices", interval_s=_REFRESH_INTERVAL_S)
         self.on_change: Callable[[NoticeMessage], None] = lambda _: None
-        """Called with every notice and recall that is news to this process."""
+        """Called with every new notice and every new recall."""
 
     async def start(self) -> None:
-        """Listen, then read everything that is in the stream."""
+        """Subscribe, then read the whole stream."""
         await self._bus.subscribe(subjects.notices(self._region), self._on_message)
         await self._read()
         self._refresher.mark_stale()  # the receipts are still to be published
@@ -54,50 +54,50 @@ class Notices:
     def active(
         self, audience: Audience, *, tenant: str = "", specialty: str = "", now: float | None = None
     ) -> list[NoticePublished]:
-        """Notices for an audience that concern a tenant and a specialty, the latest last."""
+        """Return the active notices for an audience that concern a tenant and a specialty, the latest last."""
         at = time.time() if now is None else now
         return [
             notice
-            for notice in self._in_force.values()
+            for notice in self._known.values()
             if notice.audience in (audience, "all") and concerns(notice, now=at, tenant=tenant, specialty=specialty)
         ]
 
     async def _refresh(self) -> None:
         await self._read()
-        await self._confirm()
+        await self._publish_receipts()
 
     async def _read(self) -> None:
         for stored in await self._bus.read_messages(NOTICES.name, subjects.notices(self._region)):
-            self._take(stored.subject, stored.payload)
+            self._apply(stored.subject, stored.payload)
 
     async def _on_message(self, message: Msg) -> None:
-        self._take(message.subject, message.data)
+        self._apply(message.subject, message.data)
         self._refresher.mark_stale()
 
-    def _take(self, subject: str, payload: bytes) -> None:
+    def _apply(self, subject: str, payload: bytes) -> None:
         try:
             message = codec.notice.decode(payload)
         except codec.DecodeError as error:
-            _log.error("notice.unreadable", subject=subject, error=str(error))
+            _log.error("notice.undecodable", subject=subject, error=str(error))
             return
         now = time.time()
         match message:
-            case NoticePublished() if message.notice not in self._in_force and now < message.expires_at:
-                self._in_force[message.notice] = message
-                self._unconfirmed.append(message.notice)
+            case NoticePublished() if message.notice not in self._known and now < message.expires_at:
+                self._known[message.notice] = message
+                self._unacknowledged.append(message.notice)
                 self.on_change(message)
-            case NoticeRecalled() if message.notice in self._in_force:
-                # A recalled notice stays known as expired: reading the stream again must not revive it.
-                expired = self._in_force[message.notice]
+            case NoticeRecalled() if message.notice in self._known:
+                # A recalled notice is kept as expired: a re-read of the stream must not reactivate it.
+                expired = self._known[message.notice]
                 if expired.expires_at > message.recalled_at:
-                    self._in_force[message.notice] = msgspec.structs.replace(expired, expires_at=message.recalled_at)
+                    self._known[message.notice] = msgspec.structs.replace(expired, expires_at=message.recalled_at)
                     self.on_change(message)
             case _:
                 pass
 
-    async def _confirm(self) -> None:
-        while self._unconfirmed:
-            notice = self._unconfirmed[0]
+    async def _publish_receipts(self) -> None:
+        while self._unacknowledged:
+            notice = self._unacknowledged[0]
             receipt = NoticeReceipt(
                 notice=notice, service=self._service, instance=self._instance, received_at=time.time()
             )
@@ -106,4 +106,4 @@ class Notices:
                 codec.encode(receipt),
                 message_id=f"{notice}-{self._instance}-{receipt.received_at:.3f}",
             )
-            self._unconfirmed.pop(0)
+            self._unacknowledged.pop(0)

@@ -1,7 +1,7 @@
-"""Makes streams, consumers and buckets on the server match `trunkline_protocols.streams`. Runs before the services.
+"""Provisioning of streams, consumers and buckets as specified in `trunkline_protocols.streams`, before services start.
 
-Idempotent: what is there and right stays, what differs is updated; nothing that holds messages is ever deleted. A
-cluster that is still coming up (no leader yet, servers missing) is waited for.
+Idempotent: existing streams are updated if they differ, and none that holds messages is ever deleted. Calls are retried
+while a cluster is starting (no leader yet, servers missing).
 """
 
 from __future__ import annotations
@@ -30,76 +30,81 @@ if TYPE_CHECKING:
 _log: Final = structlog.get_logger(__name__)
 _NS: Final = 1_000_000_000
 _STREAM_EXISTS: Final = 10058
-_NOT_YET: Final = frozenset({10005, 10008, 10009})
-"""Too few servers for so many copies, no leader of the cluster, not the leader: said while a cluster comes up."""
-_SETTLING_S: Final = 60.0
-_RETRY_S: Final = 0.25
+_CLUSTER_STARTING: Final = frozenset({10005, 10008, 10009})
+"""Too few servers for the replicas, no cluster leader, not the leader: returned while a cluster starts."""
+_STARTUP_TIMEOUT_S: Final = 60.0
+_RETRY_DELAY_S: Final = 0.25
 
 
 class ProvisionSettings(ProcessSettings):
-    """What the provision step needs."""
+    """Settings of the provisioning command."""
 
-    fleet_dir: Path = Field(Path("fleet"), description="Folder of the fleet that is put in force at first")
+    fleet_dir: Path = Field(Path("fleet"), description="Folder of the fleet that is published first")
 
 
 async def provision(bus: Bus, *, region: str, specialties: list[str], replicas: int) -> None:
-    """Create or update everything that the services expect to find."""
+    """Create or update all streams, buckets and consumers that the services need."""
     for stream in streams.STREAMS:
-        await _stream(bus, _stream_config(stream, replicas))
+        await _apply_stream(bus, _stream_config(stream, replicas))
     for bucket in streams.BUCKETS:
-        await _stream(bus, _bucket_config(bucket, replicas))
+        await _apply_stream(bus, _bucket_config(bucket, replicas))
     await provision_work(bus, specialties)
     consumers = [
         *(streams.slot_consumer(region, slot) for slot in range(SLOTS)),
         *(streams.audit_consumer(stream) for stream in streams.AUDITED),
     ]
     for consumer in consumers:
-        await _consumer(bus, consumer)
-    _log.info("provision.done", streams=len(streams.STREAMS), consumers=len(consumers), replicas=replicas)
+        await _apply_consumer(bus, consumer)
+    _log.info("topology.provisioned", streams=len(streams.STREAMS), consumers=len(consumers), replicas=replicas)
 
 
 async def provision_work(bus: Bus, specialties: list[str]) -> None:
-    """Make the consumers of these specialties' lanes; also later, when a new version of the fleet has new ones."""
+    """Create the consumers of all lanes of these specialties; called again when a new fleet version adds some."""
     wanted = [streams.work_consumer(specialty, lane) for specialty in specialties for lane in subjects.LANES]
-    there = set((await bus.api(f"CONSUMER.NAMES.{streams.WORK.name}")).get("consumers") or [])
-    for name in _obsolete(there, specialties):
+    existing = set((await bus.api(f"CONSUMER.NAMES.{streams.WORK.name}")).get("consumers") or [])
+    for name in _obsolete(existing, specialties):
         await bus.api(f"CONSUMER.DELETE.{streams.WORK.name}.{name}")
     for consumer in wanted:
-        await _consumer(bus, consumer)
+        await _apply_consumer(bus, consumer)
 
 
 def _obsolete(names: set[str], specialties: list[str]) -> list[str]:
-    """Name the consumers that took all lanes of a specialty at once: the queue allows no overlap."""
+    """Return the former consumers of all lanes of a specialty: a work queue allows no overlapping filters."""
     return sorted(names & {f"agents-{specialty}" for specialty in specialties})
 
 
-async def _stream(bus: Bus, config: dict[str, Any]) -> None:
+async def _apply_stream(bus: Bus, config: dict[str, Any]) -> None:
     try:
-        await _settled(bus, f"STREAM.CREATE.{config['name']}", config)
+        await _call_when_ready(bus, f"STREAM.CREATE.{config['name']}", config)
     except BusRefusedError as error:
         if error.code != _STREAM_EXISTS:
             raise
-        await _settled(bus, f"STREAM.UPDATE.{config['name']}", config)
+        await _call_when_ready(bus, f"STREAM.UPDATE.{config['name']}", config)
 
 
-async def _settled(bus: Bus, subject: str, request: dict[str, Any]) -> None:
-    """Call the API until the cluster can answer."""
+async def _call_when_ready(bus: Bus, subject: str, request: dict[str, Any]) -> None:
+    """Call the API; retry while the cluster is starting, up to `_STARTUP_TIMEOUT_S`."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + _SETTLING_S
+    deadline = loop.time() + _STARTUP_TIMEOUT_S
     while True:
         try:
             await bus.api(subject, request)
         except (BusRefusedError, BusUnavailableError) as error:
-            refused = isinstance(error, BusRefusedError) and error.code not in _NOT_YET
+            refused = isinstance(error, BusRefusedError) and error.code not in _CLUSTER_STARTING
             if refused or loop.time() > deadline:
                 raise
-            await asyncio.sleep(_RETRY_S)
+            await asyncio.sleep(_RETRY_DELAY_S)
         else:
             return
 
 
-async def _consumer(bus: Bus, spec: ConsumerSpec) -> None:
-    # nats-py has no fields for priority groups: the request is made by hand.
+async def _apply_consumer(bus: Bus, spec: ConsumerSpec) -> None:
+    request = {"stream_name": spec.stream, "config": _consumer_config(spec), "action": ""}
+    await _call_when_ready(bus, f"CONSUMER.CREATE.{spec.stream}.{spec.name}", request)
+
+
+def _consumer_config(spec: ConsumerSpec) -> dict[str, Any]:
+    # Built by hand: nats-py has no fields for priority groups.
     config: dict[str, Any] = {
         "durable_name": spec.name,
         "name": spec.name,
@@ -118,8 +123,7 @@ async def _consumer(bus: Bus, spec: ConsumerSpec) -> None:
             "priority_policy": "pinned_client",
             "priority_timeout": int(spec.priority_timeout_s * _NS),
         }
-    request = {"stream_name": spec.stream, "config": config, "action": ""}
-    await _settled(bus, f"CONSUMER.CREATE.{spec.stream}.{spec.name}", request)
+    return config
 
 
 def _stream_config(spec: StreamSpec, replicas: int) -> dict[str, Any]:
@@ -162,7 +166,7 @@ def _bucket_config(spec: BucketSpec, replicas: int) -> dict[str, Any]:
 
 
 async def main() -> None:
-    """Provision the server that the environment names."""
+    """Provision the server of `TRUNKLINE_NATS_URL` and seed the fleet."""
     settings = load_settings(ProvisionSettings)
     configure_logs(service="provision", instance="provision", level=settings.log_level, style=settings.log_format)
     fleet = load_fleet(settings.fleet_dir)

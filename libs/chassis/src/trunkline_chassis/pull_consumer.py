@@ -1,7 +1,7 @@
-"""Overlapped pulls from a shared consumer: one inbox, requests re-issued before the last one is used up.
+"""Overlapping pull requests to a shared consumer: one inbox, the next request sent before the last one is used up.
 
-Three to nine times cheaper than `fetch`. Takes no more messages than there is room for, so that what waits, waits in
-the stream, where another process can have it.
+Three to nine times cheaper than `fetch` of nats-py. Requests are bounded by the free capacity, so that queued messages
+stay in the stream, where another process can receive them.
 """
 
 from __future__ import annotations
@@ -24,17 +24,20 @@ if TYPE_CHECKING:
 
 _log: Final = structlog.get_logger(__name__)
 
-_EXPIRES_S: Final = 30.0
-_HEARTBEAT_S: Final = 2.0
-_SILENCE_S: Final = 5.0
-_LOOK_EVERY_S: Final = 0.25
-_ALIVE: Final = "100"
-_USED_UP: Final = frozenset({"404", "408"})
+_REQUEST_EXPIRES_S: Final = 30.0
+_HEARTBEAT_INTERVAL_S: Final = 2.0
+_HEARTBEAT_TIMEOUT_S: Final = 5.0
+_CHECK_INTERVAL_S: Final = 0.25
+_MAX_FAILED_DELIVERIES: Final = 3
+"""A message whose handler raised in this many deliveries is rejected."""
+_STATUS_HEARTBEAT: Final = "100"
+_STATUS_REQUEST_DONE: Final = frozenset({"404", "408"})
+"""No messages for a request that must not wait, or the request expired."""
 _NS: Final = 1_000_000_000
 
 
 class PullConsumer:
-    """Feeds one handler from one durable consumer, at most `capacity` messages at a time."""
+    """Feeds one handler from one durable consumer, with at most `capacity` messages in flight."""
 
     def __init__(
         self,
@@ -46,9 +49,9 @@ class PullConsumer:
         handle: Callable[[Delivery], Awaitable[Outcome]],
         ack_first: bool = False,
     ) -> None:
-        """`handle` must not raise for a bad message: it says `Reject`.
+        """`handle` must not raise for a bad message but return `Reject`.
 
-        `ack_first`: acknowledge before handling, for work whose sender watches over it and sends it again itself.
+        `ack_first`: acknowledge before handling, for work whose sender monitors it and republishes it if it is lost.
         """
         self._bus = bus
         self._stream = stream
@@ -57,15 +60,15 @@ class PullConsumer:
         self._handle = handle
         self._ack_first = ack_first
         self._requested = 0
-        self._running = 0
+        self._in_flight = 0
         self._refusals = 0
-        self._heard_at = 0.0
+        self._last_received_at = 0.0
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
         self._inbox = ""
         self.pending = 0
-        """Messages that wait in the consumer, as the last delivery told."""
+        """Messages queued in the consumer, according to the last delivery."""
 
     async def run(self) -> None:
         """Pull until cancelled."""
@@ -73,79 +76,85 @@ class PullConsumer:
         async with asyncio.TaskGroup() as tasks:
 
             async def on_message(message: Msg) -> None:
-                self._heard_at = loop.time()
+                self._last_received_at = loop.time()
                 if message.headers is not None and "Status" in message.headers:
-                    if not self._may_ask_again(message.headers):
+                    if not self._on_status(message.headers):
                         return
                 elif message.reply:
                     self._requested = max(0, self._requested - 1)
                     self._refusals = 0
-                    self._running += 1
+                    self._in_flight += 1
                     self._idle.clear()
-                    tasks.create_task(self._run_one(Delivery.of(message)))
+                    tasks.create_task(self._process(Delivery.from_message(message)))
                 await self._top_up()
 
             self._inbox = self._bus.client.new_inbox()
-            self._heard_at = loop.time()
+            self._last_received_at = loop.time()
             self._bus.on_reconnect.append(self._forget_requests)
             subscription = await self._bus.subscribe(self._inbox, on_message)
             try:
-                await self._keep_pulling(loop)
+                await self._pull_until_cancelled(loop)
             finally:
                 self._bus.on_reconnect.remove(self._forget_requests)
                 await subscription.unsubscribe()
 
-    async def _keep_pulling(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def _pull_until_cancelled(self, loop: asyncio.AbstractEventLoop) -> None:
         while True:
-            if loop.time() - self._heard_at > _SILENCE_S:
-                # A pull request can get lost without a word; the heartbeats of a living one never stop.
+            if loop.time() - self._last_received_at > _HEARTBEAT_TIMEOUT_S:
+                # The server sends heartbeats for every open request: without them the request was lost.
                 self._forget_requests()
-                self._heard_at = loop.time()
+                self._last_received_at = loop.time()
             await self._top_up()
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(_CHECK_INTERVAL_S)
 
     def _forget_requests(self) -> None:
-        """Ask anew: the server knows nothing of requests of a connection that is gone."""
+        """Let the next top-up send new requests: those of a broken connection are unknown to the server."""
         self._requested = 0
 
     async def drain(self, timeout_s: float) -> None:
-        """Take nothing new and wait for what is running."""
+        """Request no more messages and wait up to `timeout_s` for those in flight."""
         self._draining = True
         if not await wait_for_event(self._idle, timeout_s=timeout_s):
-            _log.warning("puller.drain_timeout", consumer=self._consumer, running=self._running)
+            _log.warning("consumer.drain_timed_out", consumer=self._consumer, in_flight=self._in_flight)
 
     async def _top_up(self) -> None:
-        room = self._capacity - self._running - self._requested
+        """Request as many messages as there is free capacity, once half of the last request is used up."""
+        room = self._capacity - self._in_flight - self._requested
         if self._draining or room <= 0 or self._requested > self._capacity // 2:
             return
         self._requested += room
-        request = b'{"batch":%d,"expires":%d,"idle_heartbeat":%d}' % (room, _EXPIRES_S * _NS, _HEARTBEAT_S * _NS)
+        request = b'{"batch":%d,"expires":%d,"idle_heartbeat":%d}' % (
+            room,
+            _REQUEST_EXPIRES_S * _NS,
+            _HEARTBEAT_INTERVAL_S * _NS,
+        )
         try:
             await self._bus.client.publish(
                 f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}", request, reply=self._inbox
             )
-        except Exception as error:  # the loop tries again in a second, whatever the client says
+        except Exception as error:  # whatever the client raises, the pull loop retries
             self._requested = 0
-            _log.warning("puller.request_failed", consumer=self._consumer, error=repr(error))
+            _log.warning("consumer.request_failed", consumer=self._consumer, error=repr(error))
 
-    def _may_ask_again(self, headers: dict[str, str]) -> bool:
-        """Take what the server says of a request, and say whether the next one may follow at once.
+    def _on_status(self, headers: dict[str, str]) -> bool:
+        """Account for a status message of the server; return whether to send the next request at once.
 
-        Where nobody answers for the consumer, as while one is elected, the refusal comes at once and would come again.
+        If the consumer has no leader, a request is refused immediately, so the next one is left to the pull loop.
         """
         status = headers["Status"]
-        if status == _ALIVE:
+        if status == _STATUS_HEARTBEAT:
             return True
         unused = headers.get("Nats-Pending-Messages")
         self._requested = max(0, self._requested - int(unused)) if unused is not None else 0
-        if status in _USED_UP:
+        if status in _STATUS_REQUEST_DONE:
             return True
         self._refusals += 1
         if self._refusals == 1:
-            _log.warning("puller.refused", consumer=self._consumer, status=status, what=headers.get("Description"))
+            reason = headers.get("Description")
+            _log.warning("consumer.request_refused", consumer=self._consumer, status=status, reason=reason)
         return False
 
-    async def _run_one(self, delivery: Delivery) -> None:
+    async def _process(self, delivery: Delivery) -> None:
         self.pending = delivery.pending
         try:
             if self._ack_first:
@@ -153,17 +162,18 @@ class PullConsumer:
             outcome = await self._handle(delivery)
         except BusError as error:
             outcome = RetryLater(str(error))
-        except Exception as error:
-            _log.exception("puller.handler_failed", subject=delivery.subject)
-            outcome = Reject(repr(error)) if delivery.deliveries >= 3 else RetryLater(repr(error))  # noqa: PLR2004
+        except Exception as error:  # a failing handler must not end the consumer: the message is retried
+            _log.exception("consumer.handler_failed", subject=delivery.subject)
+            exhausted = delivery.deliveries >= _MAX_FAILED_DELIVERIES
+            outcome = Reject(repr(error)) if exhausted else RetryLater(repr(error))
         try:
             if not self._ack_first or isinstance(outcome, Reject):
                 await settle(self._bus, delivery, outcome)
         except BusError as error:
-            # Unsettled: the server delivers it again after ack_wait.
-            _log.warning("puller.settle_failed", subject=delivery.subject, error=str(error))
+            # Unsettled: the server redelivers it after ack_wait.
+            _log.warning("consumer.settle_failed", subject=delivery.subject, error=str(error))
         finally:
-            self._running -= 1
-            if self._running == 0:
+            self._in_flight -= 1
+            if self._in_flight == 0:
                 self._idle.set()
             await self._top_up()

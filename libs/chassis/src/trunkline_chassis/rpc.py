@@ -1,8 +1,8 @@
 """Request and reply over core NATS: the one responder of all services.
 
-A request is decoded, handled in a task of its own and always replied to: an undecodable request, a failing handler and
-an overloaded process reply `Refused`, so that no requester waits for a reply that cannot come. Requesters that ask for
-it (`watched_requests`) receive heartbeats while their request is processed.
+Every request is handled in its own task and gets a reply: an undecodable request, a failing handler and an overloaded
+process reply `Refused`, so that no caller waits for a reply that cannot come. Callers of watched requests
+(`watched_requests`) receive heartbeats while their request is processed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trunkline_protocols.knowledge import Refused
 
 from trunkline_chassis.cancellation import cancel_and_wait
 from trunkline_chassis.errors import BusError
-from trunkline_chassis.watched_requests import WORKING, RequestHeartbeats
+from trunkline_chassis.watched_requests import HEARTBEAT_HEADER, RequestHeartbeats
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -39,7 +39,7 @@ Q = TypeVar("Q")
 
 
 class Responder:
-    """Serves requests of one process; processes of a service share its subjects by queue group."""
+    """Serves the requests of one process; the processes of a service share subjects as a queue group."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Responder:
         self._tasks = tasks
         self._max_in_flight = max_in_flight
         self._heartbeats = RequestHeartbeats(self._send_heartbeat)
-        self._beating: asyncio.Task[None] | None = None
+        self._heartbeat_task: asyncio.Task[None] | None = None
         self._subscriptions: list[Subscription] = []
         self._in_flight: set[asyncio.Task[None]] = set()
 
@@ -74,13 +74,13 @@ class Responder:
         *,
         max_concurrent: int = _MAX_IN_FLIGHT,
     ) -> None:
-        """Reply to every request on `subject` with the result of `handle`; the rest of `max_concurrent` waits."""
-        if self._beating is None:
-            self._beating = self._tasks.create_task(self._heartbeats.run())
+        """Reply to requests on `subject` with the result of `handle`, running at most `max_concurrent` at a time."""
+        if self._heartbeat_task is None:
+            self._heartbeat_task = self._tasks.create_task(self._heartbeats.run())
         permits = asyncio.Semaphore(max_concurrent)
 
         async def process(message: Msg) -> None:
-            with self._heartbeats.working_on(message.headers, message.reply):
+            with self._heartbeats.during(message.headers, message.reply):
                 async with permits:
                     reply = await self._reply_to(message, decoder, handle)
             await self._publish(message.reply, reply)
@@ -96,7 +96,7 @@ class Responder:
             task.add_done_callback(self._in_flight.discard)
 
         self._subscriptions.append(await self._bus.subscribe(subject, on_request, queue=self._queue))
-        # Without it a request that follows at once may find no responder yet.
+        # The subscription takes effect before the first request can be sent.
         await self._bus.flush()
 
     async def close(self, timeout_s: float) -> None:
@@ -109,7 +109,7 @@ class Responder:
                 _log.warning("rpc.drain_failed", subject=subscription.subject, error=repr(error))
         if self._in_flight:
             await asyncio.wait(self._in_flight, timeout=timeout_s)
-        await cancel_and_wait([*self._in_flight, *([self._beating] if self._beating is not None else [])])
+        await cancel_and_wait([*self._in_flight, *([self._heartbeat_task] if self._heartbeat_task is not None else [])])
 
     async def _reply_to(self, message: Msg, decoder: Decoder[Q], handle: Callable[[Q], Awaitable[Wire]]) -> Wire:
         started = time.perf_counter()
@@ -117,8 +117,8 @@ class Responder:
             return await handle(decoder.decode(message.data))
         except codec.DecodeError as error:
             return Refused(code="bad_request", message=str(error), retryable=False)
-        except Exception as error:
-            _log.exception("rpc.failed", subject=message.subject)
+        except Exception as error:  # whatever a handler raises, the caller gets a reply
+            _log.exception("rpc.handler_failed", subject=message.subject)
             return Refused(code="internal", message=f"{type(error).__name__}: {error}", retryable=True)
         finally:
             self._latency.add((time.perf_counter() - started) * 1000)
@@ -132,4 +132,4 @@ class Responder:
             _log.warning("rpc.reply_failed", error=str(error))
 
     async def _send_heartbeat(self, reply_to: str) -> None:
-        await self._bus.client.publish(reply_to, b"", headers={WORKING: "1"})
+        await self._bus.client.publish(reply_to, b"", headers={HEARTBEAT_HEADER: "1"})

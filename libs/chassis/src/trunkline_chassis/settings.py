@@ -56,19 +56,21 @@ class ProcessSettings(EnvironmentSettings):
 
     nats_url: str = Field("nats://127.0.0.1:4222", description="NATS servers, separated by commas")
     region: Identifier = Field("local", description="Region whose conversations this process serves")
-    instance: str = Field("", description="Name of this process, stable over restarts; default: service and host name")
+    instance: str = Field(
+        "", description="Name of this process, stable across restarts; default: service and host name"
+    )
     node: str = Field(default_factory=socket.gethostname, description="Machine this process runs on")
     replicas: Literal[1, 3, 5] = Field(1, description="Copies of every replicated stream: 1 alone, 3 in a cluster")
-    http_host: str = Field("127.0.0.1", description="Address of the process' own health and metrics pages")
+    http_host: str = Field("127.0.0.1", description="Address of the health and metrics endpoints")
     http_port: int = Field(
-        0, ge=0, le=65535, description="Port of those pages; 0 takes a free one, published in PRESENCE"
+        0, ge=0, le=65535, description="Port of those endpoints; 0 selects a free one, published in PRESENCE"
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown")
-    log_format: Literal["json", "console"] = Field("json", description="One JSON object a line, or text for people")
-    shutdown_timeout_s: float = Field(10.0, gt=0, description="Longest wait for work in flight when asked to stop")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum level of log lines")
+    log_format: Literal["json", "console"] = Field("json", description="One JSON object per line, or readable text")
+    shutdown_timeout_s: float = Field(10.0, gt=0, description="Maximum wait for in-flight work at shutdown, in seconds")
 
-    def instance_of(self, service: str) -> Instance:
-        """Return the name of this process: the given one, or the service's name on this node."""
+    def instance_name(self, service: str) -> Instance:
+        """Return the configured instance name, by default the service and node names."""
         return Instance(token(self.instance or f"{service}-{self.node}".replace(".", "-")[:64], "instance"))
 
 
@@ -88,7 +90,7 @@ def load_settings(settings: type[S]) -> S:
 
 
 def refuse_renamed_variables(environment: Mapping[str, str]) -> None:
-    """Raise `SettingsError` if the environment has a variable under its former name, in any case of letters."""
+    """Raise `SettingsError` if the environment has a variable under its former name, ignoring case."""
     given = {name.upper() for name in environment}
     renamed = [f"{old} is now {new}" for old, new in RENAMED.items() if old in given]
     if renamed:

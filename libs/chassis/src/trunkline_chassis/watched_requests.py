@@ -1,7 +1,7 @@
-"""Questions that may take long: whoever answers says that it works on them, so that its death is noticed at once.
+"""Long-running requests with heartbeats, so that the death of a responder is detected within 1.3 s.
 
-A plain request learns of a dead answerer when its whole time is over. Here the question carries a header, whoever has
-it sends signs of life (`RequestHeartbeats`) until it has answered, and silence ends the wait.
+A plain request to a dead responder fails only after its whole timeout. A watched request carries a header; its
+responder publishes heartbeats (`RequestHeartbeats`) until it replies, and missing heartbeats fail the request.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ if TYPE_CHECKING:
 
 _log: Final = structlog.get_logger(__name__)
 
-WATCHED: Final = "Trunkline-Watched"
-"""Header of a question whose requester waits for signs of life."""
-WORKING: Final = "Trunkline-Working"
-"""Header of a sign of life."""
+WATCHED_HEADER: Final = "Trunkline-Watched"
+"""Header of a request whose caller expects heartbeats."""
+HEARTBEAT_HEADER: Final = "Trunkline-Working"
+"""Header of a heartbeat."""
 HEARTBEAT_INTERVAL_S: Final = 0.4
 HEARTBEAT_TIMEOUT_S: Final = 1.3
-_LOOK_EVERY_S: Final = 0.1
+_CHECK_INTERVAL_S: Final = 0.1
 _NO_RESPONDERS: Final = "503"
 
 
 class RequestHeartbeats:
-    """What an answerer sends to those who wait for it: nothing for quick answers, then a sign every 0.4 s."""
+    """Heartbeats of a responder to its callers: one every 0.4 s for each watched request in progress."""
 
     def __init__(self, send: Callable[[str], Awaitable[None]]) -> None:
-        """`send` publishes an empty message with the header `WORKING` to a reply subject."""
+        """`send` publishes an empty message with the header `HEARTBEAT_HEADER` to a reply subject."""
         self._send = send
         self._watched: set[str] = set()
 
     @contextmanager
-    def working_on(self, headers: Mapping[str, str] | None, reply: str) -> Iterator[None]:
-        """Send signs while the block runs, where the question asks for them."""
-        if not reply or headers is None or WATCHED not in headers:
+    def during(self, headers: Mapping[str, str] | None, reply: str) -> Iterator[None]:
+        """Send heartbeats to `reply` while the block runs, if the request is watched."""
+        if not reply or headers is None or WATCHED_HEADER not in headers:
             yield
             return
         self._watched.add(reply)
@@ -56,7 +56,7 @@ class RequestHeartbeats:
             self._watched.discard(reply)
 
     async def run(self) -> None:
-        """Send until cancelled."""
+        """Send heartbeats until cancelled."""
         while True:
             await asyncio.sleep(HEARTBEAT_INTERVAL_S)
             for reply in list(self._watched):
@@ -64,77 +64,79 @@ class RequestHeartbeats:
                     continue
                 try:
                     await self._send(reply)
-                except Exception as error:  # whatever the client says: the next round tries again
-                    _log.warning("asking.sign_failed", error=repr(error))
+                except Exception as error:  # whatever the client raises, the next round retries
+                    _log.warning("request.heartbeat_failed", error=repr(error))
                     break
 
 
-class _Call:
-    """One question under way."""
+class _PendingRequest:
+    """A request without a reply so far."""
 
     def __init__(self, subject: str, loop: asyncio.AbstractEventLoop, timeout_s: float) -> None:
         self.subject = subject
         self.timeout_s = timeout_s
-        self.heard_at = loop.time()
-        self.deadline = self.heard_at + timeout_s
+        self.last_heartbeat_at = loop.time()
+        self.deadline = self.last_heartbeat_at + timeout_s
         self.reply: asyncio.Future[bytes] = loop.create_future()
 
     def fail(self, reason: str) -> None:
         if not self.reply.done():
             self.reply.set_exception(BusUnavailableError(reason))
 
-    def look(self, now: float) -> None:
-        """Give up when it is time, or when who had the question has fallen silent."""
+    def check_timeouts(self, now: float) -> None:
+        """Fail the request if its deadline has passed or its responder's heartbeats have stopped."""
         if now >= self.deadline:
-            self.fail(f"no answer on {self.subject} within {self.timeout_s:g} s")
-        elif now >= self.heard_at + HEARTBEAT_TIMEOUT_S:
-            self.fail(f"who had the question on {self.subject} has fallen silent")
+            self.fail(f"no reply on {self.subject} within {self.timeout_s:g} s")
+        elif now >= self.last_heartbeat_at + HEARTBEAT_TIMEOUT_S:
+            self.fail(f"responder on {self.subject} lost: no heartbeat for {HEARTBEAT_TIMEOUT_S:g} s")
 
 
 class WatchedRequester:
-    """Asks over one connection, with one subscription for all answers and one timer for all that wait."""
+    """Sends requests with one subscription for all replies and one timer for all pending requests."""
 
     def __init__(self, bus: Bus) -> None:
-        """Subscribe with the first question."""
+        """Defer the subscription to the first request."""
         self._bus = bus
         self._inbox = ""
         self._numbers = itertools.count()
-        self._calls: dict[str, _Call] = {}
-        self._looking: asyncio.TimerHandle | None = None
+        self._pending: dict[str, _PendingRequest] = {}
+        self._timer: asyncio.TimerHandle | None = None
 
     async def request(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
-        """Ask and return the answer; raise `BusUnavailableError` when nobody answers, or who did falls silent."""
+        """Return the reply; raise `BusUnavailableError` on timeout, without a responder, or if its heartbeats stop."""
         loop = asyncio.get_running_loop()
         if not self._inbox:
             self._inbox = self._bus.client.new_inbox()
             await self._bus.subscribe(f"{self._inbox}.*", self._on_message)
         number = str(next(self._numbers))
-        call = self._calls[number] = _Call(subject, loop, timeout_s)
-        if self._looking is None:
-            self._looking = loop.call_later(_LOOK_EVERY_S, self._look, loop)
+        pending = self._pending[number] = _PendingRequest(subject, loop, timeout_s)
+        if self._timer is None:
+            self._timer = loop.call_later(_CHECK_INTERVAL_S, self._check_timeouts, loop)
         try:
-            await self._bus.client.publish(subject, payload, reply=f"{self._inbox}.{number}", headers={WATCHED: "1"})
-            return await call.reply
+            await self._bus.client.publish(
+                subject, payload, reply=f"{self._inbox}.{number}", headers={WATCHED_HEADER: "1"}
+            )
+            return await pending.reply
         except nats.errors.Error as error:
-            raise BusUnavailableError(f"cannot ask on {subject}: {error}") from error
+            raise BusUnavailableError(f"cannot publish to {subject}: {error}") from error
         finally:
-            del self._calls[number]
-            call.reply.cancel()
+            del self._pending[number]
+            pending.reply.cancel()
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Look after the questions under way, for as long as there are any."""
-        for call in self._calls.values():
-            call.look(loop.time())
-        self._looking = loop.call_later(_LOOK_EVERY_S, self._look, loop) if self._calls else None
+    def _check_timeouts(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Check all pending requests, and reschedule while there are any."""
+        for pending in self._pending.values():
+            pending.check_timeouts(loop.time())
+        self._timer = loop.call_later(_CHECK_INTERVAL_S, self._check_timeouts, loop) if self._pending else None
 
     async def _on_message(self, message: Msg) -> None:
-        call = self._calls.get(message.subject.rpartition(".")[2])
-        if call is None or call.reply.done():
+        pending = self._pending.get(message.subject.rpartition(".")[2])
+        if pending is None or pending.reply.done():
             return
         headers = message.headers or {}
-        if WORKING in headers:
-            call.heard_at = asyncio.get_running_loop().time()
+        if HEARTBEAT_HEADER in headers:
+            pending.last_heartbeat_at = asyncio.get_running_loop().time()
         elif headers.get("Status") == _NO_RESPONDERS:
-            call.fail(f"nobody serves {call.subject}")
+            pending.fail(f"no responders on {pending.subject}")
         else:
-            call.reply.set_result(message.data)
+            pending.reply.set_result(message.data)
