@@ -13,12 +13,12 @@ from trunkline_protocols.ids import ConversationId, conversation_id
 
 @pytest.fixture
 def conversation() -> ConversationId:
-    """A conversation of this test's own."""
+    """A conversation that no other test uses."""
     return conversation_id(secrets.token_hex(10))
 
 
 async def test_fenced_append_is_refused_after_another_writer(bus: Bus, conversation: ConversationId) -> None:
-    """Two owners can exist for a moment; two histories cannot."""
+    """Two owners may exist for a moment, but never two histories."""
     fence = subjects.log_fence("local", conversation)
     first = await bus.append(
         subjects.log("local", conversation, "turn"), b"1", message_id=f"{conversation}-1", fence=(fence, 0)
@@ -38,17 +38,17 @@ async def test_fenced_append_is_refused_after_another_writer(bus: Bus, conversat
 
 
 async def test_repeated_message_id_is_stored_once(bus: Bus, conversation: ConversationId) -> None:
-    """A repeat answers with the place of the first."""
+    """A repeat returns the sequence of the first append."""
     subject = subjects.inbox("local", conversation)
     first = await bus.append(subject, b"hello", message_id=f"{conversation}-m1")
-    again = await bus.append(subject, b"hello", message_id=f"{conversation}-m1")
+    repeated = await bus.append(subject, b"hello", message_id=f"{conversation}-m1")
     assert not first.duplicate
-    assert again.duplicate
-    assert again.seq == first.seq
+    assert repeated.duplicate
+    assert repeated.seq == first.seq
 
 
-async def test_reading_a_long_log_takes_all_of_it_in_order(bus: Bus, conversation: ConversationId) -> None:
-    """More than one batch, nothing lost, nothing twice."""
+async def test_long_log_is_read_completely_and_in_order(bus: Bus, conversation: ConversationId) -> None:
+    """Several batches without a gap or a duplicate."""
     subject = subjects.inbox("local", conversation)
     for number in range(1_050):
         await bus.append(subject, str(number).encode(), message_id=f"{conversation}-{number}")
@@ -59,7 +59,7 @@ async def test_reading_a_long_log_takes_all_of_it_in_order(bus: Bus, conversatio
     ]
 
 
-async def test_question_that_nobody_answers_is_unavailable(bus: Bus) -> None:
-    """Asking into the void ends at once and says so."""
+async def test_request_without_responders_is_unavailable(bus: Bus) -> None:
+    """It fails at once, without waiting for the timeout."""
     with pytest.raises(BusUnavailableError):
-        await bus.request("nobody.home", b"", timeout_s=1)
+        await bus.request("without.responders", b"", timeout_s=1)

@@ -1,4 +1,4 @@
-"""Broadcasts as a process knows them, on a real nats-server."""
+"""Active notices of a process, on a real nats-server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trunkline_protocols.streams import NOTICES
 
 @pytest.fixture
 def region() -> str:
-    """A region of this test's own."""
+    """A region that no other test uses."""
     return f"r{secrets.token_hex(4)}"
 
 
@@ -47,70 +47,70 @@ def recall(published: NoticePublished) -> NoticeRecalled:
     )
 
 
-def process(bus: Bus, region: str, instance: str = "agents-billing-1") -> Notices:
+def notices_of(bus: Bus, region: str, instance: str = "agents-billing-1") -> Notices:
     return Notices(bus, region=region, service="agents", instance=Instance(instance))
 
 
-def ids(notices: Notices, **whom: Any) -> list[str]:
-    return [each.notice for each in notices.active("agents", **whom)]
+def active_ids(notices: Notices, **recipient: Any) -> list[str]:
+    return [each.notice for each in notices.active("agents", **recipient)]
 
 
-async def test_process_that_was_down_has_caught_up_before_it_answers(bus: Bus, region: str) -> None:
-    """When `start` returns it knows what holds, and not what was recalled meanwhile."""
-    holds, recalled = notice(region), notice(region)
-    await publish(bus, holds)
+async def test_process_knows_the_active_notices_after_start(bus: Bus, region: str) -> None:
+    """Notices published before the start are known, unless they were recalled."""
+    active, recalled = notice(region), notice(region)
+    await publish(bus, active)
     await publish(bus, recalled)
     await publish(bus, recall(recalled))
-    late = process(bus, region)
+    late = notices_of(bus, region)
     await late.start()
-    assert ids(late) == [holds.notice]
+    assert active_ids(late) == [active.notice]
 
 
-async def test_expired_notice_is_not_shown(bus: Bus, region: str) -> None:
-    """By its own clock, whether the stream has dropped it already or not; and not to who comes later."""
+async def test_expired_notice_is_not_active(bus: Bus, region: str) -> None:
+    """Expiry is checked on the local clock, whether or not the stream has dropped the notice."""
     soon = notice(region, expires_at=time.time() + 60)
     gone = notice(region, expires_at=time.time() - 1)
     await publish(bus, soon)
     await publish(bus, gone)
-    known = process(bus, region)
+    known = notices_of(bus, region)
     await known.start()
-    assert ids(known) == [soon.notice]
-    assert ids(known, now=soon.expires_at + 0.1) == []
+    assert active_ids(known) == [soon.notice]
+    assert active_ids(known, now=soon.expires_at + 0.1) == []
 
 
-async def test_stream_forgets_a_notice_when_its_time_is_over(bus: Bus, region: str) -> None:
-    """The TTL is the message's own."""
+async def test_stream_drops_a_notice_after_its_ttl(bus: Bus, region: str) -> None:
+    """The TTL is set per message."""
     await publish(bus, notice(region), ttl_s=1.0)
     async with asyncio.timeout(20):
         while await bus.read_messages(NOTICES.name, subjects.notices(region)):
             await asyncio.sleep(0.1)
 
 
-async def test_recall_takes_effect_at_once_and_stays_however_often_the_stream_is_read(bus: Bus, region: str) -> None:
-    """A process that reads everything again, as after a reconnection, does not revive it."""
+async def test_recall_takes_effect_at_once_and_survives_a_reread(bus: Bus, region: str) -> None:
+    """A process that reads the stream again, as after a reconnection, does not reactivate the notice."""
     published = notice(region)
-    known = process(bus, region)
-    heard: list[str] = []
-    known.on_change = lambda message: heard.append(message.notice)
+    known = notices_of(bus, region)
+    changes: list[str] = []
+    known.on_change = lambda message: changes.append(message.notice)
     await known.start()
     await publish(bus, published)
     await publish(bus, recall(published))
     async with asyncio.timeout(10):
-        while len(heard) < 2:
+        while len(changes) < 2:
             await asyncio.sleep(0)
-    assert ids(known) == []
+    assert active_ids(known) == []
     await known.start()
-    assert ids(known) == []
+    assert active_ids(known) == []
 
 
-async def test_every_process_leaves_its_receipt(bus: Bus, region: str) -> None:
-    """Stored beside the notice: who is missing can be told."""
+async def test_every_process_publishes_a_receipt(bus: Bus, region: str) -> None:
+    """Receipts are stored beside the notice, so that missing instances can be listed."""
     published = notice(region)
     await publish(bus, published)
     async with asyncio.TaskGroup() as tasks:
         running = []
         for instance in ("agents-billing-1", "conversation-1"):
-            known = process(bus, region, instance)
+            known = notices_of(bus, region, instance)
             await known.start()
             running.append(tasks.create_task(known.run()))
         async with asyncio.timeout(10):
@@ -125,16 +125,16 @@ async def test_every_process_leaves_its_receipt(bus: Bus, region: str) -> None:
     }
 
 
-async def test_notice_reaches_its_audience_only(bus: Bus, region: str) -> None:
-    """By region, specialty and tenant."""
-    of_billing = notice(region, specialties=["billing"], tenants=["shop"])
-    elsewhere = notice(f"{region}x")
-    to_customers = notice(region, audience="customers")
-    for published in (of_billing, elsewhere, to_customers):
+async def test_notice_is_active_for_its_audience_only(bus: Bus, region: str) -> None:
+    """Filtered by region, specialty and tenant."""
+    for_billing = notice(region, specialties=["billing"], tenants=["shop"])
+    other_region = notice(f"{region}x")
+    for_customers = notice(region, audience="customers")
+    for published in (for_billing, other_region, for_customers):
         await publish(bus, published)
-    known = process(bus, region)
+    known = notices_of(bus, region)
     await known.start()
-    assert ids(known, specialty="billing", tenant="shop") == [of_billing.notice]
-    assert ids(known, specialty="technical", tenant="shop") == []
-    assert ids(known, specialty="billing", tenant="other") == []
-    assert [each.notice for each in known.active("customers")] == [to_customers.notice]
+    assert active_ids(known, specialty="billing", tenant="shop") == [for_billing.notice]
+    assert active_ids(known, specialty="technical", tenant="shop") == []
+    assert active_ids(known, specialty="billing", tenant="other") == []
+    assert [each.notice for each in known.active("customers")] == [for_customers.notice]

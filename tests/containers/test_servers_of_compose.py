@@ -14,9 +14,9 @@ from tests.audit.test_recording import (
 from tests.chassis.test_bus import (
     conversation,
     test_fenced_append_is_refused_after_another_writer,
-    test_question_that_nobody_answers_is_unavailable,
-    test_reading_a_long_log_takes_all_of_it_in_order,
+    test_long_log_is_read_completely_and_in_order,
     test_repeated_message_id_is_stored_once,
+    test_request_without_responders_is_unavailable,
 )
 
 pytestmark = pytest.mark.processes
@@ -27,9 +27,9 @@ __all__ = [
     "test_columns_tell_what_a_message_is_about",
     "test_every_message_of_every_stream_is_recorded_once_and_in_order",
     "test_fenced_append_is_refused_after_another_writer",
+    "test_long_log_is_read_completely_and_in_order",
     "test_messages_that_come_again_change_nothing",
     "test_migrations_twice_are_a_no_op",
-    "test_question_that_nobody_answers_is_unavailable",
-    "test_reading_a_long_log_takes_all_of_it_in_order",
     "test_repeated_message_id_is_stored_once",
+    "test_request_without_responders_is_unavailable",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from trunkline_protocols.fleet import BUILT_IN_TOOLS, Agent, Company, EscalationPolicy, Fleet, Tool
-from trunkline_protocols.rules.fleet import fault_of
+from trunkline_protocols.rules.fleet import find_defect
 from trunkline_protocols.wire import Record
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def load_fleet(folder: Path) -> Fleet:
     agents = [_read_agent(file) for file in agent_files]
     tools = [_read_tool(file) for file in sorted((folder / "tools").glob("*.toml"))]
     fleet = Fleet(company=company.company, agents=agents, escalation=company.escalation, tools=tools)
-    fault = fault_of(fleet)
+    fault = find_defect(fleet)
     if fault is not None:
         file = {file.stem: file for file in agent_files}.get(fault.agent, folder / "agents")
         raise FleetError(file, fault.reason, line=_line_of(file, fault.key) if fault.agent else 0)

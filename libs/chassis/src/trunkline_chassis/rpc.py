@@ -101,10 +101,11 @@ class Responder:
 
     async def close(self, timeout_s: float) -> None:
         """Accept no more requests, finish those in flight within `timeout_s` seconds, cancel the rest."""
-        for subscription in self._subscriptions:
+        subscriptions, self._subscriptions = self._subscriptions, []
+        for subscription in subscriptions:
             try:
                 async with asyncio.timeout(_DRAIN_TIMEOUT_S):
-                    await subscription.drain()  # type: ignore[no-untyped-call]
+                    await self._bus.drain(subscription)
             except (nats.errors.Error, TimeoutError) as error:
                 _log.warning("rpc.drain_failed", subject=subscription.subject, error=repr(error))
         if self._in_flight:

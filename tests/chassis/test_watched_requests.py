@@ -1,0 +1,98 @@
+"""Watched requests: a dead responder is detected by its missing heartbeats, a slow one is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+from trunkline_chassis.bus import Bus
+from trunkline_chassis.errors import BusUnavailableError
+from trunkline_chassis.latency import RecentLatency
+from trunkline_chassis.rpc import Responder
+from trunkline_chassis.watched_requests import HEARTBEAT_INTERVAL_S, HEARTBEAT_TIMEOUT_S, WatchedRequester
+from trunkline_protocols import codec
+from trunkline_protocols.presence import GetStatus, SuiteStatus
+
+
+class SlowHandler:
+    """Replies when the test releases it."""
+
+    def __init__(self) -> None:
+        self.called = asyncio.Event()
+        self.release = asyncio.Event()
+
+    async def __call__(self, _: GetStatus) -> SuiteStatus:
+        self.called.set()
+        await self.release.wait()
+        return SuiteStatus(ready=True, processes=[])
+
+
+@pytest.fixture
+def subject() -> str:
+    """A subject that no other test uses."""
+    return f"slow.{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+async def slow(bus: Bus, subject: str) -> AsyncIterator[tuple[SlowHandler, Responder]]:
+    """A responder with a slow handler."""
+    handler = SlowHandler()
+    async with asyncio.TaskGroup() as tasks:
+        responder = Responder(bus, "slow", RecentLatency(), tasks)
+        await responder.serve(subject, msgspec.json.Decoder(GetStatus), handler)
+        yield handler, responder
+        handler.release.set()
+        await responder.close(5)
+
+
+async def test_reply_slower_than_the_heartbeat_timeout_is_received(
+    bus: Bus, subject: str, slow: tuple[SlowHandler, Responder]
+) -> None:
+    """Heartbeats arrive while the request is processed."""
+    handler, _ = slow
+
+    async def release_late() -> None:
+        await asyncio.sleep(HEARTBEAT_TIMEOUT_S + 2 * HEARTBEAT_INTERVAL_S)
+        handler.release.set()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(release_late())
+        raw = await WatchedRequester(bus).request(subject, codec.encode(GetStatus()), timeout_s=30)
+    assert codec.suite_status.decode(raw).ready
+
+
+async def test_lost_responder_fails_the_request_long_before_its_timeout(
+    bus: Bus, subject: str, slow: tuple[SlowHandler, Responder]
+) -> None:
+    """The heartbeats stop while the request is processed, as after a kill."""
+    handler, responder = slow
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        failing = tasks.create_task(_failure_of(WatchedRequester(bus), subject))
+        await handler.called.wait()
+        assert responder._heartbeat_task is not None
+        responder._heartbeat_task.cancel()
+        assert "no heartbeat" in await failing
+
+
+async def test_request_fails_after_its_timeout(bus: Bus, subject: str, slow: tuple[SlowHandler, Responder]) -> None:
+    """Even if the responder is alive; the next request of the same requester succeeds."""
+    handler, _ = slow
+    requester = WatchedRequester(bus)
+    assert "within 0.2 s" in await _failure_of(requester, subject, timeout_s=0.2)
+    handler.release.set()
+    raw = await requester.request(subject, codec.encode(GetStatus()), timeout_s=30)
+    assert codec.suite_status.decode(raw).ready
+
+
+async def test_request_without_responders_fails_at_once(bus: Bus) -> None:
+    """No timeout has to pass."""
+    assert "no responders" in await _failure_of(WatchedRequester(bus), "without.responders")
+
+
+async def _failure_of(requester: WatchedRequester, subject: str, *, timeout_s: float = 60.0) -> str:
+    with pytest.raises(BusUnavailableError) as failure:
+        await requester.request(subject, codec.encode(GetStatus()), timeout_s=timeout_s)
+    return str(failure.value)
