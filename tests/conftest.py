@@ -1,4 +1,4 @@
-"""What several suites share: real servers, each with a data directory of its own."""
+"""Shared fixtures: real servers, each with a private data directory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.nats import nats_server
 
 @pytest.fixture(scope="session")
 def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real nats-server with JetStream, shared by the tests of a session."""
+    """A real nats-server with JetStream, one per test session."""
     folder: Path = tmp_path_factory.mktemp("nats")
     with nats_server(folder) as url:
         yield url
@@ -22,7 +22,7 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 async def bus(nats_url: str) -> AsyncIterator[Bus]:
-    """A connection to a server that has every stream, consumer and bucket."""
+    """A connection to a provisioned server: it has every stream, consumer and bucket."""
     connection = await connect(nats_url, "test")
     await provision(connection, region="local", specialties=["triage", "billing", "technical"], replicas=1)
     yield connection

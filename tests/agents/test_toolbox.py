@@ -26,7 +26,7 @@ from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId,
 from trunkline_protocols.knowledge import Refused
 from trunkline_protocols.turn import AnswerTurn
 
-from tests.support.shop import Shop, open_shop
+from tests.support.shop import Shop, serve_shop
 
 pytestmark = pytest.mark.processes
 
@@ -131,7 +131,7 @@ class Desk:
             self._order(),
             fleet=self._fleet,
             agent=self._agent,
-            base=Complete(instructions="i", question="q"),
+            base=Complete(instructions="i", text="q"),
             by=by,
             built_in=built_in or {},
             passages=[],
@@ -144,7 +144,7 @@ class Desk:
         return [(use.tool, use.outcome) for use in self.worked.uses]
 
     def _order(self) -> AnswerTurn:
-        context = Context(customer="ada", tenant="default", region="local", locale="en", transcript=[])
+        context = Context(tenant="default", region="local", locale="en", transcript=[])
         return AnswerTurn(
             ref=TurnRef(conversation=ConversationId("c1"), turn=TurnId(self._turn), attempt=1, hop=0, epoch=0),
             specialty=Specialty("billing"),
@@ -164,7 +164,7 @@ class Desk:
 @pytest.fixture
 async def shop() -> AsyncIterator[Shop]:
     """An API that counts."""
-    async with open_shop() as shop:
+    async with serve_shop() as shop:
         yield shop
 
 
@@ -273,7 +273,7 @@ async def test_two_agents_at_the_same_turn_write_once(shop: Shop, desk: Callable
 
 async def test_lost_answer_is_asked_for_again_under_the_same_key(shop: Shop, desk: Callable[..., Desk]) -> None:
     """Within one try."""
-    shop.lose_answers = 1
+    shop.lose_replies = 1
     assert "refund 1 of A-1" in texts(await desk(refund_tool(shop)).work(asks_once(REFUND)))
     assert (shop.refunds, len(shop.requests)) == ({"A-1": 1}, 2)
 

@@ -1,6 +1,6 @@
 """NATS and PostgreSQL as compose.yaml runs them, in containers of a local Docker engine.
 
-No image is pulled: without an engine, or without the image on it, the tests are skipped and say what is missing.
+No image is pulled: if the engine or an image is missing, the tests are skipped with the reason.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import ExecWaitStrategy
 
-from tests.audit.archive import ArchiveReader
+from tests.audit.harness import ArchiveReader
 
 SERVICES: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "compose.yaml").read_text(encoding="utf-8"))[
     "services"
 ]
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 
 def container(name: str, port: int, **environment: str) -> DockerContainer:
-    """A service of compose.yaml: its image, command and health check; skips the test where it cannot run."""
+    """Return the container of a service of compose.yaml; skip the test if it cannot run."""
     service = SERVICES[name]
     try:
         docker.from_env().images.get(service["image"])
@@ -37,18 +37,18 @@ def container(name: str, port: int, **environment: str) -> DockerContainer:
         pytest.skip(f"the Docker engine has no image {service['image']}: pull it to test on it")
     except DockerException:
         pytest.skip("no Docker engine answers: start one to test on the servers of compose.yaml")
-    # Its reaper is one more image; every container here is stopped by its fixture.
+    # The reaper needs another image, and every container here is stopped by its fixture.
     testcontainers_config.ryuk_disabled = True
-    described = DockerContainer(service["image"]).with_exposed_ports(port).with_envs(**environment)
+    configured = DockerContainer(service["image"]).with_exposed_ports(port).with_envs(**environment)
     if "command" in service:
-        described = described.with_command(service["command"])
+        configured = configured.with_command(service["command"])
     check = service["healthcheck"]["test"]
     assert check[0] == "CMD"
-    return described.waiting_for(ExecWaitStrategy(check[1:]).with_startup_timeout(int(PATIENCE_S)))
+    return configured.waiting_for(ExecWaitStrategy(check[1:]).with_startup_timeout(int(TIMEOUT_S)))
 
 
 def address(started: DockerContainer, port: int) -> str:
-    """Where a container's port is reached from here."""
+    """Return the address of a container's port on this host."""
     return f"{started.get_container_host_ip()}:{started.get_exposed_port(port)}"
 
 
@@ -66,13 +66,13 @@ def postgres_dsn() -> Iterator[str]:
     environment = SERVICES["postgres"]["environment"] | {"POSTGRES_PASSWORD": password}
     with container("postgres", 5432, **environment) as started:
         dsn = f"postgresql://{environment['POSTGRES_USER']}:{password}@{address(started, 5432)}/"
-        asyncio.run(until_it_answers(dsn + environment["POSTGRES_DB"]))
+        asyncio.run(wait_until_ready(dsn + environment["POSTGRES_DB"]))
         yield dsn
 
 
-async def until_it_answers(dsn: str) -> None:
-    """The image starts once to prepare its data and a second time to serve; the health check sees no difference."""
-    async with asyncio.timeout(PATIENCE_S):
+async def wait_until_ready(dsn: str) -> None:
+    """Wait for a connection: the image starts twice, and its health check also passes while it prepares its data."""
+    async with asyncio.timeout(TIMEOUT_S):
         while True:
             try:
                 connection = await asyncpg.connect(dsn, timeout=5)
@@ -85,7 +85,7 @@ async def until_it_answers(dsn: str) -> None:
 
 @pytest.fixture
 async def archive(postgres_dsn: str) -> ArchiveReader:
-    """An archive of this test's own, empty and without any schema."""
+    """An empty archive without a schema, private to the test."""
     name = f"audit_{secrets.token_hex(6)}"
     connection = await asyncpg.connect(f"{postgres_dsn}{SERVICES['postgres']['environment']['POSTGRES_DB']}")
     await connection.execute(f'CREATE DATABASE "{name}"')

@@ -1,4 +1,4 @@
-"""The adapters' tests once more, on the servers that compose.yaml names: the same functions, other fixtures."""
+"""The tests of the adapters on the servers of compose.yaml: the same functions with other fixtures."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import pytest
 
 from tests.audit.test_migrations import test_migrations_twice_are_a_no_op
 from tests.audit.test_recording import (
-    test_any_bytes_are_kept,
-    test_columns_tell_what_a_message_is_about,
+    test_any_bytes_are_archived,
+    test_columns_identify_conversation_and_turn,
     test_every_message_of_every_stream_is_recorded_once_and_in_order,
-    test_messages_that_come_again_change_nothing,
+    test_redelivered_messages_change_nothing,
 )
 from tests.chassis.test_bus import (
     conversation,
@@ -23,13 +23,13 @@ pytestmark = pytest.mark.processes
 
 __all__ = [
     "conversation",
-    "test_any_bytes_are_kept",
-    "test_columns_tell_what_a_message_is_about",
+    "test_any_bytes_are_archived",
+    "test_columns_identify_conversation_and_turn",
     "test_every_message_of_every_stream_is_recorded_once_and_in_order",
     "test_fenced_append_is_refused_after_another_writer",
     "test_long_log_is_read_completely_and_in_order",
-    "test_messages_that_come_again_change_nothing",
     "test_migrations_twice_are_a_no_op",
+    "test_redelivered_messages_change_nothing",
     "test_repeated_message_id_is_stored_once",
     "test_request_without_responders_is_unavailable",
 ]

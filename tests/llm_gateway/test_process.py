@@ -14,15 +14,15 @@ from pathlib import Path
 import aiohttp
 import msgspec
 import pytest
-from trunkline_agents.adapters.nats import NatsColleagues
+from trunkline_agents.adapters.language_model import NatsLanguageModel
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.presence import PresenceRegistry
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.completion import Complete, Completed
 from trunkline_supervisor.adapters.tcp import free_port
 
-from tests.llm_gateway.gateway_harness import MODEL_TEXT, QUOTED, order
-from tests.support.model_server import Fault, ModelServer, serving
+from tests.llm_gateway.gateway_harness import FALLBACK_TEXT, MODEL_TEXT, make_request
+from tests.support.model_server import Fault, ModelServer, serve_model
 
 pytestmark = pytest.mark.processes
 
@@ -81,7 +81,7 @@ class GatewayProcess:
 @pytest.fixture
 async def server() -> AsyncIterator[ModelServer]:
     """A provider."""
-    async with serving(ModelServer()) as server:
+    async with serve_model(ModelServer()) as server:
         yield server
 
 
@@ -107,7 +107,7 @@ async def start(nats_url: str, tmp_path: Path, region: str) -> AsyncIterator[Cal
 
 def asked(**changes: object) -> Complete:
     """An order of a conversation that is bound to no region, with time enough."""
-    return order(region="local", deadline_at=time.time() + 30, **changes)
+    return make_request(region="local", deadline_at=time.time() + 30, **changes)
 
 
 async def test_configuration_is_replaced_without_a_restart_and_a_faulty_one_is_refused(
@@ -118,22 +118,22 @@ async def test_configuration_is_replaced_without_a_restart_and_a_faulty_one_is_r
     config.write_text(PROVIDER.format(name="gone", url="http://127.0.0.1:1/v1", key="PRIMARY_KEY"))
     gateway = start()
     await gateway.ready()
-    colleagues = NatsColleagues(bus, region, search_timeout_s=1.0)
+    model = NatsLanguageModel(bus, region)
 
-    async def provider() -> str:
-        reply = await colleagues.complete(asked())
+    async def provider_config() -> str:
+        reply = await model.complete(asked())
         assert isinstance(reply, Completed)
         return reply.provider
 
-    assert await provider() == "extractive"
+    assert await provider_config() == "extractive"
     config.write_text("[[provider]]\nname = 'x'\nkind = 'telepathy'\n")
     async with asyncio.timeout(20):
         while "telepathy" not in gateway.log.read_text():
             await asyncio.sleep(0.05)
-    assert await provider() == "extractive"
+    assert await provider_config() == "extractive"
     config.write_text(PROVIDER.format(name="primary", url=server.url, key="PRIMARY_KEY"))
     async with asyncio.timeout(20):
-        while await provider() != "primary":
+        while await provider_config() != "primary":
             await asyncio.sleep(0.05)
     assert gateway.stop() == 0
     assert server.headers[0]["Authorization"] == "Bearer secret-key"
@@ -148,13 +148,13 @@ async def test_agent_that_is_cancelled_stops_its_completion_upstream(
     (tmp_path / "llm.toml").write_text(PROVIDER.format(name="primary", url=server.url, key="PRIMARY_KEY"))
     gateway = start()
     await gateway.ready()
-    colleagues = NatsColleagues(bus, region, search_timeout_s=1.0)
+    model = NatsLanguageModel(bus, region)
     async with asyncio.TaskGroup() as tasks:
-        answering = tasks.create_task(colleagues.complete(asked(request_id="r1")))
+        answering = tasks.create_task(model.complete(asked(request_id="r1")))
         await server.arrived.wait()
         answering.cancel()
         async with asyncio.timeout(10):
-            await server.left.wait()
+            await server.disconnected.wait()
 
 
 async def test_second_try_at_a_turn_stops_the_first_ones_completion(
@@ -165,12 +165,12 @@ async def test_second_try_at_a_turn_stops_the_first_ones_completion(
     (tmp_path / "llm.toml").write_text(PROVIDER.format(name="primary", url=server.url, key="PRIMARY_KEY"))
     gateway = start()
     await gateway.ready()
-    colleagues = NatsColleagues(bus, region, search_timeout_s=1.0)
+    model = NatsLanguageModel(bus, region)
     first = asked()
     assert first.stream_to is not None
     await bus.client.publish(subjects.complete(region), codec.encode(first), reply=bus.client.new_inbox())
     await asyncio.wait_for(server.arrived.wait(), 30)
-    second = await colleagues.complete(
+    second = await model.complete(
         asked(
             stream_to=msgspec.structs.replace(
                 first.stream_to, ref=msgspec.structs.replace(first.stream_to.ref, attempt=2)
@@ -179,7 +179,7 @@ async def test_second_try_at_a_turn_stops_the_first_ones_completion(
     )
     assert isinstance(second, Completed)
     assert second.text == MODEL_TEXT
-    await asyncio.wait_for(server.left.wait(), 30)
+    await asyncio.wait_for(server.disconnected.wait(), 30)
 
 
 async def test_breaker_failures_tokens_cost_and_budget_are_told(
@@ -192,8 +192,8 @@ async def test_breaker_failures_tokens_cost_and_budget_are_told(
     (tmp_path / "llm.toml").write_text(PROVIDER.format(name="primary", url=server.url, key="PRIMARY_KEY") + budget)
     first = start()
     await first.ready()
-    colleagues = NatsColleagues(bus, region, search_timeout_s=1.0)
-    reply = await colleagues.complete(asked(tenant=tenant))
+    model = NatsLanguageModel(bus, region)
+    reply = await model.complete(asked(tenant=tenant))
     assert isinstance(reply, Completed)
     assert (reply.text, reply.usage.cost) == (MODEL_TEXT, pytest.approx(1.1))
     metrics = await first.page("/metrics")
@@ -215,10 +215,10 @@ async def test_breaker_failures_tokens_cost_and_budget_are_told(
     assert first.stop() == 0
     second = start()
     await second.ready()
-    stopped = await colleagues.complete(asked(tenant=tenant))
+    stopped = await model.complete(asked(tenant=tenant))
     assert isinstance(stopped, Completed)
-    assert (stopped.text, stopped.degraded) == (QUOTED, "budget")
+    assert (stopped.text, stopped.degraded) == (FALLBACK_TEXT, "budget")
     assert len(server.requests) == 2
-    others = await colleagues.complete(order(tenant="other", deadline_at=time.time() + 30))
+    others = await model.complete(make_request(tenant="other", deadline_at=time.time() + 30))
     assert isinstance(others, Completed)
     assert others.text == MODEL_TEXT

@@ -1,7 +1,7 @@
 """Write a model of two layers of noise as GGUF: `python noise_model.py FILE`, in the environment of `./just peers`.
 
-It reads any text and writes ASCII: the server refuses to pass on bytes that are no text. Of the hidden state one number
-is large and always the same; tokens that must not be written weigh it with a large negative one.
+It accepts any text and generates ASCII only, because the server rejects bytes that are not text: one component of the
+hidden state is a large constant, to which tokens that must not be generated have a large negative weight.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SPECIAL = [b"<unk>", b"<s>", b"</s>"]
 
 
 def write(file: str) -> None:
-    """A Llama by its shape, with every byte as a token."""
+    """Write a model of the Llama architecture with every byte as a token."""
     tokens = [*SPECIAL, *(b"<0x%02X>" % byte for byte in range(256))]
     tokens += [f"\u2581{word}".encode() for word in WORDS]
     writer = gguf.GGUFWriter(file, "llama")
@@ -38,9 +38,9 @@ def write(file: str) -> None:
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
-    draw = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     for name, shape in _shapes(len(tokens)).items():
-        noise = (draw.standard_normal(shape) * 0.1).astype(np.float32)
+        noise = (rng.standard_normal(shape) * 0.1).astype(np.float32)
         if name == "token_embd":
             noise[:, 0] = 20.0
         elif name == "output":

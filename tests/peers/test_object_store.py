@@ -1,4 +1,4 @@
-"""Backups in S3, as moto's server speaks it: `./just peers` installs it into an environment of its own."""
+"""Backups in S3, served by moto: `./just peers` installs it into a separate environment."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from trunkline_protocols.knowledge import ArticleFile, ArticlesImported, GetArticle, ImportArticles
 from trunkline_rag.adapters.milvus import MilvusStore
-from trunkline_rag.adapters.objects import ObstoreObjects
+from trunkline_rag.adapters.object_store import ObstoreObjectStore
 from trunkline_rag.application.backups import Backups
 from trunkline_rag.application.knowledge_base import KnowledgeBase
-from trunkline_rag.ports import ObjectMissingError, ObjectsUnavailableError
+from trunkline_rag.ports import ObjectMissingError, ObjectStoreUnavailableError
 from trunkline_supervisor.adapters.tcp import free_port
 
 PEERS = Path(os.environ.get("TRUNKLINE_PEERS", "/nowhere"))
@@ -26,15 +26,15 @@ pytestmark = [
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket with a prefix; keys and endpoint come from AWS's own variables."""
+    """A bucket with a prefix; keys and endpoint come from the AWS environment variables."""
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     with subprocess.Popen([str(PEERS / "bin" / "moto_server"), "-p", str(port)], stderr=subprocess.PIPE) as server:
         assert server.stderr is not None
         while b"Running on" not in server.stderr.readline():
             assert server.poll() is None
-        make = urllib.request.Request(f"{endpoint}/knowledge", method="PUT")  # noqa: S310 - our own server
-        with urllib.request.urlopen(make, timeout=10):  # noqa: S310 - the same
+        creation = urllib.request.Request(f"{endpoint}/knowledge", method="PUT")  # noqa: S310 - our own server
+        with urllib.request.urlopen(creation, timeout=10):  # noqa: S310 - the same
             pass
         settings = {"ENDPOINT": endpoint, "ALLOW_HTTP": "true", "REGION": "us-east-1"}
         keys = {"ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test"}
@@ -45,27 +45,28 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 async def test_backup_in_s3_is_restored_from_there(bucket: str, tmp_path: Path) -> None:
-    """Written, listed, pruned and read over the wire."""
-    objects = ObstoreObjects(bucket)
+    """A backup is written, listed, pruned and read over HTTP."""
+    objects = ObstoreObjectStore(bucket)
     store = MilvusStore(str(tmp_path / "milvus"))
     knowledge_base = KnowledgeBase(store)
     backups = Backups(knowledge_base, objects, keep=2)
+    taken = []
     for number in range(3):
         files = [ArticleFile(name="a.md", content=f"---\nid: a\n---\nText {number}.")]
         assert isinstance(
             await knowledge_base.import_articles(ImportArticles(tenant="default", files=files)), ArticlesImported
         )
-        taken = await backups.take()
-    assert len(taken.removed) == 1
+        taken.append(await backups.take())
+    assert len(taken[-1].removed) == 1
     kept = await backups.manifests()
     assert [manifest.id for manifest in kept] == sorted((manifest.id for manifest in kept), reverse=True)
     await backups.restore(kept[1].id, replace=True)
-    article = await knowledge_base.article(GetArticle(document="a", tenant="default"))
+    article = await knowledge_base.get_article(GetArticle(document="a", tenant="default"))
     assert getattr(article, "text", "") == "Text 1."
-    await backups.prune(1, now=taken.manifest.made_at + 86_400)
-    assert len(await objects.listed("blobs")) == 1
+    await backups.prune(1, now=taken[-1].manifest.made_at + 86_400)
+    assert len(await objects.list_objects("blobs")) == 1
     with pytest.raises(ObjectMissingError):
         await objects.get("blobs/none")
-    with pytest.raises(ObjectsUnavailableError, match="nobody"):
-        await ObstoreObjects("s3://nobody/x").listed("manifests")
+    with pytest.raises(ObjectStoreUnavailableError, match="missing-bucket"):
+        await ObstoreObjectStore("s3://missing-bucket/x").list_objects("manifests")
     store.close()

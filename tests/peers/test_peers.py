@@ -1,6 +1,6 @@
-"""The gateway before servers that nobody here wrote: the LiteLLM proxy, llm-katan, and llama.cpp with a model of noise.
+"""The gateway with third-party servers: the LiteLLM proxy, llm-katan, and llama.cpp with a model of noise.
 
-`./just peers` installs them into an environment of their own and runs this; elsewhere it is skipped, visibly.
+`./just peers` installs them into a separate environment and runs these tests; otherwise they are skipped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from trunkline_protocols.completion import ToolOutcome, ToolSpec, ToolStep
 from trunkline_protocols.knowledge import Refused
 from trunkline_supervisor.adapters.tcp import free_port
 
-from tests.llm_gateway.gateway_harness import desk, order, provider
+from tests.llm_gateway.gateway_harness import make_request, provider_config, running_gateway
 
 PEERS = Path(os.environ.get("TRUNKLINE_PEERS", "/nowhere"))
 pytestmark = [
@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.skipif(not (PEERS / "bin").is_dir(), reason="no TRUNKLINE_PEERS: run ./just peers"),
 ]
 LLAMA = PEERS / "bin" / "llama-server-vulkan"
-"""llama.cpp's own server; the graphics card that it is named for need not be there."""
+"""The server of llama.cpp, built with Vulkan; it also runs without a graphics card."""
 KEY = "sk-" + "0f1e2d3c4b5a6978" * 4
 TEXT = "Refunds take five working days, as a rule, and go back to the card that was charged."
 LITELLM = f"""
@@ -51,29 +51,29 @@ LOOK_UP = ToolSpec(
     parameters={"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]},
 )
 LOOKED_UP = '{"order": "test_order"}'
-"""What llm-katan makes of that schema."""
+"""Arguments that llm-katan generates for that schema."""
 
 
 class Servers:
-    """Servers that end with the test."""
+    """Third-party servers, stopped at the end of the test."""
 
     def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
         self.folder = folder
         self._stack = stack
 
     async def litellm(self, katan: str = "http://127.0.0.1:1") -> str:
-        """The LiteLLM proxy: with mock answers, and for tools before llm-katan."""
+        """Start the LiteLLM proxy, with mock answers and with llm-katan as its upstream for tools."""
         (config := self.folder / "litellm.yaml").write_text(LITELLM.replace("KATAN", katan))
         return f"{await self._start('litellm', ['--config', str(config)], '/health/liveliness')}/v1"
 
     async def katan(self) -> str:
-        """A server of OpenAI's and Anthropic's protocols that repeats what it is told, and asks for the first tool."""
+        """Start llm-katan, which speaks the OpenAI and Anthropic APIs, echoes the prompt and calls the first tool."""
         arguments = ["--model", "katan", "--backend", "echo", "--providers", "openai,anthropic"]
         stats = ["--stats-file", str(self.folder / "stats.json"), "--max-concurrent", "8"]
         return await self._start("llm-katan", [*arguments, *stats], "/health")
 
     async def llama(self) -> str:
-        """llama.cpp's server with two layers of noise."""
+        """Start the server of llama.cpp with two layers of noise."""
         model, script = self.folder / "noise.gguf", Path(__file__).with_name("noise_model.py")
         subprocess.run([PEERS / "bin" / "python", script, model], check=True)  # noqa: ASYNC221 - it takes a second
         arguments = ["--model", str(model), "--ctx-size", "4096", "--threads", "2", "--device", "none"]
@@ -87,13 +87,13 @@ class Servers:
 
 @asynccontextmanager
 async def _serving(command: list[str], url: str, path: str, log: Path) -> AsyncIterator[str]:
-    """Run a server; its address once it answers."""
+    """Run a server; yield its address once it is ready."""
     environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MASTER_KEY": KEY}
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)  # noqa: ASYNC220
     try:
         async with asyncio.timeout(150), aiohttp.ClientSession() as session:
-            while not await _answers(session, url + path):
+            while not await _is_ready(session, url + path):
                 assert process.poll() is None, log.read_text()[-3000:]  # noqa: ASYNC240
                 await asyncio.sleep(0.2)
         yield url
@@ -102,7 +102,7 @@ async def _serving(command: list[str], url: str, path: str, log: Path) -> AsyncI
         process.wait(30)
 
 
-async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
+async def _is_ready(session: aiohttp.ClientSession, url: str) -> bool:
     try:
         async with session.get(url) as response:
             return response.status == 200
@@ -112,79 +112,81 @@ async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
 
 @pytest.fixture
 async def servers(tmp_path: Path) -> AsyncIterator[Servers]:
-    """What the test starts."""
+    """The servers that a test starts."""
     (tmp_path / "key").write_text(KEY)
     async with AsyncExitStack() as stack:
         yield Servers(tmp_path, stack)
 
 
 async def test_litellm_streams_and_fails(servers: Servers) -> None:
-    """Text, a rate limit, an error, and a stream that breaks: each as what it is."""
+    """Text, a rate limit, an error and a broken stream are each reported as such."""
     models = ["small", "limited", "broken", "breaking"]
     key = str(servers.folder / "key")
-    proxy = provider("litellm", await servers.litellm(), models=models, api_key_file=key)
-    async with desk(proxy) as gateway:
-        reply = await gateway.answer(order(model="small"))
-        assert gateway.shown() == reply.text == TEXT
+    proxy = provider_config("litellm", await servers.litellm(), models=models, api_key_file=key)
+    async with running_gateway(proxy) as harness:
+        reply = await harness.complete(make_request(model="small"))
+        assert harness.displayed() == reply.text == TEXT
         assert reply.stop_reason == "stop"
         for model in ("limited", "broken", "breaking"):
-            failed = await gateway.gateway.complete(order(model=model, provider="litellm"))
+            failed = await harness.gateway.complete(make_request(model=model, provider="litellm"))
             assert isinstance(failed, Refused)
             assert failed.code == "status"
 
 
-async def test_litellm_tells_which_tool_another_server_asks_for(servers: Servers) -> None:
-    """Two foreign servers in a row: Anthropic's events of one are chunks of OpenAI's kind from the other.
+async def test_litellm_passes_on_tool_calls_of_another_server(servers: Servers) -> None:
+    """Two third-party servers in a chain: Anthropic events of one become OpenAI chunks of the other.
 
-    LiteLLM's own mock answers stream no tool calls: `mock_completion` in its main.py looks at `mock_tool_calls` only
-    where nothing is streamed, and the gateway always streams.
+    Mock answers of LiteLLM stream no tool calls: `mock_completion` in its main.py reads `mock_tool_calls` only
+    for unstreamed completions, and the gateway always streams.
     """
     key = str(servers.folder / "key")
     url = await servers.litellm(katan=await servers.katan())
-    async with desk(provider("litellm", url, models=["tools"], api_key_file=key)) as gateway:
-        reply = await gateway.answer(order(tools=[LOOK_UP]))
+    async with running_gateway(provider_config("litellm", url, models=["tools"], api_key_file=key)) as harness:
+        reply = await harness.complete(make_request(tools=[LOOK_UP]))
         assert reply.stop_reason == "tool_calls"
         (call,) = reply.tool_calls
         assert call.id
         assert (call.name, msgspec.json.decode(call.arguments)) == ("look-up", msgspec.json.decode(LOOKED_UP))
 
 
-async def test_anthropics_messages_of_another_server_are_understood(servers: Servers) -> None:
-    """Text, tokens, a tool call in pieces, and its outcome told back."""
+async def test_anthropic_messages_of_another_server_are_decoded(servers: Servers) -> None:
+    """Text, token counts, a tool call in pieces, and a request with its outcome."""
     key = str(servers.folder / "key")
     url = await servers.katan()
-    async with desk(provider("katan", url, kind="anthropic", models=["katan"], api_key_file=key)) as gateway:
-        reply = await gateway.answer()
-        assert gateway.shown() == reply.text
+    async with running_gateway(
+        provider_config("katan", url, kind="anthropic", models=["katan"], api_key_file=key)
+    ) as harness:
+        reply = await harness.complete()
+        assert harness.displayed() == reply.text
         assert reply.text.endswith("User: How long do refunds take?")
         assert reply.stop_reason == "stop"
         assert reply.usage.input_tokens > 0
         assert reply.usage.output_tokens == len(reply.text.split())
-        asked = await gateway.answer(order("c1-2", tools=[LOOK_UP]))
+        asked = await harness.complete(make_request("c1-2", tools=[LOOK_UP]))
         assert (asked.stop_reason, len(asked.tool_calls)) == ("tool_calls", 1)
         (call,) = asked.tool_calls
         assert (call.name, call.arguments) == ("look-up", LOOKED_UP)
         step = ToolStep(calls=asked.tool_calls, outcomes=[ToolOutcome(id=call.id, text="sent")], text=asked.text)
-        told = await gateway.answer(order("c1-3", tool_steps=[step]))
-        assert told.stop_reason == "stop"
+        answered = await harness.complete(make_request("c1-3", tool_steps=[step]))
+        assert answered.stop_reason == "stop"
 
 
 @pytest.mark.skipif(not LLAMA.exists(), reason="its wheel is for Linux on x86-64 only")
 async def test_llama_cpp_writes_through_the_gateway(servers: Servers) -> None:
-    """Noise, but streamed, counted, ended for a reason, and gone on with from a prefix."""
+    """The noise is streamed, counted, ended with a reason and continued from a prefix."""
 
     async def ignore(_: str) -> None:
         pass
 
-    async with desk(provider("llama", await servers.llama(), continues="prefill")) as gateway:
-        model = gateway.registry.pool("llama").provider
+    async with running_gateway(provider_config("llama", await servers.llama(), continues="prefill")) as harness:
+        model = harness.registry.client("llama").provider
         new, continued = [
-            await model.write(Call(order(temperature=0.0, max_tokens=8), "small", given), ignore)
+            await model.complete(Call(make_request(temperature=0.0, max_tokens=8), "small", given), ignore)
             for given in ("", "Refunds take")
         ]
         assert continued.usage.input_tokens > new.usage.input_tokens
-        reply = await gateway.answer(order(max_tokens=24))
-        assert gateway.shown() == reply.text
+        reply = await harness.complete(make_request(max_tokens=24))
+        assert harness.displayed() == reply.text
         assert reply.text
         assert reply.stop_reason in {"stop", "length"}
         assert reply.usage.input_tokens > 0

@@ -32,7 +32,7 @@ async def test_refund_question_is_answered_by_billing_with_verbatim_citations(su
     assert message["specialty"] == "billing"
     assert message["citations"]
     assert all(verbatim(suite, citation) for citation in message["citations"])
-    assert "".join(frame["text"] for frame in customer.of("delta")) == message["text"]
+    assert "".join(frame["text"] for frame in customer.frames_of("delta")) == message["text"]
 
 
 async def test_technical_question_moves_the_conversation_with_a_handoff(suite: Suite) -> None:
@@ -41,7 +41,7 @@ async def test_technical_question_moves_the_conversation_with_a_handoff(suite: S
         await customer.start()
         await customer.ask("m1", REFUND)
         message = await customer.ask("m2", TECHNICAL)
-        handoff = customer.of("handoff")[0]
+        handoff = customer.frames_of("handoff")[0]
         assert (handoff["from"], handoff["to"]) == ("billing", "technical")
         assert handoff["turn"] == message["turn"]
         assert message["specialty"] == "technical"
@@ -57,7 +57,7 @@ async def test_greeting_is_greeted_and_owned_by_nobody(suite: Suite) -> None:
         answer = await customer.ask("m2", REFUND)
     assert greeting["specialty"] == "triage"
     assert answer["specialty"] == "billing"
-    assert not customer.of("handoff")
+    assert not customer.frames_of("handoff")
 
 
 async def test_repeated_message_is_answered_as_the_first_was(suite: Suite) -> None:
@@ -65,7 +65,7 @@ async def test_repeated_message_is_answered_as_the_first_was(suite: Suite) -> No
     async with Customer(suite.url) as customer:
         await customer.start()
         await customer.ask("m1", REFUND)
-        accepted = customer.of("accepted")[0]
+        accepted = customer.frames_of("accepted")[0]
         await customer.say("m1", REFUND)
         assert await customer.until("accepted") == accepted
         await customer.resume()
@@ -78,7 +78,7 @@ async def test_repeated_message_is_answered_as_the_first_was(suite: Suite) -> No
         await customer.say("m1", REFUND)
         assert await customer.until("accepted") == accepted
         await customer.ask("m4", "Thank you very much for that")
-    assert [frame["in_reply_to"] for frame in customer.of("message")] == ["m1", "m2", "m3", "m4"]
+    assert [frame["in_reply_to"] for frame in customer.frames_of("message")] == ["m1", "m2", "m3", "m4"]
 
 
 async def test_resume_replays_exactly_what_was_missed(suite: Suite) -> None:
@@ -104,7 +104,7 @@ async def test_messages_sent_at_once_are_answered_in_order(suite: Suite) -> None
         for number, text in enumerate((REFUND, TECHNICAL, "ok", REFUND), start=1):
             await customer.say(f"m{number}", text)
         await customer.answer_to("m4")
-    assert [frame["in_reply_to"] for frame in customer.of("message")] == ["m1", "m2", "m3", "m4"]
+    assert [frame["in_reply_to"] for frame in customer.frames_of("message")] == ["m1", "m2", "m3", "m4"]
 
 
 async def test_ended_conversation_is_closed_and_takes_nothing_more(suite: Suite) -> None:

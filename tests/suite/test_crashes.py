@@ -46,7 +46,7 @@ async def test_killed_process_costs_no_answer_and_doubles_none(suite: Suite, ins
         for customer in customers:
             await customer.__aexit__(None, None, None)
     for customer, ids in zip(customers, answered, strict=True):
-        assert [message["in_reply_to"] for message in customer.of("message")] == ids
+        assert [message["in_reply_to"] for message in customer.frames_of("message")] == ids
     wait_until(lambda: suite.pid(instance) not in {0, pid}, f"{instance} is started again")
     assert suite.status()[instance]["restarts"] >= 1
     wait_until(lambda: suite.get("/v1/ops/status")["ready"], "everything is ready again")

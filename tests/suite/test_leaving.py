@@ -9,7 +9,7 @@ import pytest
 from trunkline_conversation.core.decisions import LEFT
 
 from tests.support.customer import Customer
-from tests.support.model_server import Fault, ModelServer, serving
+from tests.support.model_server import Fault, ModelServer, serve_model
 from tests.support.suite import Suite
 
 pytestmark = pytest.mark.processes
@@ -19,7 +19,7 @@ QUESTION = "I was charged twice for my order, can I get a refund?"
 
 async def test_customer_who_ends_the_conversation_stops_the_model(tmp_path: Path) -> None:
     """From the customer's frame to the provider's socket; the message is settled, and the end follows it."""
-    async with serving(ModelServer(always=Fault("stall"))) as server:
+    async with serve_model(ModelServer(always=Fault("stall"))) as server:
         config = tmp_path / "llm.toml"
         config.write_text(f'[[provider]]\nname = "m"\nkind = "openai"\nbase_url = "{server.url}"\nmodels = ["small"]\n')
         suite = await asyncio.to_thread(Suite, tmp_path / "suite", {"TRUNKLINE_LLM_CONFIG": str(config)})
@@ -30,7 +30,7 @@ async def test_customer_who_ends_the_conversation_stops_the_model(tmp_path: Path
                 await customer.until("delta")
                 await customer.send({"type": "end"})
                 async with asyncio.timeout(30):
-                    await server.left.wait()
+                    await server.disconnected.wait()
                 assert (await customer.answer_to("m1"))["text"] == LEFT
                 await customer.until("closed")
             assert len(server.requests) == 1

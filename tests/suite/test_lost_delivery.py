@@ -30,7 +30,7 @@ async def test_message_whose_delivery_was_forgotten_is_answered(suite: Suite) ->
             await bus.api(f"CONSUMER.PAUSE.{consumer.stream}.{consumer.name}", {})
         assert answer["in_reply_to"] == "m2"
         assert (await customer.ask("m3", "Where is my parcel?"))["in_reply_to"] == "m3"
-        assert [message["in_reply_to"] for message in customer.of("message")] == ["m1", "m2", "m3"]
+        assert [message["in_reply_to"] for message in customer.frames_of("message")] == ["m1", "m2", "m3"]
     await bus.close()
 
 
@@ -52,5 +52,5 @@ async def test_message_whose_slot_nobody_can_hold_is_answered(suite: Suite) -> N
         finally:
             await provision(bus, region="local", specialties=[], replicas=1)
         assert (await customer.ask("m3", "Where is my parcel?"))["in_reply_to"] == "m3"
-        assert [message["in_reply_to"] for message in customer.of("message")] == ["m1", "m2", "m3"]
+        assert [message["in_reply_to"] for message in customer.frames_of("message")] == ["m1", "m2", "m3"]
     await bus.close()

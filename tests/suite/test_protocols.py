@@ -63,7 +63,7 @@ async def test_consultation_is_attributed_recorded_and_seen_on_the_line(suite: S
     assert sum(subject.startswith("conv.") and customer.conversation in subject for subject in seen) == 1
     steps = json.loads(run_cli(suite, "trace", customer.conversation, "--json").stdout)["steps"]
     (consult,) = [step for step in steps if step["type"] == "consult"]
-    assert f"asks {asked} for advice" in consult["words"]
+    assert f"consulted {asked}" in consult["summary"]
     assert consult["detail"]["advice"] in answer["text"]
 
 
@@ -117,7 +117,7 @@ async def test_owner_stays_after_reconnect_deploy_and_crash(suite: Suite) -> Non
             for pid in before.values():
                 os.kill(pid, how)
             answer = await customer.ask(f"m{number}", REFUND)
-            assert (answer["specialty"], customer.of("handoff")) == (owner, [])
+            assert (answer["specialty"], customer.frames_of("handoff")) == (owner, [])
             await asyncio.to_thread(
                 wait_until,
                 lambda old=before: all(suite.pid(instance) not in {0, pid} for instance, pid in old.items()),
@@ -165,7 +165,7 @@ async def test_fleet_changes_under_load_without_a_lost_turn(suite: Suite, tmp_pa
     assert back.returncode == 0, back.stderr
     assert said_again != said
     for customer, task in zip(customers, asking, strict=True):
-        answered = [message["in_reply_to"] for message in customer.of("message")]
+        answered = [message["in_reply_to"] for message in customer.frames_of("message")]
         assert answered == [f"m{number}" for number in range(1, task.result() + 1)]
 
 
@@ -188,5 +188,5 @@ def test_bad_fleet_is_refused_whole_with_file_line_and_reason(suite: Suite, tmp_
     before = suite.get("/v1/ops/fleet")["version"]
     refused = run_cli(suite, "fleet", "apply", str(folder))
     assert refused.returncode == 1
-    assert f"billing-refunds.toml:{number + 1}: hand_off_to names 'cooking'" in refused.stderr
+    assert f"billing-refunds.toml:{number + 1}: hand_off_to names the unknown specialty 'cooking'" in refused.stderr
     assert suite.get("/v1/ops/fleet")["version"] == before

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.customer import Customer
-from tests.support.model_server import ModelServer, serving
+from tests.support.model_server import ModelServer, serve_model
 from tests.support.suite import Suite, run_cli
 
 pytestmark = pytest.mark.processes
@@ -21,7 +21,7 @@ SUMMARY = "Ada was charged twice and has been told when the refund comes."
 
 async def test_model_writes_what_the_next_agent_is_told(tmp_path: Path) -> None:
     """In the commit of the handoff, and in what the next agent's model is told."""
-    async with serving(ModelServer(pieces=[SUMMARY])) as server:
+    async with serve_model(ModelServer(pieces=[SUMMARY])) as server:
         config = tmp_path / "llm.toml"
         config.write_text(f'[[provider]]\nname = "m"\nkind = "openai"\nbase_url = "{server.url}"\nmodels = ["small"]\n')
         suite = await asyncio.to_thread(Suite, tmp_path / "suite", {"TRUNKLINE_LLM_CONFIG": str(config)})

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from tests.support.customer import Customer
 from tests.support.model_server import event
-from tests.support.shop import open_shop
+from tests.support.shop import serve_shop
 from tests.support.suite import Suite, run_cli
 
 pytestmark = pytest.mark.processes
@@ -77,7 +77,7 @@ async def test_refund_is_made_once_though_its_agent_and_its_owner_are_killed(tmp
 
     The trace tells the call once, under the key that the shop has seen.
     """
-    async with open_shop() as shop, model() as model_url:
+    async with serve_shop() as shop, model() as model_url:
         shop.gate.clear()
         config = tmp_path / "llm.toml"
         config.write_text(f'[[provider]]\nname = "m"\nkind = "openai"\nbase_url = "{model_url}"\nmodels = ["small"]\n')

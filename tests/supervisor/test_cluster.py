@@ -1,4 +1,4 @@
-"""A suite on a NATS cluster of three: every message three times, over the loss of a node and a restart."""
+"""A suite on a NATS cluster of three: three copies of every message, loss of a node, restart of the suite."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ REFUND = "I was charged twice for my order, can I get a refund?"
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the state of this module's suites lies."""
+    """Return the data directory of this module's suites."""
     return tmp_path_factory.mktemp("cluster")
 
 
 @pytest.fixture(scope="module")
 def cluster(data_dir: Path) -> Iterator[Suite]:
-    """One suite of three nodes."""
+    """Run one suite with three nodes."""
     running = Suite(data_dir, {"TRUNKLINE_MESSAGES_PER_S": "30"}, nodes=3)
     try:
         yield running
@@ -43,8 +43,8 @@ async def stream_info(bus: Bus, name: str) -> dict[str, Any]:
     return await bus.api(f"STREAM.INFO.{name}")
 
 
-async def test_every_replicated_stream_and_slot_is_kept_three_times(cluster: Suite) -> None:
-    """The status lists the three servers; work stays on one, losing it loses nothing."""
+async def test_replicated_streams_and_slots_have_three_copies(cluster: Suite) -> None:
+    """The status lists the three servers. The work queue has one copy, whose loss loses no message."""
     assert cluster.status().keys() >= NODES
     bus = await connect(cluster.nats_url(), "test")
     try:
@@ -61,8 +61,8 @@ async def test_every_replicated_stream_and_slot_is_kept_three_times(cluster: Sui
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
 @pytest.mark.parametrize("stream", ["INBOX", "WORK"])
-async def test_node_that_leads_a_stream_may_go(cluster: Suite, stream: str, how: signal.Signals) -> None:
-    """Messages are answered, by the same owner, while it is away and after it came back."""
+async def test_loss_of_the_leader_of_a_stream_is_survived(cluster: Suite, stream: str, how: signal.Signals) -> None:
+    """Messages are answered, by the same owner, while it is down and after its restart."""
     bus = await connect(cluster.nats_url(), "test")
     leader = (await stream_info(bus, stream))["cluster"]["leader"]
     await bus.close()
@@ -72,14 +72,14 @@ async def test_node_that_leads_a_stream_may_go(cluster: Suite, stream: str, how:
         pid = cluster.pid(leader)
         os.kill(pid, how)
         await customer.ask("m2", REFUND)
-        wait_until(lambda: cluster.pid(leader) not in {0, pid}, f"{leader} is started again")
+        wait_until(lambda: cluster.pid(leader) not in {0, pid}, f"{leader} is restarted")
         await customer.ask("m3", REFUND)
-        assert [message["in_reply_to"] for message in customer.of("message")] == ["m1", "m2", "m3"]
-        assert len({message["specialty"] for message in customer.of("message")}) == 1
+        assert [message["in_reply_to"] for message in customer.frames_of("message")] == ["m1", "m2", "m3"]
+        assert len({message["specialty"] for message in customer.frames_of("message")}) == 1
 
 
-async def test_restart_on_the_same_folder_goes_on_where_it_was(cluster: Suite, data_dir: Path) -> None:
-    """A conversation survives all three servers; --nodes need not be said again, and another number is refused."""
+async def test_restart_on_the_same_folder_resumes_the_conversation(cluster: Suite, data_dir: Path) -> None:
+    """A conversation survives a restart of all servers; --nodes defaults to their number, another one is refused."""
     async with Customer(cluster.url) as customer:
         await customer.start()
         await customer.ask("m1", REFUND)

@@ -1,4 +1,4 @@
-"""The chat page as a customer in a browser uses it."""
+"""Actions of a customer on the chat page in a browser."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TIMEOUT_MS = 20_000
 
 
 async def open_page(page: Page, suite: Suite) -> None:
-    """Open it and wait until it is connected."""
+    """Open the page and wait until it is connected."""
     await page.goto(suite.url)
     await expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "open", timeout=TIMEOUT_MS)
 
@@ -22,10 +22,10 @@ async def send_message(page: Page, text: str) -> None:
 
 
 async def expect_final_replies(page: Page, count: int) -> None:
-    """Wait for so many complete answers."""
+    """Wait until the page shows `count` complete answers."""
     await expect(page.locator('[data-testid="reply"][data-final="true"]')).to_have_count(count, timeout=TIMEOUT_MS)
 
 
 async def conversation_of(page: Page) -> str:
-    """The conversation that the page has begun."""
+    """Return the id of the page's conversation."""
     return str(await page.evaluate("JSON.parse(sessionStorage.getItem('trunkline.conversation')).conversation.id"))

@@ -1,4 +1,4 @@
-"""A customer for tests: one WebSocket, every frame kept, the promises of the protocol checked at each of them."""
+"""A WebSocket client for tests: it records every frame and checks the guarantees of the protocol."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, Self
 import aiohttp
 import msgspec
 
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 
 
 class Customer:
-    """Talks to a suite and remembers what it was told."""
+    """A chat client of a suite that records the received frames."""
 
     def __init__(self, url: str, name: str = "ada") -> None:
-        """`url` is the suite's address."""
+        """`url` is the base address of the suite."""
         self._url = url
         self.name = name
         self.frames: list[dict[str, Any]] = []
@@ -34,12 +34,12 @@ class Customer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close everything."""
+        """Close the socket and the HTTP session."""
         if self._session is not None:
             await self._session.close()
 
     async def connect(self) -> None:
-        """Open a new socket; the old one is cut without a goodbye."""
+        """Open a new socket; abort the old one without a close handshake."""
         if self._session is not None:
             if self.socket is not None and self.socket._response.connection is not None:
                 transport = self.socket._response.connection.transport
@@ -52,7 +52,7 @@ class Customer:
         )
 
     async def send(self, frame: dict[str, Any] | str | bytes) -> None:
-        """Send a frame, or raw text or bytes."""
+        """Send a frame, raw text or raw bytes."""
         assert self.socket is not None
         if isinstance(frame, bytes):
             await self.socket.send_bytes(frame)
@@ -60,14 +60,14 @@ class Customer:
             await self.socket.send_str(frame if isinstance(frame, str) else msgspec.json.encode(frame).decode())
 
     async def start(self) -> dict[str, Any]:
-        """Begin a conversation."""
+        """Start a conversation."""
         await self.send({"type": "start", "customer": self.name})
         started = await self.until("started")
         self.conversation, self.resume_token = started["conversation"], started["resume_token"]
         return started
 
     async def resume(self) -> dict[str, Any]:
-        """Go on after a cut, on a new socket."""
+        """Resume the conversation on a new socket."""
         await self.connect()
         await self.send(
             {
@@ -96,7 +96,7 @@ class Customer:
                 return message
 
     async def until(self, type_: str) -> dict[str, Any]:
-        """Wait for a frame of a type."""
+        """Wait for a frame of a type; fail on an error frame."""
         while True:
             frame = await self.receive()
             if frame["type"] == type_:
@@ -104,17 +104,17 @@ class Customer:
             assert frame["type"] != "error", frame
 
     async def receive(self) -> dict[str, Any]:
-        """Wait for one frame; durable ones must come without gap or repetition."""
+        """Wait for one frame; durable frames must arrive without a gap or a repetition."""
         assert self.socket is not None
-        message = await asyncio.wait_for(self.socket.receive(), PATIENCE_S)
+        message = await asyncio.wait_for(self.socket.receive(), TIMEOUT_S)
         assert message.type is aiohttp.WSMsgType.TEXT, f"closed with {self.socket.close_code}"
         frame: dict[str, Any] = msgspec.json.decode(message.data)
         if "seq" in frame and not (frame["type"] == "accepted" and frame["seq"] <= self.last_seq):
-            assert frame["seq"] == self.last_seq + 1, f"after {self.last_seq} came {frame}"
+            assert frame["seq"] == self.last_seq + 1, f"unexpected after {self.last_seq}: {frame}"
             self.last_seq = frame["seq"]
         self.frames.append(frame)
         return frame
 
-    def of(self, type_: str) -> list[dict[str, Any]]:
-        """All frames of a type."""
+    def frames_of(self, type_: str) -> list[dict[str, Any]]:
+        """Return the received frames of a type."""
         return [frame for frame in self.frames if frame["type"] == type_]

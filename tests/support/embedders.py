@@ -1,4 +1,4 @@
-"""Embedders of ours for tests: nothing to download, and near where the same letters or words are used."""
+"""Embedders for tests, without a download: texts with the same letters or words have similar vectors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trunkline_rag.core.question import Vectors
 
 
 class LetterEmbedder:
-    """How often each letter occurs."""
+    """Embeds the frequency of each letter."""
 
     def __init__(self, name: str = "letters", *, sign: int = 1) -> None:
         self.name = name
@@ -24,7 +24,7 @@ class LetterEmbedder:
 
 
 class WordEmbedder:
-    """Which words occur, hashed into 64 places."""
+    """Embeds the occurring words, hashed into 64 dimensions."""
 
     name = "words"
     dimensions = 64

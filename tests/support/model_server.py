@@ -1,4 +1,4 @@
-"""A server that speaks chat completions and misbehaves on demand: the faults of providers, by their names."""
+"""A chat completions server with injectable faults."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 from aiohttp import web
 
-Kind = Literal[
+ProviderFaultKind = Literal[
     "none",
     "too many requests",
     "server error",
@@ -37,30 +37,31 @@ PIECES = ("Refunds ", "take ", "5 days ", "[1].")
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with one request, and after how many pieces of the text."""
+    """A fault of one request, injected after a number of pieces of the text."""
 
-    kind: Kind
+    kind: ProviderFaultKind
     after: int = 2
     retry_after: str = "1"
 
 
 @dataclass
 class ModelServer:
-    """Answers every request with the same pieces, or goes on with the text that it is given."""
+    """Streams the same pieces for every request, or the rest of a prefilled text."""
 
     pieces: Sequence[str] = PIECES
     faults: deque[Fault] = field(default_factory=deque)
-    """One for each request to come; healthy when there is none left."""
+    """Faults of the next requests, one each; later requests succeed."""
     always: Fault | None = None
+    """Fault of every request without one in `faults`."""
     cut: Callable[[Sequence[str]], int] | None = None
-    """Draws after how many pieces a stream is cut; -1 for none."""
+    """Returns the number of pieces after which a stream is cut; -1 for no cut."""
     first_token_s: float = 0.0
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     connections: set[object] = field(default_factory=set)
-    """The other ends of all connections that a request came over."""
-    left: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when a client closes its connection in mid-answer."""
+    """Peer addresses of all connections that carried a request."""
+    disconnected: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a client closes its connection before the end of the answer."""
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     cuts: int = 0
     url: str = ""
@@ -79,7 +80,7 @@ class ModelServer:
         try:
             return await self._answer(request, body, fault)
         except (ConnectionResetError, asyncio.CancelledError):
-            self.left.set()
+            self.disconnected.set()
             raise
 
     async def _answer(self, request: web.Request, body: dict[str, Any], fault: Fault) -> web.StreamResponse:
@@ -95,13 +96,13 @@ class ModelServer:
             case "wrong content type":
                 return web.Response(text="<html>Welcome to the login page</html>", content_type="text/html")
             case "hang":
-                await self._until_left(request)
+                await self._wait_for_disconnect(request)
             case "not streamed":
                 message = {"choices": [{"message": {"content": self.text}, "finish_reason": "stop"}]}
                 return web.json_response({**message, "usage": {"prompt_tokens": 1000, "completion_tokens": 100}})
             case _:
                 pass
-        return await self._stream(request, self._rest(body), fault)
+        return await self._stream(request, self._continuation(body), fault)
 
     async def _stream(self, request: web.Request, pieces: Sequence[str], fault: Fault) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -112,7 +113,7 @@ class ModelServer:
             if number == cut_after:
                 self.cuts += 1
                 return self._cut(request, response)
-            if number == fault.after and await self._break(request, response, fault):
+            if number == fault.after and await self._inject(request, response, fault):
                 return response
             await response.write(event({"choices": [{"delta": {"content": piece}}]}))
         if cut_after == len(pieces):
@@ -124,11 +125,11 @@ class ModelServer:
             await response.write(event({"choices": [], "usage": usage}))
         await response.write(b": a comment\n\ndata: [DONE]\n\n")
         if fault.kind == "no end":
-            await self._until_left(request)
+            await self._wait_for_disconnect(request)
         return response
 
-    async def _break(self, request: web.Request, response: web.StreamResponse, fault: Fault) -> bool:
-        """Do what the fault is in mid-stream; True when nothing comes after it."""
+    async def _inject(self, request: web.Request, response: web.StreamResponse, fault: Fault) -> bool:
+        """Inject a fault into the stream; return True if the stream ends with it."""
         match fault.kind:
             case "cut":
                 self._cut(request, response)
@@ -141,7 +142,7 @@ class ModelServer:
             case "gigantic":
                 await response.write(b"data: " + b"x" * (3 << 20))
             case "stall":
-                await self._until_left(request)
+                await self._wait_for_disconnect(request)
             case "drip":
                 await self._drip(response)
             case _:
@@ -149,7 +150,7 @@ class ModelServer:
         return True
 
     async def _drip(self, response: web.StreamResponse) -> None:
-        """Send an event that never ends, byte by byte: bytes come, but no word."""
+        """Send an event that never ends, byte by byte: the connection is active, but no text arrives."""
         await response.write(b"data: ")
         for _ in range(1_000):
             await response.write(b" ")
@@ -160,29 +161,29 @@ class ModelServer:
         request.transport.close()
         return response
 
-    async def _until_left(self, request: web.Request) -> None:
+    async def _wait_for_disconnect(self, request: web.Request) -> None:
         while request.transport is not None and not request.transport.is_closing():
             await asyncio.sleep(0.005)
         raise ConnectionResetError
 
-    def _rest(self, body: dict[str, Any]) -> Sequence[str]:
-        """What is left to say after a text that the client asks to be continued."""
+    def _continuation(self, body: dict[str, Any]) -> Sequence[str]:
+        """Return the pieces that follow the text that the client has prefilled."""
         last = body["messages"][-1]
         if last["role"] != "assistant":
             return self.pieces
-        assert self.text.startswith(last["content"]), "asked to continue what this model never says"
+        assert self.text.startswith(last["content"]), "the prefilled text is not a prefix of the answer"
         rest = self.text[len(last["content"]) :]
         return [rest[start : start + 7] for start in range(0, len(rest), 7)]
 
 
 def event(payload: dict[str, Any]) -> bytes:
-    """One server-sent event."""
+    """Encode a server-sent event."""
     return b"data: " + msgspec.json.encode(payload) + b"\n\n"
 
 
 @asynccontextmanager
-async def serving(server: ModelServer) -> AsyncIterator[ModelServer]:
-    """Serve on a free port."""
+async def serve_model(server: ModelServer) -> AsyncIterator[ModelServer]:
+    """Run a model server on a free port."""
     app = web.Application()
     app.router.add_post("/v1/chat/completions", server.complete)
     runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)

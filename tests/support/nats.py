@@ -1,4 +1,4 @@
-"""A nats-server for as long as a test needs it."""
+"""A nats-server for tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trunkline_supervisor.adapters.tcp import free_port
 
 @contextlib.contextmanager
 def nats_server(folder: Path) -> Iterator[str]:
-    """Run one that keeps its state in a folder, and give its address."""
+    """Run a server with its state in a folder; yield its address."""
     node = NatsNode("nats-1", folder, free_port(), free_port())
     command = nats_server_command(node)
     with (folder / "log").open("w") as log:

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests, which a test may stop, kill and start again."""
+"""A PostgreSQL server for tests, which may stop, kill and restart it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trunkline_supervisor.adapters.tcp import free_port
 
 
 class PostgresServer:
-    """One embedded server on a port of its own; keeps its data over restarts."""
+    """An embedded server on a private port; its data survives restarts."""
 
     def __init__(self, folder: Path) -> None:
         """Prepare the data directory below `folder`."""
@@ -27,37 +27,37 @@ class PostgresServer:
 
     @property
     def running(self) -> bool:
-        """Whether the server's process lives."""
+        """Return whether the server process is running."""
         return self._process is not None and self._process.poll() is None
 
     async def start(self) -> None:
-        """Start and wait until it takes commands; nothing when it runs."""
+        """Start the server unless it is running, and wait until it accepts connections."""
         if not self.running:
             self._process = self._launch()
         await wait_until_ready(self.port)
 
     def stop(self) -> None:
-        """Shut down as an operator does: sessions are cut, data is flushed."""
+        """Shut down in an orderly way: sessions are closed, data is flushed."""
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
-        """Let it die at once."""
+        """Kill the server process."""
         self._end(signal.SIGKILL)
 
     def _launch(self) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
             return subprocess.Popen(postgres_command(self._data, port=self.port), stdout=log, stderr=log)
 
-    def _end(self, how: signal.Signals) -> None:
+    def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
-            self._process.send_signal(how)
+            self._process.send_signal(number)
             self._process.wait(20)
             self._process = None
 
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """The session's one server; ask for `postgres` instead, which runs for certain."""
+    """The server of the session; tests use `postgres`, which is certain to run."""
     server = PostgresServer(tmp_path_factory.mktemp("postgres"))
     asyncio.run(server.start())
     try:
@@ -68,6 +68,6 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
 
 @pytest.fixture
 async def postgres(postgres_server: PostgresServer) -> PostgresServer:
-    """A running PostgreSQL with the empty or used database `trunkline`, whatever the test before did to it."""
+    """A running PostgreSQL with the database `trunkline`, restarted if the previous test stopped it."""
     await postgres_server.start()
     return postgres_server

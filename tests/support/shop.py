@@ -1,4 +1,4 @@
-"""A shop's HTTP API that counts what it did: refunds, with and without a memory for idempotency keys."""
+"""The HTTP API of a shop, which counts refunds and honours idempotency keys."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ from aiohttp import web
 
 @dataclass
 class Shop:
-    """Refunds orders."""
+    """An API that refunds orders."""
 
     refunds: Counter[str] = field(default_factory=Counter)
-    """Money that went out, by order."""
+    """Number of refunds per order."""
     requests: list[tuple[str, str, dict[str, str], Any]] = field(default_factory=list)
     """Method, path with query, headers, body."""
-    lose_answers: int = 0
-    """So many answers get lost after the refund was made."""
+    lose_replies: int = 0
+    """Number of next replies that are lost after the refund was made."""
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
-    """Answers wait for it."""
+    """Replies are held back while it is cleared."""
     url: str = ""
-    _known: dict[str, str] = field(default_factory=dict)
+    _refund_ids: dict[str, str] = field(default_factory=dict)
 
     async def refund(self, request: web.Request) -> web.Response:
         order, key = request.match_info["order"], request.headers.get("Idempotency-Key", "")
-        await self._note(request)
+        await self._record(request)
         if order == "gone":
             return web.Response(status=404, text="no such order")
-        if key not in self._known or not key:
+        if key not in self._refund_ids or not key:
             self.refunds[order] += 1
-            self._known[key] = f"refund {sum(self.refunds.values())} of {order}"
+            self._refund_ids[key] = f"refund {sum(self.refunds.values())} of {order}"
         self.arrived.set()
         await self.gate.wait()
-        if self.lose_answers:
-            self.lose_answers -= 1
+        if self.lose_replies:
+            self.lose_replies -= 1
             assert request.transport is not None
             request.transport.close()
-        return web.json_response({"refund": self._known[key]})
+        return web.json_response({"refund": self._refund_ids[key]})
 
     async def status(self, request: web.Request) -> web.Response:
-        await self._note(request)
+        await self._record(request)
         return web.json_response({"status": "shipped"})
 
-    async def _note(self, request: web.Request) -> None:
+    async def _record(self, request: web.Request) -> None:
         body = await request.json() if request.can_read_body else None
         self.requests.append((request.method, str(request.rel_url), dict(request.headers), body))
 
 
 @asynccontextmanager
-async def open_shop() -> AsyncIterator[Shop]:
-    """Serve on a free port."""
+async def serve_shop() -> AsyncIterator[Shop]:
+    """Run the API on a free port."""
     shop = Shop()
     shop.gate.set()
     app = web.Application()

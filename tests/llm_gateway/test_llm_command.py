@@ -1,0 +1,80 @@
+"""`trunkline llm`: what a person sees who tries a provider."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.model_server import Fault, ModelServer, serve_model
+from tests.support.suite import trunkline
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[ModelServer]:
+    """A provider that `llm.toml` names; beside it one that is gone."""
+    async with serve_model(ModelServer()) as server:
+        providers = [("primary", server.url), ("gone", "http://127.0.0.1:1/v1")]
+        (tmp_path / "llm.toml").write_text(
+            "".join(
+                f'[[provider]]\nname = "{name}"\nkind = "openai"\nbase_url = "{url}"\nmodels = ["small"]\n'
+                for name, url in providers
+            )
+        )
+        yield server
+
+
+async def run(config: Path | None, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of the command."""
+    environment = dict(os.environ)
+    environment.pop("TRUNKLINE_LLM_CONFIG", None)
+    if config is not None:
+        environment["TRUNKLINE_LLM_CONFIG"] = str(config)
+    process = await asyncio.create_subprocess_exec(
+        trunkline(), "llm", *arguments, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def test_prompt_is_answered_by_the_provider(server: ModelServer, tmp_path: Path) -> None:
+    """The text on stdout, what it took on stderr; JSON as one object."""
+    code, out, err = await run(tmp_path / "llm.toml", "How long?")
+    assert (code, out) == (0, server.text + "\n")
+    assert "primary / small" in err
+    assert server.requests[0]["messages"] == [{"role": "user", "content": "How long?"}]
+    code, out, _ = await run(tmp_path / "llm.toml", "How long?", "--provider", "primary", "--json")
+    reply = json.loads(out)
+    assert (code, reply["text"], reply["provider"], reply["usage"]["output_tokens"]) == (0, server.text, "primary", 100)
+
+
+async def test_failure_is_one_line_and_an_exit_code(server: ModelServer, tmp_path: Path) -> None:
+    """Whichever it is."""
+    for arguments, reason in [
+        (("Hi", "--provider", "gone"), "connect: gone: "),
+        (("Hi", "--provider", "nobody"), "no provider is named 'nobody'; there are: primary, gone"),
+    ]:
+        code, out, err = await run(tmp_path / "llm.toml", *arguments)
+        assert (code, out) == (1, "")
+        assert err.startswith(f"trunkline: {reason}")
+        assert err.count("\n") == 1
+    server.always = Fault("bad request")
+    code, _, err = await run(tmp_path / "llm.toml", "Hi")
+    assert (code, err.splitlines()[-1]) == (1, "trunkline: primary: request; gone: connect")
+    (tmp_path / "llm.toml").write_text("[[provider]]\n")
+    code, _, err = await run(tmp_path / "llm.toml", "Hi")
+    assert code == 1
+    assert f"trunkline: {tmp_path / 'llm.toml'}: " in err
+
+
+async def test_without_a_configuration_it_says_that_there_is_no_model() -> None:
+    """And how to name one."""
+    code, out, _ = await run(None, "Hi")
+    assert code == 0
+    assert "TRUNKLINE_LLM_CONFIG" in out
