@@ -1,4 +1,4 @@
-"""One conversation on fakes: a log in memory, agents that react as the test says, a desk that is written down."""
+"""Harness for one conversation actor on fakes: a log in memory, scripted agents, a recorded desk."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from trunkline_chassis.errors import BusUnavailableError, FenceError
-from trunkline_conversation.application.actor import ConversationActor, Envelope
+from trunkline_conversation.application.actor import ActorConfig, ConversationActor, Envelope
 from trunkline_conversation.application.dispatch import TurnTimeouts
 from trunkline_conversation.core.steps import Environment
-from trunkline_conversation.ports import InboxItem
+from trunkline_conversation.ports import ConversationPorts, InboxItem
 from trunkline_protocols.desk import DeskOutcome, SlotMessage
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.ids import ConversationId, Instance, Specialty
 from trunkline_protocols.log import Commit, CommitStored, CustomerMessageEvent, Event, TurnAnswered
 from trunkline_protocols.rules.frames import frames_in
-from trunkline_protocols.rules.message_id_filter import may_hold
+from trunkline_protocols.rules.message_id_filter import may_contain
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.turn import Answered, AnswerTurn, Routed
 
 from tests.conversation.builders import CONVERSATION, environment, received
 
-PATIENCE = TurnTimeouts(agent_silence_s=0.8, unclaimed_s=3.0, turn_timeout_s=90.0)
+TIMEOUTS = TurnTimeouts(agent_silence_s=0.8, unclaimed_s=3.0, turn_timeout_s=90.0)
+CONFIG = ActorConfig(region="local", instance=Instance("conversation-1"), timeouts=TIMEOUTS, snapshot_every=2)
 
 
 @dataclass
@@ -29,8 +30,8 @@ class FakeLog:
     """A log in memory, with the fence; can lose acknowledgements."""
 
     stored: list[CommitStored] = field(default_factory=list)
-    said: list[InboxItem] = field(default_factory=list)
-    ordered: list[InboxItem] = field(default_factory=list)
+    messages: list[InboxItem] = field(default_factory=list)
+    commands: list[InboxItem] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     lose_next_acknowledgement: bool = False
 
@@ -39,7 +40,7 @@ class FakeLog:
         if commit.previous != last:
             raise FenceError(message_id)
         assert commit.frames_before == frames_in(self.events())
-        assert all(may_hold(commit.ids_before, id_) for id_ in self.answers())
+        assert all(may_contain(commit.ids_before, id_) for id_ in self.answers())
         assert bool(commit.ids_before) is any(isinstance(event, CustomerMessageEvent) for event in self.events())
         assert commit.ended_before is any(stored.commit.kind == "closed" for stored in self.stored)
         self.stored.append(CommitStored(sequence=last + 1, commit=commit))
@@ -51,11 +52,14 @@ class FakeLog:
     async def commits(self, conversation: ConversationId, *, after: int) -> list[CommitStored]:
         return [stored for stored in self.stored if stored.sequence > after]
 
-    async def inbox(self, conversation: ConversationId, *, after: int, before: int) -> list[InboxItem]:
-        return [item for item in self.said if after < item.sequence < before]
+    async def customer_messages(self, conversation: ConversationId, *, after: int, before: int) -> list[InboxItem]:
+        return [item for item in self.messages if after < item.sequence < before]
 
-    async def desk(self, conversation: ConversationId, *, after: int, before: int) -> list[InboxItem]:
-        return [item for item in self.ordered if after < item.sequence < before]
+    async def last_customer_message(self, conversation: ConversationId) -> InboxItem | None:
+        return self.messages[-1] if self.messages else None
+
+    async def desk_commands(self, conversation: ConversationId, *, after: int, before: int) -> list[InboxItem]:
+        return [item for item in self.commands if after < item.sequence < before]
 
     async def snapshot(self, conversation: ConversationId) -> Snapshot | None:
         return self.snapshots[-1] if self.snapshots else None
@@ -64,93 +68,103 @@ class FakeLog:
         self.snapshots.append(snapshot)
 
     def events(self) -> list[Event]:
-        """What was committed."""
+        """Return the committed events."""
         return [event for stored in self.stored for event in stored.commit.events]
 
     def answers(self) -> list[str]:
-        """Client ids in the order in which they were answered."""
+        """Return the client ids of the answered messages, in order of their answers."""
         return [event.message_id for event in self.events() if isinstance(event, TurnAnswered)]
 
 
 @dataclass
-class FakeOutside:
-    """Agents that react as the test says, at once."""
+class FakeWorkQueue:
+    """A work queue whose agents react synchronously, as scripted by `react`."""
 
     react: Callable[[AnswerTurn], None] = lambda _: None
-    orders: list[AnswerTurn] = field(default_factory=list)
-    told: list[CommitStored] = field(default_factory=list)
-    waiting: dict[str, EscalationWaiting] = field(default_factory=dict)
+    requests: list[AnswerTurn] = field(default_factory=list)
+
+    async def enqueue(self, request: AnswerTurn) -> int:
+        self.requests.append(request)
+        self.react(request)
+        return len(self.requests)
+
+    async def requeue(self, request: AnswerTurn, position: int) -> int:
+        assert position == len(self.requests)
+        return await self.enqueue(request)
+
+
+@dataclass
+class FakeNotifier:
+    """Records notifications."""
+
+    published: list[CommitStored] = field(default_factory=list)
     outcomes: list[DeskOutcome] = field(default_factory=list)
 
-    async def ask(self, order: AnswerTurn) -> int:
-        self.orders.append(order)
-        self.react(order)
-        return len(self.orders)
+    async def notify_ingress(self, ingress: Instance, stored: CommitStored) -> None:
+        self.published.append(stored)
 
-    async def requeue(self, order: AnswerTurn, position: int) -> int:
-        assert position == len(self.orders)
-        return await self.ask(order)
-
-    async def tell(self, ingress: Instance, stored: CommitStored) -> None:
-        self.told.append(stored)
-
-    async def show_waiting(self, entry: EscalationWaiting) -> None:
-        self.waiting[entry.conversation] = entry
-
-    async def hide_waiting(self, conversation: ConversationId) -> None:
-        self.waiting.pop(conversation, None)
-
-    async def answer_desk(self, reply_to: str, outcome: DeskOutcome) -> None:
+    async def reply_to_desk(self, reply_to: str, outcome: DeskOutcome) -> None:
         self.outcomes.append(outcome)
 
-    def now(self) -> float:
-        return 100.0
+
+@dataclass
+class FakeEscalationQueue:
+    """An escalation queue in memory."""
+
+    waiting: dict[str, EscalationWaiting] = field(default_factory=dict)
+
+    def entries(self) -> list[EscalationWaiting]:
+        return list(self.waiting.values())
+
+    async def put(self, entry: EscalationWaiting) -> None:
+        self.waiting[entry.conversation] = entry
+
+    async def remove(self, conversation: ConversationId) -> None:
+        self.waiting.pop(conversation, None)
 
 
-class Scene:
-    """An actor with its fakes, and the messages that were settled."""
+class ActorHarness:
+    """An actor with its fakes, and the settled messages."""
 
     def __init__(self) -> None:
         self.log = FakeLog()
-        self.outside = FakeOutside()
+        self.work_queue = FakeWorkQueue(react=self.answer)
+        self.notifier = FakeNotifier()
+        self.escalation_queue = FakeEscalationQueue()
         self.done: list[int] = []
-        self.buried: list[str] = []
+        self.dead_letters: list[str] = []
         self.environment: Environment = environment()
         self.actor = self.new_actor()
-        self.outside.react = self.answer
 
     def new_actor(self, conversation: ConversationId = CONVERSATION) -> ConversationActor:
-        """The actor of another process, which knows nothing."""
-        return ConversationActor(
-            conversation,
-            region="local",
-            instance=Instance("conversation-1"),
+        """Create the actor of another process, with no state in memory."""
+        ports = ConversationPorts(
             log=self.log,
-            outside=self.outside,
-            environment=lambda: self.environment,
-            patience=PATIENCE,
-            snapshot_every=2,
+            work_queue=self.work_queue,
+            notifier=self.notifier,
+            escalation_queue=self.escalation_queue,
+            now=lambda: 100.0,
         )
+        return ConversationActor(conversation, CONFIG, ports, lambda: self.environment)
 
-    def answer(self, order: AnswerTurn) -> None:
-        """Triage routes to billing, everybody else answers."""
-        if order.specialty == "triage":
-            self.actor.result(Routed(ref=order.ref, to=Specialty("billing"), agent="billing-one", confidence=1.0))
+    def answer(self, request: AnswerTurn) -> None:
+        """Let triage route to billing, and every other agent answer."""
+        if request.specialty == "triage":
+            self.actor.on_result(Routed(ref=request.ref, to=Specialty("billing"), agent="billing-one", confidence=1.0))
         else:
-            self.actor.result(
-                Answered(ref=order.ref, specialty=order.specialty, agent=f"{order.specialty}-one", text="Soon.")
-            )
+            agent = f"{request.specialty}-one"
+            self.actor.on_result(Answered(ref=request.ref, specialty=request.specialty, agent=agent, text="Soon."))
 
     def deliver(self, number: int, message: SlotMessage | None = None, *, previous: int | None = None) -> None:
         """Deliver the n-th message at inbox sequence n."""
         item = message or received(number, previous=number - 1 if previous is None else previous)
-        if all(known.sequence != number for known in self.log.said):
-            self.log.said.append(InboxItem(number, item))
+        if all(known.sequence != number for known in self.log.messages):
+            self.log.messages.append(InboxItem(number, item))
 
         async def done() -> None:
             self.done.append(number)
 
         async def dead_letter(reason: str) -> None:
-            self.buried.append(reason)
+            self.dead_letters.append(reason)
 
         self.actor.offer(Envelope(sequence=number, message=InboxItem(number, item), done=done, dead_letter=dead_letter))

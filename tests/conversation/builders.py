@@ -1,4 +1,4 @@
-"""Short ways to make the messages of a turn."""
+"""Builders of states, turns and agent messages."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ NOW = 1_000.0
 
 
 def environment(**changes: Any) -> Environment:
-    """What decisions depend on beside the conversation."""
-    return Environment(**({"specialties": SPECIALTIES, "policy": POLICY, "now": NOW} | changes))
+    """Return an environment with the test fleet at time `NOW`."""
+    fields: dict[str, Any] = {"specialties": SPECIALTIES, "policy": POLICY, "now": NOW}
+    return Environment(**(fields | changes))
 
 
 def received(number: int = 1, *, previous: int = 0, text: str = "Where is my refund?", tier: str = "") -> TurnReceived:
-    """The customer's n-th message."""
+    """Return the customer's n-th message."""
     return TurnReceived(
         conversation=CONVERSATION,
         message_id=f"m{number}",
@@ -53,47 +54,47 @@ def received(number: int = 1, *, previous: int = 0, text: str = "Where is my ref
 
 
 def fresh() -> Conversation:
-    """A conversation that nobody has answered yet."""
+    """Return a conversation without any commit."""
     return Conversation(id=CONVERSATION, region="local")
 
 
-def begun(state: Conversation, number: int = 1, **said: Any) -> Turn:
-    """The turn of the n-th message."""
+def begun(state: Conversation, number: int = 1, **message: Any) -> Turn:
+    """Return the turn of the n-th message."""
     turn = turn_id(CONVERSATION, number)
-    return begin(state, received(number, **said), turn=turn, inbox_seq=number, specialties=SPECIALTIES)
+    return begin(state, received(number, **message), turn=turn, inbox_seq=number, specialties=SPECIALTIES)
 
 
 def ref(turn: Turn, **changes: Any) -> TurnRef:
-    """The unit of work that a turn waits for."""
+    """Return the reference of the work that a turn waits for."""
     fields = {"attempt": turn.work.attempt, "hop": turn.work.hop, "epoch": 0} | changes
     return TurnRef(conversation=CONVERSATION, turn=turn.id, **fields)
 
 
 def _common(turn: Turn, changes: dict[str, Any]) -> dict[str, Any]:
     """Split changes into those of the reference and those of the message."""
-    inside = {name: changes.pop(name) for name in ("attempt", "hop", "epoch") if name in changes}
-    return {"ref": ref(turn, **inside), **changes}
+    of_ref = {name: changes.pop(name) for name in ("attempt", "hop", "epoch") if name in changes}
+    return {"ref": ref(turn, **of_ref), **changes}
 
 
 def answered(turn: Turn, **changes: Any) -> Answered:
-    """An agent's answer to what the turn waits for."""
+    """Return an agent's answer to the current work of a turn."""
     fields = {"specialty": turn.work.specialty, "agent": f"{turn.work.specialty}-one", "text": "Soon."} | changes
     return Answered(**_common(turn, fields))
 
 
 def routed(turn: Turn, to: str, **changes: Any) -> Routed:
-    """Triage's choice."""
+    """Return the choice of triage."""
     return Routed(**_common(turn, {"to": Specialty(to), "agent": f"{to}-one", "confidence": 0.5} | changes))
 
 
 def handed_off(turn: Turn, to: str, **changes: Any) -> HandOff:
-    """A handoff."""
+    """Return a handoff request."""
     fields = {"specialty": turn.work.specialty, "to": to, "agent": f"{to}-one", "reason": "r", "summary": "s"}
     return HandOff(**_common(turn, fields | changes))
 
 
 def committed(state: Conversation, append: Append, *, inbox_seq: int, sequence: int, desk_seq: int = 0) -> Conversation:
-    """The state after a decision was appended."""
+    """Return the state after a decision is appended."""
     commit = Commit(
         conversation=CONVERSATION,
         region="local",

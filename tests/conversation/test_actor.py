@@ -1,4 +1,4 @@
-"""One conversation at work, on fakes: order, redelivery, silence, conflicts."""
+"""The conversation actor on fakes: order, redelivery, lost agents, conflicts."""
 
 from __future__ import annotations
 
@@ -8,68 +8,68 @@ import msgspec
 import pytest
 from prometheus_client import REGISTRY
 from trunkline_conversation.ports import InboxItem
-from trunkline_protocols.ids import Instance, Specialty
+from trunkline_protocols.ids import Specialty
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit, CommitStored, TurnAnswered
 from trunkline_protocols.turn import AnswerTurn, HandOff, TaskClaimed
 
-from tests.conversation.actor_harness import PATIENCE, Scene
+from tests.conversation.actor_harness import TIMEOUTS, ActorHarness
 from tests.conversation.builders import CONVERSATION, received
 
 
 @pytest.fixture
-def scene() -> Scene:
-    """A fresh scene."""
-    return Scene()
+def harness() -> ActorHarness:
+    """Return a new harness."""
+    return ActorHarness()
 
 
-async def test_messages_are_answered_in_order_with_one_commit_each(scene: Scene) -> None:
-    """The turn's second append is the only one that the conversation makes."""
+async def test_messages_are_answered_in_order_with_one_commit_each(harness: ActorHarness) -> None:
+    """The actor makes one of the two appends of a turn."""
     for number in (1, 2, 3):
-        scene.deliver(number)
-    await scene.actor.run()
-    assert scene.log.answers() == ["m1", "m2", "m3"]
-    assert len(scene.log.stored) == 3
-    assert scene.done == [1, 2, 3]
-    assert [order.specialty for order in scene.outside.orders] == ["triage", "billing", "billing", "billing"]
+        harness.deliver(number)
+    await harness.actor.run()
+    assert harness.log.answers() == ["m1", "m2", "m3"]
+    assert len(harness.log.stored) == 3
+    assert harness.done == [1, 2, 3]
+    assert [request.specialty for request in harness.work_queue.requests] == ["triage", "billing", "billing", "billing"]
 
 
-async def test_redelivered_message_is_answered_once(scene: Scene) -> None:
-    """Also by a process that has to read the log first; the ingress is told again."""
-    scene.deliver(1)
-    await scene.actor.run()
-    scene.actor = scene.new_actor()
-    scene.deliver(1)
-    await scene.actor.run()
-    assert scene.log.answers() == ["m1"]
-    assert scene.done == [1, 1]
-    assert [stored.sequence for stored in scene.outside.told] == [1, 1]
+async def test_redelivered_message_is_answered_once(harness: ActorHarness) -> None:
+    """A process that loads the log first behaves the same; the ingress is notified again."""
+    harness.deliver(1)
+    await harness.actor.run()
+    harness.actor = harness.new_actor()
+    harness.deliver(1)
+    await harness.actor.run()
+    assert harness.log.answers() == ["m1"]
+    assert harness.done == [1, 1]
+    assert [stored.sequence for stored in harness.notifier.published] == [1, 1]
 
 
-async def test_lost_acknowledgement_of_a_commit_is_no_second_answer(scene: Scene) -> None:
-    """The log is read, found to hold the answer, and shown."""
-    scene.log.lose_next_acknowledgement = True
-    scene.deliver(1)
-    await scene.actor.run()
-    assert scene.log.answers() == ["m1"]
-    assert [stored.sequence for stored in scene.outside.told] == [1]
-    assert scene.done == [1]
+async def test_lost_acknowledgement_of_a_commit_causes_no_second_answer(harness: ActorHarness) -> None:
+    """The actor reads the log, finds the answer and publishes it."""
+    harness.log.lose_next_acknowledgement = True
+    harness.deliver(1)
+    await harness.actor.run()
+    assert harness.log.answers() == ["m1"]
+    assert [stored.sequence for stored in harness.notifier.published] == [1]
+    assert harness.done == [1]
 
 
-async def test_answer_of_another_process_is_shown_and_not_ones_own(scene: Scene) -> None:
-    """Two owners for a moment, one history."""
-    other = Scene()
-    other.log = scene.log
+async def test_answer_of_another_process_is_published_instead_of_the_own_one(harness: ActorHarness) -> None:
+    """Two owners may exist for a moment, two histories may not."""
+    other = ActorHarness()
+    other.log = harness.log
     other.actor = other.new_actor()
 
-    def overtake(order: AnswerTurn) -> None:
+    def overtake(request: AnswerTurn) -> None:
         foreign = Commit(
             conversation=CONVERSATION,
             region="local",
             tenant="default",
             customer="ada",
             kind="turn",
-            turn=order.ref.turn,
+            turn=request.ref.turn,
             epoch=0,
             owner="technical",
             agent="wifi",
@@ -81,58 +81,55 @@ async def test_answer_of_another_process_is_shown_and_not_ones_own(scene: Scene)
                 TurnAnswered(
                     message_id="m1",
                     accepted_seq=2,
-                    customer_text="?",
+                    text="?",
                     received_at=1.0,
-                    text="From the other one.",
+                    answer="From the other one.",
                     specialty="technical",
                     agent="wifi",
                 )
             ],
         )
-        if not scene.log.stored:
-            scene.log.stored.append(CommitStored(sequence=1, commit=foreign))
-        scene.answer(order)
+        if not harness.log.stored:
+            harness.log.stored.append(CommitStored(sequence=1, commit=foreign))
+        harness.answer(request)
 
-    scene.outside.react = overtake
-    scene.deliver(1)
-    await scene.actor.run()
-    assert len(scene.log.stored) == 1
-    shown = scene.outside.told[-1].commit.events[0]
+    harness.work_queue.react = overtake
+    harness.deliver(1)
+    await harness.actor.run()
+    assert len(harness.log.stored) == 1
+    shown = harness.notifier.published[-1].commit.events[0]
     assert isinstance(shown, TurnAnswered)
-    assert shown.text == "From the other one."
+    assert shown.answer == "From the other one."
 
 
-async def test_silent_agent_is_given_up_and_the_next_attempt_answers(scene: Scene) -> None:
-    """The late result of the first attempt changes nothing."""
+async def test_lost_agent_is_replaced_by_the_next_attempt(harness: ActorHarness) -> None:
+    """If the heartbeats stop after the claim, the turn is dispatched again."""
 
-    def fall_silent(order: AnswerTurn) -> None:
-        if order.ref.attempt == 1:
-            claim = TaskClaimed(
-                ref=order.ref,
-                instance=Instance("agents-billing-1"),
-            )
+    def stop_heartbeats(request: AnswerTurn) -> None:
+        if request.ref.attempt == 1:
+            claim = TaskClaimed(ref=request.ref)
             now = asyncio.get_running_loop().time()
-            scene.actor.claimed(claim, now)
-            scene.actor.watch(now + 0.5)
-            scene.actor.watch(now + 1.0)
+            harness.actor.on_claimed(claim, now)
+            harness.actor.check_timeouts(now + 0.5)
+            harness.actor.check_timeouts(now + 1.0)
         else:
-            scene.answer(order)
+            harness.answer(request)
 
-    scene.outside.react = fall_silent
-    scene.deliver(1)
-    await scene.actor.run()
-    assert scene.log.answers() == ["m1"]
-    assert [order.ref.attempt for order in scene.outside.orders] == [1, 2, 1, 2]
+    harness.work_queue.react = stop_heartbeats
+    harness.deliver(1)
+    await harness.actor.run()
+    assert harness.log.answers() == ["m1"]
+    assert [request.ref.attempt for request in harness.work_queue.requests] == [1, 2, 1, 2]
 
 
-async def test_late_result_of_the_owner_before_is_dropped_and_counted(scene: Scene) -> None:
-    """It comes after the handoff that it asked for itself; the customer reads the new owner only."""
+async def test_late_result_of_the_previous_owner_is_dropped_and_counted(harness: ActorHarness) -> None:
+    """It arrives after the handoff that the same agent requested; only the new owner's answer is committed."""
 
-    def hand_off_and_answer_too(order: AnswerTurn) -> None:
-        if order.specialty == "billing":
-            scene.actor.result(
+    def hand_off_and_answer_too(request: AnswerTurn) -> None:
+        if request.specialty == "billing":
+            harness.actor.on_result(
                 HandOff(
-                    ref=order.ref,
+                    ref=request.ref,
                     specialty=Specialty("billing"),
                     to=Specialty("technical"),
                     agent="wifi",
@@ -140,74 +137,74 @@ async def test_late_result_of_the_owner_before_is_dropped_and_counted(scene: Sce
                     summary="s",
                 )
             )
-        elif order.specialty == "technical":
+        elif request.specialty == "technical":
             late = msgspec.structs.replace(
-                order,
+                request,
                 specialty=Specialty("billing"),
-                ref=msgspec.structs.replace(order.ref, epoch=0, hop=order.ref.hop - 1),
+                ref=msgspec.structs.replace(request.ref, epoch=0, hop=request.ref.hop - 1),
             )
-            scene.answer(late)
-            scene.answer(order)
+            harness.answer(late)
+            harness.answer(request)
         else:
-            scene.answer(order)
+            harness.answer(request)
 
     def dropped() -> float:
         return REGISTRY.get_sample_value("trunkline_turns_total", {"outcome": "late_result"}) or 0.0
 
     before = dropped()
-    scene.outside.react = hand_off_and_answer_too
-    scene.deliver(1)
-    await scene.actor.run()
+    harness.work_queue.react = hand_off_and_answer_too
+    harness.deliver(1)
+    await harness.actor.run()
     (answer,) = [
-        event for stored in scene.log.stored for event in stored.commit.events if isinstance(event, TurnAnswered)
+        event for stored in harness.log.stored for event in stored.commit.events if isinstance(event, TurnAnswered)
     ]
     assert answer.specialty == "technical"
     assert dropped() - before == 1
 
 
-async def test_unclaimed_work_is_published_again_as_the_same_order(scene: Scene) -> None:
-    """What it needs more than that is up to the queue."""
+async def test_unclaimed_work_is_requeued_as_the_same_request(harness: ActorHarness) -> None:
+    """The queue decides whether the request is appended again."""
 
-    def lose_the_first(order: AnswerTurn) -> None:
-        if len(scene.outside.orders) == 1:
-            scene.actor.watch(asyncio.get_running_loop().time() + PATIENCE.unclaimed_s + 0.1)
+    def lose_the_first(request: AnswerTurn) -> None:
+        if len(harness.work_queue.requests) == 1:
+            harness.actor.check_timeouts(asyncio.get_running_loop().time() + TIMEOUTS.unclaimed_s + 0.1)
         else:
-            scene.answer(order)
+            harness.answer(request)
 
-    scene.outside.react = lose_the_first
-    scene.deliver(1)
-    await scene.actor.run()
-    assert scene.outside.orders[0] == scene.outside.orders[1]
-    assert scene.log.answers() == ["m1"]
-
-
-async def test_message_lost_on_its_way_is_answered_before_the_next(scene: Scene) -> None:
-    """The next message tells its predecessor: the gap is read from the inbox, order holds."""
-    scene.deliver(1)
-    await scene.actor.run()
-    scene.log.said.append(InboxItem(2, received(2, previous=1)))
-    scene.deliver(3)
-    await scene.actor.run()
-    assert scene.log.answers() == ["m1", "m2", "m3"]
-    scene.deliver(2)
-    await scene.actor.run()
-    assert scene.log.answers() == ["m1", "m2", "m3"]
-    assert scene.done == [1, 3, 2]
+    harness.work_queue.react = lose_the_first
+    harness.deliver(1)
+    await harness.actor.run()
+    assert harness.work_queue.requests[0] == harness.work_queue.requests[1]
+    assert harness.log.answers() == ["m1"]
 
 
-async def test_crash_after_a_handoff_goes_on_with_the_new_owner(scene: Scene) -> None:
-    """The handoff is in the log; the turn is answered by who owns it now, once."""
-    scene.deliver(1)
-    await scene.actor.run()
+async def test_undelivered_message_is_answered_before_the_next(harness: ActorHarness) -> None:
+    """Each message names its predecessor: the gap is read from the inbox, so the order is kept."""
+    harness.deliver(1)
+    await harness.actor.run()
+    harness.log.messages.append(InboxItem(2, received(2, previous=1)))
+    harness.deliver(3)
+    await harness.actor.run()
+    assert harness.log.answers() == ["m1", "m2", "m3"]
+    harness.deliver(2)
+    await harness.actor.run()
+    assert harness.log.answers() == ["m1", "m2", "m3"]
+    assert harness.done == [1, 3, 2]
+
+
+async def test_turn_resumes_with_the_new_owner_after_a_crash(harness: ActorHarness) -> None:
+    """The handoff is in the log; the new owner answers the turn, once."""
+    harness.deliver(1)
+    await harness.actor.run()
 
     class Killed(BaseException):
         pass
 
-    def hand_off_and_die(order: AnswerTurn) -> None:
-        if order.specialty == "billing":
-            scene.actor.result(
+    def hand_off_and_die(request: AnswerTurn) -> None:
+        if request.specialty == "billing":
+            harness.actor.on_result(
                 HandOff(
-                    ref=order.ref,
+                    ref=request.ref,
                     specialty=Specialty("billing"),
                     to=Specialty("technical"),
                     agent="wifi",
@@ -218,50 +215,50 @@ async def test_crash_after_a_handoff_goes_on_with_the_new_owner(scene: Scene) ->
         else:
             raise Killed
 
-    scene.outside.react = hand_off_and_die
-    scene.deliver(2)
+    harness.work_queue.react = hand_off_and_die
+    harness.deliver(2)
     with pytest.raises(Killed):
-        await scene.actor.run()
-    assert scene.done == [1]
-    scene.actor = scene.new_actor()
-    scene.outside.react = scene.answer
-    scene.deliver(2)
-    await scene.actor.run()
-    assert [stored.commit.kind for stored in scene.log.stored] == ["turn", "handoff", "turn"]
-    assert scene.log.stored[-1].commit.owner == "technical"
-    assert scene.log.answers() == ["m1", "m2"]
+        await harness.actor.run()
+    assert harness.done == [1]
+    harness.actor = harness.new_actor()
+    harness.work_queue.react = harness.answer
+    harness.deliver(2)
+    await harness.actor.run()
+    assert [stored.commit.kind for stored in harness.log.stored] == ["turn", "handoff", "turn"]
+    assert harness.log.stored[-1].commit.owner == "technical"
+    assert harness.log.answers() == ["m1", "m2"]
 
 
-async def test_message_that_cannot_be_handled_is_buried_and_apologised_for(scene: Scene) -> None:
-    """It blocks nobody, and an accepted message is answered."""
+async def test_poison_message_is_dead_lettered_and_answered_with_an_apology(harness: ActorHarness) -> None:
+    """It does not block later messages, and an accepted message always gets a reply."""
 
-    def break_on_the_first(order: AnswerTurn) -> None:
-        if order.text == "poison":
+    def break_on_the_first(request: AnswerTurn) -> None:
+        if request.text == "poison":
             raise ZeroDivisionError
-        scene.answer(order)
+        harness.answer(request)
 
-    scene.outside.react = break_on_the_first
+    harness.work_queue.react = break_on_the_first
     poison: TurnReceived = received(1, text="poison")
-    scene.deliver(1, poison)
-    scene.deliver(2)
-    await scene.actor.run()
-    assert len(scene.buried) == 1
-    assert scene.log.answers() == ["m1", "m2"]
+    harness.deliver(1, poison)
+    harness.deliver(2)
+    await harness.actor.run()
+    assert len(harness.dead_letters) == 1
+    assert harness.log.answers() == ["m1", "m2"]
 
 
-async def test_snapshot_and_later_commits_are_the_whole_log(scene: Scene) -> None:
-    """Rehydration from a snapshot and from the log alone end in the same state."""
+async def test_snapshot_and_later_commits_restore_the_whole_state(harness: ActorHarness) -> None:
+    """Loading from a snapshot and loading from the log alone give the same state."""
     for number in (1, 2, 3):
-        scene.deliver(number)
-    await scene.actor.run()
-    assert scene.log.snapshots
-    scene.actor = scene.new_actor()
-    scene.deliver(4)
-    await scene.actor.run()
-    with_snapshot = scene.outside.orders[-1].context
-    scene.log.snapshots.clear()
-    scene.log.stored.pop()
-    scene.actor = scene.new_actor()
-    scene.deliver(4)
-    await scene.actor.run()
-    assert scene.outside.orders[-1].context == with_snapshot
+        harness.deliver(number)
+    await harness.actor.run()
+    assert harness.log.snapshots
+    harness.actor = harness.new_actor()
+    harness.deliver(4)
+    await harness.actor.run()
+    with_snapshot = harness.work_queue.requests[-1].context
+    harness.log.snapshots.clear()
+    harness.log.stored.pop()
+    harness.actor = harness.new_actor()
+    harness.deliver(4)
+    await harness.actor.run()
+    assert harness.work_queue.requests[-1].context == with_snapshot

@@ -1,13 +1,14 @@
-"""Escalation: when, how urgently, to whom; and what becomes of those who wait."""
+"""Escalations: rules, urgency, levels, queue positions and SLA breaches."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, strategies as st
-from trunkline_conversation.core.decisions import first_step, on_result, on_unclaimed
+from trunkline_conversation.core.decisions import Decision, first_step, on_result, on_unclaimed
 from trunkline_conversation.core.escalations import breach, leave_queue
 from trunkline_conversation.core.state import Conversation
 from trunkline_conversation.core.steps import Append, Environment, Step, SystemReply, Work
@@ -21,29 +22,29 @@ from trunkline_protocols.turn import Escalate
 from tests.conversation.builders import NOW, POLICY, SPECIALTIES, answered, begun, committed, environment, fresh, routed
 
 
-def owned(**changes: object) -> Conversation:
+def owned(**changes: Any) -> Conversation:
     state = Conversation(id=fresh().id, region="local", sequence=10, inbox_seq=1, owner="billing", agent="billing-one")
     return msgspec.structs.replace(state, **changes)
 
 
-def escalation(**changes: object) -> Escalation:
+def escalation(**changes: Any) -> Escalation:
     first = Escalation(level="person", urgency="normal", reason="r", summary="s", since=NOW, due_at=NOW + 900)
     return msgspec.structs.replace(first, **changes)
 
 
-def opened(state: Conversation, text: str, *, tier: str = "", **changes: object) -> Step:
+def opened(state: Conversation, text: str, *, tier: str = "", **changes: Any) -> Step:
     return first_step(state, begun(state, 2, text=text, tier=tier), environment(**changes))
 
 
-def escalated(step: Step) -> Escalated:
+def escalated(step: Decision) -> Escalated:
     assert isinstance(step, Append)
     event = step.events[-1]
     assert isinstance(event, Escalated)
     return event
 
 
-def test_rule_sends_to_senior_agents_on_the_urgent_lane() -> None:
-    """What the fleet calls critical overtakes everything."""
+def test_critical_rule_escalates_to_senior_agents_on_the_urgent_lane() -> None:
+    """Critical work is served before all other work."""
     step = opened(owned(), "There is SMOKE, coming from it!")
     event = escalated(step)
     assert (event.urgency, event.level, event.from_) == ("critical", "senior", "billing")
@@ -54,13 +55,13 @@ def test_rule_sends_to_senior_agents_on_the_urgent_lane() -> None:
     assert (step.owner, step.epoch) == ("escalation", 1)
 
 
-def test_phrases_are_found_as_words_and_not_inside_others() -> None:
-    """`smoker` is no smoke."""
+def test_phrases_match_whole_words_only() -> None:
+    """`smoker` does not match `smoke`."""
     assert isinstance(opened(owned(), "I am a smoker and want a refund"), Work)
 
 
-def test_customer_who_asks_for_a_person_is_told_the_place_in_the_queue() -> None:
-    """Nobody is available yet: the customer knows."""
+def test_request_for_a_person_is_answered_with_the_queue_position() -> None:
+    """Claimed entries do not count."""
     others = [entry(number, "normal", NOW - 60, NOW + 840) for number in range(4)]
     served = entry(5, "normal", NOW - 60, NOW + 840, claimed_by="grace")
     step = opened(owned(), "I want to speak to a person", waiting=[*others, served])
@@ -70,32 +71,32 @@ def test_customer_who_asks_for_a_person_is_told_the_place_in_the_queue() -> None
     assert step.then == SystemReply("You are number 5.")
 
 
-def test_fresh_critical_escalation_is_told_its_place_before_old_and_calm_ones() -> None:
-    """The first word is the desk's order already, not `last, until somebody looks`."""
+def test_position_of_a_new_critical_escalation_is_before_older_calm_ones() -> None:
+    """The first position is computed in the order in which the desk serves the queue."""
     calm = [entry(number, "low", NOW - 60, NOW + 3_540) for number in range(3)]
-    pressing = entry(4, "critical", NOW - 50, NOW + 10)
-    no_seniors = {"specialties": SPECIALTIES - {"escalation"}}
-    event = escalated(opened(owned(), "There is smoke!", waiting=[*calm, pressing], **no_seniors))
+    urgent = entry(4, "critical", NOW - 50, NOW + 10)
+    without_seniors = SPECIALTIES - {"escalation"}
+    event = escalated(opened(owned(), "There is smoke!", waiting=[*calm, urgent], specialties=without_seniors))
     assert (event.level, event.urgency, event.position) == ("person", "critical", 2)
 
 
 @pytest.mark.parametrize(("tier", "urgency"), [("", "normal"), ("plus", "normal"), ("business", "high")])
-def test_tier_sets_the_least_urgency(tier: str, urgency: Urgency) -> None:
-    """It raises what is escalated anyway, and escalates nothing by itself."""
+def test_tier_sets_the_minimum_urgency(tier: str, urgency: Urgency) -> None:
+    """A tier raises the urgency of an escalation but does not cause one."""
     assert escalated(opened(owned(), "let me speak to a person", tier=tier)).urgency == urgency
     assert isinstance(opened(owned(), "Where is my refund?", tier=tier), Work)
 
 
-def test_anger_over_several_messages_counts() -> None:
-    """Sentiment, by the fleet's words."""
+def test_frustration_is_counted_over_several_messages() -> None:
+    """Only words of the customer count."""
     calm = owned(transcript=[Utterance(role="agent", text="ridiculous")])
     assert isinstance(opened(calm, "this is ridiculous"), Work)
     angry = owned(transcript=[Utterance(role="customer", text="This is ridiculous.")])
     assert escalated(opened(angry, "I am fed up with you")).urgency == "high"
 
 
-def test_answers_that_are_none_escalate_at_the_limit() -> None:
-    """Failed turns, counted in the log."""
+def test_consecutive_abstentions_escalate_at_the_limit() -> None:
+    """Failed turns are counted in the log."""
     state = owned()
     for number in range(2, 4):
         turn = begun(state, number)
@@ -104,23 +105,23 @@ def test_answers_that_are_none_escalate_at_the_limit() -> None:
         assert append.kind == "turn"
         state = committed(state, append, inbox_seq=number, sequence=10 + number)
     turn = begun(state, 4)
-    assert escalated(on_result(state, turn, answered(turn, abstained=True), environment())).level == "senior"  # type: ignore[arg-type]
+    assert escalated(on_result(state, turn, answered(turn, abstained=True), environment())).level == "senior"
     good = on_result(state, turn, answered(turn), environment())
     assert isinstance(good, Append)
     assert committed(state, good, inbox_seq=4, sequence=20).failures == 0
 
 
-def test_senior_agent_who_does_not_know_passes_it_on_to_people() -> None:
-    """From senior agents to people."""
+def test_abstention_of_a_senior_agent_escalates_to_a_person() -> None:
+    """Senior agents have no other level than people to escalate to."""
     state = owned(owner="escalation", escalation=escalation(level="senior", urgency="high"), epoch=1)
     turn = begun(state, 2)
     step = on_result(state, turn, answered(turn, abstained=True, epoch=1), environment())
-    event = escalated(step)  # type: ignore[arg-type]
+    event = escalated(step)
     assert (event.level, event.urgency) == ("person", "high")
 
 
-def test_senior_agent_who_answers_settles_it() -> None:
-    """The owner stays, the escalation is over."""
+def test_answer_of_a_senior_agent_ends_the_escalation() -> None:
+    """The owner stays and the escalation is removed."""
     state = owned(owner="escalation", escalation=escalation(level="senior"), epoch=1)
     turn = begun(state, 2)
     append = on_result(state, turn, answered(turn, epoch=1), environment())
@@ -129,34 +130,34 @@ def test_senior_agent_who_answers_settles_it() -> None:
     assert (after.escalation, after.owner) == (None, "escalation")
 
 
-def test_agent_may_escalate_by_itself() -> None:
-    """With its own urgency."""
+def test_agent_may_escalate() -> None:
+    """The agent sets urgency, reason and summary."""
     state = owned()
     turn = begun(state, 2)
-    asked = Escalate(
+    result = Escalate(
         ref=TurnRef(conversation=state.id, turn=turn.id, attempt=1, hop=0),
         specialty=turn.work.specialty,
         urgency="low",
         reason="too hard",
         summary="s",
     )
-    event = escalated(on_result(state, turn, asked, environment()))  # type: ignore[arg-type]
+    event = escalated(on_result(state, turn, result, environment()))
     assert (event.urgency, event.reason, event.summary) == ("low", "too hard", "s")
 
 
 @pytest.mark.parametrize(
-    "surroundings",
+    "without_seniors",
     [environment(down=frozenset({"escalation"})), environment(specialties=SPECIALTIES - {"escalation"})],
     ids=["down", "no such specialty"],
 )
-def test_without_senior_agents_people_are_asked(surroundings: Environment) -> None:
-    """Nobody waits for an agent that is not there."""
+def test_escalation_goes_to_a_person_without_senior_agents(without_seniors: Environment) -> None:
+    """No customer waits for an agent that is not running."""
     state = owned()
-    assert escalated(first_step(state, begun(state, 2, text="It is on fire"), surroundings)).level == "person"
+    assert escalated(first_step(state, begun(state, 2, text="It is on fire"), without_seniors)).level == "person"
 
 
-def test_work_whose_specialty_is_down_is_escalated_and_else_waits() -> None:
-    """A stopped pool costs nobody 90 seconds."""
+def test_unclaimed_work_is_escalated_if_its_specialty_is_down() -> None:
+    """A stopped pool does not delay a customer by the turn timeout of 90 s."""
     state = owned()
     turn = begun(state, 2)
     assert on_unclaimed(state, turn, environment()) is None
@@ -165,8 +166,8 @@ def test_work_whose_specialty_is_down_is_escalated_and_else_waits() -> None:
     assert escalated(step).reason == "no process answers for billing"
 
 
-def test_work_of_a_specialty_that_the_fleet_no_longer_has_goes_to_triage() -> None:
-    """A new fleet came while the order waited; who answers instead becomes the owner."""
+def test_unclaimed_work_of_a_removed_specialty_goes_to_triage() -> None:
+    """A new fleet was published while the request was queued; the agent that triage selects becomes the owner."""
     state = owned()
     turn = begun(state, 2)
     without = environment(specialties=SPECIALTIES - {"billing"})
@@ -178,8 +179,8 @@ def test_work_of_a_specialty_that_the_fleet_no_longer_has_goes_to_triage() -> No
     )
 
 
-def test_breach_raises_the_urgency_and_sets_a_new_clock() -> None:
-    """Nobody came in time."""
+def test_breach_raises_the_urgency_and_sets_a_new_due_time() -> None:
+    """No person claimed the conversation in time."""
     state = owned(escalation=escalation(urgency="high", due_at=NOW))
     append = breach(state, environment(waiting=[entry(1, "high", NOW - 60, NOW + 240)]))
     assert append is not None
@@ -193,8 +194,8 @@ def test_breach_raises_the_urgency_and_sets_a_new_clock() -> None:
     assert after.inbox_seq == state.inbox_seq
 
 
-def test_person_who_stays_silent_loses_the_conversation() -> None:
-    """It waits again, more urgent."""
+def test_claim_of_a_silent_person_expires() -> None:
+    """The conversation waits again, with a higher urgency."""
     state = owned(escalation=escalation(claimed_by="grace", due_at=NOW - 1))
     append = breach(state, environment())
     assert append is not None
@@ -209,13 +210,13 @@ def test_person_who_stays_silent_loses_the_conversation() -> None:
     [owned(), owned(escalation=escalation()), owned(escalation=escalation(level="senior", due_at=NOW - 1))],
     ids=["no escalation", "not due", "senior agents"],
 )
-def test_nothing_is_breached_before_its_time(state: Conversation) -> None:
-    """A late clock does nothing twice."""
+def test_escalation_is_not_breached_before_its_due_time(state: Conversation) -> None:
+    """A late or repeated timer changes nothing."""
     assert breach(state, environment()) is None
 
 
-def test_customer_may_leave_the_queue_until_somebody_has_come() -> None:
-    """The conversation goes back to who had it."""
+def test_customer_may_leave_the_queue_until_it_is_claimed() -> None:
+    """The conversation returns to its previous owner."""
     state = owned(owner="escalation", escalation=escalation(from_="billing"))
     append = leave_queue(state)
     assert append is not None
@@ -226,19 +227,19 @@ def test_customer_may_leave_the_queue_until_somebody_has_come() -> None:
     assert leave_queue(owned(escalation=escalation(claimed_by="grace"))) is None
 
 
-def test_who_asks_again_is_told_the_place_and_queues_once() -> None:
-    """One wait, however often it is asked for."""
+def test_repeated_request_for_a_person_is_answered_with_the_position() -> None:
+    """A conversation is queued once."""
     state = owned(escalation=escalation())
     own = msgspec.structs.replace(entry(1, "normal", NOW, NOW + 900), conversation=state.id)
     append = opened(state, "I want to speak to a person!", waiting=[entry(2, "high", NOW, NOW + 300), own])
     assert isinstance(append, Append)
     assert append.kind == "turn"
     assert isinstance(append.events[-1], TurnAnswered)
-    assert append.events[-1].text == "You are number 2."
+    assert append.events[-1].answer == "You are number 2."
 
 
-def test_turn_that_a_crash_cut_after_the_escalation_goes_on_where_it_was() -> None:
-    """The commit is there, the customer still has to be told."""
+def test_turn_resumes_after_a_crash_behind_the_escalation() -> None:
+    """The escalation is committed, but the customer has no reply yet."""
     state = owned(owner="escalation", escalation=escalation(), hops=1)
     assert opened(state, "I want to speak to a person") == SystemReply("You are number 1.")
     senior = owned(owner="escalation", escalation=escalation(level="senior", urgency="critical"), hops=1)
@@ -257,23 +258,23 @@ def entry(number: int, urgency: Urgency, since: float, due_at: float, claimed_by
     )
 
 
-def test_queue_is_emptied_by_urgency_age_and_sla() -> None:
-    """High at half of its time overtakes normal at three quarters; the claimed ones wait no longer."""
+def test_queue_is_ordered_by_urgency_age_and_sla() -> None:
+    """High at half of its SLA precedes normal at three quarters; claimed entries are excluded."""
     normal, high = entry(1, "normal", NOW - 675, NOW + 225), entry(2, "high", NOW - 150, NOW + 150)
     served = entry(3, "critical", NOW - 50, NOW + 10, claimed_by="grace")
     assert [waiting.conversation for waiting in queue([normal, high, served], NOW)] == ["c2", "c1"]
 
 
 @given(st.lists(st.tuples(st.sampled_from(URGENCIES), st.integers(0, 900)), min_size=1, max_size=8))
-def test_place_is_where_the_queue_has_it(known: list[tuple[Urgency, int]]) -> None:
-    """For whoever stands in it; the place that is told first is the one that the desk shows."""
+def test_position_matches_the_order_of_the_queue(known: list[tuple[Urgency, int]]) -> None:
+    """The position in a reply is the one that the desk shows, for every entry."""
     entries = [entry(number, urgency, NOW - age_s, NOW + 900) for number, (urgency, age_s) in enumerate(known)]
     for number, waiting in enumerate(queue(entries, NOW), start=1):
         assert queue_position(entries, waiting.conversation, waiting.escalation, NOW) == number
 
 
 @given(st.floats(0, 1e6), st.floats(1, 1e5), st.floats(0, 1e5))
-def test_pressure_only_grows_while_somebody_waits(age_s: float, allowed_s: float, later_s: float) -> None:
-    """Nobody is overtaken by waiting longer."""
+def test_pressure_never_decreases_with_age(age_s: float, allowed_s: float, later_s: float) -> None:
+    """Waiting longer never worsens a position."""
     waiting = escalation(since=NOW, due_at=NOW + allowed_s)
     assert pressure(waiting, NOW + age_s) <= pressure(waiting, NOW + age_s + later_s)

@@ -1,4 +1,4 @@
-"""Handoff: what happens when it cannot go where it was asked to go."""
+"""Handoffs: arbitration between targets, and targets that are down or unknown."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def owned(owner: str = "billing") -> Conversation:
     return Conversation(id=fresh().id, region="local", sequence=10, inbox_seq=1, owner=owner, agent=f"{owner}-one")
 
 
-def test_surest_of_several_targets_wins_and_all_are_recorded() -> None:
-    """Several handoffs asked for at once: one wins, by rule."""
+def test_target_with_the_highest_confidence_wins_and_all_are_recorded() -> None:
+    """If an agent requests several targets, exactly one becomes the owner."""
     state = owned()
     turn = begun(state, 2)
     others = [target("escalation", 0.9), target("billing", 1.0)]
@@ -36,15 +36,15 @@ def test_surest_of_several_targets_wins_and_all_are_recorded() -> None:
     assert event.asked_for == ["technical", "escalation", "billing"]
 
 
-def test_target_that_is_down_is_left_out() -> None:
-    """The next surest takes it."""
+def test_target_that_is_down_is_skipped() -> None:
+    """The target with the next highest confidence wins."""
     assert arbitrate([target("technical", 0.9), target("billing", 0.1)], frozenset({"technical"})) == target(
         "billing", 0.1
     )
 
 
-def test_who_has_the_conversation_answers_when_every_target_is_down() -> None:
-    """No commit, no lost turn: the next piece of work goes to the one who wanted to hand over, who keeps it."""
+def test_owner_answers_if_every_target_is_down() -> None:
+    """The turn is not lost and needs no commit: the next hop goes to the agent that requested the handoff."""
     state = owned()
     turn = begun(state, 2)
     step = on_result(state, turn, handed_off(turn, "technical"), environment(down=frozenset({"technical"})))
@@ -52,28 +52,28 @@ def test_who_has_the_conversation_answers_when_every_target_is_down() -> None:
 
 
 def test_late_result_of_an_old_epoch_is_dropped() -> None:
-    """After the handoff the old owner's answer counts for nothing."""
+    """After a handoff, an answer of the previous owner is ignored."""
     state = owned()
     turn = begun(state, 2)
     append = on_result(state, turn, handed_off(turn, "technical"), environment())
     assert isinstance(append, Append)
     after = committed(state, append, inbox_seq=2, sequence=11)
-    now = begun(after, 2)
-    late = answered(now, epoch=0)
-    assert isinstance(on_result(after, now, late, environment()), Drop)
-    assert isinstance(on_result(after, now, answered(now, epoch=1), environment()), Append)
+    resumed = begun(after, 2)
+    late = answered(resumed, epoch=0)
+    assert isinstance(on_result(after, resumed, late, environment()), Drop)
+    assert isinstance(on_result(after, resumed, answered(resumed, epoch=1), environment()), Append)
 
 
-def test_owner_that_no_longer_exists_is_asked_for_no_more() -> None:
-    """A specialty that a new fleet does not have: triage finds another."""
+def test_owner_that_the_fleet_no_longer_has_is_replaced_by_triage() -> None:
+    """A new fleet may lack the specialty of the owner; triage selects another one."""
     state = owned("cooking")
     turn = begin(state, begun(state).message, turn=TurnId("t"), inbox_seq=2, specialties=environment().specialties)
     assert turn.work.specialty == "triage"
 
 
 @pytest.mark.parametrize("to", ["cooking", "triage"])
-def test_triage_that_chooses_nobody_is_escalated(to: str) -> None:
-    """An unknown specialty, and itself."""
+def test_impossible_choice_of_triage_is_escalated(to: str) -> None:
+    """Impossible choices are an unknown specialty and triage itself."""
     turn = begun(fresh())
     append = on_result(fresh(), turn, routed(turn, to), environment())
     assert isinstance(append, Append)
@@ -87,12 +87,12 @@ def test_triage_that_chooses_nobody_is_escalated(to: str) -> None:
     ),
     st.frozensets(st.sampled_from(["billing", "technical", "escalation"])),
 )
-def test_winner_is_up_and_nobody_up_is_surer(targets: list[HandOffTarget], down: frozenset[str]) -> None:
-    """The rule, for whatever is asked."""
+def test_winner_is_up_and_has_the_highest_confidence(targets: list[HandOffTarget], down: frozenset[str]) -> None:
+    """The rule of arbitration holds for any targets."""
     winner = arbitrate(targets, down)
-    up = [asked for asked in targets if asked.to not in down]
+    up = [candidate for candidate in targets if candidate.to not in down]
     if winner is None:
         assert not up
     else:
         assert winner in up
-        assert all(asked.confidence <= winner.confidence for asked in up)
+        assert all(candidate.confidence <= winner.confidence for candidate in up)

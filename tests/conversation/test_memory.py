@@ -1,4 +1,4 @@
-"""What a conversation costs in memory: bounded, however long it gets, and given back when others need it."""
+"""Memory of conversations: bounded for any length, and evicted when the budget is exceeded."""
 
 from __future__ import annotations
 
@@ -9,87 +9,87 @@ from trunkline_conversation.application.actor import ConversationActor, Envelope
 from trunkline_conversation.application.registry import ConversationRegistry
 from trunkline_conversation.core.decisions import on_result
 from trunkline_conversation.core.state import (
-    LONGEST_UTTERANCE,
-    RECENT_CHARACTERS,
-    RECENT_UTTERANCES,
+    MAX_TRANSCRIPT_CHARACTERS,
+    MAX_TRANSCRIPT_UTTERANCES,
+    MAX_UTTERANCE_CHARACTERS,
     Conversation,
     to_snapshot,
 )
 from trunkline_conversation.core.steps import Append
-from trunkline_conversation.core.summary import LONGEST_SUMMARY
+from trunkline_conversation.core.summary import MAX_SUMMARY_CHARACTERS
 from trunkline_conversation.ports import InboxItem
 from trunkline_protocols import codec
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.log import TurnAnswered
 
-from tests.conversation.actor_harness import Scene
+from tests.conversation.actor_harness import ActorHarness
 from tests.conversation.builders import answered, begun, committed, environment, fresh, received
 
 
 def after_turn(state: Conversation, number: int, question: str, answer: str) -> tuple[Conversation, Append]:
-    """The state after one more turn, and what was committed."""
+    """Return the state after one more turn, and the commit."""
     turn = begun(state, number, text=question)
     append = on_result(state, turn, answered(turn, specialty="billing", text=answer), environment())
     assert isinstance(append, Append)
     return committed(state, append, inbox_seq=number, sequence=number), append
 
 
-def test_ten_thousand_turns_are_no_heavier_than_a_hundred() -> None:
-    """Transcript, summary and snapshot are bounded: a turn costs the same at the end as at the beginning."""
+def test_snapshot_of_ten_thousand_turns_is_as_small_as_of_a_hundred() -> None:
+    """Transcript, summary and snapshot are bounded, so that the cost of a turn does not grow."""
     state, bytes_at = fresh(), {}
     for number in range(1, 10_001):
         state, _ = after_turn(state, number, f"Question {number} about my refund", f"Answer {number}, as it stands.")
         if number in {100, 10_000}:
             bytes_at[number] = len(codec.encode(to_snapshot(state)))
-    assert (state.turns, len(state.transcript)) == (10_000, RECENT_UTTERANCES)
-    assert len(state.summary) <= LONGEST_SUMMARY
-    assert state.summary.startswith("customer: Question 1 about"), "what it began with stays"
+    assert (state.turns, len(state.transcript)) == (10_000, MAX_TRANSCRIPT_UTTERANCES)
+    assert len(state.summary) <= MAX_SUMMARY_CHARACTERS
+    assert state.summary.startswith("customer: Question 1 about"), "the first line of the summary is kept"
     assert bytes_at[10_000] < 1.1 * bytes_at[100]
 
 
-def test_very_long_message_is_carried_along_in_part_and_kept_whole_in_the_log() -> None:
-    """Else every later turn would carry it to the agent and to the model."""
+def test_very_long_message_is_truncated_in_the_transcript_and_whole_in_the_log() -> None:
+    """Otherwise every later turn would send it to the agent and to the model."""
     state, append = after_turn(fresh(), 1, "q" * 65_536, "a" * 65_536)
-    said = append.events[-1]
-    assert isinstance(said, TurnAnswered)
-    assert (len(said.customer_text), len(said.text)) == (65_536, 65_536)
-    assert [len(utterance.text) for utterance in state.transcript] == [LONGEST_UTTERANCE] * 2
+    event = append.events[-1]
+    assert isinstance(event, TurnAnswered)
+    assert (len(event.text), len(event.answer)) == (65_536, 65_536)
+    assert [len(utterance.text) for utterance in state.transcript] == [MAX_UTTERANCE_CHARACTERS] * 2
     for number in range(2, 6):
         state, _ = after_turn(state, number, "q" * 65_536, "a" * 65_536)
-        assert sum(len(utterance.text) for utterance in state.transcript) <= RECENT_CHARACTERS
+        assert sum(len(utterance.text) for utterance in state.transcript) <= MAX_TRANSCRIPT_CHARACTERS
 
 
-async def test_conversation_that_is_evicted_between_its_turns_gets_its_snapshots() -> None:
-    """Else its rehydration would read the whole log, longer and longer."""
-    scene = Scene()
+async def test_conversation_that_is_evicted_after_every_turn_gets_snapshots() -> None:
+    """Otherwise each load would read the whole log."""
+    harness = ActorHarness()
     for number in range(1, 8):
-        scene.actor = scene.new_actor()
-        scene.deliver(number)
-        await scene.actor.run()
-    assert [snapshot.sequence for snapshot in scene.log.snapshots] == [2, 4, 6]
+        harness.actor = harness.new_actor()
+        harness.deliver(number)
+        await harness.actor.run()
+    assert [snapshot.sequence for snapshot in harness.log.snapshots] == [2, 4, 6]
 
 
-class House:
-    """ConversationRegistry in one process, each on a scene of its own; `made` are those that had to be loaded."""
+class RegistryHarness:
+    """A registry whose conversations each have a harness of their own; `loaded` lists the created actors."""
 
     def __init__(self, budget_bytes: int) -> None:
-        self.scenes: dict[ConversationId, Scene] = {}
-        self.made: list[ConversationId] = []
+        self.harnesses: dict[ConversationId, ActorHarness] = {}
+        self.loaded: list[ConversationId] = []
         self.conversations = ConversationRegistry(
-            self._make,
-            finished_elsewhere=lambda _: False,
-            on_let_go=lambda: None,
+            self._create,
+            is_finishing_elsewhere=lambda _: False,
+            on_finishing_changed=lambda: None,
             budget_bytes=budget_bytes,
             latency=RecentLatency(),
         )
 
-    def _make(self, conversation: ConversationId) -> ConversationActor:
-        self.made.append(conversation)
-        scene = self.scenes.setdefault(conversation, Scene())
-        scene.actor = scene.new_actor(conversation)
-        return scene.actor
+    def _create(self, conversation: ConversationId) -> ConversationActor:
+        self.loaded.append(conversation)
+        harness = self.harnesses.setdefault(conversation, ActorHarness())
+        harness.actor = harness.new_actor(conversation)
+        return harness.actor
 
-    async def say(self, conversation: ConversationId, number: int) -> None:
+    async def deliver(self, conversation: ConversationId, number: int) -> None:
         """Deliver the n-th message and wait until it is answered."""
         answered = asyncio.Event()
 
@@ -107,21 +107,21 @@ class House:
                 await asyncio.sleep(0)
 
 
-async def test_least_recently_used_goes_and_comes_back_with_all_it_knew() -> None:
-    """The log is the page file; who is used stays."""
-    house = House(budget_bytes=2 * 8_000)
+async def test_least_recently_used_conversation_is_evicted_and_loaded_again() -> None:
+    """Recently used conversations stay in memory; an evicted one loses nothing."""
+    registry = RegistryHarness(budget_bytes=2 * 8_000)
     first, second, third = (ConversationId(f"c{number}") for number in (1, 2, 3))
     async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(house.conversations.run())
+        running = tasks.create_task(registry.conversations.run())
         await asyncio.sleep(0)
         for conversation in (first, second, third):
-            await house.say(conversation, 1)
-        assert house.made == [first, second, third]
-        await house.say(third, 2)
-        await house.say(second, 2)
-        assert house.made == [first, second, third], "the latest two are still there"
-        await house.say(first, 2)
-        assert house.made == [first, second, third, first], "the first had to go, and is loaded again"
+            await registry.deliver(conversation, 1)
+        assert registry.loaded == [first, second, third]
+        await registry.deliver(third, 2)
+        await registry.deliver(second, 2)
+        assert registry.loaded == [first, second, third], "the latest two are still in memory"
+        await registry.deliver(first, 2)
+        assert registry.loaded == [first, second, third, first], "the first was evicted and is loaded again"
         running.cancel()
-    context = house.scenes[first].outside.orders[-1].context
-    assert [said.text for said in context.transcript] == ["Where is my refund?", "Soon."]
+    context = registry.harnesses[first].work_queue.requests[-1].context
+    assert [utterance.text for utterance in context.transcript] == ["Where is my refund?", "Soon."]

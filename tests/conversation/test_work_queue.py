@@ -1,4 +1,4 @@
-"""The queue of work as a conversation sees it, on a real server: nothing is asked twice, and nothing is given up."""
+"""The work queue on a real server: requests are neither duplicated nor lost."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ import time
 import pytest
 from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus
-from trunkline_conversation.adapters.jetstream import NatsOutside
+from trunkline_conversation.adapters.jetstream_work_queue import JetStreamWorkQueue
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.context import Context
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnRef, turn_id
-from trunkline_protocols.turn import AnswerTurn
+from trunkline_protocols.turn import AnswerTurn, WorkMessage
 
 CONVERSATION = ConversationId("c0ffee")
 BILLING = Specialty("billing")
 
 
 @pytest.fixture
-async def outside(bus: Bus) -> NatsOutside:
-    """The queue, empty."""
+async def work_queue(bus: Bus) -> JetStreamWorkQueue:
+    """Return the work queue, empty."""
     await bus.api(f"STREAM.PURGE.{streams.WORK.name}")
-    return NatsOutside(bus)
+    return JetStreamWorkQueue(bus)
 
 
 @pytest.fixture
-def order() -> AnswerTurn:
-    """A new order: the queue remembers those of other tests."""
+def answer_turn() -> AnswerTurn:
+    """Return a new request: the queue deduplicates by the message ids of earlier tests."""
     return AnswerTurn(
         ref=TurnRef(conversation=CONVERSATION, turn=turn_id(CONVERSATION, 7), attempt=1, hop=0, epoch=1),
         specialty=BILLING,
         agent="",
         text="Where is my refund?",
-        context=Context(customer="ada", tenant="default", region="local", locale="en", transcript=[]),
+        context=Context(tenant="default", region="local", locale="en", transcript=[]),
         reply_to=Instance("conversation-1"),
         ingress=Instance("ingress-1"),
         dispatched_at=time.time(),
@@ -40,7 +40,7 @@ def order() -> AnswerTurn:
     )
 
 
-async def waiting(bus: Bus) -> list[AnswerTurn]:
+async def queued(bus: Bus) -> list[WorkMessage]:
     stored = await bus.read_messages(streams.WORK.name, subjects.work_any(BILLING))
     return [codec.work.decode(message.payload) for message in stored]
 
@@ -55,43 +55,43 @@ async def delivered(bus: Bus) -> Msg:
     return message
 
 
-async def test_order_that_waits_is_not_put_into_the_queue_twice(
-    bus: Bus, outside: NatsOutside, order: AnswerTurn
+async def test_queued_request_is_not_queued_twice(
+    bus: Bus, work_queue: JetStreamWorkQueue, answer_turn: AnswerTurn
 ) -> None:
-    place = await outside.ask(order)
-    assert await outside.requeue(order, place) == place
-    assert await waiting(bus) == [order]
+    position = await work_queue.enqueue(answer_turn)
+    assert await work_queue.requeue(answer_turn, position) == position
+    assert await queued(bus) == [answer_turn]
 
 
-async def test_order_that_was_taken_and_lost_is_put_into_the_queue_again(
-    bus: Bus, outside: NatsOutside, order: AnswerTurn
+async def test_request_that_a_dead_worker_acknowledged_is_queued_again(
+    bus: Bus, work_queue: JetStreamWorkQueue, answer_turn: AnswerTurn
 ) -> None:
-    """And again, whenever that happens."""
-    place = await outside.ask(order)
+    """It is queued again after every such loss."""
+    position = await work_queue.enqueue(answer_turn)
     for _ in range(2):
-        # As an agents process takes it that dies before it says so.
+        # An agents process acknowledges the work and dies before it publishes its claim.
         await (await delivered(bus)).ack_sync()
-        assert await waiting(bus) == []
-        place = await outside.requeue(order, place)
-        assert await waiting(bus) == [order]
+        assert await queued(bus) == []
+        position = await work_queue.requeue(answer_turn, position)
+        assert await queued(bus) == [answer_turn]
 
 
-async def test_order_of_a_queue_that_was_lost_is_put_into_the_new_one(
-    bus: Bus, outside: NatsOutside, order: AnswerTurn
+async def test_request_of_a_lost_queue_is_queued_in_the_new_one(
+    bus: Bus, work_queue: JetStreamWorkQueue, answer_turn: AnswerTurn
 ) -> None:
-    """Its place may be another's there."""
-    place = await outside.ask(order)
+    """Its position may hold another request in the new queue."""
+    position = await work_queue.enqueue(answer_turn)
     await bus.api(f"STREAM.PURGE.{streams.WORK.name}")
-    assert await outside.requeue(order, place) != place
-    assert await waiting(bus) == [order]
+    assert await work_queue.requeue(answer_turn, position) != position
+    assert await queued(bus) == [answer_turn]
 
 
-async def test_work_comes_again_until_somebody_acknowledges_it(
-    bus: Bus, outside: NatsOutside, order: AnswerTurn
+async def test_work_is_redelivered_until_it_is_acknowledged(
+    bus: Bus, work_queue: JetStreamWorkQueue, answer_turn: AnswerTurn
 ) -> None:
-    """What goes to a connection that is cut is lost on its way, however often."""
-    await outside.ask(order)
+    """Deliveries to a broken connection are lost; their number is not limited."""
+    await work_queue.enqueue(answer_turn)
     for _ in range(10):
         await (await delivered(bus)).respond(b"-NAK")
     await (await delivered(bus)).ack_sync()
-    assert await waiting(bus) == []
+    assert await queued(bus) == []

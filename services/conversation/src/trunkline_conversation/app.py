@@ -1,27 +1,29 @@
-"""Wiring of the conversation service."""
+"""Composition root of the conversation service: wiring only."""
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from nats.aio.msg import Msg
 from trunkline_chassis.fleet_view import follow_fleet
 from trunkline_chassis.heartbeat import Vitals
-from trunkline_chassis.kv_view import KvView
 from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.pinned_consumer import PinnedConsumer
-from trunkline_protocols import codec, streams, subjects
+from trunkline_protocols import streams, subjects
 from trunkline_protocols.ids import SLOTS, ConversationId
-from trunkline_protocols.presence import Presence
 
-from trunkline_conversation import handlers
-from trunkline_conversation.adapters.jetstream import JetStreamLog, NatsOutside
-from trunkline_conversation.application.actor import ConversationActor
+from trunkline_conversation.adapters.jetstream_log import JetStreamLog
+from trunkline_conversation.adapters.jetstream_work_queue import JetStreamWorkQueue
+from trunkline_conversation.adapters.kv_escalation_queue import KvEscalationQueue
+from trunkline_conversation.adapters.nats_notifier import NatsNotifier
+from trunkline_conversation.application.actor import ActorConfig, ConversationActor
 from trunkline_conversation.application.dispatch import TurnTimeouts
 from trunkline_conversation.application.environment import EnvironmentReader
 from trunkline_conversation.application.registry import ConversationRegistry
+from trunkline_conversation.core.ownership import SlotOwnership
+from trunkline_conversation.handlers import InboxHandler, PeerHandlers, watch_overdue
+from trunkline_conversation.ports import ConversationPorts
 from trunkline_conversation.settings import ConversationSettings
 
 NAME = "conversation"
@@ -29,95 +31,74 @@ NAME = "conversation"
 
 @asynccontextmanager
 async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]:
-    """Answer the inbox of the slots that this process gets."""
+    """Run the conversation service: process the inbox slots that this process holds."""
     settings, bus = process.settings, process.bus
-    fleets = await follow_fleet(bus)
-    waiting = KvView(bus, streams.DESK.name, codec.waiting)
-    await waiting.start()
-    lookout = EnvironmentReader(fleets, process.presences, waiting)
-    log = JetStreamLog(bus, settings.region)
-    outside = NatsOutside(bus)
-    patience = TurnTimeouts(
-        agent_silence_s=settings.agent_silence_s,
-        unclaimed_s=settings.unclaimed_s,
-        turn_timeout_s=settings.turn_timeout_s,
+    fleet_view = await follow_fleet(bus)
+    escalation_queue = KvEscalationQueue(bus, time.time)
+    await escalation_queue.start()
+    environment = EnvironmentReader(fleet_view, process.presences, escalation_queue, now=time.time)
+    ports = ConversationPorts(
+        log=JetStreamLog(bus, settings.region),
+        work_queue=JetStreamWorkQueue(bus),
+        notifier=NatsNotifier(bus),
+        escalation_queue=escalation_queue,
+        now=time.time,
     )
+    config = _actor_config(process)
 
     def create(conversation: ConversationId) -> ConversationActor:
-        return ConversationActor(
-            conversation,
-            region=settings.region,
-            instance=process.instance,
-            log=log,
-            outside=outside,
-            environment=lookout.environment,
-            patience=patience,
-            snapshot_every=settings.snapshot_every,
-        )
+        return ConversationActor(conversation, config, ports, environment.read)
 
-    def sharers() -> list[str]:
-        ready = {presence.instance for presence in process.presences.alive(NAME) if presence.state == "ready"}
-        return sorted(ready | {process.instance})
-
-    def fair_share() -> int:
-        return math.ceil(SLOTS / len(sharers()))
-
-    def stands_in(slot: int) -> bool:
-        held = {
-            taken for presence in process.presences.alive(NAME) if presence.state == "ready" for taken in presence.slots
-        }
-        heirs = sharers()
-        return slot not in held and heirs[slot % len(heirs)] == process.instance
-
-    def on_departure(presence: Presence) -> None:
-        if presence.service == NAME and presence.instance != process.instance and presence.slots:
-            heirs = sharers()
-            ours = [slot for slot in presence.slots if heirs[slot % len(heirs)] == process.instance]
-            process.group.create_task(puller.take_over(ours))
-
-    def finished_elsewhere(conversation: ConversationId) -> bool:
-        return any(
-            conversation in presence.finishing and presence.instance != process.instance
-            for presence in process.presences.alive(NAME)
-        )
+    def ownership() -> SlotOwnership:
+        return SlotOwnership(process.instance, process.presences.alive(NAME))
 
     conversations = ConversationRegistry(
         create,
-        finished_elsewhere=finished_elsewhere,
-        on_let_go=process.heartbeat.publish_soon,
+        is_finishing_elsewhere=lambda conversation: ownership().is_finishing_elsewhere(conversation),
+        on_finishing_changed=process.heartbeat.publish_soon,
         budget_bytes=settings.memory_budget_mib * 2**20,
         latency=process.latency,
     )
-    inbox = handlers.Inbox(bus, conversations, process.group)
-    puller = PinnedConsumer(
+    inbox = InboxHandler(bus, conversations, ports.log, process.group)
+    consumer = PinnedConsumer(
         bus,
         [streams.slot_consumer(settings.region, slot) for slot in range(SLOTS)],
-        on_delivery=inbox.deliver,
+        on_delivery=inbox.on_delivery,
         on_release=conversations.release_slot,
-        fair_share=fair_share,
+        fair_share=lambda: ownership().fair_share,
     )
-
-    async def on_result(message: Msg) -> None:
-        handlers.on_result(conversations, message)
-
-    async def on_attached(message: Msg) -> None:
-        handlers.on_attached(conversations, inbox, lambda: puller.held, stands_in, message)
-
-    await bus.subscribe(subjects.result(process.instance), on_result)
-    await bus.subscribe(subjects.attach_any(settings.region), on_attached)
-    # Told with the news that it stops: the heirs act on that at once.
+    peers = PeerHandlers(conversations, inbox, consumer, ownership, process.group)
+    await bus.subscribe(subjects.result(process.instance), peers.on_result)
+    await bus.subscribe(subjects.attach_any(settings.region), peers.on_attached)
+    # While draining, in-flight conversations are published as `finishing` so that the successors wait for them.
     process.heartbeat.vitals = lambda: Vitals(
         queue_depth=conversations.active,
-        slots=puller.held,
-        finishing=conversations.finishing if process.readiness.started else conversations.under_way,
-        fleet_version=fleets.current.version,
+        slots=consumer.held,
+        finishing=conversations.finishing if process.readiness.started else conversations.in_flight,
+        fleet_version=fleet_view.current.version,
     )
-    process.spawn(fleets.run())
-    process.spawn(waiting.run())
-    process.spawn(handlers.watch_overdue(conversations, waiting, lambda: puller.held))
+    process.spawn(fleet_view.run())
+    process.spawn(escalation_queue.run())
+    process.spawn(
+        watch_overdue(conversations, escalation_queue, held_slots=lambda: consumer.held, now=time.time),
+    )
     process.spawn(conversations.run())
-    process.spawn(puller.run())
-    process.presences.on_departure = on_departure
+    process.spawn(consumer.run())
+    process.presences.on_departure = peers.on_departure
     yield
-    puller.drain()
+    consumer.drain()
     await conversations.finish(settings.shutdown_timeout_s)
+
+
+def _actor_config(process: Process[ConversationSettings]) -> ActorConfig:
+    settings = process.settings
+    return ActorConfig(
+        region=settings.region,
+        instance=process.instance,
+        timeouts=TurnTimeouts(
+            agent_silence_s=settings.agent_silence_s,
+            unclaimed_s=settings.unclaimed_s,
+            turn_timeout_s=settings.turn_timeout_s,
+        ),
+        snapshot_every=settings.snapshot_every,
+    )

@@ -1,15 +1,15 @@
-"""What comes in, and who handles it.
+"""Handlers of the conversation service.
 
-stream INBOX, by slot                      -> `Inbox.deliver`       a customer's message, an order of the desk
-result.<instance>                          -> `on_result`           results, claims and beats of agents
-attach.<region>.<partition>.<conversation> -> `on_attached`         an ingress took a socket over
-the clock, over KV DESK                    -> `watch_overdue`       an escalation whose time has run out
+stream INBOX, by slot                      -> `InboxHandler.on_delivery`     customer messages, desk commands
+result.<instance>                          -> `PeerHandlers.on_result`       results, claims, heartbeats of agents
+attach.<region>.<partition>.<conversation> -> `PeerHandlers.on_attached`     an ingress holds a socket
+KV PRESENCE                                -> `PeerHandlers.on_departure`    a conversation process stops or has died
+timer, over KV DESK                        -> `watch_overdue`                escalations whose SLA has expired
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -19,30 +19,32 @@ from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.delivery import Delivery, Done, Reject, settle
 from trunkline_chassis.errors import BusError
-from trunkline_chassis.kv_view import KvView
-from trunkline_protocols import codec, streams, subjects
-from trunkline_protocols.escalation import EscalationWaiting
+from trunkline_chassis.pinned_consumer import PinnedConsumer
+from trunkline_protocols import codec, subjects
 from trunkline_protocols.ids import ConversationId, InvalidIdError, partition_of, slot_of
+from trunkline_protocols.presence import Presence
 
 from trunkline_conversation.application.actor import Envelope, Overdue
 from trunkline_conversation.application.registry import ConversationRegistry
-from trunkline_conversation.ports import InboxItem
+from trunkline_conversation.core.ownership import SlotOwnership
+from trunkline_conversation.ports import EscalationQueue, InboxItem, Log
 
 _log: Final = structlog.get_logger(__name__)
-_CLOCK_S: Final = 0.5
+_OVERDUE_POLL_INTERVAL_S: Final = 0.5
 
 
-class Inbox:
-    """Turns deliveries of the inbox into envelopes for conversations."""
+class InboxHandler:
+    """Converts messages of the inbox to envelopes for conversations."""
 
-    def __init__(self, bus: Bus, conversations: ConversationRegistry, tasks: asyncio.TaskGroup) -> None:
-        """`tasks` runs what must not hold up the next delivery."""
+    def __init__(self, bus: Bus, conversations: ConversationRegistry, log: Log, tasks: asyncio.TaskGroup) -> None:
+        """Settle deliveries over `bus`; run work in `tasks` that must not delay the next delivery."""
         self._bus = bus
         self._conversations = conversations
+        self._inbox = log
         self._tasks = tasks
 
-    def deliver(self, slot: int, delivery: Delivery) -> None:
-        """Hand over one delivery; a message that cannot be read becomes a dead letter and blocks nobody."""
+    def on_delivery(self, slot: int, delivery: Delivery) -> None:
+        """Pass a delivery to its conversation; an undecodable message is dead-lettered."""
         del slot
         try:
             conversation = subjects.parse_conversation(delivery.subject).conversation
@@ -58,75 +60,97 @@ class Inbox:
         )
         self._conversations.offer(conversation, envelope)
 
-    def look_for_lost(self, conversation: ConversationId, region: str, *, standing_in: bool = False) -> None:
-        """Look whether a message of this conversation was never delivered.
+    def recover_undelivered(self, conversation: ConversationId, *, standing_in: bool = False) -> None:
+        """Process a message of an idle conversation that was never delivered; `standing_in` if its slot is unheld.
 
-        A slot's consumer lives in the memory of the servers: when most of them die within seconds, it forgets what was
-        under way, and while its leader is elected it delivers nothing. The stream has everything, and the ingress says
-        which customer waits. `standing_in`: nobody holds the slot.
+        A slot's consumer is in the memory of the NATS servers: if most of them die within seconds, it forgets its
+        pending messages, and it delivers nothing during a leader election. The stream still holds every message.
         """
         if not self._conversations.is_active(conversation):
-            self._tasks.create_task(self._offer_last(conversation, region, standing_in=standing_in))
+            self._tasks.create_task(self._offer_last(conversation, standing_in=standing_in))
 
-    async def _offer_last(self, conversation: ConversationId, region: str, *, standing_in: bool) -> None:
-        """Hand over the last message: those before it are found by their gap, and what is answered is told again."""
+    async def _offer_last(self, conversation: ConversationId, *, standing_in: bool) -> None:
+        """Offer the last message: earlier ones are found by the gap, and a settled one only repeats its answer."""
         try:
-            last = await self._bus.last_message(streams.INBOX.name, subjects.inbox(region, conversation))
-            if last is None:
-                return
-            item = InboxItem(last.seq, codec.slot.decode(last.payload))
+            item = await self._inbox.last_customer_message(conversation)
         except (BusError, codec.DecodeError) as error:
-            _log.warning("inbox.not_looked", conversation=conversation, error=str(error))
+            _log.warning("inbox.recovery_failed", conversation=conversation, error=str(error))
             return
-        envelope = Envelope(last.seq, item, done=_nothing, dead_letter=_log_only)
-        self._conversations.offer(conversation, envelope, standing_in=standing_in)
+        if item is not None:
+            self._conversations.offer(conversation, _unsettled(item.sequence, item), standing_in=standing_in)
 
 
-def on_result(conversations: ConversationRegistry, message: Msg) -> None:
-    """Handle what an agent says; what cannot be read is logged, its turn is tried again by silence."""
-    try:
-        conversations.on_agent_message(codec.result.decode(message.data))
-    except codec.DecodeError as error:
-        _log.error("result.unreadable", subject=message.subject, error=str(error))
+class PeerHandlers:
+    """Handles messages of agents, ingresses and other conversation processes."""
 
+    def __init__(
+        self,
+        conversations: ConversationRegistry,
+        inbox: InboxHandler,
+        consumer: PinnedConsumer,
+        ownership: Callable[[], SlotOwnership],
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        """Read the division of the slots from `ownership` for every message; run takeovers in `tasks`."""
+        self._conversations = conversations
+        self._inbox = inbox
+        self._consumer = consumer
+        self._ownership = ownership
+        self._tasks = tasks
 
-def on_attached(
-    conversations: ConversationRegistry,
-    inbox: Inbox,
-    held: Callable[[], list[int]],
-    stands_in: Callable[[int], bool],
-    message: Msg,
-) -> None:
-    """Handle an ingress' announcement; who holds the slot, or stands in, also looks whether an answer is due."""
-    try:
-        attached = codec.attached.decode(message.data)
-        region, partition, *_ = subjects.parse_conversation(message.subject)
-    except (codec.DecodeError, InvalidIdError) as error:
-        _log.error("attach.unreadable", subject=message.subject, error=str(error))
-        return
-    conversations.attach(attached)
-    slot = slot_of(partition)
-    if slot in held():
-        inbox.look_for_lost(attached.conversation, region)
-    elif stands_in(slot):
-        inbox.look_for_lost(attached.conversation, region, standing_in=True)
+    async def on_result(self, message: Msg) -> None:
+        """Pass on a message of an agent; if it is undecodable, the heartbeat timeout retries its turn."""
+        try:
+            self._conversations.on_agent_message(codec.result.decode(message.data))
+        except codec.DecodeError as error:
+            _log.error("result.undecodable", subject=message.subject, error=str(error))
+
+    async def on_attached(self, message: Msg) -> None:
+        """Record the ingress of a socket; the owner of the slot, or its stand-in, checks for undelivered messages."""
+        try:
+            attached = codec.attached.decode(message.data)
+            partition = subjects.parse_conversation(message.subject).partition
+        except (codec.DecodeError, InvalidIdError) as error:
+            _log.error("attach.undecodable", subject=message.subject, error=str(error))
+            return
+        self._conversations.on_socket_attached(attached)
+        slot = slot_of(partition)
+        if slot in self._consumer.held:
+            self._inbox.recover_undelivered(attached.conversation)
+        elif self._ownership().is_stand_in(slot):
+            self._inbox.recover_undelivered(attached.conversation, standing_in=True)
+
+    def on_departure(self, departing: Presence) -> None:
+        """Take over the slots of a stopping or dead process that this process succeeds to."""
+        inherited = self._ownership().inherited_from(departing)
+        if inherited:
+            self._tasks.create_task(self._consumer.take_over(inherited))
 
 
 async def watch_overdue(
-    conversations: ConversationRegistry, waiting: KvView[EscalationWaiting], held: Callable[[], list[int]]
+    conversations: ConversationRegistry,
+    escalation_queue: EscalationQueue,
+    *,
+    held_slots: Callable[[], list[int]],
+    now: Callable[[], float],
 ) -> None:
-    """Tell the conversations of our slots when the time of their escalation has run out; until cancelled."""
+    """Notify the conversations of held slots when the SLA of their escalation has expired; until cancelled."""
     while True:
-        await asyncio.sleep(_CLOCK_S)
-        now, slots = time.time(), set(held())
-        for entry in list(waiting.values.values()):
-            if entry.escalation.due_at <= now and slot_of(partition_of(entry.conversation)) in slots:
-                conversations.offer(entry.conversation, Envelope(0, Overdue(), done=_nothing, dead_letter=_log_only))
+        await asyncio.sleep(_OVERDUE_POLL_INTERVAL_S)
+        time, slots = now(), set(held_slots())
+        for entry in escalation_queue.entries():
+            if entry.escalation.due_at <= time and slot_of(partition_of(entry.conversation)) in slots:
+                conversations.offer(entry.conversation, _unsettled(0, Overdue()))
 
 
-async def _nothing() -> None:
+def _unsettled(sequence: int, message: InboxItem | Overdue) -> Envelope:
+    """Return an envelope for a message without a delivery, so that settling does nothing."""
+    return Envelope(sequence, message, done=_no_settlement, dead_letter=_log_dead_letter)
+
+
+async def _no_settlement() -> None:
     pass
 
 
-async def _log_only(reason: str) -> None:
-    _log.error("inbox.not_settled", reason=reason)
+async def _log_dead_letter(reason: str) -> None:
+    _log.error("inbox.dead_letter_skipped", reason=reason)

@@ -1,7 +1,8 @@
-"""What the conversation service needs from the outside."""
+"""Ports of the conversation service, one per collaborator."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,12 +23,12 @@ class InboxItem:
 
 
 class Log(Protocol):
-    """The log of one region's conversations."""
+    """Inbox, log and snapshots of the conversations of one region."""
 
     async def append(self, commit: Commit, *, message_id: str) -> int:
-        """Store a commit behind `commit.previous` and return its sequence.
+        """Append a commit behind `commit.previous` and return its sequence.
 
-        Raises `FenceError` when the log has moved on, also when it moved on by this very commit.
+        Raises `FenceError` if the log has other commits after `commit.previous`, or holds this very commit already.
         """
         ...
 
@@ -35,12 +36,16 @@ class Log(Protocol):
         """Read the commits with a sequence greater than `after`, in order."""
         ...
 
-    async def inbox(self, conversation: ConversationId, *, after: int, before: int) -> list[InboxItem]:
-        """Read what the customer said between two inbox sequences, both exclusive, in order."""
+    async def customer_messages(self, conversation: ConversationId, *, after: int, before: int) -> list[InboxItem]:
+        """Read the customer's messages between two inbox sequences, both exclusive, in order."""
         ...
 
-    async def desk(self, conversation: ConversationId, *, after: int, before: int) -> list[InboxItem]:
-        """Read what the desk ordered between two inbox sequences, both exclusive, in order."""
+    async def last_customer_message(self, conversation: ConversationId) -> InboxItem | None:
+        """Read the customer's last message, None without any; raises `DecodeError` if it is undecodable."""
+        ...
+
+    async def desk_commands(self, conversation: ConversationId, *, after: int, before: int) -> list[InboxItem]:
+        """Read the desk commands between two inbox sequences, both exclusive, in order."""
         ...
 
     async def snapshot(self, conversation: ConversationId) -> Snapshot | None:
@@ -48,40 +53,61 @@ class Log(Protocol):
         ...
 
     async def store_snapshot(self, snapshot: Snapshot) -> None:
-        """Keep a snapshot; may be lost without harm."""
+        """Store a snapshot without acknowledgement: a lost one only makes the next load slower."""
         ...
 
 
-class Outside(Protocol):
-    """Those whom a conversation talks to."""
+class WorkQueue(Protocol):
+    """The queue of work for agents."""
 
-    async def ask(self, order: AnswerTurn) -> int:
-        """Put work into the queue of its specialty and return its place there."""
+    async def enqueue(self, request: AnswerTurn) -> int:
+        """Append a request to the queue of its specialty and return its position."""
         ...
 
-    async def requeue(self, order: AnswerTurn, place: int) -> int:
-        """Put an order into the queue anew, unless it still waits at its place; return where it waits now.
+    async def requeue(self, request: AnswerTurn, position: int) -> int:
+        """Append a request again unless the queue still holds it at `position`; return its current position.
 
-        It is gone from there when the queue was lost, or when who took it died before saying so.
+        The queue no longer holds it if the queue was lost, or if an agents process took the request and died before
+        it claimed the work.
         """
         ...
 
-    async def tell(self, ingress: Instance, stored: CommitStored) -> None:
-        """Tell the ingress what was committed; may be lost without harm."""
+
+class Notifier(Protocol):
+    """Notifications without acknowledgement: a lost one is repaired by a resume or a repeated command."""
+
+    async def notify_ingress(self, ingress: Instance, stored: CommitStored) -> None:
+        """Publish a commit to the ingress that holds the customer's socket."""
         ...
 
-    async def show_waiting(self, entry: EscalationWaiting) -> None:
-        """Show a conversation at the desk."""
+    async def reply_to_desk(self, reply_to: str, outcome: DeskOutcome) -> None:
+        """Publish the outcome of a desk command; no-op if `reply_to` is empty."""
         ...
 
-    async def hide_waiting(self, conversation: ConversationId) -> None:
-        """Take a conversation from the desk."""
+
+class EscalationQueue(Protocol):
+    """The queue of conversations that wait for a person at the desk, or are with one (KV DESK)."""
+
+    def entries(self) -> Sequence[EscalationWaiting]:
+        """Return all entries of the local view, unordered."""
         ...
 
-    async def answer_desk(self, reply_to: str, outcome: DeskOutcome) -> None:
-        """Tell a person what became of an order; may be lost without harm."""
+    async def put(self, entry: EscalationWaiting) -> None:
+        """Add or replace the entry of a conversation."""
         ...
 
-    def now(self) -> float:
-        """Unix time in seconds."""
+    async def remove(self, conversation: ConversationId) -> None:
+        """Remove the entry of a conversation, if any."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationPorts:
+    """The collaborators that all conversations of a process share."""
+
+    log: Log
+    work_queue: WorkQueue
+    notifier: Notifier
+    escalation_queue: EscalationQueue
+    now: Callable[[], float]
+    """Clock: Unix time in seconds."""

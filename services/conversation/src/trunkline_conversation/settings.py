@@ -7,10 +7,14 @@ from trunkline_chassis.settings import ProcessSettings
 
 
 class ConversationSettings(ProcessSettings):
-    """How conversations are kept and how agents are watched. Durations in seconds."""
+    """Settings for the memory of conversations and the timeouts of agents. Durations in seconds."""
 
-    memory_budget_mib: int = Field(256, ge=1, description="Memory for folded conversations; the least used go first")
+    memory_budget_mib: int = Field(256, ge=1, description="Memory for idle conversations; least recently used go first")
     snapshot_every: int = Field(16, ge=1, description="Commits between two snapshots of a conversation")
-    agent_silence_s: float = Field(0.8, gt=0, description="An agent that is silent for so long is given up")
-    unclaimed_s: float = Field(3.0, gt=0, description="Work that nobody took for so long is published again")
-    turn_timeout_s: float = Field(90.0, gt=0, description="Longest time for one piece of an agent's work")
+    agent_silence_s: float = Field(
+        0.8, gt=0, description="Heartbeat timeout of an agent; then its turn is dispatched again"
+    )
+    unclaimed_s: float = Field(
+        3.0, gt=0, description="Claim timeout of work; then it is published again if it was lost"
+    )
+    turn_timeout_s: float = Field(90.0, gt=0, description="Maximum duration of one agent's work on a turn")

@@ -1,1 +1,1 @@
-"""Concrete outsides of the conversation service."""
+"""Adapters of the conversation service: its ports on NATS."""

@@ -1,105 +1,102 @@
-"""One piece of an agent's work under way: who was asked, what was heard of it, when to stop waiting."""
+"""Supervision of work that is dispatched to an agent: claim, heartbeats, result, timeouts."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
-import structlog
 from trunkline_protocols.turn import AnswerTurn, TaskClaimed, TurnResult
-
-_log: Final = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class AgentLost:
-    """Nothing was heard of the agent that claimed the work."""
+    """The heartbeats of the agent that claimed the work have stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unclaimed:
-    """Nobody has said to have taken the work for a while: it waits, or got lost, or nobody is there."""
+    """No agent claimed the task in time: it is queued, was lost, or no worker is up."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadlineExceeded:
-    """The work took longer than any work may."""
+    """The work took longer than the turn timeout."""
 
 
-Sign: TypeAlias = TurnResult | AgentLost | Unclaimed | DeadlineExceeded
+TurnSignal: TypeAlias = TurnResult | AgentLost | Unclaimed | DeadlineExceeded
 
 
 @dataclass(frozen=True, slots=True)
 class TurnTimeouts:
-    """How long to wait for what, in seconds."""
+    """Timeouts of dispatched work, in seconds."""
 
     agent_silence_s: float
+    """Maximum time without a heartbeat after the claim."""
     unclaimed_s: float
+    """Maximum time without a claim, counted again after each expiry."""
     turn_timeout_s: float
 
 
 class Dispatch:
-    """Waits for one agent at a time and collects the signs of its work."""
+    """Tracks one dispatched request at a time and queues the signals that decide about it."""
 
-    def __init__(self, patience: TurnTimeouts) -> None:
-        """Nobody is asked yet."""
-        self._patience = patience
-        self._signs: asyncio.Queue[Sign] = asyncio.Queue()
-        self._order: AnswerTurn | None = None
-        self._asked_at = 0.0
+    def __init__(self, timeouts: TurnTimeouts) -> None:
+        """Start without a request."""
+        self.timeouts = timeouts
+        self._signals: asyncio.Queue[TurnSignal] = asyncio.Queue()
+        self._request: AnswerTurn | None = None
+        self._started_at = 0.0
         self._published_at = 0.0
-        self._heard_at: float | None = None
+        self._last_heartbeat_at: float | None = None
 
-    def begin(self, order: AnswerTurn) -> None:
-        """Begin to wait for the result of an order that is about to be published. Times by the event loop's clock."""
-        self._asked_at = self._published_at = asyncio.get_running_loop().time()
-        self._heard_at = None
-        self._signs = asyncio.Queue()
-        self._order = order
+    def start(self, request: AnswerTurn) -> None:
+        """Start to track a request that is about to be published. All times are those of the event loop's clock."""
+        self._started_at = self._published_at = asyncio.get_running_loop().time()
+        self._last_heartbeat_at = None
+        self._signals = asyncio.Queue()
+        self._request = request
 
-    async def sign(self) -> Sign:
-        """Wait for the next sign."""
-        return await self._signs.get()
+    async def next_signal(self) -> TurnSignal:
+        """Wait for the next signal."""
+        return await self._signals.get()
 
     def stop(self) -> None:
-        """Wait for nobody any more."""
-        self._order = None
+        """Stop tracking: later messages are ignored."""
+        self._request = None
 
-    # -- what is heard ---
-
-    def claimed(self, claim: TaskClaimed, now: float) -> None:
-        """An agent has taken the work."""
-        order = self._order
-        if order is not None and (claim.ref.turn, claim.ref.hop, claim.ref.attempt) == (
-            order.ref.turn,
-            order.ref.hop,
-            order.ref.attempt,
+    def on_claimed(self, claim: TaskClaimed, now: float) -> None:
+        """Start to expect heartbeats, if the claim is for the current request."""
+        request = self._request
+        if request is not None and (claim.ref.turn, claim.ref.hop, claim.ref.attempt) == (
+            request.ref.turn,
+            request.ref.hop,
+            request.ref.attempt,
         ):
-            self._heard_at = now
+            self._last_heartbeat_at = now
 
-    def beat(self, now: float) -> None:
-        """The agent lives and still works on it."""
-        if self._order is not None and self._heard_at is not None:
-            self._heard_at = now
+    def on_heartbeat(self, now: float) -> None:
+        """Record a heartbeat of the agent that claimed the work."""
+        if self._request is not None and self._last_heartbeat_at is not None:
+            self._last_heartbeat_at = now
 
-    def result(self, result: TurnResult) -> bool:
-        """Take a result; False when it belongs to another turn."""
-        if self._order is None or result.ref.turn != self._order.ref.turn:
+    def on_result(self, result: TurnResult) -> bool:
+        """Queue a result; return False if it belongs to another turn."""
+        if self._request is None or result.ref.turn != self._request.ref.turn:
             return False
-        self._signs.put_nowait(result)
+        self._signals.put_nowait(result)
         return True
 
-    def watch(self, now: float) -> None:
-        """Notice silence; called a few times a second."""
-        if self._order is None or not self._signs.empty():
+    def check_timeouts(self, now: float) -> None:
+        """Queue a signal for the first timeout that has expired; called periodically."""
+        if self._request is None or not self._signals.empty():
             return
-        patience = self._patience
-        if now - self._asked_at > patience.turn_timeout_s:
-            self._signs.put_nowait(DeadlineExceeded())
-        elif self._heard_at is not None:
-            if now - self._heard_at > patience.agent_silence_s:
-                self._signs.put_nowait(AgentLost())
-        elif now - self._published_at > patience.unclaimed_s:
+        timeouts = self.timeouts
+        if now - self._started_at > timeouts.turn_timeout_s:
+            self._signals.put_nowait(DeadlineExceeded())
+        elif self._last_heartbeat_at is not None:
+            if now - self._last_heartbeat_at > timeouts.agent_silence_s:
+                self._signals.put_nowait(AgentLost())
+        elif now - self._published_at > timeouts.unclaimed_s:
             self._published_at = now
-            self._signs.put_nowait(Unclaimed())
+            self._signals.put_nowait(Unclaimed())

@@ -1,7 +1,7 @@
-"""All conversations of this process: finds the one that a message belongs to, and lets it work.
+"""Registry of the conversations of this process: routes messages to actors and bounds their memory.
 
-Active ones have a task; idle ones keep their folded state in memory up to a budget, the least recently used go first:
-the log is the page file, the next message brings them back.
+An active conversation has a task. Idle ones keep their state in memory up to a budget and are evicted least recently
+used first; the next message loads an evicted one from the log.
 """
 
 from __future__ import annotations
@@ -15,97 +15,99 @@ import structlog
 from prometheus_client import Gauge
 from trunkline_chassis.cache_metrics import CACHE_HITS, CACHE_MISSES
 from trunkline_chassis.latency import RecentLatency
-from trunkline_protocols.ids import ConversationId, Instance, TurnId, partition_of, slot_of
-from trunkline_protocols.turn import AgentBeat, AgentMessage, SocketAttached, TaskClaimed
+from trunkline_protocols.ids import ConversationId, TurnId, partition_of, slot_of
+from trunkline_protocols.turn import AgentHeartbeat, AgentMessage, SocketAttached, TaskClaimed
 
 from trunkline_conversation.application.actor import ConversationActor, Envelope
 
 _log: Final = structlog.get_logger(__name__)
-_OPEN: Final = Gauge("trunkline_conversations_in_memory", "ConversationRegistry that this process remembers")
-_BYTES: Final = Gauge("trunkline_conversations_bytes", "About how much memory they hold")
+_OPEN: Final = Gauge("trunkline_conversations_in_memory", "Conversations held in memory")
+_BYTES: Final = Gauge("trunkline_conversations_bytes", "Estimated memory of the conversations held in memory, in bytes")
 
-_WATCH_EVERY_S: Final = 0.1
-_STALL_S: Final = 0.3
-_FINISHING_LOOK_S: Final = 0.02
-_FINISHING_LOOKS: Final = 500
+_CHECK_INTERVAL_S: Final = 0.1
+_MAX_STALL_S: Final = 0.3
+"""Longest gap between two checks after which timeouts are still trusted."""
+_FINISHING_POLL_INTERVAL_S: Final = 0.02
+_MAX_FINISHING_POLLS: Final = 500
 
 
 class ConversationRegistry:
-    """The conversations that this process works on or remembers."""
+    """The conversations that this process works on or holds in memory."""
 
     def __init__(
         self,
         create: Callable[[ConversationId], ConversationActor],
         *,
-        finished_elsewhere: Callable[[ConversationId], bool],
-        on_let_go: Callable[[], None],
+        is_finishing_elsewhere: Callable[[ConversationId], bool],
+        on_finishing_changed: Callable[[], None],
         budget_bytes: int,
         latency: RecentLatency,
     ) -> None:
-        """`create` makes an actor; `budget_bytes` bounds what all of them hold, but for the active ones.
+        """Create actors with `create`; `budget_bytes` bounds the memory of all of them, except the active ones.
 
-        `finished_elsewhere` says whether another process still finishes a conversation's turn; `on_let_go` hears when
-        what this process tells of that, `finishing`, has changed.
+        `is_finishing_elsewhere` returns whether another process still finishes a turn of a conversation.
+        `on_finishing_changed` is called when `finishing` has changed, so that it can be published.
         """
         self._create = create
-        self._finished_elsewhere = finished_elsewhere
-        self._on_let_go = on_let_go
+        self._is_finishing_elsewhere = is_finishing_elsewhere
+        self._on_finishing_changed = on_finishing_changed
         self._budget_bytes = budget_bytes
         self._held_bytes = 0
         self._sizes: dict[ConversationId, int] = {}
         self._latency = latency
         self._actors: OrderedDict[ConversationId, ConversationActor] = OrderedDict()
         self._active: dict[ConversationId, asyncio.Task[None]] = {}
-        self._leaving: set[ConversationId] = set()
+        self._finishing: set[ConversationId] = set()
         self._tasks: asyncio.TaskGroup | None = None
 
     @property
     def active(self) -> int:
-        """How many conversations wait for an answer."""
+        """Number of conversations with an in-flight message."""
         return len(self._active)
 
     async def run(self) -> None:
-        """Watch over the active ones until cancelled."""
+        """Run active conversations and check their timeouts until cancelled."""
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             checked_at = loop.time()
             while True:
-                await asyncio.sleep(_WATCH_EVERY_S)
+                await asyncio.sleep(_CHECK_INTERVAL_S)
                 now = loop.time()
-                # After a stall of our own the beats of that time are still in the socket: nobody was silent.
-                if now - checked_at < _STALL_S:
+                # After a stall of this process, heartbeats of that time are still in the socket: no agent is lost.
+                if now - checked_at < _MAX_STALL_S:
                     for conversation in list(self._active):
-                        self._actors[conversation].watch(now)
+                        self._actors[conversation].check_timeouts(now)
                 checked_at = now
 
     def offer(self, conversation: ConversationId, envelope: Envelope, *, standing_in: bool = False) -> None:
-        """Hand a message to its conversation; `standing_in` for who holds its slot, it is let go afterwards."""
+        """Pass a message to its conversation; `standing_in` for an unheld slot evicts the conversation afterwards."""
         actor = self._actor(conversation)
         actor.offer(envelope)
         if standing_in:
-            self._leaving.add(conversation)
-            self._on_let_go()
+            self._finishing.add(conversation)
+            self._on_finishing_changed()
         if conversation not in self._active and self._tasks is not None:
-            self._active[conversation] = self._tasks.create_task(self._work(actor))
+            self._active[conversation] = self._tasks.create_task(self._run_actor(actor))
 
-    async def _work(self, actor: ConversationActor) -> None:
+    async def _run_actor(self, actor: ConversationActor) -> None:
         started = asyncio.get_running_loop().time()
         try:
-            await self._wait_while_finished_elsewhere(actor.id)
+            await self._wait_while_finishing_elsewhere(actor.id)
             await actor.run()
-        except Exception:
-            # The message stays unacknowledged and comes again; the neighbours notice nothing.
+        except (
+            Exception
+        ):  # one conversation must not stop the others; its message stays unacknowledged and is redelivered
             _log.exception("conversation.failed", conversation=actor.id)
-            self._forget(actor.id)
+            self._evict(actor.id)
         finally:
             if self._active.get(actor.id) is asyncio.current_task():
                 del self._active[actor.id]
             self._latency.add((asyncio.get_running_loop().time() - started) * 1000)
-            self._weigh(actor)
-            if actor.id in self._leaving:
-                self._leave(actor.id)
-            self._forget_idle()
+            self._update_footprint(actor)
+            if actor.id in self._finishing:
+                self._end_finishing(actor.id)
+            self._evict_idle()
 
     def _actor(self, conversation: ConversationId) -> ConversationActor:
         actor = self._actors.get(conversation)
@@ -120,106 +122,106 @@ class ConversationRegistry:
 
     # -- memory ---
 
-    def _weigh(self, actor: ConversationActor) -> None:
+    def _update_footprint(self, actor: ConversationActor) -> None:
         if actor.id in self._actors:
             size = actor.footprint_bytes
             self._held_bytes += size - self._sizes.get(actor.id, 0)
             self._sizes[actor.id] = size
 
-    def _forget_idle(self) -> None:
-        """Let the least recently used go until the rest fits; one that works now stays, however old."""
+    def _evict_idle(self) -> None:
+        """Evict the least recently used conversations until the rest fits the budget; active ones stay."""
         for conversation in self._idle_beyond_budget():
-            self._forget(conversation)
+            self._evict(conversation)
         _OPEN.set(len(self._actors))
         _BYTES.set(self._held_bytes)
 
     def _idle_beyond_budget(self) -> list[ConversationId]:
-        """Look from the oldest on, and no further than is needed: this happens with every turn once memory is full."""
-        found, left_bytes = [], self._held_bytes
+        """Return the idle conversations to evict, oldest first; stops early because it runs with every turn."""
+        found, remaining_bytes = [], self._held_bytes
         for conversation in self._actors:
-            if left_bytes <= self._budget_bytes:
+            if remaining_bytes <= self._budget_bytes:
                 break
             if conversation not in self._active:
                 found.append(conversation)
-                left_bytes -= self._sizes.get(conversation, 0)
+                remaining_bytes -= self._sizes.get(conversation, 0)
         return found
 
-    def _forget(self, conversation: ConversationId) -> None:
+    def _evict(self, conversation: ConversationId) -> None:
         self._actors.pop(conversation, None)
         self._held_bytes -= self._sizes.pop(conversation, 0)
 
-    # -- from agents and ingresses ---
+    # -- messages of agents and ingresses ---
 
     def on_agent_message(self, message: AgentMessage) -> None:
-        """Pass on what an agent says."""
+        """Pass a message of an agent to its conversation."""
         now = asyncio.get_running_loop().time()
-        if isinstance(message, AgentBeat):
+        if isinstance(message, AgentHeartbeat):
             for turn in message.turns:
                 actor = self._actors.get(_conversation_of(turn))
                 if actor is not None:
-                    actor.beat(now)
+                    actor.on_heartbeat(now)
             return
         actor = self._actors.get(message.ref.conversation)
         if actor is None:
-            _log.info("turn.foreign_result", conversation=message.ref.conversation)
+            _log.info("result.unexpected", conversation=message.ref.conversation)
         elif isinstance(message, TaskClaimed):
-            actor.claimed(message, now)
+            actor.on_claimed(message, now)
         else:
-            actor.result(message)
+            actor.on_result(message)
 
     def is_active(self, conversation: ConversationId) -> bool:
-        """Whether something of this conversation is worked on."""
+        """Return whether a conversation has an in-flight message."""
         return conversation in self._active
 
-    def attach(self, attached: SocketAttached) -> None:
-        """Send commits of a conversation to another ingress from now on."""
+    def on_socket_attached(self, attached: SocketAttached) -> None:
+        """Send later commits of a conversation to the ingress that holds its socket now."""
         actor = self._actors.get(attached.conversation)
         if actor is not None:
-            actor.attached(Instance(attached.ingress))
+            actor.on_socket_attached(attached.ingress)
 
     # -- slots and shutdown ---
 
     def release_slot(self, slot: int) -> None:
-        """Let these conversations go: turns under way are finished here, everything after them elsewhere.
+        """Release a slot: finish in-flight turns here; later messages go to the new owner.
 
-        The fence covers the turns that another process has begun before it could know that they are finished here.
+        The new owner may start a turn before it learns that it is finished here; the fence prevents a second answer.
         """
         for conversation, actor in list(self._actors.items()):
             if slot_of(partition_of(conversation)) == slot:
                 if conversation in self._active:
                     actor.release()
-                    self._leaving.add(conversation)
+                    self._finishing.add(conversation)
                 else:
-                    self._forget(conversation)
-        self._on_let_go()
+                    self._evict(conversation)
+        self._on_finishing_changed()
 
-    def _leave(self, conversation: ConversationId) -> None:
-        self._leaving.discard(conversation)
-        self._forget(conversation)
-        self._on_let_go()
+    def _end_finishing(self, conversation: ConversationId) -> None:
+        self._finishing.discard(conversation)
+        self._evict(conversation)
+        self._on_finishing_changed()
 
     @property
-    def under_way(self) -> list[str]:
-        """ConversationRegistry that wait for an answer."""
+    def in_flight(self) -> list[str]:
+        """Conversations with an in-flight message."""
         return sorted(self._active)
 
     @property
     def finishing(self) -> list[str]:
-        """ConversationRegistry that are let go when their turn under way is finished."""
-        return sorted(self._leaving)
+        """Conversations whose in-flight turn is finished here although their slot is not held here."""
+        return sorted(self._finishing)
 
-    async def _wait_while_finished_elsewhere(self, conversation: ConversationId) -> None:
-        """Let the process that had the conversation before finish its turn, so that nobody begins it a second time."""
-        for _ in range(_FINISHING_LOOKS):
-            if not self._finished_elsewhere(conversation):
+    async def _wait_while_finishing_elsewhere(self, conversation: ConversationId) -> None:
+        """Wait up to 10 s for the previous owner to finish its in-flight turn, so that it is not started twice."""
+        for _ in range(_MAX_FINISHING_POLLS):
+            if not self._is_finishing_elsewhere(conversation):
                 return
-            await asyncio.sleep(_FINISHING_LOOK_S)
+            await asyncio.sleep(_FINISHING_POLL_INTERVAL_S)
 
     async def finish(self, timeout_s: float) -> None:
-        """Wait for the turns under way; what is not finished in time is delivered again elsewhere."""
-        waiting = list(self._active.values())
-        if waiting:
-            _, unfinished = await asyncio.wait(waiting, timeout=timeout_s)
+        """Wait up to `timeout_s` for in-flight turns; unfinished ones are redelivered to another process."""
+        running = list(self._active.values())
+        if running:
+            _, unfinished = await asyncio.wait(running, timeout=timeout_s)
             if unfinished:
                 _log.warning("conversations.unfinished", turns=len(unfinished))
 

@@ -1,4 +1,4 @@
-"""A conversation's state and its log: loaded, appended to behind the fence, told to those who show it."""
+"""Event-sourced repository of one conversation: load, append (fenced), notify ingress and desk."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from trunkline_protocols.log import Commit, CommitStored
 
 from trunkline_conversation.core.state import Conversation, evolve, from_snapshot, to_snapshot
 from trunkline_conversation.core.steps import Append
-from trunkline_conversation.ports import Log, Outside
+from trunkline_conversation.ports import ConversationPorts
 
 
 class OvertakenError(Exception):
-    """The log moved on without this process: think again from its end."""
+    """Another process has committed: decide again from the end of the log."""
 
 
 class AnsweredElsewhereError(Exception):
@@ -25,7 +25,7 @@ class AnsweredElsewhereError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CommitCause:
-    """What a commit answers."""
+    """The message, command or timer that a commit answers."""
 
     turn: TurnId
     tenant: str
@@ -35,73 +35,94 @@ class CommitCause:
 
     @classmethod
     def of_message(cls, message: TurnReceived | EndRequested | WaitCancelled, inbox_seq: int) -> CommitCause:
-        """A customer's message."""
+        """Return the cause for a customer's message."""
         turn = turn_id(message.conversation, inbox_seq)
         return cls(turn, message.tenant, message.customer, inbox_seq)
 
     @classmethod
-    def of_order(cls, state: Conversation, desk_seq: int) -> CommitCause:
-        """An order of the desk."""
+    def of_command(cls, state: Conversation, desk_seq: int) -> CommitCause:
+        """Return the cause for a desk command."""
         return cls(TurnId(f"{state.id}-d{desk_seq}"), state.tenant, state.customer, state.inbox_seq, desk_seq)
 
     @classmethod
-    def of_clock(cls, state: Conversation) -> CommitCause:
-        """The time that has passed."""
+    def of_timer(cls, state: Conversation) -> CommitCause:
+        """Return the cause for an expired SLA."""
         return cls(TurnId(f"{state.id}-t{state.sequence}"), state.tenant, state.customer, state.inbox_seq)
 
     def is_answered_by(self, commit: Commit) -> bool:
-        """Whether a commit of somebody else's settles this."""
+        """Return whether a commit of another process settles this cause."""
         if self.desk_seq:
             return commit.desk_seq >= self.desk_seq
         return commit.settles and commit.inbox_seq >= self.inbox_seq
 
 
 class ConversationRepository:
-    """One conversation's log, as its single writer."""
+    """The log of one conversation, used by its single writer."""
 
     def __init__(
-        self, conversation: ConversationId, *, region: str, log: Log, outside: Outside, snapshot_every: int
+        self, conversation: ConversationId, *, region: str, ports: ConversationPorts, snapshot_every: int
     ) -> None:
-        """State is loaded from the log when it is first asked for."""
-        self._id = conversation
+        """Load the state with the first call of `load`; store a snapshot after every `snapshot_every` commits."""
+        self.id = conversation
         self._region = region
-        self._log = log
-        self._outside = outside
+        self._log = ports.log
+        self._notifier = ports.notifier
+        self._escalation_queue = ports.escalation_queue
+        self._now = ports.now
         self._snapshot_every = snapshot_every
         self._commits_since_snapshot = 0
         self._state: Conversation | None = None
         self.ingress = Instance("")
+        """The ingress that holds the customer's socket."""
 
     @property
-    def folded(self) -> Conversation | None:
-        """The state as far as it is in memory."""
+    def cached_state(self) -> Conversation | None:
+        """State in memory, None if it is not loaded."""
         return self._state
 
-    def forget(self) -> None:
-        """Load the state anew before it is used again."""
+    def invalidate(self) -> None:
+        """Discard the state in memory, so that the next use loads it from the log."""
         self._state = None
 
     async def load(self) -> Conversation:
-        """Return the state: from memory, else from snapshot and later commits."""
+        """Return the state: from memory, otherwise from the snapshot and later commits."""
         if self._state is None:
-            snapshot = await self._log.snapshot(self._id)
+            snapshot = await self._log.snapshot(self.id)
             state = (
                 from_snapshot(snapshot, self._region)
                 if snapshot is not None
-                else Conversation(id=self._id, region=self._region)
+                else Conversation(id=self.id, region=self._region)
             )
-            later = await self._log.commits(self._id, after=state.sequence)
+            later = await self._log.commits(self.id, after=state.sequence)
             for stored in later:
                 state = evolve(state, stored.commit, stored.sequence)
-            # What had to be folded counts: else one that is evicted between its turns would never get a snapshot.
+            # Folded commits count: a conversation that is evicted after every turn would never get a snapshot.
             self._commits_since_snapshot = len(later)
             self._state = state
         return self._state
 
     async def append(self, state: Conversation, decision: Append, cause: CommitCause) -> Conversation:
-        """Commit a decision and return the state after it."""
-        commit = Commit(
-            conversation=self._id,
+        """Commit a decision and return the new state.
+
+        Raises `AnsweredElsewhereError` if another process has answered the cause, `OvertakenError` if it has committed
+        something else.
+        """
+        commit = self._commit(state, decision, cause)
+        try:
+            sequence = await self._log.append(commit, message_id=f"{commit.turn}-{decision.kind}-{state.hops}")
+        except FenceError:
+            await self._resolve_conflict(state, cause)
+            raise OvertakenError("another process has committed") from None
+        self._state = evolve(state, commit, sequence)
+        await self._notify([CommitStored(sequence=sequence, commit=commit)])
+        if self._state.escalation != state.escalation:
+            await self.update_escalation_queue()
+        await self._store_snapshot_if_due(self._state)
+        return self._state
+
+    def _commit(self, state: Conversation, decision: Append, cause: CommitCause) -> Commit:
+        return Commit(
+            conversation=self.id,
             region=self._region,
             tenant=cause.tenant,
             customer=cause.customer,
@@ -113,60 +134,49 @@ class ConversationRepository:
             inbox_seq=cause.inbox_seq,
             previous=state.sequence,
             frames_before=state.frames,
-            at=self._outside.now(),
+            at=self._now(),
             events=decision.events,
             ids_before=state.ids,
             ended_before=state.closed,
             desk_seq=cause.desk_seq,
         )
-        try:
-            sequence = await self._log.append(commit, message_id=f"{commit.turn}-{decision.kind}-{state.hops}")
-        except FenceError:
-            await self._settle_conflict(state, cause)
-            raise OvertakenError("somebody else committed") from None
-        self._state = evolve(state, commit, sequence)
-        await self.tell([CommitStored(sequence=sequence, commit=commit)])
-        if self._state.escalation != state.escalation:
-            await self.publish_to_desk()
-        await self._snapshot_sometimes(self._state)
-        return self._state
 
-    async def _settle_conflict(self, state: Conversation, cause: CommitCause) -> None:
-        """The log moved on: when it answers this message, its text is shown and not one's own."""
-        newer = await self._log.commits(self._id, after=state.sequence)
-        await self.tell(newer)
-        self.forget()
+    async def _resolve_conflict(self, state: Conversation, cause: CommitCause) -> None:
+        """Notify the ingress of the commits of the other process and discard the own state."""
+        newer = await self._log.commits(self.id, after=state.sequence)
+        await self._notify(newer)
+        self.invalidate()
         if any(cause.is_answered_by(stored.commit) for stored in newer):
             raise AnsweredElsewhereError
 
-    async def _snapshot_sometimes(self, state: Conversation) -> None:
+    async def _store_snapshot_if_due(self, state: Conversation) -> None:
         self._commits_since_snapshot += 1
         if self._commits_since_snapshot >= self._snapshot_every:
             self._commits_since_snapshot = 0
             await self._log.store_snapshot(to_snapshot(state))
 
-    # -- those who show it ---
+    # -- notifications ---
 
-    async def tell(self, commits: list[CommitStored]) -> None:
-        """Tell the ingress that holds the socket; what no message of the customer's caused, every ingress."""
+    async def _notify(self, commits: list[CommitStored]) -> None:
+        """Notify the ingress with the socket; every ingress if a commit answers no message of the customer."""
         for stored in commits:
-            asked = stored.commit.turn == turn_id(self._id, stored.commit.inbox_seq)
-            ingress = self.ingress if asked else EVERY_INGRESS
+            answers_message = stored.commit.turn == turn_id(self.id, stored.commit.inbox_seq)
+            ingress = self.ingress if answers_message else EVERY_INGRESS
             if ingress:
-                await self._outside.tell(ingress, stored)
+                await self._notifier.notify_ingress(ingress, stored)
 
     async def republish_last(self, state: Conversation) -> None:
-        """Tell the last commit once more: a message came again, perhaps its answer was not heard."""
-        await self.tell(await self._log.commits(self._id, after=state.sequence - 1))
+        """Publish the last commit again: if a message is redelivered, its answer may have been lost."""
+        await self._notify(await self._log.commits(self.id, after=state.sequence - 1))
 
-    async def publish_to_desk(self) -> None:
-        """Make the desk show what the log says; harmless to repeat."""
+    async def update_escalation_queue(self) -> None:
+        """Make the escalation queue match the log; idempotent."""
         state = await self.load()
         escalation = state.escalation
         if escalation is not None and escalation.level == "person":
-            await self._outside.show_waiting(
+            await self._escalation_queue.put(
                 EscalationWaiting(
-                    conversation=self._id,
+                    conversation=self.id,
                     region=self._region,
                     tenant=state.tenant,
                     customer=state.customer,
@@ -174,4 +184,4 @@ class ConversationRepository:
                 )
             )
         else:
-            await self._outside.hide_waiting(self._id)
+            await self._escalation_queue.remove(self.id)

@@ -1,1 +1,1 @@
-"""The pure part: what a conversation is (`state`) and what it decides (`decisions`). No clock, no broker."""
+"""Pure decisions of the conversation service: no clock, no broker, no asyncio."""

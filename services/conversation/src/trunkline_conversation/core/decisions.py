@@ -1,11 +1,12 @@
-"""What a conversation decides: pure functions from state and message to the next step.
+"""Decisions of a conversation: pure functions from state and message to the next step.
 
-A turn begins with `begin`, which names its first work, and `first_step`, which may find that no agent is to be asked at
-all. Every result of an agent goes through `on_result`:
+A turn starts with `begin`, which selects its first work, and `first_step`, which may answer without an agent. Every
+result of an agent goes through `on_result`:
 
-    Work           an agent of this specialty shall answer
-    Append         these events are committed; then the next step, or the turn is over
-    Drop           a late or foreign result: counted, nothing happens
+    Work           request an answer from an agent of this specialty
+    Append         commit these events; then the next step, or the turn ends
+    SystemReply    answer without an agent
+    Drop           a late or foreign result: counted and ignored
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from trunkline_protocols.consultation import Consultation
 from trunkline_protocols.fleet import ESCALATION, TRIAGE
 from trunkline_protocols.ids import Specialty, TurnId
 from trunkline_protocols.inbox import EndRequested, TurnReceived
-from trunkline_protocols.log import Closed, Consulted, CustomerSaid, Event, OwnerAssigned, ToolUsed, TurnAnswered
+from trunkline_protocols.log import Closed, Consulted, CustomerReplied, Event, OwnerAssigned, ToolUsed, TurnAnswered
 from trunkline_protocols.turn import Answered, Escalate, HandOff, Routed, TurnFailed, TurnResult
 
-from trunkline_conversation.core.escalations import LANES, assess, escalate, is_news, waiting_note
+from trunkline_conversation.core.escalations import LANES, assess, escalate, exceeds_current, waiting_note
 from trunkline_conversation.core.handoffs import hand_off
 from trunkline_conversation.core.state import Conversation
 from trunkline_conversation.core.steps import Append, Drop, Environment, Step, SystemReply, Turn, Work, opening
 
 MAX_ATTEMPTS: Final = 4
-"""Tries of one piece of work, over agents that fell silent or failed."""
+"""Maximum attempts for the same work, over lost and failed agents."""
 
 APOLOGY: Final = (
     "I am sorry, something went wrong on our side and I could not answer this message. Please try again in a moment."
@@ -41,7 +42,7 @@ Decision: TypeAlias = Step | Drop
 def begin(
     state: Conversation, message: TurnReceived, *, turn: TurnId, inbox_seq: int, specialties: frozenset[str]
 ) -> Turn:
-    """Name the first work of a turn: the owner answers; who has no owner (any more) goes to triage."""
+    """Start a turn: the owner answers, triage if there is no owner or the fleet no longer has its specialty."""
     owner = Specialty(state.owner if state.owner in specialties else TRIAGE)
     work = Work(specialty=owner, agent=state.agent, hop=state.hops)
     if owner == ESCALATION and state.escalation is not None:
@@ -51,19 +52,19 @@ def begin(
 
 
 def first_step(state: Conversation, turn: Turn, environment: Environment) -> Step:
-    """Decide whether an agent is asked at all: not when a person has the conversation, or the rules escalate it."""
+    """Decide the first step: no agent is asked if a person holds the conversation or a rule escalates it."""
     if state.closed:
         return system_answer(state, turn, ALREADY_CLOSED)
     if state.with_person:
         return _to_person(state, turn)
     if state.hops > 0:
-        # The turn goes on where a process before this one had brought it.
-        waits = state.escalation is not None and state.escalation.level == "person"
-        return SystemReply(waiting_note(state, environment)) if waits else turn.work
+        # Another process has committed a part of this turn: resume after it.
+        is_waiting = state.escalation is not None and state.escalation.level == "person"
+        return SystemReply(waiting_note(state, environment)) if is_waiting else turn.work
     assessment = assess(state, turn.message, environment.policy)
     if assessment is None:
         return turn.work
-    if is_news(state, assessment):
+    if exceeds_current(state, assessment):
         return escalate(
             state, turn, environment, reason=assessment.reason, urgency=assessment.urgency, level=assessment.level
         )
@@ -73,27 +74,27 @@ def first_step(state: Conversation, turn: Turn, environment: Environment) -> Ste
 
 
 def close(state: Conversation, request: EndRequested) -> Append:
-    """End a conversation because the customer asked for it."""
+    """Close a conversation on the customer's request."""
     del request
     return Append("closed", [Closed(reason="ended by the customer")], state.owner, state.agent, state.epoch)
 
 
 def retry(turn: Turn) -> Work | None:
-    """Name the same work for another agent, or None when it was tried often enough."""
+    """Return the same work with the next attempt, None if the attempts are used up."""
     if turn.work.attempt >= MAX_ATTEMPTS:
         return None
     return replace(turn.work, attempt=turn.work.attempt + 1)
 
 
 def give_up(state: Conversation, turn: Turn) -> Append:
-    """Answer honestly that there is no answer: an accepted message never stays without one."""
+    """Apologise to the customer: an accepted message always gets a reply."""
     return system_answer(state, turn, APOLOGY, abstained=True)
 
 
 def on_unclaimed(state: Conversation, turn: Turn, environment: Environment) -> Step | None:
-    """Decide for work that nobody takes; None to go on waiting.
+    """Decide about work that no agent has claimed in time; None to keep waiting.
 
-    A specialty that the fleet no longer has: triage finds another. One that is down for good: escalated.
+    If the fleet no longer has the specialty, triage selects another one. If the specialty is down, escalate.
     """
     specialty = turn.work.specialty
     if specialty == TRIAGE:
@@ -106,12 +107,10 @@ def on_unclaimed(state: Conversation, turn: Turn, environment: Environment) -> S
 
 
 def on_result(state: Conversation, turn: Turn, result: TurnResult, environment: Environment) -> Decision:
-    """Decide what a result of an agent means."""
-    asked = (state.epoch, turn.work.hop, turn.work.attempt)
-    if (result.ref.epoch, result.ref.hop, result.ref.attempt) != asked:
-        return Drop(
-            f"epoch {result.ref.epoch} hop {result.ref.hop} attempt {result.ref.attempt} is not what the turn waits for"
-        )
+    """Decide the next step for a result of an agent."""
+    expected = (state.epoch, turn.work.hop, turn.work.attempt)
+    if (result.ref.epoch, result.ref.hop, result.ref.attempt) != expected:
+        return Drop(f"stale result: epoch {result.ref.epoch}, hop {result.ref.hop}, attempt {result.ref.attempt}")
     decision = _decide(state, turn, result, environment)
     tools = result.tools if isinstance(result, Answered | HandOff | Escalate) else []
     return _with_tools(decision, turn.work.specialty, tools) if tools and isinstance(decision, Append) else decision
@@ -126,7 +125,7 @@ def _decide(state: Conversation, turn: Turn, result: TurnResult, environment: En
         case Routed(to=to) if to in environment.specialties and to != turn.work.specialty:
             return Work(specialty=to, agent=result.agent, hop=turn.work.hop + 1)
         case Routed(to=to):
-            return escalate(state, turn, environment, reason=f"triage chose {to}, which cannot take it")
+            return escalate(state, turn, environment, reason=f"triage chose {to}, which is not available")
         case HandOff():
             return hand_off(state, turn, result, environment)
         case Escalate(urgency=urgency, reason=reason, summary=summary):
@@ -134,25 +133,25 @@ def _decide(state: Conversation, turn: Turn, result: TurnResult, environment: En
         case TurnFailed(cancelled=True):
             return system_answer(state, turn, LEFT)
         case TurnFailed(retryable=retryable):
-            again = retry(turn) if retryable else None
-            return again or give_up(state, turn)
+            next_attempt = retry(turn) if retryable else None
+            return next_attempt or give_up(state, turn)
         case _:
             assert_never(result)
 
 
 def assignment(result: Routed) -> OwnerAssigned:
-    """Keep triage's choice until the turn's commit."""
+    """Convert the choice of triage to an event, committed together with the answer."""
     return OwnerAssigned(to=result.to, agent=result.agent, confidence=result.confidence, timings=result.timings)
 
 
 def system_answer(state: Conversation, turn: Turn, text: str, *, abstained: bool = False) -> Append:
-    """SystemReply something in the name of whoever was asked, without changing the owner."""
+    """Answer with a text of the system, attributed to the current agent, without changing the owner."""
     answered = TurnAnswered(
         message_id=turn.message.message_id,
         accepted_seq=turn.message.seq,
-        customer_text=turn.message.text,
+        text=turn.message.text,
         received_at=turn.message.received_at,
-        text=text,
+        answer=text,
         specialty=turn.work.specialty,
         agent=turn.work.agent,
         attempt=turn.work.attempt,
@@ -162,28 +161,28 @@ def system_answer(state: Conversation, turn: Turn, text: str, *, abstained: bool
 
 
 def _to_person(state: Conversation, turn: Turn) -> Append:
-    """Show a message to the person who has the conversation; the answer is theirs."""
-    said = CustomerSaid(
+    """Commit a message for the person that holds the conversation; no agent answers it."""
+    shown = CustomerReplied(
         message_id=turn.message.message_id,
         accepted_seq=turn.message.seq,
         text=turn.message.text,
         received_at=turn.message.received_at,
     )
-    return Append("turn", [said], state.owner, state.agent, state.epoch)
+    return Append("turn", [shown], state.owner, state.agent, state.epoch)
 
 
 def _failed_too_often(state: Conversation, turn: Turn, environment: Environment) -> bool:
-    """Whether one more missing answer is one too many. Senior agents who do not know pass it on at once."""
+    """Return whether one more abstention reaches the limit; for senior agents the first one does."""
     if state.escalation is not None:
         return state.escalation.level == "senior" and turn.work.specialty == ESCALATION
     return state.failures + 1 >= environment.policy.failed_turns
 
 
 def _escalate_failure(state: Conversation, turn: Turn, result: Answered, environment: Environment) -> Append:
-    who = result.agent or result.specialty
+    agent = result.agent or result.specialty
     if state.escalation is not None:
-        return escalate(state, turn, environment, reason=f"{who} does not know the answer", level="person")
-    return escalate(state, turn, environment, reason=f"{state.failures + 1} answers in a row were missing")
+        return escalate(state, turn, environment, reason=f"{agent} does not know the answer", level="person")
+    return escalate(state, turn, environment, reason=f"{state.failures + 1} consecutive questions without an answer")
 
 
 def _answer(state: Conversation, turn: Turn, result: Answered) -> Append:
@@ -193,9 +192,9 @@ def _answer(state: Conversation, turn: Turn, result: Answered) -> Append:
     answered = TurnAnswered(
         message_id=turn.message.message_id,
         accepted_seq=turn.message.seq,
-        customer_text=turn.message.text,
+        text=turn.message.text,
         received_at=turn.message.received_at,
-        text=result.text,
+        answer=result.text,
         specialty=result.specialty,
         agent=result.agent,
         citations=result.citations,
@@ -211,29 +210,29 @@ def _answer(state: Conversation, turn: Turn, result: Answered) -> Append:
         notices=result.notices,
         fleet_version=result.fleet_version,
     )
-    consulted: list[Event] = [_consulted(result.specialty, asked) for asked in result.consultations]
+    consulted: list[Event] = [_consulted(result.specialty, consultation) for consultation in result.consultations]
     return Append("turn", [*opening(state, turn), *consulted, answered], owner, agent, state.epoch)
 
 
 def _with_tools(append: Append, specialty: str, tools: list[ToolUse]) -> Append:
-    """Record what was called, before what came of it all."""
+    """Insert the tool calls before the final event."""
     *before, last = append.events
     used: list[Event] = [ToolUsed(specialty=specialty, use=use) for use in tools]
     return replace(append, events=[*before, *used, last])
 
 
-def _consulted(asked_by: str, asked: Consultation) -> Consulted:
+def _consulted(asked_by: str, consultation: Consultation) -> Consulted:
     return Consulted(
-        specialty=asked.specialty,
-        agent=asked.agent,
-        question=asked.question,
-        advice=asked.advice,
-        usage=asked.usage,
-        consultation=asked.consultation,
+        specialty=consultation.specialty,
+        agent=consultation.agent,
+        question=consultation.question,
+        advice=consultation.advice,
+        usage=consultation.usage,
+        consultation=consultation.consultation,
         asked_by=asked_by,
-        outcome=asked.outcome,
-        reason=asked.reason,
-        citations=asked.citations,
-        took_ms=asked.took_ms,
-        work_ms=asked.work_ms,
+        outcome=consultation.outcome,
+        reason=consultation.reason,
+        citations=consultation.citations,
+        took_ms=consultation.took_ms,
+        work_ms=consultation.work_ms,
     )

@@ -1,4 +1,4 @@
-"""What people at the desk order, and what it means for a conversation: only who has claimed it speaks in it."""
+"""Commands of people at the desk: only the person that has claimed a conversation may write in it."""
 
 from __future__ import annotations
 
@@ -15,71 +15,71 @@ from trunkline_conversation.core.steps import Append, Environment
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The order is not carried out; `reason` is told to the person."""
+    """The command is rejected; `reason` is returned to the person."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class AlreadyApplied:
-    """What is ordered holds already."""
+    """The command has no effect because it is applied already."""
 
 
 DeskDecision: TypeAlias = Append | Rejected | AlreadyApplied
 
 
-def decide(state: Conversation, order: DeskMessage, environment: Environment) -> DeskDecision:
-    """Decide an order."""
-    if state.closed and not (isinstance(order, Reply) and order.reply_id in state.replies):
-        return AlreadyApplied() if isinstance(order, Close) else Rejected("the conversation is closed")
-    match order:
+def decide(state: Conversation, command: DeskMessage, environment: Environment) -> DeskDecision:
+    """Decide a command."""
+    if state.closed and not (isinstance(command, Reply) and command.reply_id in state.replies):
+        return AlreadyApplied() if isinstance(command, Close) else Rejected("the conversation is closed")
+    match command:
         case Claim():
-            return _claim(state, order, environment)
+            return _claim(state, command, environment)
         case Reply(reply_id=reply_id) if reply_id in state.replies:
             return AlreadyApplied()
-        case Reply() | HandBack() | Close() if state.with_person != order.person:
-            holder = state.with_person or "nobody"
-            return Rejected(f"the conversation is with {holder}, not with {order.person}: claim it first")
+        case Reply() | HandBack() | Close() if state.with_person != command.person:
+            holder = state.with_person or "no person"
+            return Rejected(f"the conversation is with {holder}, not with {command.person}: claim it first")
         case Reply():
             event = PersonReplied(
-                reply_id=order.reply_id,
-                person=order.person,
-                text=order.text,
+                reply_id=command.reply_id,
+                person=command.person,
+                text=command.text,
                 in_reply_to=state.last_message,
                 due_at=_due_at(state, environment),
             )
             return Append("escalation", [event], ESCALATION, "", state.epoch)
         case HandBack():
-            return _hand_back(state, order, environment)
+            return _hand_back(state, command, environment)
         case Close():
-            return Append("closed", [Closed(reason=order.reason)], state.owner, state.agent, state.epoch)
+            return Append("closed", [Closed(reason=command.reason)], state.owner, state.agent, state.epoch)
         case _:
-            assert_never(order)
+            assert_never(command)
 
 
-def _claim(state: Conversation, order: Claim, environment: Environment) -> DeskDecision:
+def _claim(state: Conversation, command: Claim, environment: Environment) -> DeskDecision:
     if state.escalation is None or state.escalation.level != "person":
-        return Rejected("the conversation does not wait for a person")
-    if state.with_person == order.person:
+        return Rejected("the conversation is not waiting for a person")
+    if state.with_person == command.person:
         return AlreadyApplied()
     if state.with_person:
-        return Rejected(f"{state.with_person} has it already")
-    event = Claimed(person=order.person, due_at=_due_at(state, environment))
+        return Rejected(f"already claimed by {state.with_person}")
+    event = Claimed(person=command.person, due_at=_due_at(state, environment))
     return Append("escalation", [event], ESCALATION, "", state.epoch + 1)
 
 
-def _hand_back(state: Conversation, order: HandBack, environment: Environment) -> DeskDecision:
-    before = state.escalation.from_ if state.escalation is not None else ""
-    to = order.to or before
+def _hand_back(state: Conversation, command: HandBack, environment: Environment) -> DeskDecision:
+    previous_owner = state.escalation.from_ if state.escalation is not None else ""
+    to = command.to or previous_owner
     if to not in environment.specialties:
-        if order.to:
-            return Rejected(f"no agent of the fleet has the specialty {order.to!r}")
+        if command.to:
+            return Rejected(f"unknown specialty {command.to!r}")
         to = ""
-    event = HandedBack(person=order.person, to=to, note=order.note)
+    event = HandedBack(person=command.person, to=to, note=command.note)
     return Append("escalation", [event], to, "", state.epoch + 1)
 
 
 def _due_at(state: Conversation, environment: Environment) -> float:
-    """A person may stay silent for as long as the urgency allows."""
+    """Return the time by which the person must write, from the SLA of the urgency."""
     urgency = state.escalation.urgency if state.escalation is not None else "normal"
     return environment.now + environment.policy.sla_s.of(urgency)

@@ -1,4 +1,4 @@
-"""Escalation: when a conversation goes to senior agents or to people, with what urgency, and what a breach means."""
+"""Escalation to senior agents or people: rules, urgency, queue position and SLA breaches."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ _WORD: Final = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 
 
 @dataclass(frozen=True, slots=True)
-class EscalationSigns:
-    """Why a message is to be escalated, how urgently, and to whom."""
+class EscalationAssessment:
+    """Level, urgency and reason with which a message is to be escalated."""
 
     level: Level
     urgency: Urgency
     reason: str
 
 
-def assess(state: Conversation, message: TurnReceived, policy: EscalationPolicy) -> EscalationSigns | None:
-    """Apply the fleet's rules to what the customer says now; the most urgent that holds counts."""
-    said = _normal(message.text)
+def assess(state: Conversation, message: TurnReceived, policy: EscalationPolicy) -> EscalationAssessment | None:
+    """Apply the fleet's rules to a message and combine the matches: the highest urgency and level count."""
+    text = _normalised(message.text)
     found = [
-        EscalationSigns(rule.to, rule.urgency, f"rule {rule.name}")
+        EscalationAssessment(rule.to, rule.urgency, f"rule {rule.name}")
         for rule in policy.rules
-        if _says_any(said, rule.phrases)
+        if _contains_any(text, rule.phrases)
     ]
-    if _says_any(said, policy.person_phrases):
-        found.append(EscalationSigns("person", "normal", "the customer asks for a person"))
-    if _frustration(state, said, policy) >= policy.frustration_limit:
-        found.append(EscalationSigns("senior", "high", "the customer is upset"))
+    if _contains_any(text, policy.person_phrases):
+        found.append(EscalationAssessment("person", "normal", "the customer asks for a person"))
+    if _frustration(state, text, policy) >= policy.frustration_limit:
+        found.append(EscalationAssessment("senior", "high", "the customer is upset"))
     if not found:
         return None
     urgency = policy.tiers.get(message.tier, "low")
     for assessment in found:
         urgency = higher(urgency, assessment.urgency)
     level: Level = "person" if any(assessment.level == "person" for assessment in found) else "senior"
-    return EscalationSigns(level, urgency, "; ".join(assessment.reason for assessment in found))
+    return EscalationAssessment(level, urgency, "; ".join(assessment.reason for assessment in found))
 
 
-def is_news(state: Conversation, assessment: EscalationSigns) -> bool:
-    """Whether an assessment goes beyond the escalation that is under way already."""
+def exceeds_current(state: Conversation, assessment: EscalationAssessment) -> bool:
+    """Return whether an assessment exceeds the level or urgency of the current escalation."""
     current = state.escalation
     if current is None:
         return True
@@ -77,9 +77,9 @@ def escalate(
     urgency: Urgency = "normal",
     level: Level = "senior",
 ) -> Append:
-    """Commit an escalation; senior agents answer the turn, for a person the customer is told the place in the queue.
+    """Escalate: senior agents answer the turn, or the customer gets the position in the queue for a person.
 
-    From senior agents, and where the fleet has none or none of them is up, there is only one way: to people.
+    The level is `person` if senior agents escalate themselves, or if the fleet has none or none of them is up.
     """
     if turn.work.specialty == ESCALATION or ESCALATION not in environment.specialties or ESCALATION in environment.down:
         level = "person"
@@ -89,7 +89,7 @@ def escalate(
         level = "person" if current.level == "person" else level
     origin = turn.work.specialty
     since = current.since if current is not None and current.level == level else environment.now
-    begun = Escalation(
+    escalation = Escalation(
         level=level,
         urgency=urgency,
         reason=reason,
@@ -101,22 +101,21 @@ def escalate(
         from_=origin,
         urgency=urgency,
         reason=reason,
-        summary=begun.summary,
-        position=1 if level == "senior" else _place(state, begun, environment),
+        summary=escalation.summary,
+        position=1 if level == "senior" else _position(state, escalation, environment),
         level=level,
         since=since,
-        due_at=begun.due_at,
+        due_at=escalation.due_at,
     )
     then: Work | SystemReply
     if level == "person":
-        then = SystemReply(_note(event.position, environment))
+        then = SystemReply(_waiting_text(event.position, environment))
     else:
         then = Work(
             Specialty(ESCALATION),
             "",
             turn.work.hop + 1,
             lane=LANES[urgency],
-            handed_off_from=origin,
             urgency=urgency,
             due_at=event.due_at,
         )
@@ -124,7 +123,7 @@ def escalate(
 
 
 def breach(state: Conversation, environment: Environment) -> Append | None:
-    """Raise the urgency of an escalation whose SLA has run out; None when there is nothing to raise (any more)."""
+    """Raise the urgency of an escalation after its SLA has expired; None if there is nothing to raise."""
     current = state.escalation
     if current is None or current.level != "person" or environment.now < current.due_at:
         return None
@@ -134,14 +133,14 @@ def breach(state: Conversation, environment: Environment) -> Append | None:
         from_urgency=current.urgency,
         urgency=urgency,
         due_at=due_at,
-        position=_place(state, replace(current, urgency=urgency, due_at=due_at, claimed_by=""), environment),
+        position=_position(state, replace(current, urgency=urgency, due_at=due_at, claimed_by=""), environment),
         claimed_by=current.claimed_by,
     )
     return Append("escalation", [event], state.owner, state.agent, state.epoch)
 
 
 def leave_queue(state: Conversation) -> Append | None:
-    """Stop waiting for a person because the customer asked for it; None when nobody waits (any more)."""
+    """Leave the queue on the customer's request; None if the conversation is not waiting in it."""
     current = state.escalation
     if current is None or current.claimed_by:
         return None
@@ -150,36 +149,38 @@ def leave_queue(state: Conversation) -> Append | None:
 
 
 def waiting_note(state: Conversation, environment: Environment) -> str:
-    """What a customer is told who waits for a person."""
-    return _note(_place(state, state.escalation, environment) if state.escalation is not None else 1, environment)
+    """Return the text for a customer that waits for a person."""
+    return _waiting_text(
+        _position(state, state.escalation, environment) if state.escalation is not None else 1, environment
+    )
 
 
-def _note(position: int, environment: Environment) -> str:
+def _waiting_text(position: int, environment: Environment) -> str:
     return environment.policy.waiting_note.replace("{position}", str(position))
 
 
-def _place(state: Conversation, escalation: Escalation, environment: Environment) -> int:
-    """Place in the queue; by pressure, as the desk empties it, and not by who came last."""
+def _position(state: Conversation, escalation: Escalation, environment: Environment) -> int:
+    """Return the position in the queue, in the order in which the desk serves it."""
     return queue_position(environment.waiting, state.id, escalation, environment.now)
 
 
-def _frustration(state: Conversation, said: str, policy: EscalationPolicy) -> int:
-    """Count the words of frustration in the customer's last messages and in what is `said` now."""
+def _frustration(state: Conversation, text: str, policy: EscalationPolicy) -> int:
+    """Count the words of frustration in the customer's latest messages and in the normalised `text` of this one."""
     earlier = [each.text for each in state.transcript if each.role == "customer"][1 - _FRUSTRATION_MESSAGES :]
     words = [_phrase(word) for word in policy.frustration_words]
-    return sum(each.count(word) for each in (*map(_normal, earlier), said) for word in words)
+    return sum(each.count(word) for each in (*map(_normalised, earlier), text) for word in words)
 
 
-def _says_any(said: str, phrases: list[str]) -> bool:
-    return any(_phrase(phrase) in said for phrase in phrases)
+def _contains_any(text: str, phrases: list[str]) -> bool:
+    return any(_phrase(phrase) in text for phrase in phrases)
 
 
 @lru_cache(maxsize=1_024)
 def _phrase(text: str) -> str:
-    """Bring a phrase of the fleet's rules into the form that is looked for: with every message the same ones."""
-    return _normal(text)
+    """Normalise a phrase of the fleet's rules; cached because every message needs the same ones."""
+    return _normalised(text)
 
 
-def _normal(text: str) -> str:
-    """Words in lower case, each between spaces: phrases are found whole, whatever the punctuation."""
+def _normalised(text: str) -> str:
+    """Return the words in lower case, surrounded by spaces, so that phrases match whole words only."""
     return f" {' '.join(_WORD.findall(text.lower().translate(_APOSTROPHE)))} "

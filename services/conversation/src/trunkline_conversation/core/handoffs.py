@@ -1,8 +1,8 @@
 """Handoff: ownership moves to another specialty within the turn, epoch + 1.
 
-Several may be asked for at once: the surest that exists and is up wins, and among equals the one that was asked for
-first. When none is up, whoever has the conversation answers as well as it can; when none exists, or the turn has moved
-too often already, it is escalated.
+An agent may request several targets: the one with the highest confidence that exists and is up wins, the first of
+equals. If no target is up, the current owner answers. If no target exists, or the turn has reached the limit of hops,
+the conversation is escalated.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from trunkline_conversation.core.state import Conversation
 from trunkline_conversation.core.steps import Append, Environment, Step, Turn, Work, opening
 
 MAX_HOPS: Final = 4
-"""Changes of specialty in one turn; one more and the turn is escalated."""
+"""Maximum changes of specialty per turn; the next one escalates."""
 
 
 def hand_off(state: Conversation, turn: Turn, result: HandOff, environment: Environment) -> Step:
-    """Decide what a handoff that was asked for means."""
-    asked_for = [HandOffTarget(to=result.to, agent=result.agent, confidence=result.confidence), *result.others]
+    """Decide the next step for a handoff request."""
+    requested = [HandOffTarget(to=result.to, agent=result.agent, confidence=result.confidence), *result.others]
     known = [
-        target for target in asked_for if target.to in environment.specialties and target.to != turn.work.specialty
+        target for target in requested if target.to in environment.specialties and target.to != turn.work.specialty
     ]
-    names = ", ".join(target.to for target in asked_for)
+    names = ", ".join(target.to for target in requested)
     if not known:
-        reason = f"{result.specialty} wanted to hand over to {names}, which cannot take it"
+        reason = f"{result.specialty} requested a handoff to {names}, which is not possible"
         return escalate(state, turn, environment, reason=reason, summary=result.summary)
     if turn.work.hop >= MAX_HOPS:
-        reason = f"handed over {turn.work.hop} times without an answer"
+        reason = f"{turn.work.hop} handoffs without an answer"
         return escalate(state, turn, environment, reason=reason, summary=result.summary)
     winner = arbitrate(known, environment.down)
     if winner is None:
@@ -47,13 +47,13 @@ def hand_off(state: Conversation, turn: Turn, result: HandOff, environment: Envi
         usage=result.usage,
         timings=result.timings,
         instance=result.instance,
-        asked_for=[target.to for target in asked_for] if len(asked_for) > 1 else [],
+        asked_for=[target.to for target in requested] if len(requested) > 1 else [],
     )
-    then = Work(winner.to, winner.agent, turn.work.hop + 1, handed_off_from=result.specialty)
+    then = Work(winner.to, winner.agent, turn.work.hop + 1)
     return Append("handoff", [*opening(state, turn), event], winner.to, winner.agent, state.epoch + 1, then)
 
 
 def arbitrate(targets: list[HandOffTarget], down: frozenset[str]) -> HandOffTarget | None:
-    """Return the surest target that is up, among equals the first; None when all are down."""
+    """Return the target with the highest confidence that is up, the first of equals; None if all are down."""
     up = [target for target in targets if target.to not in down]
     return max(up, key=lambda target: target.confidence, default=None)

@@ -1,4 +1,4 @@
-"""A conversation's state: the fold of its commits."""
+"""State of a conversation: the fold of its commits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trunkline_protocols.log import (
     Commit,
     Consulted,
     CustomerMessageEvent,
-    CustomerSaid,
+    CustomerReplied,
     Escalated,
     Event,
     HandedBack,
@@ -34,25 +34,25 @@ from trunkline_protocols.rules.frames import frames_in
 from trunkline_protocols.rules.message_id_filter import with_id
 from trunkline_protocols.snapshot import Snapshot
 
-from trunkline_conversation.core.summary import summarised
+from trunkline_conversation.core.summary import append_to_summary
 
-RECENT_UTTERANCES: Final = 24
-RECENT_CHARACTERS: Final = 16_000
-LONGEST_UTTERANCE: Final = 8_000
-"""How much of the transcript stays verbatim in memory and goes to agents; the full text stays in the log."""
-REPLIES: Final = 16
-"""So many ids of the desk's replies are remembered."""
+MAX_TRANSCRIPT_UTTERANCES: Final = 24
+MAX_TRANSCRIPT_CHARACTERS: Final = 16_000
+MAX_UTTERANCE_CHARACTERS: Final = 8_000
+"""Bounds of the verbatim transcript that is held in memory and sent to agents; the full text stays in the log."""
+MAX_REPLY_IDS: Final = 16
+"""Number of ids of desk replies that are kept to detect repeats."""
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
-    """What the fleet knows about one conversation."""
+    """State of one conversation."""
 
     id: ConversationId
     region: str
     sequence: int = 0
-    """Stream sequence of the last commit: the fence. 0: nothing is committed yet."""
+    """Stream sequence of the last commit, used as the fence; 0 if the log is empty."""
     inbox_seq: int = 0
-    """Everything in the inbox up to here is answered."""
+    """Inbox sequence of the last settled message."""
     epoch: int = 0
     hops: int = 0
     """Ownership changes since the last answer; committed, so that a crash does not reset the limit."""
@@ -65,32 +65,32 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     closed: bool = False
     turns: int = 0
     frames: int = 0
-    """Durable frames that belong to the commits so far."""
+    """Number of durable frames of all commits so far."""
     ids: bytes = b""
-    """Filter of the ids of the messages in them, see `seen`."""
+    """Filter over the ids of the committed customer messages, see `rules.message_id_filter`."""
     summary: str = ""
-    """What was said before the transcript begins."""
+    """Bounded summary of the utterances before the transcript."""
     transcript: list[Utterance] = []
     note: str = ""
-    """What the agent or the person that had the conversation before wrote for the next one."""
+    """Note of the previous owner, an agent or a person, for the next one."""
     failures: int = 0
-    """Answers in a row that were none."""
+    """Consecutive answers in which the agent abstained."""
     desk_seq: int = 0
-    """Orders of the desk up to here are carried out."""
+    """Inbox sequence of the last applied desk command."""
     last_message: str = ""
-    """Id of the customer's last message that only a person has seen, empty when it is answered."""
+    """Id of the customer's last message to a person at the desk, empty once it is answered."""
     escalation: Escalation | None = None
     replies: list[str] = []
-    """Ids of what people at the desk wrote last: the same reply may be ordered again by who did not hear of it."""
+    """Ids of the latest desk replies: a desk that received no outcome sends the same reply again."""
 
     @property
     def started(self) -> bool:
-        """Whether anything is committed."""
+        """Return whether the log holds a commit."""
         return self.sequence > 0
 
     @property
     def with_person(self) -> str:
-        """The person who has the conversation now, empty when the fleet has it."""
+        """Person at the desk that holds the conversation, empty if the fleet holds it."""
         return self.escalation.claimed_by if self.escalation is not None else ""
 
 
@@ -119,26 +119,26 @@ def _apply(state: Conversation, event: Event) -> Conversation:
         case OwnerAssigned(to=to, agent=agent):
             return msgspec.structs.replace(state, owner=to, agent=agent)
         case TurnAnswered():
-            answered = _said(state, Utterance(role="customer", text=event.customer_text), _words_of(event))
+            answered = _with_utterances(state, Utterance(role="customer", text=event.text), _utterance_of(event))
             return msgspec.structs.replace(
                 answered,
                 turns=state.turns + 1,
                 hops=0,
                 failures=state.failures + 1 if event.abstained else 0,
-                escalation=_settled(state.escalation, event),
+                escalation=_after_answer(state.escalation, event),
             )
-        case CustomerSaid(message_id=message_id, text=text):
-            heard = _said(state, Utterance(role="customer", text=text))
-            return msgspec.structs.replace(heard, turns=state.turns + 1, last_message=message_id)
-        case PersonReplied(reply_id=reply_id, person=person, text=text, due_at=due_at):
-            replied = _said(state, Utterance(role="person", text=text, agent=person))
+        case CustomerReplied(message_id=message_id, text=text):
+            shown = _with_utterances(state, Utterance(role="customer", text=text))
+            return msgspec.structs.replace(shown, turns=state.turns + 1, last_message=message_id)
+        case PersonReplied(reply_id=reply_id, text=text, due_at=due_at):
+            replied = _with_utterances(state, Utterance(role="person", text=text))
             escalation = state.escalation and msgspec.structs.replace(state.escalation, due_at=due_at)
-            replies = [*state.replies[1 - REPLIES :], reply_id]
+            replies = [*state.replies[1 - MAX_REPLY_IDS :], reply_id]
             return msgspec.structs.replace(replied, last_message="", failures=0, escalation=escalation, replies=replies)
         case HandedOff(to=to, agent=agent, summary=note):
             return msgspec.structs.replace(state, owner=to, agent=agent, note=note, hops=state.hops + 1)
         case Escalated() | Breached() | LeftQueue() | Claimed() | HandedBack():
-            return _escalated(state, event)
+            return _apply_escalation(state, event)
         case Consulted() | ToolUsed():
             return state
         case Closed():
@@ -147,12 +147,19 @@ def _apply(state: Conversation, event: Event) -> Conversation:
             assert_never(event)
 
 
-def _escalated(state: Conversation, event: Escalated | Breached | LeftQueue | Claimed | HandedBack) -> Conversation:
+def _apply_escalation(
+    state: Conversation, event: Escalated | Breached | LeftQueue | Claimed | HandedBack
+) -> Conversation:
     current = state.escalation
     match event:
         case Escalated(summary=note):
             return msgspec.structs.replace(
-                state, owner=ESCALATION, agent="", note=note, hops=state.hops + 1, escalation=_begun(state, event)
+                state,
+                owner=ESCALATION,
+                agent="",
+                note=note,
+                hops=state.hops + 1,
+                escalation=_escalation_of(state, event),
             )
         case LeftQueue():
             return msgspec.structs.replace(state, escalation=None)
@@ -167,12 +174,12 @@ def _escalated(state: Conversation, event: Escalated | Breached | LeftQueue | Cl
     return msgspec.structs.replace(state, escalation=msgspec.structs.replace(current, **changes))
 
 
-def _words_of(event: TurnAnswered) -> Utterance:
-    return Utterance(role="agent", text=event.text, specialty=event.specialty, agent=event.agent)
+def _utterance_of(event: TurnAnswered) -> Utterance:
+    return Utterance(role="agent", text=event.answer, specialty=event.specialty)
 
 
-def _begun(state: Conversation, event: Escalated) -> Escalation:
-    """Return the escalation that an event begins, or moves to another level or urgency."""
+def _escalation_of(state: Conversation, event: Escalated) -> Escalation:
+    """Return the escalation that an event starts, or moves to another level or urgency."""
     current = state.escalation
     return Escalation(
         level=event.level,
@@ -185,35 +192,38 @@ def _begun(state: Conversation, event: Escalated) -> Escalation:
     )
 
 
-def _settled(escalation: Escalation | None, event: TurnAnswered) -> Escalation | None:
-    """Senior agents settle an escalation by answering; one that waits for a person goes on waiting."""
+def _after_answer(escalation: Escalation | None, event: TurnAnswered) -> Escalation | None:
+    """Return the escalation after an answer: an answer by senior agents ends it, a wait for a person continues."""
     if escalation is None or escalation.level == "person":
         return escalation
     return escalation if event.abstained or event.specialty != ESCALATION else None
 
 
-def _said(state: Conversation, *said: Utterance) -> Conversation:
-    """Add to the transcript; what no longer fits moves into the summary, the oldest first."""
-    transcript = [*state.transcript, *map(_bounded, said)]
+def _with_utterances(state: Conversation, *added: Utterance) -> Conversation:
+    """Append to the transcript and move the oldest utterances into the summary if it exceeds its bounds."""
+    transcript = [*state.transcript, *map(_truncated, added)]
     summary = state.summary
-    while len(transcript) > RECENT_UTTERANCES or (
-        len(transcript) > len(said) and sum(len(utterance.text) for utterance in transcript) > RECENT_CHARACTERS
+    while len(transcript) > MAX_TRANSCRIPT_UTTERANCES or (
+        len(transcript) > len(added)
+        and sum(len(utterance.text) for utterance in transcript) > MAX_TRANSCRIPT_CHARACTERS
     ):
-        summary = summarised(summary, transcript.pop(0))
+        summary = append_to_summary(summary, transcript.pop(0))
     return msgspec.structs.replace(state, transcript=transcript, summary=summary)
 
 
-def _bounded(said: Utterance) -> Utterance:
-    """Keep the beginning of what is very long: every later turn carries it along."""
-    if len(said.text) <= LONGEST_UTTERANCE:
-        return said
-    return msgspec.structs.replace(said, text=f"{said.text[: LONGEST_UTTERANCE - 1]}…")
+def _truncated(utterance: Utterance) -> Utterance:
+    """Truncate a very long utterance: every later turn carries it along."""
+    if len(utterance.text) <= MAX_UTTERANCE_CHARACTERS:
+        return utterance
+    return msgspec.structs.replace(utterance, text=f"{utterance.text[: MAX_UTTERANCE_CHARACTERS - 1]}…")
 
 
 def context_of(state: Conversation, message: TurnReceived) -> Context:
-    """What an agent is told about the conversation; who the customer is, the message says (a new one has no commit)."""
+    """Return the context for an agent.
+
+    Customer data comes from the message, because a new conversation has no commit yet.
+    """
     return Context(
-        customer=message.customer,
         tenant=message.tenant,
         region=state.region,
         locale=message.locale,
@@ -224,7 +234,7 @@ def context_of(state: Conversation, message: TurnReceived) -> Context:
 
 
 def to_snapshot(state: Conversation) -> Snapshot:
-    """Freeze a state for KV SNAPSHOTS."""
+    """Convert a state to a snapshot for KV SNAPSHOTS."""
     return Snapshot(
         conversation=state.id,
         sequence=state.sequence,
@@ -253,7 +263,7 @@ def to_snapshot(state: Conversation) -> Snapshot:
 
 
 def from_snapshot(snapshot: Snapshot, region: str) -> Conversation:
-    """Thaw a snapshot; commits after `snapshot.sequence` are folded on top."""
+    """Restore a state from a snapshot; the caller folds commits after `snapshot.sequence` on top."""
     return Conversation(
         id=snapshot.conversation,
         region=region,

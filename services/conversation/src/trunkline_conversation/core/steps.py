@@ -1,4 +1,4 @@
-"""The steps of a turn, as data: what is asked for, what is committed, what is dropped."""
+"""Steps of a turn, as data: work for an agent, a commit, a reply of the system."""
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ from trunkline_conversation.core.state import Conversation
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What an agent is asked to do: the addressee and the number of this piece of work within the turn."""
+    """Work for an agent: the addressed specialty, and the hop and attempt within the turn."""
 
     specialty: Specialty
     agent: str = ""
     hop: int = 0
     attempt: int = 1
     lane: Lane = "normal"
-    handed_off_from: str = ""
     urgency: Urgency = "normal"
     due_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """What is committed; `then` is what goes on within the same turn."""
+    """A commit; `then` is the next step of the same turn, None if the turn ends with it."""
 
     kind: CommitKind
     events: list[Event]
@@ -44,27 +43,27 @@ class Append:
 
     @property
     def model_ms(self) -> float:
-        """The models' own time in it."""
+        """Time that the models took for the committed events, in milliseconds."""
         return sum(event.timings.model_ms for event in self.events if isinstance(event, TurnAnswered | HandedOff))
 
 
 @dataclass(frozen=True, slots=True)
 class SystemReply:
-    """The fleet itself says something, and the turn is over."""
+    """A reply by the system instead of an agent; it ends the turn."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Nothing happens."""
+    """A late or foreign result, ignored for `reason`."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A turn in progress: the message, what has been asked for, and what triage chose."""
+    """A turn in progress: the message, the current work, and the choice of triage if it is not committed yet."""
 
     id: TurnId
     inbox_seq: int
@@ -75,22 +74,23 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What a decision depends on beside the conversation itself: read once, when it is made."""
+    """Inputs of a decision besides the conversation, read once per decision."""
 
     specialties: frozenset[str]
     policy: EscalationPolicy = field(default_factory=EscalationPolicy)
     down: frozenset[str] = field(default_factory=frozenset)
-    """Specialties for which no process is heard at all."""
+    """Specialties without a live agents process."""
     now: float = 0.0
+    """Unix time in seconds."""
     waiting: Sequence[EscalationWaiting] = ()
-    """ConversationRegistry that wait for a person, or are with one."""
+    """Conversations that wait for a person, or are with one."""
 
 
 Step: TypeAlias = Work | Append | SystemReply
 
 
 def opening(state: Conversation, turn: Turn) -> list[Event]:
-    """Events that precede any other: the conversation's start and triage's choice, where they are not committed yet."""
+    """Return the events that precede all others: start and choice of triage, if they are not committed yet."""
     events: list[Event] = []
     if not state.started:
         message = turn.message

@@ -1,0 +1,43 @@
+"""The in-memory work queue on JetStream."""
+
+from __future__ import annotations
+
+from trunkline_chassis.bus import Bus
+from trunkline_chassis.errors import BusError
+from trunkline_protocols import codec, streams, subjects
+from trunkline_protocols.turn import AnswerTurn
+
+
+class JetStreamWorkQueue:
+    """Implements the port `WorkQueue` on stream WORK; a position is a stream sequence."""
+
+    def __init__(self, bus: Bus) -> None:
+        """Publish over `bus`."""
+        self._bus = bus
+
+    async def enqueue(self, request: AnswerTurn) -> int:
+        """Append a request and return its sequence."""
+        return await self._append(request, codec.encode(request), after=0)
+
+    async def requeue(self, request: AnswerTurn, position: int) -> int:
+        """Append a request again unless the stream still holds it: a message is removed once it is acknowledged."""
+        payload = codec.encode(request)
+        try:
+            waiting = await self._bus.get_message(streams.WORK.name, position)
+        except BusError:
+            return position
+        # The payload is compared because a re-created stream may hold another request at this sequence.
+        if waiting is not None and waiting.payload == payload:
+            return position
+        return await self._append(request, payload, after=position)
+
+    async def _append(self, request: AnswerTurn, payload: bytes, *, after: int) -> int:
+        """Append under a message id that deduplicates retries of this append only.
+
+        The id contains the dispatch time: after a restart the same turn must be enqueued again, because results of the
+        earlier request went to the previous process. It also contains the position at which the request was lost.
+        """
+        ref = request.ref
+        message_id = f"{ref.turn}-{ref.hop}-{ref.attempt}-{request.dispatched_at:.6f}-{after}"
+        subject = subjects.work(request.specialty, request.lane)
+        return (await self._bus.append(subject, payload, message_id=message_id)).seq

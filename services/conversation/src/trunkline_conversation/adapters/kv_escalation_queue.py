@@ -1,0 +1,46 @@
+"""The escalation queue in KV DESK."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from zlib import crc32
+
+from trunkline_chassis.bus import Bus
+from trunkline_chassis.kv_view import KvView
+from trunkline_protocols import codec, streams
+from trunkline_protocols.escalation import EscalationWaiting
+from trunkline_protocols.ids import ConversationId
+
+
+class KvEscalationQueue:
+    """Implements the port `EscalationQueue`: reads from a local view of the bucket, writes with acknowledgement."""
+
+    def __init__(self, bus: Bus, now: Callable[[], float]) -> None:
+        """Use `now` as the clock; call `start` before the first read."""
+        self._bus = bus
+        self._now = now
+        self._view = KvView(bus, streams.DESK.name, codec.waiting)
+
+    async def start(self) -> None:
+        """Load the bucket and subscribe to its changes."""
+        await self._view.start()
+
+    async def run(self) -> None:
+        """Keep the view up to date until cancelled."""
+        await self._view.run()
+
+    def entries(self) -> tuple[EscalationWaiting, ...]:
+        """Return the entries of the view."""
+        return tuple(self._view.values.values())
+
+    async def put(self, entry: EscalationWaiting) -> None:
+        """Write an entry."""
+        await self._write(entry.conversation, codec.encode(entry), entry.escalation.due_at)
+
+    async def remove(self, conversation: ConversationId) -> None:
+        """Write an empty value, which is a deletion."""
+        await self._write(conversation, b"", self._now())
+
+    async def _write(self, conversation: ConversationId, payload: bytes, at: float) -> None:
+        subject = f"$KV.{streams.DESK.name}.{conversation}"
+        await self._bus.append(subject, payload, message_id=f"{conversation}-{at:.6f}-{crc32(payload)}")

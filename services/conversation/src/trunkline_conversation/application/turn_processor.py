@@ -1,0 +1,156 @@
+"""One turn from the customer's message to its commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final, assert_never
+
+import structlog
+from prometheus_client import Counter, Histogram
+from trunkline_protocols.ids import Instance, TurnRef, turn_id
+from trunkline_protocols.inbox import TurnReceived
+from trunkline_protocols.log import TurnAnswered
+from trunkline_protocols.turn import AnswerTurn, Routed, TurnResult
+
+from trunkline_conversation.application.dispatch import AgentLost, DeadlineExceeded, Dispatch, Unclaimed
+from trunkline_conversation.application.repository import CommitCause, ConversationRepository
+from trunkline_conversation.core import decisions
+from trunkline_conversation.core.state import Conversation, context_of
+from trunkline_conversation.core.steps import Append, Drop, Environment, Step, SystemReply, Turn, Work
+from trunkline_conversation.ports import ConversationPorts
+
+_log: Final = structlog.get_logger(__name__)
+
+_BUCKETS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+_TURN: Final = Histogram(
+    "trunkline_turn_seconds", "Time from the accepted message to the committed answer", ["specialty"], buckets=_BUCKETS
+)
+_OVERHEAD: Final = Histogram(
+    "trunkline_turn_overhead_seconds", "Turn time without the time of the models", ["specialty"], buckets=_BUCKETS
+)
+_TURNS: Final = Counter("trunkline_turns_total", "Turns and dispatches by outcome", ["outcome"])
+
+
+class TurnProcessor:
+    """Answers the messages of one conversation, one at a time."""
+
+    def __init__(
+        self,
+        repository: ConversationRepository,
+        ports: ConversationPorts,
+        dispatch: Dispatch,
+        *,
+        instance: Instance,
+        environment: Callable[[], Environment],
+    ) -> None:
+        """Receive results under the name `instance`; `environment` is read once per decision."""
+        self._repository = repository
+        self._work_queue = ports.work_queue
+        self._now = ports.now
+        self._dispatch = dispatch
+        self._instance = instance
+        self._environment = environment
+
+    async def answer(self, state: Conversation, message: TurnReceived, inbox_seq: int) -> None:
+        """Run the steps of a turn until its last commit."""
+        turn = self._begin(state, message, inbox_seq)
+        cause = CommitCause.of_message(message, inbox_seq)
+        model_ms = 0.0
+        step: Step = decisions.first_step(state, turn, self._environment())
+        while True:
+            match step:
+                case Work():
+                    turn = replace(turn, work=step)
+                    step, turn = await self._request_work(state, turn)
+                case SystemReply(text=text):
+                    step = decisions.system_answer(state, turn, text)
+                case Append(then=then):
+                    state = await self._repository.append(state, step, cause)
+                    model_ms += step.model_ms
+                    if then is None:
+                        self._measure(message, step, model_ms)
+                        return
+                    turn = replace(turn, assigned=None)
+                    step = then
+                case _:
+                    assert_never(step)
+
+    async def apologise(self, message: TurnReceived, inbox_seq: int) -> None:
+        """Answer a message that cannot be handled with an apology."""
+        state = await self._repository.load()
+        turn = self._begin(state, message, inbox_seq)
+        apology = decisions.give_up(state, turn)
+        await self._repository.append(state, apology, CommitCause.of_message(message, inbox_seq))
+
+    def on_result(self, result: TurnResult) -> None:
+        """Accept a result; one of another turn is stale and dropped."""
+        if not self._dispatch.on_result(result):
+            self._count_stale(result)
+
+    def _begin(self, state: Conversation, message: TurnReceived, inbox_seq: int) -> Turn:
+        turn = turn_id(state.id, inbox_seq)
+        specialties = self._environment().specialties
+        return decisions.begin(state, message, turn=turn, inbox_seq=inbox_seq, specialties=specialties)
+
+    async def _request_work(self, state: Conversation, turn: Turn) -> tuple[Step, Turn]:
+        """Enqueue the work of a turn and wait for a signal that decides the next step."""
+        request = self._request(state, turn)
+        self._dispatch.start(request)
+        position = await self._work_queue.enqueue(request)
+        while True:
+            signal = await self._dispatch.next_signal()
+            match signal:
+                case Unclaimed():
+                    _log.warning("turn.unclaimed", turn=turn.id, specialty=request.specialty)
+                    alternative = decisions.on_unclaimed(state, turn, self._environment())
+                    if alternative is not None:
+                        return alternative, turn
+                    position = await self._work_queue.requeue(request, position)
+                case AgentLost():
+                    _log.warning(
+                        "agent.heartbeat_lost", turn=turn.id, specialty=request.specialty, attempt=request.ref.attempt
+                    )
+                    _TURNS.labels("redispatched").inc()
+                    return decisions.retry(turn) or decisions.give_up(state, turn), turn
+                case DeadlineExceeded():
+                    return decisions.give_up(state, turn), turn
+                case _:
+                    decision = decisions.on_result(state, turn, signal, self._environment())
+                    if isinstance(decision, Drop):
+                        self._count_stale(signal)
+                        continue
+                    if isinstance(signal, Routed) and isinstance(decision, Work):
+                        turn = replace(turn, assigned=decisions.assignment(signal))
+                    return decision, turn
+
+    def _request(self, state: Conversation, turn: Turn) -> AnswerTurn:
+        now = self._now()
+        work = turn.work
+        return AnswerTurn(
+            ref=TurnRef(conversation=state.id, turn=turn.id, attempt=work.attempt, hop=work.hop, epoch=state.epoch),
+            specialty=work.specialty,
+            agent=work.agent,
+            text=turn.message.text,
+            context=context_of(state, turn.message),
+            reply_to=self._instance,
+            ingress=self._repository.ingress,
+            dispatched_at=now,
+            deadline_at=now + self._dispatch.timeouts.turn_timeout_s,
+            lane=work.lane,
+            urgency=work.urgency,
+            due_at=work.due_at,
+        )
+
+    def _count_stale(self, result: TurnResult) -> None:
+        ref = result.ref
+        _TURNS.labels("late_result").inc()
+        _log.info("result.stale", turn=ref.turn, epoch=ref.epoch, hop=ref.hop, attempt=ref.attempt)
+
+    def _measure(self, message: TurnReceived, decision: Append, model_ms: float) -> None:
+        answered = decision.events[-1]
+        if isinstance(answered, TurnAnswered):
+            seconds = self._now() - message.received_at
+            _TURN.labels(answered.specialty).observe(seconds)
+            _OVERHEAD.labels(answered.specialty).observe(max(0.0, seconds - model_ms / 1000))
+            _TURNS.labels("answered" if answered.answer else "empty").inc()
