@@ -1,4 +1,4 @@
-"""Audit between a real nats-server and a real PostgreSQL."""
+"""Fixtures of the audit tests: a real nats-server and a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from trunkline_supervisor.adapters.postgres import dsn
 
-from tests.audit.archive import ArchiveReader
+from tests.audit.harness import ArchiveReader
 from tests.support.nats import nats_server
 from tests.support.postgres import PostgresServer, postgres, postgres_server
 
@@ -18,7 +18,7 @@ __all__ = ["archive", "nats_url", "postgres", "postgres_server"]
 
 @pytest.fixture(scope="session")
 def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A nats-server of audit's own: its tests leave messages in the streams that nobody else can read."""
+    """Run a nats-server for these tests alone: they leave messages in the streams that no other test can decode."""
     folder = tmp_path_factory.mktemp("nats-audit")
     with nats_server(folder) as url:
         yield url
@@ -26,7 +26,7 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 async def archive(postgres: PostgresServer) -> ArchiveReader:
-    """An archive of this test's own, empty and without any schema."""
+    """Return an empty archive without schema, for one test."""
     name = f"audit_{secrets.token_hex(6)}"
     connection = await asyncpg.connect(postgres.dsn)
     await connection.execute(f'CREATE DATABASE "{name}"')

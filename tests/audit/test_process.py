@@ -1,4 +1,4 @@
-"""The audit process itself: killed, started without PostgreSQL, stopped."""
+"""The audit process: killed, started without PostgreSQL, stopped."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import pytest
 from trunkline_chassis.bus import Bus
 from trunkline_supervisor.adapters.tcp import free_port
 
-from tests.audit.archive import ArchiveReader, Speaker, everything_acknowledged, everything_recorded, until
+from tests.audit.harness import ArchiveReader, MessageProducer, wait_until, wait_until_acknowledged, wait_until_recorded
 from tests.support.postgres import PostgresServer
 
 pytestmark = pytest.mark.processes
 
 
 class AuditProcess:
-    """`python -m trunkline_audit` against an archive."""
+    """`python -m trunkline_audit` with an archive."""
 
     def __init__(self, nats_url: str, archive: ArchiveReader, log: Path) -> None:
         """Start it."""
@@ -40,25 +40,25 @@ class AuditProcess:
             )
 
     async def page(self, path: str) -> tuple[int, str]:
-        """Read one of its pages; status 0 when it does not listen yet."""
+        """Return status and body of one of its pages; status 0 if it does not listen yet."""
         try:
             async with aiohttp.ClientSession() as session, session.get(self.url + path) as response:
                 return response.status, await response.text()
         except aiohttp.ClientError:
             return 0, ""
 
-    async def reaches(self, path: str, status: int) -> None:
+    async def wait_for_status(self, path: str, status: int) -> None:
         """Wait until a page has a status."""
 
-        async def there() -> bool:
+        async def has_status() -> bool:
             assert self.process.poll() is None, "the process has ended"
             return (await self.page(path))[0] == status
 
-        await until(there)
+        await wait_until(has_status)
 
-    def end(self, how: signal.Signals) -> int:
+    def end(self, number: signal.Signals) -> int:
         """Signal it and return its exit code."""
-        self.process.send_signal(how)
+        self.process.send_signal(number)
         return self.process.wait(15)
 
 
@@ -67,7 +67,7 @@ Start = Callable[[], AuditProcess]
 
 @pytest.fixture
 async def start(nats_url: str, archive: ArchiveReader, tmp_path: Path) -> AsyncIterator[Start]:
-    """Start audit processes that end with the test."""
+    """Start audit processes that are killed at the end of the test."""
     started: list[AuditProcess] = []
 
     def start_one() -> AuditProcess:
@@ -82,7 +82,7 @@ async def start(nats_url: str, archive: ArchiveReader, tmp_path: Path) -> AsyncI
 
 @asynccontextmanager
 async def blocked_writes(archive: ArchiveReader) -> AsyncIterator[None]:
-    """Let every writer of messages wait, in the middle of its transaction, until the block ends."""
+    """Block every writer of messages within its transaction until the block ends."""
     async with AsyncExitStack() as stack:
         connection = await asyncpg.connect(archive.dsn)
         stack.push_async_callback(connection.close)
@@ -91,38 +91,40 @@ async def blocked_writes(archive: ArchiveReader) -> AsyncIterator[None]:
         yield
 
 
-async def test_killed_in_mid_batch_records_exactly_once(bus: Bus, archive: ArchiveReader, start: Start) -> None:
-    """Rows were copied and not committed, messages taken and not acknowledged: the next process does both once."""
-    speaker = Speaker(bus)
+async def test_process_killed_during_a_batch_records_exactly_once(
+    bus: Bus, archive: ArchiveReader, start: Start
+) -> None:
+    """Rows were copied but not committed, messages not acknowledged: the next process records them once."""
+    producer = MessageProducer(bus)
     first = start()
-    await first.reaches("/readyz", 200)
-    await speaker.speak(50)
-    await everything_recorded(bus, archive)
+    await first.wait_for_status("/readyz", 200)
+    await producer.publish_turns(50)
+    await wait_until_recorded(bus, archive)
     before = await archive.messages()
 
-    async def a_writer_waits() -> bool:
-        waiting = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%INTO messages%' AND wait_event_type = 'Lock'"
-        return bool(await archive.fetch(waiting))
+    async def writer_is_blocked() -> bool:
+        blocked = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%INTO messages%' AND wait_event_type = 'Lock'"
+        return bool(await archive.fetch(blocked))
 
     async with blocked_writes(archive):
-        await speaker.speak(50)
-        await until(a_writer_waits)
+        await producer.publish_turns(50)
+        await wait_until(writer_is_blocked)
         first.end(signal.SIGKILL)
         assert await archive.messages() == before
     start()
-    await speaker.speak(50)
-    await everything_recorded(bus, archive)
-    await everything_acknowledged(bus)
+    await producer.publish_turns(50)
+    await wait_until_recorded(bus, archive)
+    await wait_until_acknowledged(bus)
 
 
-async def test_process_waits_for_postgres_and_tells_its_lag(
+async def test_process_waits_for_postgres_and_reports_its_lag(
     bus: Bus, archive: ArchiveReader, start: Start, postgres: PostgresServer
 ) -> None:
-    """Without PostgreSQL it lives, is not ready, and its lag shows; with it, it gets ready and catches up."""
+    """Without PostgreSQL it is live but not ready and its lag grows; with PostgreSQL it gets ready and catches up."""
     postgres.stop()
     process = start()
-    await process.reaches("/healthz", 200)
-    await Speaker(bus).speak(5)
+    await process.wait_for_status("/healthz", 200)
+    await MessageProducer(bus).publish_turns(5)
 
     async def lags() -> bool:
         return _lag((await process.page("/metrics"))[1]) > 0
@@ -130,12 +132,12 @@ async def test_process_waits_for_postgres_and_tells_its_lag(
     async def has_caught_up() -> bool:
         return _lag((await process.page("/metrics"))[1]) == 0
 
-    await until(lags)
+    await wait_until(lags)
     assert (await process.page("/readyz"))[0] == 503
     await postgres.start()
-    await process.reaches("/readyz", 200)
-    await everything_recorded(bus, archive)
-    await until(has_caught_up)
+    await process.wait_for_status("/readyz", 200)
+    await wait_until_recorded(bus, archive)
+    await wait_until(has_caught_up)
     assert process.end(signal.SIGTERM) == 0
 
 

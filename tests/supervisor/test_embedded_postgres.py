@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL after every kind of bad end."""
+"""The embedded PostgreSQL after crashes and interrupted preparations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.audit.archive import until
+from tests.audit.harness import wait_until
 from tests.support.postgres import PostgresServer
 
 pytestmark = pytest.mark.processes
@@ -18,31 +18,31 @@ pytestmark = pytest.mark.processes
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[PostgresServer]:
-    """A server of this test's own, whose preparation was interrupted once before."""
-    half_made = tmp_path / "data.making-killed" / "base"
-    half_made.mkdir(parents=True)
+    """Return a server of this test alone; an earlier preparation of its folder was interrupted."""
+    incomplete = tmp_path / "data.incomplete-killed" / "base"
+    incomplete.mkdir(parents=True)
     server = PostgresServer(tmp_path)
-    assert not half_made.exists()
+    assert not incomplete.exists()
     yield server
     server.kill()
 
 
-async def test_killed_server_starts_again_though_a_session_outlives_it(server: PostgresServer, tmp_path: Path) -> None:
-    """A session in mid-query keeps the shared memory, and its server's old number may be somebody else's now."""
+async def test_killed_server_restarts_although_a_session_outlives_it(server: PostgresServer, tmp_path: Path) -> None:
+    """A session that executes a query keeps the shared memory, and another process may have the server's old pid."""
     await server.start()
     connection = await asyncpg.connect(server.dsn)
-    watching = await asyncpg.connect(server.dsn)
+    observer = await asyncpg.connect(server.dsn)
     async with asyncio.TaskGroup() as tasks:
-        query = tasks.create_task(_never_ends(connection))
+        query = tasks.create_task(_execute_until_killed(connection))
 
-        async def runs() -> bool:
+        async def query_runs() -> bool:
             return bool(
-                await watching.fetch(
+                await observer.fetch(
                     "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%generate%' AND pid <> pg_backend_pid()"
                 )
             )
 
-        await until(runs)
+        await wait_until(query_runs)
         server.kill()
         lock = tmp_path / "data" / "postmaster.pid"
         lines = lock.read_text().splitlines()
@@ -55,6 +55,6 @@ async def test_killed_server_starts_again_though_a_session_outlives_it(server: P
     await again.close()
 
 
-async def _never_ends(connection: asyncpg.Connection) -> None:
+async def _execute_until_killed(connection: asyncpg.Connection) -> None:
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
         await connection.execute("SELECT sum(i) FROM generate_series(1, 100000000000) i")

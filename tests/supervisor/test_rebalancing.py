@@ -1,4 +1,4 @@
-"""Conversation processes come and go under load: they share the slots anew, and every turn keeps its place."""
+"""Rebalancing of slots while conversation processes start and stop under load: no turn is lost or reordered."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.support.suite import Suite
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
-RESIDENT, FIRST, SECOND = "conversation-1", "conversation-guest-1", "conversation-guest-2"
+PERMANENT, FIRST, SECOND = "conversation-1", "conversation-added-1", "conversation-added-2"
 
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    """A suite with one conversation process that nothing but the test adds to."""
+    """Run a suite with one conversation process; only the test adds others."""
     folder = tmp_path_factory.mktemp("rebalancing")
     one = {"TRUNKLINE_CONVERSATION_PROCESSES_MIN": "1", "TRUNKLINE_CONVERSATION_PROCESSES_MAX": "1"}
     running = Suite(folder / "data", marathon.environment(folder) | one)
@@ -39,8 +39,8 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
 
 
 @contextmanager
-def guest(suite: Suite, instance: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """One more conversation process, as another machine would start it: it knows NATS and nothing else."""
+def added_process(suite: Suite, instance: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run one more conversation process, as another machine would: it shares only NATS with the suite."""
     settings = {"TRUNKLINE_NATS_URL": suite.nats_url(), "TRUNKLINE_INSTANCE": instance, "TRUNKLINE_HTTP_PORT": "0"}
     with (folder / f"{instance}.log").open("w") as log:
         process = subprocess.Popen(
@@ -53,43 +53,43 @@ def guest(suite: Suite, instance: str, folder: Path) -> Iterator[subprocess.Pope
             process.wait(10)
 
 
-async def test_slots_move_with_the_processes_and_take_every_turn_along(suite: Suite, tmp_path: Path) -> None:
-    """Two, three, a killed one, one that is asked to stop: 2 -> 3 -> 2 -> 1."""
-    bus = await connect(suite.nats_url(), "census")
-    moves: list[list[str]] = []
+async def test_slots_are_rebalanced_without_losing_a_turn(suite: Suite, tmp_path: Path) -> None:
+    """Two processes are added, one is killed, one is stopped: 1 -> 3 -> 2 -> 1."""
+    bus = await connect(suite.nats_url(), "rebalancing-test")
+    balanced: list[list[str]] = []
 
-    async def share_anew(*instances: str) -> None:
+    async def wait_until_balanced(*instances: str) -> None:
         async with asyncio.timeout(60):
-            while not _is_fair(await _held(bus, instances)):
+            while not _is_balanced(await _held_slots(bus, instances)):
                 await asyncio.sleep(0.05)
-        moves.append(list(instances))
+        balanced.append(list(instances))
 
-    async def come_and_go() -> None:
-        if moves:
+    async def add_and_remove_processes() -> None:
+        if balanced:
             return
-        with guest(suite, FIRST, tmp_path) as first, guest(suite, SECOND, tmp_path) as second:
-            await share_anew(RESIDENT, FIRST, SECOND)
+        with added_process(suite, FIRST, tmp_path) as first, added_process(suite, SECOND, tmp_path) as second:
+            await wait_until_balanced(PERMANENT, FIRST, SECOND)
             second.kill()
-            await share_anew(RESIDENT, FIRST)
+            await wait_until_balanced(PERMANENT, FIRST)
             first.terminate()
-            await share_anew(RESIDENT)
+            await wait_until_balanced(PERMANENT)
             assert await asyncio.to_thread(first.wait, 30) == 0
 
     plan = Plan(duration_s=30, rate=20, every_s=2, seed=5, conversations=100)
-    report = await marathon.run(suite, plan, inject=come_and_go)
+    report = await marathon.run(suite, plan, inject=add_and_remove_processes)
     await bus.close()
-    assert [len(instances) for instances in moves] == [3, 2, 1]
+    assert [len(instances) for instances in balanced] == [3, 2, 1]
     assert report.accepted == report.turns > 0
     assert (report.clients, report.log, report.postgres) == ([], [], [])
 
 
-def _is_fair(held: list[list[int]]) -> bool:
-    """Whether every slot has one holder, and nobody more than its share."""
+def _is_balanced(held: list[list[int]]) -> bool:
+    """Return whether every slot has one holder and no process holds more than its share."""
     return sorted(itertools.chain(*held)) == list(range(SLOTS)) and max(map(len, held)) <= math.ceil(SLOTS / len(held))
 
 
-async def _held(bus: Bus, instances: tuple[str, ...]) -> list[list[int]]:
-    """What each of them says it holds."""
+async def _held_slots(bus: Bus, instances: tuple[str, ...]) -> list[list[int]]:
+    """Return the slots that each process reports in its heartbeat."""
     held = []
     for instance in instances:
         stored = await bus.last_message("KV_PRESENCE", f"$KV.PRESENCE.{instance}")

@@ -1,4 +1,4 @@
-"""The tree on a running suite: frozen processes are replaced, crash loops end, pools grow and shrink under load."""
+"""Supervision of a running suite: replacement of frozen processes, crash loops, scaling under load."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 import signal
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from nats.aio.msg import Msg
@@ -27,7 +27,7 @@ REFUND = "I was charged twice for my order, can I get a refund?"
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    """A suite whose billing agents are quick to be joined by others and quick to leave."""
+    """Run a suite whose agent pools are scaled after a short time."""
     folder = tmp_path_factory.mktemp("supervision")
     settings = marathon.environment(folder) | {
         "TRUNKLINE_CONVERSATION_PROCESSES_MIN": "1",
@@ -44,7 +44,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
 
 
 def metric(suite: Suite, line: str) -> float:
-    """One line of the supervisor's metrics."""
+    """Return a value of the supervisor's metrics."""
     url = suite.status()["supervisor"]["detail"]["metrics"]
     with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - our own server
         text = response.read().decode()
@@ -61,8 +61,8 @@ def ready(suite: Suite) -> bool:
 
 
 @pytest.mark.parametrize("instance", ["agents-billing-1", "conversation-1", "ingress-1", "nats-1", "postgres-1"])
-def test_frozen_process_is_found_and_replaced(suite: Suite, instance: str) -> None:
-    """It has a pid, and the kernel still takes connections for it; the others are left alone."""
+def test_frozen_process_is_detected_and_replaced(suite: Suite, instance: str) -> None:
+    """It has a pid, and the kernel still accepts connections for it; no other process is replaced."""
     wait_until(lambda: ready(suite), "everything is ready", timeout_s=60)
     before = {name: process["pid"] for name, process in suite.status().items()}
     os.kill(before[instance], signal.SIGSTOP)
@@ -80,30 +80,30 @@ def test_frozen_process_is_found_and_replaced(suite: Suite, instance: str) -> No
     assert metric(suite, f'trunkline_process_restarts_total{{instance="{instance}"') >= 1
 
 
-async def test_death_of_a_process_is_told_before_its_silence_tells_it(suite: Suite) -> None:
-    """Whoever shares its work takes it over at once; it comes back by itself."""
+async def test_death_of_a_process_is_published_before_its_heartbeat_times_out(suite: Suite) -> None:
+    """Its peers take over its work immediately, and it is restarted."""
     wait_until(lambda: ready(suite), "everything is ready", timeout_s=60)
     bus = await connect(suite.nats_url(), "listener")
-    told: asyncio.Queue[str] = asyncio.Queue()
+    published: asyncio.Queue[str] = asyncio.Queue()
 
     async def on_presence(message: Msg) -> None:
-        told.put_nowait(codec.presence.decode(message.data).state)
+        published.put_nowait(codec.presence.decode(message.data).state)
 
     await bus.subscribe("$KV.PRESENCE.conversation-1", on_presence)
     await bus.flush()
     os.kill(suite.pid("conversation-1"), signal.SIGKILL)
     try:
         async with asyncio.timeout(30):
-            states = [await told.get()]
+            states = [await published.get()]
             while states[-2:] != ["starting", "ready"]:
-                states.extend([state] if (state := await told.get()) != states[-1] else [])
+                states.extend([state] if (state := await published.get()) != states[-1] else [])
     finally:
         await bus.close()
     assert "restarting" in states
 
 
 async def test_pool_grows_and_shrinks_under_load_without_a_lost_or_doubled_turn(suite: Suite) -> None:
-    """More turns than two hands can answer: another process joins by itself, and leaves when there is calm."""
+    """More turns than one process can answer: a second one is started, and stopped once the load is low."""
     wait_until(lambda: ready(suite), "everything is ready", timeout_s=60)
 
     def size() -> int:
@@ -112,32 +112,26 @@ async def test_pool_grows_and_shrinks_under_load_without_a_lost_or_doubled_turn(
     plan = Plan(duration_s=20, rate=12, every_s=60, seed=1, conversations=120, services=("rag",), texts=(REFUND,))
     load = asyncio.ensure_future(marathon.run(suite, plan))
     try:
-        await asyncio.to_thread(wait_until, lambda: size() == 2, "a second process has joined")
+        await asyncio.to_thread(wait_until, lambda: size() == 2, "a second process is started")
     finally:
         report = await load
-    await asyncio.to_thread(wait_until, lambda: size() == 1, "the second process has left", 60)
+    await asyncio.to_thread(wait_until, lambda: size() == 1, "the second process is stopped", 60)
     assert report.accepted == report.turns > 0
     assert (report.clients, report.log, report.postgres) == ([], [], [])
 
 
-async def test_crash_loop_stops_its_pool_and_nothing_else(tmp_path: Path) -> None:
-    """The audit service cannot live: it is given up, shown with the reason, counted; customers are answered."""
+async def test_crash_loop_stops_its_pool_alone(tmp_path: Path) -> None:
+    """The audit service is given up: its status has the reason, an alert is counted, customers are answered."""
     settings = {"TRUNKLINE_READY_TIMEOUT_S": "60"}
     suite = await asyncio.to_thread(Suite, tmp_path, settings)
     try:
         for _ in range(12):
-            state: dict[str, Any] = suite.status()["audit-1"]
+            state = suite.status()["audit-1"]
             if state["state"] == "failed":
                 break
             if state["pid"]:
                 os.kill(state["pid"], signal.SIGKILL)
-            await asyncio.to_thread(
-                wait_until,
-                lambda old=state["pid"]: (
-                    suite.status()["audit-1"]["state"] == "failed" or suite.pid("audit-1") not in {0, old}
-                ),
-                "the next start",
-            )
+            await asyncio.to_thread(wait_until, partial(_failed_or_restarted, suite, state["pid"]), "the next start")
         line = suite.status()["audit-1"]
         assert (line["state"], line["pid"]) == ("failed", 0)
         assert "SIGKILL" in line["detail"]["reason"]
@@ -148,3 +142,8 @@ async def test_crash_loop_stops_its_pool_and_nothing_else(tmp_path: Path) -> Non
             await customer.ask("m1", REFUND)
     finally:
         assert await asyncio.to_thread(suite.stop) == 0
+
+
+def _failed_or_restarted(suite: Suite, old_pid: int) -> bool:
+    process = suite.status()["audit-1"]
+    return process["state"] == "failed" or process["pid"] not in {0, old_pid}

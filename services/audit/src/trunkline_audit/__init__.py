@@ -1,1 +1,1 @@
-"""Every protocol message into PostgreSQL, exactly once."""
+"""The audit service: records every protocol message in PostgreSQL, exactly once."""

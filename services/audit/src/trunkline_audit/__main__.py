@@ -10,7 +10,7 @@ from trunkline_audit.settings import AuditSettings
 
 
 def main() -> None:
-    """Run until asked to stop."""
+    """Run until SIGTERM or SIGINT."""
     run(NAME, load_settings(AuditSettings), service)
 
 

@@ -13,19 +13,20 @@ from trunkline_protocols import streams
 
 from trunkline_audit.adapters.jetstream import JetStreamFeeds
 from trunkline_audit.adapters.postgres import PostgresArchive
-from trunkline_audit.application.recorder import LagMonitor, Recorder
+from trunkline_audit.application.lag_monitor import LagMonitor
+from trunkline_audit.application.recorder import Recorder
 from trunkline_audit.settings import AuditSettings
 
 NAME = "audit"
 
 
 def _now() -> datetime:
-    return datetime.now(UTC)  # noqa: TID251 - the clock that is handed in everywhere
+    return datetime.now(UTC)  # noqa: TID251 - the clock that is injected everywhere
 
 
 @asynccontextmanager
 async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
-    """Record the audited streams; ready when PostgreSQL and every consumer have answered once."""
+    """Record the audited streams; ready once PostgreSQL and every consumer have answered."""
     settings = process.settings
     feeds = JetStreamFeeds(
         process.bus,
@@ -34,10 +35,10 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
         wait_s=settings.audit_batch_wait_s,
     )
     archive = PostgresArchive(settings.postgres_dsn, name=process.instance)
-    recorder = Recorder(feeds, archive, latency=process.latency, now=_now, chance=random.random)
-    watch = LagMonitor(feeds, now=_now)
-    process.heartbeat.vitals = lambda: Vitals(queue_depth=watch.pending)
-    process.spawn(watch.run())
+    recorder = Recorder(feeds, archive, latency=process.latency, now=_now, jitter=random.random)
+    lag = LagMonitor(feeds, now=_now)
+    process.heartbeat.vitals = lambda: Vitals(queue_depth=lag.pending)
+    process.spawn(lag.run())
     process.spawn(recorder.run())
     await recorder.ready.wait()
     yield

@@ -1,4 +1,4 @@
-"""What recording needs: feeds of streams, and an archive. Both may fail at any moment; both are then opened anew."""
+"""Ports of recording: feeds of streams, and an archive. Both may fail at any moment and are then reopened."""
 
 from __future__ import annotations
 
@@ -8,55 +8,55 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from trunkline_audit.core.records import Message, Row
+from trunkline_audit.core.records import ArchiveRow, AuditedMessage
 
 
 class ArchiveUnavailableError(Exception):
-    """The archive takes nothing now; nothing of the batch is in it, or its acknowledgement was lost."""
+    """The archive cannot be written; the batch is not stored, or its acknowledgement was lost."""
 
 
-class ArchiveTakenError(ArchiveUnavailableError):
-    """Another audit process writes this archive; this one stands by."""
+class ArchiveLockedError(ArchiveUnavailableError):
+    """Another audit process writes this archive; this process is on standby."""
 
 
 class FeedBrokenError(Exception):
-    """Messages may have been lost on their way here: the feed must be opened anew to have them in order."""
+    """Deliveries may have been lost: the feed must be reopened to receive them in order."""
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """A delivered message and where it is acknowledged."""
+class FeedItem:
+    """A delivered message and the subject for its acknowledgement."""
 
-    message: Message
-    reply: str
+    message: AuditedMessage
+    ack_subject: str
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What one stream holds that has not been acknowledged; `oldest` is when the first of it was stored."""
+    """The unacknowledged messages of a stream: their number, and the time at which the oldest was stored."""
 
     messages: int
     oldest: datetime | None
 
 
 class Feed(Protocol):
-    """One stream's messages, in order and without gaps since it was opened."""
+    """The messages of one stream, in order and without gaps since the feed was opened."""
 
-    async def take(self) -> Sequence[Arrival]:
-        """Wait for messages and return them; an empty batch when the feed is drained."""
+    async def receive(self) -> Sequence[FeedItem]:
+        """Wait for messages and return them; an empty batch once the feed is drained."""
         ...
 
-    async def acknowledge(self, arrivals: Sequence[Arrival]) -> None:
-        """Say that these are kept for ever."""
+    async def acknowledge(self, items: Sequence[FeedItem]) -> None:
+        """Acknowledge messages that are stored."""
         ...
 
     def drain(self) -> None:
-        """Ask for nothing more; what is here can still be taken."""
+        """Request no more messages; the delivered ones can still be received."""
         ...
 
 
 class Feeds(Protocol):
-    """The streams that are recorded."""
+    """The recorded streams."""
 
     @property
     def streams(self) -> Sequence[str]:
@@ -64,29 +64,29 @@ class Feeds(Protocol):
         ...
 
     def open(self, stream: str, *, position: int) -> AbstractAsyncContextManager[Feed]:
-        """Feed one stream from its first unacknowledged message, or from after `position` when that is earlier."""
+        """Open a feed at the first unacknowledged message, or after `position` if that is earlier."""
         ...
 
     async def backlog(self, stream: str) -> Backlog:
-        """Ask how much of a stream is not recorded yet."""
+        """Return the part of a stream that is not recorded yet."""
         ...
 
 
-class Writer(Protocol):
-    """The one session that writes an archive."""
+class ArchiveWriter(Protocol):
+    """The only session that writes to an archive."""
 
     async def position(self, stream: str) -> int:
-        """Return the sequence up to which the archive has everything of a stream, 0 for nothing."""
+        """Return the sequence up to which the archive is complete, 0 for an empty one."""
         ...
 
-    async def write(self, rows: Sequence[Row]) -> int:
-        """Keep rows of one stream, in order, and its new position, all or nothing; return how many were new."""
+    async def write(self, rows: Sequence[ArchiveRow]) -> int:
+        """Store rows of one stream, in order, and its new position atomically; return the number of new rows."""
         ...
 
 
 class Archive(Protocol):
-    """Where messages are kept."""
+    """The store of recorded messages."""
 
-    def open(self) -> AbstractAsyncContextManager[Writer]:
-        """Become the one writer of an archive that is up to date; raise `ArchiveUnavailableError` when impossible."""
+    def open(self) -> AbstractAsyncContextManager[ArchiveWriter]:
+        """Become the only writer and migrate the schema; raises `ArchiveUnavailableError` if that fails."""
         ...

@@ -1,1 +1,1 @@
-"""The supervision tree on one machine."""
+"""The supervision tree of one machine: starts, monitors, restarts and scales the processes of a suite."""

@@ -58,6 +58,12 @@ class SuiteSettings(EnvironmentSettings):
     ready_timeout_s: float = Field(90.0, gt=0, description="Timeout until every process is ready, in seconds")
 
     @model_validator(mode="after")
+    def _refuse_nodes_of_external_servers(self) -> SuiteSettings:
+        if self.nats_url is not None and self.nodes is not None:
+            raise SettingsError("--nodes starts NATS servers and TRUNKLINE_NATS_URL names others; set only one of them")
+        return self
+
+    @model_validator(mode="after")
     def _refuse_maximum_below_minimum(self) -> SuiteSettings:
         for pool in _POOLS:
             minimum, maximum = getattr(self, f"{pool}_processes_min"), getattr(self, f"{pool}_processes_max")

@@ -1,1 +1,1 @@
-"""Concrete stream and archive."""
+"""JetStream feeds and the PostgreSQL archive."""

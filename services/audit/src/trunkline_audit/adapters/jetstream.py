@@ -1,8 +1,8 @@
 """Feeds on JetStream: in order, without gaps, one pull request at a time.
 
-Opening a feed resets its consumer to the first unacknowledged message, and the consumer then counts its deliveries
-from 1. A delivery with another number means that one was lost on its way: the feed breaks, and opening it anew brings
-everything in order. So does a reconnection, where what was on its way is lost without a later number to show it.
+Opening a feed resets its consumer to the first unacknowledged message; the consumer then numbers its deliveries from 1.
+A gap in these numbers means that a delivery was lost: the feed breaks, and reopening it delivers everything in order. A
+reconnection breaks the feed too, since it may lose deliveries without a later number that reveals the gap.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from trunkline_chassis.bus import MESSAGE_NOT_FOUND, Bus
 from trunkline_chassis.errors import BusRefusedError
 from trunkline_protocols.streams import ConsumerSpec
 
-from trunkline_audit.core.records import Message
-from trunkline_audit.ports import Arrival, Backlog, FeedBrokenError
+from trunkline_audit.core.records import AuditedMessage
+from trunkline_audit.ports import Backlog, FeedBrokenError, FeedItem
 
-_EXPIRES_S: Final = 2.0
-_LOST_S: Final = _EXPIRES_S + 3.0
-"""A request without any answer for so long is lost."""
+_REQUEST_EXPIRES_S: Final = 2.0
+_REQUEST_TIMEOUT_S: Final = _REQUEST_EXPIRES_S + 3.0
+"""A pull request without any response within this time was lost."""
 _MAX_BYTES: Final = 64 * 1024 * 1024
-"""Of one request; no message can be larger on any server."""
+"""Per pull request; no server allows a larger message."""
 _NS: Final = 1_000_000_000
 
 
 class JetStreamFeeds:
-    """The audited streams and their consumers, which the provision step has made."""
+    """The audited streams and their consumers, which provisioning has created."""
 
     def __init__(self, bus: Bus, consumers: Sequence[ConsumerSpec], *, batch: int, wait_s: float) -> None:
-        """`batch` messages at most are taken at once; a batch that is not full waits `wait_s`."""
+        """`batch` is the maximum of messages per batch; an incomplete one is returned after `wait_s` seconds."""
         self._bus = bus
         self._consumers = {consumer.stream: consumer for consumer in consumers}
         self._batch = batch
@@ -49,9 +49,9 @@ class JetStreamFeeds:
 
     @asynccontextmanager
     async def open(self, stream: str, *, position: int) -> AsyncIterator[JetStreamFeed]:
-        """Feed one stream from its first unacknowledged message, or from after `position` when that is earlier.
+        """Open a feed at the first unacknowledged message, or after `position` if that is earlier.
 
-        The archive is behind its acknowledgements when it was restored from a backup, or is a new one.
+        The archive is behind the acknowledgements if it was restored from a backup or created again.
         """
         consumer = self._consumers[stream]
         feed = JetStreamFeed(self._bus, consumer, batch=self._batch, wait_s=self._wait_s)
@@ -59,8 +59,8 @@ class JetStreamFeeds:
         self._bus.on_reconnect.append(feed.on_reconnect)
         try:
             state = await self._bus.api(f"CONSUMER.INFO.{stream}.{consumer.name}")
-            behind = position < state["ack_floor"]["stream_seq"]
-            request = {"seq": position + 1} if behind else None
+            is_behind = position < state["ack_floor"]["stream_seq"]
+            request = {"seq": position + 1} if is_behind else None
             await self._bus.api(f"CONSUMER.RESET.{stream}.{consumer.name}", request)
             yield feed
         finally:
@@ -69,14 +69,14 @@ class JetStreamFeeds:
                 await subscription.unsubscribe()
 
     async def backlog(self, stream: str) -> Backlog:
-        """Ask how much of a stream is not acknowledged yet, and since when."""
+        """Return the number of unacknowledged messages and the time of the oldest."""
         state = await self._bus.api(f"CONSUMER.INFO.{stream}.{self._consumers[stream].name}")
         messages: int = state["num_pending"] + state["num_ack_pending"]
         oldest = await self._stored_at(stream, state["ack_floor"]["stream_seq"] + 1) if messages else None
         return Backlog(messages, oldest)
 
     async def _stored_at(self, stream: str, sequence: int) -> datetime | None:
-        """When the first message from `sequence` on was stored."""
+        """Return the time of the first message at or after `sequence`."""
         query: dict[str, Any] = {"seq": sequence, "next_by_subj": ">"}
         try:
             reply = await self._bus.api(f"STREAM.MSG.GET.{stream}", query)
@@ -88,106 +88,106 @@ class JetStreamFeeds:
 
 
 class JetStreamFeed:
-    """One open feed. Holds at most two batches: one that is being written and one that was asked for."""
+    """One open feed. Buffers at most two batches: one that is being written and one that was requested."""
 
     def __init__(self, bus: Bus, consumer: ConsumerSpec, *, batch: int, wait_s: float) -> None:
-        """Made by `JetStreamFeeds.open`."""
+        """Use `JetStreamFeeds.open` to create one."""
         self.inbox = bus.client.new_inbox()
         self._bus = bus
         self._address = f"{consumer.stream}.{consumer.name}"
         self._batch = batch
         self._wait_s = wait_s
-        self._held: deque[Arrival] = deque()
+        self._buffer: deque[FeedItem] = deque()
         self._delivered = 0
         self._requested = 0
         self._draining = False
         self._broken = ""
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
-    async def take(self) -> Sequence[Arrival]:
-        """Wait for messages and return them, oldest first; nothing when the feed is drained."""
-        while not self._held:
+    async def receive(self) -> Sequence[FeedItem]:
+        """Wait for messages and return them, oldest first; an empty batch once the feed is drained."""
+        while not self._buffer:
             if self._draining:
                 return ()
             await self._request()
-            if not await self._heard(self._has_some, within_s=_LOST_S):
+            if not await self._wait_for(self._has_some, timeout_s=_REQUEST_TIMEOUT_S):
                 self._requested = 0
-        await self._heard(self._has_enough, within_s=self._wait_s)
-        return [self._held.popleft() for _ in range(min(self._batch, len(self._held)))]
+        await self._wait_for(self._has_batch, timeout_s=self._wait_s)
+        return [self._buffer.popleft() for _ in range(min(self._batch, len(self._buffer)))]
 
-    async def acknowledge(self, arrivals: Sequence[Arrival]) -> None:
-        """Acknowledge each; one that gets lost is delivered again, and changes nothing."""
-        for arrival in arrivals:
-            await self._bus.publish(arrival.reply, b"+ACK")
+    async def acknowledge(self, items: Sequence[FeedItem]) -> None:
+        """Acknowledge each; if an acknowledgement is lost, the redelivery changes nothing."""
+        for item in items:
+            await self._bus.publish(item.ack_subject, b"+ACK")
 
     def drain(self) -> None:
-        """Ask for nothing more; what is here can still be taken."""
+        """Request no more messages; the delivered ones can still be received."""
         self._draining = True
-        self._news.set()
+        self._changed.set()
 
     def on_reconnect(self) -> None:
-        """Break: what was on its way here is lost."""
+        """Break the feed: deliveries in transit are lost."""
         self._break("the connection was lost")
 
     async def on_message(self, message: Msg) -> None:
-        """Take a delivery or the end of a request."""
+        """Process a delivery or the end of a pull request."""
         headers = message.headers
         if headers is not None and "Status" in headers:
             self._on_status(headers["Status"], headers.get("Description", ""))
             return
         metadata = message.metadata
         if metadata.sequence.consumer != self._delivered + 1:
-            self._break(f"delivery {self._delivered + 1} was lost, {metadata.sequence.consumer} came")
+            self._break(f"delivery {self._delivered + 1} was lost, received {metadata.sequence.consumer}")
             return
         self._delivered += 1
         self._requested = max(0, self._requested - 1)
-        stored = Message(
+        stored = AuditedMessage(
             stream=metadata.stream,
             sequence=metadata.sequence.stream,
             at=metadata.timestamp,
             subject=message.subject,
             payload=message.data,
         )
-        self._held.append(Arrival(stored, message.reply))
-        if len(self._held) == 1 or self._has_enough():
-            self._news.set()
+        self._buffer.append(FeedItem(stored, message.reply))
+        if len(self._buffer) == 1 or self._has_batch():
+            self._changed.set()
 
     async def _request(self) -> None:
         if self._requested:
             return
         self._requested = self._batch
-        request = b'{"batch":%d,"expires":%d,"max_bytes":%d}' % (self._batch, int(_EXPIRES_S * _NS), _MAX_BYTES)
+        request = b'{"batch":%d,"expires":%d,"max_bytes":%d}' % (self._batch, int(_REQUEST_EXPIRES_S * _NS), _MAX_BYTES)
         try:
             await self._bus.client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{self._address}", request, reply=self.inbox)
         except nats.errors.Error as error:
             raise FeedBrokenError(f"{self._address}: {error}") from error
 
     def _has_some(self) -> bool:
-        return bool(self._held) or not self._requested
+        return bool(self._buffer) or not self._requested
 
-    def _has_enough(self) -> bool:
-        return len(self._held) >= self._batch or not self._requested
+    def _has_batch(self) -> bool:
+        return len(self._buffer) >= self._batch or not self._requested
 
-    async def _heard(self, what: Callable[[], bool], *, within_s: float) -> bool:
-        """Wait until there is what is waited for, or draining; raise when the feed is broken."""
+    async def _wait_for(self, condition: Callable[[], bool], *, timeout_s: float) -> bool:
+        """Wait until a condition holds or the feed is drained; raises `FeedBrokenError` if the feed breaks."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                while not (self._broken or self._draining or what()):
-                    self._news.clear()
-                    await self._news.wait()
+            async with asyncio.timeout(timeout_s):
+                while not (self._broken or self._draining or condition()):
+                    self._changed.clear()
+                    await self._changed.wait()
         if self._broken:
             raise FeedBrokenError(f"{self._address}: {self._broken}")
-        return self._draining or what()
+        return self._draining or condition()
 
     def _on_status(self, status: str, description: str) -> None:
         if status == "409" and description == "Batch Completed":
-            return  # known by counting, and the next request may be under way already
+            return  # the deliveries are counted, and the next request may be in flight already
         if status in {"404", "408"} or (status == "409" and "MaxBytes" in description):
             self._requested = 0
-            self._news.set()
+            self._changed.set()
         else:
             self._break(f"{status} {description}".strip())
 
     def _break(self, reason: str) -> None:
         self._broken = self._broken or reason
-        self._news.set()
+        self._changed.set()

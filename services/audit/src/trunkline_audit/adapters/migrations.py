@@ -1,7 +1,7 @@
-"""The archive's schema: plain SQL files, applied in order, each once.
+"""Schema migrations of the archive: plain SQL files, applied in order, each once.
 
-yoyo keeps the order and remembers what was applied. Its own lock is a row that a killed process leaves behind for
-ever, so the caller holds a PostgreSQL advisory lock, which ends with its session, and yoyo's row is cleared first.
+yoyo keeps the order and the record of applied migrations. Its own lock is a row that outlives a killed process, so
+the caller holds a PostgreSQL advisory lock, which ends with its session, and yoyo's row is deleted first.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ _CONNECT_TIMEOUT_S: Final = 5
 
 
 class MigrationError(Exception):
-    """The schema is not what this version needs."""
+    """The schema cannot be migrated to this version."""
 
 
 class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc] # yoyo has no types
-    """yoyo on psycopg, with addresses as libpq knows them: several hosts, and every option."""
+    """yoyo's psycopg backend with libpq connection strings, which allow several hosts and every option."""
 
     def connect(self, dburi: DatabaseURI) -> psycopg.Connection[Any]:
         return psycopg.connect(dburi.args["conninfo"], autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S)
 
     def get_log_data(self, migration: Any = None, operation: str = "apply") -> dict[str, Any]:  # noqa: ANN401
-        """Say who migrates without asking for a user's or a domain's name: a container may have neither."""
+        """Return the log entry with uid and host name: a container may have no user name and no domain name."""
         data: dict[str, Any] = super().get_log_data(migration, operation)
         return data | {"username": str(os.getuid()), "hostname": socket.gethostname()}
 
 
 def migrate(dsn: str) -> list[str]:
-    """Bring the schema up to date and return the names of the migrations that were applied now. Blocks."""
+    """Migrate the schema and return the names of the migrations that were applied. Blocks."""
     address = DatabaseURI("postgresql+psycopg", None, None, None, None, None, {"conninfo": dsn})
     known = read_migrations(_SOURCE)
     if not known:
@@ -46,9 +46,9 @@ def migrate(dsn: str) -> list[str]:
         backend.init_database()
         backend.break_lock()
         with backend.lock():
-            missing = backend.to_apply(known)
-            backend.apply_migrations(missing)
-            left = [migration.id for migration in backend.to_apply(known)]
-    if left:
-        raise MigrationError(f"not applied: {', '.join(left)}")
-    return [migration.id for migration in missing]
+            pending = backend.to_apply(known)
+            backend.apply_migrations(pending)
+            remaining = [migration.id for migration in backend.to_apply(known)]
+    if remaining:
+        raise MigrationError(f"not applied: {', '.join(remaining)}")
+    return [migration.id for migration in pending]

@@ -1,8 +1,8 @@
 """The archive in PostgreSQL, written by one process at a time.
 
-The writer holds an advisory lock on the very session that it writes with: whoever loses the session loses the right
-to write, and another process takes over. Rows are copied into a temporary table and go from there into `messages`
-where they are missing, with the stream's position in the same transaction.
+The writer holds an advisory lock in the session that it writes with: if it loses the session, it can no longer write,
+and another process takes over. Rows are copied into a temporary table, and from there into `messages` if they are not
+stored yet, with the position of the stream in the same transaction.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ import psycopg
 import structlog
 
 from trunkline_audit.adapters.migrations import MigrationError, migrate
-from trunkline_audit.core.records import Row
-from trunkline_audit.ports import ArchiveTakenError, ArchiveUnavailableError
+from trunkline_audit.core.records import ArchiveRow
+from trunkline_audit.ports import ArchiveLockedError, ArchiveUnavailableError
 
 _log: Final = structlog.get_logger(__name__)
 
 _LOCK: Final = 0x7472756E6B6C696E
-"""The advisory lock's number: the letters "trunklin"."""
+"""The key of the advisory lock: the letters "trunklin"."""
 _CONNECT_TIMEOUT_S: Final = 5.0
 _COMMAND_TIMEOUT_S: Final = 20.0
-"""Shorter than the time after which an unacknowledged message is delivered again."""
+"""Shorter than the time after which an unacknowledged message is redelivered."""
 _CLOSE_TIMEOUT_S: Final = 2.0
 
 _FAILURES: Final = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # of a connection that died in the middle of something
+    asyncpg.InternalClientError,  # raised if a connection is lost during an operation
     psycopg.Error,
     OSError,
     TimeoutError,
     MigrationError,
 )
-_REFUSALS: Final = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.StatementTooComplexError)
-"""What PostgreSQL says of JSON that jsonb cannot hold: lone surrogates, huge numbers, thousands of levels."""
+_JSONB_ERRORS: Final = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.StatementTooComplexError)
+"""Errors for JSON that jsonb cannot represent: lone surrogates, huge numbers, thousands of levels."""
 
 _KEEPALIVE: Final = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3"}
-"""A writer whose machine is gone loses the lock after some ten seconds."""
+"""A writer whose machine is lost loses the lock after about ten seconds."""
 
-_ARRIVING: Final = "CREATE TEMPORARY TABLE arriving (LIKE messages) ON COMMIT DELETE ROWS"
-_KEEP: Final = f"""
-INSERT INTO messages ({", ".join(Row._fields)})
-SELECT {", ".join(Row._fields)} FROM arriving ORDER BY sequence
+_CREATE_INCOMING: Final = "CREATE TEMPORARY TABLE incoming (LIKE messages) ON COMMIT DELETE ROWS"
+_INSERT: Final = f"""
+INSERT INTO messages ({", ".join(ArchiveRow._fields)})
+SELECT {", ".join(ArchiveRow._fields)} FROM incoming ORDER BY sequence
 ON CONFLICT DO NOTHING
-"""  # noqa: S608 - the names are a type's fields
+"""  # noqa: S608 - the column names are fields of a type
 _ADVANCE: Final = """
 INSERT INTO positions AS known (stream, sequence, at) VALUES ($1, $2, $3)
 ON CONFLICT (stream) DO UPDATE SET sequence = excluded.sequence, at = excluded.at WHERE known.at < excluded.at
@@ -58,17 +58,17 @@ ON CONFLICT (stream) DO UPDATE SET sequence = excluded.sequence, at = excluded.a
 
 
 class PostgresArchive:
-    """The database that an address names."""
+    """The archive in one database."""
 
     def __init__(self, dsn: str, *, name: str) -> None:
-        """`name` is how the session shows in PostgreSQL's own views."""
+        """`name` is the application name of the session."""
         self._dsn = dsn
         self._name = name
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[PostgresWriter]:
-        """Connect, become the one writer, and bring the schema up to date."""
-        with _unavailable():
+        """Connect, become the only writer, and migrate the schema."""
+        with _map_errors():
             connection = await asyncpg.connect(
                 self._dsn,
                 timeout=_CONNECT_TIMEOUT_S,
@@ -76,13 +76,13 @@ class PostgresArchive:
                 server_settings={"application_name": self._name, **_KEEPALIVE},
             )
         try:
-            with _unavailable():
+            with _map_errors():
                 if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
-                    raise ArchiveTakenError("another audit process writes this archive")
+                    raise ArchiveLockedError("another audit process writes this archive")
                 applied = await asyncio.to_thread(migrate, self._dsn)
-                await connection.execute(_ARRIVING)
+                await connection.execute(_CREATE_INCOMING)
             if applied:
-                _log.info("audit.migrated", applied=applied)
+                _log.info("schema.migrated", applied=applied)
             yield PostgresWriter(connection)
         finally:
             with contextlib.suppress(*_FAILURES):
@@ -90,48 +90,50 @@ class PostgresArchive:
 
 
 class PostgresWriter:
-    """The session that holds the lock. Several streams may write at once; their transactions follow one another."""
+    """The session that holds the lock. Several streams may write concurrently; their transactions are serialised."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
-        """Made by `PostgresArchive.open`."""
+        """Use `PostgresArchive.open` to create one."""
         self._connection = connection
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def position(self, stream: str) -> int:
-        """Return the sequence up to which the archive has everything of a stream, 0 for nothing."""
-        with _unavailable():
+        """Return the sequence up to which the archive is complete, 0 for an empty one."""
+        with _map_errors():
             known = await self._connection.fetchval("SELECT sequence FROM positions WHERE stream = $1", stream)
         return int(known or 0)
 
-    async def write(self, rows: Sequence[Row]) -> int:
-        """Keep what is missing of these rows of one stream, and its new position; return how many were missing."""
-        async with self._turn:
-            with _unavailable():
+    async def write(self, rows: Sequence[ArchiveRow]) -> int:
+        """Store rows of one stream and its new position atomically; return the number of new rows."""
+        async with self._lock:
+            with _map_errors():
                 try:
                     return await self._write(rows)
-                except _REFUSALS:
-                    return await self._write([await self._storable(row) for row in rows])
+                except _JSONB_ERRORS:
+                    return await self._write([await self._without_invalid_json(row) for row in rows])
 
-    async def _write(self, rows: Sequence[Row]) -> int:
+    async def _write(self, rows: Sequence[ArchiveRow]) -> int:
         last = max(rows, key=lambda row: (row.at, row.sequence))
         async with self._connection.transaction():
-            await self._connection.copy_records_to_table("arriving", records=rows, columns=Row._fields)
-            kept = await self._connection.execute(_KEEP)
+            await self._connection.copy_records_to_table("incoming", records=rows, columns=ArchiveRow._fields)
+            status = await self._connection.execute(_INSERT)
             await self._connection.execute(_ADVANCE, last.stream, last.sequence, last.at)
-        return int(kept.rpartition(" ")[2])
+        return int(status.rpartition(" ")[2])
 
-    async def _storable(self, row: Row) -> Row:
-        """Return the row without its payload when jsonb cannot hold that; the bytes stay."""
+    async def _without_invalid_json(self, row: ArchiveRow) -> ArchiveRow:
+        """Return the row without its payload if jsonb cannot represent it; the bytes are kept."""
         try:
             await self._connection.execute("SELECT $1::text::jsonb", row.payload)
-        except _REFUSALS as error:
-            _log.warning("audit.no_jsonb", subject=row.subject, sequence=row.sequence, reason=type(error).__name__)
+        except _JSONB_ERRORS as error:
+            _log.warning(
+                "payload.jsonb_rejected", subject=row.subject, sequence=row.sequence, reason=type(error).__name__
+            )
             return row._replace(payload=None)
         return row
 
 
 @contextmanager
-def _unavailable() -> Iterator[None]:
+def _map_errors() -> Iterator[None]:
     try:
         yield
     except _FAILURES as error:

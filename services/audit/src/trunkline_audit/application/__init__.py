@@ -1,1 +1,1 @@
-"""Use cases: state and effects through ports."""
+"""Use cases: recording, and monitoring of its lag."""

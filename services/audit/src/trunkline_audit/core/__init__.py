@@ -1,1 +1,1 @@
-"""Pure decisions: no clock, no I/O, no broker."""
+"""Pure functions: the archived row of a message, retry delays."""

@@ -1,7 +1,7 @@
-"""What audit keeps of a message, and how long it waits between tries. Pure.
+"""The archived row of a message, and the delay between retries. Pure.
 
-The bytes are the truth: `raw` is what the stream holds, whatever it is. Everything else is there so that people can
-search: columns from the subject and from the message's head, and the payload as jsonb where PostgreSQL can hold it.
+The bytes are authoritative: `raw` is the payload as the stream holds it. The other columns serve queries: fields of
+the subject and of the message, and the payload as jsonb if PostgreSQL can represent it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from msgspec.json import Decoder
 from trunkline_protocols import subjects
 from trunkline_protocols.ids import ConversationId, InvalidIdError, turn_id
 
-_FIRST_DELAY_S: Final = 0.2
-_LONGEST_DELAY_S: Final = 5.0
+_MIN_DELAY_S: Final = 0.2
+_MAX_DELAY_S: Final = 5.0
 
 _NUL: Final = "\x00"
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
@@ -27,8 +27,8 @@ _ESCAPED_NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """A message as a stream holds it. `sequence` and `at` together name it, even when a stream was made anew."""
+class AuditedMessage:
+    """A message as a stream holds it. `sequence` and `at` identify it, even if the stream was re-created."""
 
     stream: str
     sequence: int
@@ -37,8 +37,8 @@ class Message:
     payload: bytes
 
 
-class Row(NamedTuple):
-    """A line of table `messages`, in the order of its columns."""
+class ArchiveRow(NamedTuple):
+    """A row of table `messages`, in the order of its columns."""
 
     stream: str
     sequence: int
@@ -55,39 +55,39 @@ class Row(NamedTuple):
 
 
 class _Head(msgspec.Struct):
-    """The fields that audit reads of any message; those of other messages are absent."""
+    """The fields that are read from any message; absent ones have their default."""
 
     type: str | None = None
     turn: str | None = None
     subject: str = ""
 
 
-class _Place(NamedTuple):
+class _Address(NamedTuple):
     region: str | None = None
     conversation: ConversationId | None = None
 
 
 _head: Final[Decoder[_Head]] = Decoder(_Head)
 _NO_HEAD: Final = _Head()
-_NOWHERE: Final = _Place()
+_NO_ADDRESS: Final = _Address()
 
 
-def row_of(message: Message, received_at: datetime) -> Row:
-    """Tell what is kept of a message; never fails, whatever the payload is."""
+def row_of(message: AuditedMessage, received_at: datetime) -> ArchiveRow:
+    """Return the row of a message; never fails, for any payload."""
     text = _json_text(message.payload)
     head = _read_head(message.payload)
-    place = _place_of(head.subject if head.type == "dead_letter" else message.subject)
+    address = _parse_address(head.subject if head.type == "dead_letter" else message.subject)
     turn = head.turn
-    if head.type == "turn.received" and place.conversation is not None:
-        turn = turn_id(place.conversation, message.sequence)
-    return Row(
+    if head.type == "turn.received" and address.conversation is not None:
+        turn = turn_id(address.conversation, message.sequence)
+    return ArchiveRow(
         stream=message.stream,
         sequence=message.sequence,
         at=message.at,
         received_at=received_at,
         subject=message.subject,
-        region=place.region,
-        conversation=place.conversation,
+        region=address.region,
+        conversation=address.conversation,
         turn=_without_nul(turn),
         type=_without_nul(head.type),
         payload=text,
@@ -96,16 +96,16 @@ def row_of(message: Message, received_at: datetime) -> Row:
     )
 
 
-def delay_s(failures: int, chance: float) -> float:
-    """Seconds until the next try after so many failures; `chance` in [0, 1) spreads those who wait together."""
-    longest = min(_FIRST_DELAY_S * 2.0 ** min(failures - 1, 16), _LONGEST_DELAY_S)
-    return longest * (0.5 + chance / 2)
+def retry_delay_s(failures: int, jitter: float) -> float:
+    """Return the seconds until the next retry: exponential backoff; `jitter` in [0, 1) spreads several processes."""
+    upper = min(_MIN_DELAY_S * 2.0 ** min(failures - 1, 16), _MAX_DELAY_S)
+    return upper * (0.5 + jitter / 2)
 
 
 def _json_text(payload: bytes) -> str | None:
-    """Return JSON as text with its numbers as they are written, None for what is no JSON.
+    """Return JSON as text that keeps the notation of its numbers, None if the payload is not JSON.
 
-    jsonb has no NUL: it shows as the replacement character there, and as itself in `raw`.
+    jsonb cannot hold NUL, which is stored as the replacement character there, and unchanged in `raw`.
     """
     try:
         text = payload.decode()
@@ -122,12 +122,12 @@ def _read_head(payload: bytes) -> _Head:
         return _NO_HEAD
 
 
-def _place_of(subject: str) -> _Place:
+def _parse_address(subject: str) -> _Address:
     try:
         parsed = subjects.parse_conversation(subject)
     except InvalidIdError:
-        return _NOWHERE
-    return _Place(parsed.region, parsed.conversation)
+        return _NO_ADDRESS
+    return _Address(parsed.region, parsed.conversation)
 
 
 def _without_nul(text: str | None) -> str | None:

@@ -13,7 +13,7 @@ CREATE TABLE messages (
     payload      jsonb,
     raw          bytea       NOT NULL,
     sha256       bytea       NOT NULL,
-    -- A stream that was made anew counts from 1 again; the time tells its messages from the old ones.
+    -- A re-created stream numbers its messages from 1 again; the time distinguishes them from the old ones.
     PRIMARY KEY (stream, sequence, at)
 );
 
@@ -37,8 +37,8 @@ CREATE TABLE positions (
 COMMENT ON TABLE positions IS 'Up to where messages has everything of a stream; written in the same transaction';
 
 -- What was said in a conversation, in order: SELECT * FROM conversation_messages WHERE conversation = '...'
--- A customer's text counts once, also when the client sent it again; an answer never stands before its question,
--- also when the clocks of two streams differ.
+-- A customer's text is listed once, even if the client has sent it again; an answer never precedes its question, even
+-- if the clocks of two streams differ.
 CREATE VIEW conversation_messages AS
 WITH asked AS (
     SELECT DISTINCT ON (conversation, payload ->> 'message_id')

@@ -1,4 +1,4 @@
--- People at the desk speak in conversations too.
+-- People at the desk reply in conversations too.
 -- depends: 0001_messages
 
 CREATE OR REPLACE VIEW conversation_messages AS

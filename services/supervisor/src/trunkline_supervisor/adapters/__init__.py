@@ -1,1 +1,1 @@
-"""Concrete servers that the supervisor can start."""
+"""Processes, servers, probes, ports, files and the NATS connection of one machine."""

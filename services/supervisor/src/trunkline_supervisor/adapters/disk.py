@@ -1,4 +1,4 @@
-"""Room on the disk that a server writes to."""
+"""Free space on the disk that a server writes to."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import time
 from pathlib import Path
 from typing import Final
 
-ENOUGH: Final = 32 * 2**20
-"""Bytes. With less, a server that is started stops again at once."""
+MIN_FREE_BYTES: Final = 32 * 2**20
+"""With less, a server that is started stops again at once."""
 
-_LOOK_EVERY_S: Final = 0.25
-
-
-def has_room(folder: Path) -> bool:
-    """Whether a server can write here."""
-    return shutil.disk_usage(folder).free >= ENOUGH
+_POLL_INTERVAL_S: Final = 0.25
 
 
-def wait_for_room(folder: Path, longest_s: float) -> None:
-    """Put a start off for so long while the disk is full: it would be one more death of a crash loop."""
-    until = time.monotonic() + longest_s
-    while not has_room(folder) and time.monotonic() < until:
-        time.sleep(_LOOK_EVERY_S)
+def has_free_space(folder: Path) -> bool:
+    """Return whether a server can write to a folder."""
+    return shutil.disk_usage(folder).free >= MIN_FREE_BYTES
+
+
+def wait_for_free_space(folder: Path, timeout_s: float) -> None:
+    """Block while the disk is full, up to a timeout: a start would be one more death of a crash loop."""
+    deadline = time.monotonic() + timeout_s
+    while not has_free_space(folder) and time.monotonic() < deadline:
+        time.sleep(_POLL_INTERVAL_S)

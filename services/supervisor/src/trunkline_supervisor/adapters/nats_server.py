@@ -1,4 +1,4 @@
-"""The embedded nats-server, alone or as a cluster of three: configuration files and command lines."""
+"""The embedded nats-server, single or a cluster of three: configuration files and command lines."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _CLUSTER: Final = """cluster {{
 
 @dataclass(frozen=True, slots=True)
 class NatsNode:
-    """One server: its name, where it keeps its state, and its ports for as long as the suite runs."""
+    """One server: name, folder of its state, and ports, which are new at every start of the suite."""
 
     name: str
     folder: Path
@@ -47,31 +47,33 @@ class NatsNode:
 
     @property
     def url(self) -> str:
-        """Where clients find it."""
+        """The address for clients."""
         return f"nats://{_HOST}:{self.port}"
 
     @property
     def health_url(self) -> str:
-        """Where it tells how it is."""
+        """The health page of the server."""
         return f"http://{_HOST}:{self.monitor_port}/healthz?js-server-only=true"
 
     @property
     def details_url(self) -> str:
-        """Where it tells how each of its streams is."""
+        """The health page with the state of each stream."""
         return f"http://{_HOST}:{self.monitor_port}/healthz?details=true"
 
 
-def plan_nodes(folder: Path, wanted: int | None) -> list[NatsNode]:
-    """Return the servers whose state lies in `folder`, or `wanted` new ones (one, unless said otherwise).
+def plan_nodes(folder: Path, requested: int | None) -> list[NatsNode]:
+    """Return the servers whose state is in `folder`, or `requested` new ones (default: one).
 
-    JetStream cannot turn what one server wrote into a cluster's state, nor back: another number is refused.
+    JetStream cannot convert the state of a single server to that of a cluster, nor back: raises `NodesError` if the
+    numbers differ.
     """
-    known = _nodes_of(folder)
-    if known is not None and wanted is not None and known != wanted:
+    known = _count_nodes(folder)
+    if known is not None and requested is not None and known != requested:
         raise NodesError(
-            f"{folder} was made by --nodes {known} and cannot be turned into {wanted}; choose another --data-dir"
+            f"{folder} was created with --nodes {known} and cannot be converted to {requested}; "
+            "choose another --data-dir"
         )
-    count = known or wanted or 1
+    count = known or requested or 1
     if count == 1:
         return [NatsNode("nats-1", folder, free_port(), free_port())]
     names = [f"nats-{number}" for number in range(1, count + 1)]
@@ -79,7 +81,7 @@ def plan_nodes(folder: Path, wanted: int | None) -> list[NatsNode]:
 
 
 def nats_server_command(node: NatsNode, peers: list[NatsNode] | None = None) -> list[str]:
-    """Write the configuration of a server, one of `peers` or alone, and return the command that runs it."""
+    """Write the configuration of a server and return its command; with several `peers` it joins their cluster."""
     node.folder.mkdir(parents=True, exist_ok=True)
     config = node.folder / "nats.conf"
     store = '"' + str(node.folder / "jetstream").replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -91,8 +93,8 @@ def nats_server_command(node: NatsNode, peers: list[NatsNode] | None = None) -> 
     return [_binary(), "--config", str(config)]
 
 
-def _nodes_of(folder: Path) -> int | None:
-    """How many servers have kept their state here, None where none has."""
+def _count_nodes(folder: Path) -> int | None:
+    """Return the number of servers with state in the folder, None for an empty one."""
     if (folder / "jetstream").exists():
         return 1
     return len([node for node in folder.glob("nats-*") if node.is_dir()]) or None

@@ -1,9 +1,9 @@
-"""The embedded PostgreSQL: its data directory, its command line, its address.
+"""The embedded PostgreSQL: data directory, command line, address, health probe.
 
-PostgreSQL refuses to run as root, which is what many containers and fresh machines run as. Root therefore starts it
-in a user namespace, where the same process has another number and the files stay root's own; where namespaces are
-not allowed, as user `nobody`. Both ways replace themselves by the server: the process that was started is PostgreSQL,
-and a signal reaches it. SIGINT is its fast shutdown.
+PostgreSQL refuses to run as root, the user of many containers and fresh machines. Root therefore starts it in a user
+namespace, in which the process has another uid while root keeps the files; if namespaces are not allowed, as the
+unprivileged user 65534. Both wrappers exec the server: the started process is PostgreSQL itself and receives the
+signals. SIGINT requests its fast shutdown.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ _AS_NOBODY: Final = ("setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--c
 _INITDB_TIMEOUT_S: Final = 120.0
 _CONNECT_TIMEOUT_S: Final = 2.0
 _ORPHANS_TIMEOUT_S: Final = 5.0
-_RETRY_S: Final = 0.1
+_PROBE_TIMEOUT_S: Final = 2.0
+_RETRY_INTERVAL_S: Final = 0.1
 
 _SETTINGS: Final = {
     "listen_addresses": "127.0.0.1",
@@ -40,41 +41,41 @@ _SETTINGS: Final = {
     "max_connections": "50",
     "shared_buffers": "32MB",
     "jit": "off",
-    "io_method": "sync",  # no processes of its own for reading: there is little to read
+    "io_method": "sync",  # no separate I/O workers: little is read
     "log_checkpoints": "off",
 }
-"""For one small database on a shared machine. Durability stays as it is: every commit is synced."""
+"""For one small database on a shared machine. Durability keeps its default: every commit is synced."""
 
 
 def initialise(folder: Path) -> None:
-    """Make the data directory unless it is there: whole or not at all, whatever interrupts."""
+    """Create the data directory if it does not exist, atomically: an interrupted attempt is removed by the next one."""
     if not (folder / "PG_VERSION").exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        for half_made in folder.parent.glob(f"{folder.name}.making-*"):
-            shutil.rmtree(half_made, ignore_errors=True)
-        making = Path(tempfile.mkdtemp(prefix=f"{folder.name}.making-", dir=folder.parent))
-        _own(making)
-        _initdb(making)
+        for incomplete in folder.parent.glob(f"{folder.name}.incomplete-*"):
+            shutil.rmtree(incomplete, ignore_errors=True)
+        incomplete = Path(tempfile.mkdtemp(prefix=f"{folder.name}.incomplete-", dir=folder.parent))
+        _chown(incomplete)
+        _initdb(incomplete)
         if folder.exists():
-            folder.rmdir()  # an empty one may have been prepared; a full one is not ours to delete
-        making.rename(folder)
-    _own(folder)
+            folder.rmdir()  # it may exist if it is empty; otherwise this raises, since the files are not ours
+        incomplete.rename(folder)
+    _chown(folder)
 
 
 def postgres_command(folder: Path, *, port: int) -> list[str]:
-    """Clear away what a killed server left and return the command that runs one in the foreground."""
-    _clear_away(folder)
+    """Remove the leftovers of a killed server and return the command of a server in the foreground."""
+    _remove_leftovers(folder)
     settings = [argument for name, value in _SETTINGS.items() for argument in ("-c", f"{name}={value}")]
     return [*_unprivileged(folder), _binary("postgres"), "-D", str(folder.absolute()), "-p", str(port), *settings]
 
 
 def dsn(port: int, *, database: str = DATABASE) -> str:
-    """Address of the embedded server's database."""
+    """Return the address of a database of the embedded server."""
     return f"postgresql://{_SUPERUSER}@127.0.0.1:{port}/{database}"
 
 
 async def wait_until_ready(port: int, *, timeout_s: float = 30.0) -> None:
-    """Wait until the server takes commands, and create the database when it is missing."""
+    """Wait until the server accepts commands, and create the database if it does not exist."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
     while True:
@@ -83,9 +84,25 @@ async def wait_until_ready(port: int, *, timeout_s: float = 30.0) -> None:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             if loop.time() > deadline:
                 raise PostgresStartError(f"PostgreSQL on port {port} is not ready: {error!r}") from error
-            await asyncio.sleep(_RETRY_S)
+            await asyncio.sleep(_RETRY_INTERVAL_S)
         else:
             return
+
+
+async def answers(port: int) -> bool:
+    """Probe the embedded server; an error such as "starting up" or "too many connections" is an answer as well."""
+    try:
+        async with asyncio.timeout(_PROBE_TIMEOUT_S):
+            connection = await asyncpg.connect(dsn(port, database="postgres"), ssl=False, timeout=_PROBE_TIMEOUT_S)
+            try:
+                await connection.fetchval("SELECT 1")
+            finally:
+                connection.terminate()
+    except asyncpg.PostgresError:
+        return True
+    except (asyncpg.InterfaceError, OSError, TimeoutError):
+        return False
+    return True
 
 
 async def _create_database(port: int) -> None:
@@ -105,7 +122,7 @@ def _initdb(folder: Path) -> None:
         _binary("initdb"),
         f"--pgdata={folder.absolute()}",
         f"--username={_SUPERUSER}",
-        "--auth=trust",  # only this machine can connect: see listen_addresses
+        "--auth=trust",  # only this machine can connect, see listen_addresses
         "--encoding=UTF8",
         "--locale=C",
         "--locale-provider=builtin",
@@ -117,24 +134,24 @@ def _initdb(folder: Path) -> None:
         raise PostgresStartError(f"initdb failed: {done.stderr.strip()}")
 
 
-def _clear_away(folder: Path) -> None:
-    """Remove what a killed server leaves in the way of the next: sessions in mid-query, and its lock.
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the leftovers of a killed server: its sessions that still execute a query, and its lock file.
 
-    The lock's number may be another process' by now, which PostgreSQL would respect for ever. A server that lives
-    keeps everything: the second one then fails and says so.
+    The pid in the lock file may belong to another process by now, which PostgreSQL would respect indefinitely. If the
+    server is running, nothing is removed: a second one then fails with an error.
     """
-    left = [process for process in psutil.process_iter(["name", "cmdline"]) if _serves(process, folder)]
-    if any(str(folder.absolute()) in (process.info["cmdline"] or ()) for process in left):
+    orphans = [process for process in psutil.process_iter(["name", "cmdline"]) if _serves(process, folder)]
+    if any(str(folder.absolute()) in (process.info["cmdline"] or ()) for process in orphans):
         return
-    for process in left:
+    for process in orphans:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(left, timeout=_ORPHANS_TIMEOUT_S)
+    psutil.wait_procs(orphans, timeout=_ORPHANS_TIMEOUT_S)
     (folder / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _serves(process: psutil.Process, folder: Path) -> bool:
-    """Whether a process belongs to the server of this data directory, where all of them work."""
+    """Return whether a process belongs to the server of this data directory, its working directory."""
     try:
         return process.info["name"] == "postgres" and Path(process.cwd()) == folder.resolve()
     except (psutil.Error, OSError):
@@ -142,17 +159,17 @@ def _serves(process: psutil.Process, folder: Path) -> bool:
 
 
 def _unprivileged(folder: Path) -> tuple[str, ...]:
-    """Prefix of a command that must not run as root."""
+    """Return the prefix for a command that must not run as root."""
     if os.geteuid() != 0:
         return ()
     if _namespaces_allowed():
         return _NAMESPACE
-    for needed in (["test", "-w", str(folder)], [_binary("postgres"), "--version"]):
-        if not _succeeds((*_AS_NOBODY, *needed)):
+    for check in (["test", "-w", str(folder)], [_binary("postgres"), "--version"]):
+        if not _succeeds((*_AS_NOBODY, *check)):
             raise PostgresStartError(
                 "PostgreSQL does not run as root, user namespaces are not allowed here, and user 'nobody' cannot use "
-                f"{needed[-1] if needed[0] == 'test' else needed[0]}: "
-                "run as another user, or choose folders that every user may enter"
+                f"{check[-1] if check[0] == 'test' else check[0]}: "
+                "run as another user, or choose folders that every user may access"
             )
     return _AS_NOBODY
 
@@ -169,8 +186,8 @@ def _succeeds(command: tuple[str, ...]) -> bool:
         return False
 
 
-def _own(folder: Path) -> None:
-    """Give the folder to the user that PostgreSQL will run as; only root can, and only root must."""
+def _chown(folder: Path) -> None:
+    """Give the folder to the user that PostgreSQL runs as; necessary and possible only as root."""
     if os.geteuid() != 0:
         return
     user = 0 if _namespaces_allowed() else _NOBODY

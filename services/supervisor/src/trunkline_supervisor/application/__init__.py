@@ -1,1 +1,1 @@
-"""Use cases: state and effects through ports."""
+"""Use cases: start sequence, pools, health monitoring, scaling, shutdown order."""

@@ -1,126 +1,126 @@
-"""Looks after the health of every process, and replaces those that have a pid but no life."""
+"""Health monitoring: processes that exist but do not work are replaced."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final, assert_never
 
-import aiohttp
 import structlog
 from prometheus_client import Counter
 from trunkline_chassis.presence import PresenceRegistry
 
-from trunkline_supervisor.adapters.child import Child
-from trunkline_supervisor.adapters.nats_server import NatsNode
-from trunkline_supervisor.adapters.probes import AnswersAndWrites, Probe, answers_http
 from trunkline_supervisor.core.health import HealthSignals, assess, assess_server
+from trunkline_supervisor.ports import Child, PageProbe, Probe
 
 _log: Final = structlog.get_logger(__name__)
-_REPLACED: Final = Counter("trunkline_processes_replaced_total", "Ended because of bad health", ["service", "reason"])
+_REPLACED: Final = Counter(
+    "trunkline_processes_replaced_total", "Processes killed after a failed health check", ["service", "reason"]
+)
 
-_LOOK_EVERY_S: Final = 0.5
-_OTHERS_WITHIN_S: Final = 3.0
-_LEAVING: Final = frozenset({"draining", "stopped"})
+_CHECK_INTERVAL_S: Final = 0.5
+_PEER_HEARTBEAT_S: Final = 3.0
+"""A heartbeat of another process within this time shows that NATS works."""
+_SERVER_START_FACTOR: Final = 10
+"""A server that has never answered is still starting: its timeout is this many times longer."""
+_STOPPING: Final = frozenset({"draining", "stopped"})
 
 
 class HealthMonitor:
-    """Watches processes; what it remembers of one that was started again is forgotten by its pid."""
+    """Checks children periodically. Observations are kept per pid: a restarted process starts without any."""
 
-    def __init__(self, presences: PresenceRegistry) -> None:
-        """`presences` is what the services say of themselves."""
+    def __init__(
+        self, presences: PresenceRegistry, pages: PageProbe, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`presences` receives the heartbeats of the services; `clock` returns seconds."""
         self._presences = presences
-        self._session: aiohttp.ClientSession | None = None
+        self._pages = pages
+        self._clock = clock
         self._unanswered_since: dict[int, float] = {}
         self._answered: set[int] = set()
-        self._leaving_since: dict[str, float] = {}
+        self._stopping_since: dict[str, float] = {}
 
     def answered(self, child: Child) -> bool:
-        """Whether this server has answered the last question."""
+        """Return whether the last probe of a server succeeded."""
         return child.pid in self._answered and child.pid not in self._unanswered_since
 
-    async def close(self) -> None:
-        """Let connections go."""
-        if self._session is not None:
-            await self._session.close()
-
-    async def service(self, child: Child) -> None:
-        """HealthMonitor a service for as long as it shall live: by its beats, and where they are late by asking it."""
+    async def watch_service(self, child: Child) -> None:
+        """Check a service periodically until it is requested to stop."""
         while not child.stopping:
-            await asyncio.sleep(_LOOK_EVERY_S)
-            pid = child.pid
-            if not pid:
-                continue
-            verdict = assess(self._signs(child, pid))
-            match verdict:
-                case "well":
-                    self._unanswered_since.pop(pid, None)
-                case "ask":
-                    self._note(pid, answered=await self._ask(child))
-                case "frozen" | "cut off" | "never ready" | "never ended":
-                    self._replace(child, verdict)
-                case _:
-                    assert_never(verdict)
+            await asyncio.sleep(_CHECK_INTERVAL_S)
+            await self.check_service(child)
 
-    async def server(self, child: Child, probe: Probe, patience_s: float) -> None:
-        """HealthMonitor a server for as long as it shall live, by asking it."""
+    async def watch_server(self, child: Child, probe: Probe, timeout_s: float) -> None:
+        """Probe a server periodically until it is requested to stop; replace it after `timeout_s` without an answer."""
         while not child.stopping:
-            await asyncio.sleep(_LOOK_EVERY_S)
-            pid = child.pid
-            if not pid:
-                continue
-            self._note(pid, answered=await probe())
-            # One that never answered is still starting: it has the time of a start.
-            patience = patience_s if pid in self._answered else 10 * patience_s
-            if assess_server(unanswered_s=self._unanswered_s(pid), patience_s=patience) == "frozen":
-                self._replace(child, "frozen")
+            await asyncio.sleep(_CHECK_INTERVAL_S)
+            await self.check_server(child, probe, timeout_s)
 
-    def nats(self, node: NatsNode) -> Probe:
-        """Make a probe of a nats-server."""
-        return AnswersAndWrites(self._client, node)
+    async def check_service(self, child: Child) -> None:
+        """Check a service by its heartbeats, and by a probe if they are late; replace it if necessary."""
+        pid = child.pid
+        if not pid:
+            return
+        verdict = assess(self._signals(child, pid))
+        match verdict:
+            case "healthy":
+                self._unanswered_since.pop(pid, None)
+            case "probe":
+                self._record(pid, answered=await self._probe(child))
+            case "frozen" | "partitioned" | "start_timeout" | "stop_timeout":
+                self._replace(child, verdict)
+            case _:
+                assert_never(verdict)
 
-    def _signs(self, child: Child, pid: int) -> HealthSignals:
-        others = any(
-            presence.instance != child.spec.instance
-            and (self._presences.heartbeat_age_s(presence.instance, presence.pid) or 0.0) < _OTHERS_WITHIN_S
+    async def check_server(self, child: Child, probe: Probe, timeout_s: float) -> None:
+        """Probe a server once; replace it if it has not answered for `timeout_s` seconds."""
+        pid = child.pid
+        if not pid:
+            return
+        self._record(pid, answered=await probe())
+        allowed_s = timeout_s if pid in self._answered else _SERVER_START_FACTOR * timeout_s
+        if assess_server(unanswered_s=self._unanswered_s(pid), timeout_s=allowed_s) == "frozen":
+            self._replace(child, "frozen")
+
+    def _signals(self, child: Child, pid: int) -> HealthSignals:
+        instance = child.spec.instance
+        peers_alive = any(
+            presence.instance != instance
+            and (self._presences.heartbeat_age_s(presence.instance, presence.pid) or 0.0) < _PEER_HEARTBEAT_S
             for presence in self._presences.alive()
         )
         return HealthSignals(
             running_s=child.running_s,
-            silent_s=self._presences.heartbeat_age_s(child.spec.instance, pid),
+            heartbeat_age_s=self._presences.heartbeat_age_s(instance, pid),
             unanswered_s=self._unanswered_s(pid),
-            others_beat=others,
-            leaving_s=self._leaving_s(child.spec.instance, pid),
+            peers_alive=peers_alive,
+            stopping_s=self._stopping_s(instance, pid),
         )
 
-    def _leaving_s(self, instance: str, pid: int) -> float:
+    def _stopping_s(self, instance: str, pid: int) -> float:
         presence = self._presences.get(instance)
-        if presence is None or presence.pid != pid or presence.state not in _LEAVING:
-            self._leaving_since.pop(instance, None)
+        if presence is None or presence.pid != pid or presence.state not in _STOPPING:
+            self._stopping_since.pop(instance, None)
             return 0.0
-        return time.monotonic() - self._leaving_since.setdefault(instance, time.monotonic())
+        return self._clock() - self._stopping_since.setdefault(instance, self._clock())
 
-    async def _ask(self, child: Child) -> bool:
+    async def _probe(self, child: Child) -> bool:
         presence = self._presences.get(child.spec.instance)
         if presence is None or presence.pid != child.pid or not presence.http_url:
-            return True  # not known where to ask yet
-        return await answers_http(self._client(), f"{presence.http_url}/healthz")
+            return True  # its address is not known yet
+        return await self._pages.answers(f"{presence.http_url}/healthz")
 
-    def _client(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
-        return self._session
-
-    def _note(self, pid: int, *, answered: bool) -> None:
+    def _record(self, pid: int, *, answered: bool) -> None:
         if answered:
             self._unanswered_since.pop(pid, None)
             self._answered.add(pid)
         else:
-            self._unanswered_since.setdefault(pid, time.monotonic() - _LOOK_EVERY_S)
+            self._unanswered_since.setdefault(pid, self._clock() - _CHECK_INTERVAL_S)
 
     def _unanswered_s(self, pid: int) -> float:
         since = self._unanswered_since.get(pid)
-        return 0.0 if since is None else time.monotonic() - since
+        return 0.0 if since is None else self._clock() - since
 
     def _replace(self, child: Child, reason: str) -> None:
         _log.error("child.replaced", instance=child.spec.instance, pid=child.pid, reason=reason)

@@ -1,1 +1,1 @@
-"""The pure part: which processes make a suite (`suite`), and when a dead one is started again (`restarts`)."""
+"""Pure decisions: the processes of a suite, restart delays, health verdicts, pool sizes."""

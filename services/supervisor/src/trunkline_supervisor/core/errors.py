@@ -1,25 +1,25 @@
-"""Why a suite cannot run as asked. The message is for the person who started it, and says what to change.
+"""Errors of a suite that cannot run as requested. The message is for the operator and names the remedy.
 
 SuiteError
-+-- NodesError           the data directory was made by another number of NATS servers
-+-- PostgresStartError   PostgreSQL cannot be prepared or does not come up here
-+-- NotReadyError        a process is not ready in time
++-- NodesError           the data directory belongs to another number of NATS servers
++-- PostgresStartError   PostgreSQL cannot be prepared or does not come up
++-- NotReadyError        a process did not become ready within the timeout
 """
 
 from __future__ import annotations
 
 
 class SuiteError(Exception):
-    """The suite cannot run as asked."""
+    """The suite cannot run as requested."""
 
 
 class NodesError(SuiteError):
-    """What lies in the data directory was made by another number of nodes."""
+    """The data directory was created by another number of NATS servers."""
 
 
 class PostgresStartError(SuiteError):
-    """PostgreSQL cannot be prepared here."""
+    """PostgreSQL cannot be prepared or started on this machine."""
 
 
 class NotReadyError(SuiteError):
-    """The suite did not become ready; the message says who and where to look."""
+    """The suite did not become ready; the message names the process and its log file."""

@@ -1,7 +1,7 @@
-"""What the signs of a process mean: it is well, has to be asked, or must be replaced.
+"""Health verdicts: a process is healthy, has to be probed, or must be replaced.
 
-A pid says nothing: a frozen process has one. A service beats over NATS and answers over HTTP. Only who does neither is
-frozen; when NATS is away nobody beats, everybody answers, and nobody is replaced for it.
+A pid proves nothing: a frozen process has one. A service publishes heartbeats over NATS and answers HTTP. It is frozen
+only if it does neither: when NATS is down, no heartbeat arrives, every process still answers, and none is replaced.
 """
 
 from __future__ import annotations
@@ -9,48 +9,52 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-Verdict: TypeAlias = Literal["well", "ask", "frozen", "cut off", "never ready", "never ended"]
+HealthVerdict: TypeAlias = Literal["healthy", "probe", "frozen", "partitioned", "start_timeout", "stop_timeout"]
 
-LATE_S: Final = 1.6
-"""A beat is expected every second."""
-FROZEN_S: Final = 2.5
-CUT_OFF_S: Final = 20.0
-"""Answers, but does not beat while others do: its way to NATS is broken and does not mend."""
-START_S: Final = 90.0
-LEAVE_S: Final = 20.0
-"""Somebody has asked it to stop, and it says that it does."""
+HEARTBEAT_LATE_S: Final = 1.6
+"""A heartbeat is due every second."""
+FROZEN_AFTER_S: Final = 2.5
+PARTITIONED_AFTER_S: Final = 20.0
+"""It answers HTTP but its heartbeats do not arrive: it is partitioned from NATS and does not reconnect."""
+START_TIMEOUT_S: Final = 90.0
+STOP_TIMEOUT_S: Final = 20.0
+"""It reports that it is stopping; the supervisor did not request it, else its own stop timeout applies."""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthSignals:
-    """What was seen of a service process, in seconds; None for what was never seen."""
+    """Observations of a service process, in seconds."""
 
     running_s: float
-    silent_s: float | None
-    """Since its last beat."""
+    heartbeat_age_s: float | None
+    """Since its last heartbeat; None if none has arrived."""
     unanswered_s: float
-    """Since it was first asked in vain; 0 when it answered the last time."""
-    others_beat: bool
-    """Whether other processes are heard, so that the way of the beats is not the fault."""
-    leaving_s: float = 0.0
-    """Since it was first seen to stop; 0 when it does not."""
+    """Since the first of the probes in a row that failed; 0 if the last one succeeded."""
+    peers_alive: bool
+    """Heartbeats of other processes arrive, hence NATS is not at fault."""
+    stopping_s: float = 0.0
+    """Since its heartbeat first reported that it is stopping; 0 if it does not."""
 
 
-def assess(signs: HealthSignals) -> Verdict:
-    """Say what the signs of a service process mean."""
-    if signs.silent_s is None:
-        return "never ready" if signs.running_s > START_S and signs.others_beat else "well"
-    if signs.leaving_s > LEAVE_S:
-        return "never ended"
-    if signs.silent_s <= LATE_S:
-        return "well"
-    if signs.silent_s >= FROZEN_S and signs.unanswered_s >= FROZEN_S:
+def assess(signals: HealthSignals) -> HealthVerdict:
+    """Return the verdict on a service process."""
+    if signals.heartbeat_age_s is None:
+        return "start_timeout" if signals.running_s > START_TIMEOUT_S and signals.peers_alive else "healthy"
+    if signals.stopping_s > STOP_TIMEOUT_S:
+        return "stop_timeout"
+    if signals.heartbeat_age_s <= HEARTBEAT_LATE_S:
+        return "healthy"
+    if signals.heartbeat_age_s >= FROZEN_AFTER_S and signals.unanswered_s >= FROZEN_AFTER_S:
         return "frozen"
-    if signs.silent_s >= CUT_OFF_S and signs.others_beat and signs.running_s > CUT_OFF_S:
-        return "cut off"
-    return "ask"
+    if (
+        signals.heartbeat_age_s >= PARTITIONED_AFTER_S
+        and signals.peers_alive
+        and signals.running_s > PARTITIONED_AFTER_S
+    ):
+        return "partitioned"
+    return "probe"
 
 
-def assess_server(*, unanswered_s: float, patience_s: float) -> Verdict:
-    """Say what it means that a server (NATS, PostgreSQL) has not answered for so long."""
-    return "frozen" if unanswered_s >= patience_s else "ask"
+def assess_server(*, unanswered_s: float, timeout_s: float) -> HealthVerdict:
+    """Return the verdict on a server (NATS, PostgreSQL) whose probes have failed for `unanswered_s` seconds."""
+    return "frozen" if unanswered_s >= timeout_s else "probe"

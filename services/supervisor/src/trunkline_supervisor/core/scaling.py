@@ -1,6 +1,7 @@
-"""How many processes a pool has: one more when work has waited for a while, one less after a long calm.
+"""Autoscaling: one process more if work has been queued for a while, one less if the load has been low for longer.
 
-Hysteresis on both axes: the calm that lets a process go is far below the pressure that asks for one, and lasts longer.
+Hysteresis in both dimensions: the load that removes a process is far below the load that adds one, and has to last
+longer.
 """
 
 from __future__ import annotations
@@ -8,15 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-OLD_S: Final = 1.0
-"""Work that has waited so long is pressure, however little there is."""
-CALM_SHARE: Final = 0.25
-"""Calm: what is left after one process has gone is at most this share of what would be pressure."""
+MAX_AGE_S: Final = 1.0
+"""Work queued for longer is overload, even if the queue is short."""
+LOW_LOAD_RATIO: Final = 0.25
+"""Load is low if the queue is at most this share of the threshold of a pool with one process less."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScalingLimits:
-    """What a pool may do. Times in seconds, `queue_threshold` in pieces of work a process."""
+    """Bounds of a pool. Times in seconds, `queue_threshold` in queued items per process."""
 
     min_processes: int
     max_processes: int
@@ -27,7 +28,7 @@ class ScalingLimits:
 
 @dataclass(frozen=True, slots=True)
 class PoolLoad:
-    """What waits: all pieces of work of the pool together, and the age of the oldest."""
+    """Queued work of a pool: the number of items, and the age of the oldest in seconds."""
 
     depth: int
     age_s: float = 0.0
@@ -35,26 +36,27 @@ class PoolLoad:
 
 @dataclass(frozen=True, slots=True)
 class PoolScale:
-    """A pool's size, and since when it has been under pressure or calm."""
+    """The size of a pool, and since when its load has been high or low."""
 
     size: int
-    pressed_since: float | None = None
-    calm_since: float | None = None
+    high_since: float | None = None
+    low_since: float | None = None
 
 
-def step(scale: PoolScale, load: PoolLoad, limits: ScalingLimits, now: float) -> PoolScale:
-    """Look once: returns the new scale, whose size differs by one at the most."""
+def next_scale(scale: PoolScale, load: PoolLoad, limits: ScalingLimits, now: float) -> PoolScale:
+    """Return the scale after one measurement; its size differs by at most one unless the limits have changed."""
     size = min(max(scale.size, limits.min_processes), limits.max_processes)
     if size != scale.size:
         return PoolScale(size)
-    if load.depth > limits.queue_threshold * size or load.age_s > OLD_S:
-        since = now if scale.pressed_since is None else scale.pressed_since
+    if load.depth > limits.queue_threshold * size or load.age_s > MAX_AGE_S:
+        since = now if scale.high_since is None else scale.high_since
         if size < limits.max_processes and now - since >= limits.grow_after_s:
             return PoolScale(size + 1)
-        return replace(scale, pressed_since=since, calm_since=None)
-    if load.depth <= CALM_SHARE * limits.queue_threshold * (size - 1) and load.age_s <= CALM_SHARE * OLD_S:
-        since = now if scale.calm_since is None else scale.calm_since
+        return replace(scale, high_since=since, low_since=None)
+    is_low = load.depth <= LOW_LOAD_RATIO * limits.queue_threshold * (size - 1)
+    if is_low and load.age_s <= LOW_LOAD_RATIO * MAX_AGE_S:
+        since = now if scale.low_since is None else scale.low_since
         if size > limits.min_processes and now - since >= limits.shrink_after_s:
             return PoolScale(size - 1)
-        return replace(scale, pressed_since=None, calm_since=since)
-    return replace(scale, pressed_since=None, calm_since=None)
+        return replace(scale, high_since=None, low_since=since)
+    return replace(scale, high_since=None, low_since=None)

@@ -1,4 +1,4 @@
-"""Which processes a suite consists of, and with what settings each is started."""
+"""The blueprint of a suite: its pools, and command and environment of every process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """One process: what to run, with which environment on top of the supervisor's own."""
+    """One process: its command, and the environment on top of the supervisor's own."""
 
     service: str
     instance: str
@@ -21,7 +21,7 @@ class ProcessSpec:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the parts of a suite find each other."""
+    """Addresses and secrets that the services of a suite share."""
 
     nats_url: str
     postgres_dsn: str
@@ -33,7 +33,7 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class PoolSpec:
-    """Processes of one kind: how many there are at least and at most, and what counts as a long queue for one."""
+    """Processes of one kind: their number, and the queue length that calls for another one."""
 
     service: str
     name: str
@@ -41,10 +41,10 @@ class PoolSpec:
     min_processes: int = 1
     max_processes: int = 1
     queue_threshold: int = 8
-    """Waiting pieces of work a process from which on another process is wanted."""
+    """Queued items per process above which the pool is overloaded."""
 
     def process(self, number: int) -> ProcessSpec:
-        """Describe the process of this number, from 1 on."""
+        """Return the process of a number, counted from 1."""
         instance = f"{self.name}-{number}"
         ports = {} if self.service == "ingress" else {"TRUNKLINE_HTTP_PORT": "0"}
         environment = {**ports, "TRUNKLINE_INSTANCE": instance, **self.environment}
@@ -52,10 +52,10 @@ class PoolSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
-    """How many processes the pools have, at least and at most."""
+class PoolSizes:
+    """Minimum and maximum number of processes per pool."""
 
-    ingress: int = 1
+    ingress: tuple[int, int] = (1, 1)
     conversation: tuple[int, int] = (1, 1)
     agents: tuple[int, int] = (1, 1)
     rag: tuple[int, int] = (1, 1)
@@ -69,14 +69,14 @@ class Blueprint:
     region: str
     fleet_dir: Path
     addresses: Addresses
-    sizes: Sizes
+    sizes: PoolSizes
 
     def pools(self, specialties: list[str]) -> list[PoolSpec]:
-        """All pools for a fleet of these specialties."""
+        """Return all pools for a fleet with these specialties."""
         addresses, sizes = self.addresses, self.sizes
         edge = {
             "TRUNKLINE_HTTP_PORT": str(addresses.http_port),
-            "TRUNKLINE_SHARE_PORT": str(sizes.ingress > 1),
+            "TRUNKLINE_SHARE_PORT": str(max(sizes.ingress) > 1),
             "TRUNKLINE_RESUME_SECRET": addresses.resume_secret,
         }
         knowledge = {
@@ -86,9 +86,9 @@ class Blueprint:
         }
         archive = {"TRUNKLINE_POSTGRES_DSN": addresses.postgres_dsn}
         return [
-            # Its queue counts sockets: it does not grow with them, because a socket stays where it is.
-            self._pool("ingress", edge, (sizes.ingress, sizes.ingress)),
-            # Its queue counts the turns under way, whose time is mostly the model's.
+            # Its queue depth is the number of open sockets; only new sockets reach a process that is added.
+            self._pool("ingress", edge, sizes.ingress, queue_threshold=4_000),
+            # Its queue depth is the number of in-flight turns, whose time is mostly the model's.
             self._pool("conversation", {}, sizes.conversation, queue_threshold=400),
             *(self.agents(specialty) for specialty in specialties),
             self._pool("rag", knowledge, sizes.rag),
@@ -97,7 +97,7 @@ class Blueprint:
         ]
 
     def agents(self, specialty: str) -> PoolSpec:
-        """The pool of one specialty."""
+        """Return the pool of one specialty."""
         name = f"agents-{specialty}"
         return self._pool("agents", {"TRUNKLINE_SPECIALTY": specialty}, self.sizes.agents, name=name)
 
@@ -113,16 +113,9 @@ class Blueprint:
         common = {
             "TRUNKLINE_NATS_URL": self.addresses.nats_url,
             "TRUNKLINE_REGION": self.region,
-            # Many processes on few cores: threads of a linear algebra library in each would only fight.
+            # Many processes share few cores: a linear algebra thread pool in each would only add contention.
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
         }
         min_processes, max_processes = size
-        return PoolSpec(
-            service,
-            name or service,
-            common | environment,
-            min_processes,
-            max(min_processes, max_processes),
-            queue_threshold,
-        )
+        return PoolSpec(service, name or service, common | environment, min_processes, max_processes, queue_threshold)

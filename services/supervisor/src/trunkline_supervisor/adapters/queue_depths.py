@@ -1,4 +1,4 @@
-"""How much work waits for a pool: as its processes say, and how old the oldest is in the work queue."""
+"""Queued work per pool: the depth from the heartbeats of its processes, the age of the oldest item from the queue."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ from trunkline_supervisor.core.scaling import PoolLoad
 from trunkline_supervisor.core.suite import PoolSpec
 
 _SPECIALTY: Final = "TRUNKLINE_SPECIALTY"
+_TIMEOUT_S: Final = 1.0
 
 
-class Queues:
+class NatsQueueDepths:
     """Measures the load of pools."""
 
     def __init__(self, bus: Bus, presences: PresenceRegistry) -> None:
-        """Use one connection for all."""
+        """`presences` receives the heartbeats of the processes."""
         self._bus = bus
         self._presences = presences
 
     async def load(self, pool: PoolSpec, now: float) -> PoolLoad:
-        """Return what waits for a pool; `now` in Unix seconds. What cannot be asked counts as nothing."""
-        beats = [
+        """Return the load of a pool at `now` in Unix seconds; zero if it cannot be measured."""
+        members = [
             presence
             for presence in self._presences.alive(pool.service)
             if presence.instance.rpartition("-")[0] == pool.name
         ]
-        depth = sum(presence.queue_depth for presence in beats)
+        depth = sum(presence.queue_depth for presence in members)
         specialty = pool.environment.get(_SPECIALTY)
-        age_s = await self._oldest_s(specialty, now) if specialty is not None else 0.0
+        age_s = await self._oldest_age_s(specialty, now) if specialty is not None else 0.0
         return PoolLoad(depth, age_s)
 
-    async def _oldest_s(self, specialty: str, now: float) -> float:
-        """Age of the oldest work that nobody has taken; work is removed when it is taken."""
+    async def _oldest_age_s(self, specialty: str, now: float) -> float:
+        """Return the age of the oldest unclaimed work; an agent's acknowledgement removes work from the queue."""
         query: dict[str, Any] = {"seq": 1, "next_by_subj": subjects.work_any(specialty)}
         try:
-            reply = await self._bus.api(f"STREAM.MSG.GET.{streams.WORK.name}", query, timeout_s=1.0)
+            reply = await self._bus.api(f"STREAM.MSG.GET.{streams.WORK.name}", query, timeout_s=_TIMEOUT_S)
         except BusError:
             return 0.0
         return max(0.0, now - datetime.fromisoformat(reply["message"]["time"]).timestamp())

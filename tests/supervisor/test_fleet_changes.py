@@ -1,4 +1,4 @@
-"""Fleets that come and go on a running suite: a new specialty gets its processes, and they leave when it leaves."""
+"""Fleet changes on a running suite: a new specialty gets processes, a removed one loses them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.suite import Suite, run_cli, wait_until
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
 FLEET = Path(__file__).parents[2] / "fleet"
-SCHOOL = "Do you offer a training course for installers?"
+COURSE_QUESTION = "Do you offer a training course for installers?"
 AGENT = """
 name = "academy-courses"
 specialty = "academy"
@@ -47,7 +47,7 @@ topics = ["installation"]
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    """A suite on the demo fleet."""
+    """Run a suite with the demo fleet."""
     folder = tmp_path_factory.mktemp("fleets")
     running = Suite(folder / "data", marathon.environment(folder))
     try:
@@ -56,34 +56,38 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
         assert running.stop() == 0
 
 
-def academy(folder: Path) -> Path:
-    """The demo fleet and one specialty more."""
+def create_academy_fleet(folder: Path) -> Path:
+    """Copy the demo fleet and add one specialty."""
     shutil.copytree(FLEET, folder)
     (folder / "agents" / "academy").mkdir()
     (folder / "agents" / "academy" / "academy-courses.toml").write_text(AGENT, encoding="utf-8")
     return folder
 
 
-async def test_new_specialty_gets_processes_and_loses_them_under_load(suite: Suite, tmp_path: Path) -> None:
-    """Its customers are answered by it, then by others; nothing is lost, nobody else is restarted."""
+async def test_added_specialty_gets_processes_and_a_removed_one_loses_them_under_load(
+    suite: Suite, tmp_path: Path
+) -> None:
+    """It answers customers while it exists, others afterwards; no message is lost, no other process restarted."""
     before = {name: process["pid"] for name, process in suite.status().items()}
     answered_by: list[str] = []
 
     async def change_twice() -> None:
         if answered_by:
             return
-        applied = await asyncio.to_thread(run_cli, suite, "fleet", "apply", str(academy(tmp_path / "fleet")))
+        applied = await asyncio.to_thread(
+            run_cli, suite, "fleet", "apply", str(create_academy_fleet(tmp_path / "fleet"))
+        )
         assert applied.returncode == 0, applied.stderr
-        await asyncio.to_thread(wait_until, lambda: _state(suite) == "ready", "the academy has a process", 60)
+        await asyncio.to_thread(wait_until, lambda: _academy_state(suite) == "ready", "the academy has a process", 60)
         async with Customer(suite.url) as customer:
             await customer.start()
-            answered_by.append((await customer.ask("m1", SCHOOL))["specialty"])
+            answered_by.append((await customer.ask("m1", COURSE_QUESTION))["specialty"])
             back = await asyncio.to_thread(run_cli, suite, "fleet", "rollback")
             assert back.returncode == 0, back.stderr
-            await asyncio.to_thread(wait_until, lambda: _state(suite) == "", "the academy's process has left", 60)
-            answered_by.append((await customer.ask("m2", SCHOOL))["specialty"])
+            await asyncio.to_thread(wait_until, lambda: _academy_state(suite) == "", "the academy has no process", 60)
+            answered_by.append((await customer.ask("m2", COURSE_QUESTION))["specialty"])
 
-    plan = Plan(duration_s=25, rate=15, every_s=2, seed=3, conversations=100, texts=(*TEXTS, SCHOOL))
+    plan = Plan(duration_s=25, rate=15, every_s=2, seed=3, conversations=100, texts=(*TEXTS, COURSE_QUESTION))
     report = await marathon.run(suite, plan, inject=change_twice)
     assert answered_by[0] == "academy"
     assert answered_by[1] in {"triage", "billing", "technical", "account", "returns", "escalation"}
@@ -92,5 +96,5 @@ async def test_new_specialty_gets_processes_and_loses_them_under_load(suite: Sui
     assert {name: process["pid"] for name, process in suite.status().items()} == before
 
 
-def _state(suite: Suite) -> str:
+def _academy_state(suite: Suite) -> str:
     return str(suite.status().get("agents-academy-1", {"state": ""})["state"])

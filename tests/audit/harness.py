@@ -1,4 +1,4 @@
-"""What audit's tests share: an auditor who reads the archive, messages to record, a recorder to run."""
+"""Harness of the audit tests: a reader of the archive, a producer of messages, a recorder."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ STREAMS = [stream.name for stream in streams.AUDITED]
 
 
 class ArchiveReader:
-    """Reads an archive as an auditor does, over a connection of its own each time."""
+    """Reads an archive, with a new connection for every query."""
 
     def __init__(self, dsn: str) -> None:
-        """Know the address."""
+        """Take the address of the database."""
         self.dsn = dsn
 
     async def fetch(self, query: str, *values: Any) -> list[asyncpg.Record]:
-        """Return a query's rows."""
+        """Return the rows of a query."""
         connection = await asyncpg.connect(self.dsn)
         try:
             return await connection.fetch(query, *values)
@@ -42,7 +42,7 @@ class ArchiveReader:
             await connection.close()
 
     async def messages(self) -> list[tuple[str, int, str, bytes]]:
-        """Return what is recorded, nothing when there is no schema yet."""
+        """Return the recorded messages; none if there is no schema yet."""
         try:
             rows = await self.fetch("SELECT stream, sequence, subject, raw FROM messages ORDER BY stream, sequence")
         except asyncpg.UndefinedTableError:
@@ -50,8 +50,8 @@ class ArchiveReader:
         return [tuple(row) for row in rows]
 
 
-async def stored(bus: Bus) -> list[tuple[str, int, str, bytes]]:
-    """Return what the audited streams hold, in order."""
+async def stored_messages(bus: Bus) -> list[tuple[str, int, str, bytes]]:
+    """Return the messages of the audited streams, in order."""
     return [
         (stream, message.seq, message.subject, message.payload)
         for stream in sorted(STREAMS)
@@ -59,37 +59,37 @@ async def stored(bus: Bus) -> list[tuple[str, int, str, bytes]]:
     ]
 
 
-async def until(condition: Callable[[], Awaitable[bool]], *, timeout_s: float = 30.0) -> None:
+async def wait_until(condition: Callable[[], Awaitable[bool]], *, timeout_s: float = 30.0) -> None:
     """Wait until a condition holds."""
     async with asyncio.timeout(timeout_s):
         while not await condition():
-            await asyncio.sleep(0.02)  # between two looks at something outside this process
+            await asyncio.sleep(0.02)  # the condition depends on another process, which sends no event
 
 
-async def everything_recorded(bus: Bus, archive: ArchiveReader) -> None:
-    """Wait until the archive has as much as the streams, then see that it has the same, each once."""
-    expected = await stored(bus)
+async def wait_until_recorded(bus: Bus, archive: ArchiveReader) -> None:
+    """Wait until the archive has as many messages as the streams, then assert that they are equal, each once."""
+    expected = await stored_messages(bus)
 
-    async def as_many() -> bool:
+    async def complete() -> bool:
         return len(await archive.messages()) >= len(expected)
 
-    await until(as_many)
+    await wait_until(complete)
     assert await archive.messages() == expected
 
 
-async def everything_acknowledged(bus: Bus) -> None:
-    """Wait until no stream waits for audit any more."""
+async def wait_until_acknowledged(bus: Bus) -> None:
+    """Wait until every message of every stream is acknowledged."""
 
     async def idle() -> bool:
         states = [await bus.api(f"CONSUMER.INFO.{stream}.audit") for stream in STREAMS]
         return all(state["num_pending"] + state["num_ack_pending"] == 0 for state in states)
 
-    await until(idle)
+    await wait_until(idle)
 
 
 @asynccontextmanager
 async def recording(nats_url: str, archive: ArchiveReader, *, batch: int = 50) -> AsyncIterator[Recorder]:
-    """Run a recorder on a connection of its own until the block ends, then let it die without a word."""
+    """Run a recorder on its own connection until the block ends, then cancel it without draining."""
     bus = await connect(nats_url, "audit-test")
     consumers = [streams.audit_consumer(stream) for stream in streams.AUDITED]
     recorder = Recorder(
@@ -97,7 +97,7 @@ async def recording(nats_url: str, archive: ArchiveReader, *, batch: int = 50) -
         PostgresArchive(archive.dsn, name="audit-test"),
         latency=RecentLatency(),
         now=lambda: datetime.now(UTC),
-        chance=random.random,
+        jitter=random.random,
     )
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -107,23 +107,23 @@ async def recording(nats_url: str, archive: ArchiveReader, *, batch: int = 50) -
             finally:
                 task.cancel()
     except ExceptionGroup as group:
-        raise group.exceptions[0] from None  # the test's own failure, as pytest likes to show it
+        raise group.exceptions[0] from None  # the failure of the test itself, which pytest displays better
     finally:
         await bus.close()
 
 
-class Speaker:
-    """Puts messages of the four protocols into their streams, as the services do."""
+class MessageProducer:
+    """Appends messages of the four protocols to their streams, as the services do."""
 
     def __init__(self, bus: Bus) -> None:
-        """Speak in one new conversation."""
+        """Create a producer for one new conversation."""
         self._bus = bus
-        self._spoken = 0
+        self._turns = 0
         self.conversation: ConversationId = conversation_id(secrets.token_hex(10))
 
-    async def ask(self, message_id: str, text: str, *, repeat: int = 0) -> int:
-        """Say something as the customer and return its place in the inbox; `repeat` past the duplicate window."""
-        said = TurnReceived(
+    async def publish_question(self, message_id: str, text: str, *, repeat: int = 0) -> int:
+        """Append a customer's message and return its inbox sequence; another `repeat` evades deduplication."""
+        received = TurnReceived(
             conversation=self.conversation,
             message_id=message_id,
             text=text,
@@ -137,16 +137,18 @@ class Speaker:
             ingress=Instance("ingress-1"),
             received_at=1.5,
         )
-        return await self.put(subjects.inbox("local", self.conversation), codec.encode(said), f"{message_id}-{repeat}")
+        return await self.append(
+            subjects.inbox("local", self.conversation), codec.encode(received), f"{message_id}-{repeat}"
+        )
 
-    async def answer(self, inbox_seq: int, message_id: str, text: str) -> None:
-        """Commit an answer."""
+    async def publish_answer(self, inbox_seq: int, message_id: str, text: str) -> None:
+        """Append a commit with an answer."""
         answered = TurnAnswered(
             message_id=message_id,
             accepted_seq=1,
-            customer_text="",
+            text="",
             received_at=1.5,
-            text=text,
+            answer=text,
             specialty="billing",
             agent="bill",
         )
@@ -166,17 +168,17 @@ class Speaker:
             at=2.5,
             events=[Started(customer="ada", tenant="default", channel="web", locale="en"), answered],
         )
-        await self.put(subjects.log("local", self.conversation, "turn"), codec.encode(commit), f"answer-{inbox_seq}")
+        await self.append(subjects.log("local", self.conversation, "turn"), codec.encode(commit), f"answer-{inbox_seq}")
 
-    async def notify(self, text: str) -> None:
+    async def publish_notice(self, text: str) -> None:
         """Publish a notice."""
         notice = NoticePublished(
             notice=text, text=text, severity="info", audience="all", published_at=1.0, expires_at=9.0
         )
-        await self.put(subjects.notice("local", "all"), codec.encode(notice), f"notice-{text}")
+        await self.append(subjects.notice("local", "all"), codec.encode(notice), f"notice-{text}")
 
-    async def give_up(self, inbox_seq: int) -> None:
-        """Bury an inbox message."""
+    async def publish_dead_letter(self, inbox_seq: int) -> None:
+        """Dead-letter an inbox message."""
         letter = DeadLetter(
             stream="INBOX",
             consumer="slot-local-0",
@@ -187,17 +189,17 @@ class Speaker:
             payload="?",
             at=3.5,
         )
-        await self.put(subjects.dead_letter("INBOX", "slot-local-0"), codec.encode(letter), f"dead-{inbox_seq}")
+        await self.append(subjects.dead_letter("INBOX", "slot-local-0"), codec.encode(letter), f"dead-{inbox_seq}")
 
-    async def speak(self, turns: int) -> None:
-        """Fill every stream with so many more messages."""
-        first, self._spoken = self._spoken, self._spoken + turns
-        for number in range(first, self._spoken):
-            place = await self.ask(f"m{number}", f"question {number}")
-            await self.answer(place, f"m{number}", f"answer {number}")
-            await self.notify(f"{self.conversation}-{number}")
-            await self.give_up(place)
+    async def publish_turns(self, turns: int) -> None:
+        """Append a number of messages to every stream."""
+        first, self._turns = self._turns, self._turns + turns
+        for number in range(first, self._turns):
+            inbox_seq = await self.publish_question(f"m{number}", f"question {number}")
+            await self.publish_answer(inbox_seq, f"m{number}", f"answer {number}")
+            await self.publish_notice(f"{self.conversation}-{number}")
+            await self.publish_dead_letter(inbox_seq)
 
-    async def put(self, subject: str, payload: bytes, message_id: str) -> int:
-        """Store any bytes."""
+    async def append(self, subject: str, payload: bytes, message_id: str) -> int:
+        """Append any bytes and return their sequence."""
         return (await self._bus.append(subject, payload, message_id=f"{self.conversation}-{message_id}")).seq

@@ -1,0 +1,111 @@
+"""The supervisor's connection to NATS: topology, fleet, status requests, queue depths, deaths of peers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Final
+
+import msgspec
+import structlog
+from nats import micro
+from trunkline_chassis.bus import Bus, connect
+from trunkline_chassis.errors import BusError
+from trunkline_chassis.fleet_store import seed_fleet
+from trunkline_chassis.fleet_view import FleetView, follow_fleet
+from trunkline_chassis.latency import RecentLatency
+from trunkline_chassis.presence import PresenceRegistry, publish_death
+from trunkline_chassis.provision import provision, provision_work
+from trunkline_chassis.rpc import Responder
+from trunkline_chassis.topology_reconciler import TopologyReconciler
+from trunkline_protocols import subjects
+from trunkline_protocols.fleet import Fleet
+from trunkline_protocols.presence import GetStatus, ProcessState, SuiteStatus
+
+from trunkline_supervisor.adapters.queue_depths import NatsQueueDepths
+
+_log: Final = structlog.get_logger(__name__)
+_CLOSE_TIMEOUT_S: Final = 2.0
+
+
+class NatsConnector:
+    """Connects the supervisor to NATS."""
+
+    def __init__(self, presences: PresenceRegistry, tasks: asyncio.TaskGroup, *, region: str) -> None:
+        """`presences` receives the heartbeats of all processes; requests are handled in `tasks`."""
+        self._presences = presences
+        self._tasks = tasks
+        self._region = region
+
+    @asynccontextmanager
+    async def connect(self, nats_url: str) -> AsyncIterator[NatsSuiteBus]:
+        """Connect and follow the heartbeats; the connection is closed at the end of the context."""
+        bus = await connect(nats_url, "supervisor")
+        try:
+            await self._presences.watch(bus)
+            yield NatsSuiteBus(bus, self._presences, self._tasks, region=self._region)
+        finally:
+            await bus.close()
+
+
+class NatsSuiteBus:
+    """The connection of one suite."""
+
+    def __init__(self, bus: Bus, presences: PresenceRegistry, tasks: asyncio.TaskGroup, *, region: str) -> None:
+        """Use `NatsConnector` to create one."""
+        self.queues = NatsQueueDepths(bus, presences)
+        self.peers = NatsPeerPublisher(bus, presences)
+        self._bus = bus
+        self._tasks = tasks
+        self._region = region
+        self._maintained: tuple[TopologyReconciler, FleetView] | None = None
+
+    async def provision(self, fleet: Fleet, *, replicas: int) -> FleetView:
+        """Create streams, consumers and buckets; publish the fleet unless another one was applied by an operator."""
+        await provision(self._bus, region=self._region, specialties=fleet.specialties, replicas=replicas)
+        current = await seed_fleet(self._bus, fleet, by="trunkline up")
+        await provision_work(self._bus, current.fleet.specialties)
+        view = await follow_fleet(self._bus)
+        self._maintained = TopologyReconciler(self._bus, region=self._region, replicas=replicas), view
+        return view
+
+    async def reconcile(self) -> None:
+        """Keep topology and current fleet up to date until cancelled; requires `provision`."""
+        if self._maintained is None:
+            return
+        async with asyncio.TaskGroup() as tasks:
+            for each in self._maintained:
+                tasks.create_task(each.run())
+
+    @asynccontextmanager
+    async def serve_status(self, handle: Callable[[GetStatus], Awaitable[SuiteStatus]]) -> AsyncIterator[None]:
+        """Respond to status requests, and to service discovery, until the end of the context."""
+        responder = Responder(self._bus, "supervisor", RecentLatency(), self._tasks)
+        await responder.serve(subjects.status(self._region), msgspec.json.Decoder(GetStatus), handle)
+        try:
+            release = version("trunkline-supervisor")
+            await micro.add_service(self._bus.client, name="trunkline-supervisor", version=release)
+            yield
+        finally:
+            await responder.close(_CLOSE_TIMEOUT_S)
+
+
+class NatsPeerPublisher:
+    """Publishes deaths in KV PRESENCE."""
+
+    def __init__(self, bus: Bus, presences: PresenceRegistry) -> None:
+        """`presences` holds the last heartbeat of the dead process."""
+        self._bus = bus
+        self._presences = presences
+
+    async def publish_death(self, instance: str, state: ProcessState) -> None:
+        """Publish a death, best effort; nothing if the process never sent a heartbeat."""
+        presence = self._presences.get(instance)
+        if presence is None:
+            return
+        try:
+            await publish_death(self._bus, presence, state)
+        except BusError as error:
+            _log.warning("child.death_publish_failed", instance=instance, error=str(error))

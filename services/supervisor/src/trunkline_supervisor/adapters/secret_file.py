@@ -1,0 +1,16 @@
+"""Secrets that are generated once and kept in files of the data directory."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def load_or_create_secret(file: Path) -> str:
+    """Read a secret; if the file does not exist, generate one that only its owner can read."""
+    if not file.exists():
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+            handle.write(secrets.token_hex(32))
+    return file.read_text(encoding="utf-8").strip()

@@ -1,0 +1,94 @@
+"""The servers that a suite depends on: NATS and PostgreSQL, embedded or external."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from trunkline_supervisor.adapters import postgres
+from trunkline_supervisor.adapters.disk import wait_for_free_space
+from trunkline_supervisor.adapters.nats_server import nats_server_command, plan_nodes
+from trunkline_supervisor.adapters.probes import HttpProbe, NatsProbe
+from trunkline_supervisor.adapters.tcp import free_port
+from trunkline_supervisor.core.suite import ProcessSpec
+from trunkline_supervisor.ports import ServerPlan
+
+_NATS_TIMEOUT_S: Final = 2.5
+_POSTGRES_TIMEOUT_S: Final = 10.0
+"""Longer, since PostgreSQL may be busy and no request waits for it."""
+_FREE_SPACE_TIMEOUT_S: Final = 10.0
+"""Starts on a full disk are rarer than the restart intensity allows, so that its pool is never given up for it."""
+
+
+class ExternalServers:
+    """Servers that run elsewhere, at a given address."""
+
+    def __init__(self, address: str) -> None:
+        """`address` is the one for clients."""
+        self._address = address
+
+    async def plan(self) -> Sequence[ServerPlan]:
+        """Return no process to start."""
+        return ()
+
+    async def wait_until_ready(self) -> str:
+        """Return the address; clients retry until it answers."""
+        return self._address
+
+
+class EmbeddedNats:
+    """One nats-server, or a cluster of three."""
+
+    def __init__(self, folder: Path, count: int | None, http: HttpProbe) -> None:
+        """`count` defaults to the number of servers that created the folder; raises `NodesError` on a mismatch."""
+        self._nodes = plan_nodes(folder, count)
+        self._http = http
+
+    async def plan(self) -> Sequence[ServerPlan]:
+        """Write the configurations and return one process per server."""
+        return [
+            ServerPlan(
+                ProcessSpec("nats", node.name, nats_server_command(node, self._nodes)),
+                probe=NatsProbe(self._http, node),
+                timeout_s=_NATS_TIMEOUT_S,
+            )
+            for node in self._nodes
+        ]
+
+    async def wait_until_ready(self) -> str:
+        """Return the addresses; clients retry until one answers."""
+        return ",".join(node.url for node in self._nodes)
+
+
+class EmbeddedPostgres:
+    """One PostgreSQL server for the archive."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is the data directory."""
+        self._folder = folder
+        self._port = free_port()
+
+    async def plan(self) -> Sequence[ServerPlan]:
+        """Create the data directory if it does not exist and return the process."""
+        await asyncio.to_thread(postgres.initialise, self._folder)
+        command = await asyncio.to_thread(postgres.postgres_command, self._folder, port=self._port)
+        return [
+            ServerPlan(
+                ProcessSpec("postgres", "postgres-1", command, stop_signal="SIGINT"),
+                probe=partial(postgres.answers, self._port),
+                timeout_s=_POSTGRES_TIMEOUT_S,
+                prepare=self._prepare,
+            )
+        ]
+
+    async def wait_until_ready(self) -> str:
+        """Wait until the server accepts commands and return the DSN."""
+        await postgres.wait_until_ready(self._port)
+        return postgres.dsn(self._port)
+
+    def _prepare(self) -> None:
+        wait_for_free_space(self._folder, _FREE_SPACE_TIMEOUT_S)
+        postgres.postgres_command(self._folder, port=self._port)  # for its effect: removes leftovers of a killed server

@@ -1,0 +1,107 @@
+"""The start sequence of a suite: servers, connection to NATS, topology and fleet, services.
+
+Every step registers its own end with the lifetime, so that a start that fails or is interrupted leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+
+from trunkline_protocols.fleet import Fleet
+
+from trunkline_supervisor.application.lifetime import Lifetime
+from trunkline_supervisor.application.pool_factory import PoolFactory
+from trunkline_supervisor.application.scaler import Scaler
+from trunkline_supervisor.application.tree import Tree
+from trunkline_supervisor.core.suite import Blueprint
+from trunkline_supervisor.ports import BusConnector, FleetSource, ServerGroup, SuiteBus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuitePlan:
+    """The suite to start. Times in seconds."""
+
+    fleet: Fleet
+    nats: ServerGroup
+    postgres: ServerGroup
+    connector: BusConnector
+    blueprint: Callable[[str, str], Blueprint]
+    """Returns the blueprint for the addresses of NATS and PostgreSQL."""
+    replicas: int | None
+    """Copies of every replicated stream; None for one per embedded NATS server."""
+    grow_after_s: float
+    shrink_after_s: float
+    ready_timeout_s: float
+
+
+class SuiteStartup:
+    """Starts a suite."""
+
+    def __init__(self, tree: Tree, pools: PoolFactory, lifetime: Lifetime, plan: SuitePlan) -> None:
+        """`lifetime` ends in reverse order everything that is started here."""
+        self._tree = tree
+        self._pools = pools
+        self._lifetime = lifetime
+        self._plan = plan
+
+    async def run(self) -> None:
+        """Start everything and return once every process is ready; raises `SuiteError` if one does not get ready."""
+        plan = self._plan
+        self._lifetime.on_end(self._tree.stop)
+        async with asyncio.TaskGroup() as starting:
+            nats = starting.create_task(self._start_servers(plan.nats))
+            postgres = starting.create_task(self._start_servers(plan.postgres))
+        nats_url, nats_servers = nats.result()
+        postgres_dsn, _ = postgres.result()
+        bus = await self._lifetime.enter(plan.connector.connect(nats_url))
+        # Registered again, after the connection: children are stopped before it is closed.
+        self._lifetime.on_end(self._tree.stop)
+        fleet = await bus.provision(plan.fleet, replicas=plan.replicas or max(1, nats_servers))
+        self._lifetime.spawn(bus.reconcile())
+        await self._lifetime.enter(bus.serve_status(self._tree.status))
+        await self._start_services(bus, fleet, plan.blueprint(nats_url, postgres_dsn))
+        await self._tree.wait_ready(plan.ready_timeout_s)
+
+    async def _start_servers(self, group: ServerGroup) -> tuple[str, int]:
+        """Return the address of the servers and how many of them are embedded."""
+        plans = await group.plan()
+        for plan in plans:
+            pool = self._pools.server(plan)
+            self._tree.servers.append(pool)
+            await pool.add(plan.spec)
+        return await group.wait_until_ready(), len(plans)
+
+    async def _start_services(self, bus: SuiteBus, fleet: FleetSource, blueprint: Blueprint) -> None:
+        create_pool = partial(self._pools.service, peers=bus.peers)
+        self._tree.pools = [create_pool(spec) for spec in blueprint.pools(fleet.fleet.specialties)]
+        for pool in self._tree.pools:
+            if pool.spec is not None:
+                await pool.resize(pool.spec.min_processes)
+        scaler = Scaler(
+            self._tree,
+            bus.queues,
+            blueprint,
+            fleet,
+            create_pool=create_pool,
+            grow_after_s=self._plan.grow_after_s,
+            shrink_after_s=self._plan.shrink_after_s,
+        )
+        self._lifetime.spawn(scaler.run())
+
+
+async def start_unless_stopped(start: Coroutine[None, None, None], stop: asyncio.Event) -> bool:
+    """Run a start sequence; if `stop` is set first, cancel it and return False."""
+    starting, stopped = asyncio.ensure_future(start), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+            return False
+        starting.result()
+        return True
+    finally:
+        stopped.cancel()
