@@ -24,9 +24,11 @@ from typing import Any, Final, TypeVar
 import psutil
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.provision import provision
-from trunkline_ingress.adapters.nats import NatsLine
-from trunkline_ingress.application.session import Session
-from trunkline_ingress.core.tokens import Identity
+from trunkline_ingress.adapters.nats.announcements import NatsSocketPresence, NatsTurnCanceller
+from trunkline_ingress.adapters.nats.conversation_log import NatsConversationLog
+from trunkline_ingress.adapters.nats.inbox import NatsInbox
+from trunkline_ingress.application.session import Session, SessionPorts
+from trunkline_ingress.core.identity import Identity
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, conversation_id, turn_id
 from trunkline_protocols.inbox import TurnReceived
@@ -85,9 +87,9 @@ async def _turn(bus: Bus, conversation: _Open) -> None:
     answered = TurnAnswered(
         message_id=said.message_id,
         accepted_seq=said.seq,
-        customer_text=said.text,
+        text=said.text,
         received_at=said.received_at,
-        text="We refund the second charge within five days. You do not have to do anything. " * 4,
+        answer="We refund the second charge within five days. You do not have to do anything. " * 4,
         specialty="billing",
         agent="billing-charges",
     )
@@ -152,11 +154,16 @@ class _Bench:
                 channel="web",
                 locale="en",
             ),
+            SessionPorts(
+                NatsInbox(self._bus),
+                NatsConversationLog(self._bus),
+                NatsSocketPresence(self._bus),
+                NatsTurnCanceller(self._bus, _REGION),
+            ),
             ingress=_ME,
-            line=NatsLine(self._bus, _REGION),
             send=_nowhere,
             now=time.time,
-            outgoing=64,
+            max_queued_frames=64,
         )
         frames = await connection.restore(max(0, conversation.high - missed))
         # `started` is not sent again.
@@ -207,7 +214,7 @@ async def _measure(asked: argparse.Namespace, url: str, server: psutil.Process) 
         connections, found[name] = await bench.measure(come_back, chosen)
 
     async def say(connection: Session) -> None:
-        await connection.say(secrets.token_hex(8), "Thank you")
+        await connection.accept_message(secrets.token_hex(8), "Thank you")
 
     _, found["first_message_after_it"] = await bench.measure(say, connections)
     await bus.close()

@@ -83,7 +83,7 @@ async def test_person_takes_answers_and_hands_back_a_waiting_conversation(
 
     await console.get_by_test_id("to-trace").click()
     words = console.get_by_test_id("steps")
-    await expect(words).to_contain_text("Ada has handed back to billing", timeout=TIMEOUT_MS)
+    await expect(words).to_contain_text("Ada handed the conversation back to billing", timeout=TIMEOUT_MS)
 
 
 async def test_reply_whose_acknowledgement_was_lost_is_sent_again_and_read_once(

@@ -1,4 +1,4 @@
-"""A conversation that runs: the ledger of the ingress, the two streams, the frames that were sent."""
+"""Simulated conversation: an ingress' ledger, both streams, and the frames that were sent."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections import deque
 from functools import reduce
 
 from hypothesis import strategies as st
-from trunkline_chassis.bus import AppendResult
 from trunkline_chassis.errors import FenceError
+from trunkline_ingress.application.session import SessionPorts
 from trunkline_ingress.core.ledger import Ledger
-from trunkline_ingress.ports import Unsettled
+from trunkline_ingress.ports import InboxPosition, UnsettledMessages
 from trunkline_protocols.frames import DurableFrame
 from trunkline_protocols.ids import ConversationId, Instance, TurnId, turn_id
 from trunkline_protocols.inbox import FeedbackGiven, InboxMessage, TurnReceived
@@ -18,7 +18,7 @@ from trunkline_protocols.log import (
     Commit,
     CommitStored,
     CustomerMessageEvent,
-    CustomerSaid,
+    CustomerReplied,
     Event,
     HandedOff,
     PersonReplied,
@@ -32,64 +32,63 @@ from trunkline_protocols.turn import SocketAttached
 C = ConversationId("cabc")
 
 
-class World:
-    """What the customer, the fleet and people do; every commit is told to the ingress, at once or when it `hears`."""
+class ConversationSimulator:
+    """Actions of customer, fleet and people; the ingress receives each commit at once, or on `receive`."""
 
-    def __init__(self, *, slow: bool = False) -> None:
-        """`slow`: commits wait until the ingress hears them."""
+    def __init__(self, *, delayed: bool = False) -> None:
+        """`delayed`: commits are queued until `receive`."""
         self.ledger = Ledger()
         self.sent: list[DurableFrame] = []
         self.inbox: list[tuple[int, InboxMessage]] = []
         self.commits: list[CommitStored] = []
         self.settled = 0
-        self._slow = slow
-        self._told: deque[CommitStored] = deque()
+        self._delayed = delayed
+        self._notifications: deque[CommitStored] = deque()
 
     # -- the customer ---
 
-    def say(self) -> None:
-        """The customer says something."""
-        number = len(self.inbox) + 1
-        self.sent.append(self.ledger.accept(f"m{number}", self._put(said(f"m{number}", self.ledger))))
+    def message(self) -> None:
+        """The customer sends a message."""
+        message_id = f"m{len(self.inbox) + 1}"
+        self.sent.append(self.ledger.accept(message_id, self._append(received(message_id, self.ledger))))
 
     def rate(self) -> None:
         """The customer rates the conversation: a message that no commit answers."""
         previous = self.ledger.last_inbox
         feedback = FeedbackGiven(conversation=C, previous=previous, rating=5, text="", received_at=1.0)
-        self.ledger.last_inbox = self._put(feedback)
+        self.ledger.last_inbox = self._append(feedback)
 
-    def _put(self, message: InboxMessage) -> int:
+    def _append(self, message: InboxMessage) -> int:
         self.inbox.append((len(self.inbox) + 1, message))
         return len(self.inbox)
 
-    # -- those who answer ---
+    # -- the fleet and people ---
 
     @property
-    def waiting(self) -> list[tuple[int, TurnReceived]]:
-        """Messages without an answer, with their sequences."""
-        later = self.inbox[self.settled :]
-        return [(inbox_seq, message) for inbox_seq, message in later if isinstance(message, TurnReceived)]
+    def unanswered(self) -> list[tuple[int, TurnReceived]]:
+        """Unanswered messages with their sequences."""
+        return [(inbox_seq, message) for inbox_seq, message in self.unsettled if isinstance(message, TurnReceived)]
 
     def answer(self) -> None:
-        """The oldest unanswered message is answered."""
-        if self.waiting:
-            inbox_seq, message = self.waiting[0]
+        """Answer the oldest unanswered message."""
+        if self.unanswered:
+            inbox_seq, message = self.unanswered[0]
             event = TurnAnswered(
                 message_id=message.message_id,
                 accepted_seq=message.seq,
-                customer_text=message.text,
+                text=message.text,
                 received_at=1.0,
-                text="Soon.",
+                answer="Soon.",
                 specialty="billing",
                 agent="one",
             )
             self._settle(inbox_seq, event)
 
-    def to_person(self) -> None:
-        """The oldest unanswered message is shown to a person: nothing for the customer to see."""
-        if self.waiting:
-            inbox_seq, message = self.waiting[0]
-            event = CustomerSaid(
+    def forward_to_person(self) -> None:
+        """Show the oldest unanswered message to a person, which sends no frame to the customer."""
+        if self.unanswered:
+            inbox_seq, message = self.unanswered[0]
+            event = CustomerReplied(
                 message_id=message.message_id, accepted_seq=message.seq, text=message.text, received_at=1.0
             )
             self._settle(inbox_seq, event)
@@ -99,18 +98,18 @@ class World:
         self._commit("turn", event, inbox_seq)
 
     def hand_off(self) -> None:
-        """The turn under way changes hands."""
-        if self.waiting:
+        """Hand off the turn in progress."""
+        if self.unanswered:
             event = HandedOff(from_="billing", to="technical", agent="wifi", reason="r", summary="s")
-            self._commit("handoff", event, self.waiting[0][0])
+            self._commit("handoff", event, self.unanswered[0][0])
 
-    def reply(self) -> None:
-        """A person writes, whatever was said."""
+    def person_reply(self) -> None:
+        """A person replies, whether or not a message is unanswered."""
         event = PersonReplied(reply_id="r", person="grace", text="Hello.", in_reply_to="", due_at=1.0)
         self._commit("escalation", event, self.settled)
 
     def close(self) -> None:
-        """The end; what waits is answered yet."""
+        """Close the conversation; unanswered messages can still be answered."""
         if not any(isinstance(event, Closed) for stored in self.commits for event in stored.commit.events):
             self._commit("closed", Closed(reason="done"), self.settled)
 
@@ -138,77 +137,78 @@ class World:
             ended_before=any(stored.commit.kind == "closed" for stored in self.commits),
         )
         self.commits.append(CommitStored(sequence=previous + 3, commit=commit))
-        self._told.append(self.commits[-1])
-        if not self._slow:
-            self.hear()
+        self._notifications.append(self.commits[-1])
+        if not self._delayed:
+            self.receive()
 
     # -- the ingress ---
 
-    def hear(self) -> None:
-        """The ingress hears of the next commit."""
-        if self._told:
-            self.sent.extend(self.ledger.commit(self._told.popleft()))
+    def receive(self) -> None:
+        """The ingress receives the next commit."""
+        if self._notifications:
+            self.sent.extend(self.ledger.apply_commit(self._notifications.popleft()))
 
-    def hear_all(self) -> None:
-        """The ingress hears of everything."""
-        while self._told:
-            self.hear()
+    def receive_all(self) -> None:
+        """The ingress receives all commits."""
+        while self._notifications:
+            self.receive()
 
     @property
     def unsettled(self) -> list[tuple[int, InboxMessage]]:
-        """What the inbox holds behind the last message that is settled."""
+        """Messages in the inbox after the last settled one."""
         return self.inbox[self.settled :]
 
     def replay(self) -> tuple[Ledger, list[DurableFrame]]:
-        """What another ingress derives from the whole streams."""
+        """Return the ledger and frames that another ingress derives from the whole streams."""
         return Ledger.replay(self.commits, self.unsettled, end=len(self.inbox))
 
 
-class WorldLine:
-    """The streams of a world as an ingress reads them; `read` notes how the log was read."""
+class SimulatedStreams:
+    """Fake of all ports of a session on the streams of a simulator; `reads` records the reads of the log."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.read: list[str] = []
+    def __init__(self, simulator: ConversationSimulator) -> None:
+        self.simulator = simulator
+        self.reads: list[str] = []
+
+    def ports(self) -> SessionPorts:
+        return SessionPorts(inbox=self, log=self, presence=self, canceller=self)
 
     async def last_commit(self, region: str, conversation: ConversationId) -> CommitStored | None:
-        self.read.append("last")
-        return self.world.commits[-1] if self.world.commits else None
+        self.reads.append("last")
+        return self.simulator.commits[-1] if self.simulator.commits else None
 
     async def commit_at(self, sequence: int) -> CommitStored | None:
-        self.read.append("one")
-        return next((stored for stored in self.world.commits if stored.sequence == sequence), None)
+        self.reads.append("one")
+        return next((stored for stored in self.simulator.commits if stored.sequence == sequence), None)
 
     async def commits(self, region: str, conversation: ConversationId, *, after: int) -> list[CommitStored]:
-        self.read.append("all")
-        return [stored for stored in self.world.commits if stored.sequence > after]
+        self.reads.append("all")
+        return [stored for stored in self.simulator.commits if stored.sequence > after]
 
-    async def unsettled(self, region: str, conversation: ConversationId, *, after: int) -> Unsettled:
-        return Unsettled(len(self.world.inbox), [item for item in self.world.inbox if item[0] > after])
+    async def unsettled(self, region: str, conversation: ConversationId, *, after: int) -> UnsettledMessages:
+        inbox = self.simulator.inbox
+        return UnsettledMessages(len(inbox), [item for item in inbox if item[0] > after])
 
-    async def store(
+    async def append(
         self, region: str, conversation: ConversationId, message: InboxMessage, *, message_id: str
-    ) -> AppendResult:
-        if message.previous != len(self.world.inbox):
+    ) -> InboxPosition:
+        if message.previous != len(self.simulator.inbox):
             raise FenceError(message_id)
-        self.world.inbox.append((len(self.world.inbox) + 1, message))
-        return AppendResult(len(self.world.inbox))
+        self.simulator.inbox.append((len(self.simulator.inbox) + 1, message))
+        return InboxPosition(len(self.simulator.inbox))
 
-    async def inbox(self, region: str, conversation: ConversationId, *, after: int) -> list[tuple[str, int, object]]:
-        raise AssertionError("not for a customer who comes back")
+    async def contains(self, region: str, conversation: ConversationId) -> bool:
+        raise AssertionError("only a refused resume checks for the conversation")
 
-    async def desk(self, region: str, conversation: ConversationId) -> list[tuple[str, int, object]]:
-        raise AssertionError("not for a customer")
-
-    async def abandon(self, turn: TurnId) -> None:
+    async def cancel(self, turn: TurnId) -> None:
         pass
 
     async def announce(self, region: str, attached: SocketAttached) -> None:
         pass
 
 
-def said(message_id: str, ledger: Ledger) -> TurnReceived:
-    """A message as the ingress with this ledger would store it."""
+def received(message_id: str, ledger: Ledger) -> TurnReceived:
+    """Return a message as the ingress with this ledger stores it."""
     return TurnReceived(
         conversation=C,
         message_id=message_id,
@@ -225,15 +225,16 @@ def said(message_id: str, ledger: Ledger) -> TurnReceived:
     )
 
 
-STEPS = ["say", "answer", "hand_off", "say", "answer", "to_person", "reply", "rate"]
-scripts = st.lists(st.sampled_from(STEPS), max_size=40)
-"""What happens in a conversation, when every commit is heard at once."""
-slow_scripts = st.lists(st.sampled_from([*STEPS, "hear", "hear", "hear", "close"]), max_size=60)
+ACTIONS = ["message", "answer", "hand_off", "message", "answer", "forward_to_person", "person_reply", "rate"]
+scripts = st.lists(st.sampled_from(ACTIONS), max_size=40)
+"""Actions in a conversation whose commits are received at once."""
+delayed_scripts = st.lists(st.sampled_from([*ACTIONS, "receive", "receive", "receive", "close"]), max_size=60)
+"""Actions in a conversation whose commits are received late."""
 
 
-def lived(script: list[str], *, slow: bool = False) -> World:
-    """A world in which this has happened."""
-    world = World(slow=slow)
-    for step in script:
-        getattr(world, step)()
-    return world
+def simulate(script: list[str], *, delayed: bool = False) -> ConversationSimulator:
+    """Return a simulator that has run a script."""
+    simulator = ConversationSimulator(delayed=delayed)
+    for action in script:
+        getattr(simulator, action)()
+    return simulator

@@ -1,4 +1,4 @@
-"""A resume reads what the customer has missed, not the conversation, and tells the same as if it had read all."""
+"""Recovery reads only the missed part of the log, with the same result as reading all of it."""
 
 from __future__ import annotations
 
@@ -10,56 +10,62 @@ import pytest
 from hypothesis import given
 from trunkline_ingress.application.recovery import recover
 from trunkline_ingress.application.session import Session
-from trunkline_ingress.core.tokens import Identity
+from trunkline_ingress.core.identity import Identity
 from trunkline_protocols.frames import DurableFrame
 from trunkline_protocols.ids import Instance
 
-from tests.ingress.conversation_simulator import C, World, WorldLine, lived, slow_scripts
+from tests.ingress.conversation_simulator import C, ConversationSimulator, SimulatedStreams, delayed_scripts, simulate
 
 ADA = Identity(conversation=C, customer="ada", tenant="default", region="local", channel="web", locale="en")
 
 
-class Socket:
-    """A customer's socket on the streams of a world."""
+class Client:
+    """A client with its session on the streams of a simulator."""
 
-    def __init__(self, world: World) -> None:
-        self.line = WorldLine(world)
-        self.told: list[dict[str, Any]] = []
-        self.connection = Session(
-            ADA, ingress=Instance("ingress-2"), line=self.line, send=self._send, now=lambda: 1.0, outgoing=8
+    def __init__(self, simulator: ConversationSimulator) -> None:
+        self.streams = SimulatedStreams(simulator)
+        self.frames: list[dict[str, Any]] = []
+        self.session = Session(
+            ADA,
+            self.streams.ports(),
+            ingress=Instance("ingress-2"),
+            send=self._send,
+            now=lambda: 1.0,
+            max_queued_frames=8,
         )
 
     async def _send(self, raw: bytes) -> None:
-        self.told.append(json.loads(raw))
+        self.frames.append(json.loads(raw))
 
 
-def long(turns: int) -> World:
-    """A conversation of so many turns: their frames have the numbers 2 to 2 * turns + 1."""
-    return lived(["say", "answer"] * turns)
+def answered(turns: int) -> ConversationSimulator:
+    """Return a conversation of `turns` turns: their frames have the numbers 2 to 2 * turns + 1."""
+    return simulate(["message", "answer"] * turns)
 
 
-@given(slow_scripts)
-def test_whatever_was_missed_is_told_as_from_the_whole_log(script: list[str]) -> None:
-    """For every number that the customer may have seen last."""
-    world = lived(script, slow=True)
-    whole, frames = world.replay()
+@given(delayed_scripts)
+def test_missed_frames_equal_those_of_the_whole_log(script: list[str]) -> None:
+    """For every `last_seq` that a client may have."""
+    simulator = simulate(script, delayed=True)
+    whole, frames = simulator.replay()
 
-    async def come_back() -> None:
-        for last_seq in range(whole.high + 2):
-            ledger, missed = await recover(WorldLine(world), "local", C, last_seq=last_seq)
+    async def check_every_last_seq() -> None:
+        streams = SimulatedStreams(simulator)
+        for last_seq in range(whole.last_seq + 2):
+            ledger, missed = await recover(streams, streams, "local", C, last_seq=last_seq)
             assert missed == [frame for frame in frames if frame.seq > last_seq], last_seq
-            facts = ("high", "last_commit", "last_inbox", "unanswered", "closed")
+            facts = ("last_seq", "last_commit", "last_inbox", "unanswered", "closed")
             assert [getattr(ledger, fact) for fact in facts] == [getattr(whole, fact) for fact in facts], last_seq
 
-    asyncio.run(come_back())
+    asyncio.run(check_every_last_seq())
 
 
-async def _missed(line: WorldLine, last_seq: int) -> list[DurableFrame]:
-    return (await recover(line, "local", C, last_seq=last_seq))[1]
+async def _missed(streams: SimulatedStreams, last_seq: int) -> list[DurableFrame]:
+    return (await recover(streams, streams, "local", C, last_seq=last_seq))[1]
 
 
 @pytest.mark.parametrize(
-    ("missed", "read"),
+    ("missed", "reads"),
     [
         (0, ["last"]),
         (1, ["last"]),
@@ -71,70 +77,70 @@ async def _missed(line: WorldLine, last_seq: int) -> list[DurableFrame]:
         (2_001, ["last", "all"]),
     ],
 )
-async def test_reads_as_much_of_the_log_as_was_missed(missed: int, read: list[str]) -> None:
-    """Who was told everything costs one request, who comes with nothing one read of all."""
-    world = long(1_000)
-    line = WorldLine(world)
-    frames = await _missed(line, 2_001 - missed)
-    assert frames == [frame for frame in world.sent if frame.seq > 2_001 - missed]
-    assert line.read == read
+async def test_reads_as_much_of_the_log_as_was_missed(missed: int, reads: list[str]) -> None:
+    """One request if nothing was missed, one read of the whole log if everything was."""
+    simulator = answered(1_000)
+    streams = SimulatedStreams(simulator)
+    frames = await _missed(streams, 2_001 - missed)
+    assert frames == [frame for frame in simulator.sent if frame.seq > 2_001 - missed]
+    assert streams.reads == reads
 
 
-async def test_turn_under_way_is_followed_back_to_what_is_settled() -> None:
-    """Else the inbox would be read from its beginning."""
-    world = lived(["say", "answer", "say", "answer", "say", "hand_off", "hand_off"])
-    line = WorldLine(world)
-    assert await _missed(line, world.ledger.high) == []
-    assert line.read == ["last", "one", "one"]
+async def test_turn_in_progress_is_followed_back_to_a_commit_that_settles() -> None:
+    """Without it the inbox would be read from its beginning."""
+    simulator = simulate(["message", "answer", "message", "answer", "message", "hand_off", "hand_off"])
+    streams = SimulatedStreams(simulator)
+    assert await _missed(streams, simulator.ledger.last_seq) == []
+    assert streams.reads == ["last", "one", "one"]
 
 
-async def test_repeat_of_a_message_of_long_ago_is_answered_as_the_first_was() -> None:
-    """Also where the resume did not read that far; it is stored once."""
-    world = long(50)
-    socket = Socket(world)
-    assert await socket.connection.restore(world.ledger.high) == []
-    assert "all" not in socket.line.read
-    await socket.connection.say("m1", "?")
-    await socket.connection.say("m50", "?")
-    assert [(frame["id"], frame["seq"]) for frame in socket.told] == [("m1", 2), ("m50", 100)]
-    assert len(world.inbox) == 50
+async def test_repeat_of_an_old_message_is_accepted_with_its_first_number() -> None:
+    """Even if the resume did not read that far back; the message is stored once."""
+    simulator = answered(50)
+    client = Client(simulator)
+    assert await client.session.restore(simulator.ledger.last_seq) == []
+    assert "all" not in client.streams.reads
+    await client.session.accept_message("m1", "?")
+    await client.session.accept_message("m50", "?")
+    assert [(frame["id"], frame["seq"]) for frame in client.frames] == [("m1", 2), ("m50", 100)]
+    assert len(simulator.inbox) == 50
 
 
 async def test_next_message_after_a_resume_gets_the_next_number() -> None:
-    """Behind all that the resume did not read."""
-    world = long(50)
-    socket = Socket(world)
-    await socket.connection.restore(world.ledger.high)
-    await socket.connection.say("new", "?")
-    await socket.connection.say("new", "?")
-    await socket.connection.say("newer", "?")
-    assert [(frame["id"], frame["seq"]) for frame in socket.told] == [("new", 102), ("new", 102), ("newer", 103)]
-    assert len(world.inbox) == 52
-    assert "all" not in socket.line.read
+    """After all numbers of the unread part of the log."""
+    simulator = answered(50)
+    client = Client(simulator)
+    await client.session.restore(simulator.ledger.last_seq)
+    await client.session.accept_message("new", "?")
+    await client.session.accept_message("new", "?")
+    await client.session.accept_message("newer", "?")
+    assert [(frame["id"], frame["seq"]) for frame in client.frames] == [("new", 102), ("new", 102), ("newer", 103)]
+    assert len(simulator.inbox) == 52
+    assert "all" not in client.streams.reads
 
 
-async def test_id_that_looks_like_an_old_one_is_looked_up_and_found_new() -> None:
-    """The filter of ids is of a fixed size: after many messages it grants what was never there."""
-    world = long(2_000)
-    socket = Socket(world)
-    await socket.connection.restore(world.ledger.high)
+async def test_false_positive_of_the_id_filter_is_accepted_as_new() -> None:
+    """The filter has a fixed size: after many messages it matches new ids, and the log is read once."""
+    simulator = answered(2_000)
+    client = Client(simulator)
+    await client.session.restore(simulator.ledger.last_seq)
     for number in range(20):
-        await socket.connection.say(f"new{number}", "?")
-    assert [frame["seq"] for frame in socket.told] == list(range(4_002, 4_022))
-    assert socket.line.read == ["last", "all"], "once"
+        await client.session.accept_message(f"new{number}", "?")
+    assert [frame["seq"] for frame in client.frames] == list(range(4_002, 4_022))
+    assert client.streams.reads == ["last", "all"], "once"
 
 
-async def test_number_that_was_never_given_is_not_of_this_conversation() -> None:
-    """However the log is read."""
-    world = long(50)
-    socket = Socket(world)
-    assert await socket.connection.restore(world.ledger.high + 1) is None
+async def test_number_that_was_never_assigned_is_not_recovered() -> None:
+    """A client with such a `last_seq` belongs to another conversation."""
+    simulator = answered(50)
+    client = Client(simulator)
+    assert await client.session.restore(simulator.ledger.last_seq + 1) is None
 
 
-async def test_conversation_that_has_ended_is_closed_although_something_was_answered_later() -> None:
-    """Said before the end was heard of, and answered with a word about that."""
-    world = lived(["say", "answer", "close", "say", "answer", "say", "answer"])
-    socket = Socket(world)
-    await socket.connection.restore(world.ledger.high)
-    assert socket.line.read == ["last"]
-    assert socket.connection.closed
+async def test_closed_conversation_stays_closed_if_a_later_message_was_answered() -> None:
+    """The message was sent before `closed` arrived, and its answer refers to that."""
+    simulator = simulate(["message", "answer", "close", "message", "answer", "message", "answer"])
+    client = Client(simulator)
+    await client.session.restore(simulator.ledger.last_seq)
+    assert client.streams.reads == ["last"]
+    assert client.session.closed

@@ -23,7 +23,7 @@ class Step(msgspec.Struct):
     subject: str
     type: str
     ms: float
-    words: str
+    summary: str
     detail: dict[str, Any]
     from_: str = msgspec.field(name="from")
 
@@ -91,8 +91,8 @@ def trace_table(story: Trace) -> Table:
     table.add_column("what happened", overflow="fold")
     for step in story.steps:
         at = time.strftime("%H:%M:%S", time.localtime(step.at)) + f".{int(step.at * 1000) % 1000:03d}"
-        words = escape(_short(step.words, limit=200))
-        table.add_row(at, step.from_, step.to, step.type, f"{step.ms:.1f}", words)
+        summary = escape(_short(step.summary, limit=200))
+        table.add_row(at, step.from_, step.to, step.type, f"{step.ms:.1f}", summary)
     return table
 
 

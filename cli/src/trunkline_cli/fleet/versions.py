@@ -41,7 +41,7 @@ class InForce(msgspec.Struct, kw_only=True):
     origin: str
     note: str
     fleet: Fleet
-    taken_by: dict[str, int]
+    loaded_by: dict[str, int]
 
 
 def in_force(settings: ClientSettings) -> InForce:
@@ -94,7 +94,7 @@ def wait_until_taken(settings: ClientSettings, version: int) -> list[str]:
     """Wait until every process has taken a version; returns those that have not."""
     deadline = time.monotonic() + _TAKEN_TIMEOUT_S
     while True:
-        behind = [instance for instance, taken in in_force(settings).taken_by.items() if taken < version]
+        behind = [instance for instance, taken in in_force(settings).loaded_by.items() if taken < version]
         if not behind or time.monotonic() > deadline:
             return sorted(behind)
         time.sleep(_LOOK_EVERY_S)

@@ -1,1 +1,1 @@
-"""WebSocket and HTTP edge: what customers and operators talk to."""
+"""WebSocket and HTTP edge of the suite for customers and operators."""

@@ -11,78 +11,88 @@ from trunkline_chassis.health import add_health_routes
 from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.kv_view import KvView
 from trunkline_chassis.lifecycle import Process
-from trunkline_protocols import codec, streams, subjects
-from trunkline_protocols.ids import EVERY_INGRESS
+from trunkline_protocols import codec, streams
 
-from trunkline_ingress.adapters.nats import DeskLine, KnowledgeBase, NatsLine
+from trunkline_ingress.adapters.nats.announcements import NatsSocketPresence, NatsTurnCanceller
+from trunkline_ingress.adapters.nats.conversation_log import NatsConversationLog
+from trunkline_ingress.adapters.nats.desk import NatsDesk
+from trunkline_ingress.adapters.nats.fleet import NatsFleetStore
+from trunkline_ingress.adapters.nats.inbox import NatsInbox
+from trunkline_ingress.adapters.nats.knowledge import KnowledgeClient
+from trunkline_ingress.adapters.nats.notices import NatsNoticeStore
+from trunkline_ingress.adapters.nats.supervisor import SupervisorClient
+from trunkline_ingress.application.session import SessionPorts
+from trunkline_ingress.application.session_opener import SessionOpener
 from trunkline_ingress.application.session_registry import SessionRegistry
 from trunkline_ingress.handlers.auth import Authenticator
 from trunkline_ingress.handlers.chat import ChatEndpoint
-from trunkline_ingress.handlers.http import explain_outages
+from trunkline_ingress.handlers.http import bus_errors
 from trunkline_ingress.handlers.ops.desk import DeskOps
 from trunkline_ingress.handlers.ops.fleet import FleetOps
 from trunkline_ingress.handlers.ops.knowledge import KnowledgeOps
 from trunkline_ingress.handlers.ops.notices import NoticeOps
 from trunkline_ingress.handlers.ops.suite import SuiteOps
 from trunkline_ingress.handlers.pages import Pages
+from trunkline_ingress.handlers.subscriptions import Subscriptions
 from trunkline_ingress.settings import IngressSettings
 
 NAME = "ingress"
 _MAX_BODY_BYTES = 8 * 1024 * 1024
+_TCP_BACKLOG = 4096
 
 
 @asynccontextmanager
 async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     """Serve customers and operators over HTTP."""
-    settings, bus = process.settings, process.bus
-    line, knowledge = NatsLine(bus, settings.region), KnowledgeBase(bus)
-    fleets = await follow_fleet(bus)
-    waiting = KvView(bus, streams.DESK.name, codec.waiting)
-    await waiting.start()
-    connections = SessionRegistry(process.instance, process.notices, waiting)
+    settings, bus, region = process.settings, process.bus, process.settings.region
+    inbox, log, knowledge = NatsInbox(bus), NatsConversationLog(bus), KnowledgeClient(bus, region)
+    fleet = await follow_fleet(bus)
+    escalations = KvView(bus, streams.DESK.name, codec.waiting)
+    await escalations.start()
+    sessions = SessionRegistry(process.notices, escalations)
     authenticator = Authenticator(
         secret=settings.auth_secret.get_secret_value() if settings.auth_secret else None,
         operator_token=settings.operator_token.get_secret_value() if settings.operator_token else None,
     )
     chat = ChatEndpoint(
-        instance=process.instance,
-        line=line,
-        connections=connections,
+        opener=SessionOpener(
+            instance=process.instance,
+            ports=SessionPorts(inbox, log, NatsSocketPresence(bus), NatsTurnCanceller(bus, region)),
+            sessions=sessions,
+            resume_secret=settings.resume_secret.get_secret_value().encode(),
+            max_queued_frames=settings.outgoing_frames,
+        ),
         authenticator=authenticator,
-        resume_secret=settings.resume_secret.get_secret_value().encode(),
         messages_per_s=settings.messages_per_s,
         message_burst=settings.message_burst,
-        outgoing_frames=settings.outgoing_frames,
     )
-    app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[authenticator.operators_only, explain_outages])
+    app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[authenticator.operators_only, bus_errors])
     add_health_routes(app, process.readiness)
     app.add_routes(
         [
             web.get("/v1/chat", chat.serve),
-            *Pages(knowledge, settings.region, fleets, process.notices).routes(),
-            *SuiteOps(bus, line, settings.region).routes(),
-            *KnowledgeOps(knowledge, settings.region).routes(),
-            *FleetOps(bus, process.presences).routes(),
-            *NoticeOps(bus, process.notices, process.presences, settings.region).routes(),
-            *DeskOps(line, DeskLine(bus), waiting, settings.region).routes(),
+            *Pages(knowledge, fleet, process.notices).routes(),
+            *SuiteOps(SupervisorClient(bus, region), inbox, log, region).routes(),
+            *KnowledgeOps(knowledge).routes(),
+            *FleetOps(NatsFleetStore(bus), process.presences).routes(),
+            *NoticeOps(NatsNoticeStore(bus, region), process.notices, process.presences, region).routes(),
+            *DeskOps(NatsDesk(bus), log, escalations, region).routes(),
         ]
     )
 
-    await bus.subscribe(subjects.out_of(process.instance), connections.on_out)
-    await bus.subscribe(subjects.out_of(EVERY_INGRESS), connections.on_out)
-    await bus.subscribe(subjects.attach_any(settings.region), connections.on_attached)
-    process.notices.on_change = connections.on_notice
-    process.spawn(fleets.run())
-    process.spawn(waiting.run())
-    process.spawn(connections.watch())
-    process.spawn(connections.tell_places())
-    process.heartbeat.vitals = lambda: Vitals(queue_depth=len(connections), fleet_version=fleets.current.version)
+    await Subscriptions(process.instance, sessions).subscribe(bus, region)
+    process.notices.on_change = sessions.publish_notice
+    process.spawn(fleet.run())
+    process.spawn(escalations.run())
+    process.spawn(sessions.check_overdue_sessions())
+    process.spawn(sessions.publish_positions())
+    process.heartbeat.vitals = lambda: Vitals(queue_depth=len(sessions), fleet_version=fleet.current.version)
 
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.shutdown_timeout_s)
     await runner.setup()
     await web.TCPSite(
-        runner, settings.http_host, settings.http_port, backlog=4096, reuse_port=settings.share_port
+        runner, settings.http_host, settings.http_port, backlog=_TCP_BACKLOG, reuse_port=settings.share_port
     ).start()
     yield
-    await chat.hang_up()
+    await chat.close_all()
     await runner.cleanup()

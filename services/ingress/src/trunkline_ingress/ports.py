@@ -1,104 +1,230 @@
-"""What the ingress needs from the line behind it."""
+"""Ports of the ingress, one per collaborator. Every I/O method may raise `BusUnavailableError`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, Protocol
 
+from trunkline_chassis.fleet_store import FleetVersion
+from trunkline_protocols.broadcast import NoticeMessage, NoticePublished
 from trunkline_protocols.desk import DeskMessage, DeskOutcome
+from trunkline_protocols.escalation import EscalationWaiting
+from trunkline_protocols.fleet import Fleet, FleetOrigin
 from trunkline_protocols.ids import ConversationId, TurnId
 from trunkline_protocols.inbox import InboxMessage
-from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
+from trunkline_protocols.knowledge import (
+    GetArticle,
+    ImportArticles,
+    KnowledgeReply,
+    RestoreBackup,
+    SearchKnowledge,
+    TakeBackup,
+)
 from trunkline_protocols.log import CommitStored
+from trunkline_protocols.presence import Presence
+from trunkline_protocols.subjects import Audience
 from trunkline_protocols.turn import SocketAttached
 
+from trunkline_ingress.core.trace import InboxEntry
 
-class StoredMessage(Protocol):
-    """Where a message was stored."""
-
-    @property
-    def seq(self) -> int:
-        """Its sequence in the inbox."""
-        ...
-
-    @property
-    def duplicate(self) -> bool:
-        """Whether it was there already."""
-        ...
+# -- streams of a conversation ---
 
 
-class Unsettled(NamedTuple):
-    """What the customer said that the log does not settle yet."""
+class InboxPosition(NamedTuple):
+    """Position of a stored message in the inbox."""
+
+    seq: int
+    """Sequence of the stream."""
+    duplicate: bool = False
+    """Whether the same message id had been stored before."""
+
+
+class UnsettledMessages(NamedTuple):
+    """Messages of a customer that no commit settles yet."""
 
     end: int
-    """Sequence of the conversation's last message in the inbox, settled or not, readable or not; 0 for none."""
+    """Inbox sequence of the conversation's last message, settled or not, decodable or not; 0 if there is none."""
     messages: list[tuple[int, InboxMessage]]
-    """With their sequences, in order."""
+    """Messages with their sequences, in order."""
 
 
-class Line(Protocol):
-    """The streams of one region, as the ingress uses them."""
+class CustomerInbox(Protocol):
+    """Stream of customers' messages."""
 
-    async def store(
+    async def append(
         self, region: str, conversation: ConversationId, message: InboxMessage, *, message_id: str
-    ) -> StoredMessage:
-        """Store what the customer said behind `message.previous`.
+    ) -> InboxPosition:
+        """Append a message behind `message.previous`.
 
-        Raises `FenceError` when another ingress stored something in between, `BusUnavailableError` when nothing is
-        known of the outcome.
+        Raises `FenceError` if another ingress has appended in between, `BusUnavailableError` if the outcome is unknown.
         """
         ...
 
+    async def unsettled(self, region: str, conversation: ConversationId, *, after: int) -> UnsettledMessages:
+        """Read the messages after the last settled sequence, and the end of the inbox."""
+        ...
+
+    async def contains(self, region: str, conversation: ConversationId) -> bool:
+        """Return whether the inbox holds any message of a conversation."""
+        ...
+
+
+class InboxHistory(Protocol):
+    """Stored messages of a conversation with subject and sequence, for operators."""
+
+    async def messages(self, region: str, conversation: ConversationId) -> list[InboxEntry]:
+        """Read the customer's messages."""
+        ...
+
+    async def desk_commands(self, region: str, conversation: ConversationId) -> list[InboxEntry]:
+        """Read the commands of people at the desk."""
+        ...
+
+
+class ConversationLog(Protocol):
+    """Log of commits, read from the stream's leader."""
+
     async def commits(self, region: str, conversation: ConversationId, *, after: int) -> list[CommitStored]:
-        """Read the conversation's commits after a sequence."""
+        """Read the conversation's commits after a log sequence."""
         ...
 
     async def last_commit(self, region: str, conversation: ConversationId) -> CommitStored | None:
-        """Read the conversation's last commit; None: it has none yet."""
+        """Read the conversation's last commit, None if there is none yet."""
         ...
 
     async def commit_at(self, sequence: int) -> CommitStored | None:
-        """Read the commit at a sequence of the log; None: there is nothing."""
+        """Read the commit at a log sequence, None if there is none."""
         ...
 
-    async def inbox(
-        self, region: str, conversation: ConversationId, *, after: int
-    ) -> list[tuple[str, int, InboxMessage]]:
-        """Read what the customer said after a sequence: subject, sequence, message."""
-        ...
 
-    async def unsettled(self, region: str, conversation: ConversationId, *, after: int) -> Unsettled:
-        """Read what the customer said after the last sequence that a commit settles, and where the inbox ends."""
-        ...
-
-    async def desk(self, region: str, conversation: ConversationId) -> list[tuple[str, int, DeskMessage]]:
-        """Read what people at the desk ordered: subject, sequence, order."""
-        ...
-
-    async def abandon(self, turn: TurnId) -> None:
-        """Say that nobody waits for the answer to a turn any more; may be lost, then it is written to its end."""
-        ...
+class SocketPresence(Protocol):
+    """Announcements of the ingress that holds a conversation's socket."""
 
     async def announce(self, region: str, attached: SocketAttached) -> None:
-        """Say that this ingress holds the conversation's socket now."""
+        """Announce that this ingress holds the socket."""
         ...
+
+
+class TurnCanceller(Protocol):
+    """Cancellation of turns."""
+
+    async def cancel(self, turn: TurnId) -> None:
+        """Cancel the completion of a turn, best effort: if the request is lost, the answer is completed."""
+        ...
+
+
+# -- desk, knowledge, supervisor ---
 
 
 class Desk(Protocol):
-    """What people at the desk order."""
+    """Commands of people at the desk."""
 
-    async def order(self, region: str, conversation: ConversationId, make: Callable[..., DeskMessage]) -> DeskOutcome:
-        """Store an order and wait for what becomes of it.
+    async def submit(
+        self, region: str, conversation: ConversationId, make_command: Callable[..., DeskMessage]
+    ) -> DeskOutcome:
+        """Store a command and wait for its outcome.
 
-        `make` takes conversation, previous, at and reply_to. Raises `BusUnavailableError` when nothing is heard: the
-        order may be carried out yet.
+        `make_command` takes conversation, previous, at and reply_to. If `BusUnavailableError` is raised, the command
+        may still be executed.
         """
         ...
 
 
-class Knowledge(Protocol):
+class KnowledgeService(Protocol):
     """The knowledge service."""
 
-    async def ask(self, subject: str, question: KnowledgeRequest, *, timeout_s: float = 5.0) -> KnowledgeReply:
-        """Ask; raises `BusUnavailableError` when it is not there."""
+    async def search(self, query: SearchKnowledge) -> KnowledgeReply:
+        """Search for passages."""
+        ...
+
+    async def article(self, query: GetArticle) -> KnowledgeReply:
+        """Read an article."""
+        ...
+
+    async def import_articles(self, command: ImportArticles) -> KnowledgeReply:
+        """Import articles."""
+        ...
+
+    async def list_backups(self) -> KnowledgeReply:
+        """List the backups and the backup or restore in progress."""
+        ...
+
+    async def run_backup(self, command: TakeBackup | RestoreBackup) -> KnowledgeReply:
+        """Take or restore a backup and wait until it is done."""
+        ...
+
+
+class SuiteStatusSource(Protocol):
+    """The supervisor's view of the suite."""
+
+    async def status(self) -> bytes:
+        """Return the supervision tree as JSON."""
+        ...
+
+
+# -- views kept in memory ---
+
+
+class CurrentFleet(Protocol):
+    """The current fleet."""
+
+    @property
+    def fleet(self) -> Fleet:
+        """The fleet that this process uses."""
+        ...
+
+
+class ActiveNotices(Protocol):
+    """The active notices."""
+
+    def active(self, audience: Audience, *, tenant: str = "") -> list[NoticePublished]:
+        """Return the notices for an audience that apply to a tenant, the latest last."""
+        ...
+
+
+class EscalationView(Protocol):
+    """Escalations that wait for a person or are claimed by one."""
+
+    @property
+    def values(self) -> Mapping[str, EscalationWaiting]:
+        """Escalations by conversation."""
+        ...
+
+
+class LiveProcesses(Protocol):
+    """Processes with a recent heartbeat."""
+
+    def alive(self) -> Collection[Presence]:
+        """Return the last heartbeat of every live process."""
+        ...
+
+
+# -- stores ---
+
+
+class FleetStore(Protocol):
+    """Versions of the fleet."""
+
+    async def current(self) -> FleetVersion | None:
+        """Read the current version, None if no fleet has been published."""
+        ...
+
+    async def versions(self) -> list[FleetVersion]:
+        """Read the retained versions, oldest first."""
+        ...
+
+    async def publish(self, fleet: Fleet, *, after: int, by: str, origin: FleetOrigin, note: str) -> FleetVersion:
+        """Publish the successor of version `after`; raise `FenceError` if another version came first."""
+        ...
+
+
+class NoticeStore(Protocol):
+    """Stream of notices and their receipts."""
+
+    async def publish(self, message: NoticeMessage, *, message_id: str, ttl_s: float) -> None:
+        """Publish a notice or its recall; the stream drops it after `ttl_s`."""
+        ...
+
+    async def receipts(self, notice: str) -> set[str]:
+        """Return the instances that have confirmed a notice."""
         ...

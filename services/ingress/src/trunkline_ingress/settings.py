@@ -10,27 +10,30 @@ from trunkline_chassis.settings import ProcessSettings
 
 
 class IngressSettings(ProcessSettings):
-    """Where customers come in, and who may."""
+    """Address, authentication and limits of the ingress."""
 
-    http_port: int = Field(8080, ge=0, le=65535, description="Port of the chat page, the WebSocket and operators' API")
+    http_port: int = Field(8080, ge=0, le=65535, description="Port of the pages, the WebSocket and the operators' API")
     share_port: bool = Field(
-        default=False, description="Several ingress processes of one machine listen on the port; the kernel spreads"
+        default=False,
+        description="Share the port among the ingress processes of a node; the kernel distributes connections",
     )
     resume_secret: SecretStr = Field(
-        min_length=16, description="Signs resume tokens; the same for all ingresses and over restarts"
+        min_length=16, description="Secret that signs resume tokens; the same for all ingresses and across restarts"
     )
-    auth_secret: SecretStr | None = Field(None, description="With it, clients need a JWT (HS256) signed with it")
-    operator_token: SecretStr | None = Field(
-        None, description="What /v1/ops/ asks for as bearer token where auth is on"
+    auth_secret: SecretStr | None = Field(
+        None, description="Secret (HS256) that signs customers' access tokens; if unset, authentication is off"
     )
-    messages_per_s: float = Field(5.0, gt=0, description="Messages that one socket may send in the long run")
-    message_burst: int = Field(20, ge=1, description="Messages that one socket may send at once")
-    outgoing_frames: int = Field(512, ge=16, description="Frames that wait for a slow reader before it is cut off")
+    operator_token: SecretStr | None = Field(None, description="Bearer token required below /v1/ops/")
+    messages_per_s: float = Field(5.0, gt=0, description="Sustained rate limit per socket")
+    message_burst: int = Field(20, ge=1, description="Burst of messages per socket")
+    outgoing_frames: int = Field(
+        512, ge=16, description="Frames queued per socket before a slow reader is disconnected"
+    )
 
     @model_validator(mode="after")
-    def _open_only_with_auth(self) -> Self:
+    def _require_auth_beyond_loopback(self) -> Self:
         if self.auth_secret is None and not _is_loopback(self.http_host):
-            raise ValueError(f"without TRUNKLINE_AUTH_SECRET only loopback may be served, not {self.http_host}")
+            raise ValueError(f"TRUNKLINE_AUTH_SECRET is required to serve {self.http_host}, which is not loopback")
         return self
 
 

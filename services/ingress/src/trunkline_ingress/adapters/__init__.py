@@ -1,1 +1,1 @@
-"""Concrete outsides of the ingress."""
+"""Implementations of the ports."""

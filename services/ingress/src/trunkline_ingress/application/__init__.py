@@ -1,1 +1,1 @@
-"""Use cases: state and effects through ports."""
+"""Use cases: state and I/O through ports."""

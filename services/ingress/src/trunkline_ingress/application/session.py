@@ -1,104 +1,113 @@
-"""One conversation on one open socket: takes messages in, gives durable frames their numbers, streams deltas.
+"""Session of one conversation on one open socket: accepts messages, numbers durable frames, streams deltas.
 
-Everything that gives a number happens under one lock, in the order in which it is sent. Frames go through a bounded
-queue; a reader too slow for it is cut off and can resume.
+Everything that assigns a number runs under one lock, in sending order. Outgoing frames pass through a bounded queue; a
+reader too slow for it is disconnected and can resume.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-import structlog
 from trunkline_chassis.errors import BusUnavailableError, FenceError
 from trunkline_protocols import codec
-from trunkline_protocols.frames import (
-    AcceptedFrame,
-    DurableFrame,
-    MessageFrame,
-    ServerFrame,
-)
+from trunkline_protocols.frames import AcceptedFrame, DurableFrame, MessageFrame, ServerFrame
 from trunkline_protocols.ids import ConversationId, Instance, turn_id
 from trunkline_protocols.inbox import EndRequested, FeedbackGiven, InboxMessage, TurnReceived, WaitCancelled
 from trunkline_protocols.log import CommitStored
 from trunkline_protocols.turn import Delta, SocketAttached
 
 from trunkline_ingress.application.recovery import recover
+from trunkline_ingress.core.delta_filter import DeltaFilter
+from trunkline_ingress.core.identity import Identity
 from trunkline_ingress.core.ledger import Ledger
-from trunkline_ingress.core.streaming import Streaming
-from trunkline_ingress.core.tokens import Identity
-from trunkline_ingress.ports import Line
+from trunkline_ingress.ports import ConversationLog, CustomerInbox, SocketPresence, TurnCanceller
 
-_log: Final = structlog.get_logger(__name__)
-
-_FIRST_CHECK_S: Final = 2.0
-_LONGEST_CHECK_S: Final = 10.0
+_MIN_CHECK_DELAY_S: Final = 2.0
+_MAX_CHECK_DELAY_S: Final = 10.0
 
 Outgoing: TypeAlias = ServerFrame | CommitStored | Delta
 
 
-class LostTrackError(Exception):
-    """The conversation's numbers are no longer known here: the client must resume."""
+class StaleSessionError(Exception):
+    """The session's state is out of date: the client must resume."""
+
+    def __init__(self, conversation: ConversationId, reason: str) -> None:
+        """Keep the conversation for the log."""
+        super().__init__(reason)
+        self.conversation = conversation
 
 
 class SlowReaderError(Exception):
-    """The client does not read what it is sent."""
+    """The client reads slower than frames are sent to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPorts:
+    """Collaborators of a session."""
+
+    inbox: CustomerInbox
+    log: ConversationLog
+    presence: SocketPresence
+    canceller: TurnCanceller
 
 
 class Session:
-    """A conversation as one socket sees it."""
+    """A conversation on one socket."""
 
     def __init__(
         self,
         identity: Identity,
+        ports: SessionPorts,
         *,
         ingress: Instance,
-        line: Line,
         send: Callable[[bytes], Awaitable[None]],
         now: Callable[[], float],
-        outgoing: int,
+        max_queued_frames: int,
     ) -> None:
-        """`send` writes one frame to the socket; `outgoing` bounds the frames that wait for it."""
+        """`send` writes one frame to the socket, `now` returns Unix seconds."""
         self.identity = identity
+        self._ports = ports
         self._ingress = ingress
-        self._line = line
         self._send = send
         self._now = now
         self._ledger = Ledger()
-        self._streaming = Streaming()
+        self._deltas = DeltaFilter()
         self._lock = asyncio.Lock()
-        self._outgoing: asyncio.Queue[Outgoing] = asyncio.Queue(outgoing)
+        self._outgoing: asyncio.Queue[Outgoing] = asyncio.Queue(max_queued_frames)
         self._check_at = 0.0
-        self._check_after_s = _FIRST_CHECK_S
-        self.overflowed = asyncio.Event()
+        self._check_delay_s = _MIN_CHECK_DELAY_S
+        self._overflowed = asyncio.Event()
 
     @property
     def conversation(self) -> ConversationId:
-        """Whose socket this is."""
+        """The conversation of this session."""
         return self.identity.conversation
 
     @property
     def closed(self) -> bool:
-        """Whether the conversation has ended."""
+        """True if the conversation is closed."""
         return self._ledger.closed
 
-    # -- from the customer ---
+    # -- from the client ---
 
     async def restore(self, last_seq: int) -> list[DurableFrame] | None:
-        """Learn the conversation from its streams; return what was missed, None when `last_seq` is not of this one."""
-        region = self.identity.region
-        self._ledger, missed = await recover(self._line, region, self.conversation, last_seq=last_seq)
-        return missed if last_seq <= self._ledger.high else None
+        """Load the conversation; return the frames after `last_seq`, None if `last_seq` was never assigned."""
+        self._ledger, missed = await recover(
+            self._ports.inbox, self._ports.log, self.identity.region, self.conversation, last_seq=last_seq
+        )
+        return missed if last_seq <= self._ledger.last_seq else None
 
-    async def say(self, message_id: str, text: str) -> None:
-        """Store a message and answer `accepted`; a repeat is answered as the first was."""
+    async def accept_message(self, message_id: str, text: str) -> None:
+        """Store a message and send `accepted`; if the id is known, send the same `accepted` as before."""
         async with self._lock:
-            known = await self._number_of(message_id)
-            if known is not None:
-                await self._write(AcceptedFrame(id=message_id, seq=known))
+            seq = await self._accepted_seq(message_id)
+            if seq is not None:
+                await self._write(AcceptedFrame(id=message_id, seq=seq))
                 return
-            stored = await self._store(
+            inbox_seq = await self._store(
                 TurnReceived(
                     conversation=self.conversation,
                     message_id=message_id,
@@ -116,18 +125,18 @@ class Session:
                 ),
                 message_id,
             )
-            await self._write(self._ledger.accept(message_id, stored))
-            self._expect_answer()
+            await self._write(self._ledger.accept(message_id, inbox_seq))
+            self._reset_check()
 
-    async def _number_of(self, message_id: str) -> int | None:
-        """Return the number that a message was accepted with, None for a new one."""
-        if self._ledger.is_unsure_of(message_id):
-            # Perhaps the repeat of one that was answered long before this socket came.
-            self._ledger.learn(await self._line.commits(self.identity.region, self.conversation, after=0))
+    async def _accepted_seq(self, message_id: str) -> int | None:
+        """Return the number that a message was accepted with, None if it is new."""
+        if self._ledger.is_uncertain(message_id):
+            # Possibly a repeat of a message answered in a part of the log that the resume did not read.
+            self._ledger.add_history(await self._commits(after=0))
         return self._ledger.accepted.get(message_id)
 
-    async def end(self) -> None:
-        """Ask for the end; `closed` comes when it is committed. What is being written is broken off."""
+    async def request_end(self) -> None:
+        """Store the request to end and cancel answers in progress; `closed` follows with its commit."""
         async with self._lock:
             request = EndRequested(
                 conversation=self.conversation,
@@ -139,23 +148,23 @@ class Session:
             )
             self._ledger.last_inbox = await self._store(request, f"end-{self._ledger.last_inbox}")
             for inbox_seq in self._ledger.unanswered.values():
-                await self._line.abandon(turn_id(self.conversation, inbox_seq))
-            self._expect_answer()
+                await self._ports.canceller.cancel(turn_id(self.conversation, inbox_seq))
+            self._reset_check()
 
-    async def rate(self, rating: int, text: str) -> None:
-        """Keep the customer's rating."""
+    async def store_feedback(self, rating: int, text: str) -> None:
+        """Store the customer's rating."""
         async with self._lock:
-            given = FeedbackGiven(
+            feedback = FeedbackGiven(
                 conversation=self.conversation,
                 previous=self._ledger.last_inbox,
                 rating=rating,
                 text=text,
                 received_at=self._now(),
             )
-            self._ledger.last_inbox = await self._store(given, f"feedback-{self._ledger.last_inbox}")
+            self._ledger.last_inbox = await self._store(feedback, f"feedback-{self._ledger.last_inbox}")
 
-    async def cancel_wait(self) -> None:
-        """Leave an escalation queue."""
+    async def leave_queue(self) -> None:
+        """Store the request to leave the escalation queue."""
         async with self._lock:
             cancelled = WaitCancelled(
                 conversation=self.conversation,
@@ -169,76 +178,80 @@ class Session:
 
     async def _store(self, message: InboxMessage, message_id: str) -> int:
         try:
-            stored = await self._line.store(self.identity.region, self.conversation, message, message_id=message_id)
+            position = await self._ports.inbox.append(
+                self.identity.region, self.conversation, message, message_id=message_id
+            )
         except (FenceError, BusUnavailableError) as error:
-            raise LostTrackError(str(error)) from error
-        if stored.duplicate:
-            # Stored by another connection whose end we did not see: its number is in the stream.
-            raise LostTrackError("the message is stored already")
-        return stored.seq
+            raise StaleSessionError(self.conversation, str(error)) from error
+        if position.duplicate:
+            # Another session stored it and its result was not received here: its number is in the stream.
+            raise StaleSessionError(self.conversation, "the message is already stored")
+        return position.seq
 
-    # -- towards the customer ---
+    # -- to the client ---
 
-    def offer(self, item: Outgoing) -> None:
-        """Put something into the queue of the socket; never waits."""
+    def enqueue(self, item: Outgoing) -> None:
+        """Queue an item for the socket without waiting; if the queue is full, the session ends."""
         try:
             self._outgoing.put_nowait(item)
         except asyncio.QueueFull:
-            self.overflowed.set()
+            self._overflowed.set()
 
     async def run(self) -> None:
-        """Write what is offered, until cancelled or the reader is too slow."""
-        while not self.overflowed.is_set():
+        """Send queued items until cancelled; raise `SlowReaderError` if the queue overflows."""
+        while not self._overflowed.is_set():
             item = await self._outgoing.get()
             match item:
                 case Delta():
-                    frame = self._streaming.delta(item)
+                    frame = self._deltas.filter(item)
                     if frame is not None:
                         await self._write(frame)
                 case CommitStored():
                     async with self._lock:
-                        await self._commit(item)
+                        await self._apply_commit(item)
                 case _:
                     await self._write(item)
         raise SlowReaderError
 
-    async def _commit(self, stored: CommitStored) -> None:
+    async def _apply_commit(self, stored: CommitStored) -> None:
         if stored.sequence <= self._ledger.last_commit:
             return
-        news = [stored]
+        commits = [stored]
         if stored.commit.previous != self._ledger.last_commit:
-            news = await self._line.commits(self.identity.region, self.conversation, after=self._ledger.last_commit)
-        for commit in news:
-            for frame in self._ledger.commit(commit):
+            commits = await self._commits(after=self._ledger.last_commit)
+        for commit in commits:
+            for frame in self._ledger.apply_commit(commit):
                 if isinstance(frame, MessageFrame):
-                    correction = self._streaming.final(frame)
+                    correction = self._deltas.finish(frame)
                     if correction is not None:
                         await self._write(correction)
                 await self._write(frame)
-        self._expect_answer()
+        self._reset_check()
 
     async def _write(self, frame: ServerFrame) -> None:
         await self._send(codec.encode(frame))
 
-    # -- a commit that was told but not heard ---
+    async def _commits(self, *, after: int) -> list[CommitStored]:
+        return await self._ports.log.commits(self.identity.region, self.conversation, after=after)
 
-    def _expect_answer(self) -> None:
-        self._check_after_s = _FIRST_CHECK_S
-        self._check_at = self._now() + self._check_after_s
+    # -- commits whose notification was lost ---
 
-    def due(self, now: float) -> bool:
-        """Whether an answer is awaited for so long that the log should be looked at."""
+    def _reset_check(self) -> None:
+        self._check_delay_s = _MIN_CHECK_DELAY_S
+        self._check_at = self._now() + self._check_delay_s
+
+    def is_overdue(self, now: float) -> bool:
+        """Return whether an answer has been outstanding long enough to check the log for it."""
         return bool(self._ledger.unanswered) and now >= self._check_at
 
     async def catch_up(self, now: float) -> None:
-        """Look whether the log holds commits that were not heard of."""
-        self._check_after_s = min(self._check_after_s * 2, _LONGEST_CHECK_S)
-        self._check_at = now + self._check_after_s
-        last_commit = self._ledger.last_commit
-        commits = await self._line.commits(self.identity.region, self.conversation, after=last_commit)
+        """Check the log for commits whose notification was lost."""
+        self._check_delay_s = min(self._check_delay_s * 2, _MAX_CHECK_DELAY_S)
+        self._check_at = now + self._check_delay_s
+        commits = await self._commits(after=self._ledger.last_commit)
         for stored in commits:
-            self.offer(stored)
+            self.enqueue(stored)
         if not commits:
-            # Not answered yet, or never delivered: who holds the conversation looks.
+            # Unanswered, or the message was not delivered: the announcement makes the conversation's owner check.
             attached = SocketAttached(conversation=self.conversation, ingress=self._ingress)
-            await self._line.announce(self.identity.region, attached)
+            await self._ports.presence.announce(self.identity.region, attached)

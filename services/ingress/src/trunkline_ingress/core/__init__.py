@@ -1,1 +1,1 @@
-"""The pure part: how frames are numbered, how deltas are filtered, what a resume token holds, how a trace is told."""
+"""Pure decisions: frame numbering, delta filtering, resume tokens, rate limits, traces and transcripts."""

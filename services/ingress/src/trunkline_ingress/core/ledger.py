@@ -1,13 +1,14 @@
-"""The numbers of a conversation's durable frames, the same on every ingress and after every crash.
+"""Numbering of a conversation's durable frames, identical on every ingress and after every crash.
 
-`started` is 1. The ingress gives `accepted` the next free number and stores it in the message itself. Everything else
-comes from commits and takes the numbers that are left, in the order of the log. So the numbers follow from the two
-streams alone: the k-th frame of the log has the k-th number from 2 on that no accepted message has.
+`started` is 1. The ingress gives `accepted` the next free number and stores it in the inbox message. All other frames
+derive from commits and take the remaining numbers in log order: the k-th frame of the log has the k-th number, from 2
+on, that no accepted message has. So the numbers follow from the two streams alone (ADR 0003).
 
-They follow from the end of the log too. Each commit says how many numbers belong to the commits before it and to the
-messages that those settle. An accepted message has a lower number than every frame of the commit that settles it and
-of later ones, and numbers have no gaps: what was before the last commits has just the first so many numbers that none
-of the messages in these commits, or unsettled ones, have; the frames of these commits have the next ones.
+They also follow from the end of the log (ADR 0018). Each commit counts the numbers that belong to earlier commits and
+to the messages settled by them. An accepted message has a lower number than every frame of the commit that settles it
+and of later commits, and numbers have no gaps. If n numbers precede the last commits, these are the n lowest numbers
+that belong to none of the messages settled in the last commits or still unsettled; the frames of the last commits take
+the next ones.
 """
 
 from __future__ import annotations
@@ -43,57 +44,57 @@ from trunkline_protocols.log import (
     TurnAnswered,
     VisibleEvent,
 )
-from trunkline_protocols.rules.message_id_filter import may_hold
+from trunkline_protocols.rules.message_id_filter import may_contain
 
 CommitFrame: TypeAlias = MessageFrame | HandoffFrame | EscalatedFrame | ClosedFrame
 
 STARTED_SEQ: Final = 1
 PERSON: Final = "person"
-"""How people at the desk are called where agents have a specialty."""
+"""Value of `specialty` in frames from a person at the desk."""
 
 
 class Ledger:
-    """What an ingress knows of one conversation."""
+    """State of one conversation that the numbering of its frames needs."""
 
     def __init__(self) -> None:
-        """Begin with nothing but `started`."""
-        self.high = STARTED_SEQ
-        """The last number given."""
+        """Start with the frame `started` only."""
+        self.last_seq = STARTED_SEQ
+        """Last number assigned."""
         self.last_commit = 0
-        """Sequence of the last commit that is numbered."""
+        """Log sequence of the last numbered commit."""
         self.last_inbox = 0
-        """Sequence of the last message that is stored."""
+        """Inbox sequence of the last stored message."""
         self.accepted: dict[str, int] = {}
-        """Numbers of accepted messages, by the client's id: but of those in `_unread`."""
-        self._unread = b""
-        """Filter of the ids of messages in commits that were not read, see `seen`."""
+        """Numbers of accepted messages by client id, without the messages in `_unread_ids`."""
+        self._unread_ids = b""
+        """Bloom filter of the message ids in unread commits, see `message_id_filter`."""
         self.unanswered: dict[str, int] = {}
-        """Inbox sequences of messages that wait for their answer, by the client's id."""
+        """Inbox sequences of unanswered messages by client id."""
         self.closed = False
 
     @property
     def next_seq(self) -> int:
-        """The number that the next frame will have."""
-        return self.high + 1
+        """Number of the next frame."""
+        return self.last_seq + 1
 
     def accept(self, message_id: str, inbox_seq: int) -> AcceptedFrame:
-        """Give the next number to a message that is stored now."""
-        self.high += 1
+        """Assign the next number to a message just stored at `inbox_seq`."""
+        self.last_seq += 1
         self.last_inbox = inbox_seq
-        self.accepted[message_id] = self.high
+        self.accepted[message_id] = self.last_seq
         self.unanswered[message_id] = inbox_seq
-        return AcceptedFrame(id=message_id, seq=self.high)
+        return AcceptedFrame(id=message_id, seq=self.last_seq)
 
-    def commit(self, stored: CommitStored) -> list[DurableFrame]:
-        """Number the frames of the next commit."""
+    def apply_commit(self, stored: CommitStored) -> list[DurableFrame]:
+        """Apply the next commit and return its frames, numbered."""
         frames: list[DurableFrame] = []
-        for frame in frames_of(stored.commit, self.high + 1):
+        for frame in frames_of(stored.commit, self.last_seq + 1):
             frames.append(frame)
-            self.high = frame.seq
-        self._remember(stored)
+            self.last_seq = frame.seq
+        self._apply_events(stored)
         return frames
 
-    def _remember(self, stored: CommitStored) -> None:
+    def _apply_events(self, stored: CommitStored) -> None:
         self.last_commit = stored.sequence
         for event in stored.commit.events:
             if isinstance(event, CustomerMessageEvent):
@@ -101,68 +102,68 @@ class Ledger:
             elif isinstance(event, Closed):
                 self.closed = True
 
-    def is_unsure_of(self, message_id: str) -> bool:
-        """Whether a message may have been accepted, in a commit that was not read; `learn` tells."""
-        return message_id not in self.accepted and may_hold(self._unread, message_id)
+    def is_uncertain(self, message_id: str) -> bool:
+        """Return whether an unread commit may settle this message; `add_history` resolves it."""
+        return message_id not in self.accepted and may_contain(self._unread_ids, message_id)
 
-    def learn(self, commits: Iterable[CommitStored]) -> None:
-        """Take in the messages of the whole log."""
-        for message_id, number in _said_in(commits):
+    def add_history(self, commits: Iterable[CommitStored]) -> None:
+        """Add the accepted messages of the whole log."""
+        for message_id, number in _accepted_in(commits):
             self.accepted.setdefault(message_id, number)
-        self._unread = b""
+        self._unread_ids = b""
 
     @classmethod
     def replay(
         cls, commits: Sequence[CommitStored], unsettled: Sequence[tuple[int, InboxMessage]], *, end: int
     ) -> tuple[Ledger, list[DurableFrame]]:
-        """Rebuild from the last commits of the log, or all, and from messages that no commit settles yet.
+        """Rebuild from the last commits of the log and the messages that are not settled yet, with their sequences.
 
-        One of the commits settles something, or they are all. Messages come with their sequences; `end` is that of the
-        inbox' last message. Returns the frames over `last_before`, and those of messages that were accepted below it.
+        At least one of the commits settles a message, unless they are the whole log. `end` is the sequence of the last
+        message in the inbox. Returns the ledger and all frames above `last_seq_before`, plus `accepted` frames below.
         """
         ledger = cls()
         if commits:
-            ledger._unread = commits[0].commit.ids_before
+            ledger._unread_ids = commits[0].commit.ids_before
             ledger.closed = commits[0].commit.ended_before
-        ledger.accepted = dict(_said_in(commits))
+        ledger.accepted = dict(_accepted_in(commits))
         ledger.last_inbox = max([end, *(inbox_seq for inbox_seq, _ in unsettled)])
         for inbox_seq, message in unsettled:
             if isinstance(message, TurnReceived) and message.message_id not in ledger.accepted:
                 ledger.accepted[message.message_id] = message.seq
                 ledger.unanswered[message.message_id] = inbox_seq
         frames: list[DurableFrame] = [AcceptedFrame(id=id_, seq=number) for id_, number in ledger.accepted.items()]
-        taken = set(ledger.accepted.values())
-        ledger.high = last = last_before(commits, unsettled)
+        assigned = set(ledger.accepted.values())
+        ledger.last_seq = last = last_seq_before(commits, unsettled)
         for stored in commits:
             for frame in frames_of(stored.commit, 0):
                 last += 1
-                while last in taken:
+                while last in assigned:
                     last += 1
                 frames.append(msgspec.structs.replace(frame, seq=last))
-            ledger._remember(stored)
+            ledger._apply_events(stored)
         frames.sort(key=lambda frame: frame.seq)
         if frames:
-            ledger.high = max(ledger.high, frames[-1].seq)
+            ledger.last_seq = max(ledger.last_seq, frames[-1].seq)
         return ledger, frames
 
 
-def last_before(commits: Sequence[CommitStored], unsettled: Iterable[tuple[int, InboxMessage]]) -> int:
-    """Return the last number of what was before the last commits of a log, `STARTED_SEQ` when nothing was.
+def last_seq_before(commits: Sequence[CommitStored], unsettled: Iterable[tuple[int, InboxMessage]]) -> int:
+    """Return the last number before the last commits of a log, `STARTED_SEQ` if there is none.
 
-    Whoever has seen this one has missed nothing but what these commits and the unsettled messages tell.
+    A client that has seen this number needs only the frames of these commits and of the unsettled messages.
     """
-    taken = {number for _, number in _said_in(commits)}
-    taken.update(message.seq for _, message in unsettled if isinstance(message, TurnReceived))
+    assigned = {number for _, number in _accepted_in(commits)}
+    assigned.update(message.seq for _, message in unsettled if isinstance(message, TurnReceived))
     last = STARTED_SEQ + (commits[0].commit.frames_before if commits else 0)
-    for number in sorted(taken):
+    for number in sorted(assigned):
         if number > last:
             break
         last += 1
     return last
 
 
-def _said_in(commits: Iterable[CommitStored]) -> Iterator[tuple[str, int]]:
-    """Ids and numbers of the messages that commits settle."""
+def _accepted_in(commits: Iterable[CommitStored]) -> Iterator[tuple[str, int]]:
+    """Yield id and number of every message that commits settle."""
     for stored in commits:
         for event in stored.commit.events:
             if isinstance(event, CustomerMessageEvent):
@@ -170,7 +171,7 @@ def _said_in(commits: Iterable[CommitStored]) -> Iterator[tuple[str, int]]:
 
 
 def frames_of(commit: Commit, first_seq: int) -> list[CommitFrame]:
-    """What a customer sees of a commit, numbered from `first_seq` on."""
+    """Return the frames that a commit shows to the customer, numbered from `first_seq` on."""
     frames: list[CommitFrame] = []
     for event in commit.events:
         if isinstance(event, VisibleEvent):
@@ -184,15 +185,15 @@ def _frame_of(commit: Commit, event: VisibleEvent, seq: int) -> CommitFrame:
             return MessageFrame(
                 turn=commit.turn,
                 seq=seq,
-                text=event.text,
+                text=event.answer,
                 specialty=event.specialty,
                 agent=event.agent,
                 citations=event.citations,
                 in_reply_to=event.message_id,
                 consulted=[
-                    ConsultedPart(specialty=asked.specialty, agent=asked.agent)
-                    for asked in commit.events
-                    if isinstance(asked, Consulted) and asked.outcome == "advised"
+                    ConsultedPart(specialty=consulted.specialty, agent=consulted.agent)
+                    for consulted in commit.events
+                    if isinstance(consulted, Consulted) and consulted.outcome == "advised"
                 ],
             )
         case PersonReplied(person=person, text=text, in_reply_to=id_):
@@ -202,12 +203,14 @@ def _frame_of(commit: Commit, event: VisibleEvent, seq: int) -> CommitFrame:
         case HandedOff(from_=from_, to=to, reason=reason):
             return HandoffFrame(turn=commit.turn, seq=seq, from_=from_, to=to, reason=reason)
         case Claimed(person=person):
-            return HandoffFrame(turn=commit.turn, seq=seq, from_=ESCALATION, to=PERSON, reason=f"{person} is here now")
+            return HandoffFrame(
+                turn=commit.turn, seq=seq, from_=ESCALATION, to=PERSON, reason=f"{person} joined the conversation"
+            )
         case HandedBack(person=person):
-            reason = f"{person} has handed back"
+            reason = f"{person} handed the conversation back"
             return HandoffFrame(turn=commit.turn, seq=seq, from_=PERSON, to=commit.owner or TRIAGE, reason=reason)
         case LeftQueue(to=to):
-            reason = "you no longer wait for a person"
+            reason = "you left the queue"
             return HandoffFrame(turn=commit.turn, seq=seq, from_=ESCALATION, to=to or TRIAGE, reason=reason)
         case Escalated(urgency=urgency, position=position, level=level):
             return EscalatedFrame(turn=commit.turn, seq=seq, urgency=urgency, position=position, level=level)

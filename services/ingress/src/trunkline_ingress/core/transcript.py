@@ -1,4 +1,4 @@
-"""A conversation as a person reads it: everything that was said, in order."""
+"""Transcript of a conversation for people at the desk: every message, in order."""
 
 from __future__ import annotations
 
@@ -7,45 +7,45 @@ from collections.abc import Iterable
 import msgspec
 from trunkline_protocols.citations import Citation
 from trunkline_protocols.context import Role
-from trunkline_protocols.log import Closed, CommitStored, CustomerSaid, PersonReplied, TurnAnswered
+from trunkline_protocols.log import Closed, CommitStored, CustomerReplied, PersonReplied, TurnAnswered
 
 
 class TranscriptEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was said; `at` in Unix seconds. `who` is an agent, a person, or empty for the customer."""
+    """One message; `at` in Unix seconds. `author` is an agent or a person, empty for the customer."""
 
     role: Role
     text: str
     at: float
-    who: str = ""
+    author: str = ""
     specialty: str = ""
     citations: list[Citation] = []
 
 
 def transcript(commits: Iterable[CommitStored]) -> tuple[list[TranscriptEntry], bool]:
-    """Tell everything that was said, and whether the conversation has ended."""
-    said: list[TranscriptEntry] = []
+    """Return all messages of a log, and whether the conversation is closed."""
+    entries: list[TranscriptEntry] = []
     closed = False
     for commit in (stored.commit for stored in commits):
         for event in commit.events:
             match event:
                 case TurnAnswered():
-                    said.append(TranscriptEntry(role="customer", text=event.customer_text, at=event.received_at))
-                    said.append(
+                    entries.append(TranscriptEntry(role="customer", text=event.text, at=event.received_at))
+                    entries.append(
                         TranscriptEntry(
                             role="agent",
-                            text=event.text,
+                            text=event.answer,
                             at=commit.at,
-                            who=event.agent,
+                            author=event.agent,
                             specialty=event.specialty,
                             citations=event.citations,
                         )
                     )
-                case CustomerSaid(text=text, received_at=at):
-                    said.append(TranscriptEntry(role="customer", text=text, at=at))
+                case CustomerReplied(text=text, received_at=at):
+                    entries.append(TranscriptEntry(role="customer", text=text, at=at))
                 case PersonReplied(text=text, person=person):
-                    said.append(TranscriptEntry(role="person", text=text, at=commit.at, who=person))
+                    entries.append(TranscriptEntry(role="person", text=text, at=commit.at, author=person))
                 case Closed():
                     closed = True
                 case _:
                     pass
-    return said, closed
+    return entries, closed

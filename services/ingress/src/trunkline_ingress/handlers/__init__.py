@@ -1,1 +1,1 @@
-"""Edges in: HTTP and WebSocket."""
+"""Inbound edges: WebSocket, HTTP and NATS subscriptions."""

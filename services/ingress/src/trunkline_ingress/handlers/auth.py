@@ -1,4 +1,4 @@
-"""Who may talk: JSON Web Tokens for customers, a bearer token for operators, same origin for browsers."""
+"""Authentication: JSON Web Tokens for customers, a bearer token for operators, same-origin checks for browsers."""
 
 from __future__ import annotations
 
@@ -11,26 +11,13 @@ import jwt
 import msgspec
 from aiohttp import web
 
-from trunkline_ingress.core.tokens import Identity
+from trunkline_ingress.core.identity import Claims
 
-OPERATORS: Final = "/v1/ops/"
-
-
-class UnauthorizedError(Exception):
-    """The caller may not do this."""
-
-
-class Claims(msgspec.Struct, frozen=True, kw_only=True):
-    """What a customer's token says."""
-
-    sub: str
-    tenant: str = "default"
-    region: str = "local"
-    tier: str = ""
+_OPERATOR_PATH: Final = "/v1/ops/"
 
 
 class Authenticator:
-    """Checks tokens. Without a secret everybody is let in, and only loopback is served."""
+    """Validates tokens. Without a secret every caller is accepted, and only loopback is served."""
 
     def __init__(self, *, secret: str | None, operator_token: str | None) -> None:
         """`secret` signs customers' tokens (HS256)."""
@@ -38,8 +25,11 @@ class Authenticator:
         self._operator_token = operator_token
 
     def claims(self, request: web.Request) -> Claims | None:
-        """Read the customer's token; None when none is needed. Raises the HTTP error of the case."""
-        refuse_foreign_origin(request)
+        """Return the claims of the customer's token, None if authentication is off.
+
+        Raises `HTTPUnauthorized` or `HTTPForbidden`.
+        """
+        check_origin(request)
         if self._secret is None:
             return None
         token = request.query.get("token") or _bearer(request)
@@ -47,45 +37,32 @@ class Authenticator:
             payload = jwt.decode(token or "", self._secret, algorithms=["HS256"], options={"require": ["sub"]})
             return msgspec.convert(payload, Claims)
         except (jwt.InvalidTokenError, msgspec.ValidationError) as error:
-            raise web.HTTPUnauthorized(text=f"a valid token is needed: {error}") from error
-
-    def identify(self, identity: Identity, claims: Claims | None) -> Identity:
-        """Make sure that an identity is the token's; raise `UnauthorizedError` when it is somebody else's."""
-        if claims is None:
-            return identity
-        for name, said, proven in (
-            ("customer", identity.customer, claims.sub),
-            ("tenant", identity.tenant, claims.tenant),
-            ("region", identity.region, claims.region),
-        ):
-            if said != proven:
-                raise UnauthorizedError(f"the token is for {name} {proven!r}, not {said!r}")
-        return msgspec.structs.replace(identity, tier=claims.tier)
+            raise web.HTTPUnauthorized(text=f"invalid access token: {error}") from error
 
     @web.middleware
     async def operators_only(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Keep everybody else out of the operators' API."""
-        if request.path.startswith(OPERATORS):
+        """Restrict the operators' API to operators."""
+        if request.path.startswith(_OPERATOR_PATH):
             self.require_operator(request)
         return await handler(request)
 
     def require_operator(self, request: web.Request) -> None:
-        """Let operators in only; where auth is off, everybody on this machine is one."""
-        refuse_foreign_origin(request)
+        """Raise `HTTPUnauthorized` unless the caller is an operator; if authentication is off, every caller is."""
+        check_origin(request)
         if self._secret is None and self._operator_token is None:
             return
         expected = self._operator_token
         if expected is None or not hmac.compare_digest(_bearer(request) or "", expected):
-            raise web.HTTPUnauthorized(text="an operator's bearer token is needed")
+            raise web.HTTPUnauthorized(text="operator token required")
 
 
-def refuse_foreign_origin(request: web.Request) -> None:
-    """Keep pages of other sites out: a browser sends the page's origin along."""
+def check_origin(request: web.Request) -> None:
+    """Raise `HTTPForbidden` if a browser sends the request from a page of another origin."""
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc != request.host:
-        raise web.HTTPForbidden(text="requests from other origins are not served")
+        raise web.HTTPForbidden(text="cross-origin requests are not allowed")
 
 
 def _bearer(request: web.Request) -> str | None:

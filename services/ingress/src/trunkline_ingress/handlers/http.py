@@ -1,4 +1,4 @@
-"""JSON over HTTP: bodies in, answers out, and what is said when it cannot be done."""
+"""Request parsing and JSON responses shared by all HTTP handlers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 @web.middleware
-async def explain_outages(
+async def bus_errors(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Answer 503 with the reason where something behind the ingress cannot be reached."""
+    """Map `BusError` to 503 with its reason."""
     try:
         return await handler(request)
     except BusError as error:
@@ -25,12 +25,12 @@ async def explain_outages(
 
 
 def json_response(reply: object, *, status: int = 200) -> web.Response:
-    """Answer with JSON."""
+    """Return a JSON response."""
     return web.Response(body=msgspec.json.encode(reply), content_type="application/json", status=status)
 
 
 async def body_of(request: web.Request, type_: type[T]) -> T:
-    """Read the body; what does not fit is told with its path."""
+    """Decode the request body; raise `HTTPBadRequest` with the path of the first invalid field."""
     try:
         return msgspec.json.decode(await request.read(), type=type_)
     except msgspec.DecodeError as error:
@@ -38,7 +38,7 @@ async def body_of(request: web.Request, type_: type[T]) -> T:
 
 
 def token_of(request: web.Request, name: str) -> str:
-    """Read an identifier of the path."""
+    """Return an identifier of the path; raise `HTTPBadRequest` if it is invalid."""
     try:
         return token(request.match_info[name], name)
     except InvalidIdError as error:
@@ -46,5 +46,5 @@ def token_of(request: web.Request, name: str) -> str:
 
 
 def conversation_of(request: web.Request) -> ConversationId:
-    """Read the conversation of the path."""
+    """Return the conversation of the path."""
     return ConversationId(token_of(request, "conversation"))

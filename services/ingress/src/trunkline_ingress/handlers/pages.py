@@ -1,4 +1,4 @@
-"""The pages: the chat for customers, the console for operators, and what the two need to look right."""
+"""Web pages: the chat for customers, the console for operators, their assets and public data."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from typing import Final
 
 import msgspec
 from aiohttp import web
-from trunkline_chassis.fleet_view import FleetView
-from trunkline_chassis.notices import Notices
-from trunkline_protocols import subjects
 from trunkline_protocols.frames import NoticeFrame
 from trunkline_protocols.knowledge import Article, GetArticle
 
 from trunkline_ingress.application.session_registry import notice_frame
 from trunkline_ingress.handlers.http import json_response, token_of
-from trunkline_ingress.ports import Knowledge
+from trunkline_ingress.ports import ActiveNotices, CurrentFleet, KnowledgeService
 
 PAGE: Final = Path(__file__).parents[1] / "page"
 _ASSETS: Final = {file.relative_to(PAGE).as_posix(): file for file in PAGE.rglob("*.*") if file.is_file()}
@@ -32,7 +29,7 @@ class _CompanyReply(msgspec.Struct):
     greeting: str
     examples: list[str]
     notices: list[NoticeFrame]
-    """Broadcasts for every customer: who has no conversation yet is told here."""
+    """Notices for all customers; a client without a conversation receives them here."""
 
 
 class _ArticleReply(msgspec.Struct):
@@ -45,48 +42,49 @@ class _ArticleReply(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """Serves what browsers ask for."""
+    """Serves the pages and the public data that they show."""
 
-    knowledge: Knowledge
-    region: str
-    fleets: FleetView
-    notices: Notices
+    knowledge: KnowledgeService
+    current: CurrentFleet
+    notices: ActiveNotices
 
     def routes(self) -> list[web.AbstractRouteDef]:
-        """Where is what."""
+        """Return the routes."""
         return [
             web.get("/", self.chat_page),
             web.get("/console", self.console),
             web.get("/favicon.ico", self.favicon),
             web.get("/assets/{path:.+}", self.asset),
-            web.get("/v1/company", self.about),
+            web.get("/v1/company", self.company),
             web.get("/v1/articles/{document}", self.article),
         ]
 
-    # -- the chat page ---
+    # -- pages and assets ---
 
     async def chat_page(self, _: web.Request) -> web.StreamResponse:
-        """Serve the page itself."""
+        """Serve the chat page."""
         return _file(PAGE / "chat" / "index.html")
 
     async def console(self, _: web.Request) -> web.StreamResponse:
-        """Serve the operators' page; what it shows, the operators' API tells those who may know."""
+        """Serve the operators' page; its data comes from the operators' API."""
         return _file(PAGE / "console" / "console.html")
 
     async def favicon(self, _: web.Request) -> web.StreamResponse:
-        """Serve what browsers ask for without being told."""
+        """Serve the icon that browsers request by default."""
         return _file(PAGE / "shared" / "favicon.svg")
 
     async def asset(self, request: web.Request) -> web.StreamResponse:
-        """Serve a file beside the page; only names that are there."""
+        """Serve an asset of the pages."""
         found = _ASSETS.get(request.match_info["path"])
         if found is None:
-            raise web.HTTPNotFound(text="no such file")
+            raise web.HTTPNotFound(text="asset not found")
         return _file(found)
 
-    async def about(self, _: web.Request) -> web.Response:
-        """Tell the page whose it is."""
-        company = self.fleets.fleet.company
+    # -- data ---
+
+    async def company(self, _: web.Request) -> web.Response:
+        """Return the company's name, greeting and notices for all customers."""
+        company = self.current.fleet.company
         return json_response(
             _CompanyReply(
                 name=company.name,
@@ -98,13 +96,13 @@ class Pages:
         )
 
     async def article(self, request: web.Request) -> web.Response:
-        """Show the article that a citation names, in the version that it quotes; internal ones do not exist here."""
+        """Return the article of a citation in the quoted version; internal articles are not found."""
         document = token_of(request, "document")
         rev = request.query.get("rev", "0")
         query = GetArticle(document=document, tenant="default", rev=int(rev) if rev.isdecimal() else 0)
-        reply = await self.knowledge.ask(subjects.article(self.region), query)
+        reply = await self.knowledge.article(query)
         if not isinstance(reply, Article) or reply.internal:
-            raise web.HTTPNotFound(text="no such article")
+            raise web.HTTPNotFound(text="article not found")
         return json_response(
             _ArticleReply(
                 document=reply.document,

@@ -1,1 +1,1 @@
-"""What operators see and do over HTTP, below /v1/ops/: suite, knowledge base, fleet, notices, desk."""
+"""Operators' API below /v1/ops/: suite, knowledge base, fleet, notices, desk."""

@@ -1,4 +1,4 @@
-"""/v1/ops/desk: where people take over what agents escalate, answer, and hand back or close it."""
+"""/v1/ops/desk: the queue of escalated conversations; people claim, answer, hand back or close them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from typing import Annotated
 
 import msgspec
 from aiohttp import web
 from msgspec import Meta
-from trunkline_chassis.kv_view import KvView
 from trunkline_protocols.context import Urgency
 from trunkline_protocols.desk import Claim, Close, DeskMessage, HandBack, Reply
 from trunkline_protocols.escalation import EscalationWaiting
@@ -21,7 +21,7 @@ from trunkline_protocols.rules.escalation import queue
 
 from trunkline_ingress.core.transcript import TranscriptEntry, transcript
 from trunkline_ingress.handlers.http import body_of, conversation_of, json_response
-from trunkline_ingress.ports import Desk, Line
+from trunkline_ingress.ports import ConversationLog, Desk, EscalationView
 
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
@@ -42,7 +42,7 @@ class ReplyBody(msgspec.Struct):
 
 
 class HandBackBody(msgspec.Struct):
-    """Body of `POST .../hand_back`; `to` is a specialty, empty for the one before."""
+    """Body of `POST .../hand_back`; `to` is a specialty, empty for the previous one."""
 
     person: Name
     note: str = ""
@@ -53,11 +53,11 @@ class CloseBody(msgspec.Struct):
     """Body of `POST .../close`."""
 
     person: Name
-    reason: str = "settled by a person"
+    reason: str = "resolved by a person"
 
 
-class Waiting(msgspec.Struct, kw_only=True):
-    """A line of the desk; `position` is 0 for what somebody has claimed."""
+class QueueEntry(msgspec.Struct, kw_only=True):
+    """An escalated conversation; `position` is 0 if a person has claimed it."""
 
     conversation: str
     customer: str
@@ -72,26 +72,26 @@ class Waiting(msgspec.Struct, kw_only=True):
     breaches: int
 
 
-class Conversation(msgspec.Struct, kw_only=True):
-    """A conversation as a person reads it."""
+class EscalatedConversation(msgspec.Struct, kw_only=True):
+    """A conversation with its transcript."""
 
     conversation: str
-    waiting: Waiting | None
+    waiting: QueueEntry | None
     closed: bool
     transcript: list[TranscriptEntry]
 
 
 @dataclass(frozen=True, slots=True)
 class DeskOps:
-    """The desk."""
+    """Handlers for the desk."""
 
-    line: Line
     desk: Desk
-    waiting: KvView[EscalationWaiting]
+    log: ConversationLog
+    escalations: EscalationView
     region: str
 
     def routes(self) -> list[web.AbstractRouteDef]:
-        """Where is what."""
+        """Return the routes."""
         return [
             web.get("/v1/ops/desk", self.list_all),
             web.post("/v1/ops/desk/next", self.claim_next),
@@ -103,72 +103,73 @@ class DeskOps:
         ]
 
     async def list_all(self, _: web.Request) -> web.Response:
-        """Tell who waits, the most pressing first, then who is being served."""
-        return json_response(self._lines())
+        """Return the queue, the most urgent conversation first, followed by the claimed conversations."""
+        return json_response(self._entries())
 
     async def show(self, request: web.Request) -> web.Response:
-        """Tell a conversation's transcript."""
+        """Return a conversation's transcript."""
         conversation = conversation_of(request)
-        commits = await self.line.commits(self._region_of(conversation), conversation, after=0)
+        commits = await self.log.commits(self._region_of(conversation), conversation, after=0)
         if not commits:
-            raise web.HTTPNotFound(text=f"no conversation {conversation}")
-        said, closed = transcript(commits)
-        line = next((line for line in self._lines() if line.conversation == conversation), None)
-        return json_response(Conversation(conversation=conversation, waiting=line, closed=closed, transcript=said))
+            raise web.HTTPNotFound(text=f"conversation {conversation} not found")
+        messages, closed = transcript(commits)
+        entry = next((entry for entry in self._entries() if entry.conversation == conversation), None)
+        return json_response(
+            EscalatedConversation(conversation=conversation, waiting=entry, closed=closed, transcript=messages)
+        )
 
     async def claim_next(self, request: web.Request) -> web.Response:
-        """Take the most pressing conversation."""
+        """Claim the most urgent conversation."""
         body = await body_of(request, ClaimBody)
-        for entry in queue(self.waiting.values.values(), time.time()):
-            done = await self._order(entry.conversation, partial(Claim, person=body.person))
-            if done.status == 200:  # noqa: PLR2004
-                return json_response({"conversation": entry.conversation})
-        raise web.HTTPNotFound(text="nobody waits")
+        for escalation in queue(self.escalations.values.values(), time.time()):
+            response = await self._submit(escalation.conversation, partial(Claim, person=body.person))
+            if response.status == HTTPStatus.OK:
+                return json_response({"conversation": escalation.conversation})
+        raise web.HTTPNotFound(text="the queue is empty")
 
     async def claim(self, request: web.Request) -> web.Response:
-        """Take a conversation."""
+        """Claim a conversation."""
         body = await body_of(request, ClaimBody)
-        return await self._order(conversation_of(request), partial(Claim, person=body.person))
+        return await self._submit(conversation_of(request), partial(Claim, person=body.person))
 
     async def reply(self, request: web.Request) -> web.Response:
-        """Write to the customer."""
+        """Reply to the customer."""
         body = await body_of(request, ReplyBody)
-        order = partial(Reply, person=body.person, reply_id=body.reply_id, text=body.text)
-        return await self._order(conversation_of(request), order)
+        command = partial(Reply, person=body.person, reply_id=body.reply_id, text=body.text)
+        return await self._submit(conversation_of(request), command)
 
     async def hand_back(self, request: web.Request) -> web.Response:
-        """Give a conversation back to the fleet."""
+        """Hand a conversation back to the fleet."""
         body = await body_of(request, HandBackBody)
-        order = partial(HandBack, person=body.person, note=body.note, to=body.to)
-        return await self._order(conversation_of(request), order)
+        command = partial(HandBack, person=body.person, note=body.note, to=body.to)
+        return await self._submit(conversation_of(request), command)
 
     async def close(self, request: web.Request) -> web.Response:
-        """End a conversation."""
+        """Close a conversation."""
         body = await body_of(request, CloseBody)
-        return await self._order(conversation_of(request), partial(Close, person=body.person, reason=body.reason))
+        return await self._submit(conversation_of(request), partial(Close, person=body.person, reason=body.reason))
 
-    async def _order(self, conversation: ConversationId, order: Callable[..., DeskMessage]) -> web.Response:
-        outcome = await self.desk.order(self._region_of(conversation), conversation, order)
-        return json_response(outcome, status=200 if outcome.done else 409)
+    async def _submit(self, conversation: ConversationId, make_command: Callable[..., DeskMessage]) -> web.Response:
+        outcome = await self.desk.submit(self._region_of(conversation), conversation, make_command)
+        return json_response(outcome, status=HTTPStatus.OK if outcome.done else HTTPStatus.CONFLICT)
 
     def _region_of(self, conversation: str) -> str:
-        entry = self.waiting.values.get(conversation)
-        return entry.region if entry is not None else self.region
+        escalation = self.escalations.values.get(conversation)
+        return escalation.region if escalation is not None else self.region
 
-    def _lines(self) -> list[Waiting]:
-        now = time.time()
-        entries = list(self.waiting.values.values())
-        lines = [_line(entry, position) for position, entry in enumerate(queue(entries, now), start=1)]
-        claimed = [entry for entry in entries if entry.escalation.claimed_by]
-        return lines + [_line(entry, 0) for entry in sorted(claimed, key=lambda entry: entry.escalation.since)]
+    def _entries(self) -> list[QueueEntry]:
+        escalations = list(self.escalations.values.values())
+        queued = [_entry(item, position) for position, item in enumerate(queue(escalations, time.time()), start=1)]
+        claimed = [item for item in escalations if item.escalation.claimed_by]
+        return queued + [_entry(item, 0) for item in sorted(claimed, key=lambda item: item.escalation.since)]
 
 
-def _line(entry: EscalationWaiting, position: int) -> Waiting:
-    escalation = entry.escalation
-    return Waiting(
-        conversation=entry.conversation,
-        customer=entry.customer,
-        tenant=entry.tenant,
+def _entry(item: EscalationWaiting, position: int) -> QueueEntry:
+    escalation = item.escalation
+    return QueueEntry(
+        conversation=item.conversation,
+        customer=item.customer,
+        tenant=item.tenant,
         urgency=escalation.urgency,
         reason=escalation.reason,
         summary=escalation.summary,

@@ -1,28 +1,26 @@
-"""/v1/ops/fleet: the fleet in force, the next one, the one before; and who has taken it."""
+"""/v1/ops/fleet: show, apply and roll back versions of the fleet."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from aiohttp import web
 from msgspec import Meta
-from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import FenceError
-from trunkline_chassis.fleet_store import FleetVersion, publish_fleet, read_current_fleet, read_fleet_versions
-from trunkline_chassis.presence import PresenceRegistry
-from trunkline_chassis.provision import provision_work
+from trunkline_chassis.fleet_store import FleetVersion
 from trunkline_protocols.fleet import Fleet, FleetOrigin
-from trunkline_protocols.rules.fleet import fault_of
+from trunkline_protocols.rules.fleet import find_defect
 
 from trunkline_ingress.handlers.http import body_of, json_response
+from trunkline_ingress.ports import FleetStore, LiveProcesses
 
-FLEET_SERVICES = frozenset({"ingress", "conversation", "agents"})
-"""Services that follow the fleet."""
+_FLEET_SERVICES: Final = frozenset({"ingress", "conversation", "agents"})
+"""Services that load the fleet."""
 
 
-class _Version(msgspec.Struct, kw_only=True):
+class _VersionSummary(msgspec.Struct, kw_only=True):
     version: int
     published_at: float
     published_by: str
@@ -32,19 +30,19 @@ class _Version(msgspec.Struct, kw_only=True):
     specialties: list[str]
 
 
-class _InForce(msgspec.Struct, kw_only=True):
+class _CurrentVersion(msgspec.Struct, kw_only=True):
     version: int
     published_at: float
     published_by: str
     origin: FleetOrigin
     note: str
     fleet: Fleet
-    taken_by: dict[str, int]
-    """The version that each process has taken, by instance."""
+    loaded_by: dict[str, int]
+    """Loaded version of each process, by instance."""
 
 
 class ApplyFleet(msgspec.Struct):
-    """Body of `POST /v1/ops/fleet`: put this fleet in force behind version `after`."""
+    """Body of `POST /v1/ops/fleet`: publish this fleet as the successor of version `after`."""
 
     fleet: Fleet
     after: int
@@ -53,7 +51,7 @@ class ApplyFleet(msgspec.Struct):
 
 
 class RollBack(msgspec.Struct):
-    """Body of `POST /v1/ops/fleet/rollback`: put an older version in force again, 0 for the one before."""
+    """Body of `POST /v1/ops/fleet/rollback`: publish an older version again; 0 for the previous one."""
 
     to: int = 0
     by: Annotated[str, Meta(min_length=1)] = "operator"
@@ -61,13 +59,13 @@ class RollBack(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class FleetOps:
-    """Puts fleets in force."""
+    """Handlers for versions of the fleet."""
 
-    bus: Bus
-    presences: PresenceRegistry
+    store: FleetStore
+    processes: LiveProcesses
 
     def routes(self) -> list[web.AbstractRouteDef]:
-        """Where is what."""
+        """Return the routes."""
         return [
             web.get("/v1/ops/fleet", self.show),
             web.get("/v1/ops/fleet/versions", self.versions),
@@ -76,76 +74,75 @@ class FleetOps:
         ]
 
     async def show(self, _: web.Request) -> web.Response:
-        """Tell the fleet in force and who has taken it."""
+        """Return the current version and the version that each process has loaded."""
         current = await self._current()
         published = current.published
         return json_response(
-            _InForce(
+            _CurrentVersion(
                 version=current.version,
                 published_at=published.published_at,
                 published_by=published.published_by,
                 origin=published.origin,
                 note=published.note,
                 fleet=published.fleet,
-                taken_by={
+                loaded_by={
                     presence.instance: presence.fleet_version
-                    for presence in self.presences.alive()
-                    if presence.service in FLEET_SERVICES
+                    for presence in self.processes.alive()
+                    if presence.service in _FLEET_SERVICES
                 },
             )
         )
 
     async def versions(self, _: web.Request) -> web.Response:
-        """Tell the versions that are kept, oldest first."""
-        return json_response([_line(version) for version in await read_fleet_versions(self.bus)])
+        """Return the retained versions, oldest first."""
+        return json_response([_summary(version) for version in await self.store.versions()])
 
     async def apply(self, request: web.Request) -> web.Response:
-        """Put a fleet in force, or refuse it whole."""
-        order = await body_of(request, ApplyFleet)
-        fault = fault_of(order.fleet)
+        """Publish a fleet; reject it as a whole if it is invalid."""
+        body = await body_of(request, ApplyFleet)
+        fault = find_defect(body.fleet)
         if fault is not None:
             raise web.HTTPBadRequest(text=f"{fault.agent or 'fleet'}: {fault.key}: {fault.reason}")
-        return await self._publish(order.fleet, after=order.after, by=order.by, origin="apply", note=order.note)
+        return await self._publish(body.fleet, after=body.after, by=body.by, origin="apply", note=body.note)
 
     async def roll_back(self, request: web.Request) -> web.Response:
-        """Put an older version in force again."""
-        order = await body_of(request, RollBack)
-        versions = await read_fleet_versions(self.bus)
-        if order.to:
-            wanted = next((kept for kept in versions if kept.version == order.to), None)
+        """Publish an older version again."""
+        body = await body_of(request, RollBack)
+        versions = await self.store.versions()
+        if body.to:
+            target = next((version for version in versions if version.version == body.to), None)
         else:
-            wanted = next((kept for kept in reversed(versions[:-1]) if kept.fleet != versions[-1].fleet), None)
-        if wanted is None:
-            kept = ", ".join(str(version.version) for version in versions)
-            raise web.HTTPNotFound(text=f"no version {order.to or 'before'} to go back to; kept are {kept}")
+            target = next((older for older in reversed(versions[:-1]) if older.fleet != versions[-1].fleet), None)
+        if target is None:
+            missing = f"version {body.to}" if body.to else "previous version"
+            retained = ", ".join(str(version.version) for version in versions)
+            raise web.HTTPNotFound(text=f"{missing} not found; retained versions: {retained}")
         return await self._publish(
-            wanted.fleet,
+            target.fleet,
             after=versions[-1].version,
-            by=order.by,
+            by=body.by,
             origin="rollback",
-            note=f"back to version {wanted.version}",
+            note=f"rollback to version {target.version}",
         )
 
     async def _current(self) -> FleetVersion:
-        current = await read_current_fleet(self.bus)
+        current = await self.store.current()
         if current is None:
-            raise web.HTTPNotFound(text="no fleet is in force")
+            raise web.HTTPNotFound(text="no fleet has been published")
         return current
 
     async def _publish(self, fleet: Fleet, *, after: int, by: str, origin: FleetOrigin, note: str) -> web.Response:
         try:
-            # Their queues first: a conversation may be handed over as soon as the fleet is in force.
-            await provision_work(self.bus, fleet.specialties)
-            version = await publish_fleet(self.bus, fleet, after=after, by=by, origin=origin, note=note)
+            version = await self.store.publish(fleet, after=after, by=by, origin=origin, note=note)
         except FenceError as error:
-            reason = f"version {after} is no longer in force: look at the difference again"
+            reason = f"version {after} is no longer the current one, compare with the current version again"
             raise web.HTTPConflict(text=reason) from error
-        return json_response(_line(version))
+        return json_response(_summary(version))
 
 
-def _line(version: FleetVersion) -> _Version:
+def _summary(version: FleetVersion) -> _VersionSummary:
     published = version.published
-    return _Version(
+    return _VersionSummary(
         version=version.version,
         published_at=published.published_at,
         published_by=published.published_by,

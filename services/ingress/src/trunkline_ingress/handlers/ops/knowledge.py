@@ -1,4 +1,4 @@
-"""/v1/ops/knowledge: search the knowledge base, take articles in, take and restore backups."""
+"""/v1/ops/knowledge: search the knowledge base, import articles, take and restore backups."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Final
 
 import msgspec
 from aiohttp import web
-from trunkline_protocols import subjects
 from trunkline_protocols.knowledge import (
     ImportArticles,
     KnowledgeReply,
-    ListBackups,
+    PassagesFound,
     Refused,
     RestoreBackup,
     SearchKnowledge,
@@ -19,11 +18,9 @@ from trunkline_protocols.knowledge import (
 )
 
 from trunkline_ingress.handlers.http import body_of, json_response
-from trunkline_ingress.ports import Knowledge
+from trunkline_ingress.ports import KnowledgeService
 
-_IMPORT_TIMEOUT_S: Final = 120.0
-_BACKUP_TIMEOUT_S: Final = 900.0
-_REFUSALS: Final[dict[str, type[web.HTTPError]]] = {
+_ERRORS_BY_CODE: Final[dict[str, type[web.HTTPError]]] = {
     "not_found": web.HTTPNotFound,
     "not_empty": web.HTTPConflict,
     "unavailable": web.HTTPServiceUnavailable,
@@ -37,7 +34,7 @@ class _Hit(msgspec.Struct):
     score: float
 
 
-class _Hits(msgspec.Struct):
+class _SearchReply(msgspec.Struct):
     hits: list[_Hit]
 
 
@@ -52,13 +49,12 @@ class SearchQuery(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeOps:
-    """Asks the knowledge service."""
+    """Handlers for the knowledge base."""
 
-    knowledge: Knowledge
-    region: str
+    knowledge: KnowledgeService
 
     def routes(self) -> list[web.AbstractRouteDef]:
-        """Where is what."""
+        """Return the routes."""
         return [
             web.post("/v1/ops/knowledge/search", self.search),
             web.post("/v1/ops/knowledge/import", self.import_articles),
@@ -70,41 +66,35 @@ class KnowledgeOps:
     async def search(self, request: web.Request) -> web.Response:
         """Search the knowledge base."""
         query = await body_of(request, SearchQuery)
-        reply = await self.knowledge.ask(
-            subjects.search(self.region),
-            SearchKnowledge(query=query.query, tenant=query.tenant, topics=query.topics, limit=query.limit),
+        reply = await self.knowledge.search(
+            SearchKnowledge(query=query.query, tenant=query.tenant, topics=query.topics, limit=query.limit)
         )
         if isinstance(reply, Refused):
             raise web.HTTPBadRequest(text=reply.message)
-        passages = getattr(reply, "passages", [])
-        return json_response(_Hits([_Hit(hit.document, hit.title, hit.text, hit.score) for hit in passages]))
+        passages = reply.passages if isinstance(reply, PassagesFound) else []
+        return json_response(_SearchReply([_Hit(hit.document, hit.title, hit.text, hit.score) for hit in passages]))
 
     async def import_articles(self, request: web.Request) -> web.Response:
-        """Take knowledge articles in."""
-        order = await body_of(request, ImportArticles)
-        reply = await self.knowledge.ask(subjects.import_articles(self.region), order, timeout_s=_IMPORT_TIMEOUT_S)
+        """Import articles."""
+        reply = await self.knowledge.import_articles(await body_of(request, ImportArticles))
         if isinstance(reply, Refused):
             raise web.HTTPBadRequest(text=reply.message)
         return json_response(reply)
 
     async def backups(self, _: web.Request) -> web.Response:
-        """List the backups, and say what is being done now."""
-        return _answer(await self.knowledge.ask(subjects.backups(self.region), ListBackups()))
+        """Return the backups, and the backup or restore in progress."""
+        return _response(await self.knowledge.list_backups())
 
     async def take_backup(self, request: web.Request) -> web.Response:
-        """Have a backup taken."""
-        return await self._order(await body_of(request, TakeBackup))
+        """Take a backup."""
+        return _response(await self.knowledge.run_backup(await body_of(request, TakeBackup)))
 
     async def restore_backup(self, request: web.Request) -> web.Response:
-        """Have a backup put in force."""
-        return await self._order(await body_of(request, RestoreBackup))
-
-    async def _order(self, order: TakeBackup | RestoreBackup) -> web.Response:
-        subject = subjects.backups(self.region)
-        return _answer(await self.knowledge.ask(subject, order, timeout_s=_BACKUP_TIMEOUT_S))
+        """Restore a backup."""
+        return _response(await self.knowledge.run_backup(await body_of(request, RestoreBackup)))
 
 
-def _answer(reply: KnowledgeReply) -> web.Response:
+def _response(reply: KnowledgeReply) -> web.Response:
     if isinstance(reply, Refused):
-        raise _REFUSALS.get(reply.code, web.HTTPBadRequest)(text=reply.message)
+        raise _ERRORS_BY_CODE.get(reply.code, web.HTTPBadRequest)(text=reply.message)
     return json_response(reply)

@@ -1,4 +1,4 @@
-"""/v1/ops/notices: broadcasts to agents and customers, who has received them, and their recall."""
+"""/v1/ops/notices: publish broadcasts to agents and customers, list their receipts, recall them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from typing import Annotated, Final
 import msgspec
 from aiohttp import web
 from msgspec import Meta
-from trunkline_chassis.bus import Bus
-from trunkline_chassis.notices import Notices
-from trunkline_chassis.presence import PresenceRegistry
-from trunkline_protocols import codec, subjects
-from trunkline_protocols.broadcast import NoticePublished, NoticeRecalled, NoticeReceipt, Severity
+from trunkline_protocols.broadcast import NoticePublished, NoticeRecalled, Severity
 from trunkline_protocols.streams import NOTICES
 from trunkline_protocols.subjects import Audience
 
 from trunkline_ingress.handlers.http import body_of, json_response, token_of
+from trunkline_ingress.ports import ActiveNotices, LiveProcesses, NoticeStore
 
-LONGEST_TTL_S: Final = NOTICES.max_age_s
+_MAX_TTL_S: Final = NOTICES.max_age_s
+_RECALL_MARGIN_S: Final = 60.0
+"""A recall outlives its notice by this time: a process that reads the stream later must find both."""
 
 
 class PublishNotice(msgspec.Struct):
@@ -29,29 +28,29 @@ class PublishNotice(msgspec.Struct):
     text: Annotated[str, Meta(min_length=1, max_length=2_000)]
     audience: Audience
     severity: Severity = "info"
-    ttl_s: Annotated[float, Meta(ge=1, le=LONGEST_TTL_S)] = 3_600.0
+    ttl_s: Annotated[float, Meta(ge=1, le=_MAX_TTL_S)] = 3_600.0
     specialties: list[str] = []
     tenants: list[str] = []
 
 
-class _Shown(msgspec.Struct, kw_only=True):
+class _NoticeStatus(msgspec.Struct, kw_only=True):
     notice: NoticePublished
     received_by: list[str]
     missing: list[str]
-    """Processes that live and have not confirmed it."""
+    """Live processes that have not confirmed the notice."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoticeOps:
-    """Publishes and recalls."""
+    """Handlers for notices."""
 
-    bus: Bus
-    notices: Notices
-    presences: PresenceRegistry
+    store: NoticeStore
+    notices: ActiveNotices
+    processes: LiveProcesses
     region: str
 
     def routes(self) -> list[web.AbstractRouteDef]:
-        """Where is what."""
+        """Return the routes."""
         return [
             web.get("/v1/ops/notices", self.list_all),
             web.post("/v1/ops/notices", self.publish),
@@ -60,59 +59,54 @@ class NoticeOps:
         ]
 
     async def list_all(self, _: web.Request) -> web.Response:
-        """Tell the notices in force, for whomever."""
-        return json_response([await self._shown(notice) for notice in self._in_force()])
+        """Return all active notices."""
+        return json_response([await self._status(notice) for notice in self._active()])
 
     async def publish(self, request: web.Request) -> web.Response:
-        """Broadcast."""
-        order = await body_of(request, PublishNotice)
+        """Publish a notice."""
+        body = await body_of(request, PublishNotice)
         now = time.time()
         notice = NoticePublished(
             notice=f"n{secrets.token_hex(6)}",
-            text=order.text,
-            severity=order.severity,
-            audience=order.audience,
+            text=body.text,
+            severity=body.severity,
+            audience=body.audience,
             published_at=now,
-            expires_at=now + order.ttl_s,
+            expires_at=now + body.ttl_s,
             region=self.region,
-            specialties=order.specialties,
-            tenants=order.tenants,
+            specialties=body.specialties,
+            tenants=body.tenants,
         )
-        await self._store(notice, f"{notice.notice}-published", ttl_s=order.ttl_s)
-        return json_response(await self._shown(notice))
+        await self.store.publish(notice, message_id=f"{notice.notice}-published", ttl_s=body.ttl_s)
+        return json_response(await self._status(notice))
 
     async def show(self, request: web.Request) -> web.Response:
-        """Tell one notice and its receipts."""
-        return json_response(await self._shown(self._known(request)))
+        """Return one notice and its receipts."""
+        return json_response(await self._status(self._notice_of(request)))
 
     async def recall(self, request: web.Request) -> web.Response:
-        """Take a notice back."""
-        notice = self._known(request)
+        """Recall a notice."""
+        notice = self._notice_of(request)
         now = time.time()
         recalled = NoticeRecalled(notice=notice.notice, audience=notice.audience, region=notice.region, recalled_at=now)
-        # It outlives what it recalls: whoever reads the stream later must find both.
-        await self._store(recalled, f"{notice.notice}-recalled", ttl_s=notice.expires_at - now + 60)
+        ttl_s = notice.expires_at - now + _RECALL_MARGIN_S
+        await self.store.publish(recalled, message_id=f"{notice.notice}-recalled", ttl_s=ttl_s)
         return json_response(recalled)
 
-    async def _store(self, message: NoticePublished | NoticeRecalled, message_id: str, *, ttl_s: float) -> None:
-        subject = subjects.notice(self.region, message.audience)
-        await self.bus.append(subject, codec.encode(message), message_id=message_id, ttl_s=ttl_s)
-
-    def _in_force(self) -> list[NoticePublished]:
-        everybody: tuple[Audience, ...] = ("agents", "customers")
-        found = {notice.notice: notice for audience in everybody for notice in self.notices.active(audience)}
+    def _active(self) -> list[NoticePublished]:
+        audiences: tuple[Audience, ...] = ("agents", "customers")
+        found = {notice.notice: notice for audience in audiences for notice in self.notices.active(audience)}
         return sorted(found.values(), key=lambda notice: notice.published_at)
 
-    def _known(self, request: web.Request) -> NoticePublished:
+    def _notice_of(self, request: web.Request) -> NoticePublished:
+        """Return the active notice of the path; raise `HTTPNotFound` if there is none."""
         name = token_of(request, "notice")
-        for notice in self._in_force():
+        for notice in self._active():
             if notice.notice == name:
                 return notice
-        raise web.HTTPNotFound(text=f"no notice {name} is in force")
+        raise web.HTTPNotFound(text=f"no active notice {name}")
 
-    async def _shown(self, notice: NoticePublished) -> _Shown:
-        stored = await self.bus.read_messages(NOTICES.name, subjects.receipts(self.region, notice.notice))
-        receipts = [codec.notice.decode(message.payload) for message in stored]
-        received_by = {receipt.instance for receipt in receipts if isinstance(receipt, NoticeReceipt)}
-        living = {presence.instance for presence in self.presences.alive()}
-        return _Shown(notice=notice, received_by=sorted(received_by), missing=sorted(living - received_by))
+    async def _status(self, notice: NoticePublished) -> _NoticeStatus:
+        received_by = await self.store.receipts(notice.notice)
+        alive = {presence.instance for presence in self.processes.alive()}
+        return _NoticeStatus(notice=notice, received_by=sorted(received_by), missing=sorted(alive - received_by))

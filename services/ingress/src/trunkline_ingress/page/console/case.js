@@ -110,8 +110,8 @@ export function createCase({ operators, attempt, whoAmI, me, line, refresh }, se
   }
 
   function drawSaid(one) {
-    const who = one.role === 'customer' ? title.textContent : one.role === 'person' ? one.who : specialtyName(one.specialty);
-    const role = one.role === 'agent' ? prettifyAgent(one.who, one.specialty) : '';
+    const who = one.role === 'customer' ? title.textContent : one.role === 'person' ? one.author : specialtyName(one.specialty);
+    const role = one.role === 'agent' ? prettifyAgent(one.author, one.specialty) : '';
     const node = el('article', {
       class: 'item said', 'data-testid': 'said', 'data-role': one.role,
       'data-hue': one.role === 'agent' ? hueOf(one.specialty) : null,

@@ -65,8 +65,8 @@ export function createSuite({ operators, attempt, me, go, refresh }, section) {
         `${how} by ${version.published_by}`, clock(version.published_at, now), version.note || null,
       ].filter(Boolean).join(' · ')}`);
     });
-    const taken = Object.values(current.taken_by);
-    const behind = Object.entries(current.taken_by).filter(([, version]) => version !== current.version).map(([instance]) => instance);
+    const taken = Object.values(current.loaded_by);
+    const behind = Object.entries(current.loaded_by).filter(([, version]) => version !== current.version).map(([instance]) => instance);
     setText(inForce, behind.length
       ? `Version ${current.version} is taken by ${taken.length - behind.length} of ${taken.length} processes; not yet by ${behind.join(', ')}`
       : `All ${taken.length} processes that follow the fleet have taken version ${current.version}`);
@@ -97,7 +97,7 @@ export function createSuite({ operators, attempt, me, go, refresh }, section) {
         el('span', { class: 'kind' }, step.type),
         el('span', { class: 'took' }, step.ms ? `${MS.format(step.ms)} ms` : ''),
         el('span', { class: 'gap' }, after > 1 ? `after ${span(after)}` : '')),
-      el('p', { class: 'words' }, step.words));
+      el('p', { class: 'words' }, step.summary));
   }
 
   async function updateTrace() {
@@ -124,7 +124,7 @@ export function createSuite({ operators, attempt, me, go, refresh }, section) {
     note.hidden = !note.textContent;
     const shown = (told ?? []).map((step, at, all) => ({ step, after: at ? step.at - all[at - 1].at : 0 }));
     // Late steps may belong between earlier ones: the key says where and what.
-    keyed(steps, shown, ({ step }) => `${step.at} ${step.type} ${step.words}`, makeStep, () => {});
+    keyed(steps, shown, ({ step }) => `${step.at} ${step.type} ${step.summary}`, makeStep, () => {});
   }
 
   // ------------------------------------------------------------- interface

@@ -1,9 +1,9 @@
-"""Deltas: what a customer sees is always the beginning of the final text."""
+"""Delta filter: the text shown to a customer is always a prefix of the final text."""
 
 from __future__ import annotations
 
 from hypothesis import given, strategies as st
-from trunkline_ingress.core.streaming import Streaming
+from trunkline_ingress.core.delta_filter import DeltaFilter
 from trunkline_protocols.frames import DeltaFrame, MessageFrame
 from trunkline_protocols.ids import ConversationId, TurnId, TurnRef
 from trunkline_protocols.turn import Delta
@@ -41,34 +41,34 @@ pieces = st.builds(
 
 
 @given(st.lists(pieces, max_size=30), st.sampled_from(["Refunds take 5 days.", "No."]))
-def test_what_is_shown_is_a_beginning_of_the_final_text(deltas: list[Delta], text: str) -> None:
-    """Whatever tries overtook each other: at the end the shown text is corrected before the final one comes."""
-    streaming = Streaming()
-    frames = [streaming.delta(piece) for piece in deltas]
-    frames.append(streaming.final(final(text)))
+def test_shown_text_is_a_prefix_of_the_final_text(deltas: list[Delta], text: str) -> None:
+    """In any order of attempts: a different text is corrected before the final message."""
+    delta_filter = DeltaFilter()
+    frames = [delta_filter.filter(piece) for piece in deltas]
+    frames.append(delta_filter.finish(final(text)))
     assert text.startswith(shown(frames))
 
 
 def test_late_delta_after_the_final_text_is_not_shown() -> None:
-    """The commit is the truth."""
-    streaming = Streaming()
-    streaming.delta(delta("Re", replace=True))
-    assert streaming.final(final("Refunds")) is None
-    assert streaming.delta(delta("funds")) is None
+    """The commit is authoritative."""
+    deltas = DeltaFilter()
+    deltas.filter(delta("Re", replace=True))
+    assert deltas.finish(final("Refunds")) is None
+    assert deltas.filter(delta("funds")) is None
 
 
 def test_earlier_attempt_is_not_mixed_into_a_later_one() -> None:
-    """A new attempt starts anew, and the old one is not heard again."""
-    streaming = Streaming()
+    """A new attempt replaces the text, and later deltas of the old one are dropped."""
+    deltas = DeltaFilter()
     frames = [
-        streaming.delta(delta("Old ", replace=True)),
-        streaming.delta(delta("New ", attempt=2, source="b", replace=True)),
-        streaming.delta(delta("text of old")),
-        streaming.delta(delta("answer", attempt=2, source="b")),
+        deltas.filter(delta("Old ", replace=True)),
+        deltas.filter(delta("New ", attempt=2, source="b", replace=True)),
+        deltas.filter(delta("text of old")),
+        deltas.filter(delta("answer", attempt=2, source="b")),
     ]
     assert shown(frames) == "New answer"
 
 
-def test_stream_whose_beginning_was_missed_waits_for_the_final_text() -> None:
-    """After a reconnection in mid-answer half a sentence helps nobody."""
-    assert Streaming().delta(delta("take 5 days.")) is None
+def test_deltas_whose_beginning_was_missed_are_dropped() -> None:
+    """After a reconnect during an answer the customer sees the final text instead."""
+    assert DeltaFilter().filter(delta("take 5 days.")) is None

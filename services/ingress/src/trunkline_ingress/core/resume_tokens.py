@@ -1,4 +1,4 @@
-"""Resume tokens: who holds one may go on with the conversation. Signed, so that nothing has to be stored."""
+"""Resume tokens: signed bearer tokens that permit to resume a conversation, verified without any stored state."""
 
 from __future__ import annotations
 
@@ -7,29 +7,18 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import msgspec
-from trunkline_protocols.ids import ConversationId
 
-
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose conversation it is: everything about it that the ingress must know to take a message."""
-
-    conversation: ConversationId
-    customer: str
-    tenant: str
-    region: str
-    channel: str
-    locale: str
-    tier: str = ""
+from trunkline_ingress.core.identity import Identity
 
 
 def sign(identity: Identity, secret: bytes) -> str:
-    """Make the token of a conversation."""
+    """Return the resume token of a conversation."""
     body = _text(msgspec.json.encode(identity))
     return f"{body}.{_text(_mac(body, secret))}"
 
 
 def verify(token: str, secret: bytes) -> Identity | None:
-    """Return whose token it is, or None when it was not made with this secret."""
+    """Return the identity in a token, None if the token was not signed with this secret."""
     body, _, mac = token.partition(".")
     try:
         if not hmac.compare_digest(_bytes(mac), _mac(body, secret)):
@@ -40,7 +29,7 @@ def verify(token: str, secret: bytes) -> Identity | None:
 
 
 def _mac(body: str, secret: bytes) -> bytes:
-    # Over the text, not over what it decodes to: two texts may decode to the same bytes.
+    # Over the encoded text: two base64 texts may decode to the same bytes.
     return hmac.new(secret, body.encode(), hashlib.sha256).digest()
 
 

@@ -1,4 +1,4 @@
-"""Which deltas a customer may see: those of the latest try, none after the final text, and never two mixed."""
+"""Filter of the deltas of one conversation: only the latest attempt, never two mixed, none after the final text."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Final
 from trunkline_protocols.frames import DeltaFrame, MessageFrame
 from trunkline_protocols.turn import Delta
 
-_REMEMBERED_TURNS: Final = 32
+_MAX_FINISHED_TURNS: Final = 32
 
 
-class Streaming:
-    """The text that is being written in one conversation."""
+class DeltaFilter:
+    """The partial text that the customer of one conversation currently sees."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Start without a turn in progress."""
         self._turn = ""
         self._generation = (-1, -1)
         self._source = ""
         self._shown = ""
-        self._done: deque[str] = deque(maxlen=_REMEMBERED_TURNS)
+        self._finished: deque[str] = deque(maxlen=_MAX_FINISHED_TURNS)
 
-    def delta(self, delta: Delta) -> DeltaFrame | None:
-        """Return what to show for a piece, None for nothing."""
-        if delta.ref.turn in self._done:
+    def filter(self, delta: Delta) -> DeltaFrame | None:
+        """Return the frame to send for a delta, None if it must be dropped."""
+        if delta.ref.turn in self._finished:
             return None
         generation = (delta.ref.hop, delta.ref.attempt)
         if delta.ref.turn != self._turn:
@@ -35,14 +35,14 @@ class Streaming:
             self._generation, self._source, self._shown = generation, delta.source, delta.text
             return DeltaFrame(turn=delta.ref.turn, text=delta.text, replace=True)
         if generation != self._generation or delta.source != self._source:
-            # Its beginning was not seen here: the final text will be.
+            # The beginning of this text was missed; the customer sees it with the final message.
             return None
         self._shown += delta.text
         return DeltaFrame(turn=delta.ref.turn, text=delta.text)
 
-    def final(self, message: MessageFrame) -> DeltaFrame | None:
-        """Close a turn; returns the correction to show before its text when something else was being written."""
-        self._done.append(message.turn)
+    def finish(self, message: MessageFrame) -> DeltaFrame | None:
+        """Finish a turn; return the correction to send before its message if a different text was shown."""
+        self._finished.append(message.turn)
         if message.turn != self._turn:
             return None
         shown, self._shown = self._shown, ""

@@ -1,0 +1,1 @@
+"""Ports on NATS: streams and key-value buckets on JetStream, requests and announcements on core NATS."""

@@ -1,0 +1,56 @@
+"""Desk commands, stored in INBOX beside the customers' messages, and their outcomes."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Final
+
+import nats.errors
+from trunkline_chassis.bus import Bus
+from trunkline_chassis.errors import BusUnavailableError, FenceError
+from trunkline_protocols import codec, streams, subjects
+from trunkline_protocols.desk import DeskMessage, DeskOutcome
+from trunkline_protocols.ids import ConversationId
+
+_OUTCOME_TIMEOUT_S: Final = 10.0
+_MAX_ATTEMPTS: Final = 5
+
+
+class NatsDesk:
+    """Desk commands on JetStream, outcomes on core NATS."""
+
+    def __init__(self, bus: Bus) -> None:
+        """Use the connection of the process."""
+        self._bus = bus
+
+    async def submit(
+        self, region: str, conversation: ConversationId, make_command: Callable[..., DeskMessage]
+    ) -> DeskOutcome:
+        """Append a command behind the conversation's last one and wait for its outcome."""
+        subject = subjects.desk(region, conversation)
+        reply_to = self._bus.client.new_inbox()
+        subscription = await self._bus.client.subscribe(reply_to, max_msgs=1)
+        try:
+            for _ in range(_MAX_ATTEMPTS):
+                last = await self._bus.last_message(streams.INBOX.name, subject)
+                previous = last.seq if last is not None else 0
+                command = make_command(conversation=conversation, previous=previous, at=time.time(), reply_to=reply_to)
+                try:
+                    await self._bus.append(
+                        subject,
+                        codec.encode(command),
+                        message_id=f"{conversation}-desk-{secrets.token_hex(8)}",
+                        fence=(subject, previous),
+                    )
+                except FenceError:
+                    continue
+                return codec.desk_outcome.decode((await subscription.next_msg(timeout=_OUTCOME_TIMEOUT_S)).data)
+        except (nats.errors.Error, TimeoutError) as error:
+            raise BusUnavailableError(
+                f"no outcome within {_OUTCOME_TIMEOUT_S:g} s, the command may still run; reload the conversation"
+            ) from error
+        finally:
+            await subscription.unsubscribe()
+        raise BusUnavailableError(f"concurrent desk commands: gave up after {_MAX_ATTEMPTS} attempts")

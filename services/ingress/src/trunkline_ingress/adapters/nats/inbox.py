@@ -1,0 +1,83 @@
+"""Stream INBOX: messages of customers, and the stored commands of the desk."""
+
+from __future__ import annotations
+
+import contextlib
+
+from trunkline_chassis.bus import Bus, StreamMessage
+from trunkline_chassis.errors import FenceError
+from trunkline_protocols import codec, streams, subjects
+from trunkline_protocols.ids import ConversationId
+from trunkline_protocols.inbox import InboxMessage
+
+from trunkline_ingress.core.trace import InboxEntry
+from trunkline_ingress.ports import InboxPosition, UnsettledMessages
+
+_STREAM = streams.INBOX.name
+
+
+class NatsInbox:
+    """Inbox on JetStream, read from the stream's leader."""
+
+    def __init__(self, bus: Bus) -> None:
+        """Use the connection of the process."""
+        self._bus = bus
+
+    async def append(
+        self, region: str, conversation: ConversationId, message: InboxMessage, *, message_id: str
+    ) -> InboxPosition:
+        """Append behind the conversation's last message.
+
+        A retry by the bus after a lost acknowledgement meets its own message; that is neither conflict nor duplicate.
+        """
+        subject = subjects.inbox(region, conversation)
+        payload = codec.encode(message)
+        position = None
+        with contextlib.suppress(FenceError):
+            appended = await self._bus.append(
+                subject, payload, message_id=f"{conversation}-{message_id}", fence=(subject, message.previous)
+            )
+            position = InboxPosition(appended.seq, appended.duplicate)
+            if not position.duplicate:
+                return position
+        last = await self._bus.last_message(_STREAM, subject)
+        if last is not None and last.payload == payload:
+            return InboxPosition(last.seq)
+        if position is None:
+            raise FenceError("another ingress has appended to this conversation")
+        return position
+
+    async def unsettled(self, region: str, conversation: ConversationId, *, after: int) -> UnsettledMessages:
+        """Read the messages after a sequence; one request if there is at most one."""
+        subject = subjects.inbox(region, conversation)
+        last = await self._bus.last_message(_STREAM, subject)
+        if last is None or last.seq <= after:
+            return UnsettledMessages(last.seq if last is not None else 0, [])
+        found = _decodable([last])
+        if not found or found[0][1].previous > after:
+            # The end stays that of the first read: if a message arrives in between, the next append meets the fence.
+            found = _decodable(await self._bus.read_messages(_STREAM, subject, after=after))
+        return UnsettledMessages(last.seq, [(stored.seq, message) for stored, message in found])
+
+    async def contains(self, region: str, conversation: ConversationId) -> bool:
+        """Read the conversation's last message."""
+        return await self._bus.last_message(_STREAM, subjects.inbox(region, conversation)) is not None
+
+    async def messages(self, region: str, conversation: ConversationId) -> list[InboxEntry]:
+        """Read the customer's messages."""
+        found = await self._bus.read_messages(_STREAM, subjects.inbox(region, conversation))
+        return [InboxEntry(stored.subject, stored.seq, message) for stored, message in _decodable(found)]
+
+    async def desk_commands(self, region: str, conversation: ConversationId) -> list[InboxEntry]:
+        """Read the commands of people at the desk."""
+        found = await self._bus.read_messages(_STREAM, subjects.desk(region, conversation))
+        return [InboxEntry(stored.subject, stored.seq, codec.desk.decode(stored.payload)) for stored in found]
+
+
+def _decodable(found: list[StreamMessage]) -> list[tuple[StreamMessage, InboxMessage]]:
+    """Decode messages; skip an undecodable one, which the conversation service dead-letters."""
+    messages = []
+    for stored in found:
+        with contextlib.suppress(codec.DecodeError):
+            messages.append((stored, codec.inbox.decode(stored.payload)))
+    return messages

@@ -1,0 +1,116 @@
+"""Opening of sessions: a new conversation, or one that a client resumes on a new socket."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import structlog
+from trunkline_chassis.errors import BusError
+from trunkline_protocols.frames import DurableFrame, Resume, Start
+from trunkline_protocols.ids import ConversationId, Instance, conversation_id
+from trunkline_protocols.turn import SocketAttached
+
+from trunkline_ingress.application.session import Session, SessionPorts, StaleSessionError
+from trunkline_ingress.application.session_registry import SessionRegistry
+from trunkline_ingress.core.identity import Claims, Identity, UnauthorizedError, authorize
+from trunkline_ingress.core.resume_tokens import sign, verify
+
+_log: Final = structlog.get_logger(__name__)
+
+_MAX_CONCURRENT_RESTORES: Final = 16
+"""When an ingress dies, all of its customers resume at the same moment, and each restore reads the streams."""
+
+SendFrame: TypeAlias = Callable[[bytes], Awaitable[None]]
+
+
+class UnknownConversationError(Exception):
+    """The conversation does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSession:
+    """A registered session. `replaced` is set when another socket takes the conversation over."""
+
+    session: Session
+    replaced: asyncio.Event
+    resume_token: str = ""
+    """Token of a new conversation."""
+    missed: list[DurableFrame] = field(default_factory=list)
+    """Frames that the client missed of a resumed conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpener:
+    """Opens and registers sessions."""
+
+    instance: Instance
+    ports: SessionPorts
+    sessions: SessionRegistry
+    resume_secret: bytes
+    max_queued_frames: int
+    restore_permits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MAX_CONCURRENT_RESTORES))
+
+    def start(self, request: Start, claims: Claims | None, send: SendFrame) -> OpenedSession:
+        """Start a conversation; raise `UnauthorizedError` if the request does not match the claims."""
+        identity = Identity(
+            conversation=conversation_id(secrets.token_hex(12)),
+            customer=request.customer,
+            tenant=request.tenant,
+            region=request.region,
+            channel=request.channel,
+            locale=request.locale,
+            tier=request.tier,
+        )
+        session = self._session(authorize(identity, claims), send)
+        token = sign(session.identity, self.resume_secret)
+        return OpenedSession(session, self.sessions.add(session), resume_token=token)
+
+    async def resume(self, request: Resume, claims: Claims | None, send: SendFrame) -> OpenedSession | None:
+        """Resume a conversation; return None if `last_seq` was never assigned in it.
+
+        Raises `UnauthorizedError`, `UnknownConversationError`, or `StaleSessionError` if the streams cannot be read.
+        """
+        identity = verify(request.resume_token, self.resume_secret)
+        if identity is None or identity.conversation != request.conversation:
+            await self._refuse(ConversationId(request.conversation), claims)
+            raise UnauthorizedError("the resume token is not valid for this conversation")
+        return await self._restore(authorize(identity, claims), request.last_seq, send)
+
+    async def _restore(self, identity: Identity, last_seq: int, send: SendFrame) -> OpenedSession | None:
+        session = self._session(identity, send)
+        attached = SocketAttached(conversation=identity.conversation, ingress=self.instance)
+        try:
+            await self.ports.presence.announce(identity.region, attached)
+            # From now on commits wait in the session's queue; those that the replay includes are dropped.
+            replaced = self.sessions.add(session)
+            async with self.restore_permits:
+                missed = await session.restore(last_seq)
+        except BusError as error:
+            self.sessions.remove(session)
+            _log.warning("session.restore_failed", conversation=identity.conversation, error=str(error))
+            raise StaleSessionError(identity.conversation, str(error)) from error
+        if missed is None:
+            self.sessions.remove(session)
+            return None
+        return OpenedSession(session, replaced, missed=missed)
+
+    async def _refuse(self, conversation: ConversationId, claims: Claims | None) -> None:
+        """Raise `UnknownConversationError` if the conversation does not exist."""
+        region = claims.region if claims is not None else "local"
+        if not await self.ports.inbox.contains(region, conversation):
+            raise UnknownConversationError
+
+    def _session(self, identity: Identity, send: SendFrame) -> Session:
+        return Session(
+            identity,
+            self.ports,
+            ingress=self.instance,
+            send=send,
+            now=time.time,
+            max_queued_frames=self.max_queued_frames,
+        )

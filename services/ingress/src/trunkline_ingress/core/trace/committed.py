@@ -1,0 +1,281 @@
+"""Trace steps of the log: each commit, and the events in it."""
+
+from __future__ import annotations
+
+from typing import Final, assert_never
+
+import msgspec
+from trunkline_protocols.accounting import Timings
+from trunkline_protocols.log import (
+    Breached,
+    Claimed,
+    Closed,
+    Commit,
+    CommitStored,
+    Consulted,
+    CustomerReplied,
+    Escalated,
+    Event,
+    HandedBack,
+    HandedOff,
+    LeftQueue,
+    OwnerAssigned,
+    PersonReplied,
+    Started,
+    ToolUsed,
+    TurnAnswered,
+)
+
+from trunkline_ingress.core.trace.steps import Detail, TraceStep, tag_of
+
+_TOOL_OUTCOMES: Final = {"done": "succeeded", "failed": "failed", "unknown": "outcome unknown"}
+
+
+def steps_of_commit(stored: CommitStored) -> list[TraceStep]:
+    """Return the steps of a commit's events, then the step of the commit itself."""
+    commit = stored.commit
+    steps = [step for event in commit.events for step in _steps_of_event(commit, event)]
+    detail: Detail = {
+        "sequence": stored.sequence,
+        "kind": commit.kind,
+        "turn": commit.turn,
+        "owner": commit.owner,
+        "agent": commit.agent,
+        "epoch": commit.epoch,
+        "events": [tag_of(event) for event in commit.events],
+    }
+    steps.append(
+        TraceStep(
+            at=commit.at,
+            from_="conversation",
+            to="log",
+            subject=f"conv.{commit.region}.*.{commit.conversation}.{commit.kind}",
+            type="commit",
+            summary=(
+                f"Commit {stored.sequence} ({commit.kind}), owner {commit.owner or 'unassigned'}, epoch {commit.epoch}"
+            ),
+            detail=detail,
+        )
+    )
+    return steps
+
+
+def _steps_of_event(commit: Commit, event: Event) -> list[TraceStep]:
+    match event:
+        case TurnAnswered():
+            return _answer_steps(commit, event)
+        case OwnerAssigned():
+            return [_routing_step(commit, event)]
+        case HandedOff():
+            return [_handoff_step(commit, event)]
+        case Consulted():
+            return [_consultation_step(commit, event)]
+        case ToolUsed():
+            return [_tool_step(commit, event)]
+        case Escalated() | Breached() | LeftQueue() | Claimed() | HandedBack() | PersonReplied():
+            return [_escalation_step(commit, event)]
+        case Started() | CustomerReplied() | Closed():
+            return []
+        case _:
+            assert_never(event)
+
+
+# -- routing, handoff, consultation, tools ---
+
+
+def _routing_step(commit: Commit, event: OwnerAssigned) -> TraceStep:
+    duration_s = _total_s(event.timings)
+    return TraceStep(
+        at=commit.at - _total_s(_turn_timings(commit)) - duration_s,
+        from_="triage",
+        to="conversation",
+        type="turn.routed",
+        ms=_ms(duration_s),
+        summary=f"Triage routed the conversation to {event.to} ({event.agent})",
+        detail={"to": event.to, "agent": event.agent, "confidence": round(event.confidence, 3)},
+    )
+
+
+def _handoff_step(commit: Commit, event: HandedOff) -> TraceStep:
+    summary = f"{event.from_} handed off to {event.to}: {event.reason}"
+    if event.asked_for:
+        summary += f" (candidates: {', '.join(event.asked_for)})"
+    detail: Detail = {"reason": event.reason, "summary": event.summary, "epoch": commit.epoch}
+    if event.model:
+        detail |= {"model": event.model, "model_ms": event.timings.model_ms, "cost": event.usage.cost}
+    return TraceStep(
+        at=commit.at,
+        from_=event.from_,
+        to=event.to,
+        type="turn.hand_off",
+        ms=_ms(_total_s(event.timings)),
+        summary=summary,
+        detail=detail,
+    )
+
+
+def _consultation_step(commit: Commit, event: Consulted) -> TraceStep:
+    requester = event.asked_by or commit.owner
+    reply = f"{event.agent} advised: {event.advice}" if event.outcome == "advised" else f"no advice: {event.reason}"
+    return TraceStep(
+        at=commit.at - _total_s(_turn_timings(commit)),
+        from_=requester,
+        to=event.specialty,
+        type="consult",
+        ms=round(event.took_ms, 3),
+        summary=f"{requester} consulted {event.specialty}: {event.question}; {reply}",
+        detail={
+            "consultation": event.consultation,
+            "outcome": event.outcome,
+            "question": event.question,
+            "advice": event.advice,
+            "work_ms": event.work_ms,
+            "cost": event.usage.cost,
+        },
+    )
+
+
+def _tool_step(commit: Commit, event: ToolUsed) -> TraceStep:
+    use = event.use
+    return TraceStep(
+        at=commit.at - _turn_timings(commit).completion_ms / 1000,
+        from_=event.specialty,
+        to=use.tool,
+        type="tool",
+        ms=round(use.ms, 3),
+        summary=f"{event.specialty} called {use.tool}: {_TOOL_OUTCOMES[use.outcome]}",
+        detail=msgspec.to_builtins(use),
+    )
+
+
+# -- escalation and the desk ---
+
+
+def _escalation_step(
+    commit: Commit, event: Escalated | Breached | LeftQueue | Claimed | HandedBack | PersonReplied
+) -> TraceStep:
+    match event:
+        case Escalated():
+            from_, to, type_ = event.from_, "people" if event.level == "person" else "senior agents", "turn.escalate"
+            summary = f"{from_} escalated to {to}, urgency {event.urgency}, position {event.position}: {event.reason}"
+        case Breached():
+            from_, to, type_ = "clock", "people", "escalation.breached"
+            summary = f"SLA breached, unclaimed: urgency raised from {event.from_urgency} to {event.urgency}"
+            if event.claimed_by:
+                summary = f"SLA breached: claim of {event.claimed_by} revoked, urgency is now {event.urgency}"
+        case LeftQueue():
+            from_, to, type_ = "customer", "conversation", "queue.left"
+            summary = "Customer left the queue"
+        case Claimed():
+            from_, to, type_ = f"person {event.person}", "customer", "desk.claimed"
+            summary = f"{event.person} claimed the conversation"
+        case HandedBack():
+            from_, to, type_ = f"person {event.person}", event.to or "triage", "desk.handed_back"
+            summary = f"{event.person} handed the conversation back to {to}"
+        case PersonReplied():
+            from_, to, type_ = f"person {event.person}", "customer", "desk.replied"
+            summary = f"{event.person} replied: {event.text}"
+        case _:
+            assert_never(event)
+    return TraceStep(at=commit.at, from_=from_, to=to, type=type_, summary=summary, detail=_fields(event))
+
+
+# -- an answered turn ---
+
+
+def _answer_steps(commit: Commit, event: TurnAnswered) -> list[TraceStep]:
+    timings = event.timings
+    started_at = commit.at - _total_s(timings)
+    searched_at = started_at + (timings.queued_ms + timings.route_ms) / 1000
+    agent = f"{event.specialty}/{event.agent}" if event.agent else event.specialty
+    steps = [
+        TraceStep(
+            at=started_at,
+            from_="conversation",
+            to=event.specialty,
+            type="turn.answer",
+            ms=round(timings.queued_ms, 3),
+            summary=f"Turn dispatched to {event.specialty}, attempt {event.attempt}",
+            detail={"attempt": event.attempt},
+        )
+    ]
+    if event.retrieved:
+        steps.append(_search_step(event, agent, searched_at))
+    if event.provider:
+        steps.append(_completion_step(event, agent, searched_at + timings.search_ms / 1000))
+    steps.append(
+        TraceStep(
+            at=commit.at,
+            from_=agent,
+            to="customer",
+            type="turn.answered",
+            ms=_ms(commit.at - event.received_at),
+            summary=f"{agent} answered: {event.answer}",
+            detail={
+                "text": event.answer,
+                "in_reply_to": event.message_id,
+                "citations": [citation.document for citation in event.citations],
+                "cost": event.usage.cost,
+                "model_ms": timings.model_ms,
+                "instance": event.instance,
+                "notices": event.notices,
+                "fleet_version": event.fleet_version,
+            },
+        )
+    )
+    return steps
+
+
+def _search_step(event: TurnAnswered, agent: str, at: float) -> TraceStep:
+    return TraceStep(
+        at=at,
+        from_=agent,
+        to="rag",
+        type="knowledge.search",
+        ms=round(event.timings.search_ms, 3),
+        summary=f"Search by {agent} returned {len(event.retrieved)} passages",
+        detail={"found": [msgspec.to_builtins(passage) for passage in event.retrieved]},
+    )
+
+
+def _completion_step(event: TurnAnswered, agent: str, at: float) -> TraceStep:
+    return TraceStep(
+        at=at,
+        from_=agent,
+        to="llm_gateway",
+        type="llm.complete",
+        ms=round(event.timings.completion_ms, 3),
+        summary=f"Completion by {event.provider}, model {event.model}",
+        detail={
+            "provider": event.provider,
+            "model": event.model,
+            "first_token_ms": event.timings.first_token_ms,
+            "model_ms": event.timings.model_ms,
+            "usage": msgspec.to_builtins(event.usage),
+            "attempts": [msgspec.to_builtins(attempt) for attempt in event.attempts],
+        },
+    )
+
+
+# -- times and fields ---
+
+
+def _turn_timings(commit: Commit) -> Timings:
+    for event in commit.events:
+        if isinstance(event, TurnAnswered | HandedOff):
+            return event.timings
+    return Timings()
+
+
+def _total_s(timings: Timings) -> float:
+    return (timings.queued_ms + timings.route_ms + timings.search_ms + timings.completion_ms) / 1000
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)
+
+
+def _fields(event: msgspec.Struct) -> Detail:
+    fields: Detail = msgspec.to_builtins(event)
+    fields.pop("event", None)
+    return fields

@@ -1,0 +1,57 @@
+"""Trace steps of the inbox: messages of the customer and commands of the desk."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from trunkline_protocols.desk import Claim, Close, HandBack, Reply
+from trunkline_protocols.inbox import EndRequested, FeedbackGiven, TurnReceived, WaitCancelled
+
+from trunkline_ingress.core.trace.steps import Detail, InboxEntry, TraceStep, tag_of
+
+
+def step_of_message(entry: InboxEntry) -> TraceStep:
+    """Return the step of one inbox message."""
+    message = entry.message
+    detail: Detail = {"inbox_seq": entry.sequence}
+    sender = "customer"
+    match message:
+        case TurnReceived():
+            detail |= {"id": message.message_id, "seq": message.seq, "text": message.text, "channel": message.channel}
+            summary = f"Customer message: {message.text}"
+        case FeedbackGiven():
+            detail |= {"rating": message.rating, "text": message.text}
+            summary = f"Customer rated the conversation {message.rating} of 5"
+        case EndRequested():
+            summary = "Customer ended the conversation"
+        case WaitCancelled():
+            summary = "Customer asked to leave the queue"
+        case Claim() | Reply() | HandBack() | Close():
+            sender = f"person {message.person}"
+            summary = _summary_of_command(message)
+        case _:
+            assert_never(message)
+    at = message.at if isinstance(message, Claim | Reply | HandBack | Close) else message.received_at
+    return TraceStep(
+        at=at,
+        from_=sender,
+        to="conversation",
+        subject=entry.subject,
+        type=tag_of(message),
+        summary=summary,
+        detail=detail,
+    )
+
+
+def _summary_of_command(command: Claim | Reply | HandBack | Close) -> str:
+    match command:
+        case Claim():
+            return f"{command.person} requested to claim the conversation"
+        case Reply():
+            return f"{command.person} sent a reply: {command.text}"
+        case HandBack():
+            return f"{command.person} requested to hand the conversation back: {command.note or 'no note'}"
+        case Close():
+            return f"{command.person} requested to close the conversation: {command.reason}"
+        case _:
+            assert_never(command)

@@ -1,0 +1,43 @@
+"""Steps of a trace."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+from trunkline_protocols.desk import SlotMessage
+
+Detail: TypeAlias = dict[str, object]
+
+
+class InboxEntry(NamedTuple):
+    """A message stored in the inbox, with subject and sequence."""
+
+    subject: str
+    sequence: int
+    message: SlotMessage
+
+
+class TraceStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One message. `at` in Unix seconds, `ms` = duration of the step, `summary` = one English sentence."""
+
+    at: float
+    from_: str = msgspec.field(name="from")
+    to: str
+    subject: str = ""
+    type: str
+    ms: float = 0.0
+    summary: str
+    detail: Detail
+
+
+class Trace(msgspec.Struct, frozen=True, kw_only=True):
+    """All steps of a conversation, in time order."""
+
+    conversation: str
+    steps: list[TraceStep]
+
+
+def tag_of(message: msgspec.Struct) -> str:
+    """Return the wire tag of a message."""
+    return str(message.__struct_config__.tag)

@@ -1,0 +1,65 @@
+"""Parsing of client frames, and the errors sent for frames that cannot be served."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from aiohttp import WSCloseCode, WSMessage, WSMsgType
+from trunkline_protocols import codec
+from trunkline_protocols.frames import MAX_TEXT_CHARACTERS, ClientFrame, ErrorCode, ErrorFrame
+
+_TAKEN_OVER: Final = 4001
+"""Close code of a socket whose conversation another socket has taken over."""
+
+
+class FrameError(Exception):
+    """A frame cannot be served: `frame` is sent, the socket stays open."""
+
+    def __init__(self, code: ErrorCode, message: str, *, retryable: bool = False, id_: str = "") -> None:
+        """`id_` is the client's id of the message, if the frame has one."""
+        super().__init__(message)
+        self.frame = ErrorFrame(code=code, message=message, retryable=retryable, id=id_ or msgspec.UNSET)
+
+
+class CloseSocketError(Exception):
+    """The socket cannot continue: `frame` is sent, then the socket is closed with `close_code`."""
+
+    def __init__(self, close_code: int, code: ErrorCode, message: str, *, retryable: bool = False) -> None:
+        """Keep the close code beside the frame."""
+        super().__init__(message)
+        self.close_code = close_code
+        self.frame = ErrorFrame(code=code, message=message, retryable=retryable)
+
+
+def resume_required() -> CloseSocketError:
+    """Return the error for a session that only a resume can continue."""
+    return CloseSocketError(
+        WSCloseCode.TRY_AGAIN_LATER, "unavailable", "session interrupted, resume the conversation", retryable=True
+    )
+
+
+def taken_over() -> CloseSocketError:
+    """Return the error for a socket whose conversation another socket has taken over."""
+    return CloseSocketError(_TAKEN_OVER, "unavailable", "the conversation continues on another connection")
+
+
+def parse_frame(message: WSMessage) -> ClientFrame:
+    """Parse a WebSocket message; raise `FrameError` or `CloseSocketError` if it is not a client frame."""
+    if message.type is not WSMsgType.TEXT:
+        raise CloseSocketError(WSCloseCode.UNSUPPORTED_DATA, "bad_frame", "only text frames are supported")
+    try:
+        return codec.client_frame.decode(message.data)
+    except codec.ValidationError as error:
+        raise _invalid(message.data, str(error)) from error
+    except codec.DecodeError as error:
+        raise CloseSocketError(WSCloseCode.INVALID_TEXT, "bad_frame", f"invalid JSON: {error}") from error
+
+
+def _invalid(raw: str, reason: str) -> FrameError:
+    """Return the error for JSON that is not a frame, with the id of the client's message if it has one."""
+    fields: Any = msgspec.json.decode(raw)
+    id_ = fields.get("id") if isinstance(fields, dict) else None
+    text = fields.get("text") if isinstance(fields, dict) else None
+    too_large = isinstance(text, str) and len(text) > MAX_TEXT_CHARACTERS
+    return FrameError("too_large" if too_large else "bad_frame", reason, id_=id_ if isinstance(id_, str) else "")

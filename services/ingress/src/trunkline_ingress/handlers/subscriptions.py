@@ -1,0 +1,55 @@
+"""NATS subscriptions of the ingress.
+
+out.<instance>.*, out.<every ingress>.*  -> `on_outgoing`   deltas and commits for open sockets
+attach.<region>.*.*                      -> `on_attached`   another ingress has taken a conversation over
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from nats.aio.msg import Msg
+from trunkline_chassis.bus import Bus
+from trunkline_protocols import codec, subjects
+from trunkline_protocols.ids import EVERY_INGRESS, ConversationId, Instance, InvalidIdError
+from trunkline_protocols.turn import SocketAttached
+
+from trunkline_ingress.application.session_registry import SessionRegistry
+
+_log: Final = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriptions:
+    """Handlers of messages for the sessions of this ingress."""
+
+    instance: Instance
+    sessions: SessionRegistry
+
+    async def subscribe(self, bus: Bus, region: str) -> None:
+        """Subscribe to every subject of the table above."""
+        await bus.subscribe(subjects.out_of(self.instance), self.on_outgoing)
+        await bus.subscribe(subjects.out_of(EVERY_INGRESS), self.on_outgoing)
+        await bus.subscribe(subjects.attach_any(region), self.on_attached)
+
+    async def on_outgoing(self, message: Msg) -> None:
+        """Queue a delta or commit for its session; without one, drop it: a resume reads it from the log."""
+        session = self.sessions.get(ConversationId(message.subject.rpartition(".")[2]))
+        if session is None:
+            return
+        try:
+            session.enqueue(codec.out.decode(message.data))
+        except codec.DecodeError as error:
+            _log.error("outgoing.undecodable", subject=message.subject, error=str(error))
+
+    async def on_attached(self, message: Msg) -> None:
+        """Detach the session of a conversation whose socket another ingress holds."""
+        try:
+            attached: SocketAttached = codec.attached.decode(message.data)
+        except (codec.DecodeError, InvalidIdError) as error:
+            _log.error("attachment.undecodable", subject=message.subject, error=str(error))
+            return
+        if attached.ingress != self.instance:
+            self.sessions.detach(attached.conversation)
