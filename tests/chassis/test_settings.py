@@ -20,7 +20,7 @@ def start(service: str, variable: str, value: str) -> subprocess.CompletedProces
 
 @pytest.mark.parametrize("old", RENAMED)
 def test_renamed_variable_is_refused_with_its_new_name(old: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In any case of letters, as variables are read in any case."""
+    """The check ignores case, as the settings do."""
     monkeypatch.setenv(old.lower(), "1")
     with pytest.raises(SettingsError, match=f"{old} is now {RENAMED[old]}$"):
         ProcessSettings()

@@ -36,17 +36,17 @@ class _CompanyFile(Record, frozen=True, kw_only=True, forbid_unknown_fields=True
 def load_fleet(folder: Path) -> Fleet:
     """Load `fleet.toml`, `agents/<specialty>/<name>.toml` and `tools/<name>.toml` below `folder`.
 
-    Raises `FleetError` for the first fault.
+    Raises `FleetError` for the first defect.
     """
     company = _read_file(folder / "fleet.toml", _CompanyFile)
     agent_files = sorted((folder / "agents").glob("*/*.toml"))
     agents = [_read_agent(file) for file in agent_files]
     tools = [_read_tool(file) for file in sorted((folder / "tools").glob("*.toml"))]
     fleet = Fleet(company=company.company, agents=agents, escalation=company.escalation, tools=tools)
-    fault = find_defect(fleet)
-    if fault is not None:
-        file = {file.stem: file for file in agent_files}.get(fault.agent, folder / "agents")
-        raise FleetError(file, fault.reason, line=_line_of(file, fault.key) if fault.agent else 0)
+    defect = find_defect(fleet)
+    if defect is not None:
+        file = {file.stem: file for file in agent_files}.get(defect.agent, folder / "agents")
+        raise FleetError(file, defect.reason, line=_line_of(file, defect.key) if defect.agent else 0)
     return fleet
 
 
