@@ -218,7 +218,7 @@ async def test_view_lists_a_conversation_in_order(bus: Bus, nats_url: str, archi
     async with recording(nats_url, archive):
         await wait_until_recorded(bus, archive)
     rows = await archive.fetch(
-        "SELECT number, role, producer, text FROM conversation_messages WHERE conversation = $1", producer.conversation
+        "SELECT number, role, speaker, text FROM conversation_messages WHERE conversation = $1", producer.conversation
     )
     assert [tuple(row) for row in rows] == [
         (1, "customer", "ada", "Where is my parcel?"),
