@@ -19,7 +19,6 @@ from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.delivery import Delivery, Done, Reject, settle
 from trunkline_chassis.errors import BusError
-from trunkline_chassis.pinned_consumer import PinnedConsumer
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.ids import ConversationId, InvalidIdError, partition_of, slot_of
 from trunkline_protocols.presence import Presence
@@ -27,7 +26,7 @@ from trunkline_protocols.presence import Presence
 from trunkline_conversation.application.actor import Envelope, Overdue
 from trunkline_conversation.application.registry import ConversationRegistry
 from trunkline_conversation.core.ownership import SlotOwnership
-from trunkline_conversation.ports import EscalationQueue, InboxItem, Log
+from trunkline_conversation.ports import EscalationQueue, InboxItem, Log, SlotConsumer
 
 _log: Final = structlog.get_logger(__name__)
 _OVERDUE_POLL_INTERVAL_S: Final = 0.5
@@ -87,7 +86,7 @@ class PeerHandlers:
         self,
         conversations: ConversationRegistry,
         inbox: InboxHandler,
-        consumer: PinnedConsumer,
+        consumer: SlotConsumer,
         ownership: Callable[[], SlotOwnership],
         tasks: asyncio.TaskGroup,
     ) -> None:

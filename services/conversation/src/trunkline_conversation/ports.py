@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -98,6 +98,19 @@ class EscalationQueue(Protocol):
 
     async def remove(self, conversation: ConversationId) -> None:
         """Remove the entry of a conversation, if any."""
+        ...
+
+
+class SlotConsumer(Protocol):
+    """The consumer of the inbox slots that this process holds."""
+
+    @property
+    def held(self) -> list[int]:
+        """Slots that are pinned to this process."""
+        ...
+
+    async def take_over(self, slots: Iterable[int]) -> None:
+        """Acquire the slots of a stopping or dead process without waiting for its pins to expire."""
         ...
 
 
