@@ -97,7 +97,7 @@ def test_schemas_know_every_key_of_the_golden_samples() -> None:
 def test_docstring_of_a_field_is_its_meaning() -> None:
     """In both files."""
     (attempt,) = (field for field in fields_of(ids.TurnRef) if field.name == "attempt")
-    assert attempt.meaning.startswith("1 at first")
+    assert attempt.meaning.startswith("Attempt number from 1")
     assert DOCUMENT["components"]["schemas"]["TurnRef"]["properties"]["attempt"]["description"] == attempt.meaning
 
 

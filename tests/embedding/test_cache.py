@@ -1,4 +1,4 @@
-"""What was embedded before is not embedded again, and is known without any work."""
+"""The embedding cache: cached texts are not embedded again, and the least recently used go first."""
 
 from __future__ import annotations
 
@@ -9,47 +9,47 @@ from trunkline_embedding import CachedEmbedder, Vectors
 from tests.support.embedders import LetterEmbedder
 
 
-class Counting(LetterEmbedder):
-    """Notes what it was asked for."""
+class RecordingEmbedder(LetterEmbedder):
+    """Embedder that records the texts of every call."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[list[str]] = []
+        self.calls: list[list[str]] = []
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        self.asked.append(list(texts))
+        self.calls.append(list(texts))
         return super().embed(texts)
 
 
-def test_only_what_is_new_is_embedded() -> None:
-    counted: list[tuple[str, int, int]] = []
-    embedder = Counting()
-    cached = CachedEmbedder(embedder, on_lookup=lambda *look: counted.append(look))
-    first = cached.embed(["refund", "parcel"])
-    again = cached.embed(["parcel", "router", "parcel"])
-    assert embedder.asked == [["refund", "parcel"], ["router"]]
+def test_only_new_texts_are_embedded() -> None:
+    lookups: list[tuple[str, int, int]] = []
+    embedder = RecordingEmbedder()
+    cache = CachedEmbedder(embedder, on_lookup=lambda *lookup: lookups.append(lookup))
+    first = cache.embed(["refund", "parcel"])
+    again = cache.embed(["parcel", "router", "parcel"])
+    assert embedder.calls == [["refund", "parcel"], ["router"]]
     assert (again[0] == first[1]).all()
     assert (again[0] == again[2]).all()
-    assert counted == [("embedding", 0, 2), ("embedding", 2, 1)]
+    assert lookups == [("embedding", 0, 2), ("embedding", 2, 1)]
 
 
-def test_what_is_kept_is_told_without_asking_the_embedder() -> None:
-    embedder = Counting()
-    cached = CachedEmbedder(embedder)
-    assert cached.kept(["refund"]) is None
-    embedded = cached.embed(["refund", "parcel"])
-    kept = cached.kept(["parcel", "refund"])
-    assert kept is not None
-    assert (kept == embedded[::-1]).all()
-    assert cached.kept(["parcel", "router"]) is None
-    assert len(embedder.asked) == 1
+def test_cached_vectors_are_returned_without_the_embedder() -> None:
+    embedder = RecordingEmbedder()
+    cache = CachedEmbedder(embedder)
+    assert cache.cached(["refund"]) is None
+    embedded = cache.embed(["refund", "parcel"])
+    cached = cache.cached(["parcel", "refund"])
+    assert cached is not None
+    assert (cached == embedded[::-1]).all()
+    assert cache.cached(["parcel", "router"]) is None
+    assert len(embedder.calls) == 1
 
 
-def test_least_recently_used_goes_first() -> None:
-    cached = CachedEmbedder(Counting(), capacity=2)
-    cached.embed(["refund"])
-    cached.embed(["parcel"])
-    cached.embed(["refund"])
-    cached.embed(["router"])
-    assert cached.kept(["parcel"]) is None
-    assert cached.kept(["refund", "router"]) is not None
+def test_least_recently_used_text_is_evicted_first() -> None:
+    cache = CachedEmbedder(RecordingEmbedder(), capacity=2)
+    cache.embed(["refund"])
+    cache.embed(["parcel"])
+    cache.embed(["refund"])
+    cache.embed(["router"])
+    assert cache.cached(["parcel"]) is None
+    assert cache.cached(["refund", "router"]) is not None

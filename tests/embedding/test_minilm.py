@@ -1,4 +1,4 @@
-"""MiniLM in this process, from real weights: what the int8 graph says is what the model means."""
+"""MiniLM in this process with real weights: the int8 graph agrees with the float32 model."""
 
 from __future__ import annotations
 
@@ -36,69 +36,67 @@ TEXTS = [text for pair in PARAPHRASES for text in pair] + ["ok", "Überweisung 1
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model as a user has it."""
+    """Return a directory with the model's files."""
     return minilm_weights(tmp_path_factory.mktemp("minilm"))
 
 
 @pytest.fixture(scope="module")
 def embedder(directory: Path) -> MinilmEmbedder:
-    """Made once: that takes some seconds."""
+    """Return the embedder; the conversion takes some seconds, so it is done once per module."""
     return MinilmEmbedder(directory)
 
 
-def test_int8_graph_is_near_the_model_in_float32(directory: Path, embedder: MinilmEmbedder) -> None:
-    """The same texts through the plain formulas of a BERT encoder, written down once more in numpy."""
-    made, exact = embedder.embed(TEXTS), np.array([encoded(directory, text)[0] for text in TEXTS])
-    assert np.allclose(np.linalg.norm(made, axis=1), 1, atol=1e-4)
-    nearness = (made * exact).sum(axis=1)
-    print(f"cosine of int8 to float32: lowest {nearness.min():.4f}, mean {nearness.mean():.4f}")
-    # With the outliers left in it is .977 and .993.
-    assert nearness.min() > 0.97
-    assert nearness.mean() > 0.995
+def test_int8_graph_is_close_to_the_float32_model(directory: Path, embedder: MinilmEmbedder) -> None:
+    """The reference is a BERT encoder implemented in numpy."""
+    actual, expected = embedder.embed(TEXTS), np.array([encoded(directory, text)[0] for text in TEXTS])
+    assert np.allclose(np.linalg.norm(actual, axis=1), 1, atol=1e-4)
+    cosines = (actual * expected).sum(axis=1)
+    print(f"cosine of int8 to float32: lowest {cosines.min():.4f}, mean {cosines.mean():.4f}")
+    # Without smoothing of the outliers the values are .977 and .993.
+    assert cosines.min() > 0.97
+    assert cosines.mean() > 0.995
 
 
-def test_vector_of_the_middle_layer_follows_where_it_is_wanted(directory: Path, embedder: MinilmEmbedder) -> None:
-    """Length one together, and another name: the two kinds never compare."""
+def test_middle_layer_is_appended_on_request(directory: Path, embedder: MinilmEmbedder) -> None:
+    """The vector is normalised as a whole, and the name differs, since the two kinds are not comparable."""
     both = open_embedder(EmbedderChoice("minilm", directory), middle_layer=True)
     assert both is not None
-    made = both.embed(TEXTS)
+    actual = both.embed(TEXTS)
     assert both.name == f"{embedder.name}-middle"
-    assert made.shape == (len(TEXTS), both.dimensions) == (len(TEXTS), 2 * embedder.dimensions)
-    exact = np.array([np.concatenate(encoded(directory, text)) / np.sqrt(2) for text in TEXTS])
-    assert np.allclose(np.linalg.norm(made, axis=1), 1, atol=1e-4)
-    assert (made * exact).sum(axis=1).min() > 0.985
-    assert np.allclose(made[:, : embedder.dimensions] * np.sqrt(2), embedder.embed(TEXTS), atol=1e-6)
+    assert actual.shape == (len(TEXTS), both.dimensions) == (len(TEXTS), 2 * embedder.dimensions)
+    expected = np.array([np.concatenate(encoded(directory, text)) / np.sqrt(2) for text in TEXTS])
+    assert np.allclose(np.linalg.norm(actual, axis=1), 1, atol=1e-4)
+    assert (actual * expected).sum(axis=1).min() > 0.985
+    assert np.allclose(actual[:, : embedder.dimensions] * np.sqrt(2), embedder.embed(TEXTS), atol=1e-6)
 
 
-def test_paraphrases_are_nearer_than_strangers(embedder: MinilmEmbedder) -> None:
-    """Each text's nearest neighbour is what means the same, though hardly a word is shared."""
+def test_paraphrases_are_nearest_neighbours(embedder: MinilmEmbedder) -> None:
+    """Each text's nearest neighbour is its paraphrase, although they share hardly any words."""
     ones, others = (embedder.embed(side) for side in zip(*PARAPHRASES, strict=True))
-    likeness = ones @ others.T
-    assert likeness.argmax(axis=0).tolist() == likeness.argmax(axis=1).tolist() == list(range(len(PARAPHRASES)))
-    strangers = likeness[~np.eye(len(PARAPHRASES), dtype=bool)]
-    assert np.diag(likeness).min() > strangers.max()
+    similarity = ones @ others.T
+    assert similarity.argmax(axis=0).tolist() == similarity.argmax(axis=1).tolist() == list(range(len(PARAPHRASES)))
+    unrelated = similarity[~np.eye(len(PARAPHRASES), dtype=bool)]
+    assert np.diag(similarity).min() > unrelated.max()
 
 
-def test_graph_is_kept_with_its_hash_and_made_anew_when_it_is_not_that_any_more(
-    directory: Path, embedder: MinilmEmbedder
-) -> None:
-    """The name tells the weights; a changed graph is never run."""
+def test_graph_is_converted_again_if_its_hash_differs(directory: Path, embedder: MinilmEmbedder) -> None:
+    """The name identifies the weights; a modified graph is never run."""
     weights = hashlib.sha256((directory / "model.safetensors").read_bytes()).hexdigest()
     assert embedder.name == f"minilm-{weights[:16]}-2"
     graph = directory / f"model-int8-{weights[:16]}-2.onnx"
-    note = msgspec.json.decode(graph.with_suffix(".json").read_bytes())
-    assert note == {"weights_sha256": weights, "graph_sha256": hashlib.sha256(graph.read_bytes()).hexdigest()}
+    record = msgspec.json.decode(graph.with_suffix(".json").read_bytes())
+    assert record == {"weights_sha256": weights, "graph_sha256": hashlib.sha256(graph.read_bytes()).hexdigest()}
     before = graph.stat()
     MinilmEmbedder(directory)
     assert graph.stat().st_mtime_ns == before.st_mtime_ns
     graph.write_bytes(graph.read_bytes()[:-1] + b"\x00")
     again = MinilmEmbedder(directory)
-    assert hashlib.sha256(graph.read_bytes()).hexdigest() == note["graph_sha256"]
+    assert hashlib.sha256(graph.read_bytes()).hexdigest() == record["graph_sha256"]
     assert (again.embed(TEXTS[:2]) == embedder.embed(TEXTS[:2])).all()
 
 
-def test_directory_that_holds_no_such_model_is_told(directory: Path, tmp_path: Path) -> None:
-    """Which file is missing, or what differs."""
+def test_invalid_model_directory_is_reported(directory: Path, tmp_path: Path) -> None:
+    """The error names the missing file or the difference."""
     with pytest.raises(EmbeddingError, match=r"no folder with model\.safetensors"):
         open_embedder(EmbedderChoice("minilm", tmp_path))
     for name in ("model.safetensors", "tokenizer.json"):
@@ -120,16 +118,14 @@ FILES = [
 ]
 
 
-async def test_passages_are_embedded_into_a_collection_of_their_own_while_the_old_one_serves(
-    tmp_path: Path, embedder: MinilmEmbedder
-) -> None:
-    """From another model to this one: never a moment without answers, never a vector of the other."""
+async def test_searches_are_served_while_passages_are_embedded_again(tmp_path: Path, embedder: MinilmEmbedder) -> None:
+    """After a change of the embedder, searches always succeed, and vectors of the two models are never mixed."""
     folder = str(tmp_path / "milvus")
     letters = LetterEmbedder()
     first = MilvusStore(folder, embedder=letters.name, dimensions=letters.dimensions)
     knowledge_base = KnowledgeBase(first, letters)
-    order = ImportArticles(tenant="default", files=FILES)
-    assert isinstance(await knowledge_base.import_articles(order), ArticlesImported)
+    request = ImportArticles(tenant="default", files=FILES)
+    assert isinstance(await knowledge_base.import_articles(request), ArticlesImported)
     first.close()
     store = MilvusStore(folder, embedder=embedder.name, dimensions=embedder.dimensions)
     knowledge_base = KnowledgeBase(store, embedder)
@@ -145,14 +141,14 @@ async def test_passages_are_embedded_into_a_collection_of_their_own_while_the_ol
             await asyncio.sleep(0)
     assert searches > 1
     assert not store.needs_vectors
-    holdings = store.holdings()
-    assert holdings.vectors is not None
-    assert holdings.vectors.shape == (len(FILES), embedder.dimensions)
-    expected = embedder.embed([row.embedded for row in holdings.rows])
-    assert np.allclose(holdings.vectors, expected, atol=1e-6)
-    # Hardly a word in common: only the meaning finds it.
-    asked = SearchKnowledge(query="I was billed twice", tenant="default", limit=1)
-    assert (await knowledge_base.search(asked)).passages[0].document == "double"
+    passages = store.read_passages()
+    assert passages.vectors is not None
+    assert passages.vectors.shape == (len(FILES), embedder.dimensions)
+    expected = embedder.embed([row.embedding_text for row in passages.rows])
+    assert np.allclose(passages.vectors, expected, atol=1e-6)
+    # Query and article share hardly any words, so only the vectors match.
+    query = SearchKnowledge(query="I was billed twice", tenant="default", limit=1)
+    assert (await knowledge_base.search(query)).passages[0].document == "double"
     store.close()
 
 
@@ -160,7 +156,7 @@ async def test_passages_are_embedded_into_a_collection_of_their_own_while_the_ol
 
 
 def encoded(directory: Path, text: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Embed one text as the paper has it: by the last layer, and by the one half-way."""
+    """Embed one text as in the paper, by the last layer and by the middle one."""
     config = msgspec.json.decode((directory / "config.json").read_bytes())
     weights = load_file(directory / "model.safetensors")
     tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
@@ -179,8 +175,8 @@ def encoded(directory: Path, text: str) -> tuple[NDArray[np.float32], NDArray[np
         return result
 
     tables = (f"embeddings.{table}_embeddings.weight" for table in ("word", "position", "token_type"))
-    words, places, kinds = (weights[table] for table in tables)
-    hidden = norm("embeddings.LayerNorm", words[ids] + places[: len(ids)] + kinds[0])
+    words, positions, kinds = (weights[table] for table in tables)
+    hidden = norm("embeddings.LayerNorm", words[ids] + positions[: len(ids)] + kinds[0])
     heads = config["num_attention_heads"]
     size = config["hidden_size"] // heads
     layers = [hidden]
@@ -197,8 +193,8 @@ def encoded(directory: Path, text: str) -> tuple[NDArray[np.float32], NDArray[np
         attention = f"{layer}.attention.output"
         hidden = norm(f"{attention}.LayerNorm", dense(f"{attention}.dense", mixed) + hidden)
         wide = dense(f"{layer}.intermediate.dense", hidden)
-        bent = wide * (1 + erf(wide / np.sqrt(2))) / 2
-        hidden = norm(f"{layer}.output.LayerNorm", dense(f"{layer}.output.dense", bent) + hidden)
+        activated = wide * (1 + erf(wide / np.sqrt(2))) / 2
+        hidden = norm(f"{layer}.output.LayerNorm", dense(f"{layer}.output.dense", activated) + hidden)
         layers.append(hidden)
     last, middle = (layers[number].mean(axis=0) for number in (-1, len(layers) // 2))
     return last / np.linalg.norm(last), middle / np.linalg.norm(middle)

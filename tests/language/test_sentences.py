@@ -1,4 +1,4 @@
-"""Sentences are verbatim, and read without markup."""
+"""Sentence segmentation and index terms."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ A refund takes **5 working days**. See [the policy](https://fernwick.example/pol
 
 @given(st.text(max_size=400))
 def test_every_quote_is_a_substring_of_its_source(text: str) -> None:
-    """Whatever the text."""
+    """The text is arbitrary."""
     assert all(sentence.quote in text for sentence in sentences(text))
 
 
-def test_markup_stays_in_the_quote_and_out_of_the_text() -> None:
-    """What is quoted can be found in the article; what is said reads well. Headings and tables are no sentences."""
+def test_markup_is_in_the_quote_but_not_in_the_text() -> None:
+    """Quotes are verbatim in the article, texts are readable. Headings and tables are skipped."""
     found = sentences(MARKDOWN)
     assert [sentence.text for sentence in found] == [
         "A refund takes 5 working days.",
@@ -37,10 +37,10 @@ def test_markup_stays_in_the_quote_and_out_of_the_text() -> None:
 
 
 def test_snake_case_names_survive() -> None:
-    """Underscores inside a word are no emphasis."""
+    """Underscores inside a word are not emphasis."""
     assert without_markup("set api_key and base_url") == "set api_key and base_url"
 
 
-def test_terms_are_stemmed_and_stop_words_are_gone() -> None:
-    """Two ways to ask are one question."""
+def test_terms_are_stemmed_without_stop_words() -> None:
+    """Two phrasings of a question have equal terms."""
     assert terms("I was charged twice for my orders") == terms("Charging me twice, for an order")

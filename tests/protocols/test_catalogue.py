@@ -1,4 +1,4 @@
-"""The catalogue of channels agrees with the code that builds subjects, streams and messages."""
+"""The catalogue of channels matches the subjects, streams and messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ON_SUBJECTS = [channel for channel in CHANNELS if channel.carrier in {"stream", 
 
 
 def builders() -> dict[str, Callable[..., str]]:
-    """Functions that build one subject; filters with wildcards and parsers are something else."""
+    """Return the functions that build one subject; filters with wildcards and parsers are excluded."""
     found = {
         name: function
         for name, function in inspect.getmembers(subjects, inspect.isfunction)
@@ -35,7 +35,7 @@ def builders() -> dict[str, Callable[..., str]]:
 
 
 def build(function: Callable[..., str]) -> str:
-    """Build a subject, each parameter filled with its own name or an allowed value."""
+    """Build a subject; each parameter is its own name or an allowed value."""
     return function(**{name: token(name) for name in inspect.signature(function).parameters})
 
 
@@ -44,7 +44,7 @@ def token(parameter: str) -> str:
 
 
 def test_every_wire_message_is_in_the_catalogue() -> None:
-    """The reference leaves nothing out."""
+    """The reference is complete."""
     for module in pkgutil.iter_modules(trunkline_protocols.__path__):
         importlib.import_module(f"trunkline_protocols.{module.name}")
     sent = {message for channel in CHANNELS for message in channel.messages}
@@ -52,20 +52,20 @@ def test_every_wire_message_is_in_the_catalogue() -> None:
 
 
 @pytest.mark.parametrize("name", builders())
-def test_address_is_what_subjects_build(name: str) -> None:
-    """Every subject that can be built has its channel, with the same tokens in the same places."""
+def test_address_matches_the_built_subject(name: str) -> None:
+    """Every subject that can be built has a channel with the same tokens in the same positions."""
     address = BY_NAME[name].address
     assert re.sub(r"{(\w+)}", lambda match: token(match[1]), address) == build(builders()[name])
 
 
 @pytest.mark.parametrize("channel", ON_SUBJECTS, ids=lambda channel: channel.name)
-def test_channel_is_built_by_subjects(channel: Channel) -> None:
-    """No channel stands in the reference that no code can reach."""
+def test_channel_has_a_subject_builder(channel: Channel) -> None:
+    """The reference lists no channel that is unreachable from the code."""
     assert channel.name in builders()
 
 
-def test_stored_channels_lie_in_their_stream_or_bucket() -> None:
-    """And everything stored says where."""
+def test_stored_channels_belong_to_their_stream_or_bucket() -> None:
+    """Every stored channel names its stream or bucket, and no other channel does."""
     stored_in = {spec.name: spec.subjects for spec in streams.STREAMS}
     buckets = {spec.name: [f"$KV.{spec.name}.>"] for spec in streams.BUCKETS}
     for channel in CHANNELS:
@@ -81,13 +81,13 @@ def test_stored_channels_lie_in_their_stream_or_bucket() -> None:
 
 
 def test_parameters_are_those_of_the_addresses() -> None:
-    """Each is explained, none is left over."""
+    """Each parameter is explained, and each explanation is used."""
     used = {name for channel in CHANNELS for name in re.findall(r"{(\w+)}", channel.address)}
     assert used == set(PARAMETERS)
 
 
 def test_websocket_carries_exactly_the_frames() -> None:
-    """What the ingress decodes, and what it can send."""
+    """The channel carries exactly the frames that the ingress decodes and sends."""
     chat = BY_NAME["chat"]
     assert set(chat.messages) == {*get_args(frames.ClientFrame), *get_args(frames.ServerFrame)}
     assert chat.messages[0] is type(codec.client_frame.decode(b'{"type":"start","customer":"ada"}'))

@@ -1,4 +1,4 @@
-"""Messages on the wire: every type has a golden sample, and old samples always decode."""
+"""Wire compatibility: every message type has a golden sample, and samples always decode."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ MODULES: tuple[ModuleType, ...] = (
 
 
 def wire_types() -> list[type[Wire]]:
-    """All messages that can be on the wire."""
+    """Return all message types."""
     return [
         type_
         for module in MODULES
@@ -57,52 +57,52 @@ def wire_types() -> list[type[Wire]]:
 
 
 def name_of(type_: type[Wire]) -> str:
-    """File name of a type's sample: module and class."""
+    """Return the file name of a type's sample: module and class."""
     return f"{type_.__module__.rpartition('.')[2]}.{type_.__name__}"
 
 
 @pytest.mark.parametrize("type_", wire_types(), ids=name_of)
-def test_kept_bytes_decode_to_the_same_message(type_: type[Wire]) -> None:
-    """The bytes of the day on which a message was first released decode today, to the same value."""
+def test_golden_bytes_decode_to_the_same_message(type_: type[Wire]) -> None:
+    """The bytes of a message's first release decode to the same value today."""
     sample = SAMPLES[name_of(type_)]
-    kept = (GOLDEN / f"{name_of(type_)}.json").read_bytes().strip()
-    assert msgspec.json.decode(kept, type=type_) == sample
-    assert msgspec.json.encode(sample) == kept
+    golden = (GOLDEN / f"{name_of(type_)}.json").read_bytes().strip()
+    assert msgspec.json.decode(golden, type=type_) == sample
+    assert msgspec.json.encode(sample) == golden
 
 
 @pytest.mark.parametrize("type_", wire_types(), ids=name_of)
-def test_messages_say_their_type_first(type_: type[Wire]) -> None:
-    """`type` is the first key: readable on any NATS client."""
+def test_type_is_the_first_key(type_: type[Wire]) -> None:
+    """The type is readable in any NATS client."""
     encoded = msgspec.json.encode(SAMPLES[name_of(type_)])
     tag = type_.__struct_config__.tag
     assert encoded.startswith(b'{"type":"%s"' % str(tag).encode())
 
 
-def test_kept_commits_decode_to_the_same_events() -> None:
-    """Every kind of event is in one of them."""
+def test_golden_commits_decode_to_the_same_events() -> None:
+    """Together they contain every kind of event."""
     kinds: set[type] = set()
     for name in ("log.Commit", "log.Commit-people", "log.Commit-tools"):
-        kept, sample = (GOLDEN / f"{name}.json").read_bytes().strip(), SAMPLES[name]
+        golden, sample = (GOLDEN / f"{name}.json").read_bytes().strip(), SAMPLES[name]
         assert isinstance(sample, log.Commit)
-        assert msgspec.json.decode(kept, type=log.Commit) == sample
-        assert msgspec.json.encode(sample) == kept
+        assert msgspec.json.decode(golden, type=log.Commit) == sample
+        assert msgspec.json.encode(sample) == golden
         kinds |= {type(event) for event in sample.events}
     assert kinds == set(get_args(log.Event))
 
 
-def test_tags_are_words_of_ours_and_not_class_names() -> None:
-    """A class can be renamed without changing the wire."""
+def test_tags_are_not_class_names() -> None:
+    """A class can be renamed without a change on the wire."""
     assert all(str(type_.__struct_config__.tag).islower() for type_ in wire_types())
 
 
 def test_no_two_internal_messages_share_a_tag() -> None:
-    """A tag names one message, whichever stream it is read from."""
+    """A tag identifies one message on every stream."""
     internal = [type_ for type_ in wire_types() if type_.__module__ != frames.__name__]
     tags = [type_.__struct_config__.tag for type_ in internal]
     assert len(tags) == len(set(tags))
 
 
 def test_unknown_fields_of_a_newer_version_are_ignored() -> None:
-    """A newer process may say more; an older one still understands."""
-    newer = b'{"type":"task.claimed","ref":{"conversation":"c1","turn":"c1-1","attempt":1,"hop":0,"new":2},"instance":"a","new":[1]}'
+    """Older processes accept messages with new fields."""
+    newer = b'{"type":"task.claimed","ref":{"conversation":"c1","turn":"c1-1","attempt":1,"hop":0,"new":2},"new":[1]}'
     assert msgspec.json.decode(newer, type=turn.TaskClaimed) == SAMPLES["turn.TaskClaimed"]

@@ -1,1 +1,1 @@
-"""The reference of the wire, made from the code: docs/messages.md for people, docs/asyncapi.json for programs."""
+"""Generators of the reference documentation: docs/messages.md for readers, docs/asyncapi.json for programs."""

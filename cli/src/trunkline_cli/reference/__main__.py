@@ -1,4 +1,4 @@
-"""`./just docs`: write the reference below the folder docs/."""
+"""Entry point of `./just docs`: write the reference into docs/."""
 
 from __future__ import annotations
 

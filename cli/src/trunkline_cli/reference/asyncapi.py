@@ -1,4 +1,4 @@
-"""docs/asyncapi.json: the same as an AsyncAPI 3.0 document, with a JSON schema for every message."""
+"""Generator of docs/asyncapi.json: an AsyncAPI 3.0 document with a JSON schema for every message."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from trunkline_protocols.wire import Wire
 
 from trunkline_cli.reference.fields import Struct, meanings_of, parts_of, sentence_of
 
-# An AsyncAPI document is JSON without a schema of ours; its objects are maps by nature.
+# An AsyncAPI document has no types here; its JSON objects are plain maps.
 _Json = dict[str, Any]
 
 _SERVERS: Final[_Json] = {
-    "nats": {"host": "127.0.0.1:4222", "protocol": "nats", "description": "The line: TRUNKLINE_NATS_URL"},
-    "ingress": {"host": "127.0.0.1:8080", "protocol": "ws", "description": "Where customers come in"},
+    "nats": {"host": "127.0.0.1:4222", "protocol": "nats", "description": "NATS server, TRUNKLINE_NATS_URL"},
+    "ingress": {"host": "127.0.0.1:8080", "protocol": "ws", "description": "WebSocket endpoint for customers"},
 }
 
 
@@ -30,7 +30,7 @@ def asyncapi() -> bytes:
         "info": {
             "title": "Trunkline",
             "version": version("trunkline-protocols"),
-            "description": "A fleet of customer-support agents on NATS JetStream. Made from the code by `./just docs`.",
+            "description": "Customer-support agents on NATS JetStream. Generated from the code by `./just docs`.",
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": "application/json",
@@ -39,7 +39,7 @@ def asyncapi() -> bytes:
         "operations": {name: entry for channel in CHANNELS for name, entry in _operations(channel).items()},
         "components": {"messages": _messages(), "schemas": _schemas()},
     }
-    ApplicationSchema.model_validate({**document, "servers": None})  # its model of servers demands optional fields
+    ApplicationSchema.model_validate({**document, "servers": None})  # its model of servers requires optional fields
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
@@ -47,13 +47,13 @@ def asyncapi() -> bytes:
 
 
 def _channels(channel: Channel) -> _Json:
-    """One channel; a second one for replies, whose address is the asker's own."""
-    said = {message.__name__: message for flow in channel.flows if not flow.reply for message in flow.messages}
-    replied = {message.__name__: message for flow in channel.flows if flow.reply for message in flow.messages}
+    """Return a channel, and a second one for replies, whose address is the requester's inbox."""
+    requests = {message.__name__: message for flow in channel.flows if not flow.reply for message in flow.messages}
+    replies = {message.__name__: message for flow in channel.flows if flow.reply for message in flow.messages}
     entry: _Json = {
         "address": channel.address,
         "description": channel.summary,
-        "messages": {name: _ref("components", "messages", name) for name in said},
+        "messages": {name: _ref("components", "messages", name) for name in requests},
         "servers": [_ref("servers", "ingress" if channel.carrier == "websocket" else "nats")],
         "tags": [{"name": channel.carrier}],
     }
@@ -64,12 +64,16 @@ def _channels(channel: Channel) -> _Json:
         entry["x-stored-in"] = channel.stored_in
     if channel.carrier == "websocket":
         entry["bindings"] = {"ws": {"method": "GET", "headers": _subprotocol()}}
-    if not replied:
+    if not replies:
         return {channel.name: entry}
-    answers = {name: _ref("components", "messages", name) for name in replied}
+    answers = {name: _ref("components", "messages", name) for name in replies}
     return {
         channel.name: entry,
-        _reply_name(channel): {"address": None, "description": "Replies go to the asker's inbox", "messages": answers},
+        _reply_name(channel): {
+            "address": None,
+            "description": "Replies are sent to the requester's inbox",
+            "messages": answers,
+        },
     }
 
 
@@ -90,7 +94,7 @@ def _reply_name(channel: Channel) -> str:
 
 
 def _operations(channel: Channel) -> _Json:
-    """What each party sends and receives; a reply belongs to the operation that it answers."""
+    """Return the send and receive operations of each party; a reply belongs to its request's operation."""
     reply = next((flow for flow in channel.flows if flow.reply), None)
     operations: _Json = {}
     for flow in (flow for flow in channel.flows if not flow.reply):
@@ -134,7 +138,7 @@ def _messages() -> _Json:
 
 
 def _schemas() -> _Json:
-    """Schemas of all messages and their parts; docstrings of fields become descriptions."""
+    """Return the schemas of all messages and their parts; docstrings of fields become descriptions."""
     messages = _all_messages()
     _, schemas = msgspec.json.schema_components(messages, ref_template="#/components/schemas/{name}")
     structs: list[Struct] = [*messages, *parts_of(messages)]

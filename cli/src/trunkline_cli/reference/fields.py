@@ -1,4 +1,4 @@
-"""A message's fields as a reader in any language sees them: name on the wire, JSON type, default, what it means."""
+"""Fields of messages in terms of JSON: name on the wire, type, default and meaning."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _PLAIN: Final[dict[type[types.Type], str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class FieldOf:
-    """One field. `type` and `default` are Markdown; no default: the field is always there."""
+class MessageField:
+    """A field of a message. `type` and `default` are Markdown; without a default the field is always present."""
 
     name: str
     type: str
@@ -32,17 +32,17 @@ class FieldOf:
     meaning: str
 
 
-def fields_of(struct: Struct) -> list[FieldOf]:
-    """Fields of a message or of a part of one, in their order."""
+def fields_of(struct: Struct) -> list[MessageField]:
+    """Return the fields of a message or part, in order."""
     meanings = meanings_of(struct)
     return [
-        FieldOf(field.encode_name, _written(field.type), _default(field), meanings.get(field.name, ""))
+        MessageField(field.encode_name, _describe(field.type), _default(field), meanings.get(field.name, ""))
         for field in _inspected(struct).fields
     ]
 
 
 def parts_of(messages: Iterable[Struct]) -> list[Struct]:
-    """Structs that messages are built of, by name."""
+    """Return the structs that messages are built of, sorted by name."""
     wanted = list(messages)
     found: set[Struct] = set()
     for struct in wanted:
@@ -56,7 +56,7 @@ def parts_of(messages: Iterable[Struct]) -> list[Struct]:
 
 @cache
 def meanings_of(struct: Struct) -> dict[str, str]:
-    """Docstrings below fields, which Python itself does not keep."""
+    """Return the docstrings of fields, parsed from the source since Python does not keep them."""
     tree = ast.parse(inspect.getsource(struct))
     body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef))
     meanings = {}
@@ -70,19 +70,19 @@ def meanings_of(struct: Struct) -> dict[str, str]:
 
 
 def sentence_of(struct: Struct) -> str:
-    """What the docstring says, on one line."""
+    """Return the docstring on one line."""
     return " ".join((inspect.getdoc(struct) or "").split())
 
 
 def anchor_of(struct: Struct) -> str:
-    """Where a struct stands in docs/messages.md."""
+    """Return the anchor of a struct in docs/messages.md."""
     return struct.__name__.lower()
 
 
 def _inspected(struct: Struct) -> types.StructType:
     found = types.type_info(struct)
     if not isinstance(found, types.StructType):
-        raise TypeError(f"{struct.__name__} is no struct")
+        raise TypeError(f"{struct.__name__} is not a struct")
     return found
 
 
@@ -102,50 +102,50 @@ def _structs_in(type_: types.Type) -> Iterator[Struct]:
             pass
 
 
-def _written(type_: types.Type) -> str:
+def _describe(type_: types.Type) -> str:
     match type_:
         case types.StructType(cls=cls):
             return f"[{cls.__name__}](#{anchor_of(cls)})"
         case types.ListType(item_type=item) | types.SetType(item_type=item) | types.VarTupleType(item_type=item):
-            return f"list of {_written(item)}"
+            return f"list of {_describe(item)}"
         case types.DictType(value_type=value):
-            return f"map to {_written(value)}"
+            return f"map to {_describe(value)}"
         case types.UnionType(types=members):
-            return " or ".join(sorted(_written(member) for member in members))
+            return " or ".join(sorted(_describe(member) for member in members))
         case types.LiteralType(values=values):
             return " ".join(f"`{value}`" for value in values)
         case _:
-            return _written_scalar(type_)
+            return _describe_scalar(type_)
 
 
-def _written_scalar(type_: types.Type) -> str:
+def _describe_scalar(type_: types.Type) -> str:
     match type_:
-        case types.StrType(min_length=least, max_length=most, pattern=pattern):
-            return f"string{_range(least, most, ' characters')}" + (f" `{pattern}`" if pattern else "")
-        case types.IntType(ge=least, le=most):
-            return f"integer{_range(least, most)}"
-        case types.FloatType(ge=least, le=most):
-            return f"number{_range(least, most)}"
+        case types.StrType(min_length=minimum, max_length=maximum, pattern=pattern):
+            return f"string{_range(minimum, maximum, ' characters')}" + (f" `{pattern}`" if pattern else "")
+        case types.IntType(ge=minimum, le=maximum):
+            return f"integer{_range(minimum, maximum)}"
+        case types.FloatType(ge=minimum, le=maximum):
+            return f"number{_range(minimum, maximum)}"
         case types.BytesType():
             return "string (base64)"
         case _ if type(type_) in _PLAIN:
             return _PLAIN[type(type_)]
         case _:
-            raise TypeError(f"no words for {type_}")
+            raise TypeError(f"no description for {type_}")
 
 
-def _range(least: float | None, most: float | None, unit: str = "") -> str:
-    match least, most:
+def _range(minimum: float | None, maximum: float | None, unit: str = "") -> str:
+    match minimum, maximum:
         case None, None:
             return ""
         case _, None:
-            return f", from {least:g}{unit}"
+            return f", from {minimum:g}{unit}"
         case None, _:
-            return f", up to {most:,g}{unit}"
+            return f", up to {maximum:,g}{unit}"
         case int() | float(), int() | float():
-            return f", {least:,g} to {most:,g}{unit}"
+            return f", {minimum:,g} to {maximum:,g}{unit}"
         case _:
-            assert_never((least, most))
+            assert_never((minimum, maximum))
 
 
 def _default(field: types.Field) -> str:
@@ -155,4 +155,4 @@ def _default(field: types.Field) -> str:
         return f"`{msgspec.json.encode(field.default).decode()}`"
     if field.default_factory is not NODEFAULT:
         return f"`{msgspec.json.encode(field.default_factory()).decode()}`"
-    return "left out"
+    return "omitted"

@@ -1,4 +1,4 @@
-"""docs/messages.md: channels, then every message with its fields."""
+"""Generator of docs/messages.md: channels, then every message with its fields."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Final
 from trunkline_protocols.catalogue import CHANNELS, PARAMETERS, Channel, Flow
 from trunkline_protocols.wire import Wire
 
-from trunkline_cli.reference.fields import FieldOf, Struct, anchor_of, fields_of, parts_of, sentence_of
+from trunkline_cli.reference.fields import MessageField, Struct, anchor_of, fields_of, parts_of, sentence_of
 
 _OPENING: Final = """\
 # Messages
 
-Everything that is said between Trunkline's processes, and between a client and the ingress. Generated from the code
-by `./just docs`; the same for programs is [asyncapi.json](asyncapi.json).
+All messages between Trunkline's processes, and between a client and the ingress. Generated from the code by
+`./just docs`; [asyncapi.json](asyncapi.json) is the machine-readable version.
 
-A message is one JSON object; its first key `type` says which. Fields with a default may be left out, the others are
-always there. Readers ignore fields that they do not know. Times (`at`, `…_at`) are Unix seconds in UTC, durations
+A message is one JSON object whose first key, `type`, is its tag. Fields with a default may be omitted, all others are
+always present. Receivers ignore unknown fields. Times (`at`, `…_at`) are Unix seconds in UTC, durations
 (`…_ms`) milliseconds, money is US dollars.
 """
 _CARRIERS: Final = {
@@ -30,18 +30,18 @@ _CARRIERS: Final = {
 
 
 def markdown() -> str:
-    """Write the whole file."""
+    """Return the whole file."""
     return "\n".join(_lines()) + "\n"
 
 
 def _lines() -> Iterator[str]:
     yield _OPENING
     yield "## Channels\n"
-    yield "| address | carried by | from → to | messages |"
+    yield "| address | carrier | from → to | messages |"
     yield "|---|---|---|---|"
     for channel in CHANNELS:
         yield from (_row(channel, flow) for flow in channel.flows)
-    yield "\nTokens between braces:\n"
+    yield "\nParameters of the addresses:\n"
     yield "| | |"
     yield "|---|---|"
     for name, (meaning, values) in PARAMETERS.items():
@@ -50,7 +50,7 @@ def _lines() -> Iterator[str]:
     for channel in CHANNELS:
         yield from _channel(channel, shown)
     yield "\n## Parts\n"
-    yield "What messages are built of. A part has no `type`; events of a commit have `event` instead."
+    yield "Records that messages are built of. A part has no `type`; events of a commit have `event` instead."
     for part in parts_of(list(shown)):
         yield from _message(part)
 
@@ -58,8 +58,8 @@ def _lines() -> Iterator[str]:
 def _row(channel: Channel, flow: Flow) -> str:
     carrier = "reply" if flow.reply else _carrier(channel)
     address = "" if flow.reply else f"`{channel.address}`"
-    ways = f"{', '.join(flow.senders)} → {', '.join(flow.receivers)}"
-    return f"| {address} | {carrier} | {ways} | {', '.join(_link(message) for message in flow.messages)} |"
+    direction = f"{', '.join(flow.senders)} → {', '.join(flow.receivers)}"
+    return f"| {address} | {carrier} | {direction} | {', '.join(_link(message) for message in flow.messages)} |"
 
 
 def _carrier(channel: Channel) -> str:
@@ -71,14 +71,14 @@ def _channel(channel: Channel, shown: set[Struct]) -> Iterator[str]:
     yield f"\n## {title}\n"
     yield f"{channel.summary}. Carried by {_carrier(channel)}."
     for flow in channel.flows:
-        fresh = [message for message in flow.messages if message not in shown]
+        new = [message for message in flow.messages if message not in shown]
         known = [message for message in flow.messages if message in shown]
         yield f"\n**{', '.join(flow.senders)} → {', '.join(flow.receivers)}**" + (" (reply)" if flow.reply else "")
         if known:
             yield f"\nAlso {', '.join(_link(message) for message in known)}, above."
-        for message in fresh:
+        for message in new:
             yield from _message(message)
-        shown.update(fresh)
+        shown.update(new)
 
 
 def _message(struct: Struct) -> Iterator[str]:
@@ -95,7 +95,7 @@ def _message(struct: Struct) -> Iterator[str]:
         yield from (_cells(field) for field in fields)
 
 
-def _cells(field: FieldOf) -> str:
+def _cells(field: MessageField) -> str:
     return f"| `{field.name}` | {_cell(field.type)} | {field.default} |"
 
 

@@ -1,4 +1,4 @@
-"""Texts as vectors, behind one port: `minilm` in this process, `remote` at a service; `lexical` needs none."""
+"""Embedders behind one port: `minilm` in this process, `remote` as a service; `lexical` needs none."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The graph of a BERT sentence encoder, made from its safetensors: the mean of the tokens' vectors, with length one.
+"""ONNX graph of a BERT sentence encoder, built from its safetensors: normalised mean of the token vectors.
 
-No training framework is needed for it: the graph is eighteen operators a layer, of the ONNX standard but for one of
-onnxruntime's. The model's own code is never run, its weights are read and nothing else.
+No training framework is needed: the graph has eighteen operators per layer, all of the ONNX standard except one of
+onnxruntime. The model's own code is never executed; only its weights are read.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from safetensors.numpy import load_file
 
 _OPSET: Final = 20
 _ONNXRUNTIME: Final = "com.microsoft"
-"""Where the runtime has operators beyond the standard: one for all heads instead of a dozen."""
+"""Domain of the runtime's non-standard operators: one for all attention heads instead of a dozen."""
 
 
 class BertConfig(msgspec.Struct, frozen=True):
-    """What config.json says of the encoder's shape."""
+    """Shape of the encoder, read from config.json."""
 
     hidden_size: int
     num_attention_heads: int
@@ -34,13 +34,13 @@ class BertConfig(msgspec.Struct, frozen=True):
 
 
 class UnsupportedModelError(ValueError):
-    """The directory holds no BERT encoder of the known kind; the message says what differs."""
+    """The directory contains no supported BERT encoder; the message names the difference."""
 
 
 def encoder(weights: Path, config: BertConfig) -> onnx.ModelProto:
-    """Make the graph in float32: `ids`, a row a text and all of one length, to `embedding` and `middle`.
+    """Build the graph in float32, from `ids` (one row per text, all of one length) to `embedding` and `middle`.
 
-    `middle` is the mean of the layer half-way: less of what a text means, more of what it says.
+    `middle` is the mean of the middle layer, which is closer to the wording of a text than to its meaning.
     """
     if config.model_type != "bert" or config.hidden_act != "gelu":
         raise UnsupportedModelError(
@@ -53,7 +53,7 @@ def encoder(weights: Path, config: BertConfig) -> onnx.ModelProto:
 
 
 class _Graph:
-    """Collects nodes and weights; every method adds one step and returns the name of its result."""
+    """Collector of nodes and weights; every method adds one step and returns the name of its result."""
 
     def __init__(self, tensors: dict[str, NDArray[np.float32]], config: BertConfig) -> None:
         self._tensors = tensors
@@ -79,22 +79,22 @@ class _Graph:
             list(self._weights.values()),
         )
         opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(_ONNXRUNTIME, 1)]
-        made = helper.make_model(graph, opset_imports=opsets, ir_version=9)
-        onnx.checker.check_model(made)
-        return made
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
+        onnx.checker.check_model(model)
+        return model
 
     # -- steps ---
 
     def _embedded(self) -> str:
         words = self._node("Gather", [self._weight("embeddings.word_embeddings.weight"), "ids"])
-        # One text at a time has no second segment: its type embedding is a constant.
+        # A single text has no second segment, so its type embedding is a constant.
         kind = self._tensors["embeddings.token_type_embeddings.weight"][0]
-        places = self._tensors["embeddings.position_embeddings.weight"] + kind
+        positions = self._tensors["embeddings.position_embeddings.weight"] + kind
         length = self._node("Gather", [self._node("Shape", ["ids"]), self._constant("one", np.array(1, np.int64))])
         upto = self._node("Unsqueeze", [length, self._constant("axis0", np.array([0], np.int64))])
         start = self._constant("zero1", np.array([0], np.int64))
-        place = self._node("Slice", [self._constant("places", places), start, upto, start])
-        return self._norm("embeddings.LayerNorm", self._node("Add", [words, place]))
+        sliced = self._node("Slice", [self._constant("positions", positions), start, upto, start])
+        return self._norm("embeddings.LayerNorm", self._node("Add", [words, sliced]))
 
     def _layer(self, name: str, hidden: str) -> str:
         parts = [self._dense(f"{name}.attention.self.{part}", hidden) for part in ("query", "key", "value")]
@@ -107,7 +107,7 @@ class _Graph:
         return self._norm(f"{name}.output.LayerNorm", narrow)
 
     def _pool(self, hidden: str, name: str) -> None:
-        # The mean's divisor cancels out when the length is made one.
+        # The divisor of the mean cancels out in the normalisation.
         summed = self._node("ReduceSum", [hidden, self._constant("axis1", np.array([1], np.int64))], keepdims=0)
         self._nodes.append(helper.make_node("LpNormalization", [summed], [name], axis=-1, p=2))
 

@@ -1,4 +1,4 @@
-"""The cache in front of an embedder: customers ask the same short things again and again."""
+"""LRU cache in front of an embedder, since customers often send the same short texts."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from numpy.typing import NDArray
 from trunkline_embedding.port import Embedder, Vectors
 
 OnLookup: TypeAlias = Callable[[str, int, int], None]
-"""Told of every look into a cache: its name, how many it had, how many not."""
+"""Callback for every cache lookup: name of the cache, hits, misses."""
 
 
 class CachedEmbedder:
-    """Keeps the vectors that were used last."""
+    """Embedder with an LRU cache of vectors."""
 
     def __init__(self, embedder: Embedder, *, on_lookup: OnLookup | None = None, capacity: int = 10_000) -> None:
-        """`on_lookup` counts."""
+        """Keep up to `capacity` vectors; report hits and misses to `on_lookup`."""
         self._embedder = embedder
         self._capacity = capacity
-        self._kept: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._vectors: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
         self._lock = Lock()
         self._on_lookup = on_lookup
         self.name = embedder.name
         self.dimensions = embedder.dimensions
 
-    def kept(self, texts: Sequence[str]) -> Vectors | None:
-        """Return what `embed` would, where all of it is kept: that takes no time, and so no thread."""
+    def cached(self, texts: Sequence[str]) -> Vectors | None:
+        """Return the vectors if all of them are cached, else None; never blocks, so it needs no thread."""
         found = self._found(texts)
         if len(found) < len(set(texts)):
             return None
@@ -39,21 +39,21 @@ class CachedEmbedder:
         return self._rows(texts, found)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Embed what is not kept; two threads may embed the same text twice, and nothing is wrong with that."""
+        """Embed the texts that are not cached; two threads may embed the same text twice, which is harmless."""
         found = self._found(texts)
         missing = list(dict.fromkeys(text for text in texts if text not in found))
         if self._on_lookup is not None:
             self._on_lookup("embedding", len(texts) - len(missing), len(missing))
         if missing:
             found.update(zip(missing, self._embedder.embed(missing), strict=True))
-            self._keep({text: found[text] for text in missing})
+            self._store({text: found[text] for text in missing})
         return self._rows(texts, found)
 
     def _found(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         with self._lock:
-            found = {text: self._kept[text] for text in texts if text in self._kept}
+            found = {text: self._vectors[text] for text in texts if text in self._vectors}
             for text in found:
-                self._kept.move_to_end(text)
+                self._vectors.move_to_end(text)
         return found
 
     def _rows(self, texts: Sequence[str], found: dict[str, NDArray[np.float32]]) -> Vectors:
@@ -61,8 +61,8 @@ class CachedEmbedder:
             return np.empty((0, self.dimensions), dtype=np.float32)
         return np.stack([found[text] for text in texts])
 
-    def _keep(self, vectors: dict[str, NDArray[np.float32]]) -> None:
+    def _store(self, vectors: dict[str, NDArray[np.float32]]) -> None:
         with self._lock:
-            self._kept.update(vectors)
-            while len(self._kept) > self._capacity:
-                self._kept.popitem(last=False)
+            self._vectors.update(vectors)
+            while len(self._vectors) > self._capacity:
+                self._vectors.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Which embedder: as a setting or an option of a command names it."""
+"""Choice of the embedder by a setting or a command's option."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from trunkline_embedding.batching import GroupedEmbedder
+from trunkline_embedding.batches import BatchedEmbedder
 from trunkline_embedding.port import Embedder, EmbeddingError
 
 LEXICAL: Final = "lexical"
@@ -16,7 +16,7 @@ _REMOTE: Final = "remote"
 
 @dataclass(frozen=True, slots=True)
 class EmbedderChoice:
-    """`name` is lexical, minilm or remote; `minilm:DIR` and `remote:URL` carry their place with them."""
+    """An embedder and its options; `name` is lexical, minilm, remote, `minilm:DIR` or `remote:URL`."""
 
     name: str = LEXICAL
     directory: Path | None = None
@@ -26,32 +26,32 @@ class EmbedderChoice:
 
     @property
     def is_lexical(self) -> bool:
-        """Nothing but the words themselves."""
+        """Return whether texts are compared by their words only."""
         return self.name == LEXICAL
 
 
 def open_embedder(choice: EmbedderChoice, *, middle_layer: bool = False) -> Embedder | None:
-    """Open the embedder; None for `lexical`: words are weighed where they are searched, not embedded.
+    """Open the embedder; return None for `lexical`, whose words are weighted by the index instead of embedded.
 
-    `middle_layer` wants vectors that tell near classes apart better, twice as long; a service has its own only.
-    Raises `EmbeddingError` with what is missing.
+    `middle_layer` requests vectors of double length that separate similar classes better; a remote service ignores it.
+    Raises `EmbeddingError` if an option is missing.
     """
-    kind, _, place = choice.name.partition(":")
+    kind, _, location = choice.name.partition(":")
     if kind == LEXICAL:
         return None
     if kind == _MINILM or Path(choice.name).is_dir():
-        named = Path(place) if place else Path(choice.name) if kind != _MINILM else choice.directory
-        if named is None:
-            raise EmbeddingError("minilm: name the model's directory", retryable=False)
-        # Here, because the runtime costs tens of megabytes that the default does not need.
+        directory = Path(location) if location else Path(choice.name) if kind != _MINILM else choice.directory
+        if directory is None:
+            raise EmbeddingError("minilm: the model's directory is missing", retryable=False)
+        # Imported here, since the runtime takes tens of megabytes that the default does not need.
         from trunkline_embedding.minilm import MinilmEmbedder  # noqa: PLC0415
 
-        return MinilmEmbedder(named, middle_layer=middle_layer)
+        return MinilmEmbedder(directory, middle_layer=middle_layer)
     if kind == _REMOTE:
-        url = place or choice.url
+        url = location or choice.url
         if not url or not choice.model:
-            raise EmbeddingError("remote: name the service's address and its model", retryable=False)
+            raise EmbeddingError("remote: the service's address or its model is missing", retryable=False)
         from trunkline_embedding.remote import RemoteEmbedder  # noqa: PLC0415
 
-        return GroupedEmbedder(RemoteEmbedder(url, choice.model, key=choice.key))
-    raise EmbeddingError(f"{choice.name!r} is none of lexical, minilm, remote", retryable=False)
+        return BatchedEmbedder(RemoteEmbedder(url, choice.model, key=choice.key))
+    raise EmbeddingError(f"embedder {choice.name!r} must be one of: lexical, minilm, remote", retryable=False)

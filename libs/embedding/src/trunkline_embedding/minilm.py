@@ -1,7 +1,8 @@
-"""A sentence encoder of the MiniLM kind in this process: int8 weights in onnxruntime, made once from safetensors.
+"""MiniLM sentence encoder in this process: int8 weights in onnxruntime, converted once from safetensors.
 
-The directory is the user's: `model.safetensors`, `config.json`, `tokenizer.json`. The graph made from it stands beside
-them (or in a folder of ours, where that one is read-only), named by the weights' sha256, with its own sha256 kept.
+The user provides a directory with `model.safetensors`, `config.json` and `tokenizer.json`. The converted graph is
+stored beside them, or in `~/.cache/trunkline` if that directory is read-only. Its name contains the sha256 of the
+weights, and its own sha256 is recorded.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from trunkline_embedding.port import EmbeddingError, Vectors
 from trunkline_embedding.quantisation import write_quantised
 
 _FILES: Final = ("model.safetensors", "config.json", "tokenizer.json")
-_MOST_TOKENS: Final = 256
+_MAX_TOKENS: Final = 256
 
-_EDITION: Final = 2
-"""Of how a graph is made: vectors of two editions are near each other, and still not the same."""
+_CONVERSION_VERSION: Final = 2
+"""Version of the conversion; vectors of different versions are similar but not comparable."""
 
 _SAMPLES: Final = (
     "My order has not arrived and the tracking page says nothing.",
@@ -42,45 +43,44 @@ _SAMPLES: Final = (
     "is the shop open on sundays",
     "Our warranty covers defects in material and workmanship for two years from the date of purchase.",
 )
-"""Texts that show which channels of a model are outliers; the same few ones are with every text."""
+"""Calibration texts that reveal a model's outlier channels, which are the same few for every text."""
 
 
-class _Made(msgspec.Struct, frozen=True):
-    """What is kept of a graph that was made: of which weights, and what came out."""
+class _ConversionRecord(msgspec.Struct, frozen=True):
+    """Hashes of a conversion's input and output."""
 
     weights_sha256: str
     graph_sha256: str
 
 
 class MinilmEmbedder:
-    """Embeds one text at a time: batches make int8 no faster."""
+    """Embedder that runs one text at a time, since batches do not speed up int8."""
 
-    def __init__(self, directory: Path, *, middle_layer: bool = False, made_in: Path | None = None) -> None:
-        """Open the model, making its graph where that has not been done yet.
+    def __init__(self, directory: Path, *, middle_layer: bool = False, graph_folder: Path | None = None) -> None:
+        """Open the model, and convert it first if there is no graph yet.
 
-        With `middle_layer` a vector is followed by the one of the model's middle layer, and both have length one
-        together.
+        With `middle_layer`, a vector is concatenated with that of the model's middle layer, normalised together.
         """
         directory = _model_directory(directory)
         try:
             config = msgspec.json.decode((directory / "config.json").read_bytes(), type=BertConfig)
             self._tokenizer = _tokenizer(directory, config)
-            graph, weights_sha256 = self._graph(directory, config, made_in)
+            graph, weights_sha256 = self._graph(directory, config, graph_folder)
         except (OSError, msgspec.DecodeError, UnsupportedModelError) as error:
             raise EmbeddingError(f"{directory}: {error}", retryable=False) from error
         self._outputs = ["embedding", "middle"] if middle_layer else ["embedding"]
-        self.name = f"minilm-{weights_sha256[:16]}-{_EDITION}{'-middle' if middle_layer else ''}"
+        self.name = f"minilm-{weights_sha256[:16]}-{_CONVERSION_VERSION}{'-middle' if middle_layer else ''}"
         self.dimensions = config.hidden_size * len(self._outputs)
         options = SessionOptions()
-        # Several processes share the cores: threads inside each would only fight.
+        # Several processes share the cores: threads inside each would only compete.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        # The fused operator takes four times as long as the two that it stands for (onnxruntime 1.32, 15 tokens).
+        # The fused operator takes four times as long as the two that it replaces (onnxruntime 1.32, 15 tokens).
         self._session = InferenceSession(
             str(graph), options, providers=["CPUExecutionProvider"], disabled_optimizers=["SkipLayerNormFusion"]
         )
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Run the encoder."""
+        """Return one row per text."""
         rows = np.empty((len(texts), self.dimensions), dtype=np.float32)
         for number, text in enumerate(texts):
             rows[number] = np.concatenate(self._session.run(self._outputs, self._inputs(text)), axis=1)[0]
@@ -89,36 +89,36 @@ class MinilmEmbedder:
     def _inputs(self, text: str) -> dict[str, NDArray[np.generic]]:
         return {"ids": np.array([self._tokenizer.encode(text).ids], dtype=np.int64)}
 
-    def _graph(self, directory: Path, config: BertConfig, made_in: Path | None) -> tuple[Path, str]:
-        """Return the graph of these weights, made anew when it is missing or not what was made."""
+    def _graph(self, directory: Path, config: BertConfig, graph_folder: Path | None) -> tuple[Path, str]:
+        """Return the graph and the hash of the weights; convert again if the graph is missing or has changed."""
         weights = directory / "model.safetensors"
         weights_sha256 = _sha256(weights)
-        folder = made_in or (directory if os.access(directory, os.W_OK) else Path.home() / ".cache" / "trunkline")
+        folder = graph_folder or (directory if os.access(directory, os.W_OK) else Path.home() / ".cache" / "trunkline")
         folder.mkdir(parents=True, exist_ok=True)
-        graph = folder / f"model-int8-{weights_sha256[:16]}-{_EDITION}.onnx"
-        note = graph.with_suffix(".json")
-        if graph.is_file() and note.is_file():
-            made = msgspec.json.decode(note.read_bytes(), type=_Made)
-            if made == _Made(weights_sha256, _sha256(graph)):
+        graph = folder / f"model-int8-{weights_sha256[:16]}-{_CONVERSION_VERSION}.onnx"
+        record = graph.with_suffix(".json")
+        if graph.is_file() and record.is_file():
+            recorded = msgspec.json.decode(record.read_bytes(), type=_ConversionRecord)
+            if recorded == _ConversionRecord(weights_sha256, _sha256(graph)):
                 return graph, weights_sha256
         write_quantised(encoder(weights, config), [self._inputs(text) for text in _SAMPLES], graph)
-        note.write_bytes(msgspec.json.encode(_Made(weights_sha256, _sha256(graph))))
+        record.write_bytes(msgspec.json.encode(_ConversionRecord(weights_sha256, _sha256(graph))))
         return graph, weights_sha256
 
 
 def _tokenizer(directory: Path, config: BertConfig) -> Tokenizer:
     tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
     tokenizer.no_padding()
-    tokenizer.enable_truncation(min(_MOST_TOKENS, config.max_position_embeddings))
+    tokenizer.enable_truncation(min(_MAX_TOKENS, config.max_position_embeddings))
     return tokenizer
 
 
-def _model_directory(named: Path) -> Path:
-    """Find the model's files in the folder that was named, or in the one folder below it that has them."""
-    for candidate in [named, *sorted({file.parent for file in named.glob("**/model.safetensors")})]:
+def _model_directory(root: Path) -> Path:
+    """Return the folder with the model's files: `root`, or the first folder below it that has all of them."""
+    for candidate in [root, *sorted({file.parent for file in root.glob("**/model.safetensors")})]:
         if all((candidate / name).is_file() for name in _FILES):
             return candidate
-    raise EmbeddingError(f"{named}: no folder with {', '.join(_FILES)}", retryable=False)
+    raise EmbeddingError(f"{root}: no folder with {', '.join(_FILES)}", retryable=False)
 
 
 def _sha256(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""What an embedder is: texts in, vectors of length one out. Blocking: called from threads where it takes long."""
+"""Embedder port: texts to normalised vectors. Calls block, so slow embedders are called from threads."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ Vectors: TypeAlias = NDArray[np.float32]
 
 
 class EmbeddingError(RuntimeError):
-    """The texts could not be embedded; the message says why and whether another try makes sense."""
+    """The texts could not be embedded; `retryable` if a later attempt may succeed."""
 
     def __init__(self, message: str, *, retryable: bool) -> None:
-        """Keep the field; the message is for people."""
+        """Keep `retryable` for the caller; the message is for people."""
         super().__init__(message)
         self.retryable = retryable
 
 
 class Embedder(Protocol):
-    """Makes vectors that compare by their dot product."""
+    """Source of vectors that are compared by their dot product."""
 
     @property
     def name(self) -> str:
-        """Which model this is, with a fingerprint of its weights: vectors of two names never compare."""
+        """Return the model's name with a fingerprint of its weights: vectors of two names are not comparable."""
         ...
 
     @property
     def dimensions(self) -> int:
-        """How long every vector is."""
+        """Return the length of every vector."""
         ...
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Return one row a text; raise `EmbeddingError` when that cannot be done."""
+        """Return one row per text; raise `EmbeddingError` on failure."""
         ...

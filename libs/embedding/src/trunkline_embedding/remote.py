@@ -1,4 +1,4 @@
-"""An embedding service with OpenAI's API, at an address that the user names."""
+"""Client of an embedding service with OpenAI's API."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import numpy as np
 
 from trunkline_embedding.port import EmbeddingError, Vectors
 
-_BATCH: Final = 64
-_TRIES: Final = 3
-_FIRST_WAIT_S: Final = 0.2
-_LONGEST_CHARACTERS: Final = 8_000
+_MAX_BATCH: Final = 64
+_MAX_ATTEMPTS: Final = 3
+_FIRST_BACKOFF_S: Final = 0.2
+_MAX_CHARACTERS: Final = 8_000
 
 
 class _Row(msgspec.Struct):
@@ -33,42 +33,42 @@ _decode: Final = msgspec.json.Decoder(_Reply).decode
 
 
 class RemoteEmbedder:
-    """Asks in batches; tries again, a few times, what may come right by itself."""
+    """Embedder that sends batches and retries transient failures."""
 
     def __init__(self, url: str, model: str, *, key: str = "", timeout_s: float = 10.0) -> None:
-        """`url` ends before `/embeddings`. Asks once, to learn how long the vectors are."""
+        """Connect to `url`, which ends before `/embeddings`; one request determines the dimensions."""
         self._url = f"{url.rstrip('/')}/embeddings"
         self._model = model
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._client = httpx.Client(timeout=timeout_s, headers=headers)
-        self.dimensions = self._ask(["dimensions"]).shape[1]
+        self.dimensions = self._embed_batch(["dimensions"]).shape[1]
         self.name = f"remote-{urlsplit(url).hostname}-{model}-{self.dimensions}"
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Ask for one batch after another."""
-        parts = [self._ask(texts[start : start + _BATCH]) for start in range(0, len(texts), _BATCH)]
+        """Embed one batch after another."""
+        parts = [self._embed_batch(texts[start : start + _MAX_BATCH]) for start in range(0, len(texts), _MAX_BATCH)]
         return np.concatenate(parts) if parts else np.empty((0, self.dimensions), dtype=np.float32)
 
-    def _ask(self, texts: Sequence[str]) -> Vectors:
-        # An empty text is refused by most services, and means nothing.
-        body: dict[str, object] = {"model": self._model, "input": [text[:_LONGEST_CHARACTERS] or " " for text in texts]}
-        for attempt in range(1, _TRIES + 1):
+    def _embed_batch(self, texts: Sequence[str]) -> Vectors:
+        # Most services refuse an empty text, which has no meaning anyway.
+        body: dict[str, object] = {"model": self._model, "input": [text[:_MAX_CHARACTERS] or " " for text in texts]}
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
             try:
-                return self._asked_once(body, len(texts))
+                return self._request(body, len(texts))
             except EmbeddingError as error:
-                if not error.retryable or attempt == _TRIES:
+                if not error.retryable or attempt == _MAX_ATTEMPTS:
                     raise
-                time.sleep(_FIRST_WAIT_S * 2 ** (attempt - 1))
-        raise AssertionError("the last try returns or raises")
+                time.sleep(_FIRST_BACKOFF_S * 2 ** (attempt - 1))
+        raise AssertionError("the last attempt returns or raises")
 
-    def _asked_once(self, body: dict[str, object], count: int) -> Vectors:
+    def _request(self, body: dict[str, object], count: int) -> Vectors:
         try:
             reply = self._client.post(self._url, json=body)
         except httpx.HTTPError as error:
             raise EmbeddingError(f"{self._url}: {type(error).__name__} {error}", retryable=True) from error
         if reply.status_code != HTTPStatus.OK:
-            again = reply.status_code == HTTPStatus.TOO_MANY_REQUESTS or reply.is_server_error
-            raise EmbeddingError(f"{self._url}: {reply.status_code} {reply.text[:200]}", retryable=again)
+            retryable = reply.status_code == HTTPStatus.TOO_MANY_REQUESTS or reply.is_server_error
+            raise EmbeddingError(f"{self._url}: {reply.status_code} {reply.text[:200]}", retryable=retryable)
         try:
             rows = sorted(_decode(reply.content).data, key=lambda row: row.index)
             vectors = np.array([row.embedding for row in rows], dtype=np.float32)

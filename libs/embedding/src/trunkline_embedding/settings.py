@@ -1,4 +1,4 @@
-"""Settings of whatever embeds: which embedder, and where its weights or its service are."""
+"""Settings of the embedder, shared by all processes that embed."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from trunkline_embedding.choice import EmbedderChoice
 
 
 class EmbedderSettings(BaseSettings):
-    """By what a text is known. The default needs nothing but the words."""
+    """Choice of the embedder and its options. The default, lexical, needs no model."""
 
     model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="ignore")
 
     embedder: str = Field("lexical", description="lexical, minilm or remote; also minilm:DIR or remote:URL")
     embedder_dir: Path | None = Field(None, description="Directory of the minilm model (safetensors, tokenizer)")
     embedder_url: str = Field("", description="Address of an OpenAI-compatible embedding service, up to /v1")
-    embedder_model: str = Field("", description="Model that the embedding service shall use")
-    embedder_key: SecretStr = Field(SecretStr(""), description="Key of the embedding service")
+    embedder_model: str = Field("", description="Model of the embedding service")
+    embedder_key: SecretStr = Field(SecretStr(""), description="API key of the embedding service")
 
     def embedder_choice(self, name: str = "") -> EmbedderChoice:
-        """Return the choice; `name` takes the place of the setting."""
+        """Return the choice; `name` overrides the setting."""
         return EmbedderChoice(
             name or self.embedder,
             self.embedder_dir,

@@ -1,1 +1,1 @@
-"""Words and sentences as search and answers see them: one way to stem, one way to cut, in both."""
+"""Text analysis shared by search and answers: one stemmer and one sentence splitter for both."""

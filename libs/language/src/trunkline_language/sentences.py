@@ -1,4 +1,4 @@
-"""Sentences of a Markdown text, each verbatim and as a person reads it."""
+"""Sentence segmentation of Markdown, verbatim and without markup."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _EMPHASIS: Final = re.compile(r"(\*\*|__|\*|`)(.+?)\1")
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence: `quote` is a substring of the source, `text` is the same without markup."""
+    """A sentence; `quote` is a substring of the source, `text` is `quote` without markup."""
 
     quote: str
     text: str
     line: int
-    """The line (a paragraph or an item of a list) that it stands in, counted from 0."""
+    """Line number (a paragraph or a list item), from 0."""
     is_item: bool
 
 
 def sentences(markdown: str) -> list[Sentence]:
-    """Cut a text into sentences; headings, rules and tables are none."""
+    """Split a text into sentences; headings, rules and tables are skipped."""
     found: list[Sentence] = []
     for number, line in enumerate(markdown.splitlines()):
         if _HEADING_OR_RULE.match(line):
@@ -41,5 +41,5 @@ def sentences(markdown: str) -> list[Sentence]:
 
 
 def without_markup(text: str) -> str:
-    """Drop emphasis, code marks and link targets."""
+    """Return the text without emphasis, code marks and link targets."""
     return _EMPHASIS.sub(r"\2", _LINK.sub(r"\1", text))

@@ -1,4 +1,7 @@
-"""Words as the index sees them: lower case, no stop words, stemmed. Done here, because Milvus ignores its stemmer."""
+"""Index terms of a text: lower case, stemmed, without stop words.
+
+Stemming happens here because the stemmer setting of Milvus has no effect.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +28,11 @@ _STEMMER: Final = Stemmer.Stemmer("english")
 
 @lru_cache(maxsize=50_000)
 def stem(word: str) -> str:
-    """Stem of a word in lower case."""
+    """Return the stem of a word in lower case."""
     stemmed: str = _STEMMER.stemWord(word.removesuffix("'s"))
     return stemmed
 
 
 def terms(text: str) -> list[str]:
-    """Terms of a text, in order, with repetitions."""
+    """Return the terms of a text in order, with repetitions."""
     return [stem(word) for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS]

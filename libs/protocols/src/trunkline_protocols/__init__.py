@@ -1,6 +1,8 @@
-"""Trunkline's wire types: what may be said on the bus, where, and how it is written down.
+"""Wire types, subjects, streams and codecs of Trunkline.
 
-`ids` and `subjects` name things; `turn`, `log`, `knowledge`, `completion`, `escalation`, `broadcast`, `presence` and
-`snapshot` are the messages; `frames` is the WebSocket side; `streams` and `fleet` are data; `codec` turns bytes into
-messages. msgspec and the standard library only.
+`ids` and `subjects` name things. `inbox`, `turn`, `consultation`, `completion`, `knowledge`, `log`, `desk`,
+`escalation`, `broadcast`, `presence`, `fleet` and `snapshot` define messages, built of the records in `accounting`,
+`citations` and `context`. `frames` is the WebSocket side, `streams` describes the server's streams and buckets,
+`catalogue` lists every channel, `codec` decodes and encodes, and `rules` holds functions that several processes must
+compute alike. Depends on msgspec and the standard library only.
 """

@@ -7,11 +7,11 @@ from typing import Literal
 from trunkline_protocols.wire import Record
 
 ToolUseOutcome = Literal["done", "failed", "unknown"]
-"""`unknown`: it may have been done or not, and is not done again."""
+"""`unknown`: the call may or may not have taken effect, and is not retried."""
 
 
 class Usage(Record, frozen=True, kw_only=True):
-    """What a completion used and cost."""
+    """Tokens and cost of a completion."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -19,35 +19,35 @@ class Usage(Record, frozen=True, kw_only=True):
 
 
 class ProviderAttempt(Record, frozen=True, kw_only=True):
-    """One provider's part in a completion that needed more than one."""
+    """One provider's contribution to a completion that needed several attempts."""
 
     provider: str
     model: str
     outcome: str
-    """`answered`, `stopped` (nobody waited for it any more), or the code of the failure."""
+    """`answered`, `stopped` (cancelled by the caller), or the error code."""
     characters: int = 0
-    """So much of the text it wrote; shown to the customer, and continued or replaced by the next."""
+    """Characters written; already streamed to the customer, then continued or replaced by the next attempt."""
     continued: bool = False
-    """It went on where the one before had stopped, instead of beginning anew."""
+    """If true, it resumed the previous attempt's text instead of restarting."""
     cost: float = 0.0
-    """US dollars; of a try without an answer, an estimate by the characters of order and text."""
+    """US dollars; if the attempt failed, an estimate from the characters of request and text."""
     ms: float = 0.0
 
 
 class ToolUse(Record, frozen=True, kw_only=True):
-    """One call of a tool while a turn was worked on, and what came of it; what was said stays with the tool."""
+    """One tool call of a turn and its outcome, without the request and response bodies."""
 
     tool: str
     outcome: ToolUseOutcome
     arguments_sha256: str
-    """Of the arguments as the model wrote them: tells equal calls from others, and nothing of the customer."""
+    """Hash of the arguments as the model wrote them: identifies equal calls without disclosing customer data."""
     key: str = ""
-    """The idempotency key that the tool was given."""
+    """Idempotency key sent to the tool."""
     ms: float = 0.0
 
 
 class Timings(Record, frozen=True, kw_only=True):
-    """Where the time of a turn's work went, in milliseconds."""
+    """Time per stage of a turn's work, in milliseconds."""
 
     queued_ms: float = 0.0
     route_ms: float = 0.0
@@ -55,4 +55,4 @@ class Timings(Record, frozen=True, kw_only=True):
     completion_ms: float = 0.0
     first_token_ms: float = 0.0
     model_ms: float = 0.0
-    """The model's own time: what is left when it is taken away is Trunkline's overhead."""
+    """The model's own time; total time less this is Trunkline's overhead."""

@@ -1,4 +1,4 @@
-"""Broadcast: system-wide notices and their receipts (stream NOTICES)."""
+"""Broadcast protocol: system-wide notices, recalls and receipts in stream NOTICES."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Severity = Literal["info", "warning", "critical"]
 
 
 class NoticePublished(Wire, frozen=True, kw_only=True, tag="notice.published"):
-    """Something every agent, and where asked every customer, must know until it expires."""
+    """A notice for agents, customers or both, active until it expires."""
 
     notice: str
     text: str
@@ -22,13 +22,13 @@ class NoticePublished(Wire, frozen=True, kw_only=True, tag="notice.published"):
     expires_at: float
     region: str = "local"
     specialties: list[str] = []
-    """Empty: all."""
+    """Empty: no restriction."""
     tenants: list[str] = []
-    """Empty: all."""
+    """Empty: no restriction."""
 
 
 class NoticeRecalled(Wire, frozen=True, kw_only=True, tag="notice.recalled"):
-    """The notice no longer holds."""
+    """Recall of a notice before its expiry."""
 
     notice: str
     recalled_at: float
@@ -37,7 +37,7 @@ class NoticeRecalled(Wire, frozen=True, kw_only=True, tag="notice.recalled"):
 
 
 class NoticeReceipt(Wire, frozen=True, kw_only=True, tag="notice.receipt"):
-    """A process has taken the notice into account (stream NOTICES): what it does next, it does knowing it."""
+    """Acknowledgement by one process that the notice applies to all its later work."""
 
     notice: str
     instance: Instance
@@ -47,4 +47,4 @@ class NoticeReceipt(Wire, frozen=True, kw_only=True, tag="notice.receipt"):
 
 NoticeMessage: TypeAlias = NoticePublished | NoticeRecalled
 NoticesMessage: TypeAlias = NoticePublished | NoticeRecalled | NoticeReceipt
-"""Everything in stream NOTICES."""
+"""Union of all messages in stream NOTICES."""

@@ -1,7 +1,7 @@
-"""Which message travels on which channel, from whom to whom: what docs/messages.md and docs/asyncapi.json are made of.
+"""Catalogue of channels and their messages, the source of docs/messages.md and docs/asyncapi.json.
 
-A message that joins one of the unions below is in the table at once. A channel carries the name of the function in
-`subjects` that builds its address.
+Messages are taken from the unions of the other modules, so a new member appears here automatically. A channel has the
+name of the function in `subjects` that builds its address.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, get_args
 
 from trunkline_protocols import streams
 from trunkline_protocols.broadcast import NoticeMessage, NoticeReceipt
-from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply, Spent, ToolStepNoted
+from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply, Spent, ToolStepRecorded
 from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
 from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.escalation import EscalationWaiting
@@ -48,7 +48,7 @@ Party = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Who says what to whom on a channel. A reply goes back to the asker's own NATS inbox."""
+    """Messages in one direction of a channel. A reply is sent to the requester's NATS inbox."""
 
     senders: tuple[Party, ...]
     receivers: tuple[Party, ...]
@@ -58,7 +58,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """A subject, KV key or WebSocket; `{parameters}` are single tokens, `stored_in` names the stream or bucket."""
+    """A subject, KV key or WebSocket. `{parameters}` are single tokens; `stored_in` is the stream or bucket."""
 
     name: str
     address: str
@@ -69,7 +69,7 @@ class Channel:
 
     @property
     def messages(self) -> tuple[type[Wire], ...]:
-        """All messages of the channel."""
+        """Return all messages of the channel."""
         return tuple(message for flow in self.flows for message in flow.messages)
 
 
@@ -78,32 +78,32 @@ def _each(union: Any) -> tuple[type[Wire], ...]:  # noqa: ANN401 - a union is no
 
 
 PARAMETERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "region": ("Region whose conversations these are", ()),
+    "region": ("Region of the conversations", ()),
     "partition": ("Partition of the conversation, 0 to 63, by CRC-32 of its id", ()),
     "conversation": ("Id of the conversation", ()),
-    "kind": ("What kind of commit it is", COMMIT_KINDS),
-    "specialty": ("Specialty that the work is for", ()),
+    "kind": ("Kind of commit", COMMIT_KINDS),
+    "specialty": ("Specialty that receives the work", ()),
     "lane": ("Urgency of the work", LANES),
-    "audience": ("Whom a notice concerns", get_args(Audience)),
+    "audience": ("Audience of a notice", get_args(Audience)),
     "stream": ("Stream that the message came from", ()),
-    "consumer": ("Consumer that could not handle it", ()),
-    "notice": ("Id of a broadcast", ()),
+    "consumer": ("Consumer that failed to handle it", ()),
+    "notice": ("Id of a notice", ()),
     "day": ("Days since 1970, UTC", ()),
-    "tenant": ("Whose customers these are", ()),
+    "tenant": ("Tenant of the customers", ()),
     "turn": ("Id of the turn", ()),
-    "hop": ("Number of the piece of work within the turn", ()),
-    "step": ("Number of the step within that", ()),
+    "hop": ("Number of specialty changes within the turn", ()),
+    "step": ("Number of the tool step", ()),
     "ingress": ("Instance that holds the customer's socket", ()),
     "instance": ("Name of one process", ()),
 }
-"""What the parameters of addresses mean, and the values of those that have a closed set."""
+"""Meaning of each address parameter, with its values if they form a closed set."""
 
 CHANNELS: Final[tuple[Channel, ...]] = (
     Channel(
         name="chat",
         address="/v1/chat",
         carrier="websocket",
-        summary="A customer's conversation, subprotocol trunkline.v1: one JSON object a text frame",
+        summary="A customer's conversation, subprotocol trunkline.v1: one JSON object per text frame",
         flows=(
             Flow(("client",), ("ingress",), _each(ClientFrame)),
             Flow(("ingress",), ("client",), _each(ServerFrame)),
@@ -114,7 +114,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         address="inbox.{region}.{partition}.{conversation}",
         carrier="stream",
         stored_in=streams.INBOX.name,
-        summary="What customers said; acknowledged to them once it is stored",
+        summary="Customer messages; accepted once they are stored",
         flows=(Flow(("ingress",), ("conversation", "ingress", "audit"), _each(InboxMessage)),),
     ),
     Channel(
@@ -122,7 +122,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         address="desk.{region}.{partition}.{conversation}",
         carrier="stream",
         stored_in=streams.INBOX.name,
-        summary="What people at the desk order: claim, reply, hand back, close",
+        summary="Commands of people at the desk: claim, reply, hand back, close",
         flows=(
             Flow(("ingress",), ("conversation", "audit"), _each(DeskMessage)),
             Flow(("conversation",), ("ingress",), (DeskOutcome,), reply=True),
@@ -133,7 +133,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         address="work.{specialty}.{lane}",
         carrier="stream",
         stored_in=streams.WORK.name,
-        summary="Turns that wait for an agent; losing them loses nothing",
+        summary="Turns waiting for an agent; can be lost without harm",
         flows=(
             Flow(("conversation",), ("agents",), (AnswerTurn,)),
             Flow(("agents",), ("agents",), (Consult,)),
@@ -143,14 +143,14 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         name="advice",
         address="advice.{instance}",
         carrier="core",
-        summary="A specialist's progress, advice or refusal, for the process that asked",
+        summary="Progress, advice or refusal of a specialist, for the requesting process",
         flows=(Flow(("agents",), ("agents",), _each(ConsultReply)),),
     ),
     Channel(
         name="consult_cancelled",
         address="consult.{specialty}.cancelled",
         carrier="core",
-        summary="Nobody waits for an advice any more",
+        summary="Cancellation of a consultation",
         flows=(Flow(("agents",), ("agents",), (ConsultCancelled,)),),
     ),
     Channel(
@@ -158,7 +158,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         address="notice.{region}.{audience}",
         carrier="stream",
         stored_in=streams.NOTICES.name,
-        summary="Broadcasts and their recall; each expires by itself",
+        summary="Notices and their recalls; each expires by its TTL",
         flows=(Flow(("ingress",), ("every service", "audit"), _each(NoticeMessage)),),
     ),
     Channel(
@@ -166,14 +166,14 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         address="receipt.{region}.{notice}.{instance}",
         carrier="stream",
         stored_in=streams.NOTICES.name,
-        summary="Who has taken a broadcast into account",
+        summary="Acknowledgements of notices by processes",
         flows=(Flow(("every service",), ("ingress", "audit"), (NoticeReceipt,)),),
     ),
     Channel(
         name="result",
         address="result.{instance}",
         carrier="core",
-        summary="Results, claims and beats for the conversation process that waits",
+        summary="Results, claims and heartbeats for the conversation process of the turn",
         flows=(Flow(("agents",), ("conversation",), _each(AgentMessage)),),
     ),
     Channel(
@@ -181,14 +181,14 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         address="conv.{region}.{partition}.{conversation}.{kind}",
         carrier="stream",
         stored_in=streams.CONVERSATIONS.name,
-        summary="The log of a conversation: commits of its one writer, fenced over all kinds",
+        summary="Log of a conversation: commits of its single writer, fenced over all kinds",
         flows=(Flow(("conversation",), ("conversation", "ingress", "audit"), (Commit,)),),
     ),
     Channel(
         name="out",
         address="out.{ingress}.{conversation}",
         carrier="core",
-        summary="Pieces of an answer, then its commit, for an open socket",
+        summary="Streamed pieces of an answer, then its commit, for an open socket",
         flows=(
             Flow(("llm_gateway",), ("ingress",), (Delta,)),
             Flow(("conversation",), ("ingress",), (CommitStored,)),
@@ -198,14 +198,14 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         name="attach",
         address="attach.{region}.{partition}.{conversation}",
         carrier="core",
-        summary="An ingress holds the conversation's socket now",
+        summary="Announcement of the ingress that holds the conversation's socket",
         flows=(Flow(("ingress",), ("conversation", "ingress"), (SocketAttached,)),),
     ),
     Channel(
         name="search",
         address="rag.{region}.search",
         carrier="request",
-        summary="Passages for a question",
+        summary="Search for passages",
         flows=(
             Flow(("agents", "ingress"), ("rag",), (SearchKnowledge,)),
             Flow(("rag",), ("agents", "ingress"), (PassagesFound, Refused), reply=True),
@@ -225,7 +225,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         name="import_articles",
         address="rag.{region}.import",
         carrier="request",
-        summary="Articles handed in",
+        summary="Import of articles",
         flows=(
             Flow(("ingress",), ("rag",), (ImportArticles,)),
             Flow(("rag",), ("ingress",), (ArticlesImported, Refused), reply=True),
@@ -235,7 +235,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         name="backups",
         address="rag.{region}.backups",
         carrier="request",
-        summary="BackupList of the knowledge base: taken, restored, listed",
+        summary="Backups of the knowledge base: take, restore, list",
         flows=(
             Flow(("ingress",), ("rag",), (TakeBackup, RestoreBackup, ListBackups)),
             Flow(("rag",), ("ingress",), (BackupTaken, BackupRestored, BackupList, Refused), reply=True),
@@ -245,7 +245,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         name="complete",
         address="llm.{region}.complete",
         carrier="request",
-        summary="A text to be written; its deltas go straight to the socket's ingress",
+        summary="Completion; its deltas are published directly to the ingress",
         flows=(
             Flow(("agents",), ("llm_gateway",), (Complete,)),
             Flow(("llm_gateway",), ("agents",), _each(CompletionReply), reply=True),
@@ -255,14 +255,14 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         name="cancel_completion",
         address="llm.{region}.cancel",
         carrier="core",
-        summary="Nobody waits for a completion any more: every gateway stops it",
+        summary="Cancellation of completions, received by every gateway",
         flows=(Flow(("agents", "ingress"), ("llm_gateway",), (CancelCompletion,)),),
     ),
     Channel(
         name="status",
         address="supervisor.{region}.status",
         carrier="request",
-        summary="The supervision tree",
+        summary="Status of the supervision tree",
         flows=(
             Flow(("ingress",), ("supervisor",), (GetStatus,)),
             Flow(("supervisor",), ("ingress",), (SuiteStatus, Refused), reply=True),
@@ -273,7 +273,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         address="dead.{stream}.{consumer}",
         carrier="stream",
         stored_in=streams.DEAD_LETTERS.name,
-        summary="Messages that could not be handled, kept to be read and replayed",
+        summary="Messages that could not be handled, kept for inspection and replay",
         flows=(Flow(("every service",), ("audit",), (DeadLetter,)),),
     ),
     Channel(
@@ -281,7 +281,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         address="$KV.PRESENCE.{instance}",
         carrier="bucket",
         stored_in=streams.PRESENCE.name,
-        summary="Heartbeats: which processes live, and how they are",
+        summary="Heartbeats of processes with their status",
         flows=(Flow(("every service",), ("every service", "supervisor"), (Presence,)),),
     ),
     Channel(
@@ -289,7 +289,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         address="$KV.SNAPSHOTS.{conversation}",
         carrier="bucket",
         stored_in=streams.SNAPSHOTS.name,
-        summary="Folded conversations, a shortcut for the next owner",
+        summary="Snapshots of folded conversations, which speed up loading",
         flows=(Flow(("conversation",), ("conversation",), (Snapshot,)),),
     ),
     Channel(
@@ -297,7 +297,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         address="$KV.DESK.{conversation}",
         carrier="bucket",
         stored_in=streams.DESK.name,
-        summary="Escalations that wait for a person or are with one; an empty value: no longer",
+        summary="Escalations waiting for or assigned to a person; an empty value ends the entry",
         flows=(Flow(("conversation",), ("conversation", "ingress"), (EscalationWaiting,)),),
     ),
     Channel(
@@ -305,7 +305,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         address="$KV.FLEET.fleet",
         carrier="bucket",
         stored_in=streams.FLEET.name,
-        summary="The fleet in force; the key's revisions are its versions",
+        summary="The active fleet; the key's revisions are its versions",
         flows=(
             Flow(("ingress", "supervisor"), ("ingress", "conversation", "agents", "supervisor"), (FleetPublished,)),
         ),
@@ -315,15 +315,15 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         address="$KV.TOOLS.{turn}.{hop}.{step}",
         carrier="bucket",
         stored_in=streams.TOOLS.name,
-        summary="What a turn's tools have done; another try at the turn goes on from there",
-        flows=(Flow(("agents",), ("agents",), (ToolStepNoted,)),),
+        summary="Tool steps of a turn; a later attempt resumes from them",
+        flows=(Flow(("agents",), ("agents",), (ToolStepRecorded,)),),
     ),
     Channel(
         name="spending",
         address="$KV.SPENDING.{day}.{tenant}.{instance}",
         carrier="bucket",
         stored_in=streams.SPENDING.name,
-        summary="What each gateway has spent for a tenant today",
+        summary="Spending per gateway process, tenant and day",
         flows=(Flow(("llm_gateway",), ("llm_gateway",), (Spent,)),),
     ),
 )

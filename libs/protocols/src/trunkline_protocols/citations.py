@@ -6,17 +6,17 @@ from trunkline_protocols.wire import Record
 
 
 class Citation(Record, frozen=True, kw_only=True):
-    """A verbatim quote of one article that supports the answer."""
+    """A verbatim quote of an article that supports the answer."""
 
     document: str
     title: str
     quote: str
     rev: int = 0
-    """Version of the article that the quote is verbatim in; 0 where it is not known."""
+    """Article version that contains the quote verbatim; 0 if unknown."""
 
 
 class Retrieved(Record, frozen=True, kw_only=True):
-    """A passage that was found for a turn, by reference; `score` grows with relevance."""
+    """Reference to a passage retrieved for a turn; a higher `score` means more relevant."""
 
     document: str
     score: float

@@ -1,6 +1,6 @@
-"""Bytes to messages and back: tagged JSON, readable with the NATS CLI.
+"""Codecs for tagged JSON messages, readable with the NATS CLI.
 
-Decoders are made once; each takes the closed set of messages that may arrive where it is used.
+Decoders are created once; each accepts the closed set of messages that may arrive on its channel.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import msgspec
 from msgspec.json import Decoder, Encoder
 
 from trunkline_protocols.broadcast import NoticesMessage
-from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply, Spent, ToolStepNoted
+from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply, Spent, ToolStepRecorded
 from trunkline_protocols.consultation import ConsultCancelled, ConsultReply
 from trunkline_protocols.desk import DeskMessage, DeskOutcome, SlotMessage
 from trunkline_protocols.escalation import EscalationWaiting
@@ -25,7 +25,7 @@ from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.turn import AgentMessage, Delta, SocketAttached, WorkMessage
 
 DecodeError = msgspec.DecodeError
-"""Raised for bytes that are not JSON, and as `ValidationError` for JSON that is not the message; says where."""
+"""Raised for invalid JSON, and as `ValidationError` for JSON that does not match the message, with the path."""
 
 ValidationError = msgspec.ValidationError
 
@@ -53,7 +53,7 @@ knowledge_request: Final[Decoder[KnowledgeRequest]] = Decoder(KnowledgeRequest)
 knowledge_reply: Final[Decoder[KnowledgeReply]] = Decoder(KnowledgeReply)
 complete: Final[Decoder[Complete]] = Decoder(Complete)
 cancel_completion: Final[Decoder[CancelCompletion]] = Decoder(CancelCompletion)
-tool_step: Final[Decoder[ToolStepNoted]] = Decoder(ToolStepNoted)
+tool_step: Final[Decoder[ToolStepRecorded]] = Decoder(ToolStepRecorded)
 spent: Final[Decoder[Spent]] = Decoder(Spent)
 completion_reply: Final[Decoder[CompletionReply]] = Decoder(CompletionReply)
 suite_status: Final[Decoder[SuiteStatus]] = Decoder(SuiteStatus)

@@ -1,4 +1,4 @@
-"""Messages of the LLM gateway (request and reply; deltas go straight to the ingress)."""
+"""Messages of the LLM gateway: request and reply; deltas are published directly to the ingress."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ Purpose = Literal["answer", "summary"]
 
 
 class DeltaTarget(Record, frozen=True, kw_only=True):
-    """Where deltas of this completion go, and which try of the turn they belong to."""
+    """Destination of a completion's deltas, and the unit of work that they belong to."""
 
     ref: TurnRef
     ingress: Instance
     source: str = ""
-    """Goes into every delta: tells this completion from another try at the same work."""
+    """Copied into every delta: distinguishes this completion from another attempt at the same work."""
 
 
 class ToolSpec(Record, frozen=True, kw_only=True):
-    """A tool that the model may ask for."""
+    """A tool that the model may call."""
 
     name: str
     description: str
     parameters: dict[str, Any]
-    """JSON schema of its arguments: a map by nature."""
+    """JSON schema of the arguments."""
 
 
 class ToolCall(Record, frozen=True, kw_only=True):
-    """The model asks for a tool; `arguments` is JSON as the model wrote it, checked by whoever runs the tool."""
+    """A tool call by the model; `arguments` is unvalidated JSON, checked by the process that runs the tool."""
 
     id: str
     name: str
@@ -41,18 +41,18 @@ class ToolCall(Record, frozen=True, kw_only=True):
 
 
 class ToolOutcome(Record, frozen=True, kw_only=True):
-    """What a tool answered to the call of the same id; a failure is an answer too."""
+    """Result of the tool call with the same id; a failure is a result too."""
 
     id: str
     text: str
     failed: bool = False
     unknown: bool = False
-    """Whether it was done is not known; a failure too."""
+    """If true, the call may have taken effect; implies `failed`."""
     ms: float = 0.0
 
 
 class ToolStep(Record, frozen=True, kw_only=True):
-    """One step of the work before this completion: what the model asked for, and what came of it."""
+    """One earlier step of the tool loop: the model's calls and their outcomes."""
 
     calls: list[ToolCall]
     outcomes: list[ToolOutcome]
@@ -60,77 +60,77 @@ class ToolStep(Record, frozen=True, kw_only=True):
 
 
 class AdviceNote(Record, frozen=True, kw_only=True):
-    """What a consulted specialist advised: goes into the answer in its name."""
+    """Advice of a consulted specialist, attributed in the answer."""
 
-    specialty: str
     title: str
-    """How the specialist is called towards the customer."""
+    """Customer-facing title of the specialist."""
     text: str
     citations: list[Citation] = []
 
 
-class ToolStepNoted(Wire, frozen=True, kw_only=True, tag="tool.step"):
-    """A step of a turn's tools, in KV TOOLS: noted before it is done, without outcomes, and again with them.
+class ToolStepRecorded(Wire, frozen=True, kw_only=True, tag="tool.step"):
+    """A tool step in KV TOOLS: recorded before execution without outcomes, and after it with them.
 
-    Another try at the turn goes on from here: what was done is not done again.
+    A later attempt at the turn resumes from here, so that no executed call is repeated.
     """
 
     step: ToolStep
     by: str
-    """The try that noted it."""
+    """The attempt that recorded it."""
 
 
 class Complete(Wire, frozen=True, kw_only=True, tag="llm.complete"):
-    """Order: write the answer to `question`, grounded in `passages`."""
+    """Request: answer the customer's `text`, grounded in `passages`."""
 
     instructions: str
-    """Who the agent is and how it speaks: the system prompt's own part."""
-    question: str
+    """Role and tone of the agent: its part of the system prompt."""
+    text: str
+    """The customer's message; for a consultation its question, for a summary the conversation."""
     speaker: str = ""
-    """Title and company of the agent, as it would name itself."""
+    """Title and company by which the agent introduces itself."""
     transcript: list[Utterance] = []
     summary: str = ""
     passages: list[Passage] = []
     advice: list[AdviceNote] = []
     notices: list[str] = []
-    """Broadcasts in force that the customer has not been told in this conversation."""
+    """Texts of active notices that this conversation does not contain yet."""
     abstain: str = ""
-    """What an honest agent says when the passages do not answer."""
+    """Reply to give if the passages do not answer."""
     stream_to: DeltaTarget | None = None
     max_tokens: int = 512
     deadline_at: float = 0.0
     request_id: str = ""
-    """The asker's own name for this order, by which it can be cancelled; empty: the source of its deltas."""
+    """Id chosen by the caller, used for cancellation; default: the source of its deltas."""
     region: str = ""
-    """The conversation's region: its text goes to no provider that may not serve it."""
+    """The conversation's region; providers not allowed in it are skipped."""
     tenant: str = ""
-    """Whose budget this is paid from."""
+    """Tenant whose budget is charged."""
     route: str = "default"
     provider: str = ""
-    """Only this provider; empty: the route decides."""
+    """Restrict to this provider; default: chosen by the route."""
     model: str = ""
-    """Only this model; empty: the provider's first."""
+    """Restrict to this model; default: the provider's first."""
     temperature: float | None = None
-    """0 makes a completion repeatable, and lets equal ones be shared."""
+    """0 makes a completion deterministic, so that equal requests are coalesced."""
     tools: list[ToolSpec] = []
     tool_steps: list[ToolStep] = []
     purpose: Purpose = "answer"
-    """A summary is for colleagues: a model writes it, or it is refused; no quotation takes its place."""
+    """A `summary` is for other agents: it is refused if no model is available, never replaced by an extract."""
 
 
 class CancelCompletion(Wire, frozen=True, kw_only=True, tag="llm.cancel"):
-    """Order to every gateway of a region: stop what is written for this request, or for this turn."""
+    """Command to all gateways of a region: stop the completions of a request or of a turn."""
 
     request_id: str = ""
     turn: str = ""
     reason: str = ""
     hop: int = 0
     attempt: int = 0
-    """With a turn: only what tries before this one have ordered; 0 is the whole turn, also what it may still order."""
+    """If set, cancel only requests of earlier attempts at the turn; if 0, cancel the whole turn, later requests too."""
 
 
 class Spent(Wire, frozen=True, kw_only=True, tag="llm.spent"):
-    """What one gateway process has spent for a tenant on a day (UTC, counted from 1970); in KV SPENDING."""
+    """Spending of one gateway process for a tenant on a day (UTC, days since 1970), in KV SPENDING."""
 
     tenant: str
     day: int
@@ -139,7 +139,7 @@ class Spent(Wire, frozen=True, kw_only=True, tag="llm.spent"):
 
 
 class Completed(Wire, frozen=True, kw_only=True, tag="llm.completed"):
-    """Reply to `Complete`: the whole text and what it rests on."""
+    """Reply to `Complete`: the full text and its sources."""
 
     text: str
     provider: str
@@ -149,14 +149,14 @@ class Completed(Wire, frozen=True, kw_only=True, tag="llm.completed"):
     usage: Usage = Usage()
     first_token_ms: float = 0.0
     model_ms: float = 0.0
-    """The model's own time, as its provider reports it; for a remote provider the upstream's time."""
+    """The model's own time as reported by its provider; for a remote provider the upstream's time."""
     stop_reason: str = ""
-    """`stop`, `length`, `tool_calls` or the provider's own word."""
+    """`stop`, `length`, `tool_calls` or a value specific to the provider."""
     tool_calls: list[ToolCall] = []
     attempts: list[ProviderAttempt] = []
-    """Only where the first provider did not answer alone."""
+    """Filled only if more than one attempt was needed."""
     degraded: str = ""
-    """Why the built-in provider answered in place of a model; empty when it did not."""
+    """Reason why the built-in provider answered instead of a model; empty if a model did."""
 
 
 CompletionReply: TypeAlias = Completed | Refused

@@ -1,4 +1,4 @@
-"""The protocol of consultation: the order, its progress and advice, and what a commit records of it.
+"""Consultation protocol: request, progress, advice, and the record kept in a commit.
 
 Times are Unix seconds (UTC) in `*_at`, durations are milliseconds in `*_ms`.
 """
@@ -17,7 +17,7 @@ ConsultOutcome = Literal["advised", "refused", "timeout", "too_late"]
 
 
 class Consultation(Record, frozen=True, kw_only=True):
-    """One specialist that was asked while a turn was answered, and what came of it."""
+    """Record of one consultation during a turn, and its outcome."""
 
     consultation: str
     specialty: str
@@ -27,55 +27,52 @@ class Consultation(Record, frozen=True, kw_only=True):
     advice: str = ""
     citations: list[Citation] = []
     reason: str = ""
-    """Why there is no advice."""
+    """Reason for missing advice."""
     usage: Usage = Usage()
     took_ms: float = 0.0
-    """From the question to the advice, as the asker saw it."""
+    """Time from question to advice, measured by the requester."""
     work_ms: float = 0.0
-    """The specialist's own work in it."""
+    """The specialist's share of `took_ms`."""
 
 
 class Consult(Wire, frozen=True, kw_only=True, tag="consult"):
-    """Order: a specialist gives advice to another agent; ownership stays where it is.
+    """Request: advise another agent; ownership of the conversation does not change.
 
-    `depth` is 1 for a question of an agent that answers a customer; a specialist that consults in turn asks with 2.
+    `depth` is 1 if the requester answers a customer, 2 if it is itself being consulted.
     """
 
     consultation: str
     ref: TurnRef
     specialty: Specialty
     asked_by: str
-    """The specialty that asks."""
+    """Specialty of the requester."""
     question: str
     context: Context
     depth: int
     deadline_at: float
     asker: Instance = Instance("")
-    """The process that waits for the advice."""
+    """Process that awaits the advice."""
     asked_at: float = 0.0
     agent: str = ""
-    """The agent that is meant, or empty: the specialty chooses."""
+    """Requested agent; default: chosen by the specialty."""
 
 
 class ConsultCancelled(Wire, frozen=True, kw_only=True, tag="consult.cancelled"):
-    """Nobody waits for this advice any more."""
+    """Command: stop working on this advice."""
 
     consultation: str
-    reason: str
 
 
 class ConsultProgress(Wire, frozen=True, kw_only=True, tag="consult.progress"):
-    """The specialist works on it; resets the asker's timer."""
+    """Heartbeat of a running consultation; resets the requester's timeout."""
 
     consultation: str
-    instance: Instance
 
 
 class Advice(Wire, frozen=True, kw_only=True, tag="consult.advice"):
-    """What the specialist says, with its sources."""
+    """The specialist's advice with its sources."""
 
     consultation: str
-    specialty: Specialty
     agent: str
     text: str
     citations: list[Citation] = []
@@ -84,7 +81,7 @@ class Advice(Wire, frozen=True, kw_only=True, tag="consult.advice"):
 
 
 class AdviceRefused(Wire, frozen=True, kw_only=True, tag="consult.refused"):
-    """The specialist cannot help, and why: depth, itself, deadline, failure."""
+    """Refusal by the specialist: depth limit, its own specialty, deadline or failure."""
 
     consultation: str
     reason: str

@@ -1,4 +1,4 @@
-"""The context of a conversation that an agent answers with."""
+"""Conversation context handed to an agent."""
 
 from __future__ import annotations
 
@@ -13,23 +13,21 @@ Urgency = Literal["low", "normal", "high", "critical"]
 
 
 class Utterance(Record, frozen=True, kw_only=True):
-    """One thing that was said in a conversation; `specialty` and `agent` only for agents."""
+    """One message of a conversation; `specialty` is set for agents only."""
 
     role: Role
     text: str
     specialty: str = ""
-    agent: str = ""
 
 
 class Context(Record, frozen=True, kw_only=True):
-    """What an agent must know about a conversation to answer in it."""
+    """Conversation context of a turn."""
 
-    customer: str
     tenant: str
     region: str
     locale: str
     transcript: list[Utterance]
     summary: str = ""
-    """What happened before the transcript begins."""
+    """Summary of everything before the transcript."""
     note: str = ""
-    """What the agent that handed over, or the person at the desk, wrote for the next one."""
+    """Note from the previous agent of a handoff, or from a person at the desk."""

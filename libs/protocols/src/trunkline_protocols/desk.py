@@ -1,4 +1,4 @@
-"""Orders of people at the desk (stream INBOX, beside what customers say), and what became of them (core)."""
+"""Commands of people at the desk (stream INBOX, beside customers' messages) and their replies (core NATS)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from trunkline_protocols.wire import Wire
 
 
 class Claim(Wire, frozen=True, kw_only=True, tag="desk.claim"):
-    """A person takes a conversation: what the customer says from now on goes to that person."""
+    """Command: assign the conversation to a person, who receives the customer's later messages."""
 
     conversation: ConversationId
     person: str
     previous: int
-    """Sequence of the desk's order before in this conversation, 0 for the first: shows a gap to the reader."""
+    """Sequence of the previous desk command of this conversation, 0 for the first; lets a consumer detect gaps."""
     at: float
     reply_to: str = ""
 
 
 class Reply(Wire, frozen=True, kw_only=True, tag="desk.reply"):
-    """A person answers the customer. `reply_id` is the desk's own id: a repeat is the same reply."""
+    """Command: send a person's reply. `reply_id` is the idempotency key."""
 
     conversation: ConversationId
     person: str
@@ -33,7 +33,7 @@ class Reply(Wire, frozen=True, kw_only=True, tag="desk.reply"):
 
 
 class HandBack(Wire, frozen=True, kw_only=True, tag="desk.hand_back"):
-    """A person gives the conversation back to the fleet, with a note for whoever goes on."""
+    """Command: return the conversation to the fleet, with a note for the next agent."""
 
     conversation: ConversationId
     person: str
@@ -41,12 +41,12 @@ class HandBack(Wire, frozen=True, kw_only=True, tag="desk.hand_back"):
     previous: int
     at: float
     to: str = ""
-    """The specialty that goes on; empty: who had it before."""
+    """Next specialty; default: the previous owner."""
     reply_to: str = ""
 
 
 class Close(Wire, frozen=True, kw_only=True, tag="desk.close"):
-    """A person ends the conversation."""
+    """Command: close the conversation."""
 
     conversation: ConversationId
     person: str
@@ -58,11 +58,11 @@ class Close(Wire, frozen=True, kw_only=True, tag="desk.close"):
 
 DeskMessage: TypeAlias = Claim | Reply | HandBack | Close
 SlotMessage: TypeAlias = InboxMessage | DeskMessage
-"""Everything that a conversation process finds in the slots of INBOX."""
+"""Union of all messages that a slot's consumer delivers."""
 
 
 class DeskOutcome(Wire, frozen=True, kw_only=True, tag="desk.outcome"):
-    """Reply to an order of the desk, on its `reply_to`: done, or refused and why."""
+    """Reply to a desk command, published to its `reply_to`; `reason` if it was rejected."""
 
     done: bool
     reason: str = ""

@@ -1,4 +1,4 @@
-"""Escalation: what is known of one, who waits for a person, and in what order the queue is emptied."""
+"""Escalation protocol: the state of an escalation and the entry of the desk's queue."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.wire import Record, Wire
 
 Level = Literal["senior", "person"]
-"""Senior agents first, from them people."""
+"""Escalation target: senior agents first, then people."""
 
 URGENCIES: Final[tuple[Urgency, ...]] = ("low", "normal", "high", "critical")
 
 
 class Escalation(Record, frozen=True, kw_only=True):
-    """An escalation under way. Times in Unix seconds."""
+    """State of an open escalation. Times in Unix seconds."""
 
     level: Level
     urgency: Urgency
@@ -23,16 +23,16 @@ class Escalation(Record, frozen=True, kw_only=True):
     summary: str
     since: float
     due_at: float
-    """When the SLA runs out: unclaimed until then, the urgency rises; claimed and silent until then, it waits again."""
+    """SLA deadline: if unclaimed, the urgency rises; if claimed without a reply, the claim is revoked."""
     from_: str = ""
-    """Who owned the conversation before."""
+    """Previous owner of the conversation."""
     claimed_by: str = ""
-    """The person at the desk who has taken it."""
+    """Person at the desk with the claim, or empty."""
     breaches: int = 0
 
 
 class EscalationWaiting(Wire, frozen=True, kw_only=True, tag="escalation.waiting"):
-    """A conversation that waits for a person, or is with one: in KV DESK under its id, until that is over."""
+    """A conversation waiting for or assigned to a person: in KV DESK under its id until resolved."""
 
     conversation: ConversationId
     region: str

@@ -1,4 +1,4 @@
-"""A fleet as data: the company, its agents, when it escalates. Versioned in KV FLEET, checked whole, refused whole."""
+"""Fleet definition: company, agents, tools and escalation policy. Versioned and validated as one unit in KV FLEET."""
 
 from __future__ import annotations
 
@@ -14,90 +14,89 @@ TRIAGE = "triage"
 ESCALATION = "escalation"
 
 Slug = Annotated[str, Meta(pattern="^[a-z0-9-]{1,64}$")]
-Line = Annotated[str, Meta(min_length=1)]
+NonEmptyText = Annotated[str, Meta(min_length=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 FleetOrigin = Literal["start", "apply", "rollback"]
-"""How a fleet came into force: seeded when the suite started, applied by hand, or an older one taken back."""
+"""Origin of a fleet version: seeded at start, applied by an operator, or rolled back to."""
 
 
 BUILT_IN_TOOLS = ("search_knowledge", "consult", "escalate", "handoff")
-"""Tools that are the fleet's own protocols; they need no declaration."""
+"""Tools backed by the fleet's own protocols; they need no declaration."""
 
 ToolName = Annotated[str, Meta(pattern="^[a-z0-9_-]{1,40}$")]
 
 
 class Tool(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An outside thing that agents' models may use: one HTTP call, or the tools of one MCP server."""
+    """An external tool for agents' models: one HTTP call, or the tools of one MCP server."""
 
     name: ToolName
-    description: Line
+    description: NonEmptyText
     kind: Literal["http", "mcp"] = "http"
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
     url: str = ""
-    """Of the call, with `{argument}` where one belongs into the path; of the MCP server."""
-    command: list[Line] = []
-    """Starts an MCP server that talks over its standard input and output."""
-    allow: list[Line] = []
-    """Tools of the MCP server that may be used; empty: all."""
+    """URL of the HTTP call, with `{argument}` placeholders in the path, or of the MCP server."""
+    command: list[NonEmptyText] = []
+    """Command line of an MCP server on standard input and output."""
+    allow: list[NonEmptyText] = []
+    """Allowed tools of the MCP server; default: all."""
     parameters: dict[str, Any] = {}
-    """JSON schema of the arguments; empty: none. An MCP server tells its own."""
+    """JSON schema of the arguments; default: no arguments. An MCP server provides its own."""
     timeout_s: Seconds = 5.0
     writes: bool = False
-    """Whether it changes anything: then it is carried out once for a turn, however often the turn is tried."""
+    """If true, the tool has side effects and is executed once per turn across all attempts."""
     idempotent: bool = True
-    """Whether the server keeps its word about `Idempotency-Key`: then a try whose end is unknown is repeated."""
+    """If true, the server honours `Idempotency-Key`, so that a call with an unknown outcome is retried."""
     secret: str = ""
-    """Name of the secret that goes along as bearer token; its value stands in TRUNKLINE_SECRET_<NAME>."""
+    """Name of the secret sent as bearer token; its value is read from TRUNKLINE_SECRET_<NAME>."""
 
 
 class Company(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who the fleet works for, and what it says when no article helps."""
+    """The fleet's company, with the fixed replies of its agents."""
 
-    name: Line
-    description: Line
-    greeting: Line
-    clarify: Line
-    abstain: Line
-    examples: Annotated[list[Line], Meta(min_length=1)]
+    name: NonEmptyText
+    description: NonEmptyText
+    greeting: NonEmptyText
+    clarify: NonEmptyText
+    abstain: NonEmptyText
+    examples: Annotated[list[NonEmptyText], Meta(min_length=1)]
 
 
 class KnowledgeFilter(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which articles an agent may use: those with one of these topics."""
+    """Articles available to an agent, selected by topic."""
 
     topics: Annotated[list[Slug], Meta(min_length=1)]
 
 
 class Agent(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One specialised agent."""
+    """A specialised agent."""
 
     name: Slug
     specialty: Slug
-    title: Line
-    description: Line
-    tone: Line
+    title: NonEmptyText
+    description: NonEmptyText
+    tone: NonEmptyText
     hand_off_to: list[Slug]
-    examples: Annotated[list[Line], Meta(min_length=10)]
+    examples: Annotated[list[NonEmptyText], Meta(min_length=10)]
     knowledge: KnowledgeFilter
-    conversations: list[Line] = []
-    """Conversations whose last message is for this agent, each in lines of `speaker: text`; the customer speaks first.
-    """
+    conversations: list[NonEmptyText] = []
+    """Training conversations whose last message is for this agent, in lines of `speaker: text`, customer first."""
     consult: list[Slug] = []
-    """Specialties that this agent asks for advice when a message touches their field too."""
+    """Specialties to consult if a message concerns their field too."""
     tools: list[ToolName] = []
-    """What its model may ask for: built-in tools, and those that the fleet declares."""
+    """Tools available to the agent's model: built-in or declared by the fleet."""
 
 
 class EscalationRule(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A customer who says one of `phrases` is escalated with this urgency."""
+    """Rule that escalates with `urgency` if a message contains one of `phrases`."""
 
     name: Slug
-    phrases: Annotated[list[Line], Meta(min_length=1)]
+    phrases: Annotated[list[NonEmptyText], Meta(min_length=1)]
     urgency: Urgency
     to: Level = "senior"
 
 
 class Sla(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Seconds until somebody has taken an escalation of that urgency; also how long a person may stay silent."""
+    """Seconds per urgency until an escalation must be claimed; also the timeout for a person's next reply."""
 
     low: Seconds = 3_600.0
     normal: Seconds = 900.0
@@ -105,33 +104,33 @@ class Sla(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     critical: Seconds = 60.0
 
     def of(self, urgency: Urgency) -> float:
-        """Seconds that an escalation of this urgency allows."""
+        """Return the SLA in seconds for an urgency."""
         seconds: float = getattr(self, urgency)
         return seconds
 
 
 class EscalationPolicy(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When a conversation goes to senior agents or to people, and how soon somebody has to take it."""
+    """Conditions for an escalation to senior agents or people, and its SLA."""
 
     rules: list[EscalationRule] = []
-    person_phrases: list[Line] = []
-    """Who says one of these has asked for a person."""
-    frustration_words: list[Line] = []
+    person_phrases: list[NonEmptyText] = []
+    """Phrases that request a person."""
+    frustration_words: list[NonEmptyText] = []
     frustration_limit: Annotated[int, Meta(ge=1)] = 2
-    """So many of these words in the customer's last messages mean high urgency."""
+    """Number of frustration words in the customer's last messages that means high urgency."""
     failed_turns: Annotated[int, Meta(ge=1)] = 3
-    """So many answers in a row without an answer mean escalation."""
+    """Number of consecutive abstentions that triggers an escalation."""
     tiers: dict[Slug, Urgency] = {}
-    """The least urgency of an escalation by the customer's tier."""
+    """Minimum urgency of an escalation per customer tier."""
     sla_s: Sla = Sla()
-    waiting_note: Line = (
+    waiting_note: NonEmptyText = (
         "I have asked a person to take over. You are number {position} in the queue; please keep this chat open."
     )
-    """What the customer is told; {position} is the place in the queue."""
+    """Message to a waiting customer; {position} is the queue position."""
 
 
 class Fleet(Record, frozen=True, kw_only=True):
-    """All agents of a company."""
+    """All agents of a company, with tools and escalation policy."""
 
     company: Company
     agents: list[Agent]
@@ -140,16 +139,16 @@ class Fleet(Record, frozen=True, kw_only=True):
 
     @property
     def specialties(self) -> list[str]:
-        """Specialties in order of their names; triage is one of them."""
+        """Return the specialties sorted by name, triage included."""
         return sorted({agent.specialty for agent in self.agents})
 
     def of(self, specialty: str) -> list[Agent]:
-        """Agents of one specialty."""
+        """Return the agents of one specialty."""
         return [agent for agent in self.agents if agent.specialty == specialty]
 
 
 class FleetPublished(Wire, frozen=True, kw_only=True, tag="fleet.published"):
-    """A fleet in force, in KV FLEET; the revision of the key is its version."""
+    """The active fleet in KV FLEET; its version is the revision of the key."""
 
     fleet: Fleet
     published_at: float

@@ -1,6 +1,6 @@
-"""WebSocket frames of `GET /v1/chat`, subprotocol `trunkline.v1`: one JSON object a text frame, `type` first.
+"""WebSocket frames of `GET /v1/chat`, subprotocol `trunkline.v1`: one JSON object per text frame, `type` first.
 
-Frames with `seq` are durable: `seq` grows by one in a conversation, and `resume` sends again what was missed.
+Frames with `seq` are durable: `seq` increases by one within a conversation, and `resume` replays missed frames.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ErrorCode = Literal["bad_frame", "unauthorized", "rate_limited", "too_large", "n
 
 
 class Start(Wire, frozen=True, kw_only=True, tag="start"):
-    """Begin a conversation."""
+    """Start a conversation."""
 
     customer: Name
     tenant: Token = "default"
@@ -36,11 +36,11 @@ class Start(Wire, frozen=True, kw_only=True, tag="start"):
     channel: Token = "web"
     locale: Token = "en"
     tier: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,64}$")] = ""
-    """The customer's tier; where tokens are asked for, the token's counts and this is ignored."""
+    """The customer's tier; ignored if authentication is on, since the token carries it."""
 
 
 class Resume(Wire, frozen=True, kw_only=True, tag="resume"):
-    """Go on with a conversation after a lost connection; `last_seq` is the last durable frame that was seen."""
+    """Resume a conversation after a lost connection; `last_seq` is the last durable frame received."""
 
     conversation: Token
     resume_token: Annotated[str, Meta(max_length=2_000)]
@@ -48,7 +48,7 @@ class Resume(Wire, frozen=True, kw_only=True, tag="resume"):
 
 
 class Message(Wire, frozen=True, kw_only=True, tag="message"):
-    """Say something. `id` is the client's own; a repeat is answered as the first was."""
+    """Send a message. `id` is the client's idempotency key: a repeat gets the same reply."""
 
     id: Token
     text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
@@ -84,7 +84,7 @@ class StartedFrame(Wire, frozen=True, kw_only=True, tag="started", omit_defaults
 
 
 class ResumedFrame(Wire, frozen=True, kw_only=True, tag="resumed", omit_defaults=False):
-    """Whether everything that was missed follows; never a part of it."""
+    """Result of a resume: all missed frames follow if `recovered`, else none."""
 
     conversation: str
     recovered: bool
@@ -98,7 +98,7 @@ class AcceptedFrame(Wire, frozen=True, kw_only=True, tag="accepted", omit_defaul
 
 
 class DeltaFrame(Wire, frozen=True, kw_only=True, tag="delta"):
-    """A piece of an answer; `replace` starts the turn's text anew. Ephemeral."""
+    """A streamed piece of an answer; `replace` discards the turn's earlier pieces. Ephemeral."""
 
     turn: str
     text: str
@@ -106,7 +106,7 @@ class DeltaFrame(Wire, frozen=True, kw_only=True, tag="delta"):
 
 
 class MessageFrame(Wire, frozen=True, kw_only=True, tag="message", omit_defaults=False):
-    """An answer."""
+    """The final answer of a turn."""
 
     turn: str
     seq: int
@@ -119,7 +119,7 @@ class MessageFrame(Wire, frozen=True, kw_only=True, tag="message", omit_defaults
 
 
 class ConsultedPart(Record, frozen=True, kw_only=True):
-    """A specialist whose advice is in an answer."""
+    """A specialist whose advice is part of an answer."""
 
     specialty: str
     agent: str
@@ -136,7 +136,7 @@ class HandoffFrame(Wire, frozen=True, kw_only=True, tag="handoff", omit_defaults
 
 
 class EscalatedFrame(Wire, frozen=True, kw_only=True, tag="escalated", omit_defaults=False):
-    """The conversation goes to a senior agent, or waits for a person: `level` tells which."""
+    """The conversation goes to a senior agent, or waits for a person, according to `level`."""
 
     turn: str
     seq: int
@@ -146,7 +146,7 @@ class EscalatedFrame(Wire, frozen=True, kw_only=True, tag="escalated", omit_defa
 
 
 class PositionFrame(Wire, frozen=True, kw_only=True, tag="position", omit_defaults=False):
-    """The place in the queue has changed; 0: a person, `claimed_by`, has taken the conversation. Ephemeral."""
+    """The queue position has changed; 0 if claimed by the person `claimed_by`. Ephemeral."""
 
     urgency: Urgency
     position: int
@@ -154,7 +154,7 @@ class PositionFrame(Wire, frozen=True, kw_only=True, tag="position", omit_defaul
 
 
 class NoticeFrame(Wire, frozen=True, kw_only=True, tag="notice", omit_defaults=False):
-    """A broadcast to customers; no longer shown after `expires_at` (Unix seconds). Ephemeral."""
+    """A notice for customers, shown until `expires_at` (Unix seconds). Ephemeral."""
 
     id: str
     text: str
@@ -163,20 +163,20 @@ class NoticeFrame(Wire, frozen=True, kw_only=True, tag="notice", omit_defaults=F
 
 
 class NoticeRecalledFrame(Wire, frozen=True, kw_only=True, tag="notice_recalled", omit_defaults=False):
-    """A broadcast no longer holds. Ephemeral."""
+    """Recall of a notice. Ephemeral."""
 
     id: str
 
 
 class ClosedFrame(Wire, frozen=True, kw_only=True, tag="closed", omit_defaults=False):
-    """Nothing more comes."""
+    """The conversation is closed; no further frames follow."""
 
     seq: int
     reason: str
 
 
 class ErrorFrame(Wire, frozen=True, kw_only=True, tag="error", omit_defaults=False):
-    """What was wrong with a frame, or what cannot be done now. `id` names the client's message where there is one."""
+    """An invalid frame, or a request that cannot be served now. `id` names the client's message if there is one."""
 
     code: ErrorCode
     message: str

@@ -1,4 +1,4 @@
-"""What customers send: stored in stream INBOX before they are told that it was accepted.
+"""Customer messages, stored in stream INBOX before they are accepted.
 
 Times are Unix seconds (UTC) in `*_at`.
 """
@@ -12,16 +12,16 @@ from trunkline_protocols.wire import Wire
 
 
 class TurnReceived(Wire, frozen=True, kw_only=True, tag="turn.received"):
-    """A customer said something; stored before the customer sees `accepted`."""
+    """A message of a customer; stored before the `accepted` frame is sent."""
 
     conversation: ConversationId
     message_id: str
-    """The client's own id; a repeat is the same message."""
+    """Idempotency key chosen by the client."""
     text: str
     seq: int
-    """The number of the `accepted` frame: kept here so that every ingress derives the same numbers again."""
+    """Number of the `accepted` frame, stored so that every ingress derives the same frame numbers."""
     previous: int
-    """Inbox sequence of the conversation's message before, 0 for the first: shows a gap to the reader."""
+    """Inbox sequence of the conversation's previous message, 0 for the first; lets a consumer detect gaps."""
     customer: str
     tenant: str
     region: str
@@ -30,7 +30,7 @@ class TurnReceived(Wire, frozen=True, kw_only=True, tag="turn.received"):
     ingress: Instance
     received_at: float
     tier: str = ""
-    """The customer's tier, where the company has any."""
+    """The customer's tier, if the company has tiers."""
 
 
 class EndRequested(Wire, frozen=True, kw_only=True, tag="end.requested"):

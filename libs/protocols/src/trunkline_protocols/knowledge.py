@@ -1,4 +1,4 @@
-"""Messages of the knowledge service (request and reply)."""
+"""Messages of the knowledge service: request and reply."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class SearchKnowledge(Wire, frozen=True, kw_only=True, tag="knowledge.search"):
     query: str
     tenant: str
     topics: list[str] = []
-    """An article with one of these topics may be used; empty: any."""
+    """Only articles with one of these topics; default: any."""
     limit: int = 5
     region: str = ""
-    """Of the asker, as language and specialty: what is written for others is left out. Empty: any."""
+    """Region, language and specialty of the requester exclude articles for other audiences; default: any."""
     language: str = ""
     specialty: str = ""
     internal: bool = False
-    """Colleagues ask: internal articles are found as well."""
+    """If true, internal articles are included."""
 
 
 class Passage(Record, frozen=True, kw_only=True):
@@ -31,20 +31,19 @@ class Passage(Record, frozen=True, kw_only=True):
     text: str
     score: float
     rev: int = 0
-    """Version of the article that `text` is verbatim in."""
+    """Article version that contains `text` verbatim."""
     headings: str = ""
-    """What `text` stands under in the article."""
+    """Headings above `text` in the article."""
     internal: bool = False
-    """For colleagues only: never quoted to a customer."""
+    """If true, never quoted to a customer."""
 
 
 class PassagesFound(Wire, frozen=True, kw_only=True, tag="knowledge.passages"):
     """Reply to `SearchKnowledge`."""
 
     passages: list[Passage]
-    took_ms: float
     stale: bool = False
-    """The store cannot be reached: found in what was last known of it."""
+    """If true, the store is unreachable and the passages come from the process' own index."""
 
 
 class GetArticle(Wire, frozen=True, kw_only=True, tag="knowledge.get"):
@@ -57,35 +56,33 @@ class GetArticle(Wire, frozen=True, kw_only=True, tag="knowledge.get"):
 
 
 class Article(Wire, frozen=True, kw_only=True, tag="knowledge.article"):
-    """A knowledge article; `text` is Markdown, and every quote of it is verbatim in it."""
+    """A knowledge article; `text` is Markdown and contains every quote verbatim."""
 
     document: str
     title: str
     text: str
-    topics: list[str] = []
-    updated: str = ""
     rev: int = 0
     is_latest: bool = True
     internal: bool = False
-    """For colleagues only: never shown to a customer."""
+    """If true, never shown to a customer."""
 
 
 class ImportArticles(Wire, frozen=True, kw_only=True, tag="knowledge.import"):
-    """Order: take these files in. A document of the same id is replaced; what has not changed is left as it is."""
+    """Request: import these files. A document with a known id is replaced if it has changed."""
 
     tenant: str
     files: list[ArticleFile]
     source: str = ""
-    """Where they come from, as the one who imports names it."""
+    """Source of the files, named by the importer."""
     more: bool = False
-    """Another order follows at once: searches need not see this one before."""
+    """If true, another batch follows at once, and the index is refreshed after the last one."""
     prune: bool = False
-    """With the last order: articles of this source that `present` does not name go."""
+    """If true (last batch), articles of this source that are not in `present` are removed."""
     present: list[str] = []
 
 
 class ArticleFile(Record, frozen=True, kw_only=True):
-    """A file as it was read: `name` ends in .md, .html or .jsonl and `content` is its text, or in .pdf with `data`."""
+    """A file to import: `content` for names ending in .md, .html or .jsonl, `data` for .pdf."""
 
     name: str
     content: str = ""
@@ -93,53 +90,51 @@ class ArticleFile(Record, frozen=True, kw_only=True):
 
 
 class ImportProblem(Record, frozen=True, kw_only=True):
-    """Why a file, or a line of it, was not taken."""
+    """Reason why a file, or one line of it, was rejected."""
 
     name: str
     reason: str
 
 
 class ArticlesImported(Wire, frozen=True, kw_only=True, tag="knowledge.imported"):
-    """Reply to `ImportArticles`: what was stored, and what was not and why."""
+    """Reply to `ImportArticles`: counts of stored articles, and problems."""
 
     documents: int
     passages: int
     problems: list[ImportProblem] = []
     unchanged: int = 0
     removed: int = 0
-    ids: list[str] = []
-    """All that the files hold, changed or not."""
 
 
 class TakeBackup(Wire, frozen=True, kw_only=True, tag="knowledge.backup"):
-    """Order: write the whole knowledge base to the object store; imports and searches go on."""
+    """Request: back up the whole knowledge base to the object store; imports and searches continue."""
 
     full: bool = False
-    """Write everything, also what the backup before has written."""
+    """If true, write all blobs, including the unchanged ones of earlier backups."""
     keep: int = 0
-    """Remove older backups until so many are left; 0: as the service is set up."""
+    """Number of backups to keep, older ones are removed; 0: the service's default."""
 
 
 class RestoreBackup(Wire, frozen=True, kw_only=True, tag="knowledge.restore"):
-    """Order: put a backup in force; searches go on in what was there until it is."""
+    """Request: restore a backup; searches use the current articles until it is complete."""
 
     backup: str = ""
-    """Empty: the newest."""
+    """Id of the backup; default: the newest."""
     replace: bool = False
-    """Also where there are articles that did not come with the fleet."""
+    """If true, restore even if articles from outside the fleet would be replaced."""
 
 
 class ListBackups(Wire, frozen=True, kw_only=True, tag="knowledge.list_backups"):
-    """Query: which backups there are, and what is being done now."""
+    """Query: backups and the progress of a running one."""
 
 
 class BackupInfo(Record, frozen=True, kw_only=True):
-    """A backup; `bytes` is all that it holds, uncompressed, `written` how many of its blobs were new."""
+    """Metadata of a backup; `bytes` is its uncompressed size, `written` the number of new blobs."""
 
     id: str
     made_at: float
     kind: str
-    """`full` or `incremental`; either is whole."""
+    """`full` or `incremental`; both can be restored on their own."""
     embedder: str
     articles: int
     passages: int
@@ -151,21 +146,21 @@ class BackupInfo(Record, frozen=True, kw_only=True):
 class BackupTaken(Wire, frozen=True, kw_only=True, tag="knowledge.backup_taken"):
     """Reply to `TakeBackup`."""
 
-    place: str
+    location: str
     backup: BackupInfo
     removed: list[str] = []
-    """Older backups that were too many."""
+    """Ids of the older backups that were removed."""
 
 
 class BackupRestored(Wire, frozen=True, kw_only=True, tag="knowledge.restored"):
     """Reply to `RestoreBackup`."""
 
-    place: str
+    location: str
     backup: BackupInfo
 
 
 class BackupProgress(Record, frozen=True, kw_only=True):
-    """How far a backup or a restore is, in blobs; `total` is 0 while that is not known."""
+    """Progress of a backup or restore in blobs; `total` is 0 while unknown."""
 
     doing: str
     done: int
@@ -175,13 +170,13 @@ class BackupProgress(Record, frozen=True, kw_only=True):
 class BackupList(Wire, frozen=True, kw_only=True, tag="knowledge.backups"):
     """Reply to `ListBackups`: newest first."""
 
-    place: str
+    location: str
     backups: list[BackupInfo]
     progress: BackupProgress | None = None
 
 
 class Refused(Wire, frozen=True, kw_only=True, tag="refused"):
-    """Reply to any request that cannot be answered; `retryable` says whether asking again makes sense."""
+    """Error reply to any request; `retryable` if a later attempt may succeed."""
 
     code: str
     message: str

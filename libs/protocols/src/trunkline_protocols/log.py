@@ -1,4 +1,4 @@
-"""The conversation log: commits and the events in them. Conversation state is the fold of these and nothing else."""
+"""Conversation log: commits and their events. The state of a conversation is the fold of these events only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trunkline_protocols.wire import Record, Wire
 
 
 class Started(Record, frozen=True, kw_only=True, tag_field="event", tag="started"):
-    """The conversation exists; in its first commit."""
+    """First event of a conversation."""
 
     customer: str
     tenant: str
@@ -24,7 +24,7 @@ class Started(Record, frozen=True, kw_only=True, tag_field="event", tag="started
 
 
 class OwnerAssigned(Record, frozen=True, kw_only=True, tag_field="event", tag="owner_assigned"):
-    """Triage's choice: the first owner."""
+    """First owner of the conversation, chosen by triage."""
 
     to: str
     agent: str
@@ -33,13 +33,13 @@ class OwnerAssigned(Record, frozen=True, kw_only=True, tag_field="event", tag="o
 
 
 class TurnAnswered(Record, frozen=True, kw_only=True, tag_field="event", tag="turn_answered"):
-    """A customer's message and the fleet's answer to it."""
+    """The customer's message, `text`, and the fleet's `answer`."""
 
     message_id: str
     accepted_seq: int
-    customer_text: str
-    received_at: float
     text: str
+    received_at: float
+    answer: str
     specialty: str
     agent: str
     citations: list[Citation] = []
@@ -52,13 +52,13 @@ class TurnAnswered(Record, frozen=True, kw_only=True, tag_field="event", tag="tu
     instance: str = ""
     attempts: list[ProviderAttempt] = []
     abstained: bool = False
-    """The agent had to say that it does not know."""
+    """If true, the agent could not answer from the knowledge base."""
     notices: list[str] = []
     fleet_version: int = 0
 
 
-class CustomerSaid(Record, frozen=True, kw_only=True, tag_field="event", tag="customer_said"):
-    """A customer's message to the person who has the conversation; the reply comes when the person writes it."""
+class CustomerReplied(Record, frozen=True, kw_only=True, tag_field="event", tag="customer_said"):
+    """A customer's message to the person with the claim; the reply is a later event."""
 
     message_id: str
     accepted_seq: int
@@ -67,19 +67,19 @@ class CustomerSaid(Record, frozen=True, kw_only=True, tag_field="event", tag="cu
 
 
 class PersonReplied(Record, frozen=True, kw_only=True, tag_field="event", tag="person_replied"):
-    """A person at the desk wrote to the customer."""
+    """Reply of a person at the desk to the customer."""
 
     reply_id: str
     person: str
     text: str
     in_reply_to: str
-    """The customer's message that it answers, empty when none was unanswered."""
+    """Id of the answered message, empty if none was open."""
     due_at: float
-    """When the conversation waits again, unless the person says more."""
+    """Deadline for the person's next reply, after which the claim is revoked."""
 
 
 class HandedOff(Record, frozen=True, kw_only=True, tag_field="event", tag="handed_off"):
-    """Ownership moved."""
+    """Ownership moved to another specialty."""
 
     from_: str
     to: str
@@ -89,14 +89,14 @@ class HandedOff(Record, frozen=True, kw_only=True, tag_field="event", tag="hande
     timings: Timings = Timings()
     instance: str = ""
     asked_for: list[str] = []
-    """All specialties that were asked for at once, when there was more than one."""
+    """All requested target specialties, if there were several."""
     model: str = ""
-    """Who wrote the summary; empty: it is in the conversation's own words."""
+    """Model that wrote the summary; empty if it is an extract."""
     usage: Usage = Usage()
 
 
 class Consulted(Record, frozen=True, kw_only=True, tag_field="event", tag="consulted"):
-    """A specialist was asked while the turn was answered, and what came of it."""
+    """Consultation of a specialist during the turn, with its outcome."""
 
     specialty: str
     agent: str
@@ -107,21 +107,21 @@ class Consulted(Record, frozen=True, kw_only=True, tag_field="event", tag="consu
     asked_by: str = ""
     outcome: ConsultOutcome = "advised"
     reason: str = ""
-    """Why there is no advice."""
+    """Reason for missing advice."""
     citations: list[Citation] = []
     took_ms: float = 0.0
     work_ms: float = 0.0
 
 
 class ToolUsed(Record, frozen=True, kw_only=True, tag_field="event", tag="tool_used"):
-    """An agent has called a tool on the way to what is committed here."""
+    """Tool call by an agent during the turn."""
 
     specialty: str
     use: ToolUse
 
 
 class Escalated(Record, frozen=True, kw_only=True, tag_field="event", tag="escalated"):
-    """The conversation goes to senior agents or waits for a person."""
+    """Escalation to senior agents or to a person."""
 
     from_: str
     urgency: Urgency
@@ -134,31 +134,31 @@ class Escalated(Record, frozen=True, kw_only=True, tag_field="event", tag="escal
 
 
 class Breached(Record, frozen=True, kw_only=True, tag_field="event", tag="breached"):
-    """The SLA clock of an escalation ran out: its urgency rises, and a silent person loses it."""
+    """SLA breach of an escalation: its urgency rises, and an inactive person's claim is revoked."""
 
     from_urgency: Urgency
     urgency: Urgency
     due_at: float
     position: int = 0
     claimed_by: str = ""
-    """The person who had it and stayed silent."""
+    """Person whose claim was revoked, or empty."""
 
 
 class LeftQueue(Record, frozen=True, kw_only=True, tag_field="event", tag="left_queue"):
-    """The customer no longer waits for a person."""
+    """The customer left the escalation queue."""
 
     to: str
 
 
 class Claimed(Record, frozen=True, kw_only=True, tag_field="event", tag="claimed"):
-    """A person has taken the conversation."""
+    """A person claimed the conversation."""
 
     person: str
     due_at: float
 
 
 class HandedBack(Record, frozen=True, kw_only=True, tag_field="event", tag="handed_back"):
-    """A person has given the conversation back to the fleet."""
+    """A person returned the conversation to the fleet."""
 
     person: str
     to: str
@@ -166,7 +166,7 @@ class HandedBack(Record, frozen=True, kw_only=True, tag_field="event", tag="hand
 
 
 class Closed(Record, frozen=True, kw_only=True, tag_field="event", tag="closed"):
-    """Nothing more comes."""
+    """End of the conversation."""
 
     reason: str
 
@@ -175,7 +175,7 @@ Event: TypeAlias = (
     Started
     | OwnerAssigned
     | TurnAnswered
-    | CustomerSaid
+    | CustomerReplied
     | PersonReplied
     | HandedOff
     | Consulted
@@ -187,16 +187,16 @@ Event: TypeAlias = (
     | HandedBack
     | Closed
 )
-CustomerMessageEvent: TypeAlias = TurnAnswered | CustomerSaid
-"""Events that hold a message of the customer's, with the number of its frame `accepted`."""
+CustomerMessageEvent: TypeAlias = TurnAnswered | CustomerReplied
+"""Events with a customer's message and the number of its `accepted` frame."""
 VisibleEvent: TypeAlias = (
     TurnAnswered | PersonReplied | HandedOff | Escalated | Breached | LeftQueue | Claimed | HandedBack | Closed
 )
-"""Events of which the customer sees a durable frame."""
+"""Events that are shown to the customer as a durable frame."""
 
 
 class Commit(Wire, frozen=True, kw_only=True, tag="commit"):
-    """One append to a conversation's log: what the fleet decided in answer to one inbox message."""
+    """One append to a conversation's log: the fleet's decision on one inbox message."""
 
     conversation: ConversationId
     region: str
@@ -208,28 +208,28 @@ class Commit(Wire, frozen=True, kw_only=True, tag="commit"):
     owner: str
     agent: str
     inbox_seq: int
-    """Stream sequence of the customer's message that this answers; see `settles`."""
+    """Stream sequence of the customer's message being answered; see `settles`."""
     previous: int
-    """Stream sequence of the conversation's commit before, 0 for the first: the fence, and readers' gap check."""
+    """Stream sequence of the conversation's previous commit, 0 for the first: the fence, and the gap check."""
     frames_before: int
-    """Durable frames that belong to the commits before, see `frames_in`: numbers follow from it, see ADR 0018."""
+    """Number of durable frames in the previous commits, see `frames_in`; frame numbers derive from it (ADR 0018)."""
     at: float
     events: list[Event]
     ids_before: bytes = b""
-    """Ids of the messages in the commits before, as a filter, see `seen`: a new id is known without reading them."""
+    """Message ids of the previous commits as a Bloom filter, see `rules.message_id_filter`."""
     ended_before: bool = False
-    """Whether a commit before has ended the conversation; what had been said by then is still answered."""
+    """If true, an earlier commit closed the conversation; messages accepted before that are still answered."""
     desk_seq: int = 0
-    """Stream sequence of the desk's order that this carries out, 0 for none."""
+    """Stream sequence of the desk command that this commit executes, 0 for none."""
 
     @property
     def settles(self) -> bool:
-        """Whether everything that the customer said up to `inbox_seq` is settled by this; else the turn goes on."""
+        """Return whether all messages up to `inbox_seq` are settled; if not, the turn continues."""
         return self.kind in {"turn", "closed"}
 
 
 class CommitStored(Wire, frozen=True, kw_only=True, tag="commit.stored"):
-    """Tells the ingress what was appended, and where: `previous` shows a gap when one was missed."""
+    """Notification of the ingress about an appended commit; `previous` of the commit reveals gaps."""
 
     sequence: int
     commit: Commit

@@ -1,4 +1,4 @@
-"""What processes say of themselves: presence, the supervision tree, dead letters."""
+"""Status messages of processes: presence, the supervision tree and dead letters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ProcessState = Literal["starting", "ready", "draining", "stopped", "restarting",
 
 
 class Presence(Wire, frozen=True, kw_only=True, tag="presence"):
-    """A process' heartbeat in KV PRESENCE, under its instance's name."""
+    """Heartbeat of a process in KV PRESENCE, keyed by instance."""
 
     service: str
     instance: str
@@ -25,13 +25,13 @@ class Presence(Wire, frozen=True, kw_only=True, tag="presence"):
     p50_ms: float = 0.0
     p95_ms: float = 0.0
     detail: dict[str, str] = {}
-    """What else is worth knowing at a glance, by what it is about: `primary/small` -> `open`."""
+    """Further status by subject, for example `primary/small` -> `open`."""
     slots: list[int] = []
-    """Slots of the inbox that a conversation process holds."""
+    """Inbox slots that a conversation process owns."""
     finishing: list[str] = []
-    """Conversations whose turn under way it still finishes, although their slot is not its own any more."""
+    """Conversations whose in-flight turn is finished here although their slot has moved."""
     specialties: list[str] = []
-    """What an agents process answers for."""
+    """Specialties that an agents process serves."""
     fleet_version: int = 0
 
 
@@ -40,7 +40,7 @@ class GetStatus(Wire, frozen=True, kw_only=True, tag="status.get"):
 
 
 class ProcessStatus(Record, frozen=True, kw_only=True):
-    """One line of the supervision tree."""
+    """Status of one process in the supervision tree."""
 
     name: str
     service: str
@@ -63,7 +63,7 @@ class SuiteStatus(Wire, frozen=True, kw_only=True, tag="status"):
 
 
 class DeadLetter(Wire, frozen=True, kw_only=True, tag="dead_letter"):
-    """A message that could not be handled, kept to be read and replayed."""
+    """A message that could not be handled, kept for inspection and replay."""
 
     stream: str
     consumer: str
@@ -72,5 +72,5 @@ class DeadLetter(Wire, frozen=True, kw_only=True, tag="dead_letter"):
     deliveries: int
     reason: str
     payload: str
-    """The message as it was; bytes that are not UTF-8 are replaced."""
+    """Original payload; invalid UTF-8 is replaced."""
     at: float

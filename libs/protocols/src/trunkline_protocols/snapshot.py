@@ -1,4 +1,4 @@
-"""A conversation's folded state in KV SNAPSHOTS: a shortcut to rehydration, never the truth."""
+"""Snapshot of a conversation's folded state in KV SNAPSHOTS; speeds up loading, the log stays authoritative."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Streams, consumers and buckets as data. The provision step makes the server match; nobody else creates any.
+"""Streams, consumers and buckets as data. Only the provision step creates them on the server.
 
-Every consumer states its `ack_wait`, `max_deliver` and limits: a durable made by subscribing keeps the server's
-defaults for ever (30 s of silence after a killed worker, and unlimited redelivery).
+Every consumer sets `ack_wait`, `max_deliver` and its limits explicitly: a durable consumer created by a subscription
+keeps the server's defaults (redelivery 30 s after a killed worker, without limit).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DAY_S: Final = 86_400.0
 
 
 class StreamSpec(Record, frozen=True, kw_only=True):
-    """A stream. Durations in seconds, 0 = no limit."""
+    """Configuration of a stream. Durations in seconds, 0 = unlimited."""
 
     name: str
     subjects: list[str]
@@ -34,7 +34,7 @@ class StreamSpec(Record, frozen=True, kw_only=True):
 
 
 class ConsumerSpec(Record, frozen=True, kw_only=True):
-    """A durable pull consumer. `pinned` names its priority group: one client at a time gets everything."""
+    """Configuration of a durable pull consumer. In its priority group, `pinned`, one client at a time gets messages."""
 
     stream: str
     name: str
@@ -48,7 +48,7 @@ class ConsumerSpec(Record, frozen=True, kw_only=True):
 
 
 class BucketSpec(Record, frozen=True, kw_only=True):
-    """A KV bucket."""
+    """Configuration of a KV bucket."""
 
     name: str
     ttl_s: float = 0.0
@@ -65,7 +65,7 @@ INBOX: Final = StreamSpec(
     replicated=True,
     max_age_s=7 * DAY_S,
     duplicate_window_s=600.0,
-    description="What customers said and what the desk ordered, before it was handled",
+    description="Customer messages and desk commands, before they are handled",
 )
 CONVERSATIONS: Final = StreamSpec(
     name="CONVERSATIONS",
@@ -73,7 +73,7 @@ CONVERSATIONS: Final = StreamSpec(
     storage="file",
     retention="limits",
     replicated=True,
-    description="The log of every conversation: commits, fenced, one writer",
+    description="Logs of all conversations: fenced commits by a single writer",
 )
 WORK: Final = StreamSpec(
     name="WORK",
@@ -83,7 +83,7 @@ WORK: Final = StreamSpec(
     replicated=False,
     max_age_s=600.0,
     max_msgs=200_000,
-    description="Turns waiting for an agent; losing it loses nothing",
+    description="Turns waiting for an agent; can be lost without harm",
 )
 NOTICES: Final = StreamSpec(
     name="NOTICES",
@@ -93,7 +93,7 @@ NOTICES: Final = StreamSpec(
     replicated=True,
     max_age_s=30 * DAY_S,
     allow_msg_ttl=True,
-    description="Broadcasts to agents and customers, and who has taken them into account",
+    description="Notices for agents and customers, and their receipts",
 )
 DEAD_LETTERS: Final = StreamSpec(
     name="DEAD_LETTERS",
@@ -102,36 +102,32 @@ DEAD_LETTERS: Final = StreamSpec(
     retention="limits",
     replicated=True,
     max_age_s=90 * DAY_S,
-    description="Messages that could not be handled, visible and replayable",
+    description="Messages that could not be handled, kept for inspection and replay",
 )
 
 STREAMS: Final = (INBOX, CONVERSATIONS, WORK, NOTICES, DEAD_LETTERS)
 
 FLEET: Final = BucketSpec(name="FLEET", history=10, description="Agent definitions, versioned")
-PRESENCE: Final = BucketSpec(name="PRESENCE", ttl_s=10.0, in_memory=True, description="Which processes live")
+PRESENCE: Final = BucketSpec(name="PRESENCE", ttl_s=10.0, in_memory=True, description="Heartbeats of processes")
 SNAPSHOTS: Final = BucketSpec(name="SNAPSHOTS", ttl_s=30 * DAY_S, description="Folded conversations")
 ROUTING: Final = BucketSpec(name="ROUTING", history=5, description="Versioned routing artefacts")
-SPENDING: Final = BucketSpec(name="SPENDING", ttl_s=3 * DAY_S, description="What tenants spent on models, by day")
-KNOWLEDGE: Final = BucketSpec(
-    name="KNOWLEDGE", description="Which process writes the knowledge base, and that it has changed"
-)
-TOOLS: Final = BucketSpec(name="TOOLS", ttl_s=7 * DAY_S, description="Steps of turns with tools that write")
+SPENDING: Final = BucketSpec(name="SPENDING", ttl_s=3 * DAY_S, description="Spending on models per tenant and day")
+KNOWLEDGE: Final = BucketSpec(name="KNOWLEDGE", description="Write lock and version of the knowledge base")
+TOOLS: Final = BucketSpec(name="TOOLS", ttl_s=7 * DAY_S, description="Tool steps of turns, for retries")
 
-DESK: Final = BucketSpec(
-    name="DESK", ttl_s=30 * DAY_S, description="Escalations that wait for a person, by conversation"
-)
+DESK: Final = BucketSpec(name="DESK", ttl_s=30 * DAY_S, description="Escalations to people, per conversation")
 
 BUCKETS: Final = (FLEET, PRESENCE, SNAPSHOTS, ROUTING, SPENDING, KNOWLEDGE, TOOLS, DESK)
 
 FLEET_KEY: Final = "fleet"
-"""The one key of FLEET: its revisions are the fleet's versions."""
+"""The only key of FLEET; its revisions are the fleet's versions."""
 
 SLOT_GROUP: Final = "g"
-"""The one priority group of a slot's consumer."""
+"""The only priority group of a slot's consumer."""
 
 
 def slot_consumer(region: str, slot: int) -> ConsumerSpec:
-    """Return the consumer of one slot of partitions: in memory, pinned to one conversation process."""
+    """Return the consumer of a slot: in memory, pinned to one conversation process."""
     return ConsumerSpec(
         stream=INBOX.name,
         name=f"slot-{region}-{slot}",
@@ -145,10 +141,10 @@ def slot_consumer(region: str, slot: int) -> ConsumerSpec:
 
 
 def work_consumer(specialty: str, lane: Lane) -> ConsumerSpec:
-    """Return the consumer of one lane of a specialty's work; shared by all its processes.
+    """Return the consumer of one lane of a specialty, shared by all its processes.
 
-    Work is acknowledged when it arrives: what is not within `ack_wait_s` went to a process that is dead or stalled, and
-    is delivered until one takes it.
+    Work is acknowledged on arrival: if no acknowledgement comes within `ack_wait_s`, the process is dead or stalled and
+    the message is redelivered.
     """
     return ConsumerSpec(
         stream=WORK.name,
@@ -162,7 +158,7 @@ def work_consumer(specialty: str, lane: Lane) -> ConsumerSpec:
 
 
 def audit_consumer(stream: StreamSpec) -> ConsumerSpec:
-    """Return audit's own consumer of one stream: everything, in order, for ever again until PostgreSQL has it."""
+    """Return the audit service's consumer of a stream: all messages in order, redelivered without limit."""
     return ConsumerSpec(
         stream=stream.name,
         name="audit",

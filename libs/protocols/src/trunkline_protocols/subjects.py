@@ -1,20 +1,20 @@
-"""Every NATS subject of Trunkline, built and parsed here and nowhere else.
+"""Builders and parsers of all NATS subjects; no other module splits or joins one.
 
-inbox.<region>.<partition>.<conversation>           stream INBOX: what customers said
-desk.<region>.<partition>.<conversation>            stream INBOX: what people at the desk ordered
+inbox.<region>.<partition>.<conversation>           stream INBOX: messages of customers
+desk.<region>.<partition>.<conversation>            stream INBOX: commands of people at the desk
 conv.<region>.<partition>.<conversation>.<kind>     stream CONVERSATIONS: the log of commits
 work.<specialty>.<lane>                             stream WORK: turns for agents
 notice.<region>.<audience>                          stream NOTICES
-receipt.<region>.<notice>.<instance>                stream NOTICES: who has taken a notice into account
+receipt.<region>.<notice>.<instance>                stream NOTICES: acknowledgements by processes
 dead.<stream>.<consumer>                            stream DEAD_LETTERS
 out.<ingress>.<conversation>                        core: deltas and commits for an open socket
-attach.<region>.<partition>.<conversation>          core: an ingress took over a conversation's socket
-result.<instance>                                   core: results, claims and beats for a conversation process
-advice.<instance>                                   core: a specialist's advice for the process that asked
-consult.<specialty>.cancelled                       core: nobody waits for this advice any more
-rag.<region>.search | article | import | backups  core, request and reply
+attach.<region>.<partition>.<conversation>          core: an ingress holds the conversation's socket
+result.<instance>                                   core: results, claims and heartbeats for a conversation process
+advice.<instance>                                   core: replies to a consultation
+consult.<specialty>.cancelled                       core: cancellation of a consultation
+rag.<region>.search | article | import | backups    core, request and reply
 llm.<region>.complete                               core, request and reply
-llm.<region>.cancel                                 core: nobody waits for a completion any more
+llm.<region>.cancel                                 core: cancellation of completions
 supervisor.<region>.status                          core, request and reply
 """
 
@@ -33,7 +33,7 @@ COMMIT_KINDS: Final[tuple[CommitKind, ...]] = get_args(CommitKind)
 
 
 class ConversationSubject(NamedTuple):
-    """A parsed subject that belongs to one conversation; `kind` only in the log."""
+    """A parsed subject of one conversation; `kind` only in the log."""
 
     region: str
     partition: int
@@ -48,22 +48,22 @@ class WorkSubject(NamedTuple):
     lane: Lane
 
 
-def _place(region: str, conversation: ConversationId) -> str:
+def _suffix(region: str, conversation: ConversationId) -> str:
     return f"{token(region, 'region')}.{partition_of(conversation)}.{token(conversation, 'conversation')}"
 
 
 def inbox(region: str, conversation: ConversationId) -> str:
-    """Where a customer's message is stored."""
-    return f"inbox.{_place(region, conversation)}"
+    """Return the subject of a customer's message."""
+    return f"inbox.{_suffix(region, conversation)}"
 
 
 def desk(region: str, conversation: ConversationId) -> str:
-    """Where an order of a person at the desk is stored."""
-    return f"desk.{_place(region, conversation)}"
+    """Return the subject of a desk command."""
+    return f"desk.{_suffix(region, conversation)}"
 
 
 def inbox_slot(region: str, slot: int) -> list[str]:
-    """Filters of one slot's consumer: customers and desk, all partitions that belong to it."""
+    """Return the filters of a slot's consumer: customers and desk, all partitions of the slot."""
     return [
         f"{source}.{token(region, 'region')}.{partition}.>"
         for source in ("inbox", "desk")
@@ -73,27 +73,28 @@ def inbox_slot(region: str, slot: int) -> list[str]:
 
 
 def log(region: str, conversation: ConversationId, kind: CommitKind) -> str:
-    """Where a commit is appended."""
+    """Return the subject of a commit."""
     if kind not in COMMIT_KINDS:
         raise InvalidIdError("kind", kind)
-    return f"conv.{_place(region, conversation)}.{kind}"
+    return f"conv.{_suffix(region, conversation)}.{kind}"
 
 
 def log_fence(region: str, conversation: ConversationId) -> str:
-    """Name the one filter over all kinds of a conversation: for the fence and for reading its log.
+    """Return the filter over all commit kinds of a conversation, for the fence and for reading its log.
 
-    Always this filter. The server does not check that a fence covers the subject, and mixed filters defeat it.
+    Every append must use this filter: the server does not check that a fence covers the subject, and mixed filters
+    defeat it.
     """
-    return f"conv.{_place(region, conversation)}.*"
+    return f"conv.{_suffix(region, conversation)}.*"
 
 
 def attach(region: str, conversation: ConversationId) -> str:
-    """Where an ingress says that it holds a conversation's socket now."""
-    return f"attach.{_place(region, conversation)}"
+    """Return the subject on which an ingress announces that it holds a conversation's socket."""
+    return f"attach.{_suffix(region, conversation)}"
 
 
 def attach_any(region: str) -> str:
-    """Filter over all conversations' sockets of a region."""
+    """Return the filter over all socket announcements of a region."""
     return f"attach.{token(region, 'region')}.*.*"
 
 
@@ -113,14 +114,14 @@ def parse_conversation(subject: str) -> ConversationSubject:
 
 
 def work(specialty: str, lane: Lane) -> str:
-    """Where a turn waits for an agent of a specialty."""
+    """Return the subject of work for a specialty and lane."""
     if lane not in LANES:
         raise InvalidIdError("lane", lane)
     return f"work.{token(specialty, 'specialty')}.{lane}"
 
 
 def work_any(specialty: str) -> str:
-    """Filter over all lanes of a specialty."""
+    """Return the filter over all lanes of a specialty."""
     return f"work.{token(specialty, 'specialty')}.*"
 
 
@@ -134,85 +135,85 @@ def parse_work(subject: str) -> WorkSubject:
 
 
 def out(ingress: str, conversation: ConversationId) -> str:
-    """Where deltas and commits go for the ingress that holds the socket."""
+    """Return the subject of deltas and commits for the ingress that holds the socket."""
     return f"out.{token(ingress, 'ingress')}.{token(conversation, 'conversation')}"
 
 
 def out_of(ingress: str) -> str:
-    """Filter over everything for one ingress."""
+    """Return the filter over all deltas and commits for one ingress."""
     return f"out.{token(ingress, 'ingress')}.*"
 
 
 def result(instance: str) -> str:
-    """Where agents answer a conversation process."""
+    """Return the subject of results for a conversation process."""
     return f"result.{token(instance, 'instance')}"
 
 
 def advice(instance: str) -> str:
-    """Where a specialist answers the process that consults it."""
+    """Return the subject of consultation replies for a process."""
     return f"advice.{token(instance, 'instance')}"
 
 
 def consult_cancelled(specialty: str) -> str:
-    """Where a specialty hears that nobody waits for an advice any more."""
+    """Return the subject of cancelled consultations of a specialty."""
     return f"consult.{token(specialty, 'specialty')}.cancelled"
 
 
 def notice(region: str, audience: Audience) -> str:
-    """Where a broadcast is stored."""
+    """Return the subject of a notice."""
     return f"notice.{token(region, 'region')}.{token(audience, 'audience')}"
 
 
 def notices(region: str) -> str:
-    """Filter over all broadcasts of a region."""
+    """Return the filter over all notices of a region."""
     return f"notice.{token(region, 'region')}.*"
 
 
 def receipt(region: str, notice: str, instance: str) -> str:
-    """Where a process says that it has taken a notice into account."""
+    """Return the subject of a process' receipt for a notice."""
     return f"receipt.{token(region, 'region')}.{token(notice, 'notice')}.{token(instance, 'instance')}"
 
 
 def receipts(region: str, notice: str) -> str:
-    """Filter over all receipts of one notice."""
+    """Return the filter over all receipts of a notice."""
     return f"receipt.{token(region, 'region')}.{token(notice, 'notice')}.*"
 
 
 def dead_letter(stream: str, consumer: str) -> str:
-    """Where a message that cannot be handled is kept, by where it came from."""
+    """Return the subject of dead letters of a consumer."""
     return f"dead.{token(stream, 'stream')}.{token(consumer, 'consumer')}"
 
 
 def search(region: str) -> str:
-    """Where passages are asked for."""
+    """Return the subject of search requests."""
     return f"rag.{token(region, 'region')}.search"
 
 
 def article(region: str) -> str:
-    """Where one whole article is asked for."""
+    """Return the subject of requests for a whole article."""
     return f"rag.{token(region, 'region')}.article"
 
 
 def import_articles(region: str) -> str:
-    """Where articles are handed in."""
+    """Return the subject of imports."""
     return f"rag.{token(region, 'region')}.import"
 
 
 def backups(region: str) -> str:
-    """Where backups of the knowledge base are ordered, restored and listed."""
+    """Return the subject of backup requests."""
     return f"rag.{token(region, 'region')}.backups"
 
 
 def complete(region: str) -> str:
-    """Where a completion is asked for."""
+    """Return the subject of completion requests."""
     return f"llm.{token(region, 'region')}.complete"
 
 
 def cancel_completion(region: str) -> str:
-    """Where every gateway hears that nobody waits for a completion any more."""
+    """Return the subject of cancelled completions, received by every gateway."""
     return f"llm.{token(region, 'region')}.cancel"
 
 
 def status(region: str) -> str:
-    """Where the supervisor tells the state of the tree."""
+    """Return the subject of requests for the supervision tree's status."""
     return f"supervisor.{token(region, 'region')}.status"

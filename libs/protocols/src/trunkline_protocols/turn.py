@@ -1,7 +1,7 @@
-"""The work of a turn: the order to an agent, its results, and the pieces of text on their way to the socket.
+"""Work of a turn: the command to an agent, its results, and the streamed pieces of the answer.
 
-Commands order (`AnswerTurn`), results report (`Answered`). Times are Unix seconds (UTC) in `*_at`, durations are
-milliseconds in `*_ms`, money is US dollars.
+Commands are imperative (`AnswerTurn`), results are past participles (`Answered`). Times are Unix seconds (UTC) in
+`*_at`, durations are milliseconds in `*_ms`, money is US dollars.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from trunkline_protocols.wire import Record, Wire
 
 
 class AnswerTurn(Wire, frozen=True, kw_only=True, tag="turn.answer"):
-    """Order: an agent of `specialty` answers this turn, with everything it needs to know."""
+    """Command: an agent of `specialty` answers this turn with the given context."""
 
     ref: TurnRef
     specialty: Specialty
     agent: str
-    """The agent that owns the conversation, or empty: the specialty chooses."""
+    """Agent that owns the conversation; default: chosen by the specialty."""
     text: str
+    """The customer's message."""
     context: Context
     reply_to: Instance
     """Conversation process that awaits the result."""
@@ -32,26 +33,23 @@ class AnswerTurn(Wire, frozen=True, kw_only=True, tag="turn.answer"):
     dispatched_at: float
     deadline_at: float
     lane: Lane = "normal"
-    handed_off_from: str = ""
     urgency: Urgency = "normal"
     due_at: float = 0.0
-    """When an escalation's SLA runs out, 0 for other work."""
+    """SLA deadline of an escalation, 0 for other work."""
 
 
 WorkMessage: TypeAlias = AnswerTurn | Consult
 
 
 class TaskClaimed(Wire, frozen=True, kw_only=True, tag="task.claimed"):
-    """An agent process has taken a turn; from now on its beats are expected."""
+    """Acknowledgement by an agent process that it has taken the turn and will send heartbeats."""
 
     ref: TurnRef
-    instance: Instance
 
 
-class AgentBeat(Wire, frozen=True, kw_only=True, tag="agent.beat"):
-    """An agent process lives and works on these turns."""
+class AgentHeartbeat(Wire, frozen=True, kw_only=True, tag="agent.beat"):
+    """Heartbeat of an agent process for its current turns."""
 
-    instance: Instance
     turns: list[TurnId]
 
 
@@ -65,13 +63,12 @@ class Answered(Wire, frozen=True, kw_only=True, tag="turn.answered"):
     citations: list[Citation] = []
     retrieved: list[Retrieved] = []
     owns: bool = True
-    """False for small talk and clarifying questions: nobody becomes the owner by them."""
+    """False for small talk and clarifying questions, which do not change the owner."""
     abstained: bool = False
-    """The agent had to say that it does not know."""
+    """If true, the agent could not answer from the knowledge base."""
     consultations: list[Consultation] = []
     notices: list[str] = []
-    """Ids of the notices that were in force for this answer."""
-    confidence: float = 0.0
+    """Ids of the notices active for this answer."""
     provider: str = ""
     model: str = ""
     usage: Usage = Usage()
@@ -79,12 +76,12 @@ class Answered(Wire, frozen=True, kw_only=True, tag="turn.answered"):
     fleet_version: int = 0
     instance: str = ""
     attempts: list[ProviderAttempt] = []
-    """Providers that had a part in the text, where it needed more than one."""
+    """Attempts of all providers, if more than one was needed."""
     tools: list[ToolUse] = []
 
 
 class Routed(Wire, frozen=True, kw_only=True, tag="turn.routed"):
-    """Result of triage: which specialty, and which of its agents, answers an unowned conversation."""
+    """Result of triage: the specialty and agent chosen for a conversation without owner."""
 
     ref: TurnRef
     to: Specialty
@@ -92,11 +89,10 @@ class Routed(Wire, frozen=True, kw_only=True, tag="turn.routed"):
     confidence: float
     timings: Timings = Timings()
     fleet_version: int = 0
-    instance: str = ""
 
 
 class HandOffTarget(Record, frozen=True, kw_only=True):
-    """Another specialty, and its agent, that a handoff may go to."""
+    """Candidate specialty and agent of a handoff."""
 
     to: Specialty
     agent: str
@@ -104,14 +100,14 @@ class HandOffTarget(Record, frozen=True, kw_only=True):
 
 
 class HandOff(Wire, frozen=True, kw_only=True, tag="turn.hand_off"):
-    """Result: another specialty shall own the conversation and answer this turn.
+    """Result: another specialty should own the conversation and answer this turn.
 
-    Several may be asked for at once: `others` besides `to`. One wins, by the conversation service's rule.
+    Several targets may be requested: `to` and `others`. The conversation service selects one.
     """
 
     ref: TurnRef
     specialty: Specialty
-    """Who hands over."""
+    """Specialty that hands over."""
     to: Specialty
     agent: str
     reason: str
@@ -119,17 +115,17 @@ class HandOff(Wire, frozen=True, kw_only=True, tag="turn.hand_off"):
     confidence: float = 0.0
     others: list[HandOffTarget] = []
     model: str = ""
-    """Who wrote the summary; empty: it is in the conversation's own words."""
+    """Model that wrote the summary; empty if it is an extract."""
     usage: Usage = Usage()
     timings: Timings = Timings()
     fleet_version: int = 0
     instance: str = ""
     tools: list[ToolUse] = []
-    """What was called before it came to this."""
+    """Tool calls before this decision."""
 
 
 class Escalate(Wire, frozen=True, kw_only=True, tag="turn.escalate"):
-    """Result: this needs a senior agent or a person."""
+    """Result: the turn needs a senior agent or a person."""
 
     ref: TurnRef
     specialty: Specialty
@@ -137,42 +133,40 @@ class Escalate(Wire, frozen=True, kw_only=True, tag="turn.escalate"):
     reason: str
     summary: str
     fleet_version: int = 0
-    instance: str = ""
     tools: list[ToolUse] = []
-    """What was called before it came to this."""
+    """Tool calls before this decision."""
 
 
 class TurnFailed(Wire, frozen=True, kw_only=True, tag="turn.failed"):
-    """Result: the agent could not answer; `retryable` says whether another attempt makes sense."""
+    """Result: the agent failed; `retryable` if another attempt may succeed."""
 
     ref: TurnRef
     reason: str
     retryable: bool
     fleet_version: int = 0
-    instance: str = ""
     cancelled: bool = False
-    """The customer has ended the conversation: nobody waits for the answer any more."""
+    """If true, the customer has ended the conversation and no answer is expected."""
 
 
 TurnResult: TypeAlias = Answered | Routed | HandOff | Escalate | TurnFailed
 
 
-AgentMessage: TypeAlias = Answered | Routed | HandOff | Escalate | TurnFailed | TaskClaimed | AgentBeat
+AgentMessage: TypeAlias = Answered | Routed | HandOff | Escalate | TurnFailed | TaskClaimed | AgentHeartbeat
 
 
 class Delta(Wire, frozen=True, kw_only=True, tag="delta"):
-    """A piece of an answer that is being written. Ephemeral: the commit is the truth."""
+    """A streamed piece of an answer. Ephemeral: the commit is authoritative."""
 
     ref: TurnRef
     text: str
     replace: bool = False
-    """The turn's text starts anew with this piece."""
+    """If true, this piece replaces all earlier pieces of the turn."""
     source: str = ""
-    """The completion that wrote it: pieces of two completions never mix."""
+    """Id of the completion; pieces of different completions are never mixed."""
 
 
 class SocketAttached(Wire, frozen=True, kw_only=True, tag="attached"):
-    """An ingress holds this conversation's socket now: commits go there."""
+    """Announcement of the ingress that holds the conversation's socket; commits are published to it."""
 
     conversation: ConversationId
     ingress: Instance

@@ -1,4 +1,4 @@
-"""What every message is made of: `Wire` for messages, `Record` for their parts."""
+"""Base classes: `Wire` for messages, `Record` for their parts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import msgspec
 
 
 class Wire(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type"):
-    """What all wire messages share: immutable, named fields, defaults left out, an explicit `type` tag."""
+    """Base of all wire messages: immutable, defaults omitted, an explicit `type` tag."""
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A part of a message; has no tag of its own."""
+    """Base of all parts of messages; without a tag."""

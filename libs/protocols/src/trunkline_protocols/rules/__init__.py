@@ -1,1 +1,1 @@
-"""Rules that two processes must compute alike; pure functions over messages."""
+"""Rules that several processes must compute alike: pure functions over messages."""

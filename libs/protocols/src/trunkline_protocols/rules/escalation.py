@@ -22,28 +22,28 @@ def raised(urgency: Urgency) -> Urgency:
 
 
 def pressure_of(urgency: Urgency, *, age_s: float, allowed_s: float) -> float:
-    """How much something presses: urgency x age, measured by the time that its SLA allows. A fresh one counts too."""
+    """Return the pressure: urgency weight x (1 + age / SLA), so that a new entry counts too."""
     return _WEIGHTS[urgency] * (1.0 + max(0.0, age_s) / max(1.0, allowed_s))
 
 
 def pressure(escalation: Escalation, now: float) -> float:
-    """How much an escalation presses."""
+    """Return the pressure of an escalation at `now`."""
     return pressure_of(escalation.urgency, age_s=now - escalation.since, allowed_s=escalation.due_at - escalation.since)
 
 
 def queue(waiting: Iterable[EscalationWaiting], now: float) -> list[EscalationWaiting]:
-    """Who waits for a person and nobody has claimed, the most pressing first."""
+    """Return the unclaimed entries, highest pressure first."""
     unclaimed = [entry for entry in waiting if not entry.escalation.claimed_by]
     return sorted(unclaimed, key=lambda entry: _rank(entry.conversation, entry.escalation, now))
 
 
 def queue_position(waiting: Iterable[EscalationWaiting], conversation: str, escalation: Escalation, now: float) -> int:
-    """Place in the queue that an escalation gives to a conversation, in the queue already or not; 1 is the next."""
+    """Return the queue position of a conversation's escalation, queued already or not; 1 is the next."""
     rank = _rank(conversation, escalation, now)
     others = (entry for entry in waiting if entry.conversation != conversation and not entry.escalation.claimed_by)
     return 1 + sum(_rank(entry.conversation, entry.escalation, now) < rank for entry in others)
 
 
 def _rank(conversation: str, escalation: Escalation, now: float) -> tuple[float, float, str]:
-    """Whose rank is less is served before; among equals who waits for longer."""
+    """Return the sort key: highest pressure first, then the longest wait."""
     return -pressure(escalation, now), escalation.since, conversation

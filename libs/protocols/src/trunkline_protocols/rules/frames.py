@@ -8,5 +8,5 @@ from trunkline_protocols.log import CustomerMessageEvent, Event, VisibleEvent
 
 
 def frames_in(events: Iterable[Event]) -> int:
-    """Count the durable frames that belong to events: what they show, and `accepted` of the messages in them."""
+    """Return the number of durable frames of events: one per visible event, and `accepted` per customer message."""
     return sum(isinstance(event, CustomerMessageEvent) + isinstance(event, VisibleEvent) for event in events)

@@ -1,7 +1,7 @@
-"""Which of the client's message ids a conversation may have had: a Bloom filter of a fixed size.
+"""Bloom filter of fixed size over the client's message ids of a conversation.
 
-It never denies an id that was added, so what it denies is certainly new. What it grants may be new too: 1 id of 120
-after 75, 1 of 5 after 300. Empty bytes hold nothing.
+There are no false negatives: if the filter does not contain an id, the id is new. The false-positive rate is 1 in 120
+after 75 ids and 1 in 5 after 300. Empty bytes are the empty filter.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ _HASHES: Final = 3
 _BITS: Final = 8 * _BYTES
 
 
-def with_id(seen: bytes, message_id: str) -> bytes:
-    """Return the filter with one id more."""
-    return (int.from_bytes(seen, "big") | _mask(message_id)).to_bytes(_BYTES, "big")
+def with_id(ids: bytes, message_id: str) -> bytes:
+    """Return the filter with one more id."""
+    return (int.from_bytes(ids, "big") | _mask(message_id)).to_bytes(_BYTES, "big")
 
 
-def may_hold(seen: bytes, message_id: str) -> bool:
-    """Whether an id may have been added; False is certain."""
+def may_contain(ids: bytes, message_id: str) -> bool:
+    """Return whether an id may have been added; False is certain."""
     mask = _mask(message_id)
-    return int.from_bytes(seen, "big") & mask == mask
+    return int.from_bytes(ids, "big") & mask == mask
 
 
 def _mask(message_id: str) -> int:

@@ -6,7 +6,7 @@ from trunkline_protocols.broadcast import NoticePublished
 
 
 def concerns(notice: NoticePublished, *, now: float, tenant: str = "", specialty: str = "") -> bool:
-    """Whether a notice is in force for a tenant and a specialty; an empty one is not asked for."""
+    """Return whether a notice is active for a tenant and a specialty; an empty value skips that check."""
     return (
         now < notice.expires_at
         and (not tenant or not notice.tenants or tenant in notice.tenants)

@@ -1,4 +1,4 @@
-"""A conversation in its own words, a line for each thing that was said: the summary where no model writes one."""
+"""Extractive summary of a conversation, one line per message; used if no model writes a summary."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import Final
 
 from trunkline_protocols.context import Utterance
 
-_UTTERANCES: Final = 6
-_CHARACTERS: Final = 240
+_MAX_UTTERANCES: Final = 6
+_MAX_CHARACTERS: Final = 240
 
 
 def extract(text: str, transcript: Sequence[Utterance]) -> str:
-    """Write down what whoever takes over should know: what was said last, and `text`, which the customer says now."""
-    said = [*transcript[-_UTTERANCES:], Utterance(role="customer", text=text)]
-    return "\n".join(line_of(utterance, longest=_CHARACTERS) for utterance in said)
+    """Return the last messages and the customer's current `text`, one line each."""
+    utterances = [*transcript[-_MAX_UTTERANCES:], Utterance(role="customer", text=text)]
+    return "\n".join(line_of(utterance, max_characters=_MAX_CHARACTERS) for utterance in utterances)
 
 
-def line_of(said: Utterance, *, longest: int) -> str:
-    """Who said it, and how it begins: so many characters of it."""
-    # Twice as much is enough to find so many characters that are no blanks; the text may be long.
-    text = " ".join(said.text[: 2 * longest].split())
-    whole = len(text) <= longest and len(said.text) <= 2 * longest
-    return f"{said.specialty or said.role}: {text if whole else text[: longest - 1] + '…'}"
+def line_of(utterance: Utterance, *, max_characters: int) -> str:
+    """Return the author and the beginning of the text, truncated to `max_characters`."""
+    # Twice the limit is enough to find that many characters that are not blanks; the text may be long.
+    text = " ".join(utterance.text[: 2 * max_characters].split())
+    is_whole = len(text) <= max_characters and len(utterance.text) <= 2 * max_characters
+    author = utterance.specialty or utterance.role
+    return f"{author}: {text if is_whole else text[: max_characters - 1] + '…'}"
