@@ -13,7 +13,7 @@ from trunkline_cli.app import app
 from trunkline_cli.settings import ClientSettings
 from trunkline_conversation.settings import ConversationSettings
 from trunkline_ingress.settings import IngressSettings
-from trunkline_llm_gateway.core.config import load_config
+from trunkline_llm_gateway.adapters.config_file import load_config
 from trunkline_llm_gateway.settings import GatewaySettings
 from trunkline_rag.settings import RagSettings
 from trunkline_supervisor.settings import SuiteSettings

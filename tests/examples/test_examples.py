@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Route, expect
 from trunkline_chassis.fleet_folder import load_fleet
-from trunkline_llm_gateway.core.config import load_config
+from trunkline_llm_gateway.adapters.config_file import load_config
 
 from tests.browser.conftest import open_browser
 from tests.support.suite import Suite

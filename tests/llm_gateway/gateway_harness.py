@@ -1,4 +1,4 @@
-"""What the gateway's tests share: orders, a gateway over given providers, and what the customer sees of it."""
+"""Shared parts of the gateway's tests: requests, a gateway over given providers, and the text that a customer sees."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trunkline_llm_gateway.application.gateway import Gateway
 from trunkline_llm_gateway.application.provider_registry import ProviderRegistry
 from trunkline_llm_gateway.core.breaker import BreakerPolicy
 from trunkline_llm_gateway.core.budgets import Spending
-from trunkline_llm_gateway.core.config import NOTICE, GatewayConfig, ProviderConfig, RouteConfig
+from trunkline_llm_gateway.core.config import DEFAULT_NOTICE, GatewayConfig, ProviderConfig, RouteConfig
 from trunkline_protocols.completion import Complete, Completed, DeltaTarget
 from trunkline_protocols.ids import ConversationId, Instance, TurnId, TurnRef
 from trunkline_protocols.knowledge import Passage
@@ -23,16 +23,18 @@ from trunkline_protocols.turn import Delta
 
 PASSAGE = Passage(document="refunds", title="Refunds", text="Refunds take 5 days.", score=1.0)
 MODEL_TEXT = "Refunds take 5 days [1]."
-QUOTED = f"{NOTICE} Refunds take 5 days."
-PATIENT = BreakerPolicy(failures_in_a_row=1_000_000, least_calls=1_000_000)
-"""A breaker that stays closed, for tests of what follows a failure."""
+FALLBACK_TEXT = f"{DEFAULT_NOTICE} Refunds take 5 days."
+NEVER_OPENS = BreakerPolicy(max_consecutive_failures=1_000_000, min_calls=1_000_000)
+"""A circuit breaker that stays closed, for tests of retries and failover."""
+SHORT_TIMEOUTS: dict[str, Any] = {"first_token_timeout_s": 0.2, "idle_timeout_s": 0.2}
+"""Settings for a provider that hangs."""
 
 
-def order(turn: str = "c1-1", **changes: Any) -> Complete:
-    """A customer's question, streamed."""
-    asked = Complete(
+def make_request(turn: str = "c1-1", **changes: Any) -> Complete:
+    """Return a streamed request of a customer's turn."""
+    request = Complete(
         instructions="You are the refunds specialist.",
-        question="How long do refunds take?",
+        text="How long do refunds take?",
         passages=[PASSAGE],
         abstain="I do not know.",
         stream_to=DeltaTarget(
@@ -40,11 +42,11 @@ def order(turn: str = "c1-1", **changes: Any) -> Complete:
             ingress=Instance("ingress-1"),
         ),
     )
-    return msgspec.structs.replace(asked, **changes)
+    return msgspec.structs.replace(request, **changes)
 
 
-def provider(name: str, url: str, **changes: Any) -> ProviderConfig:
-    """A provider that is waited for, however slow the machine is."""
+def provider_config(name: str, url: str, **changes: Any) -> ProviderConfig:
+    """Return a provider whose timeouts no slow machine reaches."""
     settings: dict[str, Any] = {
         "kind": "openai",
         "models": ["small"],
@@ -57,12 +59,8 @@ def provider(name: str, url: str, **changes: Any) -> ProviderConfig:
     return ProviderConfig(name=name, base_url=url, **settings)
 
 
-IMPATIENT: dict[str, Any] = {"first_token_timeout_s": 0.2, "idle_timeout_s": 0.2}
-"""Settings for a provider that hangs."""
-
-
-class Desk:
-    """A gateway, and the deltas that it sent."""
+class GatewayHarness:
+    """A gateway and the deltas that it has sent."""
 
     def __init__(self, config: GatewayConfig, policy: BreakerPolicy | None) -> None:
         rng = random.Random(1).random  # noqa: S311 - jitter, not secrets
@@ -74,40 +72,40 @@ class Desk:
     async def _send(self, _: str, delta: Delta) -> None:
         self.deltas.append(delta)
 
-    async def answer(self, asked: Complete | None = None) -> Completed:
-        """Have an order written."""
-        reply = await self.gateway.complete(asked or order())
+    async def complete(self, request: Complete | None = None) -> Completed:
+        """Complete a request that must not be refused."""
+        reply = await self.gateway.complete(request or make_request())
         assert isinstance(reply, Completed), reply
         return reply
 
-    def shown(self, turn: str = "c1-1") -> str:
-        """What the customer sees in the end."""
+    def displayed(self, turn: str = "c1-1") -> str:
+        """Return the text that the customer finally sees."""
         text = ""
         for delta in self.deltas:
             if delta.ref.turn == turn:
                 text = delta.text if delta.replace else text + delta.text
         return text
 
-    def replaced(self) -> int:
-        """How often a text that was shown was replaced by another."""
+    def replacements(self) -> int:
+        """Return how often a displayed text was replaced by another."""
         return max(0, sum(delta.replace for delta in self.deltas) - 1)
 
 
 @asynccontextmanager
-async def desk(
+async def running_gateway(
     *providers: ProviderConfig, policy: BreakerPolicy | None = None, route: RouteConfig | None = None, **config: Any
-) -> AsyncIterator[Desk]:
-    """A gateway over these providers, in this order."""
-    desk = Desk(GatewayConfig(provider=list(providers), route=[route] if route else [], **config), policy)
+) -> AsyncIterator[GatewayHarness]:
+    """Run a gateway over these providers, in this order."""
+    harness = GatewayHarness(GatewayConfig(provider=list(providers), route=[route] if route else [], **config), policy)
     try:
         async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(desk.gateway.run())
-            yield desk
+            running = tasks.create_task(harness.gateway.run())
+            yield harness
             running.cancel()
     finally:
-        await desk.registry.close()
+        await harness.registry.close()
 
 
-def within(seconds: float) -> float:
-    """A deadline."""
+def deadline_in(seconds: float) -> float:
+    """Return a deadline as Unix time."""
     return time.time() + seconds

@@ -1,12 +1,13 @@
-"""The configuration is checked whole at the start, with file, key and reason."""
+"""Configuration: an invalid file is rejected with file, key and reason."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from trunkline_llm_gateway.adapters.config_file import load_config
 from trunkline_llm_gateway.adapters.simulated import SimulatedProvider
-from trunkline_llm_gateway.core.config import BUILT_IN, ConfigError, ProviderConfig, load_config
+from trunkline_llm_gateway.core.config import DEFAULT_CONFIG, ConfigError, ProviderConfig
 from trunkline_llm_gateway.ports import Call
 from trunkline_protocols.completion import Complete
 
@@ -37,18 +38,18 @@ strategy = "priority"
 """
 
 
-def test_route_gives_the_order(tmp_path: Path) -> None:
-    """And without that route the file's order holds."""
+def test_route_orders_its_providers(tmp_path: Path) -> None:
+    """An unknown route contains all providers in the order of the file."""
     file = tmp_path / "llm.toml"
     file.write_text(GOOD)
     config = load_config(file)
-    assert config.order_of("default") == ["backup", "primary"]
-    assert config.order_of("other") == ["primary", "backup"]
+    assert config.route_of("default").providers == ["backup", "primary"]
+    assert config.route_of("other").providers == ["primary", "backup"]
 
 
-def test_without_a_file_the_extractive_provider_serves() -> None:
-    """No key, no model, no network."""
-    assert load_config(None) is BUILT_IN
+def test_extractive_provider_is_the_default() -> None:
+    """Without a file neither key, model nor network are needed."""
+    assert load_config(None) is DEFAULT_CONFIG
 
 
 @pytest.mark.parametrize(
@@ -57,23 +58,23 @@ def test_without_a_file_the_extractive_provider_serves() -> None:
         ('kind = "openai"', 'kind = "telepathy"', "kind"),
         ("max_concurrency = 64", "max_concurrency = 0", "max_concurrency"),
         ("idle_timeout_s = 10", "idle_timeout = 10", "idle_timeout"),
-        ('name = "backup"', 'name = "primary"', "there twice"),
+        ('name = "backup"', 'name = "primary"', "is defined twice"),
         ('"http://127.0.0.1:9001/v1"', '"localhost"', "base_url"),
         ('["small", "large"]', "[]", "models"),
-        ('["backup", "primary"]', '["nobody"]', "nobody"),
+        ('["backup", "primary"]', '["missing"]', "missing"),
         ("[[route]]", "[[route]", "line"),
-        ('["backup", "primary"]', '["backup", "backup"]', r"route\[0\].providers: 'backup' is there twice"),
+        ('["backup", "primary"]', '["backup", "backup"]', r"route\[0\].providers: 'backup' is listed twice"),
         ('strategy = "priority"', 'strategy = "luck"', "strategy"),
-        ('strategy = "priority"', 'strategy = "weighted"\nweights = [1]', r"route\[0\].weights: 2 are needed"),
-        ('strategy = "priority"', "weights = [1, 2]", r"route\[0\].weights: strategy is 'priority'"),
+        ('strategy = "priority"', 'strategy = "weighted"\nweights = [1]', r"route\[0\].weights: 2 are required"),
+        ('strategy = "priority"', "weights = [1, 2]", r"route\[0\].weights: not supported by strategy 'priority'"),
         ('strategy = "priority"', "hedge_after_ms = -1", "hedge_after_ms"),
         ('"PRIMARY_KEY"', '"PRIMARY_KEY"\napi_key_file = "key"', r"provider\[0\].api_key_file"),
         ("[[route]]", '[[budget]]\ntenant = "a"\nusd_per_day = 0\n[[route]]', "usd_per_day"),
         ("[[route]]", '[[budget]]\ntenant = "a"\nusd_per_day = 1\n' * 2 + "[[route]]", r"budget\[0\].tenant"),
     ],
 )
-def test_mistake_is_named(tmp_path: Path, before: str, after: str, reason: str) -> None:
-    """The file, and the key or the value."""
+def test_invalid_file_is_rejected_with_the_reason(tmp_path: Path, before: str, after: str, reason: str) -> None:
+    """The error contains the file, and the key or the value."""
     file = tmp_path / "llm.toml"
     file.write_text(GOOD.replace(before, after))
     with pytest.raises(ConfigError, match=reason) as failure:
@@ -81,8 +82,8 @@ def test_mistake_is_named(tmp_path: Path, before: str, after: str, reason: str) 
     assert str(file) in str(failure.value)
 
 
-async def test_simulated_provider_tells_its_own_time_exactly() -> None:
-    """Known, so that a bench can take it away; the same seed draws the same times."""
+async def test_simulated_provider_reports_its_exact_time() -> None:
+    """A benchmark can subtract it; equal seeds give equal times."""
     config = ProviderConfig(
         name="sim",
         kind="simulated",
@@ -96,9 +97,9 @@ async def test_simulated_provider_tells_its_own_time_exactly() -> None:
     async def keep(piece: str) -> None:
         pieces.append(piece)
 
-    order = Complete(instructions="", question="How long?", abstain="I do not know.")
-    first = await SimulatedProvider(config).write(Call(order, ""), keep)
-    again = await SimulatedProvider(config).write(Call(order, ""), keep)
+    request = Complete(instructions="", text="How long?", abstain="I do not know.")
+    first = await SimulatedProvider(config).complete(Call(request, ""), keep)
+    again = await SimulatedProvider(config).complete(Call(request, ""), keep)
     assert first == again
     half = len(pieces) // 2
     assert pieces[:half] == pieces[half:]

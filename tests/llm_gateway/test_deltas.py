@@ -1,11 +1,11 @@
-"""Deltas: the first at once, then gathered, never lost and never mixed."""
+"""Deltas: the first piece immediately, later pieces batched, none lost or mixed."""
 
 from __future__ import annotations
 
 import asyncio
 
 from hypothesis import given, strategies as st
-from trunkline_llm_gateway.application.deltas import GATHER_S, DeltaStream, DeltaStreams
+from trunkline_llm_gateway.application.deltas import BATCH_INTERVAL_S, DeltaStream, DeltaStreams
 from trunkline_protocols.completion import DeltaTarget
 from trunkline_protocols.ids import ConversationId, Instance, TurnId, TurnRef
 from trunkline_protocols.turn import Delta
@@ -17,8 +17,8 @@ TARGET = DeltaTarget(
 )
 
 
-class Line:
-    """Keeps what is sent; has the clock."""
+class RecordedStream:
+    """A stream with a manual clock that records its deltas."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -30,39 +30,40 @@ class Line:
 
 
 @given(st.lists(st.tuples(st.text(max_size=5), st.floats(0, 0.1)), max_size=40))
-async def test_deltas_make_up_the_text(pieces: list[tuple[str, float]]) -> None:
-    """Whatever the pace, the concatenation is the text, and only the first delta replaces."""
-    line = Line()
+async def test_deltas_concatenate_to_the_text(pieces: list[tuple[str, float]]) -> None:
+    """At any pace the concatenation is the text, and only the first delta replaces."""
+    recorded = RecordedStream()
     for piece, pause_s in pieces:
-        await line.stream.add(piece)
-        line.now += pause_s
-    await line.stream.flush()
-    assert "".join(delta.text for delta in line.sent) == "".join(piece for piece, _ in pieces)
-    assert [delta.replace for delta in line.sent] == [True] * bool(line.sent) + [False] * (len(line.sent) - 1)
-    assert all(delta.source == "s" for delta in line.sent)
+        await recorded.stream.add(piece)
+        recorded.now += pause_s
+    await recorded.stream.flush()
+    sent = recorded.sent
+    assert "".join(delta.text for delta in sent) == "".join(piece for piece, _ in pieces)
+    assert [delta.replace for delta in sent] == [True] * bool(sent) + [False] * (len(sent) - 1)
+    assert all(delta.source == "s" for delta in sent)
 
 
-async def test_first_piece_is_sent_at_once_and_later_ones_are_gathered() -> None:
-    """The customer sees the first word without waiting; the line is not flooded with the others."""
-    line = Line()
+async def test_first_piece_is_sent_at_once_and_later_pieces_are_batched() -> None:
+    """The customer sees the first word immediately; the connection is not flooded with the others."""
+    recorded = RecordedStream()
     for _ in range(10):
-        await line.stream.add("x")
-        line.now += GATHER_S / 5
-    assert [len(delta.text) for delta in line.sent] == [1, 5]
+        await recorded.stream.add("x")
+        recorded.now += BATCH_INTERVAL_S / 5
+    assert [len(delta.text) for delta in recorded.sent] == [1, 5]
 
 
-async def test_text_that_starts_anew_replaces_what_was_shown() -> None:
-    """The next provider's text does not follow the half sentence of the one that failed."""
-    line = Line()
-    await line.stream.add("Half a ")
-    await line.stream.add("sent")
-    line.stream.start_anew()
-    await line.stream.add("Whole.")
-    assert [(delta.text, delta.replace) for delta in line.sent] == [("Half a ", True), ("Whole.", True)]
+async def test_restarted_text_replaces_the_displayed_one() -> None:
+    """The next provider's text does not follow the half sentence of the failed one."""
+    recorded = RecordedStream()
+    await recorded.stream.add("Half a ")
+    await recorded.stream.add("sent")
+    recorded.stream.restart()
+    await recorded.stream.add("Whole.")
+    assert [(delta.text, delta.replace) for delta in recorded.sent] == [("Half a ", True), ("Whole.", True)]
 
 
-async def test_text_that_a_pause_leaves_waiting_is_sent() -> None:
-    """A model that stops to think does not hold back what it has said; a stream that has ended is left alone."""
+async def test_pending_text_is_sent_during_a_pause() -> None:
+    """A model that pauses does not hold back its last pieces; a closed stream is not flushed."""
     now, sent = 0.0, list[tuple[str, str]]()
 
     async def send(ingress: str, delta: Delta) -> None:
@@ -71,12 +72,12 @@ async def test_text_that_a_pause_leaves_waiting_is_sent() -> None:
     streams = DeltaStreams(send, lambda: now)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(streams.run())
-        with streams.stream(TARGET) as stream, streams.stream(None) as nobody:
-            assert nobody is None
+        with streams.open(TARGET) as stream, streams.open(None) as unstreamed:
+            assert unstreamed is None
             assert stream is not None
             await stream.add("Let me see")
             await stream.add(" …")
-            now += GATHER_S
+            now += BATCH_INTERVAL_S
             async with asyncio.timeout(10):
                 while len(sent) < 2:
                     await asyncio.sleep(0)

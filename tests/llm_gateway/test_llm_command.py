@@ -1,4 +1,4 @@
-"""`trunkline llm`: what a person sees who tries a provider."""
+"""`trunkline llm`: output and exit codes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.processes
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[ModelServer]:
-    """A provider that `llm.toml` names; beside it one that is gone."""
+    """Serve one provider of `llm.toml`; the other one is unreachable."""
     async with serve_model(ModelServer()) as server:
         providers = [("primary", server.url), ("gone", "http://127.0.0.1:1/v1")]
         (tmp_path / "llm.toml").write_text(
@@ -31,7 +31,7 @@ async def server(tmp_path: Path) -> AsyncIterator[ModelServer]:
 
 
 async def run(config: Path | None, *arguments: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of the command."""
+    """Run the command; return exit code, stdout and stderr."""
     environment = dict(os.environ)
     environment.pop("TRUNKLINE_LLM_CONFIG", None)
     if config is not None:
@@ -44,7 +44,7 @@ async def run(config: Path | None, *arguments: str) -> tuple[int, str, str]:
 
 
 async def test_prompt_is_answered_by_the_provider(server: ModelServer, tmp_path: Path) -> None:
-    """The text on stdout, what it took on stderr; JSON as one object."""
+    """The text is on stdout, statistics on stderr; JSON is one object."""
     code, out, err = await run(tmp_path / "llm.toml", "How long?")
     assert (code, out) == (0, server.text + "\n")
     assert "primary / small" in err
@@ -55,10 +55,10 @@ async def test_prompt_is_answered_by_the_provider(server: ModelServer, tmp_path:
 
 
 async def test_failure_is_one_line_and_an_exit_code(server: ModelServer, tmp_path: Path) -> None:
-    """Whichever it is."""
+    """For an unreachable or unknown provider, a failed fallback and an invalid configuration."""
     for arguments, reason in [
         (("Hi", "--provider", "gone"), "connect: gone: "),
-        (("Hi", "--provider", "nobody"), "no provider is named 'nobody'; there are: primary, gone"),
+        (("Hi", "--provider", "missing"), "unknown provider 'missing'; must be one of: primary, gone"),
     ]:
         code, out, err = await run(tmp_path / "llm.toml", *arguments)
         assert (code, out) == (1, "")
@@ -73,8 +73,8 @@ async def test_failure_is_one_line_and_an_exit_code(server: ModelServer, tmp_pat
     assert f"trunkline: {tmp_path / 'llm.toml'}: " in err
 
 
-async def test_without_a_configuration_it_says_that_there_is_no_model() -> None:
-    """And how to name one."""
+async def test_missing_configuration_is_reported() -> None:
+    """The answer names the variable to set."""
     code, out, _ = await run(None, "Hi")
     assert code == 0
     assert "TRUNKLINE_LLM_CONFIG" in out

@@ -1,4 +1,4 @@
-"""The gateway's process: a new configuration without a restart, cancelling over the bus, what it tells of itself."""
+"""The gateway process: reconfiguration without a restart, cancellation over the bus, metrics and presence."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -39,7 +40,7 @@ output_cost_per_million = 1000.0
 
 
 class GatewayProcess:
-    """`python -m trunkline_llm_gateway`, in a region of its own."""
+    """`python -m trunkline_llm_gateway` in a separate region."""
 
     def __init__(self, nats_url: str, config: Path, log: Path, region: str) -> None:
         self.url = f"http://127.0.0.1:{(port := free_port())}"
@@ -58,7 +59,7 @@ class GatewayProcess:
             )
 
     async def page(self, path: str) -> str:
-        """Read one of its pages; empty when it does not listen yet."""
+        """Return one of its pages, empty if it does not listen yet."""
         try:
             async with aiohttp.ClientSession() as session, session.get(self.url + path) as response:
                 return await response.text() if response.status == 200 else ""
@@ -66,13 +67,13 @@ class GatewayProcess:
             return ""
 
     async def ready(self) -> None:
-        """Wait until it can answer."""
+        """Wait until it is ready."""
         while not await self.page("/readyz"):
             assert self.process.poll() is None, self.log.read_text()
             await asyncio.sleep(0.05)
 
     def stop(self) -> int:
-        """Ask it to stop; returns its exit code."""
+        """Terminate it and return its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(15)
@@ -80,20 +81,20 @@ class GatewayProcess:
 
 @pytest.fixture
 async def server() -> AsyncIterator[ModelServer]:
-    """A provider."""
+    """Serve a provider."""
     async with serve_model(ModelServer()) as server:
         yield server
 
 
 @pytest.fixture
 def region() -> str:
-    """A region that no other test uses."""
+    """Return a region that no other test uses."""
     return f"r{os.getpid()}-{time.monotonic_ns()}"
 
 
 @pytest.fixture
 async def start(nats_url: str, tmp_path: Path, region: str) -> AsyncIterator[Callable[[], GatewayProcess]]:
-    """Start gateways that end with the test; the configuration is `llm.toml` of its folder."""
+    """Start gateways that stop with the test, configured by `llm.toml` of its folder."""
     started: list[GatewayProcess] = []
 
     def start_one() -> GatewayProcess:
@@ -101,19 +102,19 @@ async def start(nats_url: str, tmp_path: Path, region: str) -> AsyncIterator[Cal
         return started[-1]
 
     yield start_one
-    for each in started:
-        each.stop()
+    for gateway in started:
+        gateway.stop()
 
 
-def asked(**changes: object) -> Complete:
-    """An order of a conversation that is bound to no region, with time enough."""
+def unrestricted_request(**changes: Any) -> Complete:
+    """Return a request of a conversation without residency, with a deadline far away."""
     return make_request(region="local", deadline_at=time.time() + 30, **changes)
 
 
-async def test_configuration_is_replaced_without_a_restart_and_a_faulty_one_is_refused(
+async def test_configuration_is_reloaded_and_an_invalid_one_is_rejected(
     bus: Bus, server: ModelServer, tmp_path: Path, region: str, start: Callable[[], GatewayProcess]
 ) -> None:
-    """What was in force stays in force; the log says what is wrong, and never a key."""
+    """The active configuration stays; the log contains the fault, and never a key."""
     config = tmp_path / "llm.toml"
     config.write_text(PROVIDER.format(name="gone", url="http://127.0.0.1:1/v1", key="PRIMARY_KEY"))
     gateway = start()
@@ -121,7 +122,7 @@ async def test_configuration_is_replaced_without_a_restart_and_a_faulty_one_is_r
     model = NatsLanguageModel(bus, region)
 
     async def provider_config() -> str:
-        reply = await model.complete(asked())
+        reply = await model.complete(unrestricted_request())
         assert isinstance(reply, Completed)
         return reply.provider
 
@@ -140,38 +141,38 @@ async def test_configuration_is_replaced_without_a_restart_and_a_faulty_one_is_r
     assert "secret-key" not in gateway.log.read_text()
 
 
-async def test_agent_that_is_cancelled_stops_its_completion_upstream(
+async def test_cancelled_agent_cancels_its_completion_upstream(
     bus: Bus, server: ModelServer, tmp_path: Path, region: str, start: Callable[[], GatewayProcess]
 ) -> None:
-    """From the agent's task over the bus to the provider's socket."""
+    """The cancellation reaches the provider's socket over the bus."""
     server.always = Fault("stall")
     (tmp_path / "llm.toml").write_text(PROVIDER.format(name="primary", url=server.url, key="PRIMARY_KEY"))
     gateway = start()
     await gateway.ready()
     model = NatsLanguageModel(bus, region)
     async with asyncio.TaskGroup() as tasks:
-        answering = tasks.create_task(model.complete(asked(request_id="r1")))
+        answering = tasks.create_task(model.complete(unrestricted_request(request_id="r1")))
         await server.arrived.wait()
         answering.cancel()
         async with asyncio.timeout(10):
             await server.disconnected.wait()
 
 
-async def test_second_try_at_a_turn_stops_the_first_ones_completion(
+async def test_later_attempt_cancels_the_completion_of_the_earlier_one(
     bus: Bus, server: ModelServer, tmp_path: Path, region: str, start: Callable[[], GatewayProcess]
 ) -> None:
-    """The agent that ordered it is dead and cannot say so: whoever has the turn now does."""
+    """The agent that requested it has died: the agent that now has the turn cancels it."""
     server.faults.append(Fault("stall"))
     (tmp_path / "llm.toml").write_text(PROVIDER.format(name="primary", url=server.url, key="PRIMARY_KEY"))
     gateway = start()
     await gateway.ready()
     model = NatsLanguageModel(bus, region)
-    first = asked()
+    first = unrestricted_request()
     assert first.stream_to is not None
     await bus.client.publish(subjects.complete(region), codec.encode(first), reply=bus.client.new_inbox())
     await asyncio.wait_for(server.arrived.wait(), 30)
     second = await model.complete(
-        asked(
+        unrestricted_request(
             stream_to=msgspec.structs.replace(
                 first.stream_to, ref=msgspec.structs.replace(first.stream_to.ref, attempt=2)
             )
@@ -182,10 +183,10 @@ async def test_second_try_at_a_turn_stops_the_first_ones_completion(
     await asyncio.wait_for(server.disconnected.wait(), 30)
 
 
-async def test_breaker_failures_tokens_cost_and_budget_are_told(
+async def test_breaker_failures_tokens_and_cost_are_exported_and_the_budget_survives_a_restart(
     bus: Bus, server: ModelServer, tmp_path: Path, region: str, start: Callable[[], GatewayProcess]
 ) -> None:
-    """As metrics; and a budget that is spent stays spent over a restart: then nothing is sent any more."""
+    """With an exhausted budget no further request is sent to a paid provider."""
     tenant = region
     server.faults.append(Fault("server error"))
     budget = f'[[budget]]\ntenant = "{tenant}"\nusd_per_day = 1.0\n'
@@ -193,9 +194,10 @@ async def test_breaker_failures_tokens_cost_and_budget_are_told(
     first = start()
     await first.ready()
     model = NatsLanguageModel(bus, region)
-    reply = await model.complete(asked(tenant=tenant))
+    reply = await model.complete(unrestricted_request(tenant=tenant))
     assert isinstance(reply, Completed)
-    assert (reply.text, reply.usage.cost) == (MODEL_TEXT, pytest.approx(1.1))
+    assert reply.text == MODEL_TEXT
+    assert reply.usage.cost == pytest.approx(1.1)
     metrics = await first.page("/metrics")
     for line in (
         'trunkline_llm_breaker_state{model="small",provider="primary"} 0.0',
@@ -210,14 +212,14 @@ async def test_breaker_failures_tokens_cost_and_budget_are_told(
     presences = PresenceRegistry()
     await presences.watch(bus)
     async with asyncio.timeout(20):
-        while (told := presences.get(f"llm-{region}")) is None or told.detail != {"primary/small": "closed"}:
+        while (presence := presences.get(f"llm-{region}")) is None or presence.detail != {"primary/small": "closed"}:
             await asyncio.sleep(0.05)
     assert first.stop() == 0
     second = start()
     await second.ready()
-    stopped = await model.complete(asked(tenant=tenant))
-    assert isinstance(stopped, Completed)
-    assert (stopped.text, stopped.degraded) == (FALLBACK_TEXT, "budget")
+    exhausted = await model.complete(unrestricted_request(tenant=tenant))
+    assert isinstance(exhausted, Completed)
+    assert (exhausted.text, exhausted.degraded) == (FALLBACK_TEXT, "budget")
     assert len(server.requests) == 2
     others = await model.complete(make_request(tenant="other", deadline_at=time.time() + 30))
     assert isinstance(others, Completed)

@@ -1,10 +1,11 @@
-"""Every fault of a provider, and what the customer sees of it: one whole text, whatever happened before."""
+"""Faults of a provider: the customer always sees one complete text."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 from trunkline_llm_gateway.adapters.openai import OpenAI
@@ -24,10 +25,10 @@ from tests.llm_gateway.gateway_harness import (
     provider_config,
     running_gateway,
 )
-from tests.support.model_server import Fault, ProviderFaultKind, ModelServer, serve_model
+from tests.support.model_server import Fault, ModelServer, ProviderFaultKind, serve_model
 
 FAULTS: dict[ProviderFaultKind, tuple[str, bool]] = {
-    # fault: the code in the record, and whether some of the text had been shown
+    # fault: code of the attempt, and whether part of the text had been displayed
     "too many requests": ("status", False),
     "server error": ("status", False),
     "no key": ("status", False),
@@ -47,14 +48,14 @@ FAULTS: dict[ProviderFaultKind, tuple[str, bool]] = {
 
 @pytest.fixture
 async def server() -> AsyncIterator[ModelServer]:
-    """The provider that fails."""
+    """Serve the failing provider."""
     async with serve_model(ModelServer()) as server:
         yield server
 
 
 @pytest.fixture
 async def backup() -> AsyncIterator[ModelServer]:
-    """The provider that does not; it says the same in other words."""
+    """Serve a healthy provider with a different text."""
     async with serve_model(ModelServer(pieces=["Five ", "days, ", "as a rule ", "[1]."])) as server:
         yield server
 
@@ -64,43 +65,46 @@ async def ignore(_: str) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_customer_of_a_failing_provider_sees_the_next_ones_whole_answer(
+async def test_failed_answer_is_replaced_by_the_next_providers_answer(
     server: ModelServer, backup: ModelServer, fault: ProviderFaultKind
 ) -> None:
-    """Nothing of the first text stays, and the record says what happened."""
+    """No part of the first text remains, and the attempts are recorded."""
     server.always = Fault(fault)
-    code, was_shown = FAULTS[fault]
+    code, was_displayed = FAULTS[fault]
     failing = provider_config("primary", server.url, **(SHORT_TIMEOUTS if code == "timeout" else {}))
     async with running_gateway(failing, provider_config("backup", backup.url)) as harness:
         reply = await harness.complete()
         assert harness.displayed() == reply.text == backup.text
-        assert harness.replacements() == was_shown
-        assert [(one.provider, one.outcome) for one in reply.attempts] == [("primary", code), ("backup", "answered")]
-        assert (reply.attempts[0].characters > 0) == was_shown
+        assert harness.replacements() == was_displayed
+        assert [(attempt.provider, attempt.outcome) for attempt in reply.attempts] == [
+            ("primary", code),
+            ("backup", "answered"),
+        ]
+        assert (reply.attempts[0].characters > 0) == was_displayed
         assert reply.degraded == ""
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_fault_is_an_error_and_never_a_short_answer(server: ModelServer, fault: ProviderFaultKind) -> None:
-    """A stream that ends early is no answer; only what may pass is worth another try."""
+    """A stream that ends early is no answer; only transient faults are retryable."""
     server.always = Fault(fault)
-    patience = SHORT_TIMEOUTS if FAULTS[fault][0] == "timeout" else {}
-    config = provider_config("primary", server.url, **patience)
-    one = RemoteProvider(config, "secret-key", OpenAI(config))
+    timeouts = SHORT_TIMEOUTS if FAULTS[fault][0] == "timeout" else {}
+    config = provider_config("primary", server.url, **timeouts)
+    remote = RemoteProvider(config, "secret-key", OpenAI(config))
     if fault == "empty":
-        # An answer without text is none, but that is for the gateway to say.
-        await one.write(Call(make_request(), "small"), ignore)
+        # The provider client, not the adapter, rejects an answer without text.
+        await remote.complete(Call(make_request(), "small"), ignore)
     else:
         with pytest.raises(ProviderError) as failure:
-            await one.write(Call(make_request(), "small"), ignore)
+            await remote.complete(Call(make_request(), "small"), ignore)
         assert failure.value.code == FAULTS[fault][0]
         assert failure.value.retryable == (fault not in {"no key", "bad request"})
         assert "secret-key" not in str(failure.value)
-    await one.close()
+    await remote.close()
 
 
-async def test_customer_of_an_unreachable_provider_sees_the_quotation_and_why() -> None:
-    """Nobody listens there: the built-in provider answers, says so, and cites."""
+async def test_unreachable_provider_is_replaced_by_the_fallback() -> None:
+    """The built-in provider answers with its notice, the reason and citations."""
     async with running_gateway(provider_config("gone", "http://127.0.0.1:1/v1")) as harness:
         reply = await harness.complete()
         assert harness.displayed() == reply.text == FALLBACK_TEXT
@@ -108,17 +112,17 @@ async def test_customer_of_an_unreachable_provider_sees_the_quotation_and_why() 
         assert [citation.quote for citation in reply.citations] == ["Refunds take 5 days."]
 
 
-async def test_passing_fault_is_tried_again_by_the_same_provider(server: ModelServer) -> None:
-    """A single provider that fails once still answers."""
+async def test_transient_fault_is_retried_at_the_same_provider(server: ModelServer) -> None:
+    """A single provider that fails once still completes the text."""
     server.faults.append(Fault("server error"))
     async with running_gateway(provider_config("primary", server.url)) as harness:
         reply = await harness.complete()
         assert harness.displayed() == reply.text == MODEL_TEXT
-        assert [one.outcome for one in reply.attempts] == ["status", "answered"]
+        assert [attempt.outcome for attempt in reply.attempts] == ["status", "answered"]
 
 
-async def test_route_that_names_the_built_in_provider_tries_its_models_first(server: ModelServer) -> None:
-    """A quotation is not better than a second try; and when it must be, it is told from a model's answer."""
+async def test_route_with_the_built_in_provider_retries_its_models_first(server: ModelServer) -> None:
+    """A retry is better than a quotation; a quotation as fallback is marked as degraded."""
     server.faults.append(Fault("server error"))
     quotes = ProviderConfig(name="quotes", kind="extractive")
     async with running_gateway(provider_config("primary", server.url), quotes) as harness:
@@ -131,8 +135,8 @@ async def test_route_that_names_the_built_in_provider_tries_its_models_first(ser
         assert (reply.text, reply.provider, reply.degraded) == ("Refunds take 5 days.", "quotes", "")
 
 
-async def test_provider_that_asks_to_be_left_alone_is_left_alone(server: ModelServer, backup: ModelServer) -> None:
-    """Retry-After of a minute: not one request more, although one fault alone opens no breaker."""
+async def test_retry_after_is_respected(server: ModelServer, backup: ModelServer) -> None:
+    """After a Retry-After of a minute no further request is sent, although one fault alone opens no breaker."""
     server.always = Fault("too many requests", retry_after="60")
     async with running_gateway(
         provider_config("primary", server.url), provider_config("backup", backup.url)
@@ -143,8 +147,8 @@ async def test_provider_that_asks_to_be_left_alone_is_left_alone(server: ModelSe
         assert harness.registry.states()["primary/small"] == "open"
 
 
-async def test_answer_that_takes_too_long_in_all_is_replaced(server: ModelServer, backup: ModelServer) -> None:
-    """The total time limit holds while words keep coming."""
+async def test_answer_over_the_total_timeout_is_replaced(server: ModelServer, backup: ModelServer) -> None:
+    """The total timeout applies while pieces keep arriving."""
     server.always = Fault("stall")
     slow = provider_config("primary", server.url, total_timeout_s=0.2)
     async with running_gateway(slow, provider_config("backup", backup.url)) as harness:
@@ -153,15 +157,15 @@ async def test_answer_that_takes_too_long_in_all_is_replaced(server: ModelServer
 
 
 async def test_missing_usage_is_counted_by_pieces(server: ModelServer) -> None:
-    """Some servers do not report it."""
+    """Some servers report none."""
     server.always = Fault("no usage")
     async with running_gateway(provider_config("primary", server.url)) as harness:
         reply = await harness.complete()
         assert (reply.text, reply.usage.output_tokens) == (MODEL_TEXT, 4)
 
 
-async def test_server_that_does_not_stream_is_understood(server: ModelServer) -> None:
-    """Its answer comes whole."""
+async def test_unstreamed_answer_is_accepted(server: ModelServer) -> None:
+    """Its text arrives as one piece."""
     server.always = Fault("not streamed")
     async with running_gateway(provider_config("primary", server.url)) as harness:
         reply = await harness.complete()
@@ -169,8 +173,8 @@ async def test_server_that_does_not_stream_is_understood(server: ModelServer) ->
         assert reply.usage.output_tokens == 100
 
 
-async def test_all_breakers_open_means_the_built_in_provider_answers_at_once(server: ModelServer) -> None:
-    """And says so; no request goes out."""
+async def test_built_in_provider_answers_at_once_if_all_breakers_are_open(server: ModelServer) -> None:
+    """No request is sent."""
     server.always = Fault("server error")
     async with running_gateway(provider_config("primary", server.url)) as harness:
         while harness.registry.states().get("primary/small") != "open":
@@ -182,8 +186,8 @@ async def test_all_breakers_open_means_the_built_in_provider_answers_at_once(ser
         assert (reply.degraded, len(server.requests)) == ("open", before)
 
 
-async def test_stream_that_dies_late_opens_the_breaker(server: ModelServer, backup: ModelServer) -> None:
-    """It is judged at its end: every one of these opened well and had text in it."""
+async def test_stream_that_breaks_late_opens_the_breaker(server: ModelServer, backup: ModelServer) -> None:
+    """The outcome is recorded at the end: each of these streams opened normally and contained text."""
     server.always = Fault("cut", after=3)
     async with running_gateway(
         provider_config("primary", server.url), provider_config("backup", backup.url)
@@ -193,8 +197,8 @@ async def test_stream_that_dies_late_opens_the_breaker(server: ModelServer, back
         assert harness.registry.states()["primary/small"] == "open"
 
 
-async def test_deadline_brings_the_quotation_and_not_silence(server: ModelServer) -> None:
-    """A model that hangs until the turn's end leaves time for an honest answer."""
+async def test_fallback_answers_at_the_deadline(server: ModelServer) -> None:
+    """A model that hangs until the deadline leaves time for the fallback."""
     server.always = Fault("hang")
     async with running_gateway(provider_config("primary", server.url, first_token_timeout_s=60.0)) as harness:
         reply = await harness.complete(make_request(deadline_at=deadline_in(0.8)))
@@ -202,8 +206,8 @@ async def test_deadline_brings_the_quotation_and_not_silence(server: ModelServer
         assert reply.degraded == "deadline"
 
 
-async def test_provider_asked_for_by_name_is_not_replaced_by_a_quotation(server: ModelServer) -> None:
-    """Who tries a provider wants to see it fail."""
+async def test_named_provider_is_not_replaced_by_the_fallback(server: ModelServer) -> None:
+    """A caller that tests one provider needs its failure."""
     server.always = Fault("bad request")
     async with running_gateway(provider_config("primary", server.url)) as harness:
         reply = await harness.gateway.complete(make_request(provider="primary"))
@@ -211,30 +215,30 @@ async def test_provider_asked_for_by_name_is_not_replaced_by_a_quotation(server:
         assert (reply.code, reply.retryable) == ("request", False)
 
 
-async def test_thousand_streams_with_random_cuts_reach_their_customers_whole() -> None:
-    """Each is cut at least once, at any place; none loses or repeats a character, by continuing and by replacing."""
+async def test_thousand_randomly_cut_streams_are_completed() -> None:
+    """Each is cut at least once, at any position; continued or replaced, none loses or repeats a character."""
     random_ = random.Random(7)  # noqa: S311 - cuts, not secrets
     pieces = _pieces(random_, 24)
 
-    def anywhere(pieces: Sequence[str]) -> int:
+    def any_position(pieces: Sequence[str]) -> int:
         return random_.randint(0, len(pieces))
 
     async with (
-        serve_model(ModelServer(pieces=pieces, cut=anywhere)) as first,
-        serve_model(ModelServer(pieces=pieces, cut=lambda left: random_.choice((-1, anywhere(left))))) as second,
+        serve_model(ModelServer(pieces=pieces, cut=any_position)) as first,
+        serve_model(ModelServer(pieces=pieces, cut=lambda left: random_.choice((-1, any_position(left))))) as second,
         serve_model(ModelServer(pieces=pieces)) as third,
         serve_model(ModelServer(pieces=_pieces(random_, 18))) as other,
     ):
-        patience = {"max_concurrency": 500}
+        limits: dict[str, Any] = {"max_concurrency": 500}
         cut_twice = (
-            provider_config("first", first.url, **patience),
-            provider_config("second", second.url, continues="prefill", **patience),
+            provider_config("first", first.url, **limits),
+            provider_config("second", second.url, continues="prefill", **limits),
         )
-        continuing = provider_config("third", third.url, continues="prefill", **patience)
-        replacing = provider_config("other", other.url, **patience)
+        continuing = provider_config("third", third.url, continues="prefill", **limits)
+        replacing = provider_config("other", other.url, **limits)
         for last, whole in ((continuing, third.text), (replacing, other.text)):
             async with running_gateway(*cut_twice, last, policy=NEVER_OPENS) as harness:
-                texts = await _answers(gateway, 500)
+                texts = await _completed_texts(harness, 500)
                 assert set(texts) <= {third.text, whole}
                 assert whole in texts
                 for number, text in enumerate(texts):
@@ -243,19 +247,19 @@ async def test_thousand_streams_with_random_cuts_reach_their_customers_whole() -
         assert second.cuts > 300
 
 
-async def _answers(gateway: GatewayHarness, count: int) -> list[str]:
-    """Have so many orders written, some at a time."""
-    places = asyncio.Semaphore(40)
+async def _completed_texts(harness: GatewayHarness, count: int) -> list[str]:
+    """Complete `count` requests, 40 at a time."""
+    permits = asyncio.Semaphore(40)
 
-    async def ask(number: int) -> str:
-        async with places:
+    async def complete(number: int) -> str:
+        async with permits:
             return (await harness.complete(make_request(f"c1-{number}"))).text
 
-    return await asyncio.gather(*(ask(number) for number in range(count)))
+    return await asyncio.gather(*(complete(number) for number in range(count)))
 
 
 def _pieces(random_: random.Random, count: int) -> list[str]:
-    """Words cut into pieces anywhere, also within and after white space."""
+    """Return random words, cut into pieces at any position, including white space."""
     text = "".join(
         "".join(random_.choices("abcdefghij", k=random_.randint(1, 9))) + random_.choice([" ", " ", "  ", "\n\n", ". "])
         for _ in range(count)

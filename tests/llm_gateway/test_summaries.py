@@ -1,4 +1,4 @@
-"""Summaries for colleagues: a model writes them, or nobody does."""
+"""Summaries for other agents: written by a model, or refused."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from tests.llm_gateway.gateway_harness import (
 )
 from tests.support.model_server import Fault, ModelServer, serve_model
 
-WRITTEN = "Ada was charged twice."
+SUMMARY = "Ada was charged twice."
 CONVERSATION = "customer: I was charged twice\nbilling: We look into it."
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[ModelServer]:
-    """A model that summarises."""
+    """Serve a model that summarises."""
     async with serve_model(ModelServer(pieces=["Ada was ", "charged twice."])) as server:
         yield server
 
 
-def summary() -> Complete:
+def summary_request() -> Complete:
     return make_request(
         purpose="summary",
         instructions="You brief a colleague.",
@@ -41,16 +41,16 @@ def summary() -> Complete:
     )
 
 
-async def refused(gateway: GatewayHarness) -> Refused:
-    reply = await harness.gateway.complete(summary())
+async def refusal(harness: GatewayHarness) -> Refused:
+    reply = await harness.gateway.complete(summary_request())
     assert isinstance(reply, Refused)
     return reply
 
 
-async def test_model_is_told_to_brief_and_not_to_answer(server: ModelServer) -> None:
-    """Neither passages nor the rules of an answer are in the way; nothing is streamed to the customer."""
+async def test_model_receives_summary_instructions_only(server: ModelServer) -> None:
+    """Neither passages nor answer rules are included; nothing is streamed to the customer."""
     async with running_gateway(provider_config("ours", server.url)) as harness:
-        assert (await harness.complete(summary())).text == WRITTEN
+        assert (await harness.complete(summary_request())).text == SUMMARY
         assert not harness.deltas
     assert server.requests[0]["messages"] == [
         {"role": "system", "content": "You brief a colleague."},
@@ -58,22 +58,22 @@ async def test_model_is_told_to_brief_and_not_to_answer(server: ModelServer) -> 
     ]
 
 
-async def test_next_model_writes_where_the_first_fails(server: ModelServer) -> None:
-    """The route's order holds for summaries too."""
+async def test_next_model_summarises_if_the_first_fails(server: ModelServer) -> None:
+    """Failover applies to summaries too."""
     async with running_gateway(
         provider_config("gone", "http://127.0.0.1:1/v1"), provider_config("ours", server.url)
     ) as harness:
-        assert (await harness.complete(summary())).text == WRITTEN
+        assert (await harness.complete(summary_request())).text == SUMMARY
 
 
-async def test_no_quotation_takes_the_place_of_a_summary(server: ModelServer) -> None:
-    """Sentences of the knowledge base, or of nobody, do not tell what was said: whoever asked has better words."""
+async def test_summary_is_never_replaced_by_a_quotation(server: ModelServer) -> None:
+    """Sentences of the knowledge base do not summarise a conversation: the caller has a better default."""
     simulated = ProviderConfig(name="simulated", kind="simulated")
     async with running_gateway(ProviderConfig(name="quotes", kind="extractive"), simulated) as harness:
-        reply = await refused(gateway)
+        reply = await refusal(harness)
         assert (reply.code, reply.retryable) == ("unavailable", False)
     server.always = Fault("bad request")
     async with running_gateway(
         provider_config("ours", server.url), ProviderConfig(name="quotes", kind="extractive")
     ) as harness:
-        assert (await refused(gateway)).code == "request"
+        assert (await refusal(harness)).code == "request"

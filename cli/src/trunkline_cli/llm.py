@@ -1,4 +1,4 @@
-"""`trunkline llm`: try a model provider with the gateway's own code, without a suite."""
+"""`trunkline llm`: test a model provider with the gateway's own code, without a running suite."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Final, TextIO
 import msgspec
 from rich.console import Console
 from trunkline_chassis.logs import configure_logs
+from trunkline_llm_gateway.adapters.config_file import load_config
 from trunkline_llm_gateway.app import make_provider
 from trunkline_llm_gateway.application.gateway import Gateway
 from trunkline_llm_gateway.application.provider_registry import ProviderRegistry
 from trunkline_llm_gateway.core.budgets import Spending
-from trunkline_llm_gateway.core.config import ConfigError, load_config
+from trunkline_llm_gateway.core.config import ConfigError
 from trunkline_llm_gateway.settings import GatewaySettings
 from trunkline_protocols.completion import Complete, Completed, DeltaTarget
 from trunkline_protocols.ids import ConversationId, Instance, TurnId, TurnRef
@@ -23,71 +24,71 @@ from trunkline_protocols.turn import Delta
 
 from trunkline_cli.errors import CommandError
 
-_PATIENCE_S: Final = 110.0
-_HERE: Final = DeltaTarget(
+_TIMEOUT_S: Final = 110.0
+_DELTA_TARGET: Final = DeltaTarget(
     ref=TurnRef(conversation=ConversationId("cli"), turn=TurnId("cli-1"), attempt=1, hop=0), ingress=Instance("cli")
 )
-_NO_MODEL: Final = "There is no model here: TRUNKLINE_LLM_CONFIG names none, and the built-in provider only quotes."
+_NO_MODEL: Final = "No model is configured: set TRUNKLINE_LLM_CONFIG; the built-in provider only quotes articles."
 
 
 async def complete(prompt: str, *, provider: str, as_json: bool, out: TextIO) -> None:
-    """Have a prompt answered and print it as it streams; `provider` empty: as the default route says."""
+    """Complete a prompt and print the answer as it streams; `provider` defaults to the default route."""
     configure_logs(service="trunkline", instance="cli", level="error", style="console")
     try:
         config = load_config(GatewaySettings().llm_config)
-        draw = random.Random().random  # noqa: S311 - jitter, not secrets
-        directory = ProviderRegistry(config, make_provider, draw)
+        rng = random.Random().random  # noqa: S311 - jitter, not secrets
+        registry = ProviderRegistry(config, make_provider, rng)
     except ConfigError as error:
         raise CommandError(str(error)) from error
     names = [configured.name for configured in config.provider]
     if provider and provider not in names:
-        raise CommandError(f"no provider is named {provider!r}; there are: {', '.join(names)}")
+        raise CommandError(f"unknown provider {provider!r}; must be one of: {', '.join(names)}")
 
     async def show(_: str, delta: Delta) -> None:
         if not as_json:
-            out.write(f"\n-- anew --\n{delta.text}" if delta.replace and shown else delta.text)
+            out.write(f"\n-- restarted --\n{delta.text}" if delta.replace and shown else delta.text)
             out.flush()
         shown.append(delta.text)
 
     shown: list[str] = []
-    order = Complete(
+    request = Complete(
         instructions="",
-        question=prompt,
+        text=prompt,
         abstain=_NO_MODEL,
-        stream_to=_HERE,
+        stream_to=_DELTA_TARGET,
         provider=provider,
-        deadline_at=time.time() + _PATIENCE_S,
+        deadline_at=time.time() + _TIMEOUT_S,
     )
-    gateway = Gateway(directory, spending=Spending("cli"), send=show, rng=draw)
+    gateway = Gateway(registry, spending=Spending("cli"), send=show, rng=rng)
     try:
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(gateway.run())
-            reply = await gateway.complete(order)
+            reply = await gateway.complete(request)
             running.cancel()
     finally:
-        await directory.close()
+        await registry.close()
     if not isinstance(reply, Completed):
         raise CommandError(f"{reply.code}: {reply.message}")
     if as_json:
         out.write(_as_json(reply))
     else:
-        _tell(reply)
+        _print_summary(reply)
     if reply.degraded:
-        # Each failure once, in the order in which they came.
+        # Each failure once, in order of occurrence.
         failures = dict.fromkeys(
-            f"{one.provider}: {one.outcome}" for one in reply.attempts if one.outcome != "answered"
+            f"{attempt.provider}: {attempt.outcome}" for attempt in reply.attempts if attempt.outcome != "answered"
         )
         raise CommandError("; ".join(failures) or reply.degraded)
 
 
 def _as_json(reply: Completed) -> str:
-    """Every field, also those with their default value."""
+    """Return all fields as JSON, including those with default values."""
     fields = {name: getattr(reply, name) for name in reply.__struct_fields__}
     usage = {name: getattr(reply.usage, name) for name in reply.usage.__struct_fields__}
     return msgspec.json.encode({**fields, "usage": usage}).decode() + "\n"
 
 
-def _tell(reply: Completed) -> None:
+def _print_summary(reply: Completed) -> None:
     usage = reply.usage
     sys.stdout.write("\n")
     Console(stderr=True, highlight=False, soft_wrap=True).print(

@@ -1,1 +1,1 @@
-"""Model providers behind one request, streaming."""
+"""LLM gateway: model providers behind one streaming request."""

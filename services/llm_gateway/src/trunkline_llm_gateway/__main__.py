@@ -1,4 +1,4 @@
-"""Run the LLM gateway."""
+"""Entry point of the LLM gateway process."""
 
 from __future__ import annotations
 

@@ -2,88 +2,73 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Final, assert_never
 
-import structlog
 from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.rpc import Responder
 
 from trunkline_llm_gateway.adapters.anthropic import Anthropic
+from trunkline_llm_gateway.adapters.config_file import ConfigWatcher, load_config
 from trunkline_llm_gateway.adapters.extractive import ExtractiveProvider
-from trunkline_llm_gateway.adapters.nats import sender
+from trunkline_llm_gateway.adapters.nats import KvSpendingStore, delta_sender
 from trunkline_llm_gateway.adapters.openai import OpenAI
 from trunkline_llm_gateway.adapters.remote import RemoteProvider
 from trunkline_llm_gateway.adapters.simulated import SimulatedProvider
-from trunkline_llm_gateway.application.budget_guard import follow, tell, tell_now
 from trunkline_llm_gateway.application.gateway import Gateway
 from trunkline_llm_gateway.application.provider_registry import ProviderRegistry
+from trunkline_llm_gateway.application.spending_sync import SpendingSync
 from trunkline_llm_gateway.core.budgets import Spending
-from trunkline_llm_gateway.core.config import ConfigError, ProviderConfig, load_config
+from trunkline_llm_gateway.core.config import GatewayConfig, ProviderConfig
 from trunkline_llm_gateway.handlers import serve
 from trunkline_llm_gateway.ports import Provider
 from trunkline_llm_gateway.settings import GatewaySettings, api_key
 
 NAME: Final = "llm_gateway"
-_log: Final = structlog.get_logger(__name__)
-_LOOK_EVERY_S: Final = 1.0
 
 
 @asynccontextmanager
 async def service(process: Process[GatewaySettings]) -> AsyncIterator[None]:
-    """Write answers."""
+    """Serve completions."""
     settings, bus = process.settings, process.bus
     rng = random.Random().random  # noqa: S311 - jitter, not secrets
     registry = ProviderRegistry(load_config(settings.llm_config), make_provider, rng)
     spending = Spending(process.instance)
-    gateway = Gateway(registry, spending=spending, send=sender(bus), rng=rng)
-    await follow(bus, spending)
+    spending_store = KvSpendingStore(bus)
+    spending_sync = SpendingSync(spending, spending_store, process.instance)
+    gateway = Gateway(registry, spending=spending, send=delta_sender(bus), rng=rng)
+    await spending_store.follow(spending_sync.merge)
 
     responder = Responder(bus, NAME, process.latency, process.group)
     await serve(bus, settings.region, gateway, responder)
     process.heartbeat.vitals = lambda: Vitals(queue_depth=responder.in_flight, detail=registry.states())
     process.spawn(gateway.run())
     process.spawn(registry.warm())
-    process.spawn(tell(bus, spending, process.instance))
+    process.spawn(spending_store.run())
+    process.spawn(spending_sync.run())
     if settings.llm_config is not None:
-        process.spawn(_follow(settings.llm_config, registry, process))
+        process.spawn(ConfigWatcher(settings.llm_config, _activation(registry, process)).run())
     yield
     await responder.close(settings.shutdown_timeout_s)
-    await tell_now(bus, spending, process.instance)
+    await spending_sync.publish()
     await registry.close()
 
 
-async def _follow(file: Path, registry: ProviderRegistry, process: Process[GatewaySettings]) -> None:
-    """Put every change of the file into force; a faulty one is told, and what was in force stays."""
-    seen = _signature(file)
-    while True:
-        await asyncio.sleep(_LOOK_EVERY_S)
-        signature = _signature(file)
-        if signature == seen:
-            continue
-        seen = signature
-        try:
-            gone = registry.replace(load_config(file))
-        except ConfigError as error:
-            _log.error("llm.config_refused", reason=str(error))
-            continue
-        _log.info("llm.config_replaced", providers=[provider.name for provider in registry.config.provider])
+def _activation(
+    registry: ProviderRegistry, process: Process[GatewaySettings]
+) -> Callable[[GatewayConfig], Awaitable[None]]:
+    """Return a function that activates a configuration and retires the clients that it no longer uses."""
+
+    async def activate(config: GatewayConfig) -> None:
+        retired = registry.replace(config)
         await registry.warm()
-        for pool in gone:
-            process.spawn(pool.retire())
+        for client in retired:
+            process.spawn(client.retire())
 
-
-def _signature(file: Path) -> tuple[int, int, int]:
-    try:
-        status = file.stat()
-    except OSError:
-        return (0, 0, 0)
-    return (status.st_mtime_ns, status.st_size, status.st_ino)
+    return activate
 
 
 def make_provider(config: ProviderConfig) -> Provider:

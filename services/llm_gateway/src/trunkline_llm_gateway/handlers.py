@@ -1,7 +1,7 @@
-"""Message to use case.
+"""Message handlers of the gateway.
 
-llm.<region>.complete   Complete           -> `Completions.complete`   request, one gateway of the region replies
-llm.<region>.cancel     CancelCompletion   -> `Completions.cancel`     published to every gateway of the region
+llm.<region>.complete   Complete           -> `CompletionEndpoint.complete`   request to one gateway of the region
+llm.<region>.cancel     CancelCompletion   -> `CompletionEndpoint.cancel`     published to all gateways of the region
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from trunkline_protocols.completion import CancelCompletion, Complete, Completio
 _log: Final = structlog.get_logger(__name__)
 
 
-class Completions(Protocol):
-    """Writes and cancels completions."""
+class CompletionEndpoint(Protocol):
+    """Use cases behind the subjects."""
 
     async def complete(self, request: Complete) -> CompletionReply:
-        """Write one completion."""
+        """Complete one request."""
         ...
 
     def cancel(self, message: CancelCompletion) -> None:
-        """Stop completions that no requester waits for."""
+        """Cancel the named completions."""
         ...
 
 
-async def serve(bus: Bus, region: str, completions: Completions, responder: Responder) -> None:
+async def serve(bus: Bus, region: str, endpoint: CompletionEndpoint, responder: Responder) -> None:
     """Subscribe to the requests and cancellations of one region."""
 
     async def on_cancel(message: Msg) -> None:
         try:
-            completions.cancel(codec.cancel_completion.decode(message.data))
+            endpoint.cancel(codec.cancel_completion.decode(message.data))
         except codec.DecodeError as error:
-            _log.warning("llm.cancel_undecodable", error=str(error))
+            _log.warning("cancel_completion.undecodable", error=str(error))
 
     await bus.subscribe(subjects.cancel_completion(region), on_cancel)
-    await responder.serve(subjects.complete(region), codec.complete, completions.complete)
+    await responder.serve(subjects.complete(region), codec.complete, endpoint.complete)

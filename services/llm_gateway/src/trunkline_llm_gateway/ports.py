@@ -1,4 +1,4 @@
-"""What the gateway needs from a provider."""
+"""Ports of the gateway: model providers, delivery of deltas, and the spending that all gateways share."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ from typing import Protocol, TypeAlias
 import msgspec
 from trunkline_protocols.accounting import Usage
 from trunkline_protocols.citations import Citation
-from trunkline_protocols.completion import Complete, ToolCall
+from trunkline_protocols.completion import Complete, Spent, ToolCall
+from trunkline_protocols.turn import Delta
 
 Emit: TypeAlias = Callable[[str], Awaitable[None]]
-"""Takes the next piece of the text."""
+"""Receives the next piece of the text."""
+
+SendDelta: TypeAlias = Callable[[str, Delta], Awaitable[None]]
+"""Publishes a delta to an ingress; raises `BusError`."""
 
 
 class ProviderError(Exception):
-    """A provider could not write the text."""
+    """A provider could not complete the text."""
 
     def __init__(self, code: str, message: str, *, retryable: bool = True, retry_after_s: float = 0.0) -> None:
-        """`retryable`: whether another provider, or a later try, makes sense.
+        """Describe a failure; `retryable` is true if another provider, or a later attempt, may succeed.
 
-        `code` is one of: connect, status, timeout, cut, malformed, empty (the provider's fault); overloaded, open (it
-        was not asked); request (the order itself is wrong). `retry_after_s` is how long it asked to be left alone.
+        `code` is one of: connect, status, timeout, cut, malformed, empty (the provider's fault); overloaded, open (no
+        request was sent); request (the request itself is wrong). `retry_after_s` is the provider's Retry-After.
         """
         super().__init__(message)
         self.code = code
@@ -30,22 +34,23 @@ class ProviderError(Exception):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One order to one model. `written` is the text that another one began and that this one goes on with."""
+    """One call of one model."""
 
     request: Complete
     model: str
-    written: str = ""
+    prefix: str = ""
+    """Text of an earlier attempt that the model continues; empty: it starts from the beginning."""
 
 
 class ProviderResult(msgspec.Struct, frozen=True):
-    """How a text ended; the pieces that were emitted are the text."""
+    """Metadata of a finished text; the text itself is the emitted pieces."""
 
     model: str
     usage: Usage = Usage()
     stop_reason: str = "stop"
     tool_calls: list[ToolCall] = []
     citations: list[Citation] | None = None
-    """None: they follow from the marks in the text."""
+    """None: derived from the marks in the text."""
     abstained: bool = False
     first_token_ms: float = 0.0
     model_ms: float = 0.0
@@ -53,21 +58,29 @@ class ProviderResult(msgspec.Struct, frozen=True):
 
 
 class Provider(Protocol):
-    """Writes texts."""
+    """Completes texts."""
 
     @property
     def name(self) -> str:
-        """Its name in the configuration."""
+        """Name in the configuration."""
         ...
 
-    async def write(self, call: Call, emit: Emit) -> ProviderResult:
-        """Write the answer, emitting pieces as they come; raises `ProviderError`."""
+    async def complete(self, call: Call, emit: Emit) -> ProviderResult:
+        """Complete the text, emitting pieces as they arrive; raise `ProviderError` if that fails."""
         ...
 
     async def warm(self) -> None:
-        """Open a connection before it is needed; whatever goes wrong is told by the first call."""
+        """Open a connection in advance; failures are ignored, the first call reports them."""
         ...
 
     async def close(self) -> None:
-        """Give connections free."""
+        """Close connections."""
+        ...
+
+
+class SpendingStore(Protocol):
+    """Distributes the spending of this process to all gateways."""
+
+    async def publish(self, spent: Spent) -> None:
+        """Publish one sum of this process; raise `BusError` if that fails."""
         ...

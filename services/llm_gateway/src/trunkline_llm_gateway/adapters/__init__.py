@@ -1,1 +1,1 @@
-"""Providers."""
+"""Adapters: model providers, NATS, and the configuration file."""

@@ -1,8 +1,7 @@
-"""Anthropic's messages: the system text beside them, answers in content blocks, tokens counted at both ends.
+"""Dialect of Anthropic's Messages API: a separate system text, answers in content blocks, usage at both ends.
 
-Roles alternate and the customer begins, so what an agent said first is told in the system text's place: left out. A
-text is continued by a last message of the assistant, which must not end in white space. `message_stop` ends a stream;
-without it the answer was cut.
+Roles alternate and the user begins, so a leading message of the agent is omitted. A text is continued by a last message
+of the assistant, which must not end in white space. `message_stop` ends a stream; without it the answer was truncated.
 """
 
 from __future__ import annotations
@@ -12,14 +11,15 @@ from typing import Any, Final
 import msgspec
 from trunkline_protocols.completion import Complete, ToolCall, ToolStep
 
+from trunkline_llm_gateway.adapters.answer_parser import AnswerParser
 from trunkline_llm_gateway.core.config import ProviderConfig
-from trunkline_llm_gateway.core.prompt import NOTHING, said_so_far, system_text
+from trunkline_llm_gateway.core.prompt import EMPTY_TOOL_RESULT, dialogue, system_text
 from trunkline_llm_gateway.ports import Call, ProviderError
 
 _VERSION: Final = "2023-06-01"
 _STOP_REASONS: Final = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
-_PASSING: Final = frozenset({"overloaded_error", "rate_limit_error", "api_error", "timeout_error"})
-"""Errors that go away by themselves."""
+_TRANSIENT_ERRORS: Final = frozenset({"overloaded_error", "rate_limit_error", "api_error", "timeout_error"})
+"""Errors that a retry may resolve."""
 
 
 class _Block(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -70,60 +70,60 @@ class _Delta(msgspec.Struct):
     stop_reason: str | None = None
 
 
-class _Started(msgspec.Struct):
+class _MessageStart(msgspec.Struct):
     usage: _UsageReport = msgspec.field(default_factory=_UsageReport)
 
 
-class _Fault(msgspec.Struct):
+class _Error(msgspec.Struct):
     type: str = ""
     message: str = ""
 
 
 class _Event(msgspec.Struct):
-    """Every kind of event in one shape; kinds that we do not know are skipped."""
+    """All kinds of events in one shape; unknown kinds are skipped."""
 
     type: str
-    message: _Started | None = None
+    message: _MessageStart | None = None
     content_block: _Block | None = None
     delta: _Delta | None = None
     usage: _UsageReport | None = None
-    error: _Fault | None = None
+    error: _Error | None = None
 
 
-class _Whole(msgspec.Struct):
+class _Reply(msgspec.Struct):
     content: list[_Block]
     stop_reason: str | None = None
     usage: _UsageReport = msgspec.field(default_factory=_UsageReport)
 
 
 _encode: Final = msgspec.json.Encoder().encode
-_decode: Final[msgspec.json.Decoder[_Event]] = msgspec.json.Decoder(_Event)
-_decode_whole: Final[msgspec.json.Decoder[_Whole]] = msgspec.json.Decoder(_Whole)
+_event_decoder: Final[msgspec.json.Decoder[_Event]] = msgspec.json.Decoder(_Event)
+_reply_decoder: Final[msgspec.json.Decoder[_Reply]] = msgspec.json.Decoder(_Reply)
 
 
 class Anthropic:
-    """Messages."""
+    """Messages API."""
 
     path = "/messages"
 
     def __init__(self, config: ProviderConfig) -> None:
-        """Nothing depends on more than the name."""
+        """Use the provider's name in errors."""
         self._name = config.name
 
-    def address(self, base_url: str) -> str:
-        """It may end in the version or not."""
+    def api_url(self, base_url: str) -> str:
+        """Return the URL with its version, which may be missing in the configuration."""
         return base_url if base_url.endswith("/v1") else f"{base_url}/v1"
 
     def headers(self, key: str) -> dict[str, str]:
-        """Carry the key in a header of its own, and the version that we speak."""
+        """Return the key in its own header, and the API version."""
         return {"anthropic-version": _VERSION, **({"x-api-key": key} if key else {})}
 
     def body(self, call: Call) -> bytes:
-        """Write a request for a streamed message."""
+        """Return a request for a streamed message."""
         return _encode(_request(call))
 
     def parser(self) -> _Parser:
-        """Make a parser of events."""
+        """Return a parser for the events of one message."""
         return _Parser(self._name)
 
 
@@ -131,7 +131,7 @@ def _request(call: Call) -> _Request:
     request = call.request
     return _Request(
         model=call.model,
-        messages=_messages(request, call.written),
+        messages=_messages(request, call.prefix),
         max_tokens=request.max_tokens,
         system=system_text(request),
         stream=True,
@@ -140,112 +140,97 @@ def _request(call: Call) -> _Request:
     )
 
 
-def _messages(request: Complete, written: str) -> list[_Message]:
+def _messages(request: Complete, prefix: str) -> list[_Message]:
     messages: list[_Message] = []
-    for said in said_so_far(request):
-        block = _Block("text", text=said.content)
-        if messages and messages[-1].role == said.role:
+    for message in dialogue(request):
+        block = _Block("text", text=message.content)
+        if messages and messages[-1].role == message.role:
             messages[-1].content.append(block)
-        elif messages or said.role == "user":
-            messages.append(_Message(said.role, [block]))
+        elif messages or message.role == "user":
+            messages.append(_Message(message.role, [block]))
     for step in request.tool_steps:
-        messages.extend(_step(step))
-    if written:
-        messages.append(_Message("assistant", [_Block("text", text=written)]))
+        messages.extend(_tool_messages(step))
+    if prefix:
+        messages.append(_Message("assistant", [_Block("text", text=prefix)]))
     return messages
 
 
-def _step(step: ToolStep) -> list[_Message]:
-    asked = [_Block("tool_use", id=call.id, name=call.name, input=_arguments(call)) for call in step.calls]
-    said = [_Block("text", text=step.text)] if step.text else []
+def _tool_messages(step: ToolStep) -> list[_Message]:
+    calls = [_Block("tool_use", id=call.id, name=call.name, input=_arguments(call)) for call in step.calls]
+    texts = [_Block("text", text=step.text)] if step.text else []
     outcomes = [
-        _Block("tool_result", tool_use_id=outcome.id, content=outcome.text or NOTHING, is_error=outcome.failed)
+        _Block(
+            "tool_result", tool_use_id=outcome.id, content=outcome.text or EMPTY_TOOL_RESULT, is_error=outcome.failed
+        )
         for outcome in step.outcomes
     ]
-    return [_Message("assistant", [*said, *asked]), _Message("user", outcomes)]
+    return [_Message("assistant", [*texts, *calls]), _Message("user", outcomes)]
 
 
 def _arguments(call: ToolCall) -> object:
-    """Return the arguments as JSON again; what a model wrote wrongly was answered as a failure and is sent as none."""
+    """Decode the arguments; invalid JSON, whose call had failed, is sent as an empty object."""
     try:
         return msgspec.json.decode(call.arguments)
     except msgspec.DecodeError:
         return {}
 
 
-class _Parser:
-    """Understands the events of one message."""
+class _Parser(AnswerParser):
+    """Parses the events of one message."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self.is_done = False
-        self.is_over = False
-        self.stop_reason = ""
-        self.pieces = 0
-        self.input_tokens = 0
-        self.output_tokens = 0
-        self.tool_calls: list[ToolCall] = []
-
-    def take(self, payload: bytes) -> str:
-        try:
-            event = _decode.decode(payload)
-        except msgspec.DecodeError as error:
-            raise ProviderError("malformed", f"{self._name}: {error}") from error
+    def feed(self, payload: bytes) -> str:
+        event = self._decode(_event_decoder, payload)
         match event.type:
             case "content_block_delta" if event.delta is not None:
-                return self._piece(event.delta)
+                return self._feed_delta(event.delta)
             case "content_block_start" if event.content_block is not None:
-                return self._block(event.content_block)
+                return self._start_block(event.content_block)
             case "message_start" if event.message is not None:
-                self._count(event.message.usage)
+                self._record_usage(event.message.usage)
             case "message_delta":
-                self._stop(event.delta.stop_reason if event.delta is not None else None)
-                self._count(event.usage)
+                self._record_stop_reason(event.delta.stop_reason if event.delta is not None else None)
+                self._record_usage(event.usage)
             case "message_stop":
                 self.is_done = self.is_over = True
             case "error":
-                raise self._fault(event.error or _Fault())
+                raise self._event_error(event.error or _Error())
             case _:
                 pass
         return ""
 
-    def take_whole(self, body: bytes) -> str:
-        try:
-            whole = _decode_whole.decode(body)
-        except msgspec.DecodeError as error:
-            raise ProviderError("malformed", f"{self._name}: {error}") from error
-        self._count(whole.usage)
-        self._stop(whole.stop_reason)
+    def feed_whole(self, body: bytes) -> str:
+        reply = self._decode(_reply_decoder, body)
+        self._record_usage(reply.usage)
+        self._record_stop_reason(reply.stop_reason)
         self.is_done = self.is_over = True
-        for block in whole.content:
+        for block in reply.content:
             if block.type == "tool_use":
                 arguments = msgspec.json.encode(block.input if block.input is not None else {}).decode()
                 self.tool_calls.append(ToolCall(id=block.id, name=block.name, arguments=arguments))
-        text = "".join(block.text for block in whole.content if block.type == "text")
+        text = "".join(block.text for block in reply.content if block.type == "text")
         self.pieces = len(text.split())
         return text
 
-    def _piece(self, delta: _Delta) -> str:
+    def _feed_delta(self, delta: _Delta) -> str:
         if delta.type == "input_json_delta" and self.tool_calls:
-            call = self.tool_calls[-1]
-            self.tool_calls[-1] = msgspec.structs.replace(call, arguments=call.arguments + delta.partial_json)
+            self._append_arguments(-1, delta.partial_json)
         if delta.type != "text_delta":
             return ""
         self.pieces += 1
         return delta.text
 
-    def _block(self, block: _Block) -> str:
+    def _start_block(self, block: _Block) -> str:
         if block.type == "tool_use":
             self.tool_calls.append(ToolCall(id=block.id, name=block.name, arguments=""))
         return block.text if block.type == "text" else ""
 
-    def _stop(self, reason: str | None) -> None:
-        """Translate into the words that all providers share."""
+    def _record_stop_reason(self, reason: str | None) -> None:
+        """Translate the stop reason to the values that all providers share."""
         if reason:
             self.stop_reason = _STOP_REASONS.get(reason, reason)
 
-    def _count(self, usage: _UsageReport | None) -> None:
-        """Numbers grow from report to report: the last one counts."""
+    def _record_usage(self, usage: _UsageReport | None) -> None:
+        """Keep the latest counts: they are cumulative."""
         if usage is None:
             return
         if usage.input_tokens is not None:
@@ -254,7 +239,5 @@ class _Parser:
         if usage.output_tokens is not None:
             self.output_tokens = usage.output_tokens
 
-    def _fault(self, fault: _Fault) -> ProviderError:
-        return ProviderError(
-            "status", f"{self._name}: {fault.type}: {fault.message[:300]}", retryable=fault.type in _PASSING
-        )
+    def _event_error(self, error: _Error) -> ProviderError:
+        return self._status_error(f"{error.type}: {error.message}", retryable=error.type in _TRANSIENT_ERRORS)

@@ -1,4 +1,4 @@
-"""The built-in provider: no model, no key; sentences of the knowledge base, with their sources."""
+"""Built-in provider without model or key: quotes sentences of the knowledge base with their sources."""
 
 from __future__ import annotations
 
@@ -7,43 +7,43 @@ from typing import Final
 
 from trunkline_protocols.accounting import Usage
 
-from trunkline_llm_gateway.core.attribution import advised_citations, attributed
+from trunkline_llm_gateway.core.attribution import advice_citations, attribute
 from trunkline_llm_gateway.core.extractive import Composed, compose
-from trunkline_llm_gateway.core.small_talk import reply_to
+from trunkline_llm_gateway.core.small_talk import small_talk_reply
 from trunkline_llm_gateway.ports import Call, Emit, ProviderResult
 
 MODEL: Final = "extractive"
 
 
 class ExtractiveProvider:
-    """Quotes, or abstains."""
+    """Quotes passages, or abstains."""
 
     def __init__(self, name: str = "extractive") -> None:
-        """`name` is what the configuration calls it."""
+        """`name` is the provider's name in the configuration."""
         self.name = name
 
-    async def write(self, call: Call, emit: Emit) -> ProviderResult:
+    async def complete(self, call: Call, emit: Emit) -> ProviderResult:
         """Compose the answer and emit it sentence by sentence."""
         request = call.request
         started = time.perf_counter()
-        courtesy = reply_to(request.question, speaker=request.speaker)
-        composed = compose(request.question, request.passages) if courtesy is None else Composed([courtesy], [])
-        took_ms = (time.perf_counter() - started) * 1000
-        advice = [attributed(note) for note in request.advice]
+        courtesy = small_talk_reply(request.text, speaker=request.speaker)
+        composed = compose(request.text, request.passages) if courtesy is None else Composed([courtesy], [])
+        took_ms = round((time.perf_counter() - started) * 1000, 3)
+        advice = [attribute(note) for note in request.advice]
         parts = [*request.notices, *(composed.parts or ([] if advice else [request.abstain])), *advice]
         for number, part in enumerate(parts):
             await emit(part if number == 0 else f" {part}")
         return ProviderResult(
             model=MODEL,
-            citations=[*composed.citations, *advised_citations(request)],
+            citations=[*composed.citations, *advice_citations(request)],
             abstained=not composed.parts and not advice,
             usage=Usage(input_tokens=0, output_tokens=sum(len(part.split()) for part in parts)),
-            first_token_ms=round(took_ms, 3),
-            model_ms=round(took_ms, 3),
+            first_token_ms=took_ms,
+            model_ms=took_ms,
         )
 
     async def warm(self) -> None:
-        """Nothing to open."""
+        """Do nothing: there is no connection."""
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is no connection."""

@@ -1,7 +1,7 @@
-"""OpenAI-compatible chat completions: vLLM, llama.cpp, Ollama, LiteLLM and others speak them.
+"""Dialect of OpenAI-compatible chat completions, also served by vLLM, llama.cpp, Ollama, LiteLLM and others.
 
-A stream that ends without a finish reason is an error: a cut answer is never passed off as a whole one. Servers report
-a fault in mid-stream as an event with `error`; some do not number their tool calls, and some do not stream at all.
+A stream that ends without a finish reason is an error: a truncated answer never counts as complete. Servers report a
+fault in mid-stream as an event with `error`; some do not number their tool calls, and some do not stream at all.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import Any, Final
 import msgspec
 from trunkline_protocols.completion import Complete, ToolCall, ToolStep
 
+from trunkline_llm_gateway.adapters.answer_parser import AnswerParser
 from trunkline_llm_gateway.core.config import ProviderConfig
-from trunkline_llm_gateway.core.prompt import NOTHING, chat_messages
-from trunkline_llm_gateway.ports import Call, ProviderError
+from trunkline_llm_gateway.core.prompt import EMPTY_TOOL_RESULT, chat_messages
+from trunkline_llm_gateway.ports import Call
 
 
 class _StreamOptions(msgspec.Struct, frozen=True):
@@ -25,7 +26,7 @@ class _Function(msgspec.Struct, frozen=True):
     arguments: str
 
 
-class _AskedTool(msgspec.Struct, frozen=True):
+class _ToolCall(msgspec.Struct, frozen=True):
     id: str
     function: _Function
     type: str = "function"
@@ -45,7 +46,7 @@ class _Tool(msgspec.Struct, frozen=True):
 class _Message(msgspec.Struct, frozen=True, omit_defaults=True):
     role: str
     content: str = ""
-    tool_calls: list[_AskedTool] = []
+    tool_calls: list[_ToolCall] = []
     tool_call_id: str = ""
 
 
@@ -61,25 +62,25 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     add_generation_prompt: bool = True
 
 
-class _FunctionPiece(msgspec.Struct):
+class _FunctionDelta(msgspec.Struct):
     name: str | None = None
     arguments: str | None = None
 
 
-class _ToolPiece(msgspec.Struct):
+class _ToolCallDelta(msgspec.Struct):
     index: int | None = None
     id: str | None = None
-    function: _FunctionPiece = msgspec.field(default_factory=_FunctionPiece)
+    function: _FunctionDelta = msgspec.field(default_factory=_FunctionDelta)
 
 
-class _Piece(msgspec.Struct):
+class _Delta(msgspec.Struct):
     content: str | None = None
-    tool_calls: list[_ToolPiece] | None = None
+    tool_calls: list[_ToolCallDelta] | None = None
 
 
 class _Choice(msgspec.Struct):
-    delta: _Piece | None = None
-    message: _Piece | None = None
+    delta: _Delta | None = None
+    message: _Delta | None = None
     finish_reason: str | None = None
 
 
@@ -95,40 +96,40 @@ class _Chunk(msgspec.Struct):
 
 
 _encode: Final = msgspec.json.Encoder().encode
-_decode: Final[msgspec.json.Decoder[_Chunk]] = msgspec.json.Decoder(_Chunk)
+_decoder: Final[msgspec.json.Decoder[_Chunk]] = msgspec.json.Decoder(_Chunk)
 
 
 class OpenAI:
-    """Chat completions."""
+    """Chat completions API."""
 
     path = "/chat/completions"
 
     def __init__(self, config: ProviderConfig) -> None:
-        """`continues` says whether the server goes on with a text."""
+        """Use the provider's name and its way to continue a text."""
         self._config = config
 
-    def address(self, base_url: str) -> str:
-        """As it is given."""
+    def api_url(self, base_url: str) -> str:
+        """Return the configured URL, which contains the version."""
         return base_url
 
     def headers(self, key: str) -> dict[str, str]:
-        """Carry the key as a bearer token."""
+        """Return the key as a bearer token."""
         return {"Authorization": f"Bearer {key}"} if key else {}
 
     def body(self, call: Call) -> bytes:
-        """Write a request for a streamed completion, with a count of its tokens."""
+        """Return a request for a streamed completion that reports usage."""
         return _encode(self._request(call))
 
     def parser(self) -> _Parser:
-        """Make a parser of chunks."""
+        """Return a parser for the chunks of one completion."""
         return _Parser(self._config.name)
 
     def _request(self, call: Call) -> _Request:
         request = call.request
-        is_continued = bool(call.written) and self._config.continues == "vllm"
+        is_continued = bool(call.prefix) and self._config.continues == "vllm"
         return _Request(
             model=call.model,
-            messages=_messages(request, call.written),
+            messages=_messages(request, call.prefix),
             max_tokens=request.max_tokens,
             stream=True,
             stream_options=_StreamOptions(),
@@ -139,83 +140,64 @@ class OpenAI:
         )
 
 
-def _messages(request: Complete, written: str) -> list[_Message]:
+def _messages(request: Complete, prefix: str) -> list[_Message]:
     messages = [_Message(message.role, message.content) for message in chat_messages(request)]
     for step in request.tool_steps:
-        messages.extend(_step(step))
-    if written:
-        messages.append(_Message("assistant", written))
+        messages.extend(_tool_messages(step))
+    if prefix:
+        messages.append(_Message("assistant", prefix))
     return messages
 
 
-def _step(step: ToolStep) -> list[_Message]:
-    asked = [_AskedTool(call.id, _Function(call.name, call.arguments)) for call in step.calls]
+def _tool_messages(step: ToolStep) -> list[_Message]:
+    calls = [_ToolCall(call.id, _Function(call.name, call.arguments)) for call in step.calls]
     return [
-        _Message("assistant", step.text, tool_calls=asked),
-        *(_Message("tool", outcome.text or NOTHING, tool_call_id=outcome.id) for outcome in step.outcomes),
+        _Message("assistant", step.text, tool_calls=calls),
+        *(_Message("tool", outcome.text or EMPTY_TOOL_RESULT, tool_call_id=outcome.id) for outcome in step.outcomes),
     ]
 
 
-class _Parser:
-    """Understands the chunks of one completion."""
+class _Parser(AnswerParser):
+    """Parses the chunks of one completion."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self.is_done = False
-        self.is_over = False
-        self.stop_reason = ""
-        self.pieces = 0
-        self.input_tokens = 0
-        self.output_tokens = 0
-        self.tool_calls: list[ToolCall] = []
-
-    def take(self, payload: bytes) -> str:
+    def feed(self, payload: bytes) -> str:
         if payload == b"[DONE]":
             self.is_over = True
             return ""
-        chunk = self._decoded(payload)
+        chunk = self._decode(_decoder, payload)
+        if chunk.error is not None:
+            raise self._status_error(str(chunk.error))
         if chunk.usage is not None:
             self.input_tokens = chunk.usage.prompt_tokens
             self.output_tokens = chunk.usage.completion_tokens
-        return self._choice(chunk.choices[0]) if chunk.choices else ""
+        return self._feed_choice(chunk.choices[0]) if chunk.choices else ""
 
-    def take_whole(self, body: bytes) -> str:
+    def feed_whole(self, body: bytes) -> str:
         self.is_over = True
-        return self.take(body)
+        return self.feed(body)
 
-    def _decoded(self, payload: bytes) -> _Chunk:
-        try:
-            chunk = _decode.decode(payload)
-        except msgspec.DecodeError as error:
-            raise ProviderError("malformed", f"{self._name}: {error}") from error
-        if chunk.error is not None:
-            raise ProviderError("status", f"{self._name}: {str(chunk.error)[:300]}")
-        return chunk
-
-    def _choice(self, choice: _Choice) -> str:
+    def _feed_choice(self, choice: _Choice) -> str:
         if choice.finish_reason:
             self.is_done = True
             self.stop_reason = choice.finish_reason
-        piece = choice.delta or choice.message
-        if piece is None:
+        delta = choice.delta or choice.message
+        if delta is None:
             return ""
-        for asked in piece.tool_calls or ():
-            self._tool(asked)
-        if not piece.content:
+        for call in delta.tool_calls or ():
+            self._feed_tool_call(call)
+        if not delta.content:
             return ""
         self.pieces += 1
-        return piece.content
+        return delta.content
 
-    def _tool(self, piece: _ToolPiece) -> None:
-        """Gather a tool call: by its number, or, from servers that give none, by its id."""
-        arguments = piece.function.arguments or ""
-        position = piece.index
+    def _feed_tool_call(self, delta: _ToolCallDelta) -> None:
+        """Assemble a tool call by its index or, for servers that send none, by its id."""
+        position = delta.index
         if position is None:
-            position = len(self.tool_calls) if piece.id or not self.tool_calls else len(self.tool_calls) - 1
+            position = len(self.tool_calls) if delta.id or not self.tool_calls else len(self.tool_calls) - 1
         if position >= len(self.tool_calls):
             self.tool_calls.append(
-                ToolCall(id=piece.id or f"call-{position}", name=piece.function.name or "", arguments="")
+                ToolCall(id=delta.id or f"call-{position}", name=delta.function.name or "", arguments="")
             )
             position = len(self.tool_calls) - 1
-        call = self.tool_calls[position]
-        self.tool_calls[position] = msgspec.structs.replace(call, arguments=call.arguments + arguments)
+        self._append_arguments(position, delta.function.arguments or "")

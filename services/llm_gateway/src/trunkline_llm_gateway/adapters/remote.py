@@ -1,6 +1,6 @@
-"""A provider at an address: its dialect says what is sent and how answers are understood, the rest is the same for all.
+"""Remote provider: one HTTP server, spoken to in the dialect of its API.
 
-What a server does not count is counted by its pieces.
+Tokens that a server does not report are counted by pieces.
 """
 
 from __future__ import annotations
@@ -9,82 +9,54 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from trunkline_protocols.accounting import Usage
-from trunkline_protocols.completion import ToolCall
 
-from trunkline_llm_gateway.adapters import upstream
+from trunkline_llm_gateway.adapters.answer_parser import AnswerParser
+from trunkline_llm_gateway.adapters.upstream import AnswerStream, Upstream
 from trunkline_llm_gateway.core.config import ProviderConfig
 from trunkline_llm_gateway.ports import Call, Emit, ProviderResult
 
 
-class Parser(upstream.Parser, Protocol):
-    """Understands one answer, and knows in the end what came."""
-
-    @property
-    def stop_reason(self) -> str:
-        """`stop`, `length`, `tool_calls` or the provider's own word."""
-        ...
-
-    @property
-    def tool_calls(self) -> list[ToolCall]:
-        """What the model asks for."""
-        ...
-
-    @property
-    def input_tokens(self) -> int:
-        """As the server counted them; 0 when it did not."""
-        ...
-
-    @property
-    def output_tokens(self) -> int:
-        """As the server counted them; 0 when it did not."""
-        ...
-
-    @property
-    def pieces(self) -> int:
-        """How many came."""
-        ...
-
-
 class Dialect(Protocol):
-    """What one kind of server is told."""
+    """Requests and answers of one kind of API."""
 
     @property
     def path(self) -> str:
-        """Where answers are asked for, behind the version's address."""
+        """Path of the completion endpoint below the API's base URL."""
         ...
 
-    def address(self, base_url: str) -> str:
-        """Return the version's address from what the configuration says, without a slash at its end."""
+    def api_url(self, base_url: str) -> str:
+        """Return the API's base URL with its version, without a trailing slash."""
         ...
 
     def headers(self, key: str) -> Mapping[str, str]:
-        """Return the headers of every request; `key` may be empty for servers that need none."""
+        """Return the headers of every request; `key` may be empty for servers without authentication."""
         ...
 
     def body(self, call: Call) -> bytes:
-        """Return the request for a streamed answer."""
+        """Return the request body for a streamed answer."""
         ...
 
-    def parser(self) -> Parser:
-        """Make the parser of one answer."""
+    def parser(self) -> AnswerParser:
+        """Return a parser for one answer."""
         ...
 
 
 class RemoteProvider:
-    """One server; keeps its connections warm."""
+    """One server with warm connections."""
 
     def __init__(self, config: ProviderConfig, key: str, dialect: Dialect) -> None:
-        """Nothing is opened yet."""
+        """Open no connection yet."""
         self.name = config.name
         self._config = config
         self._dialect = dialect
-        self._base = dialect.address(config.base_url.rstrip("/"))
-        self._upstream = upstream.Upstream(config, f"{self._base}{dialect.path}", dialect.headers(key), secret=key)
+        self._api_url = dialect.api_url(config.base_url.rstrip("/"))
+        self._upstream = Upstream(config, f"{self._api_url}{dialect.path}", dialect.headers(key), secret=key)
 
-    async def write(self, call: Call, emit: Emit) -> ProviderResult:
+    async def complete(self, call: Call, emit: Emit) -> ProviderResult:
         """Stream one answer."""
         parser = self._dialect.parser()
-        timing = await self._upstream.stream(self._dialect.body(call), parser, emit)
+        answer = AnswerStream(parser, emit)
+        await self._upstream.stream(self._dialect.body(call), answer)
         output_tokens = parser.output_tokens or parser.pieces
         return ProviderResult(
             model=call.model,
@@ -95,13 +67,13 @@ class RemoteProvider:
             ),
             stop_reason=parser.stop_reason,
             tool_calls=parser.tool_calls,
-            first_token_ms=round(timing.first_token_ms, 3),
-            model_ms=round(timing.elapsed_ms(), 3),
+            first_token_ms=round(answer.first_token_ms, 3),
+            model_ms=round(answer.elapsed_ms(), 3),
         )
 
     async def warm(self) -> None:
-        """Open a connection by asking for the list of models."""
-        await self._upstream.warm(f"{self._base}/models")
+        """Open a connection by requesting the list of models."""
+        await self._upstream.warm(f"{self._api_url}/models")
 
     async def close(self) -> None:
         """Close the connections."""

@@ -1,4 +1,4 @@
-"""What came of every try: counted, charged to its tenant, and written down for the turn's record."""
+"""Accounting of attempts: metrics, charges to the tenant's budget, and the attempts listed in the turn's record."""
 
 from __future__ import annotations
 
@@ -7,108 +7,89 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-import msgspec
 import structlog
 from prometheus_client import Counter, Histogram
 from trunkline_protocols.accounting import ProviderAttempt
-from trunkline_protocols.completion import Complete, Completed
+from trunkline_protocols.completion import Completed
 
+from trunkline_llm_gateway.application.attempt import Attempt
 from trunkline_llm_gateway.application.budget_guard import BudgetGuard
-from trunkline_llm_gateway.application.completion_buffer import CompletionBuffer
 from trunkline_llm_gateway.core import costs
 from trunkline_llm_gateway.core.citations import citations
-from trunkline_llm_gateway.core.routing import Candidate
 from trunkline_llm_gateway.ports import ProviderError, ProviderResult
 
 _log: Final = structlog.get_logger(__name__)
-_SECONDS: Final = Histogram("trunkline_llm_request_seconds", "One completion", ["provider", "model"])
-_ERRORS: Final = Counter("trunkline_llm_errors_total", "Failed tries", ["provider", "model", "code"])
-_TOKENS: Final = Counter("trunkline_llm_tokens_total", "Tokens", ["provider", "model", "direction"])
-_COST: Final = Counter("trunkline_llm_cost_total", "US dollars", ["provider", "model"])
+_SECONDS: Final = Histogram("trunkline_llm_request_seconds", "Duration of a completion", ["provider", "model"])
+_ERRORS: Final = Counter("trunkline_llm_errors_total", "Failed attempts", ["provider", "model", "code"])
+_TOKENS: Final = Counter("trunkline_llm_tokens_total", "Tokens used", ["provider", "model", "direction"])
+_COST: Final = Counter("trunkline_llm_cost_total", "Cost in US dollars", ["provider", "model"])
 _STOPPED: Final = "stopped"
-"""Outcome of a try that nobody waited for any more: the other one of a pair was quicker, or the customer has left."""
-
-
-class Attempt(msgspec.Struct, frozen=True):
-    """One provider's try at an order."""
-
-    option: Candidate
-    request: Complete
-    buffer: CompletionBuffer
-    given: str = ""
-    """The text that it goes on with."""
-    before: int = 0
-    """Characters that others had written when it began."""
-    started: float = msgspec.field(default_factory=time.perf_counter)
-
-    @property
-    def characters(self) -> int:
-        """How much it has written, if it is the one that is heard."""
-        return len(self.buffer.text) - self.before
+"""Outcome of a cancelled attempt: the other attempt of a hedged pair won, or the customer left."""
 
 
 class AttemptRecorder:
-    """Keeps the books."""
+    """Records the outcome of every attempt."""
 
     def __init__(self, budget_guard: BudgetGuard) -> None:
-        """`budget_guard` is who pays."""
+        """`budget_guard` is charged for every attempt."""
         self._budget_guard = budget_guard
 
-    def refused(self, code: str) -> None:
-        """Count an order that no provider got, or none could finish."""
+    def record_rejection(self, code: str) -> None:
+        """Count a request that was sent to no provider, or that none could finish."""
         _ERRORS.labels("gateway", "", code).inc()
 
-    def failed(self, attempt: Attempt, error: ProviderError, *, heard: bool = True) -> None:
-        """Count a failure; `heard`: the customer was shown what it wrote."""
-        option = attempt.option
-        _ERRORS.labels(option.provider.name, option.model, error.code).inc()
-        _log.warning("llm.failed", provider=option.provider.name, code=error.code, reason=str(error)[:300])
-        self._lost(attempt, error.code, attempt.characters if heard else 0)
+    def record_failure(self, attempt: Attempt, error: ProviderError, *, forwarded: bool = True) -> None:
+        """Count a failure; `forwarded` is false for the losing attempt of a hedged pair."""
+        candidate = attempt.candidate
+        _ERRORS.labels(candidate.provider.name, candidate.model, error.code).inc()
+        _log.warning("provider.call_failed", provider=candidate.provider.name, code=error.code, reason=str(error)[:300])
+        self._record_unfinished(attempt, error.code, attempt.characters if forwarded else 0)
 
-    def stopped(self, attempt: Attempt, *, heard: bool = True) -> None:
-        """Count the cost of work that was broken off; nobody is to blame."""
-        self._lost(attempt, _STOPPED, attempt.characters if heard else 0)
+    def record_cancellation(self, attempt: Attempt, *, forwarded: bool = True) -> None:
+        """Charge the cost of a cancelled attempt; it is no failure of the provider."""
+        self._record_unfinished(attempt, _STOPPED, attempt.characters if forwarded else 0)
 
-    def completed(self, attempt: Attempt, written: ProviderResult, *, degraded: str = "") -> Completed:
-        """Count an answer, and return it with its record."""
-        option, buffer = attempt.option, attempt.buffer
-        usage, meters = written.usage, _meters(option.provider.name, written.model)
+    def record_completion(self, attempt: Attempt, result: ProviderResult, *, degraded: str = "") -> Completed:
+        """Count a completion and build the reply with its attempts."""
+        candidate, job = attempt.candidate, attempt.job
+        buffer, usage = job.buffer, result.usage
+        meters = _meters(candidate.provider.name, result.model)
         meters.seconds.observe(time.perf_counter() - attempt.started)
         meters.input_tokens.inc(usage.input_tokens)
         meters.output_tokens.inc(usage.output_tokens)
         meters.cost.inc(usage.cost)
-        self._budget_guard.charge(attempt.request.tenant, usage.cost)
+        self._budget_guard.charge(job.request.tenant, usage.cost)
         text = buffer.text
         return Completed(
             text=text,
-            provider=option.provider.name,
-            model=written.model,
-            citations=citations(text, attempt.request.passages) if written.citations is None else written.citations,
-            abstained=written.abstained,
+            provider=candidate.provider.name,
+            model=result.model,
+            citations=citations(text, job.request.passages) if result.citations is None else result.citations,
+            abstained=result.abstained,
             usage=usage,
-            first_token_ms=written.first_token_ms,
-            model_ms=written.model_ms,
-            stop_reason=written.stop_reason,
-            tool_calls=written.tool_calls,
-            # The first one's answer needs no record beside its own.
-            attempts=[*buffer.attempts, _try(attempt, "answered", attempt.characters, usage.cost)]
+            first_token_ms=result.first_token_ms,
+            model_ms=result.model_ms,
+            stop_reason=result.stop_reason,
+            tool_calls=result.tool_calls,
+            # A first attempt that succeeds needs no record beside the reply's own fields.
+            attempts=[*buffer.attempts, _provider_attempt(attempt, "answered", attempt.characters, usage.cost)]
             if buffer.attempts
             else [],
             degraded=degraded,
         )
 
-    def _lost(self, attempt: Attempt, outcome: str, characters: int) -> None:
-        provider = attempt.option.provider
-        usd = costs.lost(provider, attempt.request, outcome=outcome, written=characters)
+    def _record_unfinished(self, attempt: Attempt, outcome: str, characters: int) -> None:
+        provider, request = attempt.candidate.provider, attempt.job.request
+        usd = costs.unfinished_cost(provider, request, outcome=outcome, characters=characters)
         if usd:
-            _meters(provider.name, attempt.option.model).cost.inc(usd)
-            self._budget_guard.charge(attempt.request.tenant, usd)
-        attempt.buffer.attempts.append(_try(attempt, outcome, characters, usd))
+            _meters(provider.name, attempt.candidate.model).cost.inc(usd)
+            self._budget_guard.charge(request.tenant, usd)
+        attempt.job.buffer.attempts.append(_provider_attempt(attempt, outcome, characters, usd))
 
 
 @dataclass(frozen=True, slots=True)
 class _Meters:
-    """The metrics of one model: looking their labels up costs more than counting."""
+    """Metrics of one model, cached because looking up labels costs more than counting."""
 
     seconds: Histogram
     input_tokens: Counter
@@ -126,13 +107,13 @@ def _meters(provider: str, model: str) -> _Meters:
     )
 
 
-def _try(attempt: Attempt, outcome: str, characters: int, cost: float) -> ProviderAttempt:
+def _provider_attempt(attempt: Attempt, outcome: str, characters: int, cost: float) -> ProviderAttempt:
     return ProviderAttempt(
-        provider=attempt.option.provider.name,
-        model=attempt.option.model,
+        provider=attempt.candidate.provider.name,
+        model=attempt.candidate.model,
         outcome=outcome,
         characters=characters,
-        continued=bool(attempt.given),
+        continued=bool(attempt.prefix),
         cost=cost,
         ms=round((time.perf_counter() - attempt.started) * 1000, 3),
     )

@@ -1,4 +1,4 @@
-"""One completion over all its tries: what the customer has been shown, and who wrote it."""
+"""The text of one completion across all its attempts."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from trunkline_llm_gateway.core.continuation import Continuation
 
 
 class CompletionBuffer:
-    """The text so far: what the deltas amount to, or will with the next piece."""
+    """Accumulates the text and forwards it as deltas."""
 
     def __init__(self, stream: DeltaStream | None) -> None:
-        """`stream` shows it to the customer; None: nobody watches."""
+        """`stream` delivers deltas to the customer; None if the completion is not streamed."""
         self.attempts: list[ProviderAttempt] = []
         self._stream = stream
         self._pieces: list[str] = []
@@ -20,29 +20,29 @@ class CompletionBuffer:
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """The whole text so far."""
         return "".join(self._pieces)
 
     @property
     def is_begun(self) -> bool:
-        """Whether there is any text yet."""
+        """Return whether there is any text yet."""
         return bool(self._pieces)
 
     def begin(self, *, continues: bool) -> str:
-        """Begin the next try, and return the text that it is to go on with; empty when it begins anew."""
+        """Begin the next attempt; return the text that it continues, empty if it starts from the beginning."""
         self._continuation = None
         if not self._pieces:
             return ""
-        if continues and (continuation := Continuation(self.text)).given:
+        if continues and (continuation := Continuation(self.text)).prefix:
             self._continuation = continuation
-            return continuation.given
+            return continuation.prefix
         self._pieces.clear()
         if self._stream is not None:
-            self._stream.start_anew()
+            self._stream.restart()
         return ""
 
     async def add(self, piece: str) -> None:
-        """Take the next piece of the try that writes."""
+        """Append the next piece of the current attempt."""
         if self._continuation is not None:
             piece = self._continuation.add(piece)
         if not piece:
@@ -52,7 +52,7 @@ class CompletionBuffer:
             await self._stream.add(piece)
 
     async def end(self) -> None:
-        """Show what is still held back."""
+        """Append text held back by the continuation, and flush the deltas."""
         if self._continuation is not None and (rest := self._continuation.end()):
             self._pieces.append(rest)
             if self._stream is not None:

@@ -1,4 +1,4 @@
-"""The way of a text to the open socket: the first piece at once, later ones gathered for some 40 ms."""
+"""Delivery of a text to the open socket: the first piece immediately, later pieces batched for about 40 ms."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from trunkline_chassis.errors import BusError
 from trunkline_protocols.completion import DeltaTarget
 from trunkline_protocols.turn import Delta
 
-GATHER_S: Final = 0.04
-_LOOK_EVERY_S: Final = GATHER_S / 2
+from trunkline_llm_gateway.ports import SendDelta
+
+BATCH_INTERVAL_S: Final = 0.04
+_FLUSH_INTERVAL_S: Final = BATCH_INTERVAL_S / 2
 
 
 class DeltaStream:
@@ -23,33 +25,33 @@ class DeltaStream:
         self._target = target
         self._send = send
         self._now = now
-        self._waiting: list[str] = []
+        self._pending: list[str] = []
         self._sent_at: float | None = None
         self._replace = True
         self._failure: BusError | None = None
 
     async def add(self, piece: str) -> None:
-        """Take the next piece; it is sent when the last delta is long enough ago."""
+        """Add the next piece; it is sent if the batch interval since the last delta has passed."""
         if self._failure is not None:
             raise self._failure
-        self._waiting.append(piece)
-        if self._sent_at is None or self._now() - self._sent_at >= GATHER_S:
+        self._pending.append(piece)
+        if self._sent_at is None or self._now() - self._sent_at >= BATCH_INTERVAL_S:
             await self.flush()
 
-    async def flush_late(self) -> None:
-        """Send what a pause in the text has left waiting; a failure is told to who adds the next piece."""
-        if self._waiting and self._sent_at is not None and self._now() - self._sent_at >= GATHER_S:
+    async def flush_due(self) -> None:
+        """Send pieces left pending by a pause in the text; if that fails, the next `add` raises the error."""
+        if self._pending and self._sent_at is not None and self._now() - self._sent_at >= BATCH_INTERVAL_S:
             try:
                 await self.flush()
             except BusError as error:
                 self._failure = error
 
     async def flush(self) -> None:
-        """Send what waits."""
-        if not self._waiting:
+        """Send the pending pieces as one delta."""
+        if not self._pending:
             return
-        text = "".join(self._waiting)
-        self._waiting.clear()
+        text = "".join(self._pending)
+        self._pending.clear()
         self._sent_at = self._now()
         replace, self._replace = self._replace, False
         target = self._target
@@ -62,25 +64,25 @@ class DeltaStream:
             )
         )
 
-    def start_anew(self) -> None:
-        """Forget what waits: the next piece begins the text again."""
-        self._waiting.clear()
+    def restart(self) -> None:
+        """Discard pending pieces; the next delta replaces the text shown so far."""
+        self._pending.clear()
         self._replace = True
         self._sent_at = None
 
 
 class DeltaStreams:
-    """The streams of a process. One clock for all of them: what is due goes out in one write."""
+    """All open streams of a process, flushed by one timer so that due deltas share one write."""
 
-    def __init__(self, send: Callable[[str, Delta], Awaitable[None]], now: Callable[[], float]) -> None:
-        """`send` publishes a delta to an ingress; `now` is a monotonic clock in seconds."""
+    def __init__(self, send: SendDelta, now: Callable[[], float]) -> None:
+        """`now` is a monotonic clock in seconds."""
         self._send = send
         self._now = now
         self._open: set[DeltaStream] = set()
 
     @contextmanager
-    def stream(self, target: DeltaTarget | None) -> Iterator[DeltaStream | None]:
-        """Have a stream while the block runs; None where nobody watches."""
+    def open(self, target: DeltaTarget | None) -> Iterator[DeltaStream | None]:
+        """Keep a stream open while the block runs; None if the completion is not streamed."""
         if target is None or not target.ingress:
             yield None
             return
@@ -97,8 +99,8 @@ class DeltaStreams:
             self._open.discard(stream)
 
     async def run(self) -> None:
-        """Send what pauses leave waiting; until cancelled."""
+        """Flush due deltas until cancelled."""
         while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(_FLUSH_INTERVAL_S)
             for stream in list(self._open):
-                await stream.flush_late()
+                await stream.flush_due()

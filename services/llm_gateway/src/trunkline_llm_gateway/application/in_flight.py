@@ -1,4 +1,4 @@
-"""The completions under way, by the names under which they can be stopped."""
+"""Deadlines of the completions in flight, indexed by the names under which they can be cancelled."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Final, Self, TypeAlias
 
 from trunkline_protocols.completion import CancelCompletion, Complete
 
-_MOST_GONE: Final = 1_000
+_MAX_CANCELLED_TURNS: Final = 1_000
 
-_Try: TypeAlias = tuple[int, int]
-"""Hop and attempt: which try at a turn ordered a completion."""
+_AttemptNumber: TypeAlias = tuple[int, int]
+"""Hop and attempt of the turn that requested a completion."""
 
 
 class Deadline:
-    """The end of one completion: at its time, or now when it is cancelled. A block inside ends with TimeoutError.
+    """The time limit of one completion, brought forward when it is cancelled; a block inside ends with TimeoutError.
 
     One block at a time: `async with deadline: ...`
     """
 
     def __init__(self, at: float) -> None:
-        """`at` is the loop's time."""
+        """`at` is the event loop's time."""
         self.at = at
         self.cancelled_for = ""
         self._scope: asyncio.Timeout | None = None
@@ -40,13 +40,13 @@ class Deadline:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End it."""
+        """End the block."""
         scope, self._scope = self._scope, None
         if scope is not None:
             await scope.__aexit__(kind, error, trace)
 
     def cancel(self, reason: str) -> None:
-        """Stop now; too late is no fault."""
+        """Expire now; no-op if already cancelled or expired."""
         if self.cancelled_for:
             return
         self.cancelled_for = reason or "cancelled"
@@ -55,53 +55,53 @@ class Deadline:
 
 
 class InFlightCompletions:
-    """Who can be stopped."""
+    """Index of cancellable completions."""
 
     def __init__(self) -> None:
-        """Start with nobody."""
-        self._gone: OrderedDict[str, str] = OrderedDict()
-        """Turns that nobody waits for any more, and why: their next completion may come after the news."""
-        self._by_name: defaultdict[str, list[tuple[_Try, Deadline]]] = defaultdict(list)
+        """Start empty."""
+        self._cancelled_turns: OrderedDict[str, str] = OrderedDict()
+        """Name of a cancelled turn -> reason: its next completion may be requested after the cancellation arrives."""
+        self._by_name: defaultdict[str, list[tuple[_AttemptNumber, Deadline]]] = defaultdict(list)
 
     @contextmanager
-    def under_way(self, request: Complete, deadline: Deadline) -> Iterator[None]:
-        """Make a completion stoppable while the block runs."""
-        names, entry = _names(request), (_try(request), deadline)
+    def register(self, request: Complete, deadline: Deadline) -> Iterator[None]:
+        """Make a completion cancellable while the block runs."""
+        names, entry = _names(request), (_attempt_number(request), deadline)
         for name in names:
             self._by_name[name].append(entry)
-            if name in self._gone:
-                deadline.cancel(self._gone[name])
+            if name in self._cancelled_turns:
+                deadline.cancel(self._cancelled_turns[name])
         try:
             yield
         finally:
             for name in names:
-                same = self._by_name[name]
-                same.remove(entry)
-                if not same:
+                entries = self._by_name[name]
+                entries.remove(entry)
+                if not entries:
                     del self._by_name[name]
 
     def cancel(self, message: CancelCompletion) -> int:
-        """Stop what a message names; returns how many completions that were."""
-        named = (f"turn {message.turn}", f"request {message.request_id}")
+        """Cancel the completions that a message names; return their number."""
+        names = (f"turn {message.turn}", f"request {message.request_id}")
         before = (message.hop, message.attempt) if message.attempt else None
         if message.turn and before is None:
-            self._gone[named[0]] = message.reason
-            while len(self._gone) > _MOST_GONE:
-                self._gone.popitem(last=False)
-        entries = [entry for name in named if name in self._by_name for entry in self._by_name[name]]
-        found = [deadline for one, deadline in entries if before is None or one < before]
-        for deadline in found:
+            self._cancelled_turns[names[0]] = message.reason
+            while len(self._cancelled_turns) > _MAX_CANCELLED_TURNS:
+                self._cancelled_turns.popitem(last=False)
+        entries = [entry for name in names if name in self._by_name for entry in self._by_name[name]]
+        matching = [deadline for number, deadline in entries if before is None or number < before]
+        for deadline in matching:
             deadline.cancel(message.reason)
-        return len(found)
+        return len(matching)
 
 
-def _try(request: Complete) -> _Try:
+def _attempt_number(request: Complete) -> _AttemptNumber:
     target = request.stream_to
     return (target.ref.hop, target.ref.attempt) if target is not None else (0, 0)
 
 
 def _names(request: Complete) -> list[str]:
-    """Name an order by its request, else by the source of its deltas, and by the turn that it belongs to."""
+    """Return the names of a request: its id, or by default the source of its deltas, and its turn."""
     target = request.stream_to
     request_id = request.request_id or (target.source if target is not None else "")
     return [

@@ -1,7 +1,7 @@
-"""A provider as the gateway uses it: breakers of its models, a limit that follows its latency, a bounded waiting room.
+"""Client of one provider: a circuit breaker per model, an adaptive concurrency limit and a bounded queue.
 
-A call takes three steps in, and the same back: leave from the breaker, a place under the limit, the provider. It is
-judged when it has ended.
+A call passes the breaker, acquires a permit of the limit and calls the provider; the breaker records its outcome when
+it has ended.
 """
 
 from __future__ import annotations
@@ -15,24 +15,28 @@ from typing import Final
 from prometheus_client import Gauge, Histogram
 from trunkline_chassis.latency import RecentLatency
 
-from trunkline_llm_gateway.core.breaker import STATE_NUMBER, Breaker, BreakerPolicy, State, Verdict
+from trunkline_llm_gateway.core.breaker import STATE_NUMBER, Breaker, BreakerPolicy, CallOutcome, State
 from trunkline_llm_gateway.core.config import ProviderConfig
 from trunkline_llm_gateway.core.limits import ConcurrencyLimit
 from trunkline_llm_gateway.ports import Call, Emit, Provider, ProviderError, ProviderResult
 
-_BREAKER: Final = Gauge("trunkline_llm_breaker_state", "0 closed, 1 half open, 2 open", ["provider", "model"])
-_LIMIT: Final = Gauge("trunkline_llm_concurrency_limit", "Calls that a provider is given at once", ["provider"])
-_IN_FLIGHT: Final = Gauge("trunkline_llm_in_flight", "Calls that a provider works on", ["provider"])
-_WAITING: Final = Gauge("trunkline_llm_waiting", "Calls that wait for a provider's free place", ["provider"])
-_FIRST_TOKEN: Final = Histogram("trunkline_first_token_seconds", "Call to first piece", ["provider"])
+_BREAKER: Final = Gauge(
+    "trunkline_llm_breaker_state", "Circuit breaker state: 0 closed, 1 half open, 2 open", ["provider", "model"]
+)
+_LIMIT: Final = Gauge("trunkline_llm_concurrency_limit", "Maximum concurrent calls to a provider", ["provider"])
+_IN_FLIGHT: Final = Gauge("trunkline_llm_in_flight", "Calls in flight at a provider", ["provider"])
+_WAITING: Final = Gauge("trunkline_llm_waiting", "Calls queued for a provider", ["provider"])
+_FIRST_TOKEN: Final = Histogram("trunkline_first_token_seconds", "Time from call to first token", ["provider"])
 
-_NOT_ITS_FAULT: Final = frozenset({"request", "overloaded", "open"})
-_SIGNS_OF_LOAD: Final = frozenset({"timeout", "status"})
+_IGNORED_CODES: Final = frozenset({"request", "overloaded", "open"})
+"""Failures that are not the provider's fault."""
+_OVERLOAD_CODES: Final = frozenset({"timeout", "status"})
+"""Failures that lower the concurrency limit."""
 _SMOOTHING: Final = 0.1
 
 
 class ProviderClient:
-    """One provider."""
+    """Calls one provider within its limits."""
 
     def __init__(
         self,
@@ -46,128 +50,129 @@ class ProviderClient:
         self.provider = provider
         self.config = config
         self.limit = ConcurrencyLimit(config.max_concurrency)
-        self.first_tokens = RecentLatency()
+        self.first_token_latency = RecentLatency()
         self._rng = rng
         self._policy = policy or BreakerPolicy()
         self._breakers: dict[str, Breaker] = {}
         self._in_flight = 0
-        self._ended = asyncio.Event()
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._call_s = 0.0
+        self._call_ended = asyncio.Event()
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._mean_call_s = 0.0
         self._first_token_metric = _FIRST_TOKEN.labels(config.name)
         _LIMIT.labels(config.name).set_function(lambda: self.limit.value)
         _IN_FLIGHT.labels(config.name).set_function(lambda: self._in_flight)
-        _WAITING.labels(config.name).set_function(lambda: len(self._waiting))
+        _WAITING.labels(config.name).set_function(lambda: len(self._waiters))
 
     @property
     def name(self) -> str:
-        """The provider's name."""
+        """Name of the provider in the configuration."""
         return self.config.name
 
     def states(self) -> dict[str, State]:
-        """The breakers' states by model."""
+        """Return the circuit breakers' states by model."""
         now = asyncio.get_running_loop().time()
         return {model: breaker.state(now) for model, breaker in self._breakers.items()}
 
-    async def write(self, call: Call, emit: Emit, *, until: float) -> ProviderResult:
-        """Have a text written; raises `ProviderError`. `until` is the loop's time at which nobody waits any more."""
+    async def complete(self, call: Call, emit: Emit, *, deadline: float) -> ProviderResult:
+        """Call the provider; raise `ProviderError` if that fails. `deadline` is in the event loop's time."""
         loop = asyncio.get_running_loop()
         breaker = self._breaker(call.model)
         ticket = breaker.admit(loop.time())
         if ticket is None:
-            raise ProviderError("open", f"{self.name}: rests after failures")
-        verdict: Verdict = "neutral"
+            raise ProviderError("open", f"{self.name}: circuit breaker open")
+        outcome: CallOutcome = "ignored"
         retry_after_s = 0.0
         try:
-            await self._enter(until)
+            await self._acquire_permit(deadline)
             try:
-                written = await self._call(call, emit, loop)
-                verdict = "good"
+                result = await self._call(call, emit, loop)
+                outcome = "success"
             finally:
-                self._leave()
+                self._release_permit()
         except ProviderError as error:
-            verdict = "neutral" if error.code in _NOT_ITS_FAULT else "bad"
+            outcome = "ignored" if error.code in _IGNORED_CODES else "failure"
             retry_after_s = error.retry_after_s
-            if error.code in _SIGNS_OF_LOAD:
-                self.limit.refused()
+            if error.code in _OVERLOAD_CODES:
+                self.limit.record_overload()
             raise
         finally:
-            breaker.settle(ticket, verdict, loop.time(), retry_after_s=retry_after_s)
-        return written
+            breaker.settle(ticket, outcome, loop.time(), retry_after_s=retry_after_s)
+        return result
 
     async def close(self) -> None:
-        """Give connections free."""
+        """Close connections."""
         await self.provider.close()
 
     async def retire(self) -> None:
-        """Give connections free when the calls under way have ended, or could have."""
+        """Close connections when the calls in flight have ended, at the latest after the total timeout."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.config.total_timeout_s):
                 while self._in_flight:
-                    self._ended.clear()
-                    await self._ended.wait()
+                    self._call_ended.clear()
+                    await self._call_ended.wait()
         await self.close()
 
     async def _call(self, call: Call, emit: Emit, loop: asyncio.AbstractEventLoop) -> ProviderResult:
         started = loop.time()
         is_first = True
 
-        async def watch(piece: str) -> None:
+        async def observe(piece: str) -> None:
             nonlocal is_first
             if is_first:
                 is_first = False
-                self._saw_first_token(loop.time() - started)
+                self._record_first_token(loop.time() - started)
             await emit(piece)
 
-        written = await self.provider.write(call, watch)
-        if is_first and not written.tool_calls and not call.written:
-            # A text that was cut behind its last word has no continuation, and that is none's fault.
-            raise ProviderError("empty", f"{self.name}: an answer without text")
-        self._call_s += _SMOOTHING * (loop.time() - started - self._call_s)
-        return written
+        result = await self.provider.complete(call, observe)
+        if is_first and not result.tool_calls and not call.prefix:
+            # A text cut behind its last word has an empty continuation, which is no failure.
+            raise ProviderError("empty", f"{self.name}: answer without text")
+        self._mean_call_s += _SMOOTHING * (loop.time() - started - self._mean_call_s)
+        return result
 
-    def _saw_first_token(self, after_s: float) -> None:
-        self.limit.answered(after_s, self._in_flight)
-        self.first_tokens.add(after_s * 1000)
-        self._first_token_metric.observe(after_s)
+    def _record_first_token(self, latency_s: float) -> None:
+        self.limit.record_latency(latency_s, self._in_flight)
+        self.first_token_latency.add(latency_s * 1000)
+        self._first_token_metric.observe(latency_s)
 
     def _breaker(self, model: str) -> Breaker:
         breaker = self._breakers.get(model)
         if breaker is None:
             breaker = self._breakers[model] = Breaker(self._policy, self._rng)
             clock = asyncio.get_running_loop().time
-            watched = breaker
-            _BREAKER.labels(self.name, model).set_function(lambda: STATE_NUMBER[watched.state(clock())])
+            observed = breaker
+            _BREAKER.labels(self.name, model).set_function(lambda: STATE_NUMBER[observed.state(clock())])
         return breaker
 
-    # -- places ---
+    # -- permits ---
 
-    async def _enter(self, until: float) -> None:
-        """Take a place, waiting for one where that makes sense."""
-        if self._in_flight < self.limit.value and not self._waiting:
+    async def _acquire_permit(self, deadline: float) -> None:
+        """Acquire a permit; queue for one unless the queue is full or the expected wait exceeds the deadline."""
+        if self._in_flight < self.limit.value and not self._waiters:
             self._in_flight += 1
             return
         loop = asyncio.get_running_loop()
-        wait_s = self._call_s * (len(self._waiting) + 1) / self.limit.value
-        if len(self._waiting) >= self.config.max_waiting or loop.time() + wait_s > until:
-            raise ProviderError("overloaded", f"{self.name}: {len(self._waiting)} calls wait already")
-        place = loop.create_future()
-        self._waiting.append(place)
+        expected_wait_s = self._mean_call_s * (len(self._waiters) + 1) / self.limit.value
+        if len(self._waiters) >= self.config.max_waiting or loop.time() + expected_wait_s > deadline:
+            raise ProviderError("overloaded", f"{self.name}: queue full or too slow, {len(self._waiters)} calls queued")
+        waiter = loop.create_future()
+        self._waiters.append(waiter)
         try:
             async with asyncio.timeout(self.config.first_token_timeout_s):
-                await place
+                await waiter
         except BaseException as error:
-            if place.done() and not place.cancelled():
-                self._leave()
+            # A permit that was granted together with the cancellation or timeout is passed on.
+            if waiter.done() and not waiter.cancelled():
+                self._release_permit()
             if isinstance(error, TimeoutError):
-                raise ProviderError("overloaded", f"{self.name}: no free place in time") from error
+                raise ProviderError("overloaded", f"{self.name}: timed out in the queue") from error
             raise
 
-    def _leave(self) -> None:
+    def _release_permit(self) -> None:
         self._in_flight -= 1
-        self._ended.set()
-        while self._waiting and self._in_flight < self.limit.value:
-            place = self._waiting.popleft()
-            if not place.done():
+        self._call_ended.set()
+        while self._waiters and self._in_flight < self.limit.value:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
                 self._in_flight += 1
-                place.set_result(None)
+                waiter.set_result(None)

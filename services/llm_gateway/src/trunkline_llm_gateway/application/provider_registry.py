@@ -1,4 +1,4 @@
-"""The configuration in force and its providers; replaced while calls run, without losing what is known of who stays."""
+"""The active configuration and its provider clients; replacing it keeps the state of unchanged providers."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 from trunkline_llm_gateway.application.provider_client import ProviderClient
 from trunkline_llm_gateway.core.breaker import BreakerPolicy
-from trunkline_llm_gateway.core.config import GatewayConfig, ProviderConfig
+from trunkline_llm_gateway.core.config import GatewayConfig, ProviderConfig, RouteConfig
 from trunkline_llm_gateway.ports import Provider, ProviderError
 
-LAST_RESORT = ProviderConfig(name="extractive", kind="extractive")
-"""Always there: it needs no configuration, no network and no money."""
+FALLBACK_PROVIDER = ProviderConfig(name="extractive", kind="extractive")
+"""Always available: it needs no configuration, network or budget."""
 
 
 class ProviderRegistry:
-    """Pools by name."""
+    """Provider clients by name."""
 
     def __init__(
         self,
@@ -29,50 +29,58 @@ class ProviderRegistry:
         self._rng = rng
         self._policy = policy
         self.config = config
-        self._pools = {provider.name: self._pool(provider) for provider in config.provider}
-        built_in = next((pool for pool in self._pools.values() if pool.config.kind == "extractive"), None)
-        self.last_resort = built_in or self._pool(LAST_RESORT)
+        self._clients = {provider.name: self._make_client(provider) for provider in config.provider}
+        extractive = next((client for client in self._clients.values() if client.config.kind == "extractive"), None)
+        self.fallback = extractive or self._make_client(FALLBACK_PROVIDER)
 
-    def pool(self, name: str) -> ProviderClient:
-        """Return the pool of a configured provider; raises `ProviderError` for one that has just been taken out."""
+    def client(self, name: str) -> ProviderClient:
+        """Return the client of a provider; raise `ProviderError` if a new configuration has removed it."""
         try:
-            return self._pools[name]
+            return self._clients[name]
         except KeyError:
-            raise ProviderError("open", f"{name}: is not configured any more") from None
+            raise ProviderError("open", f"{name}: provider is no longer configured") from None
 
     def first_token_s(self, name: str) -> float:
-        """How long a provider lately took to its first token; 0 when it was not asked yet."""
-        return self._pools[name].limit.usual_s if name in self._pools else 0.0
+        """Return a provider's usual time to first token in seconds, 0 before its first call."""
+        return self._clients[name].limit.baseline_s if name in self._clients else 0.0
+
+    def hedge_delay_s(self, route: RouteConfig, name: str) -> float:
+        """Return the seconds after which a call of a provider is hedged, 0 if the route does not hedge."""
+        if route.hedge_after_ms <= 0:
+            return 0.0
+        latency = self.client(name).first_token_latency
+        percentile_ms = latency.percentile(route.hedge_percentile) if route.hedge_percentile else 0.0
+        return max(route.hedge_after_ms, percentile_ms) / 1000
 
     def states(self) -> dict[str, str]:
-        """State of every breaker, by provider and model."""
-        return {f"{pool.name}/{model}": state for pool in self._all() for model, state in pool.states().items()}
+        """Return the state of every circuit breaker by provider and model."""
+        return {f"{client.name}/{model}": state for client in self._all() for model, state in client.states().items()}
 
     def replace(self, config: GatewayConfig) -> list[ProviderClient]:
-        """Put another configuration into force; returns the pools that are no longer needed."""
-        before = self._pools
-        self._pools = {
+        """Activate another configuration; return the clients that are no longer used."""
+        before = self._clients
+        self._clients = {
             provider.name: before[provider.name]
             if provider.name in before and before[provider.name].config == provider
-            else self._pool(provider)
+            else self._make_client(provider)
             for provider in config.provider
         }
         self.config = config
-        return [pool for name, pool in before.items() if self._pools.get(name) is not pool]
+        return [client for name, client in before.items() if self._clients.get(name) is not client]
 
     async def warm(self) -> None:
         """Open a connection to every provider."""
-        for pool in self._all():
-            await pool.provider.warm()
+        for client in self._all():
+            await client.provider.warm()
 
     async def close(self) -> None:
-        """Give all connections free."""
-        for pool in self._all():
-            await pool.close()
+        """Close all connections."""
+        for client in self._all():
+            await client.close()
 
     def _all(self) -> list[ProviderClient]:
-        pools = list(self._pools.values())
-        return pools if self.last_resort in pools else [*pools, self.last_resort]
+        clients = list(self._clients.values())
+        return clients if self.fallback in clients else [*clients, self.fallback]
 
-    def _pool(self, config: ProviderConfig) -> ProviderClient:
+    def _make_client(self, config: ProviderConfig) -> ProviderClient:
         return ProviderClient(self._make(config), config, self._rng, policy=self._policy)

@@ -1,1 +1,1 @@
-"""The pure part: how an extractive answer is composed, what a model is told, what its marks mean."""
+"""Pure decisions: provider selection, circuit breaking, prompts, and the extractive answer."""

@@ -1,4 +1,4 @@
-"""What goes into an answer besides the model's own text: broadcasts before it, colleagues' advice after it, by name."""
+"""Additions to an answer beside the model's own text: broadcasts before it, colleagues' advice after it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from trunkline_protocols.citations import Citation
 from trunkline_protocols.completion import AdviceNote, Complete
 
 
-def attributed(advice: AdviceNote) -> str:
-    """Say whose advice it is."""
+def attribute(advice: AdviceNote) -> str:
+    """Return the advice as a sentence that names its specialist."""
     return f"Our {advice.title.lower()} adds: {advice.text}"
 
 
-def advised_citations(request: Complete) -> list[Citation]:
-    """What the advice rests on."""
+def advice_citations(request: Complete) -> list[Citation]:
+    """Return the citations of all advice in a request."""
     return [citation for advice in request.advice for citation in advice.citations]
 
 
 def briefing(request: Complete) -> list[str]:
-    """Tell a model about broadcasts and advice."""
+    """Return the sections of a system prompt on broadcasts and advice."""
     parts = []
     if request.notices:
         notices = "\n".join(f"- {notice}" for notice in request.notices)

@@ -1,4 +1,4 @@
-"""What the marks [1], [2] … of a model's text rest on: the sentence of that passage that says it."""
+"""Citations of a model's text: each mark [1], [2] … becomes the sentence of that passage that supports it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _MARK: Final = re.compile(r"\[(\d{1,3})\]")
 
 
 def citations(text: str, passages: Sequence[Passage]) -> list[Citation]:
-    """Find the verbatim quote for every mark; marks of passages that do not exist are ignored."""
+    """Return the verbatim quote for every mark; marks without a passage are ignored."""
     found: list[Citation] = []
-    said_from = 0
+    start = 0
     statement = ""
     for mark in _MARK.finditer(text):
         number = int(mark[1])
-        said = text[said_from : mark.start()]
-        # Marks in a row rest on the same statement.
-        statement = said if said.strip(" .,;") else statement
-        said_from = mark.end()
+        preceding = text[start : mark.start()]
+        # Consecutive marks support the same statement.
+        statement = preceding if preceding.strip(" .,;") else statement
+        start = mark.end()
         if 1 <= number <= len(passages):
             quoted = _quote(statement, passages[number - 1])
             if quoted is not None and quoted not in found:
@@ -32,10 +32,10 @@ def citations(text: str, passages: Sequence[Passage]) -> list[Citation]:
     return found
 
 
-def _quote(said: str, passage: Passage) -> Citation | None:
-    wanted = set(terms(said))
+def _quote(statement: str, passage: Passage) -> Citation | None:
+    statement_terms = set(terms(statement))
     candidates = sentences(passage.text)
     if not candidates:
         return None
-    best = max(candidates, key=lambda sentence: len(wanted & set(terms(sentence.text))))
+    best = max(candidates, key=lambda sentence: len(statement_terms & set(terms(sentence.text))))
     return Citation(document=passage.document, title=passage.title, quote=best.quote, rev=passage.rev)

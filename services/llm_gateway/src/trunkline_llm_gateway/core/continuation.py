@@ -1,60 +1,60 @@
-"""How the text of one model goes on in the words of another: nothing missing, nothing twice.
+"""Continuation of a text by another model: nothing missing, nothing duplicated.
 
-A model that continues is given the text so far without the white space at its end (some refuse it, others write it
-again), and some begin by repeating what they were given. So the beginning of a continuation is held back until it is
-clear which of these it is.
+A model that continues is given the text without its trailing white space (some reject it, others write it again), and
+some models begin by echoing their prefix. Therefore the beginning of a continuation is held back until it is known to
+be an echo or new text.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-SHORTEST_ECHO: Final = 12
-"""A beginning that is the same by chance is no repetition; one of so many characters is no chance."""
+MIN_ECHO_CHARACTERS: Final = 12
+"""A shorter common beginning may be a coincidence; from this length on it is an echo."""
 
 
 class Continuation:
-    """Sifts the pieces that follow a text: first a repetition of it, then the white space at the seam."""
+    """Filters the pieces that follow a text: first an echo of it, then the white space at the seam."""
 
-    def __init__(self, written: str) -> None:
-        """`written` is the text so far."""
-        self.given = written.rstrip()
-        """What the model is shown of it."""
-        self._blank = written[len(self.given) :]
+    def __init__(self, text: str) -> None:
+        """`text` is the text so far."""
+        self.prefix = text.rstrip()
+        """The part of it that the model is given."""
+        self._shown_blank = text[len(self.prefix) :]
         self._held = ""
-        self._may_repeat = len(self.given) >= SHORTEST_ECHO
+        self._may_echo = len(self.prefix) >= MIN_ECHO_CHARACTERS
 
     def add(self, piece: str) -> str:
-        """Take the next piece; returns what of it is new, as far as that is clear already."""
-        if self._may_repeat:
+        """Take the next piece; return its new text as far as it is known to be new."""
+        if self._may_echo:
             self._held += piece
-            heard = self._bare(self._held)
-            if len(heard) < len(self.given) and self.given.startswith(heard):
+            begun = self._strip_leading(self._held)
+            if len(begun) < len(self.prefix) and self.prefix.startswith(begun):
                 return ""
-            piece = self._unheld()
-        return self._without_blank(piece) if self._blank else piece
+            piece = self._release()
+        return self._drop_shown_blank(piece) if self._shown_blank else piece
 
     def end(self) -> str:
-        """Return what was still held back when the model had finished."""
-        return self._without_blank(self._unheld())
+        """Return the new text that is still held back when the model has finished."""
+        return self._drop_shown_blank(self._release())
 
-    def _unheld(self) -> str:
-        """Give free what was held back, without the repetition if it is one."""
-        self._may_repeat = False
+    def _release(self) -> str:
+        """Return the held text, without the echo if it is one."""
+        self._may_echo = False
         held, self._held = self._held, ""
-        heard = self._bare(held)
-        return heard[len(self.given) :] if self.given and heard.startswith(self.given) else held
+        begun = self._strip_leading(held)
+        return begun[len(self.prefix) :] if self.prefix and begun.startswith(self.prefix) else held
 
-    def _bare(self, said: str) -> str:
-        return said if self.given[:1].isspace() else said.lstrip()
+    def _strip_leading(self, text: str) -> str:
+        return text if self.prefix[:1].isspace() else text.lstrip()
 
-    def _without_blank(self, piece: str) -> str:
-        """Drop the white space that was shown already; the first character that differs ends the seam."""
+    def _drop_shown_blank(self, piece: str) -> str:
+        """Drop white space that was already shown; the first differing character ends the seam."""
         same = 0
-        for shown, said in zip(self._blank, piece, strict=False):
-            if shown != said:
-                self._blank = ""
+        for shown, written in zip(self._shown_blank, piece, strict=False):
+            if shown != written:
+                self._shown_blank = ""
                 return piece[same:]
             same += 1
-        self._blank = self._blank[same:]
+        self._shown_blank = self._shown_blank[same:]
         return piece[same:]

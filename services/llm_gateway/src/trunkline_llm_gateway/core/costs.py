@@ -1,4 +1,4 @@
-"""What a completion costs, where no provider has told: estimates by characters."""
+"""Estimated costs, by characters, of completions for which no provider has reported usage."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from trunkline_protocols.completion import Complete
 
 from trunkline_llm_gateway.core.config import ProviderConfig
 
-_CHARACTERS_A_TOKEN: Final = 4
-_HAD_BEGUN: Final = frozenset({"timeout", "cut", "empty", "stopped"})
-"""AttemptRecorder of a provider that had taken the order and worked on it; most let that be paid for."""
+_CHARACTERS_PER_TOKEN: Final = 4
+_PROMPT_PROCESSED: Final = frozenset({"timeout", "cut", "empty", "stopped"})
+"""Outcomes of attempts whose provider had accepted the request; most providers charge for it."""
 
 
-def likely(provider: ProviderConfig, request: Complete) -> float:
-    """Dollars that an order is likely to cost: what it says, and half of what it allows to be answered."""
+def expected_cost(provider: ProviderConfig, request: Complete) -> float:
+    """Return the dollars that a request is expected to cost: its prompt, and half of its output limit."""
     return provider.cost(_prompt_tokens(request), request.max_tokens // 2)
 
 
-def lost(provider: ProviderConfig, request: Complete, *, outcome: str, written: int) -> float:
-    """Dollars that a try without an answer has cost; `written` is how many characters came of it."""
-    if not written and outcome not in _HAD_BEGUN:
+def unfinished_cost(provider: ProviderConfig, request: Complete, *, outcome: str, characters: int) -> float:
+    """Return the dollars of an attempt without an answer; `characters` is the length of its partial text."""
+    if not characters and outcome not in _PROMPT_PROCESSED:
         return 0.0
-    return provider.cost(_prompt_tokens(request), written // _CHARACTERS_A_TOKEN)
+    return provider.cost(_prompt_tokens(request), characters // _CHARACTERS_PER_TOKEN)
 
 
 def _prompt_tokens(request: Complete) -> int:
-    said = len(request.instructions) + len(request.question) + len(request.summary)
-    said += sum(len(passage.text) for passage in request.passages) + sum(len(said.text) for said in request.transcript)
-    return said // _CHARACTERS_A_TOKEN
+    characters = len(request.instructions) + len(request.text) + len(request.summary)
+    characters += sum(len(passage.text) for passage in request.passages)
+    characters += sum(len(utterance.text) for utterance in request.transcript)
+    return characters // _CHARACTERS_PER_TOKEN

@@ -1,34 +1,34 @@
-"""Server-sent events: the payloads in a stream of bytes, however the network cut it."""
+"""Server-sent events: extracts payloads from a byte stream with arbitrary chunk boundaries."""
 
 from __future__ import annotations
 
 from typing import Final
 
-LONGEST_EVENT_BYTES: Final = 1 << 20
-"""More than any provider says at once: a longer one is a fault, and is not collected for ever."""
+MAX_EVENT_BYTES: Final = 1 << 20
+"""Larger than any provider's event: a longer one is a fault, and its buffer must not grow without limit."""
 
 
 class EventTooLongError(ValueError):
-    """A line of the stream does not end."""
+    """A line or an answer exceeds its size limit."""
 
 
 class EventReader:
     """Splits bytes into `data:` payloads; comments, names and ids of events are skipped."""
 
-    def __init__(self, longest_bytes: int = LONGEST_EVENT_BYTES) -> None:
-        """Begin at the start of a line."""
+    def __init__(self, max_bytes: int = MAX_EVENT_BYTES) -> None:
+        """Start at the beginning of a line."""
         self._rest = b""
-        self._longest_bytes = longest_bytes
+        self._max_bytes = max_bytes
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take bytes; returns the payloads that are whole now."""
+        """Take bytes; return the payloads that are complete."""
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()
-        if len(self._rest) > self._longest_bytes:
-            raise EventTooLongError(f"an event is longer than {self._longest_bytes} bytes")
+        if len(self._rest) > self._max_bytes:
+            raise EventTooLongError(f"an event is longer than {self._max_bytes} bytes")
         return [line[5:].strip() for line in lines if line.startswith(b"data:")]
 
     def end(self) -> list[bytes]:
-        """Return the payload of a last line without its line break."""
+        """Return the payload of a last line without a line break."""
         rest, self._rest = self._rest, b""
         return [rest[5:].strip()] if rest.startswith(b"data:") else []

@@ -1,10 +1,9 @@
-"""The built-in provider's art: an answer made only of sentences of the passages, each with its citation, or none.
+"""Extractive answers: made only of sentences of the passages, each with its citation, or empty.
 
-A sentence is worth what part of the question's rare words it covers, with the help of its title and its passage. The
-best one leads; its neighbours and other good ones follow, from another article only what says more of the question than
-has been said. A sentence about another code than the one that was asked for
-(E5 for E2) is about something else. When even the best passage covers too little of the question,
-the honest answer is that there is none.
+A sentence is scored by the share of the question's rare words that it covers, plus its title and its passage. The best
+sentence leads; its neighbours and other good sentences follow, from another article only if they cover more of the
+question than the answer so far. A sentence about another code than the requested one (E5 for E2) is about another
+subject. If even the best passage covers too little of the question, the honest answer is to abstain.
 """
 
 from __future__ import annotations
@@ -21,31 +20,31 @@ from trunkline_language.terms import terms
 from trunkline_protocols.citations import Citation
 from trunkline_protocols.knowledge import Passage
 
-LEAST_COVERAGE: Final = 0.4
-"""Part of the question's weight that a passage must cover to be an answer at all. Chosen on halves of the demo fleet's
+MIN_COVERAGE: Final = 0.4
+"""Share of the question's weight that a passage must cover to be an answer at all. Chosen on halves of the demo fleet's
 questions and of CLINC150's out of scope; of the other halves 94 % and 11 % are answered (bench/README.md)."""
 
-_LEAST_EVIDENCE: Final = 2
-"""Words that question and passage must share: one word alone covers a whole question that has no other."""
+_MIN_SHARED_TERMS: Final = 2
+"""Terms that question and passage must share: a single term may cover a whole question that has no other."""
 
 _SHORT_QUESTION_WORDS: Final = 3
-"""A question so short has no second word to share."""
+"""A question of at most this length has no second term to share."""
 
-MOST_SENTENCES: Final = 3
-_GOOD_ENOUGH: Final = 0.6
-"""A further sentence must be worth so much of the best one."""
-_TITLE_WORTH: Final = 0.35
-_PASSAGE_WORTH: Final = 0.5
+MAX_SENTENCES: Final = 3
+_MIN_RELATIVE_SCORE: Final = 0.6
+"""A further sentence must reach this share of the best one's score."""
+_TITLE_WEIGHT: Final = 0.35
+_PASSAGE_WEIGHT: Final = 0.5
 _ITEM_PENALTY: Final = 0.12
-_NEIGHBOUR_WORTH: Final = 0.15
-_SHORTEST_WORDS: Final = 4
+_NEIGHBOUR_BONUS: Final = 0.15
+_MIN_SENTENCE_WORDS: Final = 4
 _CODE: Final = re.compile(r"(?=[a-z]*[0-9])(?=[0-9]*[a-z])[a-z0-9]+")
 """Letters and digits in one word: an error, a model, an article number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """An answer: its sentences in order, with a citation each; empty when there is none."""
+    """An answer: its sentences in order, with a citation each; empty if it abstains."""
 
     parts: list[str]
     citations: list[Citation]
@@ -62,18 +61,18 @@ class _ScoredSentence:
     position: int
     source: Passage
     sentence: Sentence
-    covers: set[str]
-    """Of the question's words."""
-    worth: float
+    covered: set[str]
+    """Terms of the question that it covers."""
+    score: float
 
 
 def compose(question: str, passages: Sequence[Passage]) -> Composed:
-    """Answer a question from passages."""
-    asked = set(terms(question))
+    """Compose an answer to a question from passages."""
+    question_terms = set(terms(question))
     quotable = [passage for passage in passages if not passage.internal]
-    if not any(_is_answer(passage, asked, question) for passage in quotable):
+    if not any(_is_answer(passage, question_terms, question) for passage in quotable):
         return Composed([], [])
-    candidates = _candidates(asked, quotable)
+    candidates = _score_sentences(question_terms, quotable)
     if not candidates:
         return Composed([], [])
     chosen = _choose(candidates)
@@ -91,67 +90,67 @@ def compose(question: str, passages: Sequence[Passage]) -> Composed:
     )
 
 
-def _is_answer(passage: Passage, asked: set[str], question: str) -> bool:
-    if passage.score < LEAST_COVERAGE:
+def _is_answer(passage: Passage, question_terms: set[str], question: str) -> bool:
+    if passage.score < MIN_COVERAGE:
         return False
-    shared = asked & set(terms(f"{passage.title} {passage.headings} {passage.text}"))
-    return len(shared) >= _LEAST_EVIDENCE or len(question.split()) <= _SHORT_QUESTION_WORDS
+    shared = question_terms & set(terms(f"{passage.title} {passage.headings} {passage.text}"))
+    return len(shared) >= _MIN_SHARED_TERMS or len(question.split()) <= _SHORT_QUESTION_WORDS
 
 
-def _candidates(asked: set[str], passages: Sequence[Passage]) -> list[_ScoredSentence]:
+def _score_sentences(question_terms: set[str], passages: Sequence[Passage]) -> list[_ScoredSentence]:
     found = [
         (number, position, passage, sentence, set(terms(sentence.text)))
         for number, passage in enumerate(passages)
         for position, sentence in enumerate(sentences(passage.text))
-        if len(sentence.text.split()) >= _SHORTEST_WORDS
+        if len(sentence.text.split()) >= _MIN_SENTENCE_WORDS
     ]
-    found = [sentence for sentence in found if not _is_of_another_code(asked, sentence[-1])]
-    weight = _weights(asked, [words for *_, words in found])
+    found = [sentence for sentence in found if not _has_other_code(question_terms, sentence[-1])]
+    weight = _weights(question_terms, [sentence_terms for *_, sentence_terms in found])
     total = sum(weight.values()) or 1.0
     candidates = []
-    for number, position, passage, sentence, words in found:
-        covers = asked & words
-        covered = sum(weight[term] for term in covers) / total
-        titled = sum(weight[term] for term in asked & set(terms(passage.title))) / total
-        worth = covered + _TITLE_WORTH * titled + _PASSAGE_WORTH * passage.score
-        worth -= _ITEM_PENALTY if sentence.is_item else 0.0
-        if covered > 0:
-            candidates.append(_ScoredSentence(number, position, passage, sentence, covers, worth))
+    for number, position, passage, sentence, sentence_terms in found:
+        covered = question_terms & sentence_terms
+        coverage = sum(weight[term] for term in covered) / total
+        title_coverage = sum(weight[term] for term in question_terms & set(terms(passage.title))) / total
+        score = coverage + _TITLE_WEIGHT * title_coverage + _PASSAGE_WEIGHT * passage.score
+        score -= _ITEM_PENALTY if sentence.is_item else 0.0
+        if coverage > 0:
+            candidates.append(_ScoredSentence(number, position, passage, sentence, covered, score))
     return candidates
 
 
-def _is_of_another_code(asked: set[str], words: set[str]) -> bool:
-    codes = set(filter(_CODE.fullmatch, asked))
-    others = set(filter(_CODE.fullmatch, words))
-    return bool(codes and others) and codes.isdisjoint(others)
+def _has_other_code(question_terms: set[str], sentence_terms: set[str]) -> bool:
+    requested = set(filter(_CODE.fullmatch, question_terms))
+    mentioned = set(filter(_CODE.fullmatch, sentence_terms))
+    return bool(requested and mentioned) and requested.isdisjoint(mentioned)
 
 
-def _weights(asked: set[str], sentences_terms: Sequence[set[str]]) -> dict[str, float]:
-    """Rare words weigh more: a word that every sentence has says nothing."""
-    seen = Counter(term for words in sentences_terms for term in asked & words)
-    return {term: math.log(1 + (len(sentences_terms) + 1) / (seen[term] + 0.5)) for term in asked}
+def _weights(question_terms: set[str], sentences_terms: Sequence[set[str]]) -> dict[str, float]:
+    """Return the weight of each question term: the rarer in the sentences, the higher."""
+    seen = Counter(term for sentence_terms in sentences_terms for term in question_terms & sentence_terms)
+    return {term: math.log(1 + (len(sentences_terms) + 1) / (seen[term] + 0.5)) for term in question_terms}
 
 
 def _choose(candidates: list[_ScoredSentence]) -> list[_ScoredSentence]:
-    """Take the best, then what goes with it; in the order in which the articles say it."""
-    best = max(candidates, key=lambda candidate: (candidate.worth, -candidate.passage, -candidate.position))
+    """Return the best sentence and those that complement it, in the order of the articles."""
+    best = max(candidates, key=lambda candidate: (candidate.score, -candidate.passage, -candidate.position))
     others = sorted(
         (candidate for candidate in candidates if candidate is not best),
-        key=lambda candidate: -_worth_beside(candidate, best),
+        key=lambda candidate: -_score_beside(candidate, best),
     )
-    chosen, leading, covered = [best], best.source.document, set(best.covers)
+    chosen, leading, covered = [best], best.source.document, set(best.covered)
     for candidate in others:
-        if len(chosen) == MOST_SENTENCES or _worth_beside(candidate, best) < _GOOD_ENOUGH * best.worth:
+        if len(chosen) == MAX_SENTENCES or _score_beside(candidate, best) < _MIN_RELATIVE_SCORE * best.score:
             break
-        says_more = candidate.source.document == leading or not candidate.covers <= covered
-        if says_more and all(candidate.sentence.text != taken.sentence.text for taken in chosen):
+        adds_coverage = candidate.source.document == leading or not candidate.covered <= covered
+        if adds_coverage and all(candidate.sentence.text != taken.sentence.text for taken in chosen):
             chosen.append(candidate)
-            covered |= candidate.covers
+            covered |= candidate.covered
     return sorted(
         chosen, key=lambda candidate: (candidate.source.document != leading, candidate.passage, candidate.position)
     )
 
 
-def _worth_beside(candidate: _ScoredSentence, best: _ScoredSentence) -> float:
+def _score_beside(candidate: _ScoredSentence, best: _ScoredSentence) -> float:
     is_neighbour = candidate.passage == best.passage and candidate.sentence.line == best.sentence.line
-    return candidate.worth + (_NEIGHBOUR_WORTH if is_neighbour else 0.0)
+    return candidate.score + (_NEIGHBOUR_BONUS if is_neighbour else 0.0)

@@ -1,46 +1,46 @@
-"""Another round over the same providers: whether there is one, and after what pause.
+"""Retries: the delay before another round over the providers, and a budget for such rounds.
 
-Retries come out of a budget that calls fill: when everything fails, they are a tenth of the load and not its double.
+The budget is filled by calls: if everything fails, retries add a tenth to the load instead of doubling it.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-MOST_ROUNDS: Final = 3
-_FIRST_PAUSE_S: Final = 0.1
-_LONGEST_PAUSE_S: Final = 2.0
+MAX_ROUNDS: Final = 3
+_MIN_DELAY_S: Final = 0.1
+_MAX_DELAY_S: Final = 2.0
 
 
 class RetryBudget:
-    """A tenth of a retry for every call, a few saved up."""
+    """Permits a share of retries per call, with a bounded reserve."""
 
-    def __init__(self, *, share: float = 0.1, most: float = 20.0) -> None:
-        """Begin with the savings full: a process that has just started may retry too."""
+    def __init__(self, *, share: float = 0.1, max_reserve: float = 20.0) -> None:
+        """Start with a full reserve: a process may retry right after its start."""
         self._share = share
-        self._most = most
-        self._saved = most
+        self._max_reserve = max_reserve
+        self._reserve = max_reserve
 
     def earn(self) -> None:
         """Count one call."""
-        self._saved = min(self._most, self._saved + self._share)
+        self._reserve = min(self._max_reserve, self._reserve + self._share)
 
     def spend(self) -> bool:
-        """Take one retry out of the budget; False when there is none."""
-        if self._saved < 1.0:
+        """Take one retry from the budget; return False if it is empty."""
+        if self._reserve < 1.0:
             return False
-        self._saved -= 1.0
+        self._reserve -= 1.0
         return True
 
 
-def pause_s(rounds_done: int, left_s: float, rng: float, *, asked_s: float = 0.0) -> float | None:
-    """Return the pause before the next round, None when there is none.
+def retry_delay_s(rounds_done: int, remaining_s: float, rng: float, *, retry_after_s: float = 0.0) -> float | None:
+    """Return the delay before the next round in seconds, None if there is no further round.
 
-    `left_s` is the time until the deadline, `rng` a random number from 0 to 1 (full jitter), `asked_s` how long a
-    provider asked to wait (Retry-After): a longer wait than a customer has is no retry.
+    `remaining_s` is the time until the deadline, `rng` a random number from 0 to 1 (full jitter), `retry_after_s` the
+    provider's Retry-After: if it exceeds the customer's remaining time, there is no retry.
     """
-    if rounds_done >= MOST_ROUNDS:
+    if rounds_done >= MAX_ROUNDS:
         return None
-    longest_s = min(_FIRST_PAUSE_S * 4.0 ** (rounds_done - 1), _LONGEST_PAUSE_S)
-    wait_s = max(asked_s, longest_s * rng)
-    return wait_s if wait_s <= min(_LONGEST_PAUSE_S, left_s / 2) else None
+    backoff_s = min(_MIN_DELAY_S * 4.0 ** (rounds_done - 1), _MAX_DELAY_S)
+    delay_s = max(retry_after_s, backoff_s * rng)
+    return delay_s if delay_s <= min(_MAX_DELAY_S, remaining_s / 2) else None

@@ -1,7 +1,7 @@
-"""Small talk: what is no question to the knowledge base and still deserves an answer, as a person would give it.
+"""Small talk: replies to messages that are no question to the knowledge base.
 
-Thanks, goodbyes, and who one is talking to. The whole message must be that and nothing else: a thank-you with a
-question behind it is a question. A greeting is left to the words that the company greets with.
+Thanks, goodbyes, and questions about the assistant itself. The whole message must match: a thank-you followed by a
+question is a question. Greetings are left to the company's own greeting.
 """
 
 from __future__ import annotations
@@ -33,28 +33,30 @@ _ABILITIES: Final = (
 )
 
 
-def _whole(pattern: str) -> re.Pattern[str]:
+def _whole_message(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"{_POLITE}(?:{pattern}){_END}", re.IGNORECASE)
 
 
-_THANKED, _LEFT, _ASKED_WHO, _ASKED_WHAT = (_whole(pattern) for pattern in (_THANKS, _BYE, _WHO, _ABILITIES))
+_THANKS_ONLY, _BYE_ONLY, _WHO_ONLY, _ABILITIES_ONLY = (
+    _whole_message(pattern) for pattern in (_THANKS, _BYE, _WHO, _ABILITIES)
+)
 
 
-def reply_to(text: str, *, speaker: str) -> str | None:
-    """Answer small talk; None for everything else. `speaker` is who answers: a title and its company."""
-    said = " ".join(text.split())
-    if _THANKED.fullmatch(said):
+def small_talk_reply(text: str, *, speaker: str) -> str | None:
+    """Return a reply to small talk, None for other messages; `speaker` is the agent's title and company."""
+    normalised = " ".join(text.split())
+    if _THANKS_ONLY.fullmatch(normalised):
         return "You are welcome. Is there anything else that we can help with?"
-    if _LEFT.fullmatch(said):
+    if _BYE_ONLY.fullmatch(normalised):
         return "Goodbye, and thank you for getting in touch."
     if not speaker:
         return None
-    if _ASKED_WHO.fullmatch(said):
+    if _WHO_ONLY.fullmatch(normalised):
         return (
             f"I am an automatic assistant, the {speaker}. I answer from our help articles and show which one I quote; "
             "a person takes over whenever you ask for one."
         )
-    if _ASKED_WHAT.fullmatch(said):
+    if _ABILITIES_ONLY.fullmatch(normalised):
         return (
             f"I am the {speaker}. Ask me in your own words: I look it up in our help articles, bring in the right "
             "colleague, or call a person when you want one."

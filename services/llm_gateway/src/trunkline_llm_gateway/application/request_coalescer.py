@@ -1,8 +1,7 @@
-"""Equal orders answered once: those in flight share one completion, and where it is configured the last ones are kept.
+"""Coalescing of equal requests: requests in flight share one completion, and the latest completions can be cached.
 
-Only for completions that come out the same every time and that nobody watches being written: temperature 0, no
-stream, no tools. Summaries and classifications are such. A customer's answer is not: it is streamed, and its context is
-its own.
+Only for completions that are deterministic and not streamed: temperature 0, no stream, no tools. Summaries and
+classifications qualify. A customer's answer does not: it is streamed, and its context is its own.
 """
 
 from __future__ import annotations
@@ -26,42 +25,42 @@ Run: TypeAlias = Callable[[Complete, Deadline], Awaitable[CompletionReply]]
 
 
 def is_shareable(request: Complete) -> bool:
-    """Whether the same order gets the same answer, whoever asks."""
+    """Return whether every caller of an equal request may receive the same reply."""
     return request.temperature == 0 and request.stream_to is None and not request.tools
 
 
 class RequestCoalescer:
-    """Completions in flight and, up to a number, those before."""
+    """Shares completions in flight and caches a bounded number of finished ones."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Start empty."""
         self._in_flight: dict[bytes, asyncio.Future[CompletionReply | None]] = {}
-        self._kept: OrderedDict[bytes, Completed] = OrderedDict()
+        self._cached: OrderedDict[bytes, Completed] = OrderedDict()
 
-    async def reply(self, request: Complete, most_kept: int, run: Run, deadline: Deadline) -> CompletionReply:
-        """Answer from what is kept, from what is in flight, or by `run`."""
+    async def reply(self, request: Complete, max_cached: int, run: Run, deadline: Deadline) -> CompletionReply:
+        """Reply from the cache, from a completion in flight, or by `run`."""
         key = codec.encode(msgspec.structs.replace(request, request_id="", deadline_at=0.0))
-        kept = self._kept.get(key)
-        if kept is not None and most_kept:
-            self._kept.move_to_end(key)
+        cached = self._cached.get(key)
+        if cached is not None and max_cached:
+            self._cached.move_to_end(key)
             CACHE_HITS.labels(_CACHE).inc()
-            return kept
+            return cached
         while (running := self._in_flight.get(key)) is not None:
             try:
                 async with deadline:
                     reply = await asyncio.shield(running)
             except TimeoutError:
                 code = "cancelled" if deadline.cancelled_for else "deadline"
-                return Refused(code=code, message=deadline.cancelled_for or "no answer in time", retryable=False)
+                return Refused(code=code, message=deadline.cancelled_for or "deadline exceeded", retryable=False)
             if reply is not None:
                 CACHE_HITS.labels(_CACHE).inc()
                 return reply
-            # Who ran it has left without an answer: now it is somebody else's turn.
+            # The leader ended without a completion: another waiter becomes the leader.
         CACHE_MISSES.labels(_CACHE).inc()
-        return await self._lead(key, request, most_kept, run, deadline)
+        return await self._lead(key, request, max_cached, run, deadline)
 
     async def _lead(
-        self, key: bytes, request: Complete, most_kept: int, run: Run, deadline: Deadline
+        self, key: bytes, request: Complete, max_cached: int, run: Run, deadline: Deadline
     ) -> CompletionReply:
         future = self._in_flight[key] = asyncio.get_running_loop().create_future()
         reply: CompletionReply | None = None
@@ -70,8 +69,8 @@ class RequestCoalescer:
         finally:
             del self._in_flight[key]
             future.set_result(reply if isinstance(reply, Completed) else None)
-        if isinstance(reply, Completed) and most_kept and not reply.degraded:
-            self._kept[key] = reply
-            while len(self._kept) > most_kept:
-                self._kept.popitem(last=False)
+        if isinstance(reply, Completed) and max_cached and not reply.degraded:
+            self._cached[key] = reply
+            while len(self._cached) > max_cached:
+                self._cached.popitem(last=False)
         return reply

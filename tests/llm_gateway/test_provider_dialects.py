@@ -1,6 +1,6 @@
-"""What goes over the wire to providers and what comes back: the shapes of their public documentation.
+"""Requests to providers and their answers, in the shapes of the vendors' public documentation.
 
-The samples are minimal, written after the streaming and tool-use pages of each vendor's documentation.
+The samples are minimal, based on the streaming and tool-use pages of each vendor's documentation.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from trunkline_llm_gateway.ports import Call, ProviderError, ProviderResult
 from trunkline_protocols.completion import Complete, ToolCall, ToolOutcome, ToolSpec, ToolStep
 from trunkline_protocols.context import Utterance
 
-from tests.llm_gateway.gateway_harness import order, provider
+from tests.llm_gateway.gateway_harness import make_request, provider_config
 
 WEATHER = ToolSpec(
     name="get_weather",
     description="Get the current weather",
     parameters={"type": "object", "properties": {"location": {"type": "string"}}, "required": ["location"]},
 )
-ASKED = ToolCall(id="call_1", name="get_weather", arguments='{"location": "Paris"}')
+TOOL_CALL = ToolCall(id="call_1", name="get_weather", arguments='{"location": "Paris"}')
 STEP = ToolStep(
-    calls=[ASKED], outcomes=[ToolOutcome(id="call_1", text="no such city", failed=True)], text="Let me see."
+    calls=[TOOL_CALL], outcomes=[ToolOutcome(id="call_1", text="no such city", failed=True)], text="Let me see."
 )
 
 ANTHROPIC_TEXT = b"""\
@@ -135,7 +135,7 @@ data: {"choices":[],"usage":{"prompt_tokens":82,"completion_tokens":17,"total_to
 data: [DONE]
 
 """
-OPENAI_TOOLS_WITHOUT_NUMBERS = b"""\
+OPENAI_TOOLS_WITHOUT_INDEX = b"""\
 data: {"choices":[{"delta":{"tool_calls":[{"id":"a","function":{"name":"get_weather","arguments":"{}"}}]}}]}
 
 data: {"choices":[{"delta":{"tool_calls":[{"id":"b","function":{"name":"get_time","arguments":"{}"}}]},\
@@ -147,65 +147,65 @@ data: [DONE]
 
 
 @dataclass
-class Tape:
-    """A server that plays what is recorded and keeps what it was asked."""
+class ReplayServer:
+    """A server that replies with a recorded body and keeps the requests."""
 
     body: bytes = b""
     content_type: str = "text/event-stream"
-    asked: list[tuple[str, dict[str, str], dict[str, Any]]] = field(default_factory=list)
+    requests: list[tuple[str, dict[str, str], dict[str, Any]]] = field(default_factory=list)
     url: str = ""
 
-    async def play(self, request: web.Request) -> web.Response:
-        self.asked.append((request.path, dict(request.headers), await request.json()))
+    async def reply(self, request: web.Request) -> web.Response:
+        self.requests.append((request.path, dict(request.headers), await request.json()))
         return web.Response(body=self.body, headers={"Content-Type": self.content_type})
 
 
 @asynccontextmanager
-async def playing(tape: Tape) -> AsyncIterator[Tape]:
-    """Serve on a free port."""
+async def serving(server: ReplayServer) -> AsyncIterator[ReplayServer]:
+    """Serve on a free port while the block runs."""
     app = web.Application()
-    app.router.add_post("/{path:.*}", tape.play)
+    app.router.add_post("/{path:.*}", server.reply)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    tape.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
     try:
-        yield tape
+        yield server
     finally:
         await runner.cleanup()
 
 
 @pytest.fixture
-async def tape() -> AsyncIterator[Tape]:
-    """What is played is set by the test."""
-    async with playing(Tape()) as tape:
-        yield tape
+async def server() -> AsyncIterator[ReplayServer]:
+    """Serve the body that the test sets."""
+    async with serving(ReplayServer()) as server:
+        yield server
 
 
-async def written(one: RemoteProvider, call: Call) -> tuple[ProviderResult, str]:
-    """How it ended, and the text."""
+async def completed(provider: RemoteProvider, call: Call) -> tuple[ProviderResult, str]:
+    """Return the result and the text."""
     pieces: list[str] = []
 
     async def keep(piece: str) -> None:
         pieces.append(piece)
 
     try:
-        return await one.write(call, keep), "".join(pieces)
+        return await provider.complete(call, keep), "".join(pieces)
     finally:
-        await one.close()
+        await provider.close()
 
 
-def anthropic(tape: Tape) -> RemoteProvider:
-    config = provider("claude", tape.url, kind="anthropic")
+def anthropic(server: ReplayServer) -> RemoteProvider:
+    config = provider_config("claude", server.url, kind="anthropic")
     return RemoteProvider(config, "secret-key", Anthropic(config))
 
 
-def openai(tape: Tape, **changes: Any) -> RemoteProvider:
-    config = provider("primary", tape.url, **changes)
+def openai(server: ReplayServer, **changes: Any) -> RemoteProvider:
+    config = provider_config("primary", server.url, **changes)
     return RemoteProvider(config, "secret-key", OpenAI(config))
 
 
-LONG = order(
+LONG = make_request(
     transcript=[
         Utterance(role="agent", text="Welcome"),
         Utterance(role="customer", text="Hi"),
@@ -221,29 +221,29 @@ LONG = order(
 # -- Anthropic ---
 
 
-async def test_anthropic_text_stop_reason_and_both_counts_of_tokens(tape: Tape) -> None:
-    """Cached input counts as input; the last count of output holds."""
-    tape.body = ANTHROPIC_TEXT
-    ended, text = await written(anthropic(tape), Call(order(), "claude"))
-    assert (text, ended.stop_reason) == ("Hello!", "stop")
-    assert (ended.usage.input_tokens, ended.usage.output_tokens) == (30, 15)
-    assert ended.usage.cost == pytest.approx((30 * 1.0 + 15 * 10.0) / 1e6)
+async def test_anthropic_text_stop_reason_and_usage(server: ReplayServer) -> None:
+    """Cached input counts as input; the last output count is final."""
+    server.body = ANTHROPIC_TEXT
+    result, text = await completed(anthropic(server), Call(make_request(), "claude"))
+    assert (text, result.stop_reason) == ("Hello!", "stop")
+    assert (result.usage.input_tokens, result.usage.output_tokens) == (30, 15)
+    assert result.usage.cost == pytest.approx((30 * 1.0 + 15 * 10.0) / 1e6)
 
 
-async def test_anthropic_tool_call_is_gathered_beside_text_and_thoughts(tape: Tape) -> None:
-    """Thoughts are not shown."""
-    tape.body = ANTHROPIC_TOOL
-    ended, text = await written(anthropic(tape), Call(order(tools=[WEATHER]), "claude"))
-    assert (text, ended.stop_reason) == ("Let me look.", "tool_calls")
-    assert ended.tool_calls == [ToolCall(id="toolu_1", name="get_weather", arguments='{"location": "Paris"}')]
-    assert (ended.usage.input_tokens, ended.usage.output_tokens) == (472, 89)
+async def test_anthropic_tool_call_is_assembled_beside_text_and_thinking(server: ReplayServer) -> None:
+    """Thinking is not emitted."""
+    server.body = ANTHROPIC_TOOL
+    result, text = await completed(anthropic(server), Call(make_request(tools=[WEATHER]), "claude"))
+    assert (text, result.stop_reason) == ("Let me look.", "tool_calls")
+    assert result.tool_calls == [ToolCall(id="toolu_1", name="get_weather", arguments='{"location": "Paris"}')]
+    assert (result.usage.input_tokens, result.usage.output_tokens) == (472, 89)
 
 
-async def test_anthropic_request_is_what_the_documentation_asks_for(tape: Tape) -> None:
-    """System beside the messages; roles alternate and the customer begins; a continued text comes last."""
-    tape.body = ANTHROPIC_TEXT
-    await written(anthropic(tape), Call(LONG, "claude", "Refunds take"))
-    path, headers, body = tape.asked[0]
+async def test_anthropic_request_conforms_to_the_documentation(server: ReplayServer) -> None:
+    """A separate system text; roles alternate and the user begins; a continued text comes last."""
+    server.body = ANTHROPIC_TEXT
+    await completed(anthropic(server), Call(LONG, "claude", "Refunds take"))
+    path, headers, body = server.requests[0]
     assert (path, headers["x-api-key"], headers["anthropic-version"]) == ("/v1/messages", "secret-key", "2023-06-01")
     assert "refunds specialist" in body["system"]
     assert (body["stream"], body["max_tokens"], body["temperature"]) == (True, 512, 0.0)
@@ -270,59 +270,59 @@ async def test_anthropic_request_is_what_the_documentation_asks_for(tape: Tape) 
 
 
 @pytest.mark.parametrize("keep", ["message_delta", "message_stop"])
-async def test_anthropic_stream_that_ends_before_message_stop_is_cut(tape: Tape, keep: str) -> None:
-    """With or without a stop reason before."""
-    tape.body = ANTHROPIC_TEXT[: ANTHROPIC_TEXT.index(b"event: " + keep.encode())]
+async def test_anthropic_stream_without_message_stop_is_cut(server: ReplayServer, keep: str) -> None:
+    """With or without a preceding stop reason."""
+    server.body = ANTHROPIC_TEXT[: ANTHROPIC_TEXT.index(b"event: " + keep.encode())]
     with pytest.raises(ProviderError) as failure:
-        await written(anthropic(tape), Call(order(), "claude"))
+        await completed(anthropic(server), Call(make_request(), "claude"))
     assert failure.value.code == "cut"
 
 
-async def test_anthropic_error_in_the_stream_is_a_failure_that_passes(tape: Tape) -> None:
-    """`overloaded_error` comes with status 200 when the stream has begun."""
-    tape.body = ANTHROPIC_TEXT[: ANTHROPIC_TEXT.index(b"event: message_delta")] + ANTHROPIC_OVERLOADED
+async def test_anthropic_error_in_the_stream_is_retryable(server: ReplayServer) -> None:
+    """`overloaded_error` arrives with status 200 if the stream has begun."""
+    server.body = ANTHROPIC_TEXT[: ANTHROPIC_TEXT.index(b"event: message_delta")] + ANTHROPIC_OVERLOADED
     with pytest.raises(ProviderError, match="overloaded_error") as failure:
-        await written(anthropic(tape), Call(order(), "claude"))
+        await completed(anthropic(server), Call(make_request(), "claude"))
     assert (failure.value.code, failure.value.retryable) == ("status", True)
 
 
-async def test_anthropic_answer_that_is_not_streamed_is_understood(tape: Tape) -> None:
-    """Behind some proxies."""
-    tape.content_type = "application/json"
-    tape.body = (
+async def test_anthropic_unstreamed_answer_is_accepted(server: ReplayServer) -> None:
+    """Some proxies do not stream."""
+    server.content_type = "application/json"
+    server.body = (
         b'{"type":"message","role":"assistant","content":[{"type":"text","text":"Hi"},{"type":"tool_use","id":"t",'
         b'"name":"get_weather","input":{"location":"Paris"}}],"stop_reason":"tool_use",'
         b'"usage":{"input_tokens":3,"output_tokens":4}}'
     )
-    ended, text = await written(anthropic(tape), Call(order(tools=[WEATHER]), "claude"))
-    assert (text, ended.stop_reason, ended.usage.output_tokens) == ("Hi", "tool_calls", 4)
-    assert ended.tool_calls == [ToolCall(id="t", name="get_weather", arguments='{"location":"Paris"}')]
+    result, text = await completed(anthropic(server), Call(make_request(tools=[WEATHER]), "claude"))
+    assert (text, result.stop_reason, result.usage.output_tokens) == ("Hi", "tool_calls", 4)
+    assert result.tool_calls == [ToolCall(id="t", name="get_weather", arguments='{"location":"Paris"}')]
 
 
 # -- OpenAI ---
 
 
-async def test_openai_tool_calls_are_gathered_from_their_pieces(tape: Tape) -> None:
-    """Two of them, side by side; there is no text, and that is an answer."""
-    tape.body = OPENAI_TOOL
-    ended, text = await written(openai(tape), Call(order(tools=[WEATHER]), "small"))
-    assert (text, ended.stop_reason) == ("", "tool_calls")
-    assert ended.tool_calls == [ASKED, ToolCall(id="call_2", name="get_time", arguments="{}")]
-    assert (ended.usage.input_tokens, ended.usage.output_tokens) == (82, 17)
+async def test_openai_tool_calls_are_assembled_from_their_deltas(server: ReplayServer) -> None:
+    """Two interleaved calls; an answer without text is valid."""
+    server.body = OPENAI_TOOL
+    result, text = await completed(openai(server), Call(make_request(tools=[WEATHER]), "small"))
+    assert (text, result.stop_reason) == ("", "tool_calls")
+    assert result.tool_calls == [TOOL_CALL, ToolCall(id="call_2", name="get_time", arguments="{}")]
+    assert (result.usage.input_tokens, result.usage.output_tokens) == (82, 17)
 
 
-async def test_openai_tool_calls_without_numbers_are_told_apart_by_their_ids(tape: Tape) -> None:
-    """Some servers send each call whole."""
-    tape.body = OPENAI_TOOLS_WITHOUT_NUMBERS
-    ended, _ = await written(openai(tape), Call(order(tools=[WEATHER]), "small"))
-    assert [(call.id, call.name) for call in ended.tool_calls] == [("a", "get_weather"), ("b", "get_time")]
+async def test_openai_tool_calls_without_index_are_distinguished_by_id(server: ReplayServer) -> None:
+    """Some servers send each call in one piece."""
+    server.body = OPENAI_TOOLS_WITHOUT_INDEX
+    result, _ = await completed(openai(server), Call(make_request(tools=[WEATHER]), "small"))
+    assert [(call.id, call.name) for call in result.tool_calls] == [("a", "get_weather"), ("b", "get_time")]
 
 
-async def test_openai_request_is_what_the_documentation_asks_for(tape: Tape) -> None:
-    """Tools as functions, their outcomes as messages of their own, usage asked for."""
-    tape.body = OPENAI_TOOL
-    await written(openai(tape), Call(LONG, "small"))
-    path, headers, body = tape.asked[0]
+async def test_openai_request_conforms_to_the_documentation(server: ReplayServer) -> None:
+    """Tools as functions, their results as separate messages, usage requested."""
+    server.body = OPENAI_TOOL
+    await completed(openai(server), Call(LONG, "small"))
+    path, headers, body = server.requests[0]
     assert (path, headers["Authorization"]) == ("/v1/chat/completions", "Bearer secret-key")
     assert (body["model"], body["stream"], body["stream_options"]) == ("small", True, {"include_usage": True})
     assert body["tools"][0]["type"] == "function"
@@ -337,22 +337,22 @@ async def test_openai_request_is_what_the_documentation_asks_for(tape: Tape) -> 
         "assistant",
         "tool",
     ]
-    assert body["messages"][-2]["tool_calls"][0]["function"]["arguments"] == ASKED.arguments
+    assert body["messages"][-2]["tool_calls"][0]["function"]["arguments"] == TOOL_CALL.arguments
     assert body["messages"][-1] == {"role": "tool", "content": "no such city", "tool_call_id": "call_1"}
     assert "continue_final_message" not in body
 
 
-async def test_openai_text_is_continued_by_the_last_message(tape: Tape) -> None:
-    """VLLM wants to be told so."""
-    tape.body = OPENAI_TOOL
-    await written(openai(tape, continues="vllm"), Call(order(), "small", "Refunds take"))
-    body = tape.asked[0][2]
+async def test_openai_text_is_continued_by_the_last_message(server: ReplayServer) -> None:
+    """VLLM requires explicit parameters for it."""
+    server.body = OPENAI_TOOL
+    await completed(openai(server, continues="vllm"), Call(make_request(), "small", "Refunds take"))
+    body = server.requests[0][2]
     assert body["messages"][-1] == {"role": "assistant", "content": "Refunds take"}
     assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
 
 
-async def test_bare_question_is_asked_barely(tape: Tape) -> None:
-    """Without instructions there is nothing to tell the model but the question."""
-    tape.body = OPENAI_TOOL
-    await written(openai(tape), Call(Complete(instructions="", question="Hi"), "small"))
-    assert tape.asked[0][2]["messages"] == [{"role": "user", "content": "Hi"}]
+async def test_message_without_instructions_is_sent_alone(server: ReplayServer) -> None:
+    """Without instructions there is no system message."""
+    server.body = OPENAI_TOOL
+    await completed(openai(server), Call(Complete(instructions="", text="Hi"), "small"))
+    assert server.requests[0][2]["messages"] == [{"role": "user", "content": "Hi"}]

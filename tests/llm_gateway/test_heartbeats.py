@@ -1,4 +1,4 @@
-"""The gateway's signs of life: a text that takes long to write is waited for, and asked for once."""
+"""Heartbeats of the gateway: a completion that takes long is awaited and requested once."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from trunkline_protocols import codec, subjects
 from trunkline_protocols.completion import CancelCompletion, Complete, Completed, CompletionReply
 
 
-class SlowWriter:
-    """Takes longer than an requester waits in silence."""
+class SlowEndpoint:
+    """Takes longer than the heartbeat timeout of a caller."""
 
     def __init__(self) -> None:
-        self.orders = 0
+        self.requests = 0
 
     async def complete(self, request: Complete) -> CompletionReply:
-        self.orders += 1
+        self.requests += 1
         await asyncio.sleep(HEARTBEAT_TIMEOUT_S + 2 * HEARTBEAT_INTERVAL_S)
         return Completed(text="at last", provider="slow", model="")
 
     def cancel(self, message: CancelCompletion) -> None:
-        raise AssertionError(f"somebody waits for it: {message}")
+        raise AssertionError(f"a caller still waits: {message}")
 
 
-async def test_text_that_takes_longer_than_the_silence_is_waited_for(bus: Bus) -> None:
-    """The door says that it is worked on."""
-    region, writer = f"r{secrets.token_hex(4)}", SlowWriter()
+async def test_completion_longer_than_the_heartbeat_timeout_is_awaited(bus: Bus) -> None:
+    """The responder sends heartbeats while the request is processed."""
+    region, endpoint = f"r{secrets.token_hex(4)}", SlowEndpoint()
     async with asyncio.TaskGroup() as tasks:
         responder = Responder(bus, "llm_gateway", RecentLatency(), tasks)
-        await serve(bus, region, writer, responder)
-        order = Complete(instructions="", question="anything")
-        raw = await WatchedRequester(bus).request(subjects.complete(region), codec.encode(order), timeout_s=30)
+        await serve(bus, region, endpoint, responder)
+        request = Complete(instructions="", text="anything")
+        raw = await WatchedRequester(bus).request(subjects.complete(region), codec.encode(request), timeout_s=30)
         await responder.close(5)
     reply = codec.completion_reply.decode(raw)
     assert isinstance(reply, Completed)
-    assert (reply.text, writer.orders) == ("at last", 1)
+    assert (reply.text, endpoint.requests) == ("at last", 1)
