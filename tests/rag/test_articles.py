@@ -1,4 +1,4 @@
-"""Files become articles and passages; what cannot be read is reported by place and reason."""
+"""Parsing of files into articles and passages; problems are reported with location and reason."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from io import BytesIO
 from hypothesis import given, strategies as st
 from pypdf import PdfWriter
 from trunkline_protocols.knowledge import ArticleFile, ImportProblem
-from trunkline_rag.core.articles import LONGEST_ARTICLE_BYTES, Document, parse, slug
-from trunkline_rag.core.passages import LONGEST_CHARACTERS, cut
-from trunkline_rag.core.scope import Audience, Scope
+from trunkline_rag.core.articles import MAX_ARTICLE_BYTES, Document, parse, slug
+from trunkline_rag.core.passages import MAX_PASSAGE_CHARACTERS, split_text
+from trunkline_rag.core.scope import Scope, SearchAudience
 
 
 def documents(name: str, content: str) -> list[Document]:
@@ -23,7 +23,7 @@ def problems(name: str, content: str) -> list[tuple[str, str]]:
 
 
 def test_front_matter_names_the_article() -> None:
-    """Id, title, topics and date; the body is kept as it is."""
+    """Id, title, topics and date; the body is kept verbatim."""
     content = "---\nid: refunds\ntitle: Refunds\ntopics: [money]\nupdated: 2026-01-02\n---\n## How long\n\nFive days.\n"
     assert documents("x.md", content) == [
         Document("refunds", "Refunds", "## How long\n\nFive days.\n", ["money"], "2026-01-02")
@@ -31,13 +31,13 @@ def test_front_matter_names_the_article() -> None:
 
 
 def test_markdown_without_front_matter_is_named_by_its_file_and_heading() -> None:
-    """Any folder of Markdown can be taken in."""
+    """Any folder of Markdown can be imported."""
     (found,) = documents("guides/first steps.md", "# First steps\n\nUnpack it.\n")
     assert (found.id, found.title) == (slug("first steps"), "First steps")
 
 
-def test_html_is_read_without_its_furniture() -> None:
-    """Headings, paragraphs and lists stay; scripts, styles and navigation go."""
+def test_html_is_read_without_navigation_scripts_and_styles() -> None:
+    """Headings, paragraphs and lists are kept."""
     page = """<html><head><title>Returns &amp; refunds</title><style>p{}</style></head><body><nav>Menu</nav>
     <main><h1>Returns</h1><p>Thirty <b>days</b>.</p><ul><li>Pack it</li><li>Send it</li></ul>
     <script>alert(1)</script></main><footer>Imprint</footer></body></html>"""
@@ -46,8 +46,8 @@ def test_html_is_read_without_its_furniture() -> None:
     assert found.text == "# Returns\n\nThirty days.\n\n- Pack it\n\n- Send it"
 
 
-def test_bad_lines_of_jsonl_are_reported_and_the_rest_is_read() -> None:
-    """By file and line."""
+def test_invalid_lines_of_jsonl_are_reported_and_the_rest_is_read() -> None:
+    """Reports name file and line."""
     lines = [
         json.dumps({"id": "a", "title": "A", "content": "Text."}),
         "not json",
@@ -60,33 +60,33 @@ def test_bad_lines_of_jsonl_are_reported_and_the_rest_is_read() -> None:
     assert [name for name, _ in problems("kb.jsonl", content)] == ["kb.jsonl:2", "kb.jsonl:3"]
 
 
-def test_unusable_files_say_why() -> None:
-    """Wrong ending, bad front matter, bad id, nothing in it, too much in it."""
-    assert "not one of" in problems("x.doc", "?")[0][1]
+def test_invalid_files_are_reported_with_the_reason() -> None:
+    """Unknown suffix, invalid front matter, id or topic, empty text, too long a paragraph."""
+    assert "must be one of" in problems("x.doc", "?")[0][1]
     assert "not a readable PDF" in problems("x.pdf", "?")[0][1]
     assert "visibility" in problems("x.md", "---\nid: a\nvisibility: secret\n---\ntext")[0][1]
     assert "valid_from" in problems("x.md", "---\nid: a\nvalid_from: soon\n---\ntext")[0][1]
     assert "front matter" in problems("x.md", "---\na: [\n---\ntext")[0][1]
     assert "id" in problems("x.md", '---\nid: "a/b"\n---\ntext')[0][1]
     assert "topic" in problems("x.md", "---\nid: a\ntopics: [x y]\n---\ntext")[0][1]
-    assert problems("x.md", "---\nid: a\n---\n  \n")[0][1] == "no text in it"
-    assert "at most" in problems("x.md", "x" * (LONGEST_ARTICLE_BYTES + 1))[0][1]
+    assert problems("x.md", "---\nid: a\n---\n  \n")[0][1] == "text is empty"
+    assert "at most" in problems("x.md", "x" * (MAX_ARTICLE_BYTES + 1))[0][1]
 
 
-def test_long_text_becomes_articles_that_together_are_the_text() -> None:
-    """Also a page of ten megabytes: cut between its blocks, nothing lost, in seconds."""
+def test_long_text_is_split_into_articles_that_concatenate_to_it() -> None:
+    """Even a page of ten megabytes is split between its blocks without loss."""
     block = "Line of a very long article.\n" * 40 + "\n"
-    content = block * (3 * LONGEST_ARTICLE_BYTES // len(block))
+    content = block * (3 * MAX_ARTICLE_BYTES // len(block))
     found = documents("long.md", content)
     assert [document.id for document in found[:3]] == ["long", "long-p2", "long-p3"]
-    assert all(len(document.text.encode()) <= LONGEST_ARTICLE_BYTES for document in found)
+    assert all(len(document.text.encode()) <= MAX_ARTICLE_BYTES for document in found)
     assert "".join(document.text for document in found) == content
     page = documents("big.html", "<html><body>" + "<p>Forty words of text.</p>" * 250_000 + "</body></html>")
     assert len(page) > 90
 
 
 def test_pdf_is_read_and_one_without_text_is_reported() -> None:
-    """By a well-kept library; what a scanner has made needs text recognition first."""
+    """A scanned page has no text layer."""
     writer = PdfWriter()
     writer.add_blank_page(200, 200)
     empty = BytesIO()
@@ -94,13 +94,13 @@ def test_pdf_is_read_and_one_without_text_is_reported() -> None:
     (problem,) = parse(ArticleFile(name="scan.pdf", data=empty.getvalue()))
     assert isinstance(problem, ImportProblem)
     assert "without text" in problem.reason
-    (found,) = parse(ArticleFile(name="guide.pdf", data=printed("A refund takes five days.")))
+    (found,) = parse(ArticleFile(name="guide.pdf", data=pdf_with("A refund takes five days.")))
     assert isinstance(found, Document)
     assert found.text == "A refund takes five days."
 
 
-def printed(text: str) -> bytes:
-    """A PDF of one page and one line, written by hand: a reader must cope with what others write."""
+def pdf_with(text: str) -> bytes:
+    """Write a PDF of one page and one line by hand, independent of the library that reads it."""
     stream = f"BT /F1 12 Tf 20 100 Td ({text}) Tj ET".encode()
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",
@@ -118,8 +118,8 @@ def printed(text: str) -> bytes:
     return written + b"xref\n0 6\n0000000000 65535 f \n" + table + trailer
 
 
-def test_scope_is_read_from_every_kind_of_file() -> None:
-    """For whom, where and when an article holds."""
+def test_scope_is_read_from_every_format() -> None:
+    """Visibility, region and dates."""
     fields = {"visibility": "internal", "region": "eu", "valid_from": "2026-01-01"}
     front = "".join(f"{key}: {value}\n" for key, value in fields.items())
     metas = "".join(f'<meta name="{key}" content="{value}">' for key, value in fields.items())
@@ -133,47 +133,47 @@ def test_scope_is_read_from_every_kind_of_file() -> None:
         assert documents(name, content)[0].scope == scope
 
 
-def test_asker_sees_what_holds_for_it() -> None:
+def test_audience_sees_articles_within_its_scope() -> None:
     """An empty field restricts nothing, on either side."""
     eu = Scope(region="eu", valid_from="2026-01-01", valid_until="2026-12-31", specialties=("billing",))
-    assert Audience().may_see(eu)
-    assert Audience(region="eu", today="2026-12-31", specialty="billing").may_see(eu)
-    assert not Audience(region="us").may_see(eu)
-    assert not Audience(today="2027-01-01").may_see(eu)
-    assert not Audience(today="2025-12-31").may_see(eu)
-    assert not Audience(specialty="technical").may_see(eu)
-    assert not Audience().may_see(Scope(visibility="internal"))
-    assert Audience(internal=True).may_see(Scope(visibility="internal"))
+    assert SearchAudience().may_see(eu)
+    assert SearchAudience(region="eu", today="2026-12-31", specialty="billing").may_see(eu)
+    assert not SearchAudience(region="us").may_see(eu)
+    assert not SearchAudience(today="2027-01-01").may_see(eu)
+    assert not SearchAudience(today="2025-12-31").may_see(eu)
+    assert not SearchAudience(specialty="technical").may_see(eu)
+    assert not SearchAudience().may_see(Scope(visibility="internal"))
+    assert SearchAudience(internal=True).may_see(Scope(visibility="internal"))
 
 
 @given(st.text(max_size=2_000))
-def test_any_text_is_cut_into_verbatim_pieces(text: str) -> None:
-    """A passage can always be found in its article."""
-    assert all(piece.text in text for piece in cut(text))
+def test_any_text_is_split_into_verbatim_chunks(text: str) -> None:
+    """Every passage is a substring of its article."""
+    assert all(chunk.text in text for chunk in split_text(text))
 
 
 @given(st.lists(st.from_regex(r"\A[A-Za-z]{1,12}( [a-z]{1,12}){0,40}\.\Z"), min_size=1, max_size=30))
-def test_nothing_but_headings_is_left_out(paragraphs: list[str]) -> None:
-    """Every paragraph is in exactly one passage, and passages are as long as they may be."""
-    pieces = cut("# Title\n\n" + "\n\n".join(paragraphs))
-    assert "\n\n".join(piece.text for piece in pieces) == "\n\n".join(paragraphs)
-    assert all(len(piece.text) <= LONGEST_CHARACTERS for piece in pieces)
-    assert all(piece.headings == "Title" for piece in pieces)
+def test_only_headings_are_left_out(paragraphs: list[str]) -> None:
+    """Every paragraph is in exactly one passage, and no passage exceeds the maximum."""
+    chunks = split_text("# Title\n\n" + "\n\n".join(paragraphs))
+    assert "\n\n".join(chunk.text for chunk in chunks) == "\n\n".join(paragraphs)
+    assert all(len(chunk.text) <= MAX_PASSAGE_CHARACTERS for chunk in chunks)
+    assert all(chunk.headings == "Title" for chunk in chunks)
 
 
-def test_paragraph_without_end_is_cut_between_its_sentences() -> None:
-    """As a PDF has them: what a sentence encoder does not read to the end would never be found by its meaning."""
+def test_long_paragraph_is_split_between_sentences() -> None:
+    """PDFs have such paragraphs; a sentence encoder would truncate them."""
     sentence = "A parcel that was sent back is paid for within five days."
-    pieces = cut("## Returns\n\n" + " ".join([sentence] * 60))
-    assert len(pieces) > 5
-    assert all(piece.text.startswith("A parcel") and piece.text.endswith("days.") for piece in pieces)
-    assert {piece.headings for piece in pieces} == {"Returns"}
+    chunks = split_text("## Returns\n\n" + " ".join([sentence] * 60))
+    assert len(chunks) > 5
+    assert all(chunk.text.startswith("A parcel") and chunk.text.endswith("days.") for chunk in chunks)
+    assert {chunk.headings for chunk in chunks} == {"Returns"}
 
 
-def test_heading_in_a_block_of_code_is_none() -> None:
-    """Nor does a block lose its indentation."""
+def test_heading_inside_a_code_block_is_ignored() -> None:
+    """The block keeps its indentation."""
     text = "# Setup\n\n```sh\n# not a heading\n  indented\n```\n\nUnder\n-----\n\n- one\n  - two\n"
-    assert [(piece.headings, piece.text) for piece in cut(text)] == [
+    assert [(chunk.headings, chunk.text) for chunk in split_text(text)] == [
         ("Setup", "```sh\n# not a heading\n  indented\n```"),
         ("Setup > Under", "- one\n  - two"),
     ]

@@ -1,27 +1,28 @@
-"""Backups: what comes back is what was there, little is written twice, and nothing half is ever taken for whole."""
+"""Backups: a restore gives back the same content, increments are small, incomplete backups do not exist."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from trunkline_protocols.knowledge import (
     Article,
     ArticleFile,
-    ArticlesImported,
     GetArticle,
     ImportArticles,
     PassagesFound,
     SearchKnowledge,
 )
 from trunkline_rag.adapters.milvus import MilvusStore
-from trunkline_rag.adapters.objects import ObstoreObjects
+from trunkline_rag.adapters.object_store import ObstoreObjectStore
 from trunkline_rag.application.backups import Backups, NoBackupError
 from trunkline_rag.application.knowledge_base import KnowledgeBase, NotEmptyError
 from trunkline_rag.core.articles import Document
-from trunkline_rag.core.backups import DamagedError, StoreDump, Version, latest, outdated, restored
-from trunkline_rag.ports import ObjectsUnavailableError
+from trunkline_rag.core.backups import DamagedBackupError, StoreDump, expired_backups, merge_backup
+from trunkline_rag.core.versions import ArticleVersion, latest_by_key
+from trunkline_rag.ports import ObjectStoreUnavailableError
 
 from tests.support.embedders import LetterEmbedder
 
@@ -41,8 +42,8 @@ FILES = [
 QUESTIONS = [f"how long does a {topic} of kind {number} take" for topic in TOPICS for number in (1, 5)]
 
 
-class KnowledgeHandlers:
-    """A library on a folder of its own."""
+class Node:
+    """A knowledge base on its own folder."""
 
     def __init__(self, folder: Path, embedder: LetterEmbedder | None = None) -> None:
         self.store = (
@@ -53,8 +54,8 @@ class KnowledgeHandlers:
         self.knowledge_base = KnowledgeBase(self.store, embedder, own_source="fleet")
 
     async def import_articles(self, files: Sequence[ArticleFile], source: str = "", *, prune: bool = False) -> None:
-        order = ImportArticles(tenant="default", files=list(files), source=source, prune=prune)
-        assert isinstance(await self.knowledge_base.import_articles(order), ArticlesImported)
+        request = ImportArticles(tenant="default", files=list(files), source=source, prune=prune)
+        await self.knowledge_base.import_articles(request)
 
     async def answers(self) -> list[PassagesFound]:
         """What is found, without how long it took."""
@@ -62,39 +63,39 @@ class KnowledgeHandlers:
             await self.knowledge_base.search(SearchKnowledge(query=question, tenant="default", limit=10))
             for question in QUESTIONS
         ]
-        return [PassagesFound(passages=answer.passages, took_ms=0.0, stale=answer.stale) for answer in found]
+        return [PassagesFound(passages=answer.passages, stale=answer.stale) for answer in found]
 
     async def article(self, document: str, rev: int = 0) -> str | None:
-        read = await self.knowledge_base.article(GetArticle(document=document, tenant="default", rev=rev))
+        read = await self.knowledge_base.get_article(GetArticle(document=document, tenant="default", rev=rev))
         return read.text if isinstance(read, Article) else None
 
 
 @pytest.fixture
-def desks() -> Iterator[list[KnowledgeHandlers]]:
-    """Desks to close at the end."""
-    opened: list[KnowledgeHandlers] = []
+def nodes() -> Iterator[list[Node]]:
+    """Nodes to close at the end."""
+    opened: list[Node] = []
     yield opened
-    for desk in opened:
-        desk.store.close()
+    for node in opened:
+        node.store.close()
 
 
 @pytest.fixture
-def objects(tmp_path: Path) -> ObstoreObjects:
-    """A folder for backups."""
-    return ObstoreObjects(str(tmp_path / "backups"))
+def objects(tmp_path: Path) -> ObstoreObjectStore:
+    """An empty folder for backups."""
+    return ObstoreObjectStore(str(tmp_path / "backups"))
 
 
-def opened(desks: list[KnowledgeHandlers], folder: Path, embedder: LetterEmbedder | None = None) -> KnowledgeHandlers:
-    desks.append(KnowledgeHandlers(folder, embedder))
-    return desks[-1]
+def open_node(nodes: list[Node], folder: Path, embedder: LetterEmbedder | None = None) -> Node:
+    nodes.append(Node(folder, embedder))
+    return nodes[-1]
 
 
 @pytest.mark.parametrize("embedder", [None, LetterEmbedder()], ids=["words", "vectors"])
-async def test_searches_before_and_after_a_restore_are_identical(
-    tmp_path: Path, desks: list[KnowledgeHandlers], objects: ObstoreObjects, embedder: LetterEmbedder | None
+async def test_restored_knowledge_base_gives_identical_search_results(
+    tmp_path: Path, nodes: list[Node], objects: ObstoreObjectStore, embedder: LetterEmbedder | None
 ) -> None:
-    """The drill: into an empty folder, read by a process that starts there; old versions can be read as well."""
-    first = opened(desks, tmp_path / "first", embedder)
+    """Restored into an empty folder and reopened; old versions are readable too."""
+    first = open_node(nodes, tmp_path / "first", embedder)
     await first.import_articles(FILES)
     await first.import_articles(
         [ArticleFile(name="refund-1.md", content="---\nid: refund-1\n---\nA refund takes a day.")]
@@ -104,46 +105,46 @@ async def test_searches_before_and_after_a_restore_are_identical(
     taken = await Backups(first.knowledge_base, objects, keep=3).take()
     assert (taken.manifest.articles, taken.manifest.kind) == (64, "full")
 
-    second = opened(desks, tmp_path / "second", embedder)
+    second = open_node(nodes, tmp_path / "second", embedder)
     await Backups(second.knowledge_base, objects, keep=3).restore()
     assert await second.answers() == before
-    desks.remove(second)
+    nodes.remove(second)
     second.store.close()
-    third = opened(desks, tmp_path / "second", embedder)
+    third = open_node(nodes, tmp_path / "second", embedder)
     await third.knowledge_base.open()
     assert await third.answers() == before
     assert await third.article("refund-1") == "A refund takes a day."
     assert "kind 1 takes 3 days" in (await third.article("refund-1", rev=1) or "")
 
 
-async def test_backup_of_another_embedder_is_embedded_anew(
-    tmp_path: Path, desks: list[KnowledgeHandlers], objects: ObstoreObjects
+async def test_backup_of_another_embedder_is_embedded_again(
+    tmp_path: Path, nodes: list[Node], objects: ObstoreObjectStore
 ) -> None:
-    """Vectors of two models never meet, on this way either."""
-    first = opened(desks, tmp_path / "first", LetterEmbedder())
+    """A restore does not mix vectors of two models."""
+    first = open_node(nodes, tmp_path / "first", LetterEmbedder())
     await first.import_articles(FILES[:8])
     await Backups(first.knowledge_base, objects, keep=3).take()
     other = LetterEmbedder("upside-down", sign=-1)
-    second = opened(desks, tmp_path / "second", other)
+    second = open_node(nodes, tmp_path / "second", other)
     await Backups(second.knowledge_base, objects, keep=3).restore()
     assert not second.store.needs_vectors
-    vectors = second.store.holdings().vectors
+    vectors = second.store.read_passages().vectors
     assert vectors is not None
-    assert (vectors == other.embed([row.embedded for row in second.store.holdings().rows])).all()
+    assert (vectors == other.embed([row.embedding_text for row in second.store.read_passages().rows])).all()
 
 
-async def test_incremental_backup_writes_what_has_changed_and_a_full_one_everything(
-    tmp_path: Path, desks: list[KnowledgeHandlers], objects: ObstoreObjects
+async def test_incremental_backup_writes_changes_and_a_full_one_everything(
+    tmp_path: Path, nodes: list[Node], objects: ObstoreObjectStore
 ) -> None:
-    """Each is whole by itself."""
-    desk = opened(desks, tmp_path / "milvus")
-    backups = Backups(desk.knowledge_base, objects, keep=9)
-    await desk.import_articles(FILES)
+    """Each lists all of its blobs."""
+    node = open_node(nodes, tmp_path / "milvus")
+    backups = Backups(node.knowledge_base, objects, keep=9)
+    await node.import_articles(FILES)
     first = (await backups.take()).manifest
     assert first.written == len(first.blobs)
     assert (await backups.take()).manifest.written == 0
     assert await backups.take_if_changed() is None
-    await desk.import_articles([ArticleFile(name="router-3.md", content="---\nid: router-3\n---\nNew text.")])
+    await node.import_articles([ArticleFile(name="router-3.md", content="---\nid: router-3\n---\nNew text.")])
     second = (await backups.take()).manifest
     assert (second.kind, second.written) == ("incremental", 1)
     assert len(second.blobs) == len(first.blobs)
@@ -151,155 +152,155 @@ async def test_incremental_backup_writes_what_has_changed_and_a_full_one_everyth
     assert (full.kind, full.written) == ("full", len(full.blobs))
 
 
-async def test_interrupted_backup_leaves_the_earlier_ones_whole(
-    tmp_path: Path, desks: list[KnowledgeHandlers], objects: ObstoreObjects
+async def test_interrupted_backup_leaves_the_earlier_ones_intact(
+    tmp_path: Path, nodes: list[Node], objects: ObstoreObjectStore
 ) -> None:
-    """It does not exist; the next one writes what it has left out."""
-    desk = opened(desks, tmp_path / "milvus")
-    await desk.import_articles(FILES[:32])
-    before = await desk.answers()
-    good = (await Backups(desk.knowledge_base, objects, keep=3).take()).manifest
-    await desk.import_articles(FILES[32:])
+    """It does not exist, and the next backup is complete."""
+    node = open_node(nodes, tmp_path / "milvus")
+    await node.import_articles(FILES[:32])
+    before = await node.answers()
+    good = (await Backups(node.knowledge_base, objects, keep=3).take()).manifest
+    await node.import_articles(FILES[32:])
     for puts in range(0, 24, 5):
-        with pytest.raises(ObjectsUnavailableError):
-            await Backups(desk.knowledge_base, Breaking(objects, puts), keep=3).take()
-    assert [manifest.id for manifest in await Backups(desk.knowledge_base, objects, keep=3).manifests()] == [good.id]
-    other = opened(desks, tmp_path / "other")
+        with pytest.raises(ObjectStoreUnavailableError):
+            await Backups(node.knowledge_base, FailingObjectStore(objects, puts), keep=3).take()
+    assert [manifest.id for manifest in await Backups(node.knowledge_base, objects, keep=3).manifests()] == [good.id]
+    other = open_node(nodes, tmp_path / "other")
     backups = Backups(other.knowledge_base, objects, keep=3)
     await backups.restore()
     assert await other.answers() == before
-    after = await desk.answers()
-    await Backups(desk.knowledge_base, objects, keep=3).take()
+    after = await node.answers()
+    await Backups(node.knowledge_base, objects, keep=3).take()
     await backups.restore(replace=True)
     assert await other.answers() == after
 
 
-async def test_older_backups_and_what_only_they_need_are_removed(
-    tmp_path: Path, desks: list[KnowledgeHandlers], objects: ObstoreObjects
+async def test_older_backups_and_their_unreferenced_blobs_are_removed(
+    tmp_path: Path, nodes: list[Node], objects: ObstoreObjectStore
 ) -> None:
-    """Not at once what nothing needs: a backup may be under way that is about to."""
-    desk = opened(desks, tmp_path / "milvus")
-    backups = Backups(desk.knowledge_base, objects, keep=2)
+    """Young blobs stay: a backup in progress may be about to reference them."""
+    node = open_node(nodes, tmp_path / "milvus")
+    backups = Backups(node.knowledge_base, objects, keep=2)
+    results = []
     for number in range(4):
-        await desk.import_articles([ArticleFile(name="a.md", content=f"---\nid: a\n---\nText {number}.")])
-        taken = await backups.take()
+        await node.import_articles([ArticleFile(name="a.md", content=f"---\nid: a\n---\nText {number}.")])
+        results.append(await backups.take())
+    taken = results[-1]
     assert len(taken.removed) == 1
     kept = await backups.manifests()
     assert kept[0].id == taken.manifest.id
     assert len(kept) == 2
-    assert len(await objects.listed("blobs")) == 4
+    assert len(await objects.list_objects("blobs")) == 4
     await backups.prune(2, now=taken.manifest.made_at + 86_400)
-    assert set(await objects.listed("blobs")) == {f"{blob}.gz" for manifest in kept for blob in manifest.blobs}
+    assert set(await objects.list_objects("blobs")) == {f"{blob}.gz" for manifest in kept for blob in manifest.blobs}
     await backups.restore(kept[1].id, replace=True)
-    assert await desk.article("a") == "Text 2."
+    assert await node.article("a") == "Text 2."
 
 
-async def test_restore_over_articles_is_refused_unless_they_came_with_the_fleet_or_shall_be_replaced(
-    tmp_path: Path, desks: list[KnowledgeHandlers], objects: ObstoreObjects
+async def test_restore_over_articles_is_refused_unless_they_are_of_the_fleet_or_replaced(
+    tmp_path: Path, nodes: list[Node], objects: ObstoreObjectStore
 ) -> None:
-    """And after it every citation still opens what it quoted."""
-    desk = opened(desks, tmp_path / "milvus")
-    backups = Backups(desk.knowledge_base, objects, keep=3)
+    """After a restore every citation still opens the text that it quoted."""
+    node = open_node(nodes, tmp_path / "milvus")
+    backups = Backups(node.knowledge_base, objects, keep=3)
     with pytest.raises(NoBackupError):
         await backups.restore()
-    await desk.import_articles([ArticleFile(name="a.md", content="---\nid: a\n---\nFirst.")], "fleet")
+    await node.import_articles([ArticleFile(name="a.md", content="---\nid: a\n---\nFirst.")], "fleet")
     await backups.take()
     await backups.restore()
-    await desk.import_articles([ArticleFile(name="a.md", content="---\nid: a\n---\nSecond.")], "fleet")
-    await desk.import_articles([ArticleFile(name="b.md", content="---\nid: b\n---\nOther.")], "elsewhere")
+    await node.import_articles([ArticleFile(name="a.md", content="---\nid: a\n---\nSecond.")], "fleet")
+    await node.import_articles([ArticleFile(name="b.md", content="---\nid: b\n---\nOther.")], "elsewhere")
     with pytest.raises(NotEmptyError, match="holds 1 articles"):
         await backups.restore()
-    assert await desk.article("a") == "Second."
+    assert await node.article("a") == "Second."
     await backups.restore(replace=True)
-    assert await desk.article("a") == "First."
-    assert [await desk.article("a", rev) for rev in (1, 2, 3)] == ["First.", "Second.", "First."]
-    assert await desk.article("b") is None
-    assert await desk.article("b", 1) == "Other."
-    await desk.import_articles([ArticleFile(name="b.md", content="---\nid: b\n---\nAgain.")], "elsewhere")
-    assert await desk.article("b", 3) == "Again."
+    assert await node.article("a") == "First."
+    assert [await node.article("a", rev) for rev in (1, 2, 3)] == ["First.", "Second.", "First."]
+    assert await node.article("b") is None
+    assert await node.article("b", 1) == "Other."
+    await node.import_articles([ArticleFile(name="b.md", content="---\nid: b\n---\nAgain.")], "elsewhere")
+    assert await node.article("b", 3) == "Again."
 
 
-async def test_damaged_backup_is_told_and_nothing_is_restored(
-    tmp_path: Path, desks: list[KnowledgeHandlers], objects: ObstoreObjects
+async def test_damaged_backup_is_reported_and_nothing_is_merge_backup(
+    tmp_path: Path, nodes: list[Node], objects: ObstoreObjectStore
 ) -> None:
-    """A blob that is not what its name says, one that is gone, a manifest that is none."""
-    desk = opened(desks, tmp_path / "milvus")
-    backups = Backups(desk.knowledge_base, objects, keep=3)
-    await desk.import_articles(FILES[:4], "fleet")
+    """A blob with other content, a missing blob, an undecodable manifest."""
+    node = open_node(nodes, tmp_path / "milvus")
+    backups = Backups(node.knowledge_base, objects, keep=3)
+    await node.import_articles(FILES[:4], "fleet")
     manifest = (await backups.take()).manifest
     blob = min(manifest.blobs)
     kept = await objects.get(f"blobs/{blob}.gz")
     await objects.put(f"blobs/{blob}.gz", kept[:-9])
-    with pytest.raises(DamagedError, match=blob):
+    with pytest.raises(DamagedBackupError, match=blob):
         await backups.restore()
-    await objects.remove([f"blobs/{blob}.gz"])
-    with pytest.raises(DamagedError, match=blob):
+    await objects.delete([f"blobs/{blob}.gz"])
+    with pytest.raises(DamagedBackupError, match=blob):
         await backups.restore()
-    assert await desk.article("refund-1") is not None
+    assert await node.article("refund-1") is not None
     await objects.put("manifests/99991231T000000Z-00000000", b"{}")
     assert [found.id for found in await backups.manifests()] == [manifest.id]
     with pytest.raises(NoBackupError):
         await backups.restore("20200101T000000Z-00000000")
-    # A full one mends what is broken.
+    # A full backup replaces damaged blobs.
     await backups.take(full=True)
     await backups.restore()
 
 
-async def test_object_store_that_cannot_be_reached_is_told_with_its_place(
-    tmp_path: Path, desks: list[KnowledgeHandlers]
-) -> None:
-    """A folder that cannot be made, a scheme that nobody knows."""
+async def test_unavailable_object_store_is_reported_with_its_location(tmp_path: Path, nodes: list[Node]) -> None:
+    """A folder that cannot be created, an unknown scheme."""
     (tmp_path / "file").write_text("no folder")
-    desk = opened(desks, tmp_path / "milvus")
+    node = open_node(nodes, tmp_path / "milvus")
     for url in (str(tmp_path / "file" / "below"), "gopher://somewhere/x"):
-        with pytest.raises(ObjectsUnavailableError, match=r"below|gopher"):
-            await Backups(desk.knowledge_base, ObstoreObjects(url), keep=3).take()
+        with pytest.raises(ObjectStoreUnavailableError, match=r"below|gopher"):
+            await Backups(node.knowledge_base, ObstoreObjectStore(url), keep=3).take()
 
 
-class Breaking:
-    """An object store that goes away after some puts."""
+class FailingObjectStore:
+    """An object store that becomes unavailable after a number of puts."""
 
-    def __init__(self, objects: ObstoreObjects, puts: int) -> None:
+    def __init__(self, objects: ObstoreObjectStore, puts: int) -> None:
         self._objects = objects
-        self._left = puts
-        self.place = objects.place
+        self._remaining_puts = puts
+        self.location = objects.location
 
     async def put(self, name: str, payload: bytes) -> None:
-        if self._left == 0:
-            raise ObjectsUnavailableError(f"{self.place}: gone")
-        self._left -= 1
+        if self._remaining_puts == 0:
+            raise ObjectStoreUnavailableError(f"{self.location}: down")
+        self._remaining_puts -= 1
         await self._objects.put(name, payload)
 
-    def __getattr__(self, name: str) -> object:
-        """Everything else works."""
+    def __getattr__(self, name: str) -> Any:
+        """Delegate everything else."""
         return getattr(self._objects, name)
 
 
-# -- what is kept after a restore ---
+# -- the content after a restore ---
 
 
-def version(text: str, rev: int, *, is_removed: bool = False, tenant: str = "one") -> Version:
-    return Version(tenant, Document("a", "A", text, rev=rev), is_removed)
+def version(text: str, rev: int, *, is_removed: bool = False, tenant: str = "one") -> ArticleVersion:
+    return ArticleVersion(tenant, Document("a", "A", text, rev=rev), is_removed)
 
 
-def test_number_of_a_version_never_names_two_texts() -> None:
-    """Whatever was there before and after the backup."""
+def test_version_number_never_refers_to_two_texts() -> None:
+    """Neither with versions from before the backup nor from after it."""
     old, new = version("old", 1), version("new", 2)
     backup = StoreDump([old], [], None, "lexical")
-    merged = restored(backup, [old, new]).versions
+    merged = merge_backup(backup, [old, new]).versions
     assert merged == [old, new, version("old", 3)]
-    assert restored(backup, []).versions == [old]
-    assert restored(StoreDump([old, new], [], None, "lexical"), [old]).versions == [old, new]
-    gone = restored(StoreDump([], [], None, "lexical"), [old]).versions
-    assert latest(gone)["one", "a"].is_removed
-    assert latest(gone)["one", "a"].document.rev == 2
+    assert merge_backup(backup, []).versions == [old]
+    assert merge_backup(StoreDump([old, new], [], None, "lexical"), [old]).versions == [old, new]
+    removed_live = merge_backup(StoreDump([], [], None, "lexical"), [old]).versions
+    assert latest_by_key(removed_live)["one", "a"].is_removed
+    assert latest_by_key(removed_live)["one", "a"].document.rev == 2
     removed = version("", 2, is_removed=True)
-    assert restored(StoreDump([old, removed], [], None, "lexical"), [old]).versions == [old, removed]
+    assert merge_backup(StoreDump([old, removed], [], None, "lexical"), [old]).versions == [old, removed]
 
 
-def test_newest_backup_is_never_too_many() -> None:
-    """Whatever one asks to keep."""
+def test_newest_backup_never_expires() -> None:
+    """Even if none is to be kept."""
     ids = ["20260101T000000Z-a", "20260103T000000Z-c", "20260102T000000Z-b"]
-    assert outdated(ids, 0) == [ids[2], ids[0]]
-    assert outdated(ids, 2) == [ids[0]]
-    assert outdated(ids, 5) == []
+    assert expired_backups(ids, 0) == [ids[2], ids[0]]
+    assert expired_backups(ids, 2) == [ids[0]]
+    assert expired_backups(ids, 5) == []

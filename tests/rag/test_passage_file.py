@@ -1,4 +1,4 @@
-"""Passages in a file beside the embedded store: read from there, and right whatever has become of the file."""
+"""The cache file of passages beside the embedded store: reads are correct in every state of the file."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 from trunkline_rag.adapters.milvus import MilvusStore
 from trunkline_rag.adapters.milvus.passage_file import PassageFile
 from trunkline_rag.core.articles import Document
-from trunkline_rag.core.passages import rows_of
+from trunkline_rag.core.passage_set import PassageSet, StagedArticle
+from trunkline_rag.core.passages import split_document
 from trunkline_rag.core.scope import Scope
-from trunkline_rag.ports import LatestVersion, PassageSet, StagedArticle
+from trunkline_rag.core.versions import LatestVersion
 
 from tests.support.embedders import LetterEmbedder
 
@@ -22,10 +23,10 @@ WIFI = Document("wifi", "Wi-Fi", "Restart it.", scope=Scope(region="eu", special
 EMPTY = Document("empty", "Empty", "", rev=1)
 
 
-def filed(document: Document) -> StagedArticle:
-    rows = rows_of(document, "default")
+def staged(document: Document) -> StagedArticle:
+    rows = split_document(document, "default")
     return StagedArticle(
-        document, rows, LETTERS.embed([row.embedded for row in rows]) if rows else np.empty((0, 26), "f4")
+        document, rows, LETTERS.embed([row.embedding_text for row in rows]) if rows else np.empty((0, 26), "f4")
     )
 
 
@@ -40,30 +41,30 @@ def same(one: PassageSet | None, other: PassageSet) -> bool:
     return one.rows == other.rows and bool((one.vectors == other.vectors).all())
 
 
-def holdings(*documents: Document) -> PassageSet:
-    parts = [filed(document) for document in documents]
+def passage_set(*documents: Document) -> PassageSet:
+    parts = [staged(document) for document in documents]
     return PassageSet([row for part in parts for row in part.rows], np.concatenate([part.vectors for part in parts]))
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> PassageFile:
-    """Two blocks."""
+    """A file of two blocks."""
     kept = PassageFile(tmp_path, "passages_1")
-    kept.append("default", [filed(WIFI), filed(LONG)])
-    kept.append("default", [filed(CHANGED), filed(EMPTY)])
+    kept.append("default", [staged(WIFI), staged(LONG)])
+    kept.append("default", [staged(CHANGED), staged(EMPTY)])
     return kept
 
 
-def test_passages_of_the_versions_in_force_come_in_the_order_of_the_store(file: PassageFile, tmp_path: Path) -> None:
-    """Also in another process."""
+def test_passages_of_latest_versions_are_in_the_order_of_the_store(file: PassageFile, tmp_path: Path) -> None:
+    """Also after reopening the file."""
     again = PassageFile(tmp_path, "passages_1")
-    assert same(again.read(latest_versions(WIFI, LONG, EMPTY)), holdings(LONG, WIFI))
-    assert same(file.read(latest_versions(EMPTY, CHANGED, WIFI)), holdings(CHANGED, WIFI))
-    assert same(file.read(latest_versions(WIFI)), holdings(WIFI))
+    assert same(again.read(latest_versions(WIFI, LONG, EMPTY)), passage_set(LONG, WIFI))
+    assert same(file.read(latest_versions(EMPTY, CHANGED, WIFI)), passage_set(CHANGED, WIFI))
+    assert same(file.read(latest_versions(WIFI)), passage_set(WIFI))
 
 
-def test_file_that_lacks_a_version_is_not_read_in_part(file: PassageFile, tmp_path: Path) -> None:
-    """A newer one, one of the same number with another text, another article, another collection."""
+def test_file_without_one_of_the_versions_is_not_read(file: PassageFile, tmp_path: Path) -> None:
+    """A newer version, another text of the same version, another article, another collection."""
     newer = Document("wifi", "Wi-Fi", WIFI.text, scope=WIFI.scope, rev=2)
     other = Document("wifi", "Wi-Fi", "Throw it away.", rev=1)
     for unknown in (newer, other, Document("else", "Else", "Else.", rev=1)):
@@ -72,8 +73,8 @@ def test_file_that_lacks_a_version_is_not_read_in_part(file: PassageFile, tmp_pa
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "zeros", "stub"])
-def test_block_that_is_not_whole_is_not_read(file: PassageFile, tmp_path: Path, damage: str) -> None:
-    """Half written, changed, or never reached the disk: what stands before it is read."""
+def test_damaged_block_is_not_read(file: PassageFile, tmp_path: Path, damage: str) -> None:
+    """Truncated, changed or never written to disk; the blocks before it are read."""
     path = tmp_path / "passages_1.kept"
     content = path.read_bytes()
     first = 8 + int.from_bytes(content[:4], "little")
@@ -86,53 +87,53 @@ def test_block_that_is_not_whole_is_not_read(file: PassageFile, tmp_path: Path, 
         }[damage]
     )
     assert file.read(latest_versions(CHANGED)) is None
-    assert same(file.read(latest_versions(LONG, WIFI)), holdings(LONG, WIFI))
+    assert same(file.read(latest_versions(LONG, WIFI)), passage_set(LONG, WIFI))
 
 
-def test_replaced_file_has_what_is_in_force_only_and_no_other_collection_has_one(
+def test_rewritten_file_has_only_latest_versions_and_other_collections_lose_theirs(
     file: PassageFile, tmp_path: Path
 ) -> None:
-    """An article without passages is there, with none."""
+    """An article without passages is in the file too."""
     other = PassageFile(tmp_path, "passages_2")
-    other.replace(latest_versions(WIFI, CHANGED, EMPTY), holdings(CHANGED, WIFI))
+    other.replace(latest_versions(WIFI, CHANGED, EMPTY), passage_set(CHANGED, WIFI))
     assert [path.name for path in tmp_path.iterdir()] == ["passages_2.kept"]
-    assert same(other.read(latest_versions(WIFI, CHANGED, EMPTY)), holdings(CHANGED, WIFI))
+    assert same(other.read(latest_versions(WIFI, CHANGED, EMPTY)), passage_set(CHANGED, WIFI))
     assert other.read(latest_versions(LONG)) is None
     assert file.read(latest_versions(WIFI)) is None
 
 
-def test_file_is_begun_anew_when_most_of_it_is_out_of_force(tmp_path: Path) -> None:
-    """Not before it is worth it."""
+def test_file_is_deleted_when_most_of_it_is_superseded(tmp_path: Path) -> None:
+    """Not while the superseded part is small."""
     file = PassageFile(tmp_path, "passages_1")
     for _ in range(6):
-        file.append("default", [filed(WIFI)] * 2_000)
+        file.append("default", [staged(WIFI)] * 2_000)
     file.trim(2_000)
     assert file.read(latest_versions(WIFI)) is not None
     file.trim(500)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_file_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
-    """It only makes the start quicker."""
+def test_write_errors_are_ignored(tmp_path: Path) -> None:
+    """The file only speeds up the start."""
     file = PassageFile(tmp_path / "missing", "passages_1")
-    file.append("default", [filed(WIFI)])
-    file.replace(latest_versions(WIFI), holdings(WIFI))
+    file.append("default", [staged(WIFI)])
+    file.replace(latest_versions(WIFI), passage_set(WIFI))
     assert file.read(latest_versions(WIFI)) is None
 
 
-# -- under the store ---
+# -- in the store ---
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("state", ["kept", "gone", "damaged", "stale"])
+@pytest.mark.parametrize("state", ["kept", "missing", "damaged", "stale"])
 @pytest.mark.parametrize("embedder", [None, LETTERS], ids=["words", "vectors"])
-def test_store_reads_the_same_whatever_has_become_of_the_file(
+def test_store_reads_the_same_in_every_state_of_the_file(
     tmp_path: Path, state: str, embedder: LetterEmbedder | None
 ) -> None:
-    """And the file is whole afterwards."""
+    """The file is complete afterwards."""
     folder = tmp_path / "milvus"
 
-    def opened() -> MilvusStore:
+    def open_store() -> MilvusStore:
         return (
             MilvusStore(str(folder), embedder=embedder.name, dimensions=embedder.dimensions)
             if embedder is not None
@@ -140,45 +141,45 @@ def test_store_reads_the_same_whatever_has_become_of_the_file(
         )
 
     def put(store: MilvusStore, document: Document) -> None:
-        one = filed(document)
-        store.put("default", [one if embedder is not None else StagedArticle(document, one.rows, None)])
+        article = staged(document)
+        store.put("default", [article if embedder is not None else StagedArticle(document, article.rows, None)])
 
-    store = opened()
+    store = open_store()
     put(store, LONG)
     put(store, WIFI)
     (path,) = folder.glob("*.kept")
     before = path.read_bytes()
     put(store, CHANGED)
     store.close()
-    if state == "gone":
+    if state == "missing":
         path.unlink()
     elif state == "damaged":
         path.write_bytes(path.read_bytes()[:-3])
     elif state == "stale":
         path.write_bytes(before)
     for _ in range(2):
-        store = opened()
-        read = store.holdings()
-        assert read.rows == holdings(CHANGED, WIFI).rows
+        store = open_store()
+        read = store.read_passages()
+        assert read.rows == passage_set(CHANGED, WIFI).rows
         assert (read.vectors is None) == (embedder is None)
         if embedder is not None:
-            assert same(read, holdings(CHANGED, WIFI))
+            assert same(read, passage_set(CHANGED, WIFI))
         assert PassageFile(folder, path.stem).read(latest_versions(CHANGED, WIFI)) is not None
         store.close()
 
 
 @pytest.mark.processes
-def test_vectors_of_another_embedder_get_into_no_file_of_a_collection_without_them(tmp_path: Path) -> None:
-    """An import between the change of the embedder and the new collection: by words until that is there."""
+def test_vectors_of_another_embedder_are_not_cached_for_a_collection_without_vectors(tmp_path: Path) -> None:
+    """An import between the change of the embedder and the activation of the new collection."""
     folder = str(tmp_path / "milvus")
     store = MilvusStore(folder)
-    store.put("default", [StagedArticle(LONG, filed(LONG).rows, None)])
+    store.put("default", [StagedArticle(LONG, staged(LONG).rows, None)])
     store.close()
     store = MilvusStore(folder, embedder=LETTERS.name, dimensions=LETTERS.dimensions)
-    store.put("default", [filed(WIFI)])
-    expected = PassageSet(holdings(LONG, WIFI).rows, None)
-    assert store.holdings() == expected
+    store.put("default", [staged(WIFI)])
+    expected = PassageSet(passage_set(LONG, WIFI).rows, None)
+    assert store.read_passages() == expected
     store.close()
     store = MilvusStore(folder)
-    assert store.holdings() == expected
+    assert store.read_passages() == expected
     store.close()

@@ -1,6 +1,6 @@
-"""Several knowledge services on one Milvus server: what one takes in, all find; two never write at once.
+"""Several knowledge services on one Milvus server: all find the imports of each, and only one writes at a time.
 
-The server is Milvus Lite's own, in a process of its own behind a port: to the services, an address like any other.
+The server is Milvus Lite's own, in a separate process: to the services, it is an address like any other.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from trunkline_supervisor.adapters.tcp import free_port
 from tests.support.suite import wait_until
 
 pytestmark = pytest.mark.processes
-ORDERS = 12
+IMPORTS = 12
 
 
 @dataclass
-class Service:
-    """A running process and its health page."""
+class RagProcess:
+    """A running process and its HTTP pages."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -59,7 +59,7 @@ class Service:
 
 @pytest.fixture
 def milvus(tmp_path: Path) -> Iterator[str]:
-    """The address of a server."""
+    """Run a Milvus server and yield its address."""
     port = free_port()
     command = [
         sys.executable,
@@ -76,8 +76,8 @@ def milvus(tmp_path: Path) -> Iterator[str]:
         server.kill()
 
 
-def started(number: int, folder: Path, milvus: str, nats_url: str) -> Service:
-    """Start one and do not wait."""
+def start_rag(number: int, folder: Path, milvus: str, nats_url: str) -> RagProcess:
+    """Start a process without waiting for it."""
     port = free_port()
     settings = {
         "NATS_URL": nats_url,
@@ -89,14 +89,14 @@ def started(number: int, folder: Path, milvus: str, nats_url: str) -> Service:
     environment = {**os.environ, **{f"TRUNKLINE_{name}": value for name, value in settings.items()}}
     with (folder / f"rag-{number}.log").open("w") as log:
         command = [sys.executable, "-m", "trunkline_rag"]
-        return Service(subprocess.Popen(command, env=environment, stdout=log, stderr=log), port)
+        return RagProcess(subprocess.Popen(command, env=environment, stdout=log, stderr=log), port)
 
 
 @pytest.fixture
-async def services(tmp_path: Path, milvus: str, nats_url: str, bus: Bus) -> AsyncIterator[list[Service]]:
-    """Two of them, started at once on an empty server."""
-    del bus  # which has made what they need
-    running = [started(number, tmp_path, milvus, nats_url) for number in (1, 2)]
+async def services(tmp_path: Path, milvus: str, nats_url: str, bus: Bus) -> AsyncIterator[list[RagProcess]]:
+    """Start two processes at the same time on an empty server."""
+    del bus  # has created the streams
+    running = [start_rag(number, tmp_path, milvus, nats_url) for number in (1, 2)]
     try:
         for service in running:
             await until(lambda service=service: bool(service.page("/readyz")), "a service is ready")  # type: ignore[misc]
@@ -109,52 +109,54 @@ async def services(tmp_path: Path, milvus: str, nats_url: str, bus: Bus) -> Asyn
             print((tmp_path / f"rag-{number}.log").read_text()[-4_000:])
 
 
-async def asked(bus: Bus, subject: str, request: ImportArticles | SearchKnowledge) -> KnowledgeReply:
+async def request_reply(bus: Bus, subject: str, request: ImportArticles | SearchKnowledge) -> KnowledgeReply:
     return codec.knowledge_reply.decode(await bus.request(subject, codec.encode(request), timeout_s=60))
 
 
-async def imported(bus: Bus, *articles: str) -> ArticlesImported:
+async def import_lines(bus: Bus, *articles: str) -> ArticlesImported:
     files = [ArticleFile(name="a.jsonl", content="\n".join(articles))]
-    reply = await asked(bus, subjects.import_articles("local"), ImportArticles(tenant="default", files=files))
+    reply = await request_reply(bus, subjects.import_articles("local"), ImportArticles(tenant="default", files=files))
     assert isinstance(reply, ArticlesImported), reply
     return reply
 
 
-def article(id_: str, text: str) -> str:
+def article_line(id_: str, text: str) -> str:
     return f'{{"id": "{id_}", "title": "T", "content": "{text}"}}'
 
 
-async def until(condition: Callable[[], bool], what: str) -> None:
-    await asyncio.to_thread(wait_until, condition, what)
+async def until(condition: Callable[[], bool], description: str) -> None:
+    await asyncio.to_thread(wait_until, condition, description)
 
 
-async def test_what_one_process_takes_in_all_find_and_none_overwrites_another(
-    services: list[Service], bus: Bus, milvus: str
+async def test_imports_of_one_process_are_found_by_all_and_overwrite_no_other(
+    services: list[RagProcess], bus: Bus, milvus: str
 ) -> None:
-    """Orders for the same articles at once, wherever they arrive; then one process dies and the other goes on."""
-    await imported(bus, *(article(f"d{number}", f"Zeppelin {number}.") for number in range(10)))
-    await until(lambda: all(service.passages() == 10 for service in services), "both know ten passages")
+    """Concurrent imports of one article reach either process; then one process is killed and the other continues."""
+    await import_lines(bus, *(article_line(f"d{number}", f"Zeppelin {number}.") for number in range(10)))
+    await until(lambda: all(service.passages() == 10 for service in services), "both have indexed ten passages")
     for _ in range(20):
-        found = await asked(bus, subjects.search("local"), SearchKnowledge(query="zeppelin 7", tenant="default"))
+        found = await request_reply(
+            bus, subjects.search("local"), SearchKnowledge(query="zeppelin 7", tenant="default")
+        )
         assert isinstance(found, PassagesFound)
         assert found.passages[0].document == "d7"
 
-    orders = [
-        [article("same", f"Text of order {number}."), article(f"own{number}", f"Balloon {number}.")]
-        for number in range(ORDERS)
+    imports = [
+        [article_line("same", f"Text of import {number}."), article_line(f"own{number}", f"Balloon {number}.")]
+        for number in range(IMPORTS)
     ]
-    await asyncio.gather(*(imported(bus, *order) for order in orders))
+    await asyncio.gather(*(import_lines(bus, *lines) for lines in imports))
     store = MilvusStore(milvus)
-    versions = Counter(version.document.rev for version in store.stock().versions if version.document.id == "same")
-    assert versions == dict.fromkeys(range(1, ORDERS + 1), 1)
-    rows = store.holdings().rows
+    versions = Counter(version.document.rev for version in store.dump().versions if version.document.id == "same")
+    assert versions == dict.fromkeys(range(1, IMPORTS + 1), 1)
+    rows = store.read_passages().rows
     assert Counter(row.document for row in rows) == dict.fromkeys(
-        ["same", *(f"own{number}" for number in range(ORDERS)), *(f"d{number}" for number in range(10))], 1
+        ["same", *(f"own{number}" for number in range(IMPORTS)), *(f"d{number}" for number in range(10))], 1
     )
     store.close()
-    await until(lambda: all(service.passages() == len(rows) for service in services), "both know all passages")
+    await until(lambda: all(service.passages() == len(rows) for service in services), "both have indexed all passages")
 
     services[0].process.send_signal(signal.SIGKILL)
     services[0].process.wait()
-    await imported(bus, article("after", "Glider."))
-    await until(lambda: services[1].passages() == len(rows) + 1, "the one that is left knows the new passage")
+    await import_lines(bus, article_line("after", "Glider."))
+    await until(lambda: services[1].passages() == len(rows) + 1, "the survivor has indexed the new passage")

@@ -1,4 +1,4 @@
-"""The store on a real Milvus Lite: replaced whole, versions kept, crashes mended, two models never mixed."""
+"""Store and knowledge base on a real Milvus Lite: atomic replacement, versions, crash recovery, change of embedder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,10 +23,11 @@ from trunkline_protocols.knowledge import (
 from trunkline_rag.adapters.milvus import MilvusStore
 from trunkline_rag.application.knowledge_base import KnowledgeBase
 from trunkline_rag.core.articles import Document
-from trunkline_rag.core.passages import rows_of
+from trunkline_rag.core.passage_set import PassageSet, StagedArticle
+from trunkline_rag.core.passages import split_document
 from trunkline_rag.core.question import read_question
-from trunkline_rag.core.scope import Audience
-from trunkline_rag.ports import StagedArticle, StoreUnavailableError
+from trunkline_rag.core.scope import SearchAudience
+from trunkline_rag.ports import StoreUnavailableError
 
 from tests.support.embedders import LetterEmbedder
 
@@ -38,70 +40,70 @@ NEW = Document("refunds", "Refunds", "Only this.", ["b"], "2026-02-02", rev=2)
 OTHER = Document("wifi", "Wi-Fi", "Restart the router.", ["network"], rev=1)
 
 
-def filed(*documents: Document, tenant: str = "default") -> list[StagedArticle]:
-    return [StagedArticle(document, rows_of(document, tenant), None) for document in documents]
+def staged(*documents: Document, tenant: str = "default") -> list[StagedArticle]:
+    return [StagedArticle(document, split_document(document, tenant), None) for document in documents]
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[MilvusStore]:
     """An empty store."""
-    opened = MilvusStore(str(tmp_path / "milvus"))
-    yield opened
-    opened.close()
+    store = MilvusStore(str(tmp_path / "milvus"))
+    yield store
+    store.close()
 
 
-def test_document_of_the_same_id_is_replaced_whole_and_its_old_version_can_be_read(store: MilvusStore) -> None:
-    """No passage of the old text is found, and a citation of it still opens what it quotes."""
-    store.put("default", filed(OLD, OTHER))
-    store.put("default", filed(NEW))
+def test_article_of_the_same_id_is_replaced_and_its_old_version_stays_readable(store: MilvusStore) -> None:
+    """No passage of the old text remains, and a citation still opens the text that it quotes."""
+    store.put("default", staged(OLD, OTHER))
+    store.put("default", staged(NEW))
     assert store.get("default", "refunds") == (NEW, True)
     assert store.get("default", "refunds", 1) == (OLD, False)
-    assert sorted(row.text for row in store.holdings().rows) == ["Only this.", "Restart the router."]
+    assert sorted(row.text for row in store.read_passages().rows) == ["Only this.", "Restart the router."]
 
 
-def test_removed_document_is_not_found_and_comes_back_as_a_new_version(store: MilvusStore) -> None:
-    """Its versions stay readable."""
-    store.put("default", filed(OTHER))
+def test_removed_article_is_not_found_and_its_versions_stay_readable(store: MilvusStore) -> None:
+    """Removing an unknown article is no error."""
+    store.put("default", staged(OTHER))
     store.remove("default", ["wifi", "unknown"])
-    assert store.holdings().rows == []
+    assert store.read_passages().rows == []
     assert store.latest_versions("default") == {}
     assert store.get("default", "wifi") is None
     assert store.get("default", "wifi", 1) == (OTHER, False)
 
 
-async def test_article_that_comes_back_after_its_removal_stays(tmp_path: Path) -> None:
-    """Under a number that was never used, so that the removal does not count any more, now and after reopening."""
+async def test_article_that_is_imported_again_after_its_removal_stays(tmp_path: Path) -> None:
+    """It gets a version after the tombstone, so that it is current before and after reopening."""
     store = MilvusStore(str(tmp_path / "milvus"))
     knowledge_base = KnowledgeBase(store)
     file = ArticleFile(name="wifi.md", content="---\nid: wifi\n---\nRestart the router.")
     for files in ([file], [], [file]):
-        order = ImportArticles(tenant="default", files=files, source="here", prune=True)
-        assert isinstance(await knowledge_base.import_articles(order), ArticlesImported)
+        request = ImportArticles(tenant="default", files=files, source="here", prune=True)
+        await knowledge_base.import_articles(request)
     assert store.latest_versions("default")["wifi"].rev == 3
     store.close()
-    again = MilvusStore(str(tmp_path / "milvus"))
-    assert [row.text for row in again.holdings().rows] == ["Restart the router."]
-    assert again.get("default", "wifi") is not None
-    again.close()
+    reopened = MilvusStore(str(tmp_path / "milvus"))
+    assert [row.text for row in reopened.read_passages().rows] == ["Restart the router."]
+    assert reopened.get("default", "wifi") is not None
+    reopened.close()
 
 
-def test_tenants_have_articles_of_their_own(store: MilvusStore) -> None:
-    """Also under the same id."""
-    store.put("one", filed(OLD, tenant="one"))
-    store.put("two", filed(NEW, tenant="two"))
+def test_tenants_have_separate_articles(store: MilvusStore) -> None:
+    """Even of the same id."""
+    store.put("one", staged(OLD, tenant="one"))
+    store.put("two", staged(NEW, tenant="two"))
     assert store.get("one", "refunds") == (OLD, True)
     assert store.get("two", "refunds") == (NEW, True)
     assert store.get("three", "refunds") is None
 
 
-def test_what_was_stored_is_there_after_reopening(tmp_path: Path) -> None:
-    """A folder outlives its process."""
+def test_stored_articles_are_there_after_reopening(tmp_path: Path) -> None:
+    """Passages and latest versions are the same."""
     first = MilvusStore(str(tmp_path / "milvus"))
-    first.put("default", filed(OLD, OTHER))
-    rows, latest_versions = first.holdings().rows, first.latest_versions("default")
+    first.put("default", staged(OLD, OTHER))
+    rows, latest_versions = first.read_passages().rows, first.latest_versions("default")
     first.close()
     second = MilvusStore(str(tmp_path / "milvus"))
-    assert second.holdings().rows == rows
+    assert second.read_passages().rows == rows
     assert second.latest_versions("default") == latest_versions
     second.close()
 
@@ -113,18 +115,18 @@ from trunkline_rag.adapters.milvus import MilvusStore
 from trunkline_rag.application.knowledge_base import KnowledgeBase
 
 async def main():
-    library = KnowledgeBase(MilvusStore(sys.argv[1]))
+    knowledge_base = KnowledgeBase(MilvusStore(sys.argv[1]))
     print("open", flush=True)
     files = [ArticleFile(name="kb.jsonl", content=sys.stdin.read())]
-    await library.import_articles(ImportArticles(tenant="default", files=files))
+    await knowledge_base.import_articles(ImportArticles(tenant="default", files=files))
     print("done", flush=True)
 
 asyncio.run(main())
 """
 
 
-def test_import_that_was_killed_loses_and_doubles_nothing_when_it_is_repeated(tmp_path: Path) -> None:
-    """Kill -9 in mid-import, over older versions of half of the articles; then again."""
+def test_repeated_import_after_a_kill_loses_and_duplicates_nothing(tmp_path: Path) -> None:
+    """The writer is killed during an import over older versions of half of the articles."""
     folder = str(tmp_path / "milvus")
     before = [f'{{"id": "d{n}", "title": "D", "content": "Old {n}."}}' for n in range(0, 1_200, 2)]
     after = [f'{{"id": "d{n}", "title": "D", "content": "New {n}.\\n\\n{"x" * 598}"}}' for n in range(1_200)]
@@ -133,21 +135,21 @@ def test_import_that_was_killed_loses_and_doubles_nothing_when_it_is_repeated(tm
     run_writer(folder, after, kill=True)
     store = MilvusStore(folder)
     knowledge_base = KnowledgeBase(store)
-    rows = store.holdings().rows
+    rows = store.read_passages().rows
     assert {row.document for row in rows} >= {f"d{n}" for n in range(0, 1_200, 2)}
     assert len({(row.document, row.text) for row in rows}) == len(rows)
     assert all(len({row.rev for row in rows if row.document == f"d{n}"}) <= 1 for n in range(0, 1_200, 97))
-    order = ImportArticles(tenant="default", files=[ArticleFile(name="kb.jsonl", content="\n".join(after))])
-    asyncio.run(knowledge_base.import_articles(order))
+    request = ImportArticles(tenant="default", files=[ArticleFile(name="kb.jsonl", content="\n".join(after))])
+    asyncio.run(knowledge_base.import_articles(request))
     expected = sorted([*(f"New {n}." for n in range(1_200)), *["x" * 598] * 1_200])
-    assert sorted(row.text for row in store.holdings().rows) == expected
+    assert sorted(row.text for row in store.read_passages().rows) == expected
     store.close()
-    # Milvus says the same as the file beside it, and holds nothing else.
+    # Milvus has the same content as the file beside it, and no orphans.
     for file in Path(folder).glob("*.kept"):
         file.unlink()
     store = MilvusStore(folder)
-    assert sorted(row.text for row in store.holdings().rows) == expected
-    assert len(list(store._milvus.every(store._names.passages, ["key"]))) == len(expected)
+    assert sorted(row.text for row in store.read_passages().rows) == expected
+    assert len(list(store._milvus.read_rows(store._names.passages, ["key"]))) == len(expected)
     store.close()
 
 
@@ -162,7 +164,7 @@ def run_writer(folder: str, lines: list[str], *, kill: bool) -> None:
         if not kill:
             assert "done\n" in writer.stdout
             return
-        # Wherever it is by then: the property holds at every moment, and most runs hit the middle.
+        # The property holds at every moment; most runs hit the middle of the import.
         log = Path(folder) / "knowledge.db"
         size = folder_bytes(log)
         while folder_bytes(log) < size + 200_000 and writer.poll() is None:
@@ -181,16 +183,16 @@ def folder_bytes(folder: Path) -> int:
 
 
 @pytest.mark.parametrize("failing", ["passages", "articles"])
-async def test_import_that_failed_is_repeated_without_loss_or_double(
+async def test_repeated_import_after_a_failure_loses_and_duplicates_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
-    """Written in part, before or after the article's own row: the same process goes on from what the store has."""
+    """The write fails before or after the row of the article; the same process continues."""
     store = MilvusStore(str(tmp_path / "milvus"))
     knowledge_base = KnowledgeBase(store)
-    await imported(knowledge_base, source="here")
+    await import_files(knowledge_base, source="here")
     insert = store._milvus.insert
 
-    def break_after_it(collection: str, rows: list[dict[str, object]]) -> None:
+    def insert_and_fail(collection: str, rows: list[dict[str, object]]) -> None:
         insert(collection, rows)
         if collection.startswith(failing):
             raise OSError("connection lost")
@@ -199,17 +201,17 @@ async def test_import_that_failed_is_repeated_without_loss_or_double(
         return [ArticleFile(name=f"{n}.md", content=f"---\nid: {n}\n---\n{text} {n}.") for n in ("refunds", "more")]
 
     with monkeypatch.context() as patch:
-        patch.setattr(store._milvus, "insert", break_after_it)
+        patch.setattr(store._milvus, "insert", insert_and_fail)
         with pytest.raises(StoreUnavailableError):
-            await imported(knowledge_base, source="here", files=files(f"Long.\n\n{'x' * 900}\n\nLong"))
-    await imported(knowledge_base, source="here", files=files("New"))
+            await import_files(knowledge_base, source="here", files=files(f"Long.\n\n{'x' * 900}\n\nLong"))
+    await import_files(knowledge_base, source="here", files=files("New"))
     last = ArticleFile(name="last.md", content="---\nid: last\n---\nLast.")
-    await imported(knowledge_base, source="here", files=[last])
+    await import_files(knowledge_base, source="here", files=[last])
     expected = {"refunds": "New refunds.", "more": "New more.", "last": "Last."}
     for _ in range(2):
-        rows = store.holdings().rows
+        rows = store.read_passages().rows
         assert {row.document: row.text for row in rows if row.document in expected} == expected
-        assert len(list(store._milvus.every(store._names.passages, ["key"]))) == len(rows) == len(FILES) + 2
+        assert len(list(store._milvus.read_rows(store._names.passages, ["key"]))) == len(rows) == len(FILES) + 2
         store.close()
         for file in (tmp_path / "milvus").glob("*.kept"):
             file.unlink()
@@ -217,8 +219,8 @@ async def test_import_that_failed_is_repeated_without_loss_or_double(
     store.close()
 
 
-def test_second_process_on_one_folder_is_told_so(tmp_path: Path) -> None:
-    """A clear error, not a broken folder."""
+def test_second_process_on_one_folder_is_refused(tmp_path: Path) -> None:
+    """It fails with a clear error, and the folder stays intact."""
     folder = str(tmp_path / "milvus")
     first = MilvusStore(folder)
     program = f"from trunkline_rag.adapters.milvus import MilvusStore; MilvusStore({folder!r})"
@@ -228,7 +230,7 @@ def test_second_process_on_one_folder_is_told_so(tmp_path: Path) -> None:
     assert "open in another process" in second.stderr
 
 
-# -- the library over it ---
+# -- the knowledge base ---
 
 FILES = [
     ArticleFile(name="refunds.md", content="---\nid: refunds\ntopics: [money]\n---\nA refund takes five days."),
@@ -242,44 +244,43 @@ FILES = [
 ]
 
 
-async def imported(knowledge_base: KnowledgeBase, **options: object) -> ArticlesImported:
-    order = {"tenant": "default", "files": FILES, **options}
-    done = await knowledge_base.import_articles(ImportArticles(**order))  # type: ignore[arg-type]
-    assert isinstance(done, ArticlesImported)
-    return done
+async def import_files(knowledge_base: KnowledgeBase, **options: Any) -> ArticlesImported:
+    return await knowledge_base.import_articles(ImportArticles(**{"tenant": "default", "files": FILES, **options}))
 
 
-async def found(knowledge_base: KnowledgeBase, query: str, **options: object) -> PassagesFound:
-    return await knowledge_base.search(SearchKnowledge(query=query, tenant="default", **options))  # type: ignore[arg-type]
+async def search(knowledge_base: KnowledgeBase, query: str, **options: Any) -> PassagesFound:
+    return await knowledge_base.search(SearchKnowledge(query=query, tenant="default", **options))
 
 
-async def test_import_leaves_what_has_not_changed_and_takes_out_what_is_gone(store: MilvusStore) -> None:
-    """Per source: what others have imported stays."""
+async def test_import_skips_unchanged_articles_and_prunes_missing_ones(store: MilvusStore) -> None:
+    """Pruning is per source: articles of other sources stay."""
     knowledge_base = KnowledgeBase(store)
-    assert (await imported(knowledge_base, source="here")).documents == 4
-    await imported(
+    assert (await import_files(knowledge_base, source="here")).documents == 4
+    await import_files(
         knowledge_base, source="elsewhere", files=[ArticleFile(name="x.md", content="---\nid: x\n---\nText.")]
     )
-    again = await imported(knowledge_base, source="here", files=FILES[:2], prune=True)
-    assert (again.unchanged, again.removed, again.passages) == (2, 2, 0)
+    repeated = await import_files(knowledge_base, source="here", files=FILES[:2], prune=True)
+    assert (repeated.unchanged, repeated.removed, repeated.passages) == (2, 2, 0)
     assert set(store.latest_versions("default")) == {"refunds", "wifi", "x"}
 
 
 @pytest.mark.parametrize("embedder", [None, LetterEmbedder()], ids=["words", "vectors"])
-async def test_index_after_imports_is_what_a_fresh_start_reads(tmp_path: Path, embedder: LetterEmbedder | None) -> None:
-    """Changed, removed and new articles: rows and vectors in the same order, so that equal ranks fall the same way."""
+async def test_index_after_imports_equals_that_of_a_fresh_start(
+    tmp_path: Path, embedder: LetterEmbedder | None
+) -> None:
+    """Rows and vectors have the same order after changes and removals, so that ties are broken the same way."""
     folder = str(tmp_path / "milvus")
     name, dimensions = (embedder.name, embedder.dimensions) if embedder else ("lexical", 0)
     store = MilvusStore(folder, embedder=name, dimensions=dimensions)
     knowledge_base = KnowledgeBase(store, embedder)
-    await imported(knowledge_base, source="here")
+    await import_files(knowledge_base, source="here")
     more = [ArticleFile(name=f"{n}.md", content=f"---\nid: {n}\n---\nA refund.\n\n{'x' * 999}\n\nEnd.") for n in "zaw"]
-    await imported(knowledge_base, source="here", files=more[:1], more=True)
-    await imported(knowledge_base, source="here", files=[FILES[1], *more[1:]], prune=True, present=["z", "secret"])
-    await imported(
+    await import_files(knowledge_base, source="here", files=more[:1], more=True)
+    await import_files(knowledge_base, source="here", files=[FILES[1], *more[1:]], prune=True, present=["z", "secret"])
+    await import_files(
         knowledge_base, source="here", files=[ArticleFile(name="a.md", content="---\nid: a\n---\nA router.")]
     )
-    held, read = knowledge_base._holdings, store.holdings()
+    held, read = knowledge_base._index.passages, store.read_passages()
     assert [row.document for row in read.rows] == ["a", "secret", "w", "w", "w", "wifi", "z", "z", "z"]
     assert held.rows == read.rows
     assert (held.vectors is None) == (read.vectors is None) == (embedder is None)
@@ -289,109 +290,118 @@ async def test_index_after_imports_is_what_a_fresh_start_reads(tmp_path: Path, e
 
 
 async def test_customers_find_neither_internal_nor_expired_articles(store: MilvusStore) -> None:
-    """Colleagues find the internal ones when they say so."""
+    """An internal search finds internal articles too."""
     knowledge_base = KnowledgeBase(store)
-    await imported(knowledge_base)
-    assert [passage.document for passage in (await found(knowledge_base, "refund")).passages] == ["refunds"]
-    for_colleagues = await found(knowledge_base, "refund", internal=True)
-    assert {passage.document: passage.internal for passage in for_colleagues.passages} == {
+    await import_files(knowledge_base)
+    assert [passage.document for passage in (await search(knowledge_base, "refund")).passages] == ["refunds"]
+    internal = await search(knowledge_base, "refund", internal=True)
+    assert {passage.document: passage.internal for passage in internal.passages} == {
         "refunds": False,
         "secret": True,
     }
 
 
-async def test_passage_names_the_version_that_it_is_verbatim_in(store: MilvusStore) -> None:
-    """Also when the article has changed since."""
+async def test_passage_names_the_version_that_contains_it(store: MilvusStore) -> None:
+    """Also after a change of the article."""
     knowledge_base = KnowledgeBase(store)
-    await imported(knowledge_base)
-    passage = (await found(knowledge_base, "refund")).passages[0]
-    await imported(knowledge_base, files=[ArticleFile(name="refunds.md", content="---\nid: refunds\n---\nGone.")])
-    article = await knowledge_base.article(GetArticle(document="refunds", tenant="default", rev=passage.rev))
+    await import_files(knowledge_base)
+    passage = (await search(knowledge_base, "refund")).passages[0]
+    await import_files(knowledge_base, files=[ArticleFile(name="refunds.md", content="---\nid: refunds\n---\nGone.")])
+    article = await knowledge_base.get_article(GetArticle(document="refunds", tenant="default", rev=passage.rev))
     assert isinstance(article, Article)
     assert passage.text in article.text
     assert not article.is_latest
 
 
-async def test_another_embedder_gets_a_collection_of_its_own_while_searches_go_on(tmp_path: Path) -> None:
-    """Vectors of two models never meet; words answer until the new ones are there."""
+async def test_another_embedder_gets_its_own_collection_while_searches_continue(tmp_path: Path) -> None:
+    """Vectors of two models are never mixed; term search answers until the new ones are active."""
     folder = str(tmp_path / "milvus")
     first = MilvusStore(folder)
-    await imported(KnowledgeBase(first))
+    await import_files(KnowledgeBase(first))
     first.close()
     letters = LetterEmbedder()
     second = MilvusStore(folder, embedder=letters.name, dimensions=letters.dimensions)
     knowledge_base = KnowledgeBase(second, letters)
     await knowledge_base.open()
     assert second.needs_vectors
-    assert second.holdings().vectors is None
-    assert (await found(knowledge_base, "router")).passages[0].document == "wifi"
+    assert second.read_passages().vectors is None
+    assert (await search(knowledge_base, "router")).passages[0].document == "wifi"
     await knowledge_base.reembed()
     assert not second.needs_vectors
-    vectors = second.holdings().vectors
+    vectors = second.read_passages().vectors
     assert vectors is not None
     assert vectors.shape == (4, 26)
-    assert (await found(knowledge_base, "router")).passages[0].document == "wifi"
+    assert (await search(knowledge_base, "router")).passages[0].document == "wifi"
     second.close()
 
 
-async def test_store_that_searches_itself_finds_what_the_index_finds(tmp_path: Path) -> None:
-    """Native hybrid search and the index in the process: the same best passage, for words and with vectors."""
+async def test_native_search_finds_the_same_as_the_index(tmp_path: Path) -> None:
+    """The best passage is the same, by terms and with vectors."""
     letters = LetterEmbedder()
     folder = str(tmp_path / "milvus")
-    store = MilvusStore(folder, embedder=letters.name, dimensions=letters.dimensions, native=True)
+    store = MilvusStore(folder, embedder=letters.name, dimensions=letters.dimensions, native_search=True)
     knowledge_base = KnowledgeBase(store, letters)
-    await imported(knowledge_base)
-    in_process = KnowledgeBase(NotNative(store), letters)
+    await import_files(knowledge_base)
+    in_process = KnowledgeBase(IndexSearchOnly(store), letters)
     await in_process.open()
     for query in ("how long does a refund take", "my router is offline", "Offline again. Also I wait for a refund."):
-        ours, theirs = await found(in_process, query), await found(knowledge_base, query)
+        ours, theirs = await search(in_process, query), await search(knowledge_base, query)
         assert {passage.document for passage in ours.passages} == {passage.document for passage in theirs.passages}
     for query in ("how long does a refund take", "my router is offline"):
-        ours, theirs = await found(in_process, query), await found(knowledge_base, query)
+        ours, theirs = await search(in_process, query), await search(knowledge_base, query)
         assert ours.passages[0].document == theirs.passages[0].document
     question = read_question("refund").with_vectors(letters.embed(["refund"]))
-    ranks = store.native_ranks(question, tenant="default", topics=["network"], asker=Audience(), limit=5)
-    assert ranks is not None
+    ranks = store.search(question, tenant="default", topics=["network"], audience=SearchAudience(), limit=5)
     assert {document for document, _ in ranks[0]} <= {"wifi"}
     store.close()
 
 
-class NotNative:
-    """The same store, searched in the process."""
+class IndexSearchOnly:
+    """A store without native search."""
 
-    is_native = False
+    has_native_search = False
 
     def __init__(self, store: MilvusStore) -> None:
         self._store = store
 
-    def __getattr__(self, name: str) -> object:
-        """Everything else is the store's."""
+    def __getattr__(self, name: str) -> Any:
+        """Delegate everything else."""
         return getattr(self._store, name)
 
 
-class Away(NotNative):
-    """A store whose server has gone."""
+class Outage(IndexSearchOnly):
+    """A store whose server can become unavailable."""
 
-    def holdings(self) -> object:
-        raise StoreUnavailableError("gone")
+    is_down = False
+
+    def read_passages(self) -> PassageSet:
+        if self.is_down:
+            raise StoreUnavailableError("down")
+        return self._store.read_passages()
 
 
-async def test_searches_go_on_and_say_so_when_the_store_is_away(store: MilvusStore) -> None:
-    """From the last index."""
-    knowledge_base = KnowledgeBase(store)
-    await imported(knowledge_base)
-    assert not (await found(knowledge_base, "refund")).stale
-    knowledge_base._store = Away(store)  # type: ignore[assignment]
+async def test_searches_during_an_outage_use_the_last_index_and_are_marked_stale(store: MilvusStore) -> None:
+    """The next load after the outage ends it."""
+    outage = Outage(store)
+    knowledge_base = KnowledgeBase(outage)
+    await import_files(knowledge_base)
+    assert not (await search(knowledge_base, "refund")).stale
+    outage.is_down = True
     await knowledge_base.open()
-    answer = await found(knowledge_base, "refund")
+    answer = await search(knowledge_base, "refund")
     assert answer.stale
     assert answer.passages[0].document == "refunds"
+    with pytest.raises(StoreUnavailableError):
+        await import_files(knowledge_base, files=FILES[:1])
+    outage.is_down = False
+    await import_files(knowledge_base, files=FILES[:1])
+    assert not (await search(knowledge_base, "refund")).stale
 
 
-async def test_hostile_tenant_and_endless_query_do_no_harm(store: MilvusStore) -> None:
-    """A quote in a tenant's name is refused before it reaches an expression; 8,000 characters are searched."""
+async def test_hostile_tenant_and_very_long_query_are_harmless(store: MilvusStore) -> None:
+    """A quote in the tenant matches nothing; of a long query, 8,000 characters are searched."""
     knowledge_base = KnowledgeBase(store)
-    await imported(knowledge_base)
+    await import_files(knowledge_base)
     hostile = SearchKnowledge(query="refund", tenant='x" or tenant != "')
     assert (await knowledge_base.search(hostile)).passages == []
-    assert (await found(knowledge_base, "refund. " * 1_000)).passages[0].document == "refunds"
+    assert (await search(knowledge_base, "refund. " * 1_000)).passages[0].document == "refunds"

@@ -16,7 +16,7 @@ from trunkline_embedding import LEXICAL, EmbedderChoice, EmbeddingError, open_em
 from trunkline_protocols.knowledge import ArticleFile
 from trunkline_rag.core.articles import Document, parse, slug
 from trunkline_rag.core.index import Index
-from trunkline_rag.core.passages import rows_of
+from trunkline_rag.core.passages import split_document
 from trunkline_rag.core.question import read_question
 from trunkline_rag.core.vector_index import VectorIndex
 
@@ -59,15 +59,15 @@ def measure_retrieval(documents: Path, queries: Path, choice: EmbedderChoice) ->
     asked = read_rows(queries, _Query)
     articles = _articles(documents)
     started = time.perf_counter()
-    rows = [row for article in articles for row in rows_of(article, _TENANT)]
+    rows = [row for article in articles for row in split_document(article, _TENANT)]
     try:
         embedder = open_embedder(choice)
-        vectors = embedder.embed([row.embedded for row in rows]) if embedder is not None else None
+        vectors = embedder.embed([row.embedding_text for row in rows]) if embedder is not None else None
     except EmbeddingError as error:
         raise CommandError(str(error)) from error
     index = Index(rows)
     if vectors is not None:
-        index = index.with_likeness(VectorIndex(vectors))
+        index = index.with_vectors(VectorIndex(vectors))
     index_s = time.perf_counter() - started
     found: list[list[str]] = []
     times: list[float] = []

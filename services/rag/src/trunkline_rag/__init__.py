@@ -1,1 +1,1 @@
-"""Knowledge: ingest and search."""
+"""Knowledge service: import and search of articles."""

@@ -12,14 +12,15 @@ import structlog
 from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.rpc import Responder
-from trunkline_embedding import LEXICAL, open_embedder
+from trunkline_embedding import LEXICAL, Embedder, open_embedder
 from trunkline_protocols import codec, subjects
-from trunkline_protocols.knowledge import ArticlesImported, KnowledgeReply, Refused
+from trunkline_protocols.knowledge import ArticlesImported, Refused
 
-from trunkline_rag.adapters.folder import SOURCE, folder_order
+from trunkline_rag.adapters.knowledge_folder import FLEET_SOURCE, read_folder
+from trunkline_rag.adapters.kv_change_feed import KvChangeFeed
 from trunkline_rag.adapters.kv_write_lock import KvWriteLock
 from trunkline_rag.adapters.milvus import MilvusStore
-from trunkline_rag.adapters.objects import ObstoreObjects
+from trunkline_rag.adapters.object_store import ObstoreObjectStore
 from trunkline_rag.application.backups import Backups
 from trunkline_rag.application.knowledge_base import KnowledgeBase
 from trunkline_rag.handlers import KnowledgeHandlers
@@ -32,30 +33,26 @@ _MAX_CONCURRENT_REQUESTS: Final = 64
 
 @asynccontextmanager
 async def service(process: Process[RagSettings]) -> AsyncIterator[None]:
-    """Answer questions to the knowledge base."""
+    """Serve knowledge requests; ready once the index is built and the knowledge folder is imported."""
     settings = process.settings
     embedder = await asyncio.to_thread(open_embedder, settings.embedder_choice())
-    started = time.perf_counter()
-    store = await asyncio.to_thread(
-        lambda: MilvusStore(
-            settings.milvus_uri,
-            embedder=embedder.name if embedder is not None else LEXICAL,
-            dimensions=embedder.dimensions if embedder is not None else 0,
-        )
-    )
-    _log.info("store.open", took_ms=round((time.perf_counter() - started) * 1000))
+    store = await asyncio.to_thread(_open_store, settings.milvus_uri, embedder)
     try:
-        write_lock = KvWriteLock(process.bus, process.instance) if "://" in settings.milvus_uri else None
-        knowledge_base = KnowledgeBase(store, embedder, write_lock=write_lock, own_source=SOURCE)
+        is_shared = "://" in settings.milvus_uri
+        knowledge_base = KnowledgeBase(
+            store,
+            embedder,
+            write_lock=KvWriteLock(process.bus, process.instance) if is_shared else None,
+            changes=KvChangeFeed(process.bus, process.instance) if is_shared else None,
+            own_source=FLEET_SOURCE,
+        )
         await knowledge_base.open()
         process.spawn(knowledge_base.follow())
         if store.needs_vectors:
             process.spawn(knowledge_base.reembed())
-        backups = Backups(knowledge_base, ObstoreObjects(settings.backup_url), keep=settings.backup_keep)
-        desk = KnowledgeHandlers(knowledge_base, backups)
-        if settings.knowledge_dir is not None:
-            order = await asyncio.to_thread(folder_order, settings.knowledge_dir, settings.tenant)
-            _tell(await desk.answer(order))
+        backups = Backups(knowledge_base, ObstoreObjectStore(settings.backup_url), keep=settings.backup_keep)
+        handlers = KnowledgeHandlers(knowledge_base, backups)
+        await _import_folder(settings, handlers)
         if settings.backup_every_h:
             process.spawn(backups.run(settings.backup_every_h * 3_600))
         responder = Responder(process.bus, NAME, process.latency, process.group)
@@ -66,7 +63,7 @@ async def service(process: Process[RagSettings]) -> AsyncIterator[None]:
             subjects.backups(settings.region),
         ):
             await responder.serve(
-                subject, codec.knowledge_request, desk.answer, max_concurrent=_MAX_CONCURRENT_REQUESTS
+                subject, codec.knowledge_request, handlers.handle, max_concurrent=_MAX_CONCURRENT_REQUESTS
             )
         process.heartbeat.vitals = lambda: Vitals(queue_depth=responder.in_flight)
         yield
@@ -75,10 +72,24 @@ async def service(process: Process[RagSettings]) -> AsyncIterator[None]:
         await asyncio.to_thread(store.close)
 
 
-def _tell(done: KnowledgeReply) -> None:
-    """Say what of the folder was not taken."""
-    if isinstance(done, Refused):
-        _log.error("library.refused", reason=done.message)
+def _open_store(uri: str, embedder: Embedder | None) -> MilvusStore:
+    started = time.perf_counter()
+    store = MilvusStore(
+        uri,
+        embedder=embedder.name if embedder is not None else LEXICAL,
+        dimensions=embedder.dimensions if embedder is not None else 0,
+    )
+    _log.info("store.opened", took_ms=round((time.perf_counter() - started) * 1000))
+    return store
+
+
+async def _import_folder(settings: RagSettings, handlers: KnowledgeHandlers) -> None:
+    """Import the knowledge folder, if there is one; problems are logged and do not prevent the start."""
+    if settings.knowledge_dir is None:
         return
-    for problem in done.problems if isinstance(done, ArticlesImported) else ():
-        _log.warning("library.problem", file=problem.name, reason=problem.reason)
+    request = await asyncio.to_thread(read_folder, settings.knowledge_dir, settings.tenant)
+    reply = await handlers.handle(request)
+    if isinstance(reply, Refused):
+        _log.error("folder.import_failed", reason=reply.message)
+    for problem in reply.problems if isinstance(reply, ArticlesImported) else ():
+        _log.warning("folder.file_rejected", file=problem.name, reason=problem.reason)

@@ -1,11 +1,11 @@
-"""What is asked of the knowledge service, and who answers it.
+"""Request handlers of the knowledge service.
 
 SearchKnowledge  -> `KnowledgeBase.search`
-GetArticle       -> `KnowledgeBase.article`
+GetArticle       -> `KnowledgeBase.get_article`
 ImportArticles   -> `KnowledgeBase.import_articles`
-TakeBackup     -> `Backups.take`
-RestoreBackup  -> `Backups.restore`
-ListBackups    -> `Backups.manifests`
+TakeBackup       -> `Backups.take`
+RestoreBackup    -> `Backups.restore`
+ListBackups      -> `Backups.manifests`
 """
 
 from __future__ import annotations
@@ -31,53 +31,53 @@ from trunkline_protocols.knowledge import (
 
 from trunkline_rag.application.backups import Backups, NoBackupError
 from trunkline_rag.application.knowledge_base import KnowledgeBase, NotEmptyError
-from trunkline_rag.core.backups import DamagedError, Manifest
-from trunkline_rag.ports import ObjectsUnavailableError, StoreUnavailableError
+from trunkline_rag.core.backups import DamagedBackupError, Manifest
+from trunkline_rag.ports import ObjectStoreUnavailableError, StoreUnavailableError
 
 
 class KnowledgeHandlers:
-    """Where questions to the library come in."""
+    """Maps requests to use cases, and their errors to `Refused` replies."""
 
     def __init__(self, knowledge_base: KnowledgeBase, backups: Backups) -> None:
-        """One a process."""
+        """One per process."""
         self._knowledge_base = knowledge_base
         self._backups = backups
 
-    async def answer(self, request: KnowledgeRequest) -> KnowledgeReply:
-        """Answer any request of this service."""
+    async def handle(self, request: KnowledgeRequest) -> KnowledgeReply:
+        """Reply to any request of this service."""
         try:
             match request:
                 case SearchKnowledge():
                     return await self._knowledge_base.search(request)
                 case GetArticle():
-                    return await self._knowledge_base.article(request)
+                    return await self._knowledge_base.get_article(request)
                 case ImportArticles():
                     return await self._knowledge_base.import_articles(request)
                 case TakeBackup() | RestoreBackup() | ListBackups():
-                    return await self._about_backups(request)
+                    return await self._handle_backup(request)
         except InvalidIdError as error:
             return Refused(code="bad_request", message=str(error), retryable=False)
         except (StoreUnavailableError, EmbeddingError, BusError) as error:
             return Refused(code="unavailable", message=str(error), retryable=True)
 
-    async def _about_backups(self, request: TakeBackup | RestoreBackup | ListBackups) -> KnowledgeReply:
-        place = self._backups.place
+    async def _handle_backup(self, request: TakeBackup | RestoreBackup | ListBackups) -> KnowledgeReply:
+        location = self._backups.location
         try:
             match request:
                 case TakeBackup(full=full, keep=keep):
                     taken = await self._backups.take(full=full, keep=keep)
-                    return BackupTaken(place=place, backup=_info(taken.manifest), removed=taken.removed)
+                    return BackupTaken(location=location, backup=_info(taken.manifest), removed=taken.removed)
                 case RestoreBackup(backup=id_, replace=replace):
                     manifest = await self._backups.restore(id_, replace=replace)
-                    return BackupRestored(place=place, backup=_info(manifest))
+                    return BackupRestored(location=location, backup=_info(manifest))
                 case ListBackups():
                     found = [_info(manifest) for manifest in await self._backups.manifests()]
-                    return BackupList(place=place, backups=found, progress=self._backups.progress)
-        except (NoBackupError, DamagedError) as error:
+                    return BackupList(location=location, backups=found, progress=self._backups.progress)
+        except (NoBackupError, DamagedBackupError) as error:
             return Refused(code="not_found", message=str(error), retryable=False)
         except NotEmptyError as error:
             return Refused(code="not_empty", message=str(error), retryable=False)
-        except ObjectsUnavailableError as error:
+        except ObjectStoreUnavailableError as error:
             return Refused(code="unavailable", message=str(error), retryable=True)
 
 

@@ -1,187 +1,173 @@
-"""What the knowledge service needs from its store."""
+"""Ports of the knowledge service: the store, split by the use of its callers, the write lock and the object store."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
 from trunkline_rag.core.articles import Document
-from trunkline_rag.core.backups import Key, StoreDump
-from trunkline_rag.core.index import Row
-from trunkline_rag.core.question import SearchQuestion, Vectors
-from trunkline_rag.core.scope import Audience
+from trunkline_rag.core.backups import StoreDump
+from trunkline_rag.core.passage_set import PassageSet, StagedArticle
+from trunkline_rag.core.question import SearchQuestion
+from trunkline_rag.core.scope import SearchAudience
+from trunkline_rag.core.versions import LatestVersion
+
+# -- the store: all methods block and are called from threads; all raise `StoreUnavailableError` ---
 
 
 class StoreUnavailableError(RuntimeError):
-    """The store does not answer; searches go on in what was last read of it."""
+    """The store does not answer; searches are answered from the last index."""
 
 
-@dataclass(frozen=True, slots=True)
-class LatestVersion:
-    """The latest version of an article, without its text."""
+class ArticleStore(Protocol):
+    """Reads and writes articles. Writes need the write lock."""
 
-    rev: int
-    digest: str
-    source: str
-    is_removed: bool = False
+    def latest_versions(self, tenant: str) -> dict[str, LatestVersion]:
+        """Return the articles of a tenant by id, without removed ones."""
+        ...
+
+    def next_rev(self, tenant: str, document: str) -> int:
+        """Return the number of an article's next version; numbers are unique even after a removal."""
+        ...
+
+    def get(self, tenant: str, document: str, rev: int = 0) -> tuple[Document, bool] | None:
+        """Read one whole article and whether that version is the latest; `rev` 0 reads the latest."""
+        ...
+
+    def put(self, tenant: str, articles: Sequence[StagedArticle]) -> None:
+        """Replace articles, each atomically; they are durable when this returns."""
+        ...
+
+    def remove(self, tenant: str, documents: Sequence[str]) -> None:
+        """Remove articles from search; their versions stay readable."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class StagedArticle:
-    """An article on its way into the store: its passages, and a vector each where there is an embedder."""
+class PassageSource(Protocol):
+    """Reads all passages for the index."""
 
-    document: Document
-    rows: list[Row]
-    vectors: Vectors | None
+    def refresh(self) -> None:
+        """Read again the state that other processes may have changed: latest versions and active collections."""
+        ...
+
+    def read_passages(self) -> PassageSet:
+        """Read all passages of the latest versions."""
+        ...
+
+    def flush(self) -> None:
+        """Flush written rows, which are slow to read until then."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class PassageSet:
-    """All passages of all latest versions; `vectors` has a row each, None where they are another embedder's."""
+class NativeSearch(Protocol):
+    """The store's own search, if it has one."""
 
-    rows: list[Row]
-    vectors: Vectors | None
+    @property
+    def has_native_search(self) -> bool:
+        """The store itself searches; the index answers only if the store is unavailable."""
+        ...
 
-    def changed(self, articles: Mapping[Key, StagedArticle | None]) -> PassageSet:
-        """Return what is held after these articles were stored, or removed, in the order of the store's keys."""
-        kept = [number for number, row in enumerate(self.rows) if (row.tenant, row.document) not in articles]
-        filed = [article for article in articles.values() if article is not None and article.rows]
-        rows = [*(self.rows[number] for number in kept), *(row for article in filed for row in article.rows)]
-        order = sorted(range(len(rows)), key=lambda number: f"{rows[number].tenant}/{rows[number].document}/")
-        parts = [article.vectors for article in filed]
-        if kept:
-            parts.insert(0, self.vectors[kept] if self.vectors is not None else None)
-        vectors = [part for part in parts if part is not None]
-        has_all = bool(parts) and len(vectors) == len(parts)
-        return PassageSet([rows[number] for number in order], np.concatenate(vectors)[order] if has_all else None)
+    def search(
+        self, question: SearchQuestion, *, tenant: str, topics: Sequence[str], audience: SearchAudience, limit: int
+    ) -> list[list[tuple[str, int]]]:
+        """Return one ranking per sentence, as (document, position in it), best first."""
+        ...
+
+
+class CollectionStore(Protocol):
+    """Reads and replaces whole collections. Replacing needs the write lock."""
+
+    @property
+    def embedder_tag(self) -> str:
+        """Name of this process' embedder in the form of `StoreDump.embedder`."""
+        ...
+
+    @property
+    def needs_vectors(self) -> bool:
+        """The stored passages have vectors of another embedder, or none."""
+        ...
+
+    def dump(self) -> StoreDump:
+        """Read everything: all versions, all passages and their vectors, of any embedder."""
+        ...
+
+    def replace(self, dump: StoreDump) -> None:
+        """Write a dump with vectors of this process' embedder to new collections, then activate them."""
+        ...
+
+    def replace_vectors(self, passages: PassageSet) -> None:
+        """Write passages with vectors of this process' embedder to a new collection, then activate it."""
+        ...
+
+
+class Store(ArticleStore, PassageSource, NativeSearch, CollectionStore, Protocol):
+    """All roles of the store."""
+
+
+# -- coordination of writers ---
 
 
 class WriteLock(Protocol):
-    """Whose turn it is to write, among all processes of one store. Raises `BusError`."""
+    """A lock among all processes that write to one store. Raises `BusError`."""
 
     @property
-    def are_shared(self) -> bool:
-        """There may be other processes."""
+    def is_shared(self) -> bool:
+        """Other processes may write to the same store."""
         ...
 
     def held(self) -> AbstractAsyncContextManager[None]:
-        """Wait until nobody writes, and write until the block ends."""
+        """Acquire the lock, hold it for the block and release it; fail if it is lost in between."""
         ...
+
+
+class ChangeFeed(Protocol):
+    """The writes of all processes of one store. Raises `BusError`."""
 
     async def version(self) -> int:
-        """Changes with everything that anybody has written."""
+        """Return a number that changes with every published write of any process."""
         ...
 
-    async def announce(self, *, settled: bool) -> int:
-        """Tell the others, in one's own turn, that something was written; `settled`: and that was all of it."""
+    async def publish(self, *, is_complete: bool) -> int:
+        """Publish a write under the lock and return the new version; `is_complete` if no more writes follow it."""
         ...
 
     async def follow(self, on_change: Callable[[], Awaitable[None]]) -> None:
-        """Call back at the start, when others have written, and now and then; until cancelled."""
+        """Call `on_change` at the start, after complete writes and periodically, until cancelled."""
         ...
 
 
-class ObjectsUnavailableError(RuntimeError):
-    """The object store does not answer, or refuses; the message says where and why."""
+# -- the object store of backups ---
+
+
+class ObjectStoreUnavailableError(RuntimeError):
+    """The object store does not answer or refuses; the message has its location and the reason."""
 
 
 class ObjectMissingError(LookupError):
     """There is no object of this name."""
 
 
-class Objects(Protocol):
-    """An object store: what is put is there whole or not at all. Raises `ObjectsUnavailableError`."""
+class ObjectStore(Protocol):
+    """An object store with atomic writes. Raises `ObjectStoreUnavailableError`."""
 
     @property
-    def place(self) -> str:
-        """Where it is, for people."""
+    def location(self) -> str:
+        """Folder or URL, for messages."""
         ...
 
     async def put(self, name: str, payload: bytes) -> None:
-        """Store an object."""
+        """Write an object."""
         ...
 
     async def get(self, name: str) -> bytes:
         """Read an object; raise `ObjectMissingError`."""
         ...
 
-    async def listed(self, prefix: str) -> dict[str, float]:
-        """Name the objects below a prefix, without it, with the time of each."""
+    async def list_objects(self, prefix: str) -> dict[str, float]:
+        """Return the names of the objects below a prefix, without it, with their modification times."""
         ...
 
-    async def remove(self, names: Sequence[str]) -> None:
-        """Remove objects; one that is gone already is no error."""
-        ...
-
-
-class Store(Protocol):
-    """Where articles and passages are kept. Blocking: called from threads. Raises `StoreUnavailableError`."""
-
-    @property
-    def is_native(self) -> bool:
-        """The store itself searches, and the index answers only when it is away."""
-        ...
-
-    @property
-    def tag(self) -> str:
-        """Name of this process' embedder, as a stock names it."""
-        ...
-
-    @property
-    def needs_vectors(self) -> bool:
-        """What is stored was embedded by another embedder than this process', or by none."""
-        ...
-
-    def latest_versions(self, tenant: str) -> dict[str, LatestVersion]:
-        """Name the articles of a tenant."""
-        ...
-
-    def next_rev(self, tenant: str, document: str) -> int:
-        """Number the next version of an article, also of one that was removed: no number is used twice."""
-        ...
-
-    def put(self, tenant: str, filed: Sequence[StagedArticle]) -> None:
-        """Replace these articles, in one's own turn; durable when it returns, and none is ever seen half."""
-        ...
-
-    def remove(self, tenant: str, documents: Sequence[str]) -> None:
-        """Take articles out of the search; their versions can still be read."""
-        ...
-
-    def flush(self) -> None:
-        """Make what was written quick to read; after a job of puts."""
-        ...
-
-    def get(self, tenant: str, document: str, rev: int = 0) -> tuple[Document, bool] | None:
-        """Read one whole article, and whether that is its latest version; `rev` 0 asks for that one."""
-        ...
-
-    def refresh(self) -> None:
-        """Read anew what others may have changed: the articles, and which collections are in force."""
-        ...
-
-    def holdings(self) -> PassageSet:
-        """Read all passages of the articles in force."""
-        ...
-
-    def stock(self) -> StoreDump:
-        """Read everything: all versions, all passages, and their vectors whatever embedder they are of."""
-        ...
-
-    def replace(self, stock: StoreDump) -> None:
-        """Write a stock, in the vectors of this process' embedder, beside what is there, and put it in force."""
-        ...
-
-    def replace_vectors(self, holdings: PassageSet) -> None:
-        """Write passages with the vectors of this process' embedder beside the old ones, and put them in force."""
-        ...
-
-    def native_ranks(
-        self, question: SearchQuestion, *, tenant: str, topics: Sequence[str], asker: Audience, limit: int
-    ) -> list[list[tuple[str, int]]] | None:
-        """Let the store itself search: one ranking a sentence, of (document, position). None where the index does."""
+    async def delete(self, names: Sequence[str]) -> None:
+        """Delete objects; missing ones are ignored."""
         ...

@@ -1,1 +1,1 @@
-"""Concrete stores of the knowledge service."""
+"""Adapters of the knowledge service, one vendor each."""

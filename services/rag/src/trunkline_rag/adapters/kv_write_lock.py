@@ -1,9 +1,7 @@
-"""Whose turn it is to write, among several processes of one Milvus server.
+"""Write lock of several processes that share one Milvus server, on key `turn` of KV KNOWLEDGE.
 
-Milvus knows neither locks nor fences, so the processes of one server agree in KV KNOWLEDGE:
-
-turn       who writes now; the holder says again and again that it lives, and one that falls silent is overtaken
-changed    one more with everything that was written: the others read anew what they hold in memory
+Milvus has neither locks nor fencing, so the lock is a key whose value names its holder. The holder rewrites it as a
+heartbeat; if it stops, another process takes the lock over. Every write of the key is fenced by the previous one.
 """
 
 from __future__ import annotations
@@ -11,150 +9,115 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
-import structlog
-from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus
-from trunkline_chassis.cancellation import wait_for_event
 from trunkline_chassis.errors import BusError, BusUnavailableError, FenceError
 from trunkline_protocols.streams import KNOWLEDGE
 
-_log: Final = structlog.get_logger(__name__)
 _STREAM: Final = f"KV_{KNOWLEDGE.name}"
-_TURN: Final = f"$KV.{KNOWLEDGE.name}.turn"
-_CHANGED: Final = f"$KV.{KNOWLEDGE.name}.changed"
-_SILENCE_S: Final = 10.0
-_SIGNS: Final = 5
-"""A holder says so many times that it lives before its silence is believed."""
-_LONGEST_WAIT_S: Final = 110.0
-"""Whoever ordered the import waits for two minutes."""
-_LOOK_AGAIN_S: Final = 0.1
-_REFRESH_S: Final = 30.0
+_LOCK: Final = f"$KV.{KNOWLEDGE.name}.turn"
+_HEARTBEAT_TIMEOUT_S: Final = 10.0
+_HEARTBEATS_PER_TIMEOUT: Final = 5
+_ACQUIRE_TIMEOUT_S: Final = 110.0
+"""Shorter than the two minutes that the requester of an import waits."""
+_POLL_INTERVAL_S: Final = 0.1
 
 
 class _Holder(msgspec.Struct, frozen=True):
-    """Who writes; nobody where the name is empty."""
+    """Value of the key; an empty `instance` means that the lock is free."""
 
     instance: str
     at: float
 
 
-class _Change(msgspec.Struct, frozen=True):
-    """What was written is complete, or more of the same job follows."""
-
-    settled: bool
-
-
 _decode_holder: Final = msgspec.json.Decoder(_Holder).decode
-_decode_change: Final = msgspec.json.Decoder(_Change).decode
 
 
 class KvWriteLock:
-    """Several processes write to one server: one job at a time, among all of them.
+    """A lock with heartbeats: at most one process writes at a time.
 
-    A holder that was silent too long is overtaken, and its job ends with an error when it comes to itself. The batch
-    that it is writing at that moment cannot be called back.
+    If the lock of a holder that was only slow is taken over, its block ends with an error when it resumes; the batch
+    that it is writing at that moment cannot be undone.
     """
 
-    are_shared: Final = True
+    is_shared: Final = True
 
-    def __init__(self, bus: Bus, instance: str, *, silence_s: float = _SILENCE_S) -> None:
-        """`instance` is stable over restarts: a process goes on at once where it has died."""
+    def __init__(self, bus: Bus, instance: str, *, heartbeat_timeout_s: float = _HEARTBEAT_TIMEOUT_S) -> None:
+        """`instance` is stable across restarts: a restarted process acquires its own lock at once."""
         self._bus = bus
         self._instance = instance
-        self._silence_s = silence_s
+        self._heartbeat_timeout_s = heartbeat_timeout_s
         self._seq = 0
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
-        """Wait for the jobs of others; raise `BusUnavailableError` when that takes too long, or the turn is lost."""
-        await self._take()
-        limit = asyncio.timeout(None)
-        signs = asyncio.ensure_future(self._give_signs(limit))
+        """Acquire, send heartbeats during the block, release.
+
+        Raises `BusUnavailableError` if acquiring times out or the lock is lost during the block.
+        """
+        await self.acquire()
+        loss = asyncio.timeout(None)
+        heartbeats = asyncio.ensure_future(self._send_heartbeats(loss))
         try:
-            async with limit:
+            async with loss:
                 yield
         except TimeoutError as error:
-            if not limit.expired():
+            if not loss.expired():
                 raise
-            raise BusUnavailableError("another process has taken over the writing") from error
+            raise BusUnavailableError("the write lock was taken over by another process") from error
         finally:
-            signs.cancel()
+            heartbeats.cancel()
             with contextlib.suppress(BusError):
-                await self._write("")
+                await self.release()
 
-    async def version(self) -> int:
-        """Count what was written."""
-        last = await self._bus.last_message(_STREAM, _CHANGED)
-        return last.seq if last is not None else 0
+    async def acquire(self) -> None:
+        """Wait until the lock is free, is this instance's own, or its holder's heartbeats time out; take it.
 
-    async def announce(self, *, settled: bool) -> int:
-        """Tell the others that something was written."""
-        change = msgspec.json.encode(_Change(settled))
-        stored = await self._bus.append(_CHANGED, change, message_id=f"{self._instance}-{time.time_ns()}")
-        return stored.seq
-
-    async def follow(self, on_change: Callable[[], Awaitable[None]]) -> None:
-        """Call back when a job is complete, and now and then, as a notice may be lost; until cancelled."""
-        heard = asyncio.Event()
-
-        async def on_message(message: Msg) -> None:
-            with contextlib.suppress(msgspec.DecodeError):
-                if _decode_change(message.data).settled:
-                    heard.set()
-
-        await self._bus.subscribe(_CHANGED, on_message)
-        self._bus.on_reconnect.append(heard.set)
-        while True:
-            try:
-                await on_change()
-            except BusError as error:
-                _log.warning("turns.unread", error=str(error))
-            await wait_for_event(heard, timeout_s=_REFRESH_S)
-            heard.clear()
-
-    # -- the turn ---
-
-    async def _take(self) -> None:
+        Without `held` no heartbeats follow. Raises `BusUnavailableError` after 110 s.
+        """
         clock = asyncio.get_running_loop().time
-        give_up_at = clock() + _LONGEST_WAIT_S
-        seen, seen_at = -1, clock()
+        deadline = clock() + _ACQUIRE_TIMEOUT_S
+        last_seq, last_heartbeat_at = -1, clock()
         while True:
-            last = await self._bus.last_message(_STREAM, _TURN)
+            last = await self._bus.last_message(_STREAM, _LOCK)
             self._seq = last.seq if last is not None else 0
             holder = _decode_holder(last.payload).instance if last is not None else ""
-            if self._seq != seen:
-                seen, seen_at = self._seq, clock()
-            if holder in {"", self._instance} or clock() - seen_at > self._silence_s:
+            if self._seq != last_seq:
+                last_seq, last_heartbeat_at = self._seq, clock()
+            if holder in {"", self._instance} or clock() - last_heartbeat_at > self._heartbeat_timeout_s:
                 try:
                     await self._write(self._instance)
                 except FenceError:
                     continue
                 return
-            if clock() > give_up_at:
-                raise BusUnavailableError(f"{holder} has been writing the knowledge base for {_LONGEST_WAIT_S:g} s")
-            await asyncio.sleep(_LOOK_AGAIN_S)
+            if clock() > deadline:
+                raise BusUnavailableError(f"{holder} has held the write lock for {_ACQUIRE_TIMEOUT_S:g} s")
+            await asyncio.sleep(_POLL_INTERVAL_S)
 
-    async def _give_signs(self, limit: asyncio.Timeout) -> None:
+    async def release(self) -> None:
+        """Free the lock; raise `FenceError` if another process has taken it over."""
+        await self._write("")
+
+    async def _send_heartbeats(self, loss: asyncio.Timeout) -> None:
         while True:
-            await asyncio.sleep(self._silence_s / _SIGNS)
+            await asyncio.sleep(self._heartbeat_timeout_s / _HEARTBEATS_PER_TIMEOUT)
             try:
                 await self._write(self._instance)
             except FenceError:
-                limit.reschedule(asyncio.get_running_loop().time())
+                loss.reschedule(asyncio.get_running_loop().time())
                 return
 
     async def _write(self, instance: str) -> None:
-        """Store who holds the turn, behind what was known of it."""
+        """Write the holder, fenced by the last value that was read or written."""
         at = time.time()
         stored = await self._bus.append(
-            _TURN,
+            _LOCK,
             msgspec.json.encode(_Holder(instance, at)),
             message_id=f"{self._instance}-{self._seq}-{at:.6f}",
-            fence=(_TURN, self._seq),
+            fence=(_LOCK, self._seq),
         )
         self._seq = stored.seq

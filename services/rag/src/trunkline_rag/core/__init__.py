@@ -1,1 +1,1 @@
-"""The pure part: files become articles, articles become passages, passages become an index that answers queries."""
+"""Pure core: parsing, splitting, ranking, backup format and index state; no I/O, clock or broker."""

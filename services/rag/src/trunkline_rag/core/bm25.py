@@ -1,4 +1,4 @@
-"""BM25 over terms: which rows say the words of a query, by how rare the words are."""
+"""BM25 ranking: scores rows by the terms they share with a query, weighted by the rarity of each term."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ _B: Final = 0.75
 
 
 class Bm25:
-    """Postings by term, weighed once."""
+    """Inverted index with precomputed weights. Immutable."""
 
     def __init__(self, rows: Sequence[Sequence[str]]) -> None:
-        """Weigh the terms of all rows."""
+        """Index the terms of all rows."""
         columns: dict[str, int] = {}
-        places = [columns.setdefault(term, len(columns)) for row in rows for term in row]
+        term_columns = [columns.setdefault(term, len(columns)) for row in rows for term in row]
         lengths = np.array([len(row) for row in rows], dtype=np.float32)
         numbers = np.repeat(np.arange(len(rows), dtype=np.int32), lengths.astype(np.intp))
-        # By term: a query touches the rows of its own words and no others. Repetitions add up.
-        postings = csc_matrix((np.ones(len(places), np.float32), (numbers, places)), shape=(len(rows), len(columns)))
-        seen = np.diff(postings.indptr)
+        # Column-wise: a query touches only the rows that contain its terms. Duplicate entries are summed.
+        postings = csc_matrix(
+            (np.ones(len(term_columns), np.float32), (numbers, term_columns)), shape=(len(rows), len(columns))
+        )
+        document_counts = np.diff(postings.indptr)
         self._columns = columns
         self._size = len(rows)
-        self._rarity = np.log(1 + (len(rows) - seen + 0.5) / (seen + 0.5)).astype(np.float32)
+        self._rarity = np.log(1 + (len(rows) - document_counts + 0.5) / (document_counts + 0.5)).astype(np.float32)
         average = float(lengths.mean()) if len(lengths) else 1.0
         norms = _K1 * (1 - _B + _B * lengths / max(average, 1e-9))
         self._starts, self._numbers, counts = postings.indptr, postings.indices, postings.data
-        self._weights = np.repeat(self._rarity, seen) * counts * (_K1 + 1) / (counts + norms[self._numbers])
-        self._rarest = float(self._rarity.max(initial=0.0))
+        self._weights = np.repeat(self._rarity, document_counts) * counts * (_K1 + 1) / (counts + norms[self._numbers])
+        self._max_rarity = float(self._rarity.max(initial=0.0))
 
     def scores(self, terms: Sequence[str]) -> NDArray[np.float32]:
         """Score every row for the terms of one sentence."""
@@ -43,6 +45,6 @@ class Bm25:
         return scores
 
     def rarity(self, term: str) -> float:
-        """How rare a term is; what no row has is as rare as can be."""
+        """Return the inverse document frequency of a term; an unknown term is as rare as the rarest known one."""
         column = self._columns.get(term)
-        return self._rarest if column is None else float(self._rarity[column])
+        return self._max_rarity if column is None else float(self._rarity[column])

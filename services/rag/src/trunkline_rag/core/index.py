@@ -1,4 +1,4 @@
-"""The read index: words (BM25) and meaning (vectors) over the passages, in process, made anew from the store's rows."""
+"""The search index of a process: term ranking (BM25) and vector ranking over all passages, rebuilt from the store."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from trunkline_language.terms import terms
 
 from trunkline_rag.core.bm25 import Bm25
 from trunkline_rag.core.question import SearchQuestion
-from trunkline_rag.core.scope import EVERYBODY, Audience, Scope
+from trunkline_rag.core.scope import UNRESTRICTED, Scope, SearchAudience
 from trunkline_rag.core.vector_index import VectorIndex
 
-ANYBODY: Final = Audience()
-"""Asks from nowhere in particular, at no particular time, as a customer."""
+ANY_CUSTOMER: Final = SearchAudience()
+"""A customer of any region, language and specialty, at any time."""
 
 RANK_CONSTANT: Final = 50
 _VECTOR_WEIGHT: Final = 0.3
-"""What a rank by meaning counts beside one by words."""
+"""Weight of a rank by vectors relative to one by terms."""
 
 _TITLE_WEIGHT: Final = 2
-_NEXT_PASSAGE: Final = 0.6
-"""What each further passage of a document adds to it for a long question, of what the one before has added."""
+_FURTHER_PASSAGE_DECAY: Final = 0.6
+"""Factor for each further passage of a document, for long questions."""
 
-_LONG: Final = 3
-"""From so many sentences on a question is a story: it asks for the article that most of it is about. A shorter one asks
-for the passage that says it, and further passages of an article count nothing."""
+_LONG_QUESTION_SENTENCES: Final = 3
+"""From this number of sentences on, a question is a story and asks for the article that covers most of it. A shorter
+one asks for a single passage, and further passages of its article add nothing."""
 
 _PASSAGES_PER_DOCUMENT: Final = 2
 _CANDIDATES: Final = 50
-_RELEVANT: Final = 0.34
-"""Part of a query's weight that a passage inside the topics must cover, else the search goes beyond them."""
+_MIN_RELEVANCE: Final = 0.34
+"""Share of a query's term weight that a passage inside the topics must cover, else the search ignores the topics."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PassageRow:
     """A passage as it is stored."""
 
     document: str
@@ -48,54 +48,54 @@ class Row:
     topics: tuple[str, ...]
     headings: str
     text: str
-    scope: Scope = EVERYBODY
+    scope: Scope = UNRESTRICTED
     rev: int = 0
 
-    def same_document(self, other: Row) -> bool:
-        """Tell whether both are passages of one article."""
+    def is_same_document(self, other: PassageRow) -> bool:
+        """Return whether both are passages of one article."""
         return (self.tenant, self.document) == (other.tenant, other.document)
 
     @property
-    def embedded(self) -> str:
-        """What stands for the passage when it is embedded."""
+    def embedding_text(self) -> str:
+        """Text that is embedded for the passage: title, headings and its own text."""
         return "\n".join(part for part in (self.title, self.headings, self.text) if part)
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """A passage that was found; `score` is the part (0 to 1) of the query's term weight that it covers."""
+class SearchHit:
+    """A matching passage; `score` is the share (0 to 1) of the query's term weight that it covers."""
 
-    row: Row
+    row: PassageRow
     score: float
 
 
 class Index:
-    """Answers queries. Immutable: an import makes a new one."""
+    """In-process hybrid index. Immutable: an import builds a new one."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
-        """Weigh the terms of all rows; title and headings count as text of each passage."""
+    def __init__(self, rows: Sequence[PassageRow]) -> None:
+        """Index the terms of all rows; title and headings count as text of each passage."""
         self._rows = list(rows)
-        self._likeness: VectorIndex | None = None
-        of_rows = [row_terms(row) for row in self._rows]
-        self._terms = [frozenset(found) for found in of_rows]
-        self._words = Bm25(of_rows)
+        self._vectors: VectorIndex | None = None
+        terms_by_row = [row_terms(row) for row in self._rows]
+        self._terms = [frozenset(found) for found in terms_by_row]
+        self._bm25 = Bm25(terms_by_row)
         self._scopes = list({row.scope for row in self._rows})
         numbers = {scope: number for number, scope in enumerate(self._scopes)}
-        self._scope_of = np.array([numbers[row.scope] for row in self._rows], dtype=np.int32)
-        self._first: dict[tuple[str, str], int] = {}
+        self._scope_numbers = np.array([numbers[row.scope] for row in self._rows], dtype=np.int32)
+        self._first_rows: dict[tuple[str, str], int] = {}
         for number, row in enumerate(self._rows):
-            self._first.setdefault((row.tenant, row.document), number)
+            self._first_rows.setdefault((row.tenant, row.document), number)
         self._by_tenant = _masks([(row.tenant,) for row in self._rows])
         self._by_topic = _masks([row.topics for row in self._rows])
 
-    def with_likeness(self, likeness: VectorIndex) -> Index:
-        """Return the same index, which searches by vectors as well: a row each."""
-        both = copy.copy(self)
-        both._likeness = likeness  # noqa: SLF001 - a copy of our own
-        return both
+    def with_vectors(self, vectors: VectorIndex) -> Index:
+        """Return a copy that also ranks by vectors; `vectors` has one per row."""
+        hybrid = copy.copy(self)
+        hybrid._vectors = vectors  # noqa: SLF001 - a copy of the same class
+        return hybrid
 
     def __len__(self) -> int:
-        """How many passages it holds."""
+        """Return the number of passages."""
         return len(self._rows)
 
     def search(
@@ -103,89 +103,92 @@ class Index:
         question: SearchQuestion,
         *,
         tenant: str,
-        asker: Audience = ANYBODY,
+        audience: SearchAudience = ANY_CUSTOMER,
         topics: Sequence[str] = (),
         limit: int = 5,
-    ) -> list[Hit]:
-        """Find passages of a tenant, best first; those with one of the topics, unless nothing there is relevant."""
+    ) -> list[SearchHit]:
+        """Find passages of a tenant, best first; within the topics unless no passage there is relevant."""
         allowed = self._by_tenant.get(tenant)
         if allowed is None or not question.sentences:
             return []
-        visible = np.array([asker.may_see(scope) for scope in self._scopes], dtype=np.bool_)
+        visible = np.array([audience.may_see(scope) for scope in self._scopes], dtype=np.bool_)
         if not visible.all():
-            allowed = allowed & visible[self._scope_of]
-        inside = self._inside(topics)
-        if inside is not None:
-            hits = self._ranked(question, allowed & inside, limit)
-            if hits and max(hit.score for hit in hits) >= _RELEVANT:
+            allowed = allowed & visible[self._scope_numbers]
+        in_topics = self._topic_mask(topics)
+        if in_topics is not None:
+            hits = self._ranked(question, allowed & in_topics, limit)
+            if hits and max(hit.score for hit in hits) >= _MIN_RELEVANCE:
                 return hits
         return self._ranked(question, allowed, limit)
 
-    def _inside(self, topics: Sequence[str]) -> NDArray[np.bool_] | None:
+    def _topic_mask(self, topics: Sequence[str]) -> NDArray[np.bool_] | None:
         masks = [self._by_topic[topic] for topic in topics if topic in self._by_topic]
         return np.logical_or.reduce(masks) if masks else None
 
-    def _ranked(self, question: SearchQuestion, allowed: NDArray[np.bool_], limit: int) -> list[Hit]:
-        """Fuse every sentence's ranks by words and by meaning; a document is worth what its best passages are."""
-        lists = [(1.0, _best(self._words.scores(words), allowed)) for words in question.terms]
-        if question.vectors is not None and self._likeness is not None:
-            nearest = self._likeness.nearest(question.vectors, allowed, _CANDIDATES)
-            lists += [(_VECTOR_WEIGHT, ranked) for ranked in nearest]
-        return self._hits(lists, question, limit)
+    def _ranked(self, question: SearchQuestion, allowed: NDArray[np.bool_], limit: int) -> list[SearchHit]:
+        """Fuse the term and vector ranks of every sentence; a document ranks by its best passages."""
+        rankings = [(1.0, _best(self._bm25.scores(words), allowed)) for words in question.terms]
+        if question.vectors is not None and self._vectors is not None:
+            nearest = self._vectors.nearest(question.vectors, allowed, _CANDIDATES)
+            rankings += [(_VECTOR_WEIGHT, ranked) for ranked in nearest]
+        return self._hits(rankings, question, limit)
 
-    def _hits(self, lists: Sequence[tuple[float, list[int]]], question: SearchQuestion, limit: int) -> list[Hit]:
-        everything = {term for words in question.terms for term in words}
-        rows = self._fused(lists, further=_NEXT_PASSAGE if len(question.sentences) >= _LONG else 0.0)
-        return [Hit(self._rows[row], self._coverage(everything, row)) for row in rows[:limit]]
+    def _hits(
+        self, rankings: Sequence[tuple[float, list[int]]], question: SearchQuestion, limit: int
+    ) -> list[SearchHit]:
+        all_terms = {term for words in question.terms for term in words}
+        is_long = len(question.sentences) >= _LONG_QUESTION_SENTENCES
+        rows = self._fused(rankings, decay=_FURTHER_PASSAGE_DECAY if is_long else 0.0)
+        return [SearchHit(self._rows[row], self._coverage(all_terms, row)) for row in rows[:limit]]
 
-    def by_ranks(
+    def hits_from_ranks(
         self,
         rankings: Sequence[Sequence[tuple[str, int]]],
         question: SearchQuestion,
         *,
         tenant: str,
-        asker: Audience,
+        audience: SearchAudience,
         limit: int,
-    ) -> list[Hit]:
-        """Turn rankings of (document, place in it), one a sentence, as the store itself has found them, into hits."""
+    ) -> list[SearchHit]:
+        """Convert the store's own rankings, one per sentence, of (document, position in it) into hits."""
         lists = [
             (
                 1.0,
                 [
                     row
-                    for document, place in ranked
-                    if (row := self._row_at(tenant, document, place)) is not None
-                    and asker.may_see(self._rows[row].scope)
+                    for document, position in ranked
+                    if (row := self._row_at(tenant, document, position)) is not None
+                    and audience.may_see(self._rows[row].scope)
                 ],
             )
             for ranked in rankings
         ]
         return self._hits(lists, question, limit)
 
-    def _row_at(self, tenant: str, document: str, place: int) -> int | None:
-        first = self._first.get((tenant, document))
-        row = first + place if first is not None else len(self._rows)
+    def _row_at(self, tenant: str, document: str, position: int) -> int | None:
+        first = self._first_rows.get((tenant, document))
+        row = first + position if first is not None else len(self._rows)
         return row if row < len(self._rows) and self._rows[row].document == document else None
 
-    def _fused(self, lists: Sequence[tuple[float, list[int]]], *, further: float) -> list[int]:
-        """Rows in the order of their documents, best first, at most two of each."""
+    def _fused(self, rankings: Sequence[tuple[float, list[int]]], *, decay: float) -> list[int]:
+        """Return rows in the order of their documents, best first, at most two per document."""
         fused: defaultdict[int, float] = defaultdict(float)
-        for weight, ranked in lists:
+        for weight, ranked in rankings:
             for rank, row in enumerate(ranked):
                 fused[row] += weight / (RANK_CONSTANT + rank)
-        of_document: defaultdict[str, list[int]] = defaultdict(list)
+        by_document: defaultdict[str, list[int]] = defaultdict(list)
         for row in sorted(fused, key=lambda row: (-fused[row], row)):
-            of_document[self._rows[row].document].append(row)
+            by_document[self._rows[row].document].append(row)
 
-        def worth(rows: list[int]) -> float:
-            return sum(fused[row] * further**place for place, row in enumerate(rows))
+        def document_score(rows: list[int]) -> float:
+            return sum(fused[row] * decay**number for number, row in enumerate(rows))
 
-        documents = sorted(of_document.values(), key=worth, reverse=True)
+        documents = sorted(by_document.values(), key=document_score, reverse=True)
         return [row for rows in documents for row in rows[:_PASSAGES_PER_DOCUMENT]]
 
     def _coverage(self, query_terms: set[str], row: int) -> float:
-        """A term that no article has is as rare as can be: a query about something else stays uncovered."""
-        rarity = {term: self._words.rarity(term) for term in query_terms}
+        """Return the covered share of the query's term weight; unknown terms count as the rarest and stay uncovered."""
+        rarity = {term: self._bm25.rarity(term) for term in query_terms}
         total = sum(rarity.values())
         covered = sum(weight for term, weight in rarity.items() if term in self._terms[row])
         return covered / total if total else 0.0
@@ -202,8 +205,8 @@ def _best(scores: NDArray[np.float32], allowed: NDArray[np.bool_]) -> list[int]:
     return best
 
 
-def row_terms(row: Row) -> list[str]:
-    """Terms of a passage; those of its title count twice."""
+def row_terms(row: PassageRow) -> list[str]:
+    """Return the terms of a passage; those of its title count twice."""
     return terms(row.text) + terms(row.headings) + terms(row.title) * _TITLE_WEIGHT
 
 

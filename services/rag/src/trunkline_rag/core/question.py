@@ -1,4 +1,4 @@
-"""A question as the index takes it: its sentences, each a query of its own, with their vectors where there are any."""
+"""The search question: sentences that are searched as separate queries, with their terms and optional vectors."""
 
 from __future__ import annotations
 
@@ -11,31 +11,30 @@ from sentencex import segment
 from trunkline_language.terms import terms
 
 Vectors: TypeAlias = NDArray[np.float32]
+"""One row per text."""
 
-MOST_SENTENCES: Final = 48
-"""A page of a story; what comes after costs time and finds nothing new."""
+MAX_SENTENCES: Final = 48
+"""About a page of text; later sentences cost time and find nothing new."""
 
-_LONGEST_CHARACTERS: Final = 8_000
+_MAX_CHARACTERS: Final = 8_000
 
 
 @dataclass(frozen=True, slots=True)
 class SearchQuestion:
-    """Sentences with a word that counts: their terms, and one vector each."""
+    """Sentences that contain at least one term, their terms, and optionally one vector per sentence."""
 
     sentences: list[str]
     terms: list[list[str]]
     vectors: Vectors | None = None
 
     def with_vectors(self, vectors: Vectors) -> SearchQuestion:
-        """Return the same with a vector a sentence."""
+        """Return a copy with one vector per sentence."""
         return replace(self, vectors=vectors)
 
 
 def read_question(query: str) -> SearchQuestion:
-    """Cut a query into sentences, without their vectors: long stories are about several things."""
+    """Split a query into sentences, without vectors: long messages cover several subjects."""
     found = [
-        (sentence.strip(), words)
-        for sentence in segment("en", query[:_LONGEST_CHARACTERS])
-        if (words := terms(sentence))
-    ][:MOST_SENTENCES]
+        (sentence.strip(), words) for sentence in segment("en", query[:_MAX_CHARACTERS]) if (words := terms(sentence))
+    ][:MAX_SENTENCES]
     return SearchQuestion([sentence for sentence, _ in found], [words for _, words in found])

@@ -1,4 +1,4 @@
-"""The scope of an article: for whom, where and when it holds. An empty field restricts nothing."""
+"""The scope of an article: the audience, region, language and dates it applies to. An empty field restricts nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Internal articles are for colleagues and never quoted to customers. Dates are ISO 8601, both days included."""
+    """Restrictions of an article. Internal ones are never quoted to customers. Dates are ISO 8601, both inclusive."""
 
     region: str = ""
     language: str = ""
@@ -25,13 +25,13 @@ class Scope:
     valid_until: str = ""
 
 
-EVERYBODY: Final = Scope()
-"""Holds for all, everywhere, always."""
+UNRESTRICTED: Final = Scope()
+"""The scope of an article that is public, valid everywhere and at any time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Audience:
-    """Who asks, where and when: what an article's scope is held against."""
+class SearchAudience:
+    """The requester of a search, matched against the scope of each article."""
 
     region: str = ""
     language: str = ""
@@ -40,7 +40,7 @@ class Audience:
     today: str = ""
 
     def may_see(self, scope: Scope) -> bool:
-        """Tell whether an article of this scope answers this asker."""
+        """Return whether an article of this scope is visible to this audience."""
         return (
             (self.internal or scope.visibility == "public")
             and self.region in {"", scope.region or self.region}
@@ -52,38 +52,38 @@ class Audience:
 
 
 class ScopeError(ValueError):
-    """A field of a scope cannot be read; the message says which and why."""
+    """A scope field is invalid; the message names the field and the reason."""
 
 
 def read_scope(fields: Mapping[str, Any]) -> Scope:
-    """Read a scope from the keys of a front matter, a line or a page; raise `ScopeError`."""
+    """Read a scope from the fields of front matter, a JSON line or a page; raise `ScopeError` if one is invalid."""
     specialties = fields.get("specialties") or []
     if not isinstance(specialties, (list, tuple)):
         raise ScopeError(f"specialties {specialties!r} must be a list")
     visibility = fields.get("visibility") or "public"
     if visibility not in {"public", "internal"}:
-        raise ScopeError(f"visibility {visibility!r} is neither public nor internal")
+        raise ScopeError(f"visibility {visibility!r} must be one of: public, internal")
     return Scope(
-        region=_name(fields, "region"),
-        language=_name(fields, "language"),
-        specialties=tuple(_checked(str(name), "specialties", _NAME) for name in specialties),
+        region=_read_name(fields, "region"),
+        language=_read_name(fields, "language"),
+        specialties=tuple(_validated(str(name), "specialties", _NAME) for name in specialties),
         visibility="internal" if visibility == "internal" else "public",
-        valid_from=_date(fields, "valid_from"),
-        valid_until=_date(fields, "valid_until"),
+        valid_from=_read_date(fields, "valid_from"),
+        valid_until=_read_date(fields, "valid_until"),
     )
 
 
-def _name(fields: Mapping[str, Any], key: str) -> str:
+def _read_name(fields: Mapping[str, Any], key: str) -> str:
     value = str(fields.get(key) or "")
-    return _checked(value, key, _NAME) if value else ""
+    return _validated(value, key, _NAME) if value else ""
 
 
-def _date(fields: Mapping[str, Any], key: str) -> str:
+def _read_date(fields: Mapping[str, Any], key: str) -> str:
     value = str(fields.get(key) or "")
-    return _checked(value, key, _DATE) if value else ""
+    return _validated(value, key, _DATE) if value else ""
 
 
-def _checked(value: str, key: str, form: re.Pattern[str]) -> str:
+def _validated(value: str, key: str, form: re.Pattern[str]) -> str:
     if form.fullmatch(value) is None:
-        raise ScopeError(f"{key} {value[:80]!r} is not readable")
+        raise ScopeError(f"{key} {value[:80]!r} is invalid")
     return value

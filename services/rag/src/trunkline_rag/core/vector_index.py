@@ -1,4 +1,4 @@
-"""VectorIndex by vectors: every row is looked at while they are few, the nearest cells of an inverted file later."""
+"""Nearest-neighbour search over passage vectors: brute force while rows are few, an inverted file beyond that."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 
 from trunkline_rag.core.question import Vectors
 
-MANY_ROWS: Final = 5_000
-"""From here on looking at every row takes more time than the search by words: their vectors fit into no cache."""
+MIN_CLUSTERED_ROWS: Final = 5_000
+"""From this size on brute force takes longer than the term search: the vectors no longer fit into a CPU cache."""
 
-_MOST_CELLS: Final = 512
-_ROWS_A_CELL: Final = 39
-"""At least: the library wants as many to place a cell."""
+_MAX_CELLS: Final = 512
+_MIN_ROWS_PER_CELL: Final = 39
+"""The minimum that faiss requires per cell for training."""
 
-_PROBED: Final = 32
-"""Of 256 cells for 10,000 rows these hold 99 of a hundred of the fifty nearest (BANKING77's questions in MiniLM)."""
+_PROBED_CELLS: Final = 32
+"""With 256 cells for 10,000 rows, these contain 99 % of the fifty nearest rows (BANKING77's questions in MiniLM)."""
 
-_ROUNDS: Final = 6
+_TRAINING_ITERATIONS: Final = 6
 _SEED: Final = 1
 
 
-# Several processes share the cores. A search waits for a second thread far longer than it takes: 5.9 ms instead of
-# 0.6 at the 95th percentile, at a search every 8 ms.
+# Several processes share the cores, and a search waits much longer for a second thread than it runs: 5.9 ms instead of
+# 0.6 at the 95th percentile, at one search per 8 ms.
 faiss.omp_set_num_threads(1)
 
 
@@ -33,39 +33,39 @@ class VectorIndex:
     """Finds the rows nearest to a vector. Immutable."""
 
     def __init__(self, vectors: Vectors) -> None:
-        """Take one vector a row."""
+        """Index one vector per row."""
         self._vectors = vectors
-        self._cells = _filed(vectors) if len(vectors) >= MANY_ROWS else None
+        self._cells = _build_cells(vectors) if len(vectors) >= MIN_CLUSTERED_ROWS else None
 
-    def nearest(self, wanted: Vectors, allowed: NDArray[np.bool_], limit: int) -> list[list[int]]:
-        """Return the nearest allowed rows for every wanted vector, nearest first."""
+    def nearest(self, queries: Vectors, allowed: NDArray[np.bool_], limit: int) -> list[list[int]]:
+        """Return the nearest allowed rows for every query vector, nearest first."""
         if self._cells is None:
-            return [_best(likeness, allowed, limit) for likeness in wanted @ self._vectors.T]
+            return [_best(similarities, allowed, limit) for similarities in queries @ self._vectors.T]
         bits = np.packbits(allowed, bitorder="little")
-        # The library's own type hints do not know the wrappers that it adds at import.
+        # faiss' own type hints do not cover the wrappers that it adds at import.
         selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
-        parameters = faiss.SearchParametersIVF(sel=selector, nprobe=_PROBED)  # type: ignore[call-arg]
-        _, rows = self._cells.search(np.ascontiguousarray(wanted), limit, params=parameters)
+        parameters = faiss.SearchParametersIVF(sel=selector, nprobe=_PROBED_CELLS)  # type: ignore[call-arg]
+        _, rows = self._cells.search(np.ascontiguousarray(queries), limit, params=parameters)
         return [[int(row) for row in found if row >= 0] for found in rows]
 
 
-def cells_of(rows: int) -> int:
-    """Into how many cells so many rows are filed."""
-    return min(_MOST_CELLS, rows // _ROWS_A_CELL)
+def cell_count(rows: int) -> int:
+    """Return the number of cells for a number of rows."""
+    return min(_MAX_CELLS, rows // _MIN_ROWS_PER_CELL)
 
 
-def _filed(vectors: Vectors) -> faiss.IndexIVFFlat:
+def _build_cells(vectors: Vectors) -> faiss.IndexIVFFlat:
     coarse = faiss.IndexFlatIP(vectors.shape[1])
-    cells = faiss.IndexIVFFlat(coarse, vectors.shape[1], cells_of(len(vectors)), faiss.METRIC_INNER_PRODUCT)
-    cells.cp.niter, cells.cp.seed, cells.cp.max_points_per_centroid = _ROUNDS, _SEED, 64
+    cells = faiss.IndexIVFFlat(coarse, vectors.shape[1], cell_count(len(vectors)), faiss.METRIC_INNER_PRODUCT)
+    cells.cp.niter, cells.cp.seed, cells.cp.max_points_per_centroid = _TRAINING_ITERATIONS, _SEED, 64
     cells.train(vectors)
     cells.add(vectors)
     return cells
 
 
-def _best(likeness: NDArray[np.float32], allowed: NDArray[np.bool_], limit: int) -> list[int]:
+def _best(similarities: NDArray[np.float32], allowed: NDArray[np.bool_], limit: int) -> list[int]:
     candidates = np.nonzero(allowed)[0]
-    found = likeness[candidates]
+    found = similarities[candidates]
     if len(candidates) > limit:
         kept = np.argpartition(-found, limit - 1)[:limit]
         candidates, found = candidates[kept], found[kept]

@@ -1,4 +1,4 @@
-"""The store on Milvus: Milvus Lite in a folder of ours, or a server by its address."""
+"""The store on Milvus: embedded Milvus Lite in a folder, or a server by its address."""
 
 from __future__ import annotations
 

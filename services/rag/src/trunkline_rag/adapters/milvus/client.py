@@ -1,4 +1,4 @@
-"""The connection to Milvus: collections made, filled, read and put in force, whether embedded or a server."""
+"""Connection to Milvus, embedded or a server: creates, fills, reads and activates collections."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from typing import Any, Final
 from milvus_lite.server_manager import server_manager_instance
 from pymilvus import AnnSearchRequest, DataType, Function, FunctionType, MilvusClient, MilvusException, RRFRanker
 
-from trunkline_rag.adapters.milvus.collections import IN_FORCE, Names, read_names
+from trunkline_rag.adapters.milvus.collections import ACTIVE_ALIAS, CollectionNames, parse_names
 
-# It warns at every read that the embedded server tells no timestamp.
+# It warns at every read that the embedded server returns no timestamp.
 logging.getLogger("pymilvus").setLevel(logging.ERROR)
 
 _BATCH: Final = 500
 _READ_BATCH: Final = 5_000
-_AT_ONCE: Final = 200_000
-"""The embedded server copies all its vectors for every batch; so many rows still fit into one answer."""
-
+_MAX_UNBATCHED_ROWS: Final = 200_000
+"""The embedded server copies all its vectors for every batch; up to this size, rows fit into a single response."""
 
 _TIMEOUT_S: Final = 10.0
 _ALL: Final = 'key != ""'
@@ -30,62 +29,62 @@ class StoreInUseError(RuntimeError):
     """Another process has the folder open."""
 
     def __init__(self, folder: Path) -> None:
-        """Say what to do."""
-        super().__init__(f"{folder} is open in another process: Milvus Lite serves one; stop that one first")
+        """Name the folder and the remedy."""
+        super().__init__(f"{folder} is open in another process: Milvus Lite serves a single process; stop it first")
 
 
-class Connection:
-    """What the store needs of Milvus."""
+class MilvusConnection:
+    """The operations of Milvus that the store needs."""
 
     def __init__(self, uri: str) -> None:
-        """Connect to a server, or open a folder: one process may."""
+        """Connect to a server, or open a folder, which only one process may have open."""
         self._lite = None if "://" in uri else Path(uri).absolute() / "knowledge.db"
         self._client = _open_lite(self._lite) if self._lite is not None else MilvusClient(uri, timeout=_TIMEOUT_S)
 
     @property
     def is_server(self) -> bool:
-        """Others may be connected as well."""
+        """Other processes may be connected too."""
         return self._lite is None
 
     @property
     def folder(self) -> Path | None:
-        """Where the embedded store is; None of a server."""
+        """Folder of the embedded store; None for a server."""
         return self._lite.parent if self._lite is not None else None
 
     def close(self) -> None:
-        """Close; the embedded server gives its folder free only when told."""
+        """Close; the embedded server releases its folder only on request."""
         self._client.close()
         if self._lite is not None:
             server_manager_instance.release_server(str(self._lite))
 
     # -- collections ---
 
-    def in_force(self) -> Names | None:
-        """Name what is in force; None where nothing is."""
+    def active_collections(self) -> CollectionNames | None:
+        """Return the active collections, or None if there are none."""
         try:
-            described = self._client.describe_alias(IN_FORCE)
+            described = self._client.describe_alias(ACTIVE_ALIAS)
         except MilvusException:
             return None
-        return read_names(str(described["collection_name"])) if described else None
+        return parse_names(str(described["collection_name"])) if described else None
 
-    def claim(self, names: Names) -> Names:
-        """Put the first collections in force; another process may be faster, then its are."""
+    def activate_first(self, names: CollectionNames) -> CollectionNames:
+        """Activate the first collections; if another process was faster, drop these and return the active ones."""
         try:
-            self._client.create_alias(names.passages, IN_FORCE)
+            self._client.create_alias(names.passages, ACTIVE_ALIAS)
         except MilvusException:
-            others = self.in_force()
-            if others is None:
+            active = self.active_collections()
+            if active is None:
                 raise
             self._client.drop_collection(names.passages)
-            return others
+            return active
         return names
 
-    def put_in_force(self, names: Names) -> None:
-        """Point the alias at these passages, and with them at their articles."""
-        self._client.alter_alias(names.passages, IN_FORCE)
+    def activate(self, names: CollectionNames) -> None:
+        """Point the alias at these passages, which also selects their articles."""
+        self._client.alter_alias(names.passages, ACTIVE_ALIAS)
 
-    def make(self, collection: str, fields: dict[str, dict[str, Any]]) -> None:
-        """Make a collection, unless it is there; where it has words, they are weighed for the native search."""
+    def create(self, collection: str, fields: dict[str, dict[str, Any]]) -> None:
+        """Create a collection unless it exists; a field `words` gets a BM25 index for native search."""
         if self._client.has_collection(collection):
             return
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -110,24 +109,24 @@ class Connection:
         try:
             self._client.create_collection(collection, schema=schema, index_params=index)
         except MilvusException:
-            # Two processes may begin on an empty server at once.
+            # Two processes may start on an empty server at the same time.
             if not self._client.has_collection(collection):
                 raise
 
     def load(self, collection: str) -> None:
-        """Make it readable."""
+        """Load a collection for reading."""
         self._client.load_collection(collection)
 
     def flush(self, collection: str) -> None:
-        """Make what was written quick to read."""
+        """Flush written rows, which are slow to read until then."""
         self._client.flush(collection)
 
-    def has(self, collection: str, name: str) -> bool:
-        """Tell whether its rows have such a field."""
+    def has_field(self, collection: str, name: str) -> bool:
+        """Return whether the rows of a collection have this field."""
         return any(field["name"] == name for field in self._client.describe_collection(collection)["fields"])
 
-    def drop_others(self, names: Names) -> None:
-        """Drop what is not in force any more, and what a crash has left before it was."""
+    def drop_others(self, names: CollectionNames) -> None:
+        """Drop all collections except these: superseded ones, and leftovers of a crash before activation."""
         for collection in self._client.list_collections():
             if collection.startswith(("articles_", "passages_")) and collection not in {names.articles, names.passages}:
                 self._client.drop_collection(collection)
@@ -135,26 +134,26 @@ class Connection:
     # -- rows ---
 
     def insert(self, collection: str, rows: list[dict[str, Any]]) -> None:
-        """Add rows."""
+        """Insert rows."""
         self._client.insert(collection, rows)
 
     def delete(self, collection: str, keys: Sequence[str]) -> None:
-        """Remove rows by their keys."""
+        """Delete rows by primary key."""
         for start in range(0, len(keys), _BATCH):
             self._client.delete(collection, ids=list(keys[start : start + _BATCH]))
 
     def count(self, collection: str) -> int:
-        """How many rows it has, about: what was removed may still be counted."""
+        """Return the approximate number of rows; deleted ones may still be counted."""
         return int(self._client.get_collection_stats(collection)["row_count"])
 
     def get(self, collection: str, key: str) -> dict[str, Any] | None:
-        """Read one row by its key."""
+        """Read one row by primary key."""
         found = self._client.get(collection, ids=[key])
         return found[0] if found else None
 
-    def every(self, collection: str, fields: list[str], where: str = _ALL) -> Iterator[dict[str, Any]]:
-        """Read rows, batch by batch where they are many, also those that another process has written just now."""
-        if not self.is_server and self.count(collection) <= _AT_ONCE:
+    def read_rows(self, collection: str, fields: list[str], where: str = _ALL) -> Iterator[dict[str, Any]]:
+        """Read rows with strong consistency, in batches if there are many."""
+        if not self.is_server and self.count(collection) <= _MAX_UNBATCHED_ROWS:
             yield from self._client.query(collection, filter=where, output_fields=fields, consistency_level="Strong")
             return
         iterator = self._client.query_iterator(
@@ -173,9 +172,9 @@ class Connection:
         limit: int,
         fields: list[str],
     ) -> list[list[dict[str, Any]]]:
-        """Search the passages in force."""
+        """Search the active passages."""
         found: list[list[dict[str, Any]]] = self._client.hybrid_search(
-            IN_FORCE, reqs=requests, ranker=ranker, limit=limit, output_fields=fields
+            ACTIVE_ALIAS, reqs=requests, ranker=ranker, limit=limit, output_fields=fields
         )
         return found
 
@@ -185,6 +184,7 @@ def _open_lite(file: Path) -> MilvusClient:
     try:
         return MilvusClient(str(file))
     except (MilvusException, OSError, RuntimeError) as error:
+        # Cleanup of a failed start; any error of it is less relevant than the one that is raised below.
         with contextlib.suppress(Exception):
             server_manager_instance.release_server(str(file))
         if "Open local milvus failed" in str(error):

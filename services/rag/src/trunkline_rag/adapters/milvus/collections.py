@@ -1,7 +1,7 @@
-"""The collections as Milvus needs them described: their names and their fields.
+"""Names and schemas of the Milvus collections.
 
 articles_<generation>                             every version of every article
-passages_<embedder>_<generation>_<time>           the passages in force, made for one embedder, of those articles
+passages_<embedder>_<generation>_<time>           the passages of the latest versions, with vectors of one embedder
 
 A restore makes a new generation of both; another embedder makes new passages of the same articles.
 """
@@ -14,21 +14,22 @@ from typing import Any, Final
 
 from pymilvus import DataType
 
-IN_FORCE: Final = "passages"
-"""The alias that names the passages in force, and with them their articles."""
+ACTIVE_ALIAS: Final = "passages"
+"""Alias of the active collection of passages, whose name determines the collection of articles."""
 
-_LONGEST_TEXT: Final = 65_535
+_MAX_TEXT_BYTES: Final = 65_535
 _SPARSE: Final = {"datatype": DataType.SPARSE_FLOAT_VECTOR}
-"""Milvus wants a vector in every collection: `mark` is one that says nothing."""
+"""Milvus requires a vector field in every collection: `mark` is a constant placeholder."""
 
-_FIRST: Final = "g0"
-_BEFORE_GENERATIONS: Final = "v2"
+_FIRST_GENERATION: Final = "g0"
+_UNNAMED_GENERATION: Final = "v2"
+"""Generation of collections from before generations were part of the name."""
 _NAME: Final = re.compile(r"passages_(?P<tag>\w+?)(?:_(?P<generation>g[0-9a-f]+|v2))?_[0-9a-f]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
-    """A collection of articles and one of their passages."""
+class CollectionNames:
+    """A collection of articles and one of their passages; `tag` names the embedder."""
 
     tag: str
     generation: str
@@ -36,18 +37,18 @@ class Names:
 
     @property
     def articles(self) -> str:
-        """The collection of the versions."""
+        """Name of the collection of article versions."""
         return f"articles_{self.generation}"
 
 
-def tag_of(embedder: str) -> str:
-    """Write an embedder's name as a collection's name may hold it."""
+def embedder_tag(embedder: str) -> str:
+    """Convert an embedder's name to characters that a collection name may contain."""
     return re.sub(r"[^A-Za-z0-9]+", "_", embedder)
 
 
-def new_names(tag: str, at_ns: int, generation: str = _FIRST) -> Names:
-    """Name new collections; the time makes them new."""
-    return Names(tag, generation, f"passages_{tag}_{generation}_{at_ns:x}")
+def new_names(tag: str, at_ns: int, generation: str = _FIRST_GENERATION) -> CollectionNames:
+    """Name new collections; the time makes the name unique."""
+    return CollectionNames(tag, generation, f"passages_{tag}_{generation}_{at_ns:x}")
 
 
 def new_generation(at_ns: int) -> str:
@@ -55,14 +56,18 @@ def new_generation(at_ns: int) -> str:
     return f"g{at_ns:x}"
 
 
-def read_names(passages: str) -> Names | None:
-    """Read the name of a collection of passages; None when it is none of ours."""
+def parse_names(passages: str) -> CollectionNames | None:
+    """Parse the name of a collection of passages; None if it has another form."""
     found = _NAME.fullmatch(passages)
-    return Names(found["tag"], found["generation"] or _BEFORE_GENERATIONS, passages) if found is not None else None
+    return (
+        CollectionNames(found["tag"], found["generation"] or _UNNAMED_GENERATION, passages)
+        if found is not None
+        else None
+    )
 
 
 def article_fields() -> dict[str, dict[str, Any]]:
-    """Fields of a version of an article."""
+    """Return the fields of an article version."""
     return {
         **_common_fields(),
         "updated": _varchar(100),
@@ -73,11 +78,11 @@ def article_fields() -> dict[str, dict[str, Any]]:
     }
 
 
-def passage_fields(dimensions: int, *, searched: bool) -> dict[str, dict[str, Any]]:
-    """Fields of a passage: a vector where there are dimensions, its words where the store itself shall search them."""
+def passage_fields(dimensions: int, *, native_search: bool) -> dict[str, dict[str, Any]]:
+    """Return the fields of a passage: a vector if `dimensions` is not 0, and the terms for native search."""
     fields = {
         **_common_fields(),
-        "headings": _varchar(_LONGEST_TEXT),
+        "headings": _varchar(_MAX_TEXT_BYTES),
         "place": {"datatype": DataType.INT64},
         "is_internal": {"datatype": DataType.BOOL},
         "region": _varchar(64),
@@ -85,17 +90,17 @@ def passage_fields(dimensions: int, *, searched: bool) -> dict[str, dict[str, An
         "valid_from": _varchar(10),
         "valid_until": _varchar(10),
     }
-    if searched:
+    if native_search:
         fields["words"] = {
-            **_varchar(_LONGEST_TEXT),
+            **_varchar(_MAX_TEXT_BYTES),
             "enable_analyzer": True,
-            # The terms are stemmed and free of stop words already: only their borders are left to find.
+            # The terms are stemmed and without stop words already: Milvus only splits them.
             "analyzer_params": {"tokenizer": "standard"},
         }
         fields["terms"] = _SPARSE
     if dimensions:
         fields["vector"] = {"datatype": DataType.FLOAT_VECTOR, "dim": dimensions}
-    if not searched and not dimensions:
+    if not native_search and not dimensions:
         fields["mark"] = _SPARSE
     return fields
 
@@ -105,7 +110,7 @@ def _common_fields() -> dict[str, dict[str, Any]]:
         "document": _varchar(64),
         "tenant": _varchar(64),
         "title": _varchar(400),
-        "text": _varchar(_LONGEST_TEXT),
+        "text": _varchar(_MAX_TEXT_BYTES),
         "topics": {"datatype": DataType.JSON},
         "scope": {"datatype": DataType.JSON},
         "rev": {"datatype": DataType.INT64},

@@ -1,4 +1,4 @@
-"""Articles and passages as rows of the store, and back; who may see what, as Milvus reads it."""
+"""Conversion of articles and passages to rows of the store and back, and of an audience to a filter expression."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any, Final
 import msgspec
 
 from trunkline_rag.core.articles import Document
-from trunkline_rag.core.backups import Version
-from trunkline_rag.core.index import Row, row_terms
+from trunkline_rag.core.index import PassageRow, row_terms
 from trunkline_rag.core.question import Vectors
-from trunkline_rag.core.scope import Audience, Scope
+from trunkline_rag.core.scope import Scope, SearchAudience
+from trunkline_rag.core.versions import ArticleVersion
 
 _MARK: Final = {0: 1.0}
 
 
 def article_key(tenant: str, document: str, rev: int) -> str:
-    """Make the key of one version."""
+    """Return the primary key of one version."""
     return f"{tenant}/{document}/{rev:06d}"
 
 
 def article_row(tenant: str, document: Document) -> dict[str, Any]:
-    """Make the row of one version of an article."""
+    """Convert one version of an article."""
     return {
         "key": article_key(tenant, document.id, document.rev),
         "document": document.id,
@@ -40,13 +40,13 @@ def article_row(tenant: str, document: Document) -> dict[str, Any]:
     }
 
 
-def tombstone(tenant: str, document: str, rev: int) -> dict[str, Any]:
-    """Make the row that says that an article is gone."""
-    return version_row(Version(tenant, Document(document, "", "", rev=rev), is_removed=True))
+def tombstone_row(tenant: str, document: str, rev: int) -> dict[str, Any]:
+    """Return the row that marks an article as removed."""
+    return version_row(ArticleVersion(tenant, Document(document, "", "", rev=rev), is_removed=True))
 
 
 def read_document(row: dict[str, Any]) -> Document:
-    """Read a version of an article."""
+    """Convert a row to an article."""
     return Document(
         id=row["document"],
         title=row["title"],
@@ -59,41 +59,49 @@ def read_document(row: dict[str, Any]) -> Document:
     )
 
 
-def version_row(version: Version) -> dict[str, Any]:
-    """Make the row of a version, of an article that is there or gone."""
+def version_row(version: ArticleVersion) -> dict[str, Any]:
+    """Convert a version, which may be a tombstone."""
     return {**article_row(version.tenant, version.document), "is_removed": version.is_removed}
 
 
-def read_version(row: dict[str, Any]) -> Version:
-    """Read a version, of an article that is there or gone."""
-    return Version(row["tenant"], read_document(row), row["is_removed"])
+def read_version(row: dict[str, Any]) -> ArticleVersion:
+    """Convert a row to a version, which may be a tombstone."""
+    return ArticleVersion(row["tenant"], read_document(row), row["is_removed"])
 
 
 def passage_rows(
-    rows: Sequence[Row], vectors: Vectors | None, *, searched: bool, within: Sequence[Row] | None = None, start: int = 0
+    rows: Sequence[PassageRow],
+    vectors: Vectors | None,
+    *,
+    native_search: bool,
+    within: Sequence[PassageRow] | None = None,
+    start: int = 0,
 ) -> list[dict[str, Any]]:
-    """Make the rows of passages; `within` is the whole that they are part of, where a document's stand together."""
-    place = 0
-    while within is not None and place < start and within[start - place - 1].same_document(within[start]):
-        place += 1
+    """Convert passages; if they are a batch of `within` at `start`, positions count from the document's first passage.
+
+    Passages of one document must be adjacent.
+    """
+    position = 0
+    while within is not None and position < start and within[start - position - 1].is_same_document(within[start]):
+        position += 1
     made: list[dict[str, Any]] = []
     for number, row in enumerate(rows):
-        if number and not row.same_document(rows[number - 1]):
-            place = 0
-        made.append(_passage_row(row, place))
-        if searched:
+        if number and not row.is_same_document(rows[number - 1]):
+            position = 0
+        made.append(_passage_row(row, position))
+        if native_search:
             made[-1]["words"] = " ".join(row_terms(row))
         if vectors is not None:
             made[-1]["vector"] = vectors[number].tolist()
-        elif not searched:
+        elif not native_search:
             made[-1]["mark"] = _MARK
-        place += 1
+        position += 1
     return made
 
 
-def _passage_row(row: Row, place: int) -> dict[str, Any]:
+def _passage_row(row: PassageRow, position: int) -> dict[str, Any]:
     return {
-        "key": f"{row.tenant}/{row.document}/{row.rev:06d}/{place:05d}",
+        "key": f"{row.tenant}/{row.document}/{row.rev:06d}/{position:05d}",
         "document": row.document,
         "tenant": row.tenant,
         "title": row.title,
@@ -102,7 +110,7 @@ def _passage_row(row: Row, place: int) -> dict[str, Any]:
         "topics": list(row.topics),
         "scope": msgspec.to_builtins(row.scope),
         "rev": row.rev,
-        "place": place,
+        "place": position,
         "is_internal": row.scope.visibility == "internal",
         "region": row.scope.region,
         "language": row.scope.language,
@@ -111,9 +119,9 @@ def _passage_row(row: Row, place: int) -> dict[str, Any]:
     }
 
 
-def read_row(stored: dict[str, Any]) -> Row:
-    """Read a passage."""
-    return Row(
+def read_passage(stored: dict[str, Any]) -> PassageRow:
+    """Convert a row to a passage."""
+    return PassageRow(
         document=stored["document"],
         tenant=stored["tenant"],
         title=stored["title"],
@@ -125,18 +133,18 @@ def read_row(stored: dict[str, Any]) -> Row:
     )
 
 
-def condition(tenant: str, topics: Sequence[str], asker: Audience) -> str:
-    """The same as `Audience.may_see`, as Milvus reads it; specialties are left to the index."""
+def audience_filter(tenant: str, topics: Sequence[str], audience: SearchAudience) -> str:
+    """Return `SearchAudience.may_see` as a Milvus expression; specialties are left to the index."""
     parts = [f'tenant == "{tenant}"']
-    if not asker.internal:
+    if not audience.internal:
         parts.append("is_internal == false")
     if topics:
         parts.append(f"json_contains_any(topics, [{', '.join(f'{chr(34)}{topic}{chr(34)}' for topic in topics)}])")
     parts += [
         f'{field} in ["", "{value}"]'
-        for field, value in (("region", asker.region), ("language", asker.language))
+        for field, value in (("region", audience.region), ("language", audience.language))
         if value
     ]
-    if asker.today:
-        parts += [f'valid_from <= "{asker.today}"', f'(valid_until == "" or valid_until >= "{asker.today}")']
+    if audience.today:
+        parts += [f'valid_from <= "{audience.today}"', f'(valid_until == "" or valid_until >= "{audience.today}")']
     return " and ".join(parts)

@@ -1,12 +1,12 @@
-"""The store on Milvus: Milvus Lite in a folder of ours, or a server by its address. Milvus is the truth.
+"""The store on Milvus, embedded or a server: the source of truth of articles and passages.
 
-Two collections: one holds every version of every article, one the passages in force, made for one embedder. An alias
-names the passages, and their name says which articles they belong to: so both are put in force by one change. The row
-of an article is its commit: passages are written before it, and those that no latest version owns are removed before
-the next writing: a crash in between neither loses nor doubles any.
+There are two collections: one holds every version of every article, one the passages of the latest versions, with
+vectors of one embedder. An alias names the passages, and their name determines the collection of articles, so both are
+activated by one change. The row of an article commits its version: passages are written before it, and orphans, which
+belong to no latest version, are deleted before the next write. So a crash in between neither loses nor duplicates any.
 
-A server searches natively, by hybrid search. Lite looks at every row at every search: there the index in the process
-answers over the same rows, and what only a server's search needs is not stored.
+A server searches natively, by hybrid search. Milvus Lite scans every row at every search: there the index of the
+process answers over the same rows, and fields that only native search needs are not stored.
 """
 
 from __future__ import annotations
@@ -21,305 +21,321 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 import numpy as np
 from pymilvus import AnnSearchRequest, MilvusException, RRFRanker
 
-from trunkline_rag.adapters.milvus.client import Connection
+from trunkline_rag.adapters.milvus.client import MilvusConnection
 from trunkline_rag.adapters.milvus.collections import (
-    Names,
+    CollectionNames,
     article_fields,
+    embedder_tag,
     new_generation,
     new_names,
     passage_fields,
-    tag_of,
 )
 from trunkline_rag.adapters.milvus.passage_file import PassageFile
 from trunkline_rag.adapters.milvus.rows import (
     article_key,
     article_row,
-    condition,
+    audience_filter,
     passage_rows,
     read_document,
-    read_row,
+    read_passage,
     read_version,
-    tombstone,
+    tombstone_row,
     version_row,
 )
 from trunkline_rag.core.articles import Document
-from trunkline_rag.core.backups import Key, StoreDump
+from trunkline_rag.core.backups import StoreDump
 from trunkline_rag.core.index import RANK_CONSTANT
+from trunkline_rag.core.passage_set import PassageSet, StagedArticle
 from trunkline_rag.core.question import SearchQuestion
-from trunkline_rag.core.scope import Audience
-from trunkline_rag.ports import LatestVersion, PassageSet, StagedArticle, StoreUnavailableError
+from trunkline_rag.core.scope import SearchAudience
+from trunkline_rag.core.versions import ArticleKey, LatestVersion
+from trunkline_rag.ports import StoreUnavailableError
 
-_WORDS_ONLY: Final = "lexical"
+_TERMS_ONLY: Final = "lexical"
 _BATCH: Final = 500
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _reaching(call: Callable[Concatenate[MilvusStore, P], R]) -> Callable[Concatenate[MilvusStore, P], R]:
-    """Tell a store that does not answer from one that refuses."""
+def _translating_errors(call: Callable[Concatenate[MilvusStore, P], R]) -> Callable[Concatenate[MilvusStore, P], R]:
+    """Convert errors of the client to `StoreUnavailableError`."""
 
     @wraps(call)
-    def reach(store: MilvusStore, /, *arguments: P.args, **options: P.kwargs) -> R:
+    def wrapper(store: MilvusStore, /, *arguments: P.args, **options: P.kwargs) -> R:
         try:
             return call(store, *arguments, **options)
         except (MilvusException, OSError, ValueError) as error:
             raise StoreUnavailableError(f"Milvus: {error}") from error
 
-    return reach
+    return wrapper
 
 
 class MilvusStore:
-    """Keys are made of tenant, document, version and position."""
+    """Implements all roles of the store. Row keys consist of tenant, document, version and position."""
 
     def __init__(
-        self, uri: str, *, embedder: str = _WORDS_ONLY, dimensions: int = 0, native: bool | None = None
+        self, uri: str, *, embedder: str = _TERMS_ONLY, dimensions: int = 0, native_search: bool | None = None
     ) -> None:
-        """Open the store for one embedder and make what is missing. `native` is for tests; else servers only."""
-        self._milvus = Connection(uri)
-        self.is_native = native if native is not None else self._milvus.is_server
-        self.tag = tag_of(embedder)
+        """Open the store for one embedder and create missing collections.
+
+        `native_search` is for tests; by default, servers search natively and the embedded store does not.
+        """
+        self._milvus = MilvusConnection(uri)
+        self.has_native_search = native_search if native_search is not None else self._milvus.is_server
+        self.embedder_tag = embedder_tag(embedder)
         self._dimensions = dimensions
-        self._take(self._milvus.in_force() or self._first())
-        self._is_swept = False
-        """Nothing is left of a writing that did not end."""
+        self._use_collections(self._milvus.active_collections() or self._create_first())
+        self._has_no_orphans = False
+        """The last write has completed, and all orphans are deleted."""
         self._milvus.load(self._names.articles)
         self._milvus.load(self._names.passages)
-        self._heads = self._read_heads()
+        self._latest = self._read_latest()
 
-    # -- writing ---
+    # -- ArticleStore ---
 
     def latest_versions(self, tenant: str) -> dict[str, LatestVersion]:
-        """Known since the opening, or since the store was refreshed."""
-        return {document: head for (owner, document), head in self._present().items() if owner == tenant}
+        """Return the versions known since the store was opened or refreshed."""
+        return {document: latest for (owner, document), latest in self._current().items() if owner == tenant}
 
     def next_rev(self, tenant: str, document: str) -> int:
-        """Also after the versions of an article that was removed: no number is used twice."""
-        head = self._heads.get((tenant, document))
-        return head.rev + 1 if head is not None else 1
+        """Count on after a removal: no number is used twice."""
+        latest = self._latest.get((tenant, document))
+        return latest.rev + 1 if latest is not None else 1
 
-    @_reaching
-    def put(self, tenant: str, filed: Sequence[StagedArticle]) -> None:
-        """Write the new passages, then the article, which puts them in force, then remove the old passages."""
-        if self.needs_vectors:
-            filed = [replace(article, vectors=None) for article in filed]
-        searched = self._milvus.has(self._names.passages, "words")
-        rows = [row for article in filed for row in passage_rows(article.rows, article.vectors, searched=searched)]
-        with self._writing():
-            if self._file is not None:
-                self._file.append(tenant, filed)
-            self._insert(self._names.passages, rows)
-            self._insert(self._names.articles, [article_row(tenant, article.document) for article in filed])
-            present = self.latest_versions(tenant)
-            replaced = [article.document.id for article in filed if article.document.id in present]
-            for article in filed:
-                document = article.document
-                self._heads[tenant, document.id] = LatestVersion(document.rev, document.digest, document.source)
-            self._drop_old(tenant, replaced)
-
-    @_reaching
-    def remove(self, tenant: str, documents: Sequence[str]) -> None:
-        """Mark the articles as gone, then remove their passages."""
-        present = self.latest_versions(tenant)
-        known = {document: present[document] for document in documents if document in present}
-        if not known:
-            return
-        with self._writing():
-            stones = [tombstone(tenant, document, head.rev + 1) for document, head in known.items()]
-            self._insert(self._names.articles, stones)
-            for document, head in known.items():
-                self._heads[tenant, document] = replace(head, rev=head.rev + 1, is_removed=True)
-            self._drop_old(tenant, list(known))
-
-    @_reaching
-    def flush(self) -> None:
-        """Flush: unflushed rows are slow to read."""
-        self._milvus.flush(self._names.articles)
-        self._milvus.flush(self._names.passages)
-        if self._file is not None:
-            self._file.trim(len(self._present()))
-
-    @_reaching
-    def replace_vectors(self, holdings: PassageSet) -> None:
-        """Fill a new collection and swap the alias; the old one serves until then."""
-        names = new_names(self.tag, time.time_ns(), self._names.generation)
-        self._milvus.make(names.passages, passage_fields(self._dimensions, searched=self.is_native))
-        self._fill(names, holdings)
-        self._put_in_force(names)
-
-    @_reaching
-    def replace(self, stock: StoreDump) -> None:
-        """Fill new collections of articles and passages and swap the alias; the old ones serve until then."""
-        at_ns = time.time_ns()
-        names = new_names(self.tag, at_ns, new_generation(at_ns))
-        self._milvus.make(names.articles, article_fields())
-        self._milvus.make(names.passages, passage_fields(self._dimensions, searched=self.is_native))
-        self._insert(names.articles, [version_row(version) for version in stock.versions])
-        self._milvus.flush(names.articles)
-        self._milvus.load(names.articles)
-        self._fill(names, PassageSet(stock.rows, stock.vectors))
-        self._put_in_force(names)
-        self._heads = self._read_heads()
-
-    # -- reading ---
-
-    @_reaching
+    @_translating_errors
     def get(self, tenant: str, document: str, rev: int = 0) -> tuple[Document, bool] | None:
         """Read by key."""
-        head = self._heads.get((tenant, document))
-        wanted = rev or (head.rev if head is not None else 0)
+        latest = self._latest.get((tenant, document))
+        wanted = rev or (latest.rev if latest is not None else 0)
         found = self._milvus.get(self._names.articles, article_key(tenant, document, wanted)) if wanted else None
         if found is None or found["is_removed"]:
             return None
-        return read_document(found), head is not None and head.rev == wanted
+        return read_document(found), latest is not None and latest.rev == wanted
 
-    @_reaching
+    @_translating_errors
+    def put(self, tenant: str, articles: Sequence[StagedArticle]) -> None:
+        """Write the new passages, then the articles, which commits them, then delete the old passages."""
+        if self.needs_vectors:
+            articles = [replace(article, vectors=None) for article in articles]
+        native = self._milvus.has_field(self._names.passages, "words")
+        rows = [
+            row for article in articles for row in passage_rows(article.rows, article.vectors, native_search=native)
+        ]
+        with self._without_orphans():
+            if self._file is not None:
+                self._file.append(tenant, articles)
+            self._insert(self._names.passages, rows)
+            self._insert(self._names.articles, [article_row(tenant, article.document) for article in articles])
+            current = self.latest_versions(tenant)
+            replaced = [article.document.id for article in articles if article.document.id in current]
+            for article in articles:
+                document = article.document
+                self._latest[tenant, document.id] = LatestVersion(document.rev, document.digest, document.source)
+            self._delete_superseded(tenant, replaced)
+
+    @_translating_errors
+    def remove(self, tenant: str, documents: Sequence[str]) -> None:
+        """Write tombstones, then delete the passages."""
+        current = self.latest_versions(tenant)
+        known = {document: current[document] for document in documents if document in current}
+        if not known:
+            return
+        with self._without_orphans():
+            tombstones = [tombstone_row(tenant, document, latest.rev + 1) for document, latest in known.items()]
+            self._insert(self._names.articles, tombstones)
+            for document, latest in known.items():
+                self._latest[tenant, document] = replace(latest, rev=latest.rev + 1, is_removed=True)
+            self._delete_superseded(tenant, list(known))
+
+    # -- PassageSource ---
+
+    @_translating_errors
     def refresh(self) -> None:
-        """Where others write as well: what is known since the opening may have changed."""
-        names = self._milvus.in_force()
+        """Switch to the active collections and read the latest versions."""
+        names = self._milvus.active_collections()
         if names is not None and names != self._names:
             self._milvus.load(names.articles)
             self._milvus.load(names.passages)
-            self._take(names)
-        self._heads = self._read_heads()
+            self._use_collections(names)
+        self._latest = self._read_latest()
 
-    @_reaching
-    def holdings(self) -> PassageSet:
-        """Read every passage of the latest versions; vectors only where they are of this process' embedder."""
-        holdings = self._holdings()
-        return PassageSet(holdings.rows, None) if self.needs_vectors else holdings
+    @_translating_errors
+    def read_passages(self) -> PassageSet:
+        """Read the passages; vectors of another embedder are left out."""
+        passages = self._read_passages()
+        return PassageSet(passages.rows, None) if self.needs_vectors else passages
 
-    @_reaching
-    def stock(self) -> StoreDump:
-        """Read everything, in the vectors of whatever embedder it has."""
-        articles = ["tenant", "document", "title", "text", "topics", "scope", "rev", "updated", "source", "is_removed"]
-        versions = [read_version(row) for row in self._milvus.every(self._names.articles, articles)]
-        holdings = self._holdings()
-        return StoreDump(versions, holdings.rows, holdings.vectors, self._names.tag)
+    @_translating_errors
+    def flush(self) -> None:
+        """Flush both collections, and trim the file."""
+        self._milvus.flush(self._names.articles)
+        self._milvus.flush(self._names.passages)
+        if self._file is not None:
+            self._file.trim(len(self._current()))
 
-    def _holdings(self) -> PassageSet:
-        """Read the passages of the latest versions, from the file where it has them all."""
-        present = self._present()
-        holdings = self._file.read(present) if self._file is not None else None
-        if holdings is None:
-            holdings = self._stored_holdings()
+    def _read_passages(self) -> PassageSet:
+        """Read from the file if it is complete, else from Milvus."""
+        current = self._current()
+        passages = self._file.read(current) if self._file is not None else None
+        if passages is None:
+            passages = self._read_stored_passages()
             if self._file is not None:
-                self._file.replace(present, holdings)
-        return holdings
+                self._file.replace(current, passages)
+        return passages
 
-    def _stored_holdings(self) -> PassageSet:
+    def _read_stored_passages(self) -> PassageSet:
         fields = ["key", "document", "tenant", "title", "topics", "headings", "text", "scope", "rev"]
-        has_vectors = self._milvus.has(self._names.passages, "vector")
-        stored = self._milvus.every(self._names.passages, [*fields, "vector"] if has_vectors else fields)
-        found = [row for row in stored if self._owns(row)]
-        # The keys of a document's passages are in their order.
+        has_vectors = self._milvus.has_field(self._names.passages, "vector")
+        stored = self._milvus.read_rows(self._names.passages, [*fields, "vector"] if has_vectors else fields)
+        found = [row for row in stored if self._is_latest(row)]
+        # The keys of a document's passages sort by position.
         found.sort(key=lambda row: str(row["key"]))
         vectors = np.array([row["vector"] for row in found], dtype=np.float32) if has_vectors and found else None
-        return PassageSet([read_row(row) for row in found], vectors)
+        return PassageSet([read_passage(row) for row in found], vectors)
 
-    @_reaching
-    def native_ranks(
-        self, question: SearchQuestion, *, tenant: str, topics: Sequence[str], asker: Audience, limit: int
-    ) -> list[list[tuple[str, int]]] | None:
-        """Search by the server's own hybrid search, all sentences at once."""
-        if not self.is_native or not question.sentences:
-            return None
-        allowed = condition(tenant, topics, asker)
-        words = AnnSearchRequest(
+    # -- NativeSearch ---
+
+    @_translating_errors
+    def search(
+        self, question: SearchQuestion, *, tenant: str, topics: Sequence[str], audience: SearchAudience, limit: int
+    ) -> list[list[tuple[str, int]]]:
+        """Search all sentences in one hybrid search of the server."""
+        if not question.sentences:
+            return []
+        allowed = audience_filter(tenant, topics, audience)
+        by_terms = AnnSearchRequest(
             data=[" ".join(found) for found in question.terms],
             anns_field="terms",
             param={"metric_type": "BM25"},
             limit=limit,
             expr=allowed,
         )
-        requests = [words]
+        requests = [by_terms]
         if question.vectors is not None and not self.needs_vectors:
-            requests.append(
-                AnnSearchRequest(
-                    data=question.vectors.tolist(),
-                    anns_field="vector",
-                    param={"metric_type": "IP"},
-                    limit=limit,
-                    expr=allowed,
-                )
+            by_vectors = AnnSearchRequest(
+                data=question.vectors.tolist(),
+                anns_field="vector",
+                param={"metric_type": "IP"},
+                limit=limit,
+                expr=allowed,
             )
+            requests.append(by_vectors)
         found = self._milvus.hybrid_search(requests, RRFRanker(RANK_CONSTANT), limit, ["document", "place"])
         return [[(hit["entity"]["document"], hit["entity"]["place"]) for hit in ranked] for ranked in found]
 
-    def close(self) -> None:
-        """Close the connection, and the folder with it."""
-        self._milvus.close()
-
-    # -- collections ---
+    # -- CollectionStore ---
 
     @property
     def needs_vectors(self) -> bool:
-        """The passages in force were embedded by another embedder, or by none."""
-        return self._names.tag != self.tag
+        """The active passages have vectors of another embedder, or none."""
+        return self._names.tag != self.embedder_tag
 
-    def _first(self) -> Names:
-        names = new_names(self.tag, time.time_ns())
-        self._milvus.make(names.articles, article_fields())
-        self._milvus.make(names.passages, passage_fields(self._dimensions, searched=self.is_native))
-        return self._milvus.claim(names)
+    @_translating_errors
+    def dump(self) -> StoreDump:
+        """Read everything, with the vectors of the embedder that made them."""
+        articles = ["tenant", "document", "title", "text", "topics", "scope", "rev", "updated", "source", "is_removed"]
+        versions = [read_version(row) for row in self._milvus.read_rows(self._names.articles, articles)]
+        passages = self._read_passages()
+        return StoreDump(versions, passages.rows, passages.vectors, self._names.tag)
 
-    def _fill(self, names: Names, holdings: PassageSet) -> None:
-        for start in range(0, len(holdings.rows), _BATCH):
+    @_translating_errors
+    def replace(self, dump: StoreDump) -> None:
+        """Fill new collections of articles and passages and move the alias; the old ones serve until then."""
+        at_ns = time.time_ns()
+        names = new_names(self.embedder_tag, at_ns, new_generation(at_ns))
+        self._create(names)
+        self._insert(names.articles, [version_row(version) for version in dump.versions])
+        self._milvus.flush(names.articles)
+        self._milvus.load(names.articles)
+        self._fill_passages(names, PassageSet(dump.rows, dump.vectors))
+        self._activate(names)
+        self._latest = self._read_latest()
+
+    @_translating_errors
+    def replace_vectors(self, passages: PassageSet) -> None:
+        """Fill a new collection of passages and move the alias; the old one serves until then."""
+        names = new_names(self.embedder_tag, time.time_ns(), self._names.generation)
+        self._create(names)
+        self._fill_passages(names, passages)
+        self._activate(names)
+
+    def close(self) -> None:
+        """Close the connection and, if embedded, release the folder."""
+        self._milvus.close()
+
+    def _create_first(self) -> CollectionNames:
+        names = new_names(self.embedder_tag, time.time_ns())
+        self._create(names)
+        return self._milvus.activate_first(names)
+
+    def _create(self, names: CollectionNames) -> None:
+        self._milvus.create(names.articles, article_fields())
+        self._milvus.create(names.passages, passage_fields(self._dimensions, native_search=self.has_native_search))
+
+    def _fill_passages(self, names: CollectionNames, passages: PassageSet) -> None:
+        for start in range(0, len(passages.rows), _BATCH):
             part = slice(start, start + _BATCH)
-            vectors = holdings.vectors[part] if holdings.vectors is not None else None
+            vectors = passages.vectors[part] if passages.vectors is not None else None
             rows = passage_rows(
-                holdings.rows[part], vectors, searched=self.is_native, within=holdings.rows, start=start
+                passages.rows[part],
+                vectors,
+                native_search=self.has_native_search,
+                within=passages.rows,
+                start=start,
             )
             self._insert(names.passages, rows)
         self._milvus.flush(names.passages)
         self._milvus.load(names.passages)
 
-    def _put_in_force(self, names: Names) -> None:
-        self._milvus.put_in_force(names)
-        self._take(names)
+    def _activate(self, names: CollectionNames) -> None:
+        self._milvus.activate(names)
+        self._use_collections(names)
         self._milvus.drop_others(names)
+
+    def _use_collections(self, names: CollectionNames) -> None:
+        folder = self._milvus.folder
+        self._names = names
+        self._file = PassageFile(folder, names.passages) if folder is not None else None
+
+    # -- rows ---
 
     def _insert(self, collection: str, rows: Sequence[dict[str, Any]]) -> None:
         for start in range(0, len(rows), _BATCH):
             self._milvus.insert(collection, list(rows[start : start + _BATCH]))
 
-    def _take(self, names: Names) -> None:
-        folder = self._milvus.folder
-        self._names = names
-        self._file = PassageFile(folder, names.passages) if folder is not None else None
+    def _read_latest(self) -> dict[ArticleKey, LatestVersion]:
+        latest: dict[ArticleKey, LatestVersion] = {}
+        fields = ["tenant", "document", "rev", "digest", "source", "is_removed"]
+        for row in self._milvus.read_rows(self._names.articles, fields):
+            key = (row["tenant"], row["document"])
+            if key not in latest or latest[key].rev < row["rev"]:
+                latest[key] = LatestVersion(row["rev"], row["digest"], row["source"], row["is_removed"])
+        return latest
 
-    def _present(self) -> dict[Key, LatestVersion]:
-        return {key: head for key, head in self._heads.items() if not head.is_removed}
+    def _current(self) -> dict[ArticleKey, LatestVersion]:
+        return {key: latest for key, latest in self._latest.items() if not latest.is_removed}
 
-    # -- what no latest version owns ---
+    def _is_latest(self, row: dict[str, Any]) -> bool:
+        latest = self._latest.get((row["tenant"], row["document"]))
+        return latest is not None and not latest.is_removed and latest.rev == row["rev"]
+
+    # -- orphans: passages that belong to no latest version ---
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Remove first what a writing that did not end has left, here or in a killed process: its keys come again."""
-        if not self._is_swept:
-            self._drop_strays()
-        self._is_swept = False
+    def _without_orphans(self) -> Iterator[None]:
+        """Delete the orphans of an interrupted write, of this or a killed process, first: their keys are reused."""
+        if not self._has_no_orphans:
+            self._delete_orphans()
+        self._has_no_orphans = False
         yield
-        self._is_swept = True
+        self._has_no_orphans = True
 
-    def _read_heads(self) -> dict[Key, LatestVersion]:
-        latest_versions: dict[Key, LatestVersion] = {}
-        fields = ["tenant", "document", "rev", "digest", "source", "is_removed"]
-        for row in self._milvus.every(self._names.articles, fields):
-            key = (row["tenant"], row["document"])
-            if key not in latest_versions or latest_versions[key].rev < row["rev"]:
-                latest_versions[key] = LatestVersion(row["rev"], row["digest"], row["source"], row["is_removed"])
-        return latest_versions
-
-    def _owns(self, row: dict[str, Any]) -> bool:
-        head = self._heads.get((row["tenant"], row["document"]))
-        return head is not None and not head.is_removed and head.rev == row["rev"]
-
-    def _drop_old(self, tenant: str, documents: Sequence[str]) -> None:
+    def _delete_superseded(self, tenant: str, documents: Sequence[str]) -> None:
         for start in range(0, len(documents), _BATCH):
             names = ", ".join(f'"{document}"' for document in documents[start : start + _BATCH])
-            self._drop_strays(f'tenant == "{tenant}" and document in [{names}]')
+            self._delete_orphans(f'tenant == "{tenant}" and document in [{names}]')
 
-    def _drop_strays(self, *where: str) -> None:
-        rows = self._milvus.every(self._names.passages, ["key", "document", "tenant", "rev"], *where)
-        self._milvus.delete(self._names.passages, [row["key"] for row in rows if not self._owns(row)])
+    def _delete_orphans(self, *where: str) -> None:
+        rows = self._milvus.read_rows(self._names.passages, ["key", "document", "tenant", "rev"], *where)
+        self._milvus.delete(self._names.passages, [row["key"] for row in rows if not self._is_latest(row)])

@@ -1,15 +1,17 @@
-"""The read index."""
+"""The in-process search index."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from trunkline_rag.core.index import Index, Row
+from trunkline_rag.core.index import Index, PassageRow
 from trunkline_rag.core.question import read_question
-from trunkline_rag.core.vector_index import MANY_ROWS, VectorIndex
+from trunkline_rag.core.vector_index import MIN_CLUSTERED_ROWS, VectorIndex
 
 
-def row(document: str, text: str, *, topics: tuple[str, ...] = (), tenant: str = "default") -> Row:
-    return Row(document, tenant, document.title(), topics, "", text)
+def row(document: str, text: str, *, topics: tuple[str, ...] = (), tenant: str = "default") -> PassageRow:
+    return PassageRow(document, tenant, document.title(), topics, "", text)
 
 
 INDEX = Index(
@@ -23,63 +25,62 @@ INDEX = Index(
 )
 
 
-def found(query: str, **options: object) -> list[str]:
-    return [hit.row.document for hit in INDEX.search(read_question(query), **{"tenant": "default", **options})]  # type: ignore[arg-type]
+def found(query: str, **options: Any) -> list[str]:
+    return [hit.row.document for hit in INDEX.search(read_question(query), **{"tenant": "default", **options})]
 
 
-def test_right_article_comes_first_whatever_the_form_of_the_words() -> None:
-    """Stemmed, without stop words."""
+def test_right_article_comes_first_regardless_of_inflection() -> None:
+    """Terms are stemmed, and stop words are ignored."""
     assert found("my connection dropping all the time, restarting routers")[0] == "wifi"
     assert found("charges duplicated")[0] == "refunds"
 
 
 def test_one_article_does_not_fill_the_result() -> None:
-    """At most two passages of each."""
+    """At most two passages per article."""
     assert found("refund").count("refunds") == 2
 
 
 def test_tenants_never_see_each_others_articles() -> None:
-    """Nor does a tenant that has none."""
+    """Nor does a tenant without articles."""
     assert found("refund", tenant="other") == ["secret"]
-    assert found("refund", tenant="nobody") == []
+    assert found("refund", tenant="unknown") == []
 
 
-def test_topics_are_preferred_and_left_when_they_hold_nothing_relevant() -> None:
-    """A filter narrows, it does not blind."""
+def test_topics_are_preferred_unless_they_contain_nothing_relevant() -> None:
+    """Topics narrow a search without hiding the only relevant article."""
     assert set(found("router connection", topics=["network"])) == {"wifi"}
     assert found("router connection", topics=["money"])[0] == "wifi"
     assert set(found("refund", topics=["money", "unknown"])) == {"refunds"}
 
 
-def test_score_is_the_covered_part_of_the_question() -> None:
-    """What no article knows counts against it."""
+def test_score_is_the_covered_share_of_the_question() -> None:
+    """Terms that no article contains lower the score."""
     whole = INDEX.search(read_question("duplicate charge"), tenant="default")[0].score
     half = INDEX.search(read_question("duplicate charge on jupiter by submarine"), tenant="default")[0].score
     assert whole == 1.0
     assert 0 < half < 0.7
 
 
-def test_long_story_finds_what_each_of_its_sentences_is_about() -> None:
-    """One query a sentence."""
+def test_long_message_finds_an_article_for_each_of_its_sentences() -> None:
+    """Each sentence is a query of its own."""
     story = "Yesterday my router lost its connection. Also there is a duplicate charge."
     assert set(found(story, limit=2)) == {"wifi", "refunds"}
 
 
 def test_empty_index_and_empty_question_find_nothing() -> None:
-    """No exception either."""
+    """Neither raises."""
     assert Index([]).search(read_question("refund"), tenant="default") == []
     assert found("the and of") == []
 
 
-def test_many_vectors_are_searched_as_few_are_and_never_outside_what_is_allowed() -> None:
-    """The inverted file finds the row that is nearest, and keeps to one tenant's rows."""
-    draw = np.random.default_rng(3)
-    vectors = draw.normal(size=(MANY_ROWS, 8)).astype(np.float32)
+def test_clustered_vector_search_finds_the_nearest_allowed_rows() -> None:
+    """The inverted file finds the nearest row, and only rows that are allowed."""
+    rng = np.random.default_rng(3)
+    vectors = rng.normal(size=(MIN_CLUSTERED_ROWS, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    allowed = np.zeros(MANY_ROWS, dtype=np.bool_)
+    allowed = np.zeros(MIN_CLUSTERED_ROWS, dtype=np.bool_)
     allowed[::7] = True
-    likeness = VectorIndex(vectors)
-    asked = np.arange(0, MANY_ROWS, 7 * 300)
-    found = likeness.nearest(vectors[asked], allowed, 10)
-    assert [rows[0] for rows in found] == asked.tolist()
+    queries = np.arange(0, MIN_CLUSTERED_ROWS, 7 * 300)
+    found = VectorIndex(vectors).nearest(vectors[queries], allowed, 10)
+    assert [rows[0] for rows in found] == queries.tolist()
     assert all(row % 7 == 0 for rows in found for row in rows)

@@ -1,4 +1,4 @@
-"""The fleet's own folder of articles: read at the start, kept in step with the knowledge base."""
+"""The fleet's own folder of articles, imported at every start."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import Final
 
 from trunkline_protocols.knowledge import ArticleFile, ImportArticles
 
-SOURCE: Final = "fleet"
-_SUFFIXES: Final = (".md", ".markdown", ".html", ".htm", ".jsonl", ".pdf")
+from trunkline_rag.core.articles import SUFFIXES
+
+FLEET_SOURCE: Final = "fleet"
 
 
-def folder_order(folder: Path, tenant: str) -> ImportArticles:
-    """Read a folder as one import: what is not in it any more goes."""
+def read_folder(folder: Path, tenant: str) -> ImportArticles:
+    """Read a folder as one import that prunes articles which the folder no longer contains."""
     files = [
         ArticleFile(name=str(path.relative_to(folder)), data=path.read_bytes())
         if path.suffix.lower() == ".pdf"
         else ArticleFile(name=str(path.relative_to(folder)), content=path.read_text(encoding="utf-8", errors="replace"))
         for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in _SUFFIXES
+        if path.suffix.lower() in SUFFIXES
     ]
-    return ImportArticles(tenant=tenant, files=files, source=SOURCE, prune=True)
+    return ImportArticles(tenant=tenant, files=files, source=FLEET_SOURCE, prune=True)

@@ -1,0 +1,104 @@
+"""Import of article files: parse, skip unchanged articles, store the others with their passages."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import structlog
+from trunkline_embedding import Embedder
+from trunkline_protocols.ids import token
+from trunkline_protocols.knowledge import ArticlesImported, ImportArticles, ImportProblem
+
+from trunkline_rag.application.synced_index import SyncedIndex
+from trunkline_rag.core.articles import Document, parse
+from trunkline_rag.core.passage_set import StagedArticle
+from trunkline_rag.core.passages import split_document
+from trunkline_rag.core.versions import LatestVersion
+from trunkline_rag.ports import ArticleStore
+
+_log: Final = structlog.get_logger(__name__)
+_BATCH: Final = 200
+
+
+class ArticleImporter:
+    """Writes imports into the store; searches use the previous index until an import is complete."""
+
+    def __init__(self, store: ArticleStore, index: SyncedIndex, embedder: Embedder | None) -> None:
+        """Without an embedder, passages are stored without vectors."""
+        self._store = store
+        self._index = index
+        self._embedder = embedder
+
+    async def import_articles(self, request: ImportArticles) -> ArticlesImported:
+        """Store changed articles, remove pruned ones and report problems."""
+        tenant = token(request.tenant, "tenant")
+        documents, problems = await asyncio.to_thread(_parse_files, request)
+        async with self._index.writing():
+            known = await asyncio.to_thread(self._store.latest_versions, tenant)
+            changed = [
+                dataclasses.replace(document, rev=self._store.next_rev(tenant, id_), source=request.source)
+                for id_, document in documents.items()
+                if id_ not in known or known[id_].digest != document.digest
+            ]
+            pruned = _pruned(request, known, documents)
+            passages = await asyncio.to_thread(self._store_all, tenant, changed)
+            await asyncio.to_thread(self._store.remove, tenant, pruned)
+            self._index.stage({(tenant, id_): None for id_ in pruned})
+            await self._index.commit(is_changed=bool(changed or pruned), is_complete=not request.more)
+        _log.info(
+            "articles.imported",
+            documents=len(changed),
+            passages=passages,
+            problems=len(problems),
+            removed=len(pruned),
+        )
+        return ArticlesImported(
+            documents=len(documents),
+            passages=passages,
+            problems=problems,
+            unchanged=len(documents) - len(changed),
+            removed=len(pruned),
+        )
+
+    def _store_all(self, tenant: str, documents: Sequence[Document]) -> int:
+        """Store in batches, each durable at once: a repeated import skips the batches before a crash."""
+        passages = 0
+        for start in range(0, len(documents), _BATCH):
+            batch = documents[start : start + _BATCH]
+            rows = [split_document(document, tenant) for document in batch]
+            texts = [row.embedding_text for document_rows in rows for row in document_rows]
+            vectors = self._embedder.embed(texts) if self._embedder is not None else None
+            ends = np.cumsum([0, *map(len, rows)]).tolist()
+            articles = [
+                StagedArticle(
+                    document, document_rows, vectors[ends[number] : ends[number + 1]] if vectors is not None else None
+                )
+                for number, (document, document_rows) in enumerate(zip(batch, rows, strict=True))
+            ]
+            self._store.put(tenant, articles)
+            self._index.stage({(tenant, article.document.id): article for article in articles})
+            passages += ends[-1]
+        return passages
+
+
+def _parse_files(request: ImportArticles) -> tuple[dict[str, Document], list[ImportProblem]]:
+    documents: dict[str, Document] = {}
+    problems: list[ImportProblem] = []
+    for file in request.files:
+        for item in parse(file):
+            if isinstance(item, Document):
+                documents[item.id] = item
+            else:
+                problems.append(item)
+    return documents, problems
+
+
+def _pruned(request: ImportArticles, known: dict[str, LatestVersion], documents: dict[str, Document]) -> list[str]:
+    if not request.prune:
+        return []
+    present = {*request.present, *documents}
+    return [id_ for id_, latest in known.items() if latest.source == request.source and id_ not in present]

@@ -1,0 +1,48 @@
+"""JSON Lines files: one article per line; an invalid line does not affect the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+from trunkline_protocols.knowledge import ArticleFile, ImportProblem
+
+from trunkline_rag.core.articles.document import InvalidArticleError, ParsedItem, build_documents, slug
+from trunkline_rag.core.scope import ScopeError, read_scope
+
+
+class _Line(msgspec.Struct):
+    id: str
+    title: str
+    content: str
+    topics: list[str] = []
+    updated: str = ""
+    region: str = ""
+    language: str = ""
+    specialties: list[str] = []
+    visibility: str = "public"
+    valid_from: str = ""
+    valid_until: str = ""
+
+
+_decode_line: Final = msgspec.json.Decoder(_Line).decode
+
+
+def parse_json_lines(file: ArticleFile) -> Iterator[ParsedItem]:
+    """Parse every line that is not blank; a problem is reported as `file:line`."""
+    for number, line in enumerate(file.content.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            decoded = _decode_line(line)
+            yield from build_documents(
+                id_=slug(decoded.id),
+                title=decoded.title,
+                text=decoded.content,
+                topics=decoded.topics,
+                updated=decoded.updated,
+                scope=read_scope(msgspec.structs.asdict(decoded)),
+            )
+        except (msgspec.DecodeError, InvalidArticleError, ScopeError) as error:
+            yield ImportProblem(name=f"{file.name}:{number}", reason=str(error))
