@@ -1,4 +1,4 @@
-"""A real browser on a real suite."""
+"""Fixtures: a real browser on a real suite."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
 
 @pytest.fixture
 async def page(tmp_path: Path) -> AsyncIterator[Page]:
-    """A page of a fresh profile; any error in it fails the test."""
+    """A page with a fresh profile; any error in it fails the test."""
     async with open_browser(tmp_path / "profile") as page:
         yield page
 
 
 @pytest.fixture
 async def console(tmp_path: Path, suite: Suite) -> AsyncIterator[Page]:
-    """The operators' page in a browser of its own, where Ada sits; any error in it fails the test."""
+    """The operators' page in a separate browser, used by Ada; any error in it fails the test."""
     async with open_browser(tmp_path / "desk") as page:
         await page.goto(f"{suite.url}/console")
         await page.evaluate("localStorage.setItem('trunkline.person', 'Ada')")
@@ -53,7 +53,7 @@ async def console(tmp_path: Path, suite: Suite) -> AsyncIterator[Page]:
 
 @asynccontextmanager
 async def open_browser(profile: Path) -> AsyncIterator[Page]:
-    """Run a browser with a profile of its own."""
+    """Run a browser with the profile in a folder."""
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     if executable is None:
         pytest.skip("no Chromium on this machine: install it (apt-get install chromium) to test the page")

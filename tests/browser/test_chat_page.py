@@ -17,7 +17,7 @@ TECHNICAL = "My thermostat will not connect to the Wi-Fi anymore"
 
 
 async def test_question_is_answered_with_a_citation_that_opens_the_quoted_passage(page: Page, suite: Suite) -> None:
-    """The quote is marked in the article that it comes from."""
+    """The quote is highlighted in its article."""
     await open_page(page, suite)
     await send_message(page, REFUND)
     await expect_final_replies(page, 1)
@@ -33,8 +33,8 @@ async def test_question_is_answered_with_a_citation_that_opens_the_quoted_passag
     await expect(page.get_by_test_id("passage")).to_be_hidden()
 
 
-async def test_citation_opens_the_version_that_it_quoted(page: Page, suite: Suite, tmp_path: Path) -> None:
-    """Also when the article has changed since; the page says so."""
+async def test_citation_opens_the_quoted_version(page: Page, suite: Suite, tmp_path: Path) -> None:
+    """Even if the article has changed since, which the page shows."""
     file = tmp_path / "banjo.md"
     front = "---\nid: banjo\ntitle: Banjos\ntopics: [returns, refunds, billing, payments, orders]\n---\n"
     file.write_text(f"{front}The refund for a banjo takes eleven days.")
@@ -54,7 +54,7 @@ async def test_citation_opens_the_version_that_it_quoted(page: Page, suite: Suit
 
 
 async def test_technical_question_shows_the_handoff(page: Page, suite: Suite) -> None:
-    """Who answers now, and that it changed."""
+    """The reply carries the new specialty."""
     await open_page(page, suite)
     await send_message(page, REFUND)
     await expect_final_replies(page, 1)
@@ -64,8 +64,8 @@ async def test_technical_question_shows_the_handoff(page: Page, suite: Suite) ->
     await expect(page.get_by_test_id("reply").nth(1)).to_have_attribute("data-specialty", "technical")
 
 
-async def test_connection_cut_in_mid_answer_shows_every_message_once(page: Page, suite: Suite) -> None:
-    """Cut right after sending, again and again; and once more by a reload."""
+async def test_every_message_is_shown_once_if_the_connection_drops_during_answers(page: Page, suite: Suite) -> None:
+    """Dropped after each message, and once more by a reload."""
     await open_page(page, suite)
     for number, text in enumerate((REFUND, TECHNICAL, REFUND), start=1):
         await send_message(page, text)
@@ -82,8 +82,8 @@ async def test_connection_cut_in_mid_answer_shows_every_message_once(page: Page,
     assert len(texts) == 3
 
 
-async def test_page_loads_nothing_from_elsewhere(page: Page, suite: Suite) -> None:
-    """It works on a network without a way out."""
+async def test_page_loads_nothing_from_other_origins(page: Page, suite: Suite) -> None:
+    """It works without internet access."""
     foreign: list[str] = []
     page.on(
         "request",

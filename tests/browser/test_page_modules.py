@@ -78,14 +78,14 @@ async def test_repeated_frames_change_nothing(modules: Page) -> None:
     assert await run(modules, "chat/conversation.js", REDUCE, [*TURN, TURN[1], TURN[4]]) == once
 
 
-async def test_gap_in_the_sequence_asks_for_a_resume(modules: Page) -> None:
+async def test_gap_in_the_sequence_requests_a_resume(modules: Page) -> None:
     """A durable frame is missing: nothing after it is trusted."""
     state = await run(modules, "chat/conversation.js", REDUCE, [TURN[0], {**TURN[4], "seq": 9}])
     assert state["resync"] is True
     assert state["texts"] == [["own", "How long?"]]
 
 
-async def test_conversation_that_is_lost_keeps_its_history_and_sends_what_is_pending(modules: Page) -> None:
+async def test_lost_conversation_keeps_its_history_and_sends_pending_messages(modules: Page) -> None:
     """The unacknowledged message opens the new conversation."""
     state = await run(modules, "chat/conversation.js", REDUCE, [TURN[0], {"type": "resumed", "recovered": False}])
     assert [kind for kind, _ in state["texts"]] == ["break", "own"]
@@ -125,16 +125,14 @@ async def test_lists_keep_their_start_and_their_nesting(modules: Page) -> None:
         ("nothing like it", "refund", []),
     ],
 )
-async def test_quote_is_found_whatever_marks_lie_between(
-    modules: Page, text: str, quote: str, found: list[str]
-) -> None:
-    """By letters and digits alone."""
+async def test_quote_is_found_across_markup(modules: Page, text: str, quote: str, found: list[str]) -> None:
+    """Only letters and digits are compared."""
     body = "return m.findQuote(x[0], x[1]).map(([from, to]) => x[0].slice(from, to));"
     assert await run(modules, "chat/quote.js", body, [text, quote]) == found
 
 
 async def test_names_and_times_are_readable(modules: Page) -> None:
-    """What customers and operators read."""
+    """Texts for customers and operators."""
     names = "return [m.prettifyAgent('billing-refunds', 'billing'), m.specialtyName('triage'), m.inSentence('person')];"
     assert await run(modules, "shared/names.js", names) == ["Refunds specialist", "Front desk", "a person"]
     times = "return [m.span(45), m.span(4800), m.dueIn(100, 40), m.dueIn(40, 160)];"

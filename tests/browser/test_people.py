@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, Route, expect
+from playwright.async_api import Locator, Page, Request, Route, expect
 
 from tests.support.chat_page import TIMEOUT_MS, conversation_of, expect_final_replies, open_page, send_message
 from tests.support.suite import Suite, wait_until
@@ -21,7 +20,7 @@ RETURN = "How many days do I have to return an item?"
 
 @pytest.fixture
 async def waiting(page: Page, suite: Suite) -> AsyncIterator[str]:
-    """The conversation of a customer on `page` who has been answered once and waits for a person now."""
+    """A conversation on `page` with one answer that waits for a person."""
     await open_page(page, suite)
     await send_message(page, RETURN)
     await expect_final_replies(page, 1)
@@ -30,27 +29,31 @@ async def waiting(page: Page, suite: Suite) -> AsyncIterator[str]:
     await expect(page.get_by_test_id("escalated")).to_have_attribute("data-stage", "waiting")
     conversation = await conversation_of(page)
     yield conversation
-    # Whoever is left at the desk would be in the way of the next customer.
+    # An escalation left in the queue would precede the one of the next test.
     await page.request.post(f"{suite.url}/v1/ops/desk/{conversation}/claim", data={"person": "Ada"})
     await page.request.post(f"{suite.url}/v1/ops/desk/{conversation}/close", data={"person": "Ada"})
 
 
-def line_of(console: Page, conversation: str) -> Locator:
+def queue_entry(console: Page, conversation: str) -> Locator:
     return console.locator(f'[data-testid="line"][data-conversation="{conversation}"]')
 
 
-async def take(console: Page, conversation: str) -> None:
-    await line_of(console, conversation).get_by_role("link").click()
+def reply_id_of(request: Request) -> str:
+    body = request.post_data_json
+    assert body is not None
+    return str(body["reply_id"])
+
+
+async def claim(console: Page, conversation: str) -> None:
+    await queue_entry(console, conversation).get_by_role("link").click()
     await console.get_by_test_id("claim").click()
     await expect(console.get_by_test_id("reply")).to_be_visible(timeout=TIMEOUT_MS)
 
 
-async def test_person_takes_answers_and_hands_back_a_waiting_conversation(
-    page: Page, console: Page, waiting: str
-) -> None:
-    """The customer sees who is there, what the person says, and who goes on afterwards."""
+async def test_person_claims_answers_and_hands_back_a_conversation(page: Page, console: Page, waiting: str) -> None:
+    """The customer sees the person's name and reply, and the specialty that continues."""
     await expect(page.get_by_test_id("escalated")).to_contain_text("You are number 1 in the queue")
-    await expect(line_of(console, waiting)).to_have_attribute("data-position", "1", timeout=TIMEOUT_MS)
+    await expect(queue_entry(console, waiting)).to_have_attribute("data-position", "1", timeout=TIMEOUT_MS)
     await console.get_by_test_id("take-next").click()
     await expect(console.get_by_test_id("summary")).to_contain_text(PERSON, timeout=TIMEOUT_MS)
     await expect(console.get_by_test_id("said").first).to_contain_text(RETURN)
@@ -82,53 +85,53 @@ async def test_person_takes_answers_and_hands_back_a_waiting_conversation(
     await expect(page.get_by_test_id("reply").last).to_have_attribute("data-specialty", "billing")
 
     await console.get_by_test_id("to-trace").click()
-    words = console.get_by_test_id("steps")
-    await expect(words).to_contain_text("Ada handed the conversation back to billing", timeout=TIMEOUT_MS)
+    steps = console.get_by_test_id("steps")
+    await expect(steps).to_contain_text("Ada handed the conversation back to billing", timeout=TIMEOUT_MS)
 
 
-async def test_reply_whose_acknowledgement_was_lost_is_sent_again_and_read_once(
+async def test_reply_with_lost_acknowledgement_is_retried_and_shown_once(
     page: Page, console: Page, waiting: str
 ) -> None:
-    """The desk does not know whether it arrived, says so, and sends the same reply."""
-    await take(console, waiting)
-    ids: list[Any] = []
+    """The desk shows the reply as failed and retries it with the same id."""
+    await claim(console, waiting)
+    ids: list[str] = []
 
-    async def lose_answer(route: Route) -> None:
-        ids.append(route.request.post_data_json["reply_id"])
+    async def lose_response(route: Route) -> None:
+        ids.append(reply_id_of(route.request))
         await route.fetch()
         await route.abort()
 
-    await console.route("**/reply", lose_answer)
+    await console.route("**/reply", lose_response)
     await console.get_by_test_id("reply").fill("Your refund is on its way")
     await console.get_by_test_id("send").click()
     await expect(console.get_by_test_id("unsent")).to_have_attribute("data-state", "failed", timeout=TIMEOUT_MS)
     await console.unroute("**/reply")
-    async with console.expect_request("**/reply") as again:
+    async with console.expect_request("**/reply") as retry:
         await console.get_by_test_id("send-again").click()
-    assert (await again.value).post_data_json["reply_id"] == ids[0]
+    assert reply_id_of(await retry.value) == ids[0]
     await expect(console.get_by_test_id("unsent")).to_have_count(0, timeout=TIMEOUT_MS)
     await expect(console.locator('[data-testid="said"][data-role="person"]')).to_have_count(1)
     await expect(page.locator('[data-testid="reply"][data-specialty="person"]')).to_have_count(1)
 
 
-async def test_customer_who_stops_waiting_leaves_the_queue(page: Page, suite: Suite, waiting: str) -> None:
-    """The page says so, and nobody at the desk sees the conversation any more."""
+async def test_customer_leaves_the_queue(page: Page, suite: Suite, waiting: str) -> None:
+    """The page shows it, and the desk no longer lists the conversation."""
     await page.get_by_test_id("leave-queue").click()
     await expect(page.get_by_test_id("escalated")).to_have_attribute("data-stage", "left", timeout=TIMEOUT_MS)
     await asyncio.to_thread(
         wait_until,
         lambda: waiting not in [line["conversation"] for line in suite.get("/v1/ops/desk")],
-        "the desk to forget who no longer waits",
+        "the conversation to leave the desk",
     )
     await send_message(page, RETURN)
     await expect_final_replies(page, 3)
 
 
-async def test_notice_appears_on_the_page_and_goes_when_it_is_recalled(page: Page, console: Page, suite: Suite) -> None:
-    """Shown to who has just come and to who is in the middle of a conversation; recalled, it is gone at once."""
+async def test_notice_is_shown_until_it_is_recalled(page: Page, console: Page, suite: Suite) -> None:
+    """To customers with and without a conversation; a recall removes it at once."""
     notices = f"{suite.url}/v1/ops/notices"
-    order = {"text": "Payments by card fail at the moment.", "audience": "customers", "severity": "critical"}
-    published = await (await page.request.post(notices, data=order)).json()
+    body = {"text": "Payments by card fail at the moment.", "audience": "customers", "severity": "critical"}
+    published = await (await page.request.post(notices, data=body)).json()
     shown = page.get_by_test_id("notice")
     await open_page(page, suite)
     await expect(shown).to_contain_text("Payments by card fail at the moment.", timeout=TIMEOUT_MS)
@@ -150,8 +153,8 @@ async def test_notice_appears_on_the_page_and_goes_when_it_is_recalled(page: Pag
     await expect(on_board).to_have_count(0, timeout=TIMEOUT_MS)
 
 
-async def test_notice_for_one_tenant_is_read_by_its_customers_only(page: Page, console: Page, suite: Suite) -> None:
-    """Chosen at the console by name; the board says for whom it is."""
+async def test_notice_for_tenants_is_shown_to_their_customers_only(page: Page, console: Page, suite: Suite) -> None:
+    """Tenants are entered by name at the console, and the board lists them."""
     await open_page(page, suite)
     await send_message(page, RETURN)
     await expect_final_replies(page, 1)
@@ -171,8 +174,8 @@ async def test_notice_for_one_tenant_is_read_by_its_customers_only(page: Page, c
         await page.request.delete(f"{suite.url}/v1/ops/notices/{shown['notice']['notice']}")
 
 
-async def test_answer_names_the_specialty_whose_advice_is_in_it(page: Page, suite: Suite) -> None:
-    """A message that touches two fields is answered by one and says who helped."""
+async def test_answer_names_the_consulted_specialty(page: Page, suite: Suite) -> None:
+    """A message about two subjects is answered by one specialty, which names the other."""
     await open_page(page, suite)
     await send_message(page, "I was charged twice and my thermostat will not connect to the Wi-Fi")
     await expect_final_replies(page, 1)
@@ -182,12 +185,12 @@ async def test_answer_names_the_specialty_whose_advice_is_in_it(page: Page, suit
 
 
 async def test_console_shows_the_supervision_tree_and_rolls_the_fleet_back(console: Page, suite: Suite) -> None:
-    """Every process of the suite has its line; the version in force is marked, and the one before is put back."""
+    """Every process has one row; the current version is marked, and the previous one is restored."""
     current = await asyncio.to_thread(suite.get, "/v1/ops/fleet")
     before, company = current["version"], current["fleet"]["company"]
     company["greeting"] += " It is a fine day."
-    order = {"fleet": current["fleet"], "after": before, "note": "greeting"}
-    assert (await console.request.post(f"{suite.url}/v1/ops/fleet", data=order)).ok
+    body = {"fleet": current["fleet"], "after": before, "note": "greeting"}
+    assert (await console.request.post(f"{suite.url}/v1/ops/fleet", data=body)).ok
 
     await console.get_by_test_id("tab-suite").click()
     names = {process["name"] for process in (await asyncio.to_thread(suite.get, "/v1/ops/status"))["processes"]}
@@ -204,8 +207,8 @@ async def test_console_shows_the_supervision_tree_and_rolls_the_fleet_back(conso
     assert "fine day" not in (await asyncio.to_thread(suite.get, "/v1/company"))["greeting"]
 
 
-async def test_operator_is_asked_for_the_token_where_it_is_needed(page: Page, tmp_path: Path) -> None:
-    """A wrong one is refused, the right one is asked for once a tab."""
+async def test_console_requires_the_operator_token(page: Page, tmp_path: Path) -> None:
+    """A wrong token is rejected; the right one is requested once per tab."""
     guarded = Suite(
         tmp_path / "guarded",
         {"TRUNKLINE_AUTH_SECRET": "a secret of sixteen or more", "TRUNKLINE_OPERATOR_TOKEN": "open sesame"},

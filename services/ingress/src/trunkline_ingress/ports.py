@@ -36,14 +36,14 @@ class InboxPosition(NamedTuple):
     seq: int
     """Sequence of the stream."""
     duplicate: bool = False
-    """Whether the same message id had been stored before."""
+    """True if the same message id had been stored before."""
 
 
 class UnsettledMessages(NamedTuple):
     """Messages of a customer that no commit settles yet."""
 
     end: int
-    """Inbox sequence of the conversation's last message, settled or not, decodable or not; 0 if there is none."""
+    """Inbox sequence of the conversation's last message, settled or not, decodable or not; 0 for an empty inbox."""
     messages: list[tuple[int, InboxMessage]]
     """Messages with their sequences, in order."""
 
@@ -89,11 +89,11 @@ class ConversationLog(Protocol):
         ...
 
     async def last_commit(self, region: str, conversation: ConversationId) -> CommitStored | None:
-        """Read the conversation's last commit, None if there is none yet."""
+        """Read the conversation's last commit, None if the log is empty."""
         ...
 
     async def commit_at(self, sequence: int) -> CommitStored | None:
-        """Read the commit at a log sequence, None if there is none."""
+        """Read the commit at a log sequence, None if not found."""
         ...
 
 

@@ -148,7 +148,7 @@ class Ledger:
 
 
 def last_seq_before(commits: Sequence[CommitStored], unsettled: Iterable[tuple[int, InboxMessage]]) -> int:
-    """Return the last number before the last commits of a log, `STARTED_SEQ` if there is none.
+    """Return the last number before the last commits of a log, `STARTED_SEQ` for an empty prefix.
 
     A client that has seen this number needs only the frames of these commits and of the unsettled messages.
     """

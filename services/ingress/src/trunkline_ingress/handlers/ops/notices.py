@@ -99,7 +99,7 @@ class NoticeOps:
         return sorted(found.values(), key=lambda notice: notice.published_at)
 
     def _notice_of(self, request: web.Request) -> NoticePublished:
-        """Return the active notice of the path; raise `HTTPNotFound` if there is none."""
+        """Return the active notice of the path; raise `HTTPNotFound` if it is not active."""
         name = token_of(request, "notice")
         for notice in self._active():
             if notice.notice == name:
