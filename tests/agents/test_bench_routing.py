@@ -1,9 +1,10 @@
-"""`trunkline bench routing` on rows of our own; the public sets are for the bench, not for the tests."""
+"""`trunkline bench routing` on synthetic rows; the public data sets are used by the bench, not by the tests."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support.suite import trunkline
@@ -16,7 +17,7 @@ KEYS = {"accuracy", "macro_f1", "in_scope_accuracy", "oos_recall", "false_reject
 
 
 def bench(
-    folder: Path, train: list[dict[str, object]], test: list[dict[str, object]]
+    folder: Path, train: Sequence[Mapping[str, object]], test: Sequence[Mapping[str, object]]
 ) -> subprocess.CompletedProcess[str]:
     for name, rows in (("train", train), ("test", test)):
         (folder / name).write_text("\n".join(json.dumps(row) for row in rows))
@@ -29,9 +30,12 @@ def bench(
     )
 
 
-def test_rows_in_and_out_of_scope_are_told_apart(tmp_path: Path) -> None:
-    """A rejection is right for a row without a label, and only for such a row."""
-    test = [{"text": "my payment, refund", "label": "refunds"}, {"text": "vxq jkzw", "label": None}]
+def test_rows_in_and_out_of_scope_are_classified(tmp_path: Path) -> None:
+    """A rejection is correct for a row without a label, and only for such a row."""
+    test: list[Mapping[str, object]] = [
+        {"text": "my payment, refund", "label": "refunds"},
+        {"text": "vxq jkzw", "label": None},
+    ]
     done = bench(tmp_path, ROWS, test)
     figures = json.loads(done.stdout)
     assert figures.keys() >= KEYS
@@ -39,7 +43,7 @@ def test_rows_in_and_out_of_scope_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_bad_row_is_named_by_file_and_line(tmp_path: Path) -> None:
-    """One line on stderr, no traceback."""
+    """The error is one line on stderr, without a traceback."""
     done = bench(tmp_path, ROWS, [{"text": "fine", "label": "wifi"}, {"text": 7}])
     assert done.returncode == 1
     assert "test:2:" in done.stderr

@@ -1,14 +1,15 @@
-"""Routing on the demo fleet: bands, short messages, handoffs that do not flap, and the artefact that carries it."""
+"""Routing on the demo fleet: scope bands, short messages, stable handoffs, and the artefact."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from trunkline_agents.core.briefing import asked_back, previous_owner
-from trunkline_agents.core.routing.artefact import UnreadableArtefactError, decode, encode, version_of
-from trunkline_agents.core.routing.router import STRANGE_TURNS, Router
+from trunkline_agents.core.routing.artefact import UnreadableArtefactError, artefact_version, decode, encode
+from trunkline_agents.core.routing.router import MAX_CLARIFICATIONS, Router
 from trunkline_agents.core.routing.training import train
+from trunkline_agents.core.transcript import clarification_count, previous_owner
 from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_protocols.context import Utterance
 from trunkline_protocols.fleet import Agent, Fleet
@@ -16,14 +17,14 @@ from trunkline_protocols.fleet import Agent, Fleet
 from tests.support.embedders import WordEmbedder
 
 FLEET = load_fleet(Path(__file__).parents[2] / "fleet")
-MODEL = train(FLEET, version_of(FLEET, "lexical"))
+MODEL = train(FLEET, artefact_version(FLEET, "lexical"))
 ROUTER = Router(FLEET, MODEL)
-WITH_VECTORS = Router(FLEET, train(FLEET, "words", WordEmbedder().embed))
-STRANGE = "qwx zzyv blorf"
+EMBEDDING_ROUTER = Router(FLEET, train(FLEET, "words", WordEmbedder().embed))
+OUT_OF_SCOPE = "qwx zzyv blorf"
 BROKEN = "my router keeps dropping the wifi connection every night"
 
 
-def agent(name: str) -> Agent:
+def agent_named(name: str) -> Agent:
     return next(agent for agent in FLEET.agents if agent.name == name)
 
 
@@ -34,34 +35,34 @@ def test_clear_message_goes_to_its_specialist() -> None:
     assert ROUTER.choose(BROKEN).specialty == "technical"
 
 
-def test_strange_message_is_asked_back_and_then_given_to_a_person() -> None:
-    """Not rejected, and not asked for ever."""
-    assert ROUTER.choose(STRANGE).specialty == "triage"
-    assert ROUTER.choose(STRANGE, asked_back=STRANGE_TURNS).specialty == "escalation"
+def test_out_of_scope_message_is_clarified_and_then_escalated() -> None:
+    """It is not refused, and the clarifying questions are limited."""
+    assert ROUTER.choose(OUT_OF_SCOPE).specialty == "triage"
+    assert ROUTER.choose(OUT_OF_SCOPE, clarifications=MAX_CLARIFICATIONS).specialty == "escalation"
 
 
 def test_short_message_stays_with_its_owner() -> None:
-    """Most real turns are that short, and say nothing about who should answer."""
-    assert ROUTER.better_specialty(agent("billing-refunds"), "router offline") is None
-    assert ROUTER.agent_of("billing", "ok thanks", current="billing-invoices").name == "billing-invoices"
+    """Most real turns are that short and carry no information about the right owner."""
+    assert ROUTER.better_specialty(agent_named("billing-refunds"), "router offline") is None
+    assert ROUTER.choose_agent("billing", "ok thanks", current="billing-invoices").name == "billing-invoices"
 
 
-def test_new_topic_moves_the_conversation_and_the_old_one_keeps_it() -> None:
+def test_new_topic_moves_the_conversation_and_the_owners_topic_keeps_it() -> None:
     """By a clear margin only."""
-    moved = ROUTER.better_specialty(agent("billing-refunds"), BROKEN)
+    moved = ROUTER.better_specialty(agent_named("billing-refunds"), BROKEN)
     assert moved is not None
     assert moved.specialty == "technical"
-    assert ROUTER.better_specialty(agent("technical-wifi"), BROKEN) is None
+    assert ROUTER.better_specialty(agent_named("technical-wifi"), BROKEN) is None
 
 
-def test_way_back_is_longer_than_the_way_there() -> None:
-    """Whatever moves a conversation back would have moved it from a third place as well; not the other way round."""
-    for text in (text for one in FLEET.of("billing") for text in one.examples):
-        back = ROUTER.better_specialty(agent("technical-wifi"), text, came_from="billing")
-        assert back is None or ROUTER.better_specialty(agent("technical-wifi"), text) is not None
+def test_return_to_the_previous_owner_needs_a_larger_margin() -> None:
+    """A message that moves a conversation back would also move it from a third specialty; not the reverse."""
+    for text in (text for agent in FLEET.of("billing") for text in agent.examples):
+        back = ROUTER.better_specialty(agent_named("technical-wifi"), text, previous_owner="billing")
+        assert back is None or ROUTER.better_specialty(agent_named("technical-wifi"), text) is not None
 
 
-def test_questions_back_are_counted_until_somebody_else_has_answered() -> None:
+def test_clarifications_are_counted_since_the_last_answer_of_another_specialty() -> None:
     """From the transcript alone."""
     transcript = [
         Utterance(role="agent", text="?", specialty="billing"),
@@ -69,40 +70,39 @@ def test_questions_back_are_counted_until_somebody_else_has_answered() -> None:
         Utterance(role="agent", text="?", specialty="triage"),
         Utterance(role="agent", text="?", specialty="triage"),
     ]
-    assert asked_back(transcript) == 2
-    assert asked_back([]) == 0
+    assert clarification_count(transcript) == 2
+    assert clarification_count([]) == 0
     assert previous_owner(transcript[:1]) == ""
     assert previous_owner([*transcript[:1], Utterance(role="agent", text="!", specialty="technical")]) == "billing"
 
 
-def test_artefact_decides_as_the_model_it_was_made_of() -> None:
-    """Halved floats change no choice of the fleet's own examples."""
-    payload = encode(MODEL)
-    again = Router(FLEET, decode(payload))
-    for text in (text for one in FLEET.agents for text in one.examples):
-        assert again.choose(text).agent == ROUTER.choose(text).agent
+def test_decoded_artefact_decides_as_the_original_model() -> None:
+    """Half-precision floats change no choice for the fleet's own examples."""
+    decoded = Router(FLEET, decode(encode(MODEL)))
+    for text in (text for agent in FLEET.agents for text in agent.examples):
+        assert decoded.choose(text).agent == ROUTER.choose(text).agent
 
 
 @pytest.mark.parametrize("payload", [b"", b"no artefact", encode(MODEL)[:-9]])
-def test_anything_else_is_no_artefact(payload: bytes) -> None:
-    """A clear error, whatever is wrong with the bytes."""
+def test_invalid_payload_is_refused(payload: bytes) -> None:
+    """One error type, whatever is wrong with the bytes."""
     with pytest.raises(UnreadableArtefactError):
         decode(payload)
 
 
-def test_version_changes_with_what_is_learnt_and_with_nothing_else() -> None:
-    """An example more is another version; a tone is none."""
+def test_version_depends_on_the_training_data_only() -> None:
+    """Another example changes the version; another tone does not."""
     first, *others = FLEET.agents
     more = Fleet(company=FLEET.company, agents=[_with(first, examples=[*first.examples, "one more"]), *others])
     softer = Fleet(company=FLEET.company, agents=[_with(first, tone="softer"), *others])
-    assert version_of(more, "lexical") != version_of(FLEET, "lexical")
-    assert version_of(softer, "lexical") == version_of(FLEET, "lexical")
-    assert version_of(FLEET, "minilm-1") != version_of(FLEET, "lexical")
+    assert artefact_version(more, "lexical") != artefact_version(FLEET, "lexical")
+    assert artefact_version(softer, "lexical") == artefact_version(FLEET, "lexical")
+    assert artefact_version(FLEET, "minilm-1") != artefact_version(FLEET, "lexical")
 
 
-def _with(one: Agent, **changes: object) -> Agent:
-    fields = {name: getattr(one, name) for name in one.__struct_fields__}
-    return Agent(**{**fields, **changes})  # type: ignore[arg-type]
+def _with(agent: Agent, **changes: Any) -> Agent:
+    fields: dict[str, Any] = {name: getattr(agent, name) for name in agent.__struct_fields__}
+    return Agent(**(fields | changes))
 
 
 @pytest.mark.parametrize(
@@ -116,11 +116,11 @@ def _with(one: Agent, **changes: object) -> Agent:
         ),
     ],
 )
-def test_vector_moves_no_conversation_that_lies_between_two_specialties(owner: str, other: str, both: str) -> None:
-    """Scores with a vector lie further apart: what is half one thing and half the other still stays with its owner."""
+def test_embedding_does_not_move_a_message_about_both_specialties(owner: str, other: str, both: str) -> None:
+    """Scores with an embedding are further apart; a message about both topics still stays with its owner."""
 
     def better_specialty(text: str) -> str | None:
-        choice = WITH_VECTORS.better_specialty(FLEET.of(owner)[0], text, WordEmbedder().embed([text])[0])
+        choice = EMBEDDING_ROUTER.better_specialty(FLEET.of(owner)[0], text, WordEmbedder().embed([text])[0])
         return choice.specialty if choice is not None else None
 
     half = {"billing": "What is this 5.99 payment to you for?", "technical": "The app crashes as soon as I open it"}

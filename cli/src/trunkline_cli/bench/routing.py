@@ -17,10 +17,10 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from trunkline_agents.core.routing.classifier import Classifier, Judgement
-from trunkline_agents.core.routing.examples import ConversationExample, read_conversation
-from trunkline_agents.core.routing.scope import floor_of
-from trunkline_agents.core.routing.training import TrainingError, held_out_familiarity, learn
+from trunkline_agents.core.routing.classifier import Classifier, Prediction
+from trunkline_agents.core.routing.examples import ConversationExample, parse_conversation
+from trunkline_agents.core.routing.scope import scope_threshold
+from trunkline_agents.core.routing.training import TrainingError, fit, held_out_scores
 from trunkline_embedding import LEXICAL, Embedder, EmbedderChoice, EmbeddingError, open_embedder
 
 from trunkline_cli.bench.rows import percentile, read_rows
@@ -37,7 +37,7 @@ class _Row(msgspec.Struct):
 
     @property
     def said(self) -> ConversationExample:
-        return ConversationExample(self.text) if self.text else read_conversation(self.conversation)
+        return ConversationExample(self.text) if self.text else parse_conversation(self.conversation)
 
     @property
     def wanted(self) -> str | None:
@@ -76,7 +76,7 @@ def measure_routing(train: Path, test: Path, validation: Path | None, choice: Em
         floor = _validated_floor(classifier, read_rows(validation, _Row), embedder)
     else:
         floor = _held_out_floor(classifier, lessons, len(train_rows))
-    judged: list[Judgement] = []
+    judged: list[Prediction] = []
     times: list[float] = []
     cpu_started = time.process_time()
     for row in test_rows:
@@ -129,25 +129,25 @@ def _lessons(rows: Sequence[_Row], embedder: Embedder | None) -> _Lessons:
 
 def _learnt(lessons: _Lessons) -> Classifier:
     try:
-        return learn(*lessons)
+        return fit(*lessons)
     except TrainingError as error:
         raise CommandError(str(error)) from error
 
 
 def _validated_floor(classifier: Classifier, validation: Sequence[_Row], embedder: Embedder | None) -> float:
     in_scope = [row.said for row in validation if row.wanted is not None]
-    familiarity = [_judgement(classifier, said, embedder).familiarity for said in in_scope]
-    return floor_of(np.array(familiarity, dtype=np.float32))
+    familiarity = [_judgement(classifier, said, embedder).in_scope_score for said in in_scope]
+    return scope_threshold(np.array(familiarity, dtype=np.float32))
 
 
 def _held_out_floor(classifier: Classifier, lessons: _Lessons, messages: int) -> float:
     """Names of classes help to learn, but nobody says them."""
-    return floor_of(held_out_familiarity(*lessons, nearest_share=classifier.nearest_share)[:messages])
+    return scope_threshold(held_out_scores(*lessons, neighbour_weight=classifier.neighbour_weight)[:messages])
 
 
-def _judgement(classifier: Classifier, said: ConversationExample, embedder: Embedder | None) -> Judgement:
+def _judgement(classifier: Classifier, said: ConversationExample, embedder: Embedder | None) -> Prediction:
     vectors = _vectors(embedder, [said])
-    return classifier.judge(said.text, vectors[0] if vectors is not None else None, conversation=said.conversation)
+    return classifier.predict(said.text, vectors[0] if vectors is not None else None, conversation=said.conversation)
 
 
 def _vectors(embedder: Embedder | None, said: Sequence[ConversationExample]) -> NDArray[np.float32] | None:
@@ -157,10 +157,10 @@ def _vectors(embedder: Embedder | None, said: Sequence[ConversationExample]) -> 
 class _Outcome:
     """How the rows ended: what was wanted, what was the best class, and what was rejected."""
 
-    def __init__(self, wanted: Sequence[str | None], judged: Sequence[Judgement], floor: float) -> None:
+    def __init__(self, wanted: Sequence[str | None], judged: Sequence[Prediction], floor: float) -> None:
         self._wanted = wanted
         self._best = [one.ranked[0][0] for one in judged]
-        self._rejected = [one.familiarity < floor for one in judged]
+        self._rejected = [one.in_scope_score < floor for one in judged]
         has_strangers = None in wanted
         self._ends = [
             None if has_strangers and out else label for label, out in zip(self._best, self._rejected, strict=True)

@@ -1,4 +1,4 @@
-"""Run the agents of one specialty."""
+"""Run an agents process."""
 
 from __future__ import annotations
 

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from nats.aio.msg import Msg
 from prometheus_client import Gauge
-from trunkline_chassis.fleet_view import follow_fleet
+from trunkline_chassis.fleet_view import FleetView, follow_fleet
 from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.pull_consumer import PullConsumer
 from trunkline_protocols import streams, subjects
+from trunkline_protocols.ids import Specialty
 
 from trunkline_agents import handlers
-from trunkline_agents.adapters.artefact_store import RoutingArtefactStore
-from trunkline_agents.adapters.http_tools import HttpTools
-from trunkline_agents.adapters.mcp_tools import McpTools
-from trunkline_agents.adapters.nats import NatsColleagues, PendingNotices
+from trunkline_agents.adapters.artefact_store import KvArtefactStore
+from trunkline_agents.adapters.http_tools import HttpToolClient
+from trunkline_agents.adapters.language_model import NatsLanguageModel
+from trunkline_agents.adapters.mcp_tools import McpToolClient
+from trunkline_agents.adapters.nats import ActiveNotices, NatsConsultations, NatsKnowledgeBase, NatsResultSink
 from trunkline_agents.adapters.tool_ledger import KvToolLedger
 from trunkline_agents.application.advisor import Advisor
+from trunkline_agents.application.answer_writer import AnswerWriter
+from trunkline_agents.application.completion_ids import CompletionIds
 from trunkline_agents.application.consultation_client import ConsultationClient
 from trunkline_agents.application.handoff_summariser import HandoffSummariser
 from trunkline_agents.application.priority_semaphore import PrioritySemaphore
@@ -30,95 +36,160 @@ from trunkline_agents.application.routing import CurrentRouting, RouterLoader
 from trunkline_agents.application.tool_loop import ToolLoop
 from trunkline_agents.application.turn_worker import TurnWorker
 from trunkline_agents.application.work_heartbeat import WorkHeartbeat
+from trunkline_agents.ports import ToolClient
 from trunkline_agents.settings import AgentsSettings, secret
 
 NAME: Final = "agents"
-_AGENTS: Final = Gauge("trunkline_agents", "Agents that answer in this process", ["specialty", "node"])
-_DEPTH: Final = Gauge("trunkline_work_queue_depth", "Turns waiting for an agent", ["specialty", "lane"])
+_AGENTS: Final = Gauge("trunkline_agents", "Agents served by this process", ["specialty", "node"])
+_DEPTH: Final = Gauge("trunkline_work_queue_depth", "Messages in the work queue", ["specialty", "lane"])
 
 
 class UnknownSpecialtyError(ValueError):
-    """No agent of the fleet has the specialty that this process is to answer for."""
+    """No agent of the fleet has the configured specialty."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Adapters:
+    """Adapters of one process."""
+
+    knowledge: NatsKnowledgeBase
+    model: NatsLanguageModel
+    sink: NatsResultSink
+    consultations: NatsConsultations
+    http_tools: HttpToolClient
 
 
 @asynccontextmanager
 async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
-    """Answer for one specialty."""
-    settings, bus, specialty = process.settings, process.bus, process.settings.specialty
-    fleets = await follow_fleet(bus)
-    if not fleets.fleet.of(specialty):
-        raise UnknownSpecialtyError(f"{specialty} is none of {', '.join(fleets.fleet.specialties)}")
-    embedder = await asyncio.to_thread(settings.routing_embedder)
-    school = RouterLoader(RoutingArtefactStore(bus, training_timeout_s=settings.training_timeout_s), embedder)
-    experts = CurrentRouting(specialty, school, await school.learn(fleets.current))
-    fleets.on_change = experts.hear
-    colleagues = NatsColleagues(bus, settings.region, search_timeout_s=settings.search_timeout_s)
-    beats = WorkHeartbeat(colleagues, process.instance, settings.beat_s)
-    hands = PrioritySemaphore(settings.concurrency)
-    consulting = ConsultationClient(
-        colleagues, process.instance, silence_s=settings.consult_silence_s, longest_s=settings.consult_longest_s
+    """Serve one specialty."""
+    settings, bus, specialty = process.settings, process.bus, Specialty(process.settings.specialty)
+    fleet = await follow_fleet(bus)
+    routing = await _load_routing(process, fleet)
+    adapters = _Adapters(
+        knowledge=NatsKnowledgeBase(bus, settings.region, timeout_s=settings.search_timeout_s),
+        model=NatsLanguageModel(bus, settings.region),
+        sink=NatsResultSink(bus),
+        consultations=NatsConsultations(bus),
+        http_tools=HttpToolClient(secret),
     )
-    advising = Advisor(colleagues, process.instance, specialty=specialty, experts=experts, progress_s=settings.beat_s)
-    http_tools = HttpTools(secret)
-    toolbox = ToolLoop(colleagues, KvToolLedger(bus), {"http": http_tools, "mcp": McpTools()})
-    worker = TurnWorker(
-        instance=process.instance,
+    consultations = ConsultationClient(
+        adapters.consultations,
+        process.instance,
+        specialty,
+        idle_timeout_s=settings.consult_idle_timeout_s,
+        timeout_s=settings.consult_timeout_s,
+    )
+    advisor = Advisor(
         specialty=specialty,
-        colleagues=colleagues,
-        consulting=consulting,
-        toolbox=toolbox,
-        board=PendingNotices(process.notices),
-        summarising=HandoffSummariser(colleagues, longest_s=settings.summary_longest_s),
+        routing=routing,
+        knowledge=adapters.knowledge,
+        model=adapters.model,
+        consultations=adapters.consultations,
+        progress_interval_s=settings.work_heartbeat_interval_s,
     )
-    intake = handlers.WorkHandler(
-        instance=process.instance,
-        colleagues=colleagues,
-        worker=worker,
-        advising=advising,
-        experts=experts,
-        beats=beats,
-        hands=hands,
+    heartbeat = WorkHeartbeat(adapters.sink, settings.work_heartbeat_interval_s)
+    semaphore = PrioritySemaphore(settings.concurrency)
+    handler = handlers.WorkHandler(
+        sink=adapters.sink,
+        worker=_turn_worker(process, adapters, consultations),
+        advisor=advisor,
+        routing=routing,
+        heartbeat=heartbeat,
+        semaphore=semaphore,
         latency=process.latency,
     )
+    await _subscribe(process, consultations, advisor)
+    consumers = _start_consumers(process, handler)
+    _report_vitals(process, routing, semaphore, consumers)
+    for work in (heartbeat.run(), fleet.run(), routing.run()):
+        process.spawn(work)
+    yield
+    await asyncio.gather(*(consumer.drain(settings.shutdown_timeout_s) for consumer in consumers))
+    await adapters.http_tools.close()
 
+
+async def _load_routing(process: Process[AgentsSettings], fleet: FleetView) -> CurrentRouting:
+    """Load the routing of the current fleet and follow its changes."""
+    settings = process.settings
+    if not fleet.fleet.of(settings.specialty):
+        specialties = ", ".join(fleet.fleet.specialties)
+        raise UnknownSpecialtyError(f"specialty {settings.specialty!r} must be one of: {specialties}")
+    embedder = await asyncio.to_thread(settings.routing_embedder)
+    loader = RouterLoader(KvArtefactStore(process.bus, training_timeout_s=settings.training_timeout_s), embedder)
+    routing = CurrentRouting(settings.specialty, loader, await loader.load(fleet.current))
+    fleet.on_change = routing.on_fleet_change
+    return routing
+
+
+def _turn_worker(
+    process: Process[AgentsSettings], adapters: _Adapters, consultations: ConsultationClient
+) -> TurnWorker:
+    ids = CompletionIds(process.instance, start=int(time.time() * 1000))
+    tools: dict[str, ToolClient] = {"http": adapters.http_tools, "mcp": McpToolClient()}
+    return TurnWorker(
+        instance=process.instance,
+        specialty=Specialty(process.settings.specialty),
+        writer=AnswerWriter(
+            knowledge=adapters.knowledge,
+            model=adapters.model,
+            consultations=consultations,
+            tool_loop=ToolLoop(adapters.model, KvToolLedger(process.bus), tools),
+            notices=ActiveNotices(process.notices),
+            ids=ids,
+        ),
+        summariser=HandoffSummariser(adapters.model, timeout_s=process.settings.summary_timeout_s),
+        ids=ids,
+    )
+
+
+async def _subscribe(process: Process[AgentsSettings], consultations: ConsultationClient, advisor: Advisor) -> None:
     async def on_advice(message: Msg) -> None:
-        handlers.on_advice(consulting, message)
+        handlers.on_advice(consultations, message)
 
     async def on_cancelled(message: Msg) -> None:
-        handlers.on_consult_cancelled(advising, message)
+        handlers.on_consult_cancelled(advisor, message)
 
-    await bus.subscribe(subjects.advice(process.instance), on_advice)
-    await bus.subscribe(subjects.consult_cancelled(specialty), on_cancelled)
-    pullers = {lane: _puller(process, lane, intake) for lane in subjects.LANES}
-    for lane, puller in pullers.items():
-        _DEPTH.labels(specialty, lane).set_function(partial(_pending, puller))
-        process.spawn(puller.run())
-    _AGENTS.labels(specialty, settings.node).set_function(lambda: len(experts.current.fleet.of(specialty)))
+    await process.bus.subscribe(subjects.advice(process.instance), on_advice)
+    await process.bus.subscribe(subjects.consult_cancelled(process.settings.specialty), on_cancelled)
+
+
+def _start_consumers(process: Process[AgentsSettings], handler: handlers.WorkHandler) -> list[PullConsumer]:
+    """Start one consumer per lane."""
+    specialty = process.settings.specialty
+    consumers = []
+    for lane in subjects.LANES:
+        durable = streams.work_consumer(specialty, lane)
+        # Twice the permits: the semaphore admits the waiting turns by priority.
+        consumer = PullConsumer(
+            process.bus,
+            stream=durable.stream,
+            consumer=durable.name,
+            capacity=2 * process.settings.concurrency,
+            handle=handler.handle,
+            ack_first=True,
+        )
+        _DEPTH.labels(specialty, lane).set_function(partial(_pending, consumer))
+        process.spawn(consumer.run())
+        consumers.append(consumer)
+    return consumers
+
+
+def _report_vitals(
+    process: Process[AgentsSettings],
+    routing: CurrentRouting,
+    semaphore: PrioritySemaphore,
+    consumers: list[PullConsumer],
+) -> None:
+    settings = process.settings
+    _AGENTS.labels(settings.specialty, settings.node).set_function(
+        lambda: len(routing.current.fleet.of(settings.specialty))
+    )
     process.heartbeat.vitals = lambda: Vitals(
-        queue_depth=hands.waiting + sum(puller.pending for puller in pullers.values()),
-        specialties=[specialty],
-        fleet_version=experts.current.version,
-    )
-    process.spawn(beats.run())
-    process.spawn(fleets.run())
-    process.spawn(experts.run())
-    yield
-    await asyncio.gather(*(puller.drain(settings.shutdown_timeout_s) for puller in pullers.values()))
-    await http_tools.close()
-
-
-def _puller(process: Process[AgentsSettings], lane: subjects.Lane, intake: handlers.WorkHandler) -> PullConsumer:
-    consumer = streams.work_consumer(process.settings.specialty, lane)
-    # More than there are hands for: among those that wait here the most pressing goes first.
-    return PullConsumer(
-        process.bus,
-        stream=consumer.stream,
-        consumer=consumer.name,
-        capacity=2 * process.settings.concurrency,
-        handle=intake.handle,
-        ack_first=True,
+        queue_depth=semaphore.waiting + sum(map(_pending, consumers)),
+        specialties=[settings.specialty],
+        fleet_version=routing.current.version,
     )
 
 
-def _pending(puller: PullConsumer) -> int:
-    return puller.pending
+def _pending(consumer: PullConsumer) -> int:
+    return consumer.pending

@@ -1,6 +1,6 @@
-"""What comes in, and who handles it.
+"""Message handlers of the agents.
 
-work.<specialty>.<lane>            AnswerTurn        -> `WorkHandler.handle` -> `TurnWorker.result`
+work.<specialty>.<lane>            AnswerTurn        -> `WorkHandler.handle` -> `TurnWorker.process`
 work.<specialty>.high              Consult           -> `WorkHandler.handle` -> `Advisor.advise`
 consult.<specialty>.cancelled      ConsultCancelled  -> `on_consult_cancelled`
 advice.<instance>                  ConsultReply      -> `on_advice`
@@ -17,47 +17,46 @@ from trunkline_chassis.delivery import Delivery, Done, Outcome, Reject
 from trunkline_chassis.latency import RecentLatency
 from trunkline_protocols import codec
 from trunkline_protocols.consultation import Consult
-from trunkline_protocols.ids import Instance
 from trunkline_protocols.turn import AnswerTurn, TaskClaimed
 
 from trunkline_agents.application.advisor import Advisor
 from trunkline_agents.application.consultation_client import ConsultationClient
 from trunkline_agents.application.priority_semaphore import PrioritySemaphore
 from trunkline_agents.application.routing import CurrentRouting
-from trunkline_agents.application.turn_worker import Stopwatch, TurnWorker
+from trunkline_agents.application.stopwatch import Stopwatch
+from trunkline_agents.application.turn_task import TurnTask
+from trunkline_agents.application.turn_worker import TurnWorker
 from trunkline_agents.application.work_heartbeat import WorkHeartbeat
-from trunkline_agents.ports import Colleagues
+from trunkline_agents.ports import ResultSink
 
 _log: Final = structlog.get_logger(__name__)
 
 
 class WorkHandler:
-    """Takes the work of one specialty."""
+    """Handles the work queue of one specialty."""
 
     def __init__(
         self,
         *,
-        instance: Instance,
-        colleagues: Colleagues,
+        sink: ResultSink,
         worker: TurnWorker,
-        advising: Advisor,
-        experts: CurrentRouting,
-        beats: WorkHeartbeat,
-        hands: PrioritySemaphore,
+        advisor: Advisor,
+        routing: CurrentRouting,
+        heartbeat: WorkHeartbeat,
+        semaphore: PrioritySemaphore,
         latency: RecentLatency,
     ) -> None:
-        """One a process."""
-        self._instance = instance
-        self._colleagues = colleagues
+        """`semaphore` bounds the turns that `worker` processes concurrently."""
+        self._sink = sink
         self._worker = worker
-        self._advising = advising
-        self._experts = experts
-        self._beats = beats
-        self._hands = hands
+        self._advisor = advisor
+        self._routing = routing
+        self._heartbeat = heartbeat
+        self._semaphore = semaphore
         self._latency = latency
 
     async def handle(self, delivery: Delivery) -> Outcome:
-        """Handle one delivery of the work queue. It is acknowledged already: whoever ordered it watches."""
+        """Handle one delivery. The queue acknowledges on delivery; the requester detects a lost turn by its timeout."""
         try:
             message = codec.work.decode(delivery.payload)
         except codec.DecodeError as error:
@@ -66,7 +65,7 @@ class WorkHandler:
             case AnswerTurn():
                 await self._answer(message)
             case Consult():
-                await self._advising.advise(message)
+                await self._advisor.advise(message)
             case _:
                 assert_never(message)
         return Done()
@@ -76,41 +75,35 @@ class WorkHandler:
         if now > request.deadline_at:
             _log.warning("turn.expired", turn=request.ref.turn)
             return
-        # Claimed before there is a free hand: from now on this process answers for it.
-        with self._beats.working_on(request):
-            await self._colleagues.report(
-                request.reply_to,
-                TaskClaimed(
-                    ref=request.ref,
-                    instance=self._instance,
-                ),
-            )
-            async with self._hands.at_work(request):
+        # Claimed before a permit is acquired: from here on, this process is responsible for the turn.
+        with self._heartbeat.working_on(request):
+            await self._sink.report(request.reply_to, TaskClaimed(ref=request.ref))
+            async with self._semaphore.permit(request):
                 clock = Stopwatch(queued_ms=(time.time() - request.dispatched_at) * 1000)
-                result = await self._worker.result(request, self._experts.current, clock)
-        await self._colleagues.report(request.reply_to, result)
-        took_ms = (time.time() - now) * 1000
-        self._latency.add(took_ms)
+                result = await self._worker.process(TurnTask(request, self._routing.current, clock))
+        await self._sink.report(request.reply_to, result)
+        duration_ms = (time.time() - now) * 1000
+        self._latency.add(duration_ms)
         _log.info(
-            "turn.worked",
+            "turn.processed",
             turn=request.ref.turn,
             attempt=request.ref.attempt,
             outcome=result.__struct_config__.tag,
-            duration_ms=round(took_ms, 1),
+            duration_ms=round(duration_ms, 1),
         )
 
 
-def on_consult_cancelled(advising: Advisor, message: Msg) -> None:
-    """Stop what nobody waits for."""
+def on_consult_cancelled(advisor: Advisor, message: Msg) -> None:
+    """Stop a cancelled consultation."""
     try:
-        advising.cancel(codec.consult_cancelled.decode(message.data))
+        advisor.cancel(codec.consult_cancelled.decode(message.data))
     except codec.DecodeError as error:
-        _log.error("consult.unreadable", subject=message.subject, error=str(error))
+        _log.error("consult_cancelled.undecodable", subject=message.subject, error=str(error))
 
 
-def on_advice(consulting: ConsultationClient, message: Msg) -> None:
-    """Pass a specialist's reply to whoever asked."""
+def on_advice(consultations: ConsultationClient, message: Msg) -> None:
+    """Pass a specialist's reply to the request that waits for it."""
     try:
-        consulting.hear(codec.consult_reply.decode(message.data))
+        consultations.on_reply(codec.consult_reply.decode(message.data))
     except codec.DecodeError as error:
-        _log.error("advice.unreadable", subject=message.subject, error=str(error))
+        _log.error("advice.undecodable", subject=message.subject, error=str(error))

@@ -1,11 +1,17 @@
-"""What an agent needs from the outside."""
+"""Ports of the agents: one protocol per collaborator.
+
+Errors:
+    TrainingFailedError          no routing artefact, and none could be trained
+    ToolError                    the call failed and had no effect
+      ToolOutcomeUnknownError    the call may have had an effect
+"""
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
 from trunkline_protocols.broadcast import NoticePublished
-from trunkline_protocols.completion import Complete, CompletionReply, ToolSpec, ToolStep, ToolStepNoted
+from trunkline_protocols.completion import Complete, CompletionReply, ToolSpec, ToolStep, ToolStepRecorded
 from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
 from trunkline_protocols.fleet import Fleet, Tool
 from trunkline_protocols.ids import Instance
@@ -15,85 +21,97 @@ from trunkline_protocols.turn import AgentMessage, AnswerTurn
 from trunkline_agents.core.routing.artefact import RoutingModel
 
 
-class Colleagues(Protocol):
-    """The services that an agent works with."""
+class KnowledgeBase(Protocol):
+    """The knowledge service."""
 
     async def search(self, query: SearchKnowledge) -> list[Passage]:
-        """Find passages; empty when the knowledge base cannot be reached (the answer goes without)."""
+        """Return the best passages; an empty list if the service is unavailable."""
         ...
+
+
+class LanguageModel(Protocol):
+    """The LLM gateway."""
 
     async def complete(self, request: Complete) -> CompletionReply:
-        """Have the answer written."""
+        """Return a completion or a refusal; cancelling the call stops the provider."""
         ...
 
-    async def report(self, owner: Instance, message: AgentMessage) -> None:
-        """Tell the conversation process that waits; may be lost, it watches."""
+
+class ResultSink(Protocol):
+    """The conversation processes that wait for results."""
+
+    async def report(self, recipient: Instance, message: AgentMessage) -> None:
+        """Send a message to a conversation process, at most once: its timeouts cover a loss."""
         ...
 
-    async def consult(self, question: Consult) -> None:
-        """Put a question into the queue of a specialty."""
+
+class Consultations(Protocol):
+    """Consultations between agent processes."""
+
+    async def request(self, consult: Consult) -> None:
+        """Append a request to the work queue of its specialty."""
         ...
 
-    async def cancel_consult(self, specialty: str, cancelled: ConsultCancelled) -> None:
-        """Tell a specialty that nobody waits any more; may be lost, the deadline passes."""
+    async def cancel(self, specialty: str, cancelled: ConsultCancelled) -> None:
+        """Notify all processes of a specialty, at most once: the request's deadline covers a loss."""
         ...
 
-    async def advise(self, asker: Instance, reply: ConsultReply) -> None:
-        """Answer whoever asked; may be lost, the asker's timer runs."""
+    async def reply(self, recipient: Instance, reply: ConsultReply) -> None:
+        """Send progress or the result to the requester, at most once: its timeout covers a loss."""
         ...
 
 
 class NoticeSource(Protocol):
-    """The broadcasts that this process knows."""
+    """Active broadcasts."""
 
     def for_agents(self, *, tenant: str, specialty: str) -> list[NoticePublished]:
-        """Notices in force for agents of a specialty, the latest last."""
+        """Return the active notices for agents of a specialty, oldest first."""
         ...
 
 
 class TrainingFailedError(RuntimeError):
-    """The trainer ended without an artefact; the message holds its last words."""
+    """The trainer ended without an artefact; the message is the end of its error output."""
 
 
 class ArtefactStore(Protocol):
-    """Where routing artefacts are kept."""
+    """Store of routing artefacts."""
 
     async def model(self, version: str, fleet: Fleet) -> RoutingModel:
-        """Return the artefact of this version; raise `TrainingFailedError` when there is none and none can be made."""
+        """Return the artefact of a version, trained if missing; raise `TrainingFailedError` if training fails."""
         ...
 
 
-class ToolFailure(Exception):  # noqa: N818 - an answer to the model, not a defect
-    """A tool said no, or could not be asked: nothing was done. The message is for the model."""
+class ToolError(Exception):
+    """A tool refused the call or could not be reached, without effect. The message is for the model."""
 
 
-class UnknownOutcome(ToolFailure):
-    """Nobody knows whether it was done."""
+class ToolOutcomeUnknownError(ToolError):
+    """The call may or may not have taken effect."""
 
 
-class Tools(Protocol):
-    """Outside things of one kind."""
+class ToolClient(Protocol):
+    """Client for one kind of external tool."""
 
     async def specs(self, tool: Tool) -> list[ToolSpec]:
-        """What the model is told of it; raises `ToolFailure`."""
+        """Return the specifications to offer to the model; raise `ToolError` if they cannot be read."""
         ...
 
     async def call(self, tool: Tool, name: str, arguments: dict[str, Any], key: str) -> str:
-        """Carry out one call and return what it said; `key` is the same on every try. Raises `ToolFailure`."""
+        """Execute a call and return its result; `key` is its idempotency key. Raises `ToolError`."""
         ...
 
 
 class ToolLedger(Protocol):
-    """What was done for a turn, kept beyond this process."""
+    """Persistent record of the tool steps of turns."""
 
-    async def steps(self, request: AnswerTurn) -> list[ToolStepNoted]:
-        """The steps so far, in order."""
+    async def steps(self, request: AnswerTurn) -> list[ToolStepRecorded]:
+        """Return the recorded steps of a turn, in order."""
         ...
 
-    async def begin(self, request: AnswerTurn, number: int, step: ToolStep, by: str) -> ToolStepNoted:
-        """Note a step before it is done; returns the one that is noted already, if any."""
+    async def begin(self, request: AnswerTurn, number: int, step: ToolStep, by: str) -> ToolStepRecorded:
+        """Record a step before its execution; return the one that another attempt has recorded first, if any."""
         ...
 
     async def end(self, request: AnswerTurn, number: int, step: ToolStep, by: str) -> None:
-        """Note what came of it."""
+        """Record the outcomes of a step."""
         ...

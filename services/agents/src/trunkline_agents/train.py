@@ -1,8 +1,8 @@
-"""The trainer: a process of its own, because the training library would cost every agents process 190 MiB.
+"""Trainer of the routing: a separate process, since the training library would cost every agents process 190 MiB.
 
     python -m trunkline_agents.train FLEET_FILE VERSION OUTPUT
 
-It trains the fleet's routing with the embedder of the environment's settings and writes the artefact.
+Trains the fleet's routing with the embedder configured in the environment and writes the artefact.
 """
 
 from __future__ import annotations

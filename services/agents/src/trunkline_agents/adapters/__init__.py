@@ -1,1 +1,1 @@
-"""Concrete outsides of the agents."""
+"""Adapters: NATS, HTTP and MCP implementations of the ports."""

@@ -1,8 +1,8 @@
-"""The routing artefacts in KV ROUTING: found, or trained where one is missing.
+"""Routing artefacts in KV ROUTING, trained if missing.
 
-current               which version serves, for people and for those who follow
-model.<version>.<n>   the artefact in pieces that fit a message
-training.<version>    who trains it now: one process does, the others wait
+current               version of the latest artefact, for operators
+model.<version>.<n>   the artefact in chunks that fit a message
+training.<version>    claim of the process that trains it; the others poll
 """
 
 from __future__ import annotations
@@ -28,57 +28,57 @@ from trunkline_agents.ports import TrainingFailedError
 _log: Final = structlog.get_logger(__name__)
 _STREAM: Final = f"KV_{ROUTING.name}"
 _PREFIX: Final = f"$KV.{ROUTING.name}"
-_PIECE_BYTES: Final = 512 * 1024
-_LOOK_AGAIN_S: Final = 0.25
+_CHUNK_BYTES: Final = 512 * 1024
+_POLL_INTERVAL_S: Final = 0.25
 
 
 class _Claim(msgspec.Struct, frozen=True):
     at: float
 
 
-class RoutingArtefactStore:
-    """Where artefacts stand."""
+class KvArtefactStore:
+    """Artefact store that trains each version in one process."""
 
     def __init__(self, bus: Bus, *, training_timeout_s: float) -> None:
-        """`training_timeout_s` bounds a training, one's own and a neighbour's."""
+        """`training_timeout_s` bounds a training, by this process or another one."""
         self._bus = bus
         self._timeout_s = training_timeout_s
 
     async def model(self, version: str, fleet: Fleet) -> RoutingModel:
-        """Return the artefact of this version, trained now where nobody has done so."""
+        """Return the artefact of a version, trained if missing; raise `TrainingFailedError` if training fails."""
         deadline = time.monotonic() + 2 * self._timeout_s
         while time.monotonic() < deadline:
             found = await self._read(version)
             if found is not None:
                 return found
             if await self._claim(version):
-                payload = await _trained(version, fleet, self._timeout_s)
+                payload = await _train(version, fleet, self._timeout_s)
                 await self.put(version, payload)
                 return decode(payload)
-            await asyncio.sleep(_LOOK_AGAIN_S)
+            await asyncio.sleep(_POLL_INTERVAL_S)
         raise TrainingFailedError(f"no routing artefact {version} within {2 * self._timeout_s:g} s")
 
     async def _read(self, version: str) -> RoutingModel | None:
-        first = await self._bus.last_message(_STREAM, f"{_PREFIX}.model.{version}.count")
-        if first is None:
+        count = await self._bus.last_message(_STREAM, f"{_PREFIX}.model.{version}.count")
+        if count is None:
             return None
-        pieces = [
+        chunks = [
             await self._bus.last_message(_STREAM, f"{_PREFIX}.model.{version}.{number}")
-            for number in range(int(first.payload))
+            for number in range(int(count.payload))
         ]
         try:
-            return decode(b"".join(piece.payload for piece in pieces if piece is not None))
+            return decode(b"".join(chunk.payload for chunk in chunks if chunk is not None))
         except UnreadableArtefactError as error:
-            _log.warning("routing.unreadable", version=version, error=str(error))
+            _log.warning("routing.artefact_undecodable", version=version, error=str(error))
             return None
 
     async def put(self, version: str, payload: bytes) -> None:
-        """Store an artefact; the processes of its fleet take it from here."""
-        count = math.ceil(len(payload) / _PIECE_BYTES)
+        """Store an artefact for the other processes of its fleet."""
+        count = math.ceil(len(payload) / _CHUNK_BYTES)
         for number in range(count):
-            piece = payload[number * _PIECE_BYTES : (number + 1) * _PIECE_BYTES]
-            await self._put(f"model.{version}.{number}", piece)
-        # Last: who sees the count finds every piece.
+            chunk = payload[number * _CHUNK_BYTES : (number + 1) * _CHUNK_BYTES]
+            await self._put(f"model.{version}.{number}", chunk)
+        # Written last: once the count is visible, all chunks are.
         await self._put(f"model.{version}.count", str(count).encode())
         await self._put("current", version.encode())
         _log.info("routing.trained", version=version, bytes=len(payload))
@@ -87,7 +87,7 @@ class RoutingArtefactStore:
         await self._bus.append(f"{_PREFIX}.{key}", payload, message_id=f"{key}-{time.time_ns()}")
 
     async def _claim(self, version: str) -> bool:
-        """Be the one that trains: nobody has claimed it, or who did has been silent for too long."""
+        """Claim the training; return False if another process holds a claim that has not expired."""
         subject = f"{_PREFIX}.training.{version}"
         last = await self._bus.last_message(_STREAM, subject)
         now = time.time()
@@ -105,7 +105,8 @@ class RoutingArtefactStore:
         return True
 
 
-async def _trained(version: str, fleet: Fleet, timeout_s: float) -> bytes:
+async def _train(version: str, fleet: Fleet, timeout_s: float) -> bytes:
+    """Run the trainer in a subprocess and return the artefact."""
     with TemporaryDirectory(prefix="trunkline-routing-") as folder:
         source, output = Path(folder) / "fleet.json", Path(folder) / "artefact"
         source.write_bytes(msgspec.json.encode(fleet))
@@ -116,11 +117,11 @@ async def _trained(version: str, fleet: Fleet, timeout_s: float) -> bytes:
         )
         try:
             async with asyncio.timeout(timeout_s):
-                _, complaint = await trainer.communicate()
+                _, errors = await trainer.communicate()
         except TimeoutError as error:
             trainer.kill()
             await trainer.wait()
             raise TrainingFailedError(f"training took longer than {timeout_s:g} s") from error
         if trainer.returncode != 0:
-            raise TrainingFailedError(complaint.decode(errors="replace")[-500:])
+            raise TrainingFailedError(errors.decode(errors="replace")[-500:])
         return output.read_bytes()

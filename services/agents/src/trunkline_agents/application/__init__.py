@@ -1,1 +1,1 @@
-"""Use cases: state and effects through ports."""
+"""Application layer: use cases with state and I/O through ports."""

@@ -1,4 +1,4 @@
-"""Giving advice: a specialist answers another agent's question; ownership stays where it is."""
+"""Specialist side of consultations: advises another agent, which keeps the conversation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import OrderedDict
 from typing import Final
 
 import structlog
-from trunkline_protocols.completion import Complete, Completed
+from trunkline_protocols.completion import Complete, Completed, CompletionReply
 from trunkline_protocols.consultation import (
     Advice,
     AdviceRefused,
@@ -18,64 +18,73 @@ from trunkline_protocols.consultation import (
     ConsultReply,
 )
 from trunkline_protocols.fleet import Agent
-from trunkline_protocols.ids import Instance
 
 from trunkline_agents.application.routing import CurrentRouting, FleetRouting
-from trunkline_agents.core.briefing import instructions, knowledge_search, search_query
-from trunkline_agents.ports import Colleagues
+from trunkline_agents.core.knowledge_query import knowledge_query, search_text
+from trunkline_agents.core.prompts import instructions
+from trunkline_agents.ports import Consultations, KnowledgeBase, LanguageModel
 
 _log: Final = structlog.get_logger(__name__)
 
-MOST_DEPTH: Final = 2
-"""A specialist that is consulted may consult once more; a question that came a longer way is refused."""
+MAX_DEPTH: Final = 2
+"""A consulted specialist may consult once more; a request with a greater depth is refused."""
 
-_CANCELLED_REMEMBERED: Final = 1_000
+_MAX_CANCELLED: Final = 1_000
+"""Cancelled consultations that are remembered, in case a request arrives after its cancellation."""
 
 
 class Advisor:
-    """Answers the questions of other agents."""
+    """Handles consultation requests for one specialty."""
 
     def __init__(
-        self, colleagues: Colleagues, instance: Instance, *, specialty: str, experts: CurrentRouting, progress_s: float
+        self,
+        *,
+        specialty: str,
+        routing: CurrentRouting,
+        knowledge: KnowledgeBase,
+        model: LanguageModel,
+        consultations: Consultations,
+        progress_interval_s: float,
     ) -> None:
-        """Says every `progress_s` seconds that it is at it."""
-        self._colleagues = colleagues
-        self._instance = instance
+        """Report progress every `progress_interval_s` seconds."""
         self._specialty = specialty
-        self._experts = experts
-        self._progress_s = progress_s
+        self._routing = routing
+        self._knowledge = knowledge
+        self._model = model
+        self._consultations = consultations
+        self._progress_interval_s = progress_interval_s
         self._running: dict[str, asyncio.Timeout] = {}
         self._cancelled: OrderedDict[str, None] = OrderedDict()
 
     def cancel(self, cancelled: ConsultCancelled) -> None:
-        """Stop working on it, or never begin."""
+        """Stop a running consultation, or skip it when its request arrives."""
         self._cancelled[cancelled.consultation] = None
-        while len(self._cancelled) > _CANCELLED_REMEMBERED:
+        while len(self._cancelled) > _MAX_CANCELLED:
             self._cancelled.popitem(last=False)
         running = self._running.get(cancelled.consultation)
         if running is not None:
             running.reschedule(asyncio.get_running_loop().time())
 
     async def advise(self, consult: Consult) -> None:
-        """Answer one question, or say why not; nothing for one that nobody waits for."""
+        """Reply to a request with advice or a refusal; a cancelled or expired request gets no reply."""
         if consult.consultation in self._cancelled:
             return
-        reason = self._why_not(consult)
+        reason = self._refusal_reason(consult)
         reply: ConsultReply | None
         if reason:
             reply = AdviceRefused(consultation=consult.consultation, reason=reason)
         else:
             reply = await self._work_on(consult)
         if reply is not None:
-            await self._colleagues.advise(consult.asker, reply)
+            await self._consultations.reply(consult.asker, reply)
 
-    def _why_not(self, consult: Consult) -> str:
+    def _refusal_reason(self, consult: Consult) -> str:
         if consult.asked_by == self._specialty:
             return f"{self._specialty} cannot consult itself"
-        if consult.depth > MOST_DEPTH:
-            return f"the question came over {consult.depth} specialists, {MOST_DEPTH} are allowed"
+        if consult.depth > MAX_DEPTH:
+            return f"consultation depth {consult.depth}, at most {MAX_DEPTH} are allowed"
         if time.time() >= consult.deadline_at:
-            return "the deadline has passed"
+            return "deadline exceeded"
         return ""
 
     async def _work_on(self, consult: Consult) -> ConsultReply | None:
@@ -83,39 +92,36 @@ class Advisor:
         try:
             async with asyncio.timeout(left_s) as limit:
                 self._running[consult.consultation] = limit
-                await self._colleagues.advise(consult.asker, self._progress(consult))
+                await self._consultations.reply(consult.asker, _progress(consult))
                 async with asyncio.TaskGroup() as tasks:
-                    progress = tasks.create_task(self._tell_progress(consult))
-                    reply = await self._advice(consult, self._experts.current)
+                    progress = tasks.create_task(self._report_progress(consult))
+                    reply = await self._advice(consult, self._routing.current)
                     progress.cancel()
                 return reply
         except TimeoutError:
-            _log.info("consult.given_up", consultation=consult.consultation)
+            _log.info("consultation.timed_out", consultation=consult.consultation)
             return None
-        except Exception as error:
-            _log.exception("consult.failed", consultation=consult.consultation)
+        except Exception as error:  # any failure becomes a refusal, so that the requester does not wait for its timeout
+            _log.exception("consultation.failed", consultation=consult.consultation)
             return AdviceRefused(consultation=consult.consultation, reason=f"{type(error).__name__}: {error}")
         finally:
             self._running.pop(consult.consultation, None)
 
-    async def _tell_progress(self, consult: Consult) -> None:
+    async def _report_progress(self, consult: Consult) -> None:
         while True:
-            await asyncio.sleep(self._progress_s)
-            await self._colleagues.advise(consult.asker, self._progress(consult))
+            await asyncio.sleep(self._progress_interval_s)
+            await self._consultations.reply(consult.asker, _progress(consult))
 
-    def _progress(self, consult: Consult) -> ConsultProgress:
-        return ConsultProgress(consultation=consult.consultation, instance=self._instance)
-
-    async def _advice(self, consult: Consult, expertise: FleetRouting) -> ConsultReply:
+    async def _advice(self, consult: Consult, routing: FleetRouting) -> ConsultReply:
         started = time.perf_counter()
-        agent = expertise.router.agent_of(self._specialty, consult.question, current=consult.agent)
-        passages = await self._colleagues.search(
-            knowledge_search(search_query(consult.question, consult.context), consult.context, agent)
+        agent = routing.router.choose_agent(self._specialty, consult.question, current=consult.agent)
+        passages = await self._knowledge.search(
+            knowledge_query(search_text(consult.question, consult.context), consult.context, agent)
         )
-        completion = await self._colleagues.complete(
+        completion = await self._model.complete(
             Complete(
-                instructions=instructions(expertise.fleet.company, agent),
-                question=consult.question,
+                instructions=instructions(routing.fleet.company, agent),
+                text=consult.question,
                 transcript=consult.context.transcript,
                 summary=consult.context.summary,
                 passages=passages,
@@ -125,19 +131,23 @@ class Advisor:
                 tenant=consult.context.tenant,
             )
         )
-        return self._reply(consult, agent, completion, (time.perf_counter() - started) * 1000)
+        return _advice_reply(consult, agent, completion, (time.perf_counter() - started) * 1000)
 
-    def _reply(self, consult: Consult, agent: Agent, completion: object, work_ms: float) -> ConsultReply:
-        if not isinstance(completion, Completed):
-            return AdviceRefused(consultation=consult.consultation, reason=f"no completion: {completion}")
-        if completion.abstained:
-            return AdviceRefused(consultation=consult.consultation, reason=f"{agent.name} does not know")
-        return Advice(
-            consultation=consult.consultation,
-            specialty=consult.specialty,
-            agent=agent.name,
-            text=completion.text,
-            citations=completion.citations,
-            usage=completion.usage,
-            work_ms=round(work_ms, 3),
-        )
+
+def _progress(consult: Consult) -> ConsultProgress:
+    return ConsultProgress(consultation=consult.consultation)
+
+
+def _advice_reply(consult: Consult, agent: Agent, completion: CompletionReply, work_ms: float) -> ConsultReply:
+    if not isinstance(completion, Completed):
+        return AdviceRefused(consultation=consult.consultation, reason=f"no completion: {completion}")
+    if completion.abstained:
+        return AdviceRefused(consultation=consult.consultation, reason=f"{agent.name} has no answer")
+    return Advice(
+        consultation=consult.consultation,
+        agent=agent.name,
+        text=completion.text,
+        citations=completion.citations,
+        usage=completion.usage,
+        work_ms=round(work_ms, 3),
+    )

@@ -1,4 +1,4 @@
-"""Asking specialists for advice: all at once, each with a timer that its progress resets, none beyond the turn."""
+"""Client side of consultations: concurrent requests, each with an idle timeout and a deadline."""
 
 from __future__ import annotations
 
@@ -23,66 +23,69 @@ from trunkline_protocols.ids import Instance, Specialty
 from trunkline_protocols.turn import AnswerTurn
 
 from trunkline_agents.core.consultations import PlannedConsultation
-from trunkline_agents.ports import Colleagues
+from trunkline_agents.ports import Consultations
 
 _log: Final = structlog.get_logger(__name__)
-_CONSULTATIONS: Final = Counter("trunkline_consultations_total", "Consultations by what came of them", ["outcome"])
+_CONSULTATIONS: Final = Counter("trunkline_consultations_total", "Consultations by outcome", ["outcome"])
+_MAX_PENDING_REPLIES: Final = 1_000
 
 
 class ConsultationClient:
-    """The questions of this process that are under way."""
+    """Consults specialists on behalf of the agents of this process."""
 
-    def __init__(self, colleagues: Colleagues, instance: Instance, *, silence_s: float, longest_s: float) -> None:
-        """A specialist that is silent for `silence_s` is given up, one that goes on and on after `longest_s`."""
-        self._colleagues = colleagues
+    def __init__(
+        self,
+        consultations: Consultations,
+        instance: Instance,
+        specialty: Specialty,
+        *,
+        idle_timeout_s: float,
+        timeout_s: float,
+    ) -> None:
+        """`idle_timeout_s` bounds the time without progress, `timeout_s` the whole consultation."""
+        self._consultations = consultations
         self._instance = instance
-        self._silence_s = silence_s
-        self._longest_s = longest_s
+        self._specialty = specialty
+        self._idle_timeout_s = idle_timeout_s
+        self._timeout_s = timeout_s
         self._replies: dict[str, asyncio.Queue[ConsultReply]] = {}
 
-    def hear(self, reply: ConsultReply) -> None:
-        """Take a reply; one that nobody waits for any more is late: counted and ignored."""
-        waiting = self._replies.get(reply.consultation)
-        if waiting is not None:
-            waiting.put_nowait(reply)
+    def on_reply(self, reply: ConsultReply) -> None:
+        """Pass a reply to its waiting request; a late reply is counted and dropped."""
+        replies = self._replies.get(reply.consultation)
+        if replies is not None:
+            replies.put_nowait(reply)
         elif not isinstance(reply, ConsultProgress):
             _CONSULTATIONS.labels("late_reply").inc()
-            _log.info("consult.late_reply", consultation=reply.consultation)
+            _log.info("consultation.reply_late", consultation=reply.consultation)
 
-    async def ask_all(
-        self, request: AnswerTurn, specialty: Specialty, questions: list[PlannedConsultation]
-    ) -> list[Consultation]:
-        """Ask several specialists at once; never raises for one that does not answer."""
+    async def consult_all(self, request: AnswerTurn, planned: list[PlannedConsultation]) -> list[Consultation]:
+        """Consult several specialists concurrently; a specialist without advice does not raise."""
         return list(
             await asyncio.gather(
-                *(
-                    self.ask(request, asked_by=specialty, question=question, number=number)
-                    for number, question in enumerate(questions, start=1)
-                )
+                *(self.consult(request, question, number=number) for number, question in enumerate(planned, start=1))
             )
         )
 
-    async def ask(
-        self, request: AnswerTurn, *, asked_by: Specialty, question: PlannedConsultation, number: int, depth: int = 1
-    ) -> Consultation:
-        """Ask one specialist and wait for the advice, its refusal, or the end of patience."""
+    async def consult(self, request: AnswerTurn, question: PlannedConsultation, *, number: int) -> Consultation:
+        """Consult one specialist and wait for advice, refusal or timeout; `number` is unique in the attempt."""
         now = time.time()
         consult = Consult(
-            consultation=f"{request.ref.turn}-{request.ref.hop}-{request.ref.attempt}-{asked_by}-{number}",
+            consultation=f"{request.ref.turn}-{request.ref.hop}-{request.ref.attempt}-{self._specialty}-{number}",
             ref=request.ref,
             specialty=Specialty(question.choice.specialty),
             agent=question.choice.agent.name,
-            asked_by=asked_by,
+            asked_by=self._specialty,
             question=question.text,
             context=request.context,
-            depth=depth,
+            depth=1,
             asker=self._instance,
             asked_at=now,
-            deadline_at=min(request.deadline_at, now + self._longest_s),
+            deadline_at=min(request.deadline_at, now + self._timeout_s),
         )
-        replies = self._replies[consult.consultation] = asyncio.Queue(maxsize=1_000)
+        replies = self._replies[consult.consultation] = asyncio.Queue(maxsize=_MAX_PENDING_REPLIES)
         try:
-            await self._colleagues.consult(consult)
+            await self._consultations.request(consult)
             consultation = await self._wait(consult, replies)
         except BusError as error:
             consultation = _without_advice(consult, "refused", str(error))
@@ -95,15 +98,13 @@ class ConsultationClient:
         while True:
             left_s = consult.deadline_at - time.time()
             try:
-                async with asyncio.timeout(max(0.0, min(self._silence_s, left_s))):
+                async with asyncio.timeout(max(0.0, min(self._idle_timeout_s, left_s))):
                     reply = await replies.get()
             except TimeoutError:
-                outcome_is_silence = left_s > self._silence_s
-                reason = f"silent for {self._silence_s:g} s" if outcome_is_silence else "not done before the deadline"
-                await self._colleagues.cancel_consult(
-                    consult.specialty, ConsultCancelled(consultation=consult.consultation, reason=reason)
-                )
-                return _without_advice(consult, "timeout" if outcome_is_silence else "too_late", reason)
+                is_idle = left_s > self._idle_timeout_s
+                reason = f"no progress for {self._idle_timeout_s:g} s" if is_idle else "deadline exceeded"
+                await self._consultations.cancel(consult.specialty, ConsultCancelled(consultation=consult.consultation))
+                return _without_advice(consult, "timeout" if is_idle else "too_late", reason)
             match reply:
                 case ConsultProgress():
                     continue
@@ -123,7 +124,7 @@ def _advised(consult: Consult, advice: Advice) -> Consultation:
         advice=advice.text,
         citations=advice.citations,
         usage=advice.usage,
-        took_ms=_since_ms(consult),
+        took_ms=_elapsed_ms(consult),
         work_ms=advice.work_ms,
     )
 
@@ -136,9 +137,9 @@ def _without_advice(consult: Consult, outcome: ConsultOutcome, reason: str) -> C
         question=consult.question,
         outcome=outcome,
         reason=reason,
-        took_ms=_since_ms(consult),
+        took_ms=_elapsed_ms(consult),
     )
 
 
-def _since_ms(consult: Consult) -> float:
+def _elapsed_ms(consult: Consult) -> float:
     return round((time.time() - consult.asked_at) * 1000, 3)

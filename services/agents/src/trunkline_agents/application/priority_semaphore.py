@@ -1,4 +1,4 @@
-"""The hands of a process: at most so many turns at a time, and of those that wait the most pressing first."""
+"""Priority semaphore: bounds concurrent turns and admits the most urgent waiter first."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from contextlib import asynccontextmanager
 
 from trunkline_protocols.turn import AnswerTurn
 
-from trunkline_agents.core.priority import pressure
+from trunkline_agents.core.priority import priority
 
 
 class PrioritySemaphore:
-    """Gives places to work."""
+    """A fixed number of permits with waiters in order of priority."""
 
-    def __init__(self, places: int) -> None:
-        """`places` turns are answered at the same time."""
-        self._free = places
-        self._waiting: list[tuple[AnswerTurn, asyncio.Future[None]]] = []
+    def __init__(self, permits: int) -> None:
+        """`permits` is the maximum number of concurrent turns."""
+        self._free = permits
+        self._waiters: list[tuple[AnswerTurn, asyncio.Future[None]]] = []
 
     @property
     def waiting(self) -> int:
-        """How much work waits here."""
-        return len(self._waiting)
+        """Number of waiters."""
+        return len(self._waiters)
 
     @asynccontextmanager
-    async def at_work(self, request: AnswerTurn) -> AsyncIterator[None]:
-        """Wait for a place and hold it while the block runs."""
+    async def permit(self, request: AnswerTurn) -> AsyncIterator[None]:
+        """Acquire a permit and hold it while the block runs."""
         if self._free > 0:
             self._free -= 1
         else:
@@ -35,27 +35,27 @@ class PrioritySemaphore:
         try:
             yield
         finally:
-            self._pass_on()
+            self._release()
 
     async def _wait(self, request: AnswerTurn) -> None:
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (request, place)
-        self._waiting.append(entry)
+        admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiter = (request, admitted)
+        self._waiters.append(waiter)
         try:
-            await place
+            await admitted
         except asyncio.CancelledError:
-            if entry in self._waiting:
-                self._waiting.remove(entry)
-            elif not place.cancelled():
-                self._pass_on()
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            elif not admitted.cancelled():
+                self._release()
             raise
 
-    def _pass_on(self) -> None:
-        """Give a place that has become free to the most pressing work."""
-        if not self._waiting:
+    def _release(self) -> None:
+        """Pass a permit to the waiter with the highest priority, if any."""
+        if not self._waiters:
             self._free += 1
             return
         now = time.time()
-        entry = max(self._waiting, key=lambda waiting: pressure(waiting[0], now))
-        self._waiting.remove(entry)
-        entry[1].set_result(None)
+        waiter = max(self._waiters, key=lambda waiter: priority(waiter[0], now))
+        self._waiters.remove(waiter)
+        waiter[1].set_result(None)

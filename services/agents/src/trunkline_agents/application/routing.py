@@ -1,4 +1,4 @@
-"""What the agents of this process know: the fleet in force and the router learnt from it, one version at a time."""
+"""Current routing of a process: the fleet version and the router trained on it, replaced together."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from trunkline_chassis.fleet_store import FleetVersion
 from trunkline_embedding import LEXICAL, CachedEmbedder, EmbeddingError
 from trunkline_protocols.fleet import Fleet
 
-from trunkline_agents.core.routing.artefact import version_of
-from trunkline_agents.core.routing.router import Router, Vector
+from trunkline_agents.core.routing.artefact import artefact_version
+from trunkline_agents.core.routing.router import Embedding, Router
 from trunkline_agents.ports import ArtefactStore, TrainingFailedError
 
 _log: Final = structlog.get_logger(__name__)
@@ -21,75 +21,75 @@ _log: Final = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FleetRouting:
-    """One version of the fleet. A turn in flight keeps the one that it began with."""
+    """A fleet version and its router. An in-flight turn keeps the one that it started with."""
 
     version: int
     fleet: Fleet
     router: Router
     embedder: CachedEmbedder | None = None
 
-    async def vector(self, text: str) -> Vector | None:
-        """Embed a message for the router; where there is no embedder, or it fails, routing goes by the words."""
+    async def embed(self, text: str) -> Embedding | None:
+        """Return the embedding of a message; None, i.e. routing by n-grams, without an embedder or if it fails."""
         if self.embedder is None:
             return None
-        vectors = self.embedder.kept([text])
+        vectors = self.embedder.cached([text])
         if vectors is None:
             try:
                 vectors = await asyncio.to_thread(self.embedder.embed, [text])
             except EmbeddingError as error:
-                _log.warning("routing.no_vector", error=str(error))
+                _log.warning("routing.embedding_failed", error=str(error))
                 return None
-        vector: Vector = vectors[0]
-        return vector
+        embedding: Embedding = vectors[0]
+        return embedding
 
 
 class RouterLoader:
-    """Where a fleet's routing is learnt: once for all processes, in a process of its own."""
+    """Loads routers from the artefact store, which trains a missing artefact once for all processes."""
 
-    def __init__(self, shelf: ArtefactStore, embedder: CachedEmbedder | None) -> None:
-        """`shelf` keeps what was learnt."""
-        self._shelf = shelf
+    def __init__(self, store: ArtefactStore, embedder: CachedEmbedder | None) -> None:
+        """Without an embedder, routing uses n-grams alone."""
+        self._store = store
         self._embedder = embedder
 
-    async def learn(self, latest: FleetVersion) -> FleetRouting:
-        """Take the routing of a fleet from the shelf, trained now where nobody has done so."""
-        version = version_of(latest.fleet, self._embedder.name if self._embedder is not None else LEXICAL)
-        model = await self._shelf.model(version, latest.fleet)
-        _log.info("routing.taken", version=version, fleet_version=latest.version)
+    async def load(self, latest: FleetVersion) -> FleetRouting:
+        """Load the routing of a fleet version; raise `TrainingFailedError` if its artefact cannot be trained."""
+        version = artefact_version(latest.fleet, self._embedder.name if self._embedder is not None else LEXICAL)
+        model = await self._store.model(version, latest.fleet)
+        _log.info("routing.artefact_loaded", version=version, fleet_version=latest.version)
         return FleetRouting(latest.version, latest.fleet, Router(latest.fleet, model), self._embedder)
 
 
 class CurrentRouting:
-    """Holds the expertise in force, and learns the next one beside it."""
+    """Holds the current routing and replaces it once the next fleet version is loaded."""
 
-    def __init__(self, specialty: str, school: RouterLoader, first: FleetRouting) -> None:
-        """`specialty` is what this process answers for."""
-        self._school = school
+    def __init__(self, specialty: str, loader: RouterLoader, first: FleetRouting) -> None:
+        """`specialty` is the one that this process serves."""
+        self._loader = loader
         self._specialty = specialty
         self._latest: FleetVersion | None = None
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self.current = first
 
-    def hear(self, latest: FleetVersion) -> None:
-        """Take a new version as soon as it is learnt."""
+    def on_fleet_change(self, latest: FleetVersion) -> None:
+        """Schedule the loading of a new fleet version."""
         self._latest = latest
-        self._news.set()
+        self._changed.set()
 
     async def run(self) -> None:
-        """Learn what comes; until cancelled."""
+        """Load new fleet versions until cancelled."""
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._changed.wait()
+            self._changed.clear()
             latest = self._latest
             if latest is None or latest.version == self.current.version:
                 continue
             if not latest.fleet.of(self._specialty):
-                _log.warning("fleet.without_us", version=latest.version, specialty=self._specialty)
+                _log.warning("fleet.specialty_missing", version=latest.version, specialty=self._specialty)
                 continue
             try:
-                self.current = await self._school.learn(latest)
+                self.current = await self._loader.load(latest)
             except (BusError, TrainingFailedError) as error:
-                # The fleet of before goes on answering; the next version, or a restart, tries again.
-                _log.error("fleet.not_learnt", version=latest.version, error=str(error))
+                # The previous version stays current; the next version or a restart retries.
+                _log.error("routing.load_failed", version=latest.version, error=str(error))
                 continue
-            _log.info("fleet.learnt", version=latest.version)
+            _log.info("routing.loaded", version=latest.version)

@@ -1,4 +1,4 @@
-"""The sign of life: which turns this process works on, told to those who wait, four times a second."""
+"""Work heartbeat: reports the in-flight turns of this process to the conversation processes that wait for them."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ from typing import Final
 import structlog
 from trunkline_chassis.errors import BusError
 from trunkline_protocols.ids import Instance, TurnId
-from trunkline_protocols.turn import AgentBeat, AnswerTurn
+from trunkline_protocols.turn import AgentHeartbeat, AnswerTurn
 
-from trunkline_agents.ports import Colleagues
+from trunkline_agents.ports import ResultSink
 
 _log: Final = structlog.get_logger(__name__)
 
 
 class WorkHeartbeat:
-    """WorkHeartbeat for as long as work is under way."""
+    """Sends one heartbeat per interval to every process with in-flight turns here."""
 
-    def __init__(self, colleagues: Colleagues, instance: Instance, every_s: float) -> None:
-        """`instance` is this process."""
-        self._colleagues = colleagues
-        self._instance = instance
-        self._every_s = every_s
+    def __init__(self, sink: ResultSink, interval_s: float) -> None:
+        """Send every `interval_s` seconds."""
+        self._sink = sink
+        self._interval_s = interval_s
         self._turns: defaultdict[Instance, list[TurnId]] = defaultdict(list)
 
     @contextmanager
     def working_on(self, request: AnswerTurn) -> Iterator[None]:
-        """Beat for this order while the block runs."""
+        """Include a turn in the heartbeats while the block runs."""
         self._turns[request.reply_to].append(request.ref.turn)
         try:
             yield
@@ -38,13 +37,13 @@ class WorkHeartbeat:
             self._turns[request.reply_to].remove(request.ref.turn)
 
     async def run(self) -> None:
-        """Beat until cancelled."""
+        """Send heartbeats until cancelled."""
         while True:
-            await asyncio.sleep(self._every_s)
-            for owner, turns in list(self._turns.items()):
+            await asyncio.sleep(self._interval_s)
+            for recipient, turns in list(self._turns.items()):
                 if not turns:
                     continue
                 try:
-                    await self._colleagues.report(owner, AgentBeat(instance=self._instance, turns=list(turns)))
+                    await self._sink.report(recipient, AgentHeartbeat(turns=list(turns)))
                 except BusError as error:
-                    _log.warning("beat.failed", error=str(error))
+                    _log.warning("work_heartbeat.publish_failed", error=str(error))

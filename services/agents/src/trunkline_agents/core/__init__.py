@@ -1,1 +1,1 @@
-"""The pure part: how text becomes features, how a classifier learns from examples, and what routing decides."""
+"""Pure core: routing, prompts, queries, consultation planning, tools and results, without I/O, clock or broker."""

@@ -1,4 +1,4 @@
-"""Which specialists an agent asks for advice: those whose field a part of the message clearly belongs to."""
+"""Planning of consultations: an agent consults the specialists whose field clearly matches a part of the message."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Final
 
 from trunkline_protocols.fleet import Agent
 
-from trunkline_agents.core.routing.features import words
-from trunkline_agents.core.routing.router import SHORT_WORDS, Choice, Router
+from trunkline_agents.core.routing.features import tokenize
+from trunkline_agents.core.routing.router import MIN_WORDS, Router, RoutingChoice
 
-MOST_CONSULTS: Final = 2
-"""Specialists that are asked for one answer, all at once."""
+MAX_CONSULTATIONS: Final = 2
+"""Concurrent consultations per answer."""
 
-MOST_PARTS: Final = 16
-"""Parts of a message that are looked at: a page of a story must not cost more than the answer to it."""
+MAX_PARTS: Final = 16
+"""Parts of a message that are classified, so that planning for a very long message costs less than its answer."""
 
 MARGIN: Final = 0.3
-"""How much better the other specialty must score for a part of the message."""
+"""Score lead that another specialty needs for a part of the message."""
 
 _AND: Final = r"(?:and|but|also|plus)\s+"
 _BOUNDARY: Final = re.compile(rf"[.?!;\n]+\s*(?:{_AND})?|,?\s+{_AND}", re.IGNORECASE)
@@ -26,34 +26,34 @@ _BOUNDARY: Final = re.compile(rf"[.?!;\n]+\s*(?:{_AND})?|,?\s+{_AND}", re.IGNORE
 
 @dataclass(frozen=True, slots=True)
 class PlannedConsultation:
-    """A part of a message, and who is asked about it."""
+    """A part of a message and the specialist to consult about it."""
 
     text: str
-    choice: Choice
+    choice: RoutingChoice
 
 
 def plan_consultations(router: Router, agent: Agent, text: str) -> list[PlannedConsultation]:
-    """Name the questions for other specialists, at most one each; none when the message is one part."""
+    """Plan at most one consultation per specialist; none if the message has a single part."""
     if not agent.consult:
         return []
-    parts = clauses(text)
+    parts = split_clauses(text)
     if len(parts) < 2:  # noqa: PLR2004 - one part is the whole message
         return []
-    found: dict[str, PlannedConsultation] = {}
-    for part in parts[:MOST_PARTS]:
+    best: dict[str, PlannedConsultation] = {}
+    for part in parts[:MAX_PARTS]:
         choice = router.choose(part)
         if choice.specialty in agent.consult and choice.confidence >= MARGIN:
-            known = found.get(choice.specialty)
+            known = best.get(choice.specialty)
             if known is None or known.choice.confidence < choice.confidence:
-                found[choice.specialty] = PlannedConsultation(part, choice)
-    return sorted(found.values(), key=lambda question: -question.choice.confidence)[:MOST_CONSULTS]
+                best[choice.specialty] = PlannedConsultation(part, choice)
+    return sorted(best.values(), key=lambda planned: -planned.choice.confidence)[:MAX_CONSULTATIONS]
 
 
-def clauses(text: str) -> list[str]:
-    """Cut a message where a new thought may begin; what is too short to tell anything goes with what precedes it."""
+def split_clauses(text: str) -> list[str]:
+    """Split a message at sentence and clause boundaries; too short a clause is joined to the one before it."""
     parts: list[str] = []
     for piece in _BOUNDARY.split(text):
-        if len(words(piece)) >= SHORT_WORDS or not parts:
+        if len(tokenize(piece)) >= MIN_WORDS or not parts:
             parts.append(piece.strip())
         elif piece.strip():
             parts[-1] = f"{parts[-1]} {piece.strip()}"

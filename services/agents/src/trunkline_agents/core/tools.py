@@ -1,4 +1,4 @@
-"""What a model may ask an agent to do, and whether it asked rightly."""
+"""Tools: specifications offered to a model, validation of its calls, and the record of their outcomes."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from trunkline_protocols.accounting import ToolUse
 from trunkline_protocols.completion import ToolCall, ToolOutcome, ToolSpec
 from trunkline_protocols.fleet import Agent, Fleet, Tool
 
-MOST_STEPS: Final = 6
-"""Steps of one turn; then the model has to answer with what it knows."""
+MAX_STEPS: Final = 6
+"""Tool steps per turn; after them the model has to answer without tools."""
 
-_LONGEST_NAME: Final = 64
-LONGEST_TEXT: Final = 4_000
-"""Characters of a tool's answer that the model is shown."""
+_MAX_NAME_CHARACTERS: Final = 64
+MAX_RESULT_CHARACTERS: Final = 4_000
+"""Characters of a tool's result that are passed to the model."""
 
-DECISIONS: Final = frozenset({"handoff", "escalate"})
+TRANSFER_TOOLS: Final = frozenset({"handoff", "escalate"})
 """Tools that end the agent's work on the turn."""
 
 
 class ArgumentsError(ValueError):
-    """The model's arguments do not fit the tool; the message tells it what is wrong and where."""
+    """Arguments that do not match the tool's schema; the message tells the model which one and why."""
 
 
 def built_in_specs(agent: Agent) -> list[ToolSpec]:
-    """Describe the fleet's own protocols to the model, as far as the agent may use them."""
+    """Return the specifications of the built-in tools that the agent may use."""
     specs = {
         "search_knowledge": _spec(
             "search_knowledge", "Search the help articles.", {"query": {"type": "string", "minLength": 1}}
@@ -49,33 +49,33 @@ def built_in_specs(agent: Agent) -> list[ToolSpec]:
             {"specialty": {"enum": agent.hand_off_to}, "reason": {"type": "string", "minLength": 1}},
         ),
     }
-    empty = {"consult": not agent.consult, "handoff": not agent.hand_off_to}
-    return [specs[name] for name in agent.tools if name in specs and not empty.get(name, False)]
+    has_no_target = {"consult": not agent.consult, "handoff": not agent.hand_off_to}
+    return [specs[name] for name in agent.tools if name in specs and not has_no_target.get(name, False)]
 
 
-def declared(fleet: Fleet, agent: Agent) -> list[Tool]:
-    """Return the tools of the fleet that an agent may use."""
+def external_tools(fleet: Fleet, agent: Agent) -> list[Tool]:
+    """Return the tools declared in the fleet that the agent may use."""
     return [tool for tool in fleet.tools if tool.name in agent.tools]
 
 
-def arguments(call: ToolCall, spec: ToolSpec) -> dict[str, Any]:
-    """Read and check the arguments of a call."""
+def parse_arguments(call: ToolCall, spec: ToolSpec) -> dict[str, Any]:
+    """Decode and validate the arguments of a call; raise `ArgumentsError` if they do not match the schema."""
     try:
-        given = msgspec.json.decode(call.arguments or "{}")
+        arguments = msgspec.json.decode(call.arguments or "{}")
     except msgspec.DecodeError as error:
         raise ArgumentsError(f"the arguments are not JSON: {error}") from error
-    fault = best_match(Draft202012Validator(spec.parameters).iter_errors(given))
-    if fault is not None:
-        raise ArgumentsError(f"the arguments do not fit: {fault.json_path}: {fault.message}"[:500])
-    if not isinstance(given, dict):
+    violation = best_match(Draft202012Validator(spec.parameters).iter_errors(arguments))
+    if violation is not None:
+        raise ArgumentsError(f"the arguments do not fit: {violation.json_path}: {violation.message}"[:500])
+    if not isinstance(arguments, dict):
         raise ArgumentsError("the arguments are not an object")
-    return given
+    return arguments
 
 
-def use_of(call: ToolCall, outcome: ToolOutcome, key: str) -> ToolUse:
-    """Write down what was called and what came of it; names are the model's own, so they are cut."""
+def tool_use(call: ToolCall, outcome: ToolOutcome, key: str) -> ToolUse:
+    """Return the record of a call and its outcome; the name is the model's own and therefore truncated."""
     return ToolUse(
-        tool=call.name[:_LONGEST_NAME],
+        tool=call.name[:_MAX_NAME_CHARACTERS],
         outcome="unknown" if outcome.unknown else "failed" if outcome.failed else "done",
         arguments_sha256=hashlib.sha256(call.arguments.encode()).hexdigest(),
         key=key,
@@ -83,9 +83,9 @@ def use_of(call: ToolCall, outcome: ToolOutcome, key: str) -> ToolUse:
     )
 
 
-def shortened(text: str) -> str:
-    """Cut what a tool said to what a model is shown."""
-    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+def truncate(text: str) -> str:
+    """Truncate a tool's result to the length passed to the model."""
+    return text if len(text) <= MAX_RESULT_CHARACTERS else text[: MAX_RESULT_CHARACTERS - 1] + "…"
 
 
 def _spec(name: str, description: str, properties: dict[str, Any]) -> ToolSpec:

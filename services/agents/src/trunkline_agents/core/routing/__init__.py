@@ -1,1 +1,1 @@
-"""Routing: features, classifier, training, the artefact that carries a trained router, and the router itself."""
+"""Routing: feature extraction, classifier, training, the serialised artefact and the router."""

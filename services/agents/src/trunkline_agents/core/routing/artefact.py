@@ -1,4 +1,4 @@
-"""The routing artefact: what training a fleet's examples has left, as bytes, named by what it was trained from."""
+"""The routing artefact: a serialised routing model, versioned by the training data it was made from."""
 
 from __future__ import annotations
 
@@ -13,152 +13,161 @@ import numpy as np
 from numpy.typing import NDArray
 from trunkline_protocols.fleet import Agent, Fleet
 
-from trunkline_agents.core.routing.classifier import Classifier, Examples, LinearPart, VectorPart
-from trunkline_agents.core.routing.examples import ConversationExample, read_conversation
+from trunkline_agents.core.routing.classifier import Classifier, EmbeddingModel, ExampleIndex, LinearModel
+from trunkline_agents.core.routing.examples import ConversationExample, parse_conversation
 
-_FORMAT: Final = 4
-"""Grows with what training does as well: floors of one training fit its own scores only."""
+_FORMAT: Final = 5
+"""Incremented with the layout and with the training procedure: thresholds are valid for the scores they come from."""
 
 
 class RoutingModel(msgspec.Struct, frozen=True):
-    """Both levels and the scope. `floor` is a familiarity by n-grams alone, `vector_floor` one with the vector."""
+    """Classifiers for specialty and agent, and the scope thresholds: by n-grams alone, and with an embedding."""
 
     version: str
     by_specialty: Classifier
     by_agent: Classifier
-    floor: float
-    vector_floor: float
+    scope_threshold: float
+    embedding_scope_threshold: float
 
 
 class UnreadableArtefactError(ValueError):
-    """These bytes are no artefact of this version of Trunkline."""
+    """The bytes are not an artefact of the supported format."""
 
 
 class _Matrix(msgspec.Struct, frozen=True):
-    """Halves of floats, in rows: precise enough for a choice, and half as long."""
+    """A matrix of half-precision floats, row by row: precise enough to rank classes, at half the size."""
 
     shape: tuple[int, int]
     values: bytes
 
 
-class _Examples(msgspec.Struct, frozen=True):
-    vectors: _Matrix
+class _PackedExamples(msgspec.Struct, frozen=True):
+    embeddings: _Matrix
     starts: list[int]
-    share: float
+    weight: float
 
 
-class _Classifier(msgspec.Struct, frozen=True):
+class _PackedClassifier(msgspec.Struct, frozen=True):
     classes: list[str]
     dimensions: bytes
-    rarity: bytes
-    owners: bytes
+    idf: bytes
+    class_bits: bytes
     weights: list[_Matrix]
-    """By n-grams, and by vector where there is one."""
+    """By n-grams, then by embedding if the classifier uses one."""
     biases: list[list[float]]
-    examples: _Examples | None
+    examples: _PackedExamples | None
 
 
 class _Artefact(msgspec.Struct, frozen=True):
     format: int
     version: str
-    by_specialty: _Classifier
-    by_agent: _Classifier
-    floor: float
-    vector_floor: float
+    by_specialty: _PackedClassifier
+    by_agent: _PackedClassifier
+    scope_threshold: float
+    embedding_scope_threshold: float
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(_Artefact)
 
 
-def lessons(agent: Agent) -> list[ConversationExample]:
-    """Return what an agent teaches the routing: its examples, its title as one more, and its conversations."""
+def training_examples(agent: Agent) -> list[ConversationExample]:
+    """Return the training examples of an agent: its examples, its title and its conversations."""
     return [
         *(ConversationExample(text) for text in (*agent.examples, agent.title)),
-        *(read_conversation(written) for written in agent.conversations),
+        *(parse_conversation(source) for source in agent.conversations),
     ]
 
 
-def version_of(fleet: Fleet, embedder: str) -> str:
-    """Name the artefact of a fleet: another example, agent, embedder or format is another version."""
+def artefact_version(fleet: Fleet, embedder: str) -> str:
+    """Return the artefact version of a fleet: a hash of format, embedder name, agents and training examples."""
     parts: Sequence[str] = [
         str(_FORMAT),
         embedder,
-        *(part for agent in fleet.agents for part in ("\x01", agent.name, agent.specialty, *chain(*lessons(agent)))),
+        *(
+            part
+            for agent in fleet.agents
+            for part in ("\x01", agent.name, agent.specialty, *chain(*training_examples(agent)))
+        ),
     ]
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:16]
 
 
 def encode(model: RoutingModel) -> bytes:
-    """Write an artefact."""
-    written = _Artefact(
+    """Serialise a model."""
+    artefact = _Artefact(
         format=_FORMAT,
         version=model.version,
-        by_specialty=_packed(model.by_specialty),
-        by_agent=_packed(model.by_agent),
-        floor=model.floor,
-        vector_floor=model.vector_floor,
+        by_specialty=_pack(model.by_specialty),
+        by_agent=_pack(model.by_agent),
+        scope_threshold=model.scope_threshold,
+        embedding_scope_threshold=model.embedding_scope_threshold,
     )
-    return zlib.compress(_encoder.encode(written), level=6)
+    return zlib.compress(_encoder.encode(artefact), level=6)
 
 
 def decode(payload: bytes) -> RoutingModel:
-    """Read an artefact; raise `UnreadableArtefactError` for anything else."""
+    """Deserialise a model; raise `UnreadableArtefactError` if the payload is not a valid artefact."""
     try:
-        read = _decoder.decode(zlib.decompress(payload))
-        if read.format != _FORMAT:
-            raise UnreadableArtefactError(f"format {read.format}, this version reads {_FORMAT}")
+        artefact = _decoder.decode(zlib.decompress(payload))
+        if artefact.format != _FORMAT:
+            raise UnreadableArtefactError(f"unsupported format {artefact.format}, expected {_FORMAT}")
         return RoutingModel(
-            read.version, _unpacked(read.by_specialty), _unpacked(read.by_agent), read.floor, read.vector_floor
+            artefact.version,
+            _unpack(artefact.by_specialty),
+            _unpack(artefact.by_agent),
+            artefact.scope_threshold,
+            artefact.embedding_scope_threshold,
         )
     except (zlib.error, msgspec.DecodeError, ValueError, IndexError) as error:
         raise UnreadableArtefactError(str(error)) from error
 
 
-def _packed(classifier: Classifier) -> _Classifier:
-    vector = classifier.vector
-    parts = [classifier.ngrams, vector.borders] if vector is not None else [classifier.ngrams]
-    return _Classifier(
+def _pack(classifier: Classifier) -> _PackedClassifier:
+    embedding = classifier.embedding
+    models = [classifier.ngrams, embedding.linear] if embedding is not None else [classifier.ngrams]
+    examples = embedding.examples if embedding is not None else None
+    return _PackedClassifier(
         classes=classifier.classes,
         dimensions=np.diff(classifier.dimensions, prepend=0).astype(np.int32).tobytes(),
-        rarity=classifier.rarity.astype(np.float16).tobytes(),
-        owners=classifier.owners.tobytes(),
-        weights=[_matrix(part.weights) for part in parts],
-        biases=[part.bias.tolist() for part in parts],
-        examples=_packed_examples(vector.examples) if vector is not None and vector.examples is not None else None,
+        idf=classifier.idf.astype(np.float16).tobytes(),
+        class_bits=classifier.class_bits.tobytes(),
+        weights=[_pack_matrix(model.weights) for model in models],
+        biases=[model.bias.tolist() for model in models],
+        examples=_pack_examples(examples) if examples is not None else None,
     )
 
 
-def _packed_examples(examples: Examples) -> _Examples:
-    return _Examples(_matrix(examples.vectors), examples.starts.tolist(), examples.share)
+def _pack_examples(examples: ExampleIndex) -> _PackedExamples:
+    return _PackedExamples(_pack_matrix(examples.embeddings), examples.starts.tolist(), examples.weight)
 
 
-def _matrix(values: NDArray[np.float32]) -> _Matrix:
+def _pack_matrix(values: NDArray[np.float32]) -> _Matrix:
     return _Matrix((values.shape[0], values.shape[1]), values.astype(np.float16).tobytes())
 
 
-def _unpacked(packed: _Classifier) -> Classifier:
-    parts = [
-        LinearPart(_floats(matrix), np.array(bias, dtype=np.float32))
+def _unpack(packed: _PackedClassifier) -> Classifier:
+    models = [
+        LinearModel(_unpack_matrix(matrix), np.array(bias, dtype=np.float32))
         for matrix, bias in zip(packed.weights, packed.biases, strict=True)
     ]
     examples = None
     if packed.examples is not None:
         starts = np.array(packed.examples.starts, dtype=np.int32)
-        examples = Examples(_floats(packed.examples.vectors), starts, packed.examples.share)
+        examples = ExampleIndex(_unpack_matrix(packed.examples.embeddings), starts, packed.examples.weight)
     return Classifier(
         packed.classes,
         np.cumsum(np.frombuffer(packed.dimensions, dtype=np.int32)).astype(np.int32),
-        _halves(packed.rarity),
-        np.frombuffer(packed.owners, dtype=np.uint8).reshape(-1, -(-len(packed.classes) // 8)),
-        parts[0],
-        VectorPart(parts[1], examples) if len(parts) > 1 else None,
+        _unpack_floats(packed.idf),
+        np.frombuffer(packed.class_bits, dtype=np.uint8).reshape(-1, -(-len(packed.classes) // 8)),
+        models[0],
+        EmbeddingModel(models[1], examples) if len(models) > 1 else None,
     )
 
 
-def _floats(matrix: _Matrix) -> NDArray[np.float32]:
-    return _halves(matrix.values).reshape(matrix.shape)
+def _unpack_matrix(matrix: _Matrix) -> NDArray[np.float32]:
+    return _unpack_floats(matrix.values).reshape(matrix.shape)
 
 
-def _halves(values: bytes) -> NDArray[np.float32]:
+def _unpack_floats(values: bytes) -> NDArray[np.float32]:
     return np.frombuffer(values, dtype=np.float16).astype(np.float32)

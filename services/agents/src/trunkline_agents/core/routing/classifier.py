@@ -1,9 +1,10 @@
-"""A linear classifier over n-grams and, where there is an embedder, over the text's vector: what training has left.
+"""Linear text classifier over n-grams and, if an embedder is configured, the text's embedding: the result of training.
 
-A class' score adds up the distance to the class' border by n-grams, the same by vector, where that helps the likeness
-to the class' nearest example by vector, and the class' coverage: which part of the message's n-grams, weighed by
-rarity, the examples of the class have. The coverage also tells what no border can: a question about something else lies
-on some class' side by the few words that it shares, and is made of others.
+A class score is the sum of: its linear score by n-grams; its linear score by embedding; if it improves accuracy, the
+cosine similarity to the nearest training example of the class; and the coverage of the class, i.e. the IDF-weighted
+share of the message's n-grams that occur in the class' examples. Coverage also feeds the in-scope score: a question out
+of scope lies on one side of every decision boundary because of the few words it shares, but most of its n-grams are
+unknown.
 """
 
 from __future__ import annotations
@@ -15,132 +16,136 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from trunkline_agents.core.routing.features import BLOCK, balanced, characters_of_message, counts
+from trunkline_agents.core.routing.features import BLOCK_SIZE, hashed_counts, message_character_mask, normalize_blocks
 
-VECTOR_SHARE: Final = 0.6
-"""How much the vector's part counts beside the n-grams'; a log-odds is that much longer than a margin."""
+EMBEDDING_WEIGHT: Final = 0.6
+"""Weight of the embedding's linear score relative to the n-grams': a log-odds is larger than a margin by that ratio."""
 
-_WORTH_A_LOOK: Final = 10
-"""Classes, best first, whose examples are looked at: thousands of them are megabytes to read for every message."""
+_MAX_NEIGHBOUR_CLASSES: Final = 10
+"""Top classes whose examples are compared: all of them would be megabytes to read per message."""
 
-COVERAGE_SHARE: Final = 0.5
-"""How much a class' coverage counts in its score."""
+COVERAGE_WEIGHT: Final = 0.5
+"""Weight of coverage in a class score."""
 
-COVERAGE_OF_SCOPE: Final = 2.5
-"""How much more the best class' coverage counts in familiarity than in the choice."""
+SCOPE_COVERAGE_WEIGHT: Final = 2.5
+"""Additional weight of the best class' coverage in the in-scope score."""
 
 
-class LinearPart(msgspec.Struct, frozen=True):
-    """Weights by dimension and class, and one bias a class."""
+class LinearModel(msgspec.Struct, frozen=True):
+    """Weights by dimension and class, and one bias per class."""
 
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
 
 
-class Examples(msgspec.Struct, frozen=True):
-    """The examples' vectors of length one, those of a class together; by class, where its first one is."""
+class ExampleIndex(msgspec.Struct, frozen=True):
+    """Unit-length embeddings of the training examples, grouped by class; `starts` is the first row of each class."""
 
-    vectors: NDArray[np.float32]
+    embeddings: NDArray[np.float32]
     starts: NDArray[np.int32]
-    share: float
-    """How much the likeness to the nearest one counts in a class' score."""
+    weight: float
+    """Weight of the similarity to the nearest example in a class score."""
 
     def nearest(self, embedding: NDArray[np.float32], classes: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return for these classes how like the nearest example is, as a cosine."""
-        ends = np.append(self.starts, len(self.vectors))
-        likeness = [(self.vectors[ends[place] : ends[place + 1]] @ embedding).max() for place in classes]
-        return np.array(likeness, dtype=np.float32)
+        """Return the cosine similarity to the nearest example of each given class."""
+        ends = np.append(self.starts, len(self.embeddings))
+        similarities = [(self.embeddings[ends[index] : ends[index + 1]] @ embedding).max() for index in classes]
+        return np.array(similarities, dtype=np.float32)
 
 
-class VectorPart(msgspec.Struct, frozen=True):
-    """What is known of the classes by vector: their borders, and their examples where those help."""
+class EmbeddingModel(msgspec.Struct, frozen=True):
+    """Scores by embedding: a linear model and, if they improve accuracy, the nearest examples."""
 
-    borders: LinearPart
-    examples: Examples | None = None
+    linear: LinearModel
+    examples: ExampleIndex | None = None
 
-    def added(self, scores: NDArray[np.float32], embedding: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the scores with what the vector says; the likeness to examples only where it can change the choice."""
-        scores = scores + VECTOR_SHARE * (embedding @ self.borders.weights + self.borders.bias)
+    def add_to(self, scores: NDArray[np.float32], embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scores plus those of an embedding; examples are compared for the top classes only."""
+        scores = scores + EMBEDDING_WEIGHT * (embedding @ self.linear.weights + self.linear.bias)
         if self.examples is not None:
-            looked_at = np.argsort(-scores, kind="stable")[:_WORTH_A_LOOK]
-            likeness = self.examples.nearest(embedding, looked_at)
-            # The others are taken to be as unlike as the most unlike of these.
-            scores += self.examples.share * likeness.min()
-            scores[looked_at] += self.examples.share * (likeness - likeness.min())
+            top = np.argsort(-scores, kind="stable")[:_MAX_NEIGHBOUR_CLASSES]
+            similarity = self.examples.nearest(embedding, top)
+            # The remaining classes get the lowest similarity of the compared ones.
+            scores += self.examples.weight * similarity.min()
+            scores[top] += self.examples.weight * (similarity - similarity.min())
         return scores
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """Classes with their scores, best first, and how much the text is like what the best one has learnt."""
+class Prediction:
+    """Classes with their scores, best first, and the in-scope score of the text."""
 
     ranked: list[tuple[str, float]]
-    familiarity: float
+    in_scope_score: float
 
 
 class Classifier:
-    """Judges a text. Immutable: training makes a new one (`training.learn`)."""
+    """Scores texts. Immutable: training returns a new one (`training.fit`)."""
 
     def __init__(
         self,
         classes: list[str],
         dimensions: NDArray[np.int32],
-        rarity: NDArray[np.float32],
-        owners: NDArray[np.uint8],
-        ngrams: LinearPart,
-        vector: VectorPart | None = None,
+        idf: NDArray[np.float32],
+        class_bits: NDArray[np.uint8],
+        ngrams: LinearModel,
+        embedding: EmbeddingModel | None = None,
     ) -> None:
-        """`dimensions` are those that training has seen, ascending; `rarity` is their inverse document frequency.
+        """Initialise from trained parameters.
 
-        `owners` tells by dimension which classes' examples have it, a bit a class (`np.packbits`).
+        `dimensions` are the ones seen in training, ascending, with their inverse document frequency in `idf` and, in
+        `class_bits`, one bit per class whose examples contain it (`np.packbits`).
         """
         self.classes = classes
         self.dimensions = dimensions
-        self.rarity = rarity
-        self.owners = owners
+        self.idf = idf
+        self.class_bits = class_bits
         self.ngrams = ngrams
-        self.vector = vector
-        self._rarest = float(rarity.max(initial=0.0))
-        self._knows_conversations = bool(len(dimensions)) and int(dimensions[-1]) >= 2 * BLOCK
+        self.embedding = embedding
+        self._max_idf = float(idf.max(initial=0.0))
+        self._uses_conversations = bool(len(dimensions)) and int(dimensions[-1]) >= 2 * BLOCK_SIZE
 
     @property
-    def nearest_share(self) -> float:
-        """How much the likeness to the nearest example counts."""
-        examples = self.vector.examples if self.vector is not None else None
-        return examples.share if examples is not None else 0.0
+    def neighbour_weight(self) -> float:
+        """Weight of the similarity to the nearest example; 0 if examples are not used."""
+        examples = self.embedding.examples if self.embedding is not None else None
+        return examples.weight if examples is not None else 0.0
 
-    def judge(self, text: str, embedding: NDArray[np.float32] | None = None, *, conversation: str = "") -> Judgement:
-        """Judge a text, without its vector by n-grams alone; `conversation` is all that was said, with the text."""
-        dimensions, values = counts(text, (conversation or text) if self._knows_conversations else "")
-        places = np.searchsorted(self.dimensions, dimensions)
-        places[places == len(self.dimensions)] = 0
-        known = self.dimensions[places] == dimensions
-        coverage = self._coverage(dimensions, places, known)
-        dimensions, values, places = dimensions[known], values[known], places[known]
-        weighted = balanced(dimensions, values * self.rarity[places])
-        scores = weighted @ self.ngrams.weights[places] + self.ngrams.bias + COVERAGE_SHARE * coverage
-        if self.vector is not None and embedding is not None:
-            scores = self.vector.added(scores, embedding)
+    def predict(self, text: str, embedding: NDArray[np.float32] | None = None, *, conversation: str = "") -> Prediction:
+        """Score a text, by n-grams alone if it has no embedding; `conversation` is the dialogue that ends with it."""
+        dimensions, values = hashed_counts(text, (conversation or text) if self._uses_conversations else "")
+        columns = np.searchsorted(self.dimensions, dimensions)
+        columns[columns == len(self.dimensions)] = 0
+        known = self.dimensions[columns] == dimensions
+        coverage = self._coverage(dimensions, columns, known)
+        dimensions, values, columns = dimensions[known], values[known], columns[known]
+        weighted = normalize_blocks(dimensions, values * self.idf[columns])
+        scores = weighted @ self.ngrams.weights[columns] + self.ngrams.bias + COVERAGE_WEIGHT * coverage
+        if self.embedding is not None and embedding is not None:
+            scores = self.embedding.add_to(scores, embedding)
         ranking = np.argsort(-scores, kind="stable")
         best = ranking[0]
-        return Judgement(
-            ranked=[(self.classes[place], float(scores[place])) for place in ranking],
-            familiarity=float(scores[best] + COVERAGE_OF_SCOPE * coverage[best]),
+        return Prediction(
+            ranked=[(self.classes[index], float(scores[index])) for index in ranking],
+            in_scope_score=float(scores[best] + SCOPE_COVERAGE_WEIGHT * coverage[best]),
         )
 
-    def _coverage(
-        self, dimensions: NDArray[np.intp], places: NDArray[np.intp], known: NDArray[np.bool_]
-    ) -> NDArray[np.float32]:
-        """Which part (0 to 1) of the message's characters each class' examples have; what none has is rarest of all."""
-        counted = characters_of_message(dimensions)
-        rarity = self.rarity[places[counted & known]]
-        total = float(rarity.sum()) + self._rarest * int((counted & ~known).sum())
-        owned = np.unpackbits(self.owners[places[counted & known]], axis=1, count=len(self.classes))
-        covered: NDArray[np.float32] = rarity @ owned.astype(np.float32)
-        return covered / np.float32(max(total, 1e-9))
-
-    def ranked(
+    def rank(
         self, text: str, embedding: NDArray[np.float32] | None = None, *, conversation: str = ""
     ) -> list[tuple[str, float]]:
-        """Classes with their scores, best first."""
-        return self.judge(text, embedding, conversation=conversation).ranked
+        """Return the classes with their scores, best first."""
+        return self.predict(text, embedding, conversation=conversation).ranked
+
+    def _coverage(
+        self, dimensions: NDArray[np.intp], columns: NDArray[np.intp], known: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Return per class the share (0 to 1) of the message's characters that its examples contain.
+
+        An n-gram that no class contains counts with the highest IDF.
+        """
+        mask = message_character_mask(dimensions)
+        idf = self.idf[columns[mask & known]]
+        total = float(idf.sum()) + self._max_idf * int((mask & ~known).sum())
+        contained = np.unpackbits(self.class_bits[columns[mask & known]], axis=1, count=len(self.classes))
+        covered: NDArray[np.float32] = idf @ contained.astype(np.float32)
+        return covered / np.float32(max(total, 1e-9))

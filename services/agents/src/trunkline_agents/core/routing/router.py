@@ -1,7 +1,7 @@
-"""Who answers: triage's choice, the agent within a specialty, and when a conversation belongs elsewhere.
+"""Routing decisions: triage's choice of specialty, the agent within a specialty, and handoffs to another specialty.
 
-A message of a conversation that nobody owns ends in one of three bands: familiar enough is routed; what is strange to
-everything that was learnt is asked back, once; what stays strange goes to a person's desk.
+A message of an unowned conversation falls into one of three bands: if its in-scope score reaches the threshold, it is
+routed; below, triage asks a clarifying question; if messages stay out of scope, the conversation is escalated.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from numpy.typing import NDArray
 from trunkline_protocols.fleet import ESCALATION, TRIAGE, Agent, Fleet
 
 from trunkline_agents.core.routing.artefact import RoutingModel
-from trunkline_agents.core.routing.features import words
+from trunkline_agents.core.routing.features import tokenize
 
-SHORT_WORDS: Final = 4
-"""Below so many words a message says too little to change who answers: most real customer turns are that short."""
+MIN_WORDS: Final = 4
+"""Shorter messages carry too little information to change the owner; most real customer turns are that short."""
 
-ELSEWHERE_MARGIN: Final = 0.5
-"""How much better another specialty must score before the conversation moves."""
+HANDOFF_MARGIN: Final = 0.5
+"""Score lead that another specialty needs before the conversation is handed off."""
 
 RETURN_MARGIN: Final = 0.9
-"""The same, back to where the conversation has just come from: two specialists must not throw it to and fro."""
+"""The same for a handoff back to the previous owner: prevents ping-pong between two specialists."""
 
-OTHER_AGENT_MARGIN: Final = 0.15
-"""How much better another agent of the same specialty must score before it takes over."""
+AGENT_MARGIN: Final = 0.15
+"""Score lead that another agent of the same specialty needs before it takes over."""
 
-_FURTHER_APART: Final = 3.0
-"""With a message's vector the scores of classes lie 2.5 to 6 times as far apart (medians of two fleets)."""
+_EMBEDDING_SCALE: Final = 3.0
+"""With an embedding, class scores are 2.5 to 6 times as far apart (medians of two fleets)."""
 
-STRANGE_TURNS: Final = 2
-"""So many questions back in a row, and a person takes the conversation."""
+MAX_CLARIFICATIONS: Final = 2
+"""Consecutive clarifying questions before an out-of-scope conversation is escalated."""
 
-Vector = NDArray[np.float32]
+Embedding = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A specialty, the agent in it, and how sure that is (the best score's distance to the next)."""
+class RoutingChoice:
+    """A specialty, the agent in it, and the confidence: the lead of the best score over the next."""
 
     specialty: str
     agent: Agent
@@ -47,63 +47,68 @@ class Choice:
 
 
 class Router:
-    """Decides by a routing model; immutable, a new model makes a new one."""
+    """Routing decisions by one model. Immutable: a new model needs a new router."""
 
     def __init__(self, fleet: Fleet, model: RoutingModel) -> None:
-        """Use a model that was trained from this fleet."""
+        """`model` was trained on this fleet."""
         self._fleet = fleet
         self._model = model
         self.version = model.version
 
-    def choose(self, text: str, vector: Vector | None = None, *, conversation: str = "", asked_back: int = 0) -> Choice:
-        """Choose specialty and agent for a message of a conversation that nobody owns.
+    def choose(
+        self, text: str, embedding: Embedding | None = None, *, conversation: str = "", clarifications: int = 0
+    ) -> RoutingChoice:
+        """Choose specialty and agent for a message of an unowned conversation.
 
-        `conversation` is all that was said, the message included; `asked_back` counts the clarifying questions just
-        before: triage asks, then it brings a person.
+        `conversation` is the dialogue including the message; `clarifications` counts the clarifying questions
+        immediately before it.
         """
-        judged = self._model.by_specialty.judge(text, vector, conversation=conversation)
-        (specialty, best), (_, second) = judged.ranked[0], judged.ranked[1]
-        if judged.familiarity < self._floor(vector):
-            can_escalate = asked_back >= STRANGE_TURNS and bool(self._fleet.of(ESCALATION))
+        prediction = self._model.by_specialty.predict(text, embedding, conversation=conversation)
+        (specialty, best), (_, second) = prediction.ranked[0], prediction.ranked[1]
+        if prediction.in_scope_score < self._scope_threshold(embedding):
+            can_escalate = clarifications >= MAX_CLARIFICATIONS and bool(self._fleet.of(ESCALATION))
             specialty = ESCALATION if can_escalate else TRIAGE
-        return Choice(specialty, self.agent_of(specialty, text, vector), best - second)
+        return RoutingChoice(specialty, self.choose_agent(specialty, text, embedding), best - second)
 
-    def agent_of(self, specialty: str, text: str, vector: Vector | None = None, *, current: str = "") -> Agent:
-        """Choose the agent within a specialty; the current one stays unless another fits clearly better."""
+    def choose_agent(
+        self, specialty: str, text: str, embedding: Embedding | None = None, *, current: str = ""
+    ) -> Agent:
+        """Choose the agent within a specialty; keep the current one unless another scores clearly higher."""
         candidates = self._fleet.of(specialty)
-        scores = dict(self._model.by_agent.ranked(text, vector))
+        scores = dict(self._model.by_agent.rank(text, embedding))
         best = max(candidates, key=lambda agent: scores.get(agent.name, -np.inf))
         sticky = next((agent for agent in candidates if agent.name == current), None)
         if sticky is None:
             return best
-        is_short = len(words(text)) < SHORT_WORDS
-        if is_short or scores[best.name] - scores[sticky.name] < _margin(OTHER_AGENT_MARGIN, vector):
+        is_short = len(tokenize(text)) < MIN_WORDS
+        if is_short or scores[best.name] - scores[sticky.name] < _scaled(AGENT_MARGIN, embedding):
             return sticky
         return best
 
     def better_specialty(
-        self, agent: Agent, text: str, vector: Vector | None = None, *, came_from: str = ""
-    ) -> Choice | None:
-        """Name the specialty that a message of an owned conversation belongs to, None to stay.
+        self, agent: Agent, text: str, embedding: Embedding | None = None, *, previous_owner: str = ""
+    ) -> RoutingChoice | None:
+        """Return the specialty to hand an owned conversation off to, or None to keep it.
 
-        `came_from` is the specialty that owned the conversation a turn ago: the way back is longer.
+        `previous_owner` is the specialty that owned the conversation one turn ago; it needs a larger lead.
         """
-        if len(words(text)) < SHORT_WORDS:
+        if len(tokenize(text)) < MIN_WORDS:
             return None
-        judged = self._model.by_specialty.judge(text, vector)
-        scores = dict(judged.ranked)
+        prediction = self._model.by_specialty.predict(text, embedding)
+        scores = dict(prediction.ranked)
         other = max((name for name in agent.hand_off_to if name in scores), key=lambda name: scores[name], default=None)
-        if other is None or judged.familiarity < self._floor(vector) or agent.specialty not in scores:
+        is_in_scope = prediction.in_scope_score >= self._scope_threshold(embedding)
+        if other is None or not is_in_scope or agent.specialty not in scores:
             return None
-        margin = scores[other] - scores[agent.specialty]
-        needed = RETURN_MARGIN if other == came_from else ELSEWHERE_MARGIN
-        if margin < _margin(needed, vector) or scores[other] < max(scores.values()):
+        lead = scores[other] - scores[agent.specialty]
+        margin = RETURN_MARGIN if other == previous_owner else HANDOFF_MARGIN
+        if lead < _scaled(margin, embedding) or scores[other] < max(scores.values()):
             return None
-        return Choice(other, self.agent_of(other, text, vector), margin)
+        return RoutingChoice(other, self.choose_agent(other, text, embedding), lead)
 
-    def _floor(self, vector: Vector | None) -> float:
-        return self._model.floor if vector is None else self._model.vector_floor
+    def _scope_threshold(self, embedding: Embedding | None) -> float:
+        return self._model.scope_threshold if embedding is None else self._model.embedding_scope_threshold
 
 
-def _margin(by_words: float, vector: Vector | None) -> float:
-    return by_words if vector is None else by_words * _FURTHER_APART
+def _scaled(margin: float, embedding: Embedding | None) -> float:
+    return margin if embedding is None else margin * _EMBEDDING_SCALE

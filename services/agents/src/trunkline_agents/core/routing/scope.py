@@ -1,4 +1,4 @@
-"""The scope: how familiar a message must be for it to be a question to this fleet at all."""
+"""Scope detection: the threshold of the in-scope score below which a message is out of the fleet's scope."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-FALSE_REJECTS: Final = 0.045
-"""Part of the questions in scope that may be taken for strange: those are asked back, not sent away. Unseen ones are a
-little stranger than those that the floor is chosen on."""
+FALSE_REJECT_RATE: Final = 0.045
+"""Share of in-scope questions that may be classified as out of scope; these get a clarifying question, not a refusal.
+Unseen messages score slightly lower than the ones that the threshold is chosen on."""
 
 
-def floor_of(in_scope: NDArray[np.float32]) -> float:
-    """Choose what a message below counts as out of scope, from the familiarity of unseen messages in scope."""
-    return float(np.quantile(in_scope, FALSE_REJECTS)) if len(in_scope) else -np.inf
+def scope_threshold(in_scope_scores: NDArray[np.float32]) -> float:
+    """Return the threshold for the in-scope scores of unseen in-scope messages."""
+    return float(np.quantile(in_scope_scores, FALSE_REJECT_RATE)) if len(in_scope_scores) else -np.inf

@@ -1,6 +1,6 @@
-"""Training: from labelled texts to a classifier, by scikit-learn's linear models. Seconds for fifteen thousand texts.
+"""Training of the classifier from labelled texts with scikit-learn's linear models; seconds for fifteen thousand texts.
 
-Only what trains imports this module: the library costs every process seconds of start and 190 MiB.
+Imported by the trainer and the bench only: the library costs a process seconds of start-up time and 190 MiB.
 """
 
 from __future__ import annotations
@@ -15,171 +15,181 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 from trunkline_protocols.fleet import Fleet
 
-from trunkline_agents.core.routing.artefact import RoutingModel, lessons
-from trunkline_agents.core.routing.classifier import VECTOR_SHARE, Classifier, Examples, LinearPart, VectorPart
+from trunkline_agents.core.routing.artefact import RoutingModel, training_examples
+from trunkline_agents.core.routing.classifier import (
+    EMBEDDING_WEIGHT,
+    Classifier,
+    EmbeddingModel,
+    ExampleIndex,
+    LinearModel,
+)
 from trunkline_agents.core.routing.examples import ConversationExample
-from trunkline_agents.core.routing.features import DIMENSIONS, balanced, counts
-from trunkline_agents.core.routing.scope import floor_of
+from trunkline_agents.core.routing.features import DIMENSIONS, hashed_counts, normalize_blocks
+from trunkline_agents.core.routing.scope import scope_threshold
 
 _HINGE_COST: Final = 4.0
 _LOGISTIC_COST: Final = 20.0
 _LOGISTIC_TOLERANCE: Final = 1e-4
-"""At 1e-3 it stops early, and at times so early that BANKING77 loses a point."""
+"""At 1e-3 the solver stops early, sometimes so early that BANKING77 loses a point of accuracy."""
 
-_ROUGH_TOLERANCE: Final = 1e-3
-"""Enough for comparing shares, in a third of the time."""
+_SEARCH_TOLERANCE: Final = 1e-3
+"""Sufficient for comparing neighbour weights, in a third of the time."""
 
-_MOST_ROUNDS: Final = 300
+_MAX_ITERATIONS: Final = 300
 _FOLDS: Final = 4
-_NEAREST_SHARES: Final = (0.0, 6.0, 12.0, 18.0)
-"""From classes whose examples only say what they are about to those that differ in a word."""
+_NEIGHBOUR_WEIGHTS: Final = (0.0, 6.0, 12.0, 18.0)
+"""From classes that a linear boundary separates to classes whose examples differ by one word."""
 
 _SEED: Final = 1
 
 
 class TrainingError(ValueError):
-    """These examples teach nothing; the message says why."""
+    """The examples cannot be trained on; the message gives the reason."""
 
 
-def learn(
-    said: Sequence[ConversationExample],
+def fit(
+    examples: Sequence[ConversationExample],
     labels: Sequence[str],
-    vectors: NDArray[np.float32] | None = None,
+    embeddings: NDArray[np.float32] | None = None,
     *,
-    nearest_share: float | None = None,
+    neighbour_weight: float | None = None,
 ) -> Classifier:
-    """Learn from labelled messages, and from their vectors where there are any.
+    """Train a classifier on labelled messages and, if given, their embeddings.
 
-    `nearest_share` is how much the nearest example shall count; None finds out what serves best.
+    `neighbour_weight` is the weight of the nearest example; None selects the best one by cross-validation.
     """
     classes = sorted(set(labels))
-    if len(classes) < 2:  # noqa: PLR2004 - one class is no choice
+    if len(classes) < 2:  # noqa: PLR2004 - one class leaves no choice
         raise TrainingError(f"examples of {len(classes)} class(es), at least two are needed")
-    knows_conversations = any(conversation for _, conversation in said)
-    rows = [counts(text, (conversation or text) if knows_conversations else "") for text, conversation in said]
-    dimensions, seen = np.unique(np.concatenate([found for found, _ in rows]), return_counts=True)
-    rarity = (np.log((1 + len(rows)) / (1 + seen)) + 1).astype(np.float32)
-    ngrams = _hinge(_matrix(rows, dimensions, rarity), labels, classes)
-    numbers = np.searchsorted(classes, labels)
-    vector = None
-    if vectors is not None:
-        share = _best_share(vectors, numbers) if nearest_share is None else nearest_share
-        vector = _vector_part(vectors, numbers, share)
-    owners = _owners([found for found, _ in rows], dimensions, numbers, len(classes))
-    return Classifier(classes, dimensions.astype(np.int32), rarity, owners, ngrams, vector)
+    has_conversations = any(conversation for _, conversation in examples)
+    rows = [hashed_counts(text, (conversation or text) if has_conversations else "") for text, conversation in examples]
+    dimensions, frequency = np.unique(np.concatenate([row for row, _ in rows]), return_counts=True)
+    idf = (np.log((1 + len(rows)) / (1 + frequency)) + 1).astype(np.float32)
+    ngrams = _fit_hinge(_feature_matrix(rows, dimensions, idf), labels, classes)
+    targets = np.searchsorted(classes, labels)
+    embedding = None
+    if embeddings is not None:
+        weight = _best_neighbour_weight(embeddings, targets) if neighbour_weight is None else neighbour_weight
+        embedding = _fit_embedding(embeddings, targets, weight)
+    class_bits = _class_bits([row for row, _ in rows], dimensions, targets, len(classes))
+    return Classifier(classes, dimensions.astype(np.int32), idf, class_bits, ngrams, embedding)
 
 
-def held_out_familiarity(
-    said: Sequence[ConversationExample],
+def held_out_scores(
+    examples: Sequence[ConversationExample],
     labels: Sequence[str],
-    vectors: NDArray[np.float32] | None = None,
+    embeddings: NDArray[np.float32] | None = None,
     *,
-    nearest_share: float = 0.0,
+    neighbour_weight: float = 0.0,
 ) -> NDArray[np.float32]:
-    """Judge every message by a classifier that has not seen it: how familiar an unseen one of the same kind will be."""
-    familiarity = np.empty(len(said), dtype=np.float32)
-    for kept, held in _folds(len(said)):
-        part = learn(
-            [said[row] for row in kept],
+    """Return cross-validated in-scope scores: the ones that unseen messages of the same kind will get."""
+    scores = np.empty(len(examples), dtype=np.float32)
+    for kept, held_out in _folds(len(examples)):
+        classifier = fit(
+            [examples[row] for row in kept],
             [labels[row] for row in kept],
-            vectors[kept] if vectors is not None else None,
-            nearest_share=nearest_share,
+            embeddings[kept] if embeddings is not None else None,
+            neighbour_weight=neighbour_weight,
         )
-        for row in held:
-            text, conversation = said[row]
-            vector = vectors[row] if vectors is not None else None
-            familiarity[row] = part.judge(text, vector, conversation=conversation).familiarity
-    return familiarity
+        for row in held_out:
+            text, conversation = examples[row]
+            embedding = embeddings[row] if embeddings is not None else None
+            scores[row] = classifier.predict(text, embedding, conversation=conversation).in_scope_score
+    return scores
 
 
-def _matrix(
+def _feature_matrix(
     rows: Sequence[tuple[NDArray[np.intp], NDArray[np.float32]]],
     dimensions: NDArray[np.intp],
-    rarity: NDArray[np.float32],
+    idf: NDArray[np.float32],
 ) -> csr_matrix:
-    # A table instead of a search per row: the dimensions are few enough.
-    place_of = np.zeros(DIMENSIONS, dtype=np.int32)
-    place_of[dimensions] = np.arange(len(dimensions), dtype=np.int32)
-    places = [place_of[found] for found, _ in rows]
-    values = [balanced(found, often * rarity[place]) for (found, often), place in zip(rows, places, strict=True)]
-    ends = np.cumsum([0, *map(len, places)])
-    return csr_matrix((np.concatenate(values), np.concatenate(places), ends), shape=(len(rows), len(dimensions)))
+    # A lookup table is faster than a binary search per row, and small enough.
+    column_of = np.zeros(DIMENSIONS, dtype=np.int32)
+    column_of[dimensions] = np.arange(len(dimensions), dtype=np.int32)
+    columns = [column_of[row] for row, _ in rows]
+    values = [normalize_blocks(row, counts * idf[column]) for (row, counts), column in zip(rows, columns, strict=True)]
+    ends = np.cumsum([0, *map(len, columns)])
+    return csr_matrix((np.concatenate(values), np.concatenate(columns), ends), shape=(len(rows), len(dimensions)))
 
 
-def _owners(
-    rows: Sequence[NDArray[np.intp]], dimensions: NDArray[np.intp], classes: NDArray[np.intp], count: int
+def _class_bits(
+    rows: Sequence[NDArray[np.intp]], dimensions: NDArray[np.intp], targets: NDArray[np.intp], count: int
 ) -> NDArray[np.uint8]:
-    """Say by dimension which classes have it, eight classes a byte."""
-    owned = np.zeros((len(dimensions), count), dtype=np.bool_)
-    for found, number in zip(rows, classes, strict=True):
-        owned[np.searchsorted(dimensions, found), number] = True
-    return np.packbits(owned, axis=1)
+    """Return by dimension the classes whose examples contain it, eight classes per byte."""
+    contained = np.zeros((len(dimensions), count), dtype=np.bool_)
+    for row, target in zip(rows, targets, strict=True):
+        contained[np.searchsorted(dimensions, row), target] = True
+    return np.packbits(contained, axis=1)
 
 
-def _hinge(matrix: csr_matrix, labels: Sequence[str], classes: Sequence[str]) -> LinearPart:
+def _fit_hinge(matrix: csr_matrix, labels: Sequence[str], classes: Sequence[str]) -> LinearModel:
     model = LinearSVC(C=_HINGE_COST, random_state=_SEED).fit(matrix, labels)
-    return _both_sides(model.coef_, model.intercept_, len(classes))
+    return _linear_model(model.coef_, model.intercept_, len(classes))
 
 
-def _logistic(
-    vectors: NDArray[np.float32], classes: NDArray[np.intp], known: NDArray[np.intp], tolerance: float
-) -> LinearPart:
-    model = LogisticRegression(C=_LOGISTIC_COST, tol=tolerance, max_iter=_MOST_ROUNDS).fit(vectors, classes)
-    return _both_sides(model.coef_, model.intercept_, len(known))
+def _fit_logistic(
+    embeddings: NDArray[np.float32], targets: NDArray[np.intp], known: NDArray[np.intp], tolerance: float
+) -> LinearModel:
+    model = LogisticRegression(C=_LOGISTIC_COST, tol=tolerance, max_iter=_MAX_ITERATIONS).fit(embeddings, targets)
+    return _linear_model(model.coef_, model.intercept_, len(known))
 
 
-def _best_share(vectors: NDArray[np.float32], classes: NDArray[np.intp]) -> float:
-    """Return how much the nearest example should count, so that most unseen messages find their class."""
-    right = [0] * len(_NEAREST_SHARES)
-    for kept, held in _folds(len(vectors)):
-        known = np.unique(classes[kept])
+def _best_neighbour_weight(embeddings: NDArray[np.float32], targets: NDArray[np.intp]) -> float:
+    """Return the weight of the nearest example with the highest cross-validated accuracy."""
+    correct = [0] * len(_NEIGHBOUR_WEIGHTS)
+    for kept, held_out in _folds(len(embeddings)):
+        known = np.unique(targets[kept])
         if len(known) > 1:
-            borders = _logistic(vectors[kept], classes[kept], known, _ROUGH_TOLERANCE)
-            beyond = VECTOR_SHARE * (vectors[held] @ borders.weights + borders.bias)
-            examples = _examples(vectors[kept], classes[kept], 1.0)
-            likeness = np.maximum.reduceat(vectors[held] @ examples.vectors.T, examples.starts, axis=1)
-            for number, share in enumerate(_NEAREST_SHARES):
-                best = known[(beyond + share * likeness).argmax(axis=1)]
-                right[number] += int((best == classes[held]).sum())
-    return _NEAREST_SHARES[int(np.argmax(right))]
+            linear = _fit_logistic(embeddings[kept], targets[kept], known, _SEARCH_TOLERANCE)
+            scores = EMBEDDING_WEIGHT * (embeddings[held_out] @ linear.weights + linear.bias)
+            index = _example_index(embeddings[kept], targets[kept], 1.0)
+            similarity = np.maximum.reduceat(embeddings[held_out] @ index.embeddings.T, index.starts, axis=1)
+            for number, weight in enumerate(_NEIGHBOUR_WEIGHTS):
+                best = known[(scores + weight * similarity).argmax(axis=1)]
+                correct[number] += int((best == targets[held_out]).sum())
+    return _NEIGHBOUR_WEIGHTS[int(np.argmax(correct))]
 
 
-def _vector_part(vectors: NDArray[np.float32], classes: NDArray[np.intp], nearest_share: float) -> VectorPart:
-    borders = _logistic(vectors, classes, np.unique(classes), _LOGISTIC_TOLERANCE)
-    return VectorPart(borders, _examples(vectors, classes, nearest_share) if nearest_share else None)
+def _fit_embedding(
+    embeddings: NDArray[np.float32], targets: NDArray[np.intp], neighbour_weight: float
+) -> EmbeddingModel:
+    linear = _fit_logistic(embeddings, targets, np.unique(targets), _LOGISTIC_TOLERANCE)
+    return EmbeddingModel(linear, _example_index(embeddings, targets, neighbour_weight) if neighbour_weight else None)
 
 
 def _folds(rows: int) -> Iterator[tuple[list[int], list[int]]]:
-    """Hold out every row once; which ones stay, and which are held out."""
+    """Yield the kept and the held-out rows of each fold; every row is held out once."""
     folds = np.random.default_rng(_SEED).permutation(rows) % _FOLDS
     for fold in range(_FOLDS):
         yield np.nonzero(folds != fold)[0].tolist(), np.nonzero(folds == fold)[0].tolist()
 
 
-def _examples(vectors: NDArray[np.float32], classes: NDArray[np.intp], share: float) -> Examples:
-    by_class = np.argsort(classes, kind="stable")
-    _, starts = np.unique(classes[by_class], return_index=True)
-    return Examples(vectors[by_class], starts.astype(np.int32), share)
+def _example_index(embeddings: NDArray[np.float32], targets: NDArray[np.intp], weight: float) -> ExampleIndex:
+    by_class = np.argsort(targets, kind="stable")
+    _, starts = np.unique(targets[by_class], return_index=True)
+    return ExampleIndex(embeddings[by_class], starts.astype(np.int32), weight)
 
 
-def _both_sides(weights: NDArray[np.float64], bias: NDArray[np.float64], classes: int) -> LinearPart:
-    """With two classes the library gives one border: it is the second class' own, and the first's the other way."""
+def _linear_model(weights: NDArray[np.float64], bias: NDArray[np.float64], classes: int) -> LinearModel:
+    """Convert scikit-learn's parameters; for two classes it fits one boundary, which is negated for the first class."""
     if len(weights) < classes:
         weights, bias = np.concatenate([-weights, weights]), np.concatenate([-bias, bias])
-    return LinearPart(np.ascontiguousarray(weights.T, dtype=np.float32), bias.astype(np.float32))
+    return LinearModel(np.ascontiguousarray(weights.T, dtype=np.float32), bias.astype(np.float32))
 
 
 def train(
     fleet: Fleet, version: str, embed: Callable[[Sequence[str]], NDArray[np.float32]] | None = None
 ) -> RoutingModel:
-    """Learn a fleet's routing from its agents' examples: which specialty, then which agent."""
-    said = [one for agent in fleet.agents for one in lessons(agent)]
-    agents = [agent.name for agent in fleet.agents for _ in lessons(agent)]
-    specialties = [agent.specialty for agent in fleet.agents for _ in lessons(agent)]
-    vectors = embed([text for text, _ in said]) if embed is not None else None
-    by_specialty = learn(said, specialties, vectors)
-    floor = vector_floor = floor_of(held_out_familiarity(said, specialties))
-    if vectors is not None:
-        share = by_specialty.nearest_share
-        vector_floor = floor_of(held_out_familiarity(said, specialties, vectors, nearest_share=share))
-    return RoutingModel(version, by_specialty, learn(said, agents, vectors), floor, vector_floor)
+    """Train a fleet's routing model on its agents' examples: by specialty and by agent."""
+    examples = [example for agent in fleet.agents for example in training_examples(agent)]
+    agents = [agent.name for agent in fleet.agents for _ in training_examples(agent)]
+    specialties = [agent.specialty for agent in fleet.agents for _ in training_examples(agent)]
+    embeddings = embed([text for text, _ in examples]) if embed is not None else None
+    by_specialty = fit(examples, specialties, embeddings)
+    threshold = embedding_threshold = scope_threshold(held_out_scores(examples, specialties))
+    if embeddings is not None:
+        weight = by_specialty.neighbour_weight
+        embedding_threshold = scope_threshold(
+            held_out_scores(examples, specialties, embeddings, neighbour_weight=weight)
+        )
+    return RoutingModel(version, by_specialty, fit(examples, agents, embeddings), threshold, embedding_threshold)

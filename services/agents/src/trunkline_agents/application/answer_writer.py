@@ -1,0 +1,87 @@
+"""Answer writer: gathers passages, advice and notices, and has a model write the answer to a turn."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from trunkline_protocols.accounting import Timings, ToolUse
+from trunkline_protocols.consultation import Consultation
+from trunkline_protocols.fleet import TRIAGE, Agent
+
+from trunkline_agents.application.built_in_tools import BuiltInTools
+from trunkline_agents.application.completion_ids import CompletionIds
+from trunkline_agents.application.consultation_client import ConsultationClient
+from trunkline_agents.application.tool_loop import ModelOutcome, ToolLoop, ToolLoopResult
+from trunkline_agents.application.tool_session import ToolTask
+from trunkline_agents.application.turn_task import TurnTask
+from trunkline_agents.core.completion_request import completion_request
+from trunkline_agents.core.consultations import plan_consultations
+from trunkline_agents.core.knowledge_query import knowledge_query, search_text
+from trunkline_agents.core.results import Sources
+from trunkline_agents.core.transcript import undelivered_notices
+from trunkline_agents.ports import KnowledgeBase, LanguageModel, NoticeSource
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The model's outcome for a turn, and the sources, tool calls and time that it took."""
+
+    outcome: ModelOutcome
+    sources: Sources
+    tools: list[ToolUse]
+    timings: Timings
+
+
+class AnswerWriter:
+    """Writes answers with the knowledge base, other specialists, active notices and a model."""
+
+    def __init__(
+        self,
+        *,
+        knowledge: KnowledgeBase,
+        model: LanguageModel,
+        consultations: ConsultationClient,
+        tool_loop: ToolLoop,
+        notices: NoticeSource,
+        ids: CompletionIds,
+    ) -> None:
+        """`tool_loop` is used for agents with tools."""
+        self._knowledge = knowledge
+        self._model = model
+        self._consultations = consultations
+        self._tool_loop = tool_loop
+        self._notices = notices
+        self._ids = ids
+
+    async def write(self, task: TurnTask, agent: Agent) -> Draft:
+        """Write the answer of an agent; planned consultations run concurrently with the search."""
+        request, clock = task.request, task.clock
+        planned = plan_consultations(task.routing.router, agent, request.text) if agent.specialty != TRIAGE else []
+        route_ms = clock.lap_ms()
+        query = knowledge_query(search_text(request.text, request.context), request.context, agent)
+        consultations: list[Consultation] = []
+        if planned:
+            passages, consultations = await asyncio.gather(
+                self._knowledge.search(query), self._consultations.consult_all(request, planned)
+            )
+        else:
+            passages = await self._knowledge.search(query)
+        search_ms = clock.lap_ms()
+        active = self._notices.for_agents(tenant=request.context.tenant, specialty=agent.specialty)
+        sources = Sources(passages, consultations, undelivered_notices(active, request.context.transcript))
+        completion_id = self._ids.next()
+        completion = completion_request(request, task.routing.fleet, agent, sources, completion_id=completion_id)
+        if agent.tools:
+            built_in = BuiltInTools(
+                task, agent, sources, knowledge=self._knowledge, consultations=self._consultations
+            ).handlers
+            result = await self._tool_loop.run(
+                ToolTask(request, task.routing.fleet, agent, completion, completion_id, built_in, sources.passages)
+            )
+        else:
+            result = ToolLoopResult(await self._model.complete(completion), [])
+        timings = Timings(
+            queued_ms=clock.queued_ms, route_ms=route_ms, search_ms=search_ms, completion_ms=clock.lap_ms()
+        )
+        return Draft(result.outcome, sources, result.uses, timings)

@@ -1,0 +1,126 @@
+"""Results of a turn: every kind names its turn and the fleet version that it was decided by."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import pytest
+from trunkline_agents.application.routing import FleetRouting
+from trunkline_agents.core.routing.router import Router
+from trunkline_agents.core.routing.training import train
+from trunkline_protocols.completion import Complete, Completed, CompletionReply, ToolCall
+from trunkline_protocols.ids import Specialty
+from trunkline_protocols.knowledge import Refused
+from trunkline_protocols.turn import Answered, Escalate, HandOff, Routed, TurnFailed, TurnResult
+
+from tests.agents.builders import INSTANCE, make_request, make_task, make_worker, small_fleet
+from tests.agents.fakes import FakeModel, ScriptedModel
+
+FLEET_VERSION = 7
+FLEET = small_fleet()
+WITH_TOOLS = small_fleet(tools=["escalate", "handoff", "consult"])
+ROUTING = FleetRouting(FLEET_VERSION, FLEET, Router(FLEET, train(FLEET, "test")))
+ROUTING_WITH_TOOLS = FleetRouting(FLEET_VERSION, WITH_TOOLS, Router(WITH_TOOLS, train(WITH_TOOLS, "tools")))
+
+CHARGED = "I was charged twice on my invoice"
+OFFLINE = "my thermostat is offline"
+ESCALATION = ToolCall(id="1", name="escalate", arguments='{"urgency": "high", "reason": "angry"}')
+HANDOFF = ToolCall(id="1", name="handoff", arguments='{"specialty": "technical", "reason": "wifi"}')
+
+Model: TypeAlias = FakeModel | ScriptedModel
+
+
+def calling(*calls: ToolCall) -> ScriptedModel:
+    """Return a model that requests these calls first and answers after them."""
+
+    def script(request: Complete) -> CompletionReply:
+        remaining = [] if request.tool_steps else list(calls)
+        return Completed(text="Done.", provider="p", model="m", tool_calls=remaining)
+
+    return ScriptedModel(script)
+
+
+def refusing(refusal: Refused) -> ScriptedModel:
+    return ScriptedModel(lambda _: refusal)
+
+
+def broken() -> ScriptedModel:
+    def script(_: Complete) -> CompletionReply:
+        raise ZeroDivisionError
+
+    return ScriptedModel(script)
+
+
+async def process(model: Model, text: str, specialty: str, routing: FleetRouting = ROUTING) -> TurnResult:
+    task = make_task(make_request(text, specialty=specialty, hop=0), routing)
+    return await make_worker(specialty, model).process(task)
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "text", "specialty", "routing"),
+    [
+        (Answered, FakeModel(), CHARGED, "billing", ROUTING),
+        (Answered, FakeModel(), "hello there", "triage", ROUTING),
+        (Routed, FakeModel(), CHARGED, "triage", ROUTING),
+        (HandOff, FakeModel(), OFFLINE, "billing", ROUTING),
+        (HandOff, calling(HANDOFF), CHARGED, "billing", ROUTING_WITH_TOOLS),
+        (Escalate, calling(ESCALATION), CHARGED, "billing", ROUTING_WITH_TOOLS),
+        (TurnFailed, refusing(Refused(code="deadline", message="late", retryable=True)), CHARGED, "billing", ROUTING),
+        (TurnFailed, broken(), CHARGED, "billing", ROUTING),
+    ],
+    ids=["answer", "triage answer", "route", "handoff", "model handoff", "escalation", "refusal", "defect"],
+)
+async def test_result_names_its_turn_and_fleet_version(
+    kind: type[TurnResult], model: Model, text: str, specialty: str, routing: FleetRouting
+) -> None:
+    """Figures per fleet version need it in every result, failures included."""
+    result = await process(model, text, specialty, routing)
+    assert isinstance(result, kind)
+    assert (result.ref.turn, result.ref.attempt) == ("c1-1", 1)
+    assert result.fleet_version == FLEET_VERSION
+    if isinstance(result, Answered | HandOff):
+        assert result.instance == INSTANCE
+
+
+async def test_transfer_by_the_model_keeps_its_arguments() -> None:
+    """Target, urgency and reason are the model's."""
+    moved = await process(calling(HANDOFF), CHARGED, "billing", ROUTING_WITH_TOOLS)
+    assert isinstance(moved, HandOff)
+    assert (moved.to, moved.agent, moved.reason) == (Specialty("technical"), "technical-one", "wifi")
+    raised = await process(calling(ESCALATION), CHARGED, "billing", ROUTING_WITH_TOOLS)
+    assert isinstance(raised, Escalate)
+    assert (raised.urgency, raised.reason) == ("high", "angry")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "retryable", "cancelled"),
+    [
+        (Refused(code="deadline", message="late", retryable=True), True, False),
+        (Refused(code="cancelled", message="left", retryable=False), False, True),
+    ],
+)
+async def test_refused_completion_fails_the_turn(refusal: Refused, *, retryable: bool, cancelled: bool) -> None:
+    """The gateway decides about a retry; a customer who has left is reported as such."""
+    result = await process(refusing(refusal), CHARGED, "billing")
+    assert isinstance(result, TurnFailed)
+    assert (result.reason, result.retryable) == (f"{refusal.code}: {refusal.message}", retryable)
+    assert result.cancelled == cancelled
+
+
+async def test_defect_is_a_retryable_failure() -> None:
+    """The reason names the exception."""
+    result = await process(broken(), CHARGED, "billing")
+    assert isinstance(result, TurnFailed)
+    assert (result.reason, result.retryable) == ("ZeroDivisionError: ", True)
+
+
+async def test_concurrent_consultations_of_one_step_are_distinct() -> None:
+    """Two consultations requested in one step have different ids; neither disturbs the other."""
+    calls = [
+        ToolCall(id=number, name="consult", arguments='{"specialty": "technical", "question": "is it offline?"}')
+        for number in ("1", "2")
+    ]
+    result = await process(calling(*calls), CHARGED, "billing", ROUTING_WITH_TOOLS)
+    assert isinstance(result, Answered)
+    assert len({consultation.consultation for consultation in result.consultations}) == 2
+    assert [use.outcome for use in result.tools] == ["failed", "failed"]
