@@ -1,4 +1,4 @@
-"""Reads the options, runs, and prints one JSON object."""
+"""Command line: parse the options, run, and print one JSON object."""
 
 from __future__ import annotations
 
@@ -17,30 +17,32 @@ from bench.llm_gateway.run import Plan, run
 
 
 def main() -> None:
-    """Read the options and run."""
+    """Parse the options and run."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.llm_gateway",
         description=bench.llm_gateway.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--rate", type=float, default=300.0, help="requests a second")
-    parser.add_argument("--rounds", type=int, default=5, help="how often all the ways are gone over")
-    parser.add_argument("--duration", type=float, default=3.0, help="seconds for each way in a round")
-    parser.add_argument("--chunks", type=int, default=10, help="chunks of an answer")
-    parser.add_argument("--pause-ms", type=float, default=10.0, help="the model's time for a chunk")
+    parser.add_argument("--rate", type=float, default=300.0, help="requests per second")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds over all targets")
+    parser.add_argument("--duration", type=float, default=3.0, help="seconds per target in a round")
+    parser.add_argument("--chunks", type=int, default=10, help="chunks per answer")
+    parser.add_argument("--pause-ms", type=float, default=10.0, help="the model's time per chunk")
     parser.add_argument("--litellm", type=Path, help="virtual environment with litellm[proxy]")
-    parser.add_argument("--litellm-rate", type=float, default=10.0, help="requests a second that it keeps up with")
-    parser.add_argument("--leavers", type=int, default=100, help="answers that nobody waits for any more")
-    given = parser.parse_args()
+    parser.add_argument(
+        "--litellm-rate", type=float, default=10.0, help="requests per second for the comparison with LiteLLM"
+    )
+    parser.add_argument("--cancellations", type=int, default=100, help="answers cancelled by their caller")
+    options = parser.parse_args()
     plan = Plan(
-        rate=given.rate,
-        slow_rate=given.litellm_rate,
-        rounds=given.rounds,
-        duration_s=given.duration,
-        chunks=given.chunks,
-        pause_ms=given.pause_ms,
-        leavers=given.leavers,
-        litellm=str(given.litellm or ""),
+        rate=options.rate,
+        slow_rate=options.litellm_rate,
+        rounds=options.rounds,
+        duration_s=options.duration,
+        chunks=options.chunks,
+        pause_ms=options.pause_ms,
+        cancellations=options.cancellations,
+        litellm=str(options.litellm or ""),
     )
     configure_logs(service="bench", instance="bench", level="warning", style="console")
     with (

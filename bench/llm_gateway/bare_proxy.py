@@ -1,6 +1,6 @@
-"""A proxy without any logic: it passes the body on and the response's bytes back, and reads neither.
+"""A proxy without logic: it forwards the body and the response's bytes without parsing them.
 
-What it costs in the path, any gateway on aiohttp costs at least.
+Its overhead is the minimum for any gateway on aiohttp.
 
 python -m bench.llm_gateway.bare_proxy PORT URL-OF-THE-MODEL
 """
@@ -16,7 +16,7 @@ from aiohttp import web
 
 
 async def serve(port: int, url: str) -> None:
-    """Pass every request on to the completions of the model at `url`, until cancelled."""
+    """Forward every request to the model at `url`, until cancelled."""
     headers = {"Content-Type": "application/json"}
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
 

@@ -1,4 +1,4 @@
-"""The model: a server of OpenAI's chat completions that streams at a fixed pace and tells how long each answer took it.
+"""Model server: OpenAI chat completions streamed at a fixed pace; it reports the duration of each answer.
 
 python -m bench.llm_gateway.model PORT PAUSE_MS
 """
@@ -26,9 +26,9 @@ _END: Final = (
 
 
 async def serve(port: int, pause_s: float) -> None:
-    """Stream as many chunks as the model's name says, one each `pause_s`, until cancelled."""
-    took_ms: dict[str, float] = {}
-    left_at: dict[str, float] = {}
+    """Stream the number of chunks in the model's name, one every `pause_s` seconds, until cancelled."""
+    duration_ms: dict[str, float] = {}
+    closed_at: dict[str, float] = {}
 
     async def complete(request: web.Request) -> web.StreamResponse:
         started = time.perf_counter()
@@ -43,40 +43,42 @@ async def serve(port: int, pause_s: float) -> None:
                 await asyncio.sleep(max(0.0, first + number * pause_s - loop.time()))
                 await response.write(_PIECE)
         except (asyncio.CancelledError, ConnectionError):
-            left_at[name] = time.monotonic()
+            closed_at[name] = time.monotonic()
             raise
-        took_ms[name] = (time.perf_counter() - started) * 1000
+        duration_ms[name] = (time.perf_counter() - started) * 1000
         await response.write(_END)
         return response
 
-    async def times(_: web.Request) -> web.Response:
-        told = msgspec.json.encode(took_ms)
-        took_ms.clear()
-        return web.Response(body=told)
+    async def durations(_: web.Request) -> web.Response:
+        body = msgspec.json.encode(duration_ms)
+        duration_ms.clear()
+        return web.Response(body=body)
 
-    async def left(_: web.Request) -> web.Response:
-        return web.Response(body=msgspec.json.encode(left_at))
+    async def closed(_: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(closed_at))
 
     app = web.Application()
-    app.add_routes([web.post("/v1/chat/completions", complete), web.get("/times", times), web.get("/left", left)])
+    app.add_routes(
+        [web.post("/v1/chat/completions", complete), web.get("/durations", durations), web.get("/closed", closed)]
+    )
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, backlog=2048).start()
     await asyncio.Event().wait()
 
 
-async def times(session: aiohttp.ClientSession, url: str) -> dict[str, float]:
-    """How long the model at `url` took for each answer since the last call, in milliseconds by the answer's name."""
-    return await _told(session, url, "times")
+async def fetch_durations(session: aiohttp.ClientSession, url: str) -> dict[str, float]:
+    """Return the durations of the answers since the last call, in milliseconds by request name."""
+    return await _fetch(session, url, "durations")
 
 
-async def left(session: aiohttp.ClientSession, url: str) -> dict[str, float]:
-    """When the askers that left in mid-answer closed their connections, as the machine's monotonic time."""
-    return await _told(session, url, "left")
+async def fetch_closed(session: aiohttp.ClientSession, url: str) -> dict[str, float]:
+    """Return the monotonic times at which connections were closed in mid-answer, by request name."""
+    return await _fetch(session, url, "closed")
 
 
-async def _told(session: aiohttp.ClientSession, url: str, what: str) -> dict[str, float]:
-    async with session.get(f"{url.removesuffix('/v1')}/{what}") as response:
+async def _fetch(session: aiohttp.ClientSession, url: str, page: str) -> dict[str, float]:
+    async with session.get(f"{url.removesuffix('/v1')}/{page}") as response:
         return msgspec.json.decode(await response.read(), type=dict[str, float])
 
 

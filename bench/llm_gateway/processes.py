@@ -1,4 +1,4 @@
-"""The processes of a run; they end with it."""
+"""Server processes of a run, terminated with it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 import psutil
 from trunkline_supervisor.adapters.tcp import free_port
 
-from bench.llm_gateway.ways import KEY
+from bench.llm_gateway.targets import KEY
 
 
 class Processes:
-    """Starts them, with their logs and files in one folder."""
+    """Starts processes with their logs and files in one folder."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
-        """They end with `stack`."""
+        """Terminate the processes when `stack` is closed."""
         self._stack = stack
         self._folder = folder
 
     def start(self, command: list[str], settings: dict[str, str] | None = None) -> psutil.Process:
-        """Start one, with more variables of the environment."""
+        """Start a command with additional environment variables."""
         log = self._stack.enter_context((self._folder / "log").open("ab"))
         process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **(settings or {})})
         self._stack.callback(process.wait, 20)
@@ -31,11 +31,11 @@ class Processes:
         return psutil.Process(process.pid)
 
     def python(self, module: str, *arguments: str, settings: dict[str, str] | None = None) -> psutil.Process:
-        """Start a module."""
+        """Start a Python module."""
         return self.start([sys.executable, "-m", module, *arguments], settings)
 
     def litellm(self, venv: Path, model_url: str, model: str) -> tuple[str, psutil.Process]:
-        """Start the LiteLLM proxy of a virtual environment of its own before the model; returns its URL too."""
+        """Start the LiteLLM proxy of a separate virtual environment; return its URL and its process."""
         port = free_port()
         config = self._folder / "litellm.yaml"
         config.write_text(
@@ -48,7 +48,7 @@ class Processes:
 
 
 def cpu_s(process: psutil.Process | None) -> float:
-    """User and system time of a process and its children."""
+    """Return the user and system time of a process and its children in seconds."""
     if process is None:
         return 0.0
-    return sum(sum(each.cpu_times()[:2]) for each in [process, *process.children(recursive=True)])
+    return sum(sum(child.cpu_times()[:2]) for child in [process, *process.children(recursive=True)])

@@ -1,4 +1,4 @@
-"""One run: the servers, then the ways one after another, then the leavers."""
+"""One run: start the servers, measure the targets one after another, then the cancellations."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_comm
 from trunkline_supervisor.adapters.tcp import free_port
 
 from bench.llm_gateway import model
-from bench.llm_gateway.load import ask_at_rate, leave, ready
+from bench.llm_gateway.load import cancel_midway, send_at_rate, wait_until_ready
 from bench.llm_gateway.processes import Processes, cpu_s
-from bench.llm_gateway.report import Taken, abandoned, compared, measured
-from bench.llm_gateway.ways import REGION, Way, in_this_process, over_http, over_the_bus, through_the_gateway
+from bench.llm_gateway.report import Measurement, compare, summarise, summarise_cancellations
+from bench.llm_gateway.targets import REGION, Target, in_this_process, over_http, over_the_bus, through_the_gateway
 
 _WARM_UP_S: Final = 2.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked. `rate`: requests a second; `slow_rate`: one that LiteLLM keeps up with.
+    """Parameters of a run. `rate`: requests per second; `slow_rate`: a rate that LiteLLM sustains.
 
-    `rounds`: how often all ways are gone over, `duration_s`: a way in a round; at the slow rate all at once.
+    `rounds`: rounds over all targets; `duration_s`: seconds per target in a round; at the slow rate in a single round.
     """
 
     rate: float
@@ -38,50 +38,55 @@ class Plan:
     duration_s: float
     chunks: int
     pause_ms: float
-    leavers: int
+    cancellations: int
     litellm: str = ""
-    """Virtual environment of the LiteLLM proxy; empty: it is not asked."""
+    """Virtual environment of the LiteLLM proxy; empty: not measured."""
 
 
 @dataclass(frozen=True)
-class Course:
-    """One way at one rate; `process` is what is between asker and model."""
+class Scenario:
+    """One target at one rate; `process` is the one between client and model."""
 
     name: str
-    ask: Way
+    send: Target
     rate: float
     process: psutil.Process | None = None
 
 
-class Measure:
-    """Asks before the same model, one way after another."""
+class Runner:
+    """Measures targets before the same model, one after another."""
 
     def __init__(self, session: aiohttp.ClientSession, model_url: str) -> None:
-        """`session` asks the model for its times."""
+        """`session` fetches the model's own times."""
         self._session = session
         self._model_url = model_url
 
-    async def ways(self, courses: list[Course], *, rounds: int, duration_s: float) -> dict[str, Any]:
-        """Go over all courses `rounds` times, so that each has its share of the machine's better and worse seconds."""
-        # Starting costs CPU: who is measured first must not pay for who is asked last.
-        for course in courses:
-            await ready(course.ask)
-        taken: defaultdict[str, Taken] = defaultdict(Taken)
+    async def measure(self, scenarios: list[Scenario], *, rounds: int, duration_s: float) -> dict[str, Any]:
+        """Measure all scenarios in `rounds` rounds, so that drift of the machine's speed affects all of them."""
+        # Start-up costs CPU: it must not fall into the first measurement.
+        for scenario in scenarios:
+            await wait_until_ready(scenario.send)
+        measurements: defaultdict[str, Measurement] = defaultdict(Measurement)
         for number in range(rounds):
-            for course in courses:
-                await self._take(taken[course.name], course, f"{course.name}-{number}", duration_s)
-        return {name: measured(each) for name, each in taken.items()}
+            for scenario in scenarios:
+                prefix = f"{scenario.name}-{number}"
+                await self._measure_round(measurements[scenario.name], scenario, prefix, duration_s)
+        return {name: summarise(measurement) for name, measurement in measurements.items()}
 
-    async def _take(self, taken: Taken, course: Course, prefix: str, duration_s: float) -> None:
-        await ask_at_rate(course.ask, "warm", course.rate / 4, _WARM_UP_S)
-        await model.times(self._session, self._model_url)
-        before_s = cpu_s(course.process)
-        asked = await ask_at_rate(course.ask, prefix, course.rate, duration_s)
-        taken.add(asked, await model.times(self._session, self._model_url), cpu_s(course.process) - before_s)
+    async def _measure_round(
+        self, measurement: Measurement, scenario: Scenario, prefix: str, duration_s: float
+    ) -> None:
+        await send_at_rate(scenario.send, "warm", scenario.rate / 4, _WARM_UP_S)
+        await model.fetch_durations(self._session, self._model_url)
+        before_s = cpu_s(scenario.process)
+        result = await send_at_rate(scenario.send, prefix, scenario.rate, duration_s)
+        measurement.add(
+            result, await model.fetch_durations(self._session, self._model_url), cpu_s(scenario.process) - before_s
+        )
 
 
 async def run(plan: Plan, stack: ExitStack, folder: Path) -> dict[str, Any]:
-    """Start the servers, ask all the ways one after another, and report."""
+    """Start the servers, measure all targets, and return the report."""
     processes = Processes(stack, folder)
     model_port, proxy_port = free_port(), free_port()
     node = NatsNode("nats-1", folder / "nats", free_port(), free_port())
@@ -103,36 +108,36 @@ async def run(plan: Plan, stack: ExitStack, folder: Path) -> dict[str, Any]:
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
         in_this_process(config, bus, many) as own,
     ):
-        direct, whole = over_http(session, model_url, many), through_the_gateway(bus, many)
+        direct, over_nats = over_http(session, model_url, many), through_the_gateway(bus, many)
         bare = over_http(session, f"http://127.0.0.1:{proxy_port}/v1", many)
-        measure = Measure(session, model_url)
+        runner = Runner(session, model_url)
         quick = [
-            Course("direct", direct, plan.rate),
-            Course("bare_proxy", bare, plan.rate, bare_proxy),
-            Course("in_process", own, plan.rate),
-            Course("bus", over_the_bus(bus), plan.rate),
-            Course("gateway", whole, plan.rate, gateway),
-            Course("gateway_one_chunk", through_the_gateway(bus, few), plan.rate, gateway),
+            Scenario("direct", direct, plan.rate),
+            Scenario("bare_proxy", bare, plan.rate, bare_proxy),
+            Scenario("in_process", own, plan.rate),
+            Scenario("bus", over_the_bus(bus), plan.rate),
+            Scenario("gateway", over_nats, plan.rate, gateway),
+            Scenario("gateway_one_chunk", through_the_gateway(bus, few), plan.rate, gateway),
         ]
-        ways = await measure.ways(quick, rounds=plan.rounds, duration_s=plan.duration_s)
+        targets = await runner.measure(quick, rounds=plan.rounds, duration_s=plan.duration_s)
         if plan.litellm:
             url, litellm = processes.litellm(Path(plan.litellm), model_url, many)
             through = over_http(session, url, many)
             slow = [
-                Course("direct_slow", direct, plan.slow_rate),
-                Course("bare_proxy_slow", bare, plan.slow_rate, bare_proxy),
-                Course("gateway_slow", whole, plan.slow_rate, gateway),
-                Course("litellm_slow", through, plan.slow_rate, litellm),
-                Course("litellm", through, plan.rate, litellm),
+                Scenario("direct_slow", direct, plan.slow_rate),
+                Scenario("bare_proxy_slow", bare, plan.slow_rate, bare_proxy),
+                Scenario("gateway_slow", over_nats, plan.slow_rate, gateway),
+                Scenario("litellm_slow", through, plan.slow_rate, litellm),
+                Scenario("litellm", through, plan.rate, litellm),
             ]
-            ways |= await measure.ways(slow, rounds=1, duration_s=plan.rounds * plan.duration_s)
-        gone_at = await leave(bus, endless, plan.leavers)
+            targets |= await runner.measure(slow, rounds=1, duration_s=plan.rounds * plan.duration_s)
+        cancelled_at = await cancel_midway(bus, endless, plan.cancellations)
         await asyncio.sleep(1.0)
-        left_at = await model.left(session, model_url)
+        closed_at = await model.fetch_closed(session, model_url)
     await bus.close()
     return {
         "plan": asdict(plan),
-        "ways": ways,
-        "compared": compared(ways, plan.chunks),
-        "abandoned_ms": abandoned(gone_at, left_at),
+        "targets": targets,
+        "differences": compare(targets, plan.chunks),
+        "cancellations_ms": summarise_cancellations(cancelled_at, closed_at),
     }
