@@ -87,7 +87,6 @@ def escalate(
     if current is not None:
         urgency = higher(urgency, current.urgency)
         level = "person" if current.level == "person" else level
-    origin = turn.work.specialty
     since = current.since if current is not None and current.level == level else environment.now
     escalation = Escalation(
         level=level,
@@ -98,7 +97,7 @@ def escalate(
         due_at=environment.now + environment.policy.sla_s.of(urgency),
     )
     event = Escalated(
-        from_=origin,
+        from_=turn.work.specialty,
         urgency=urgency,
         reason=reason,
         summary=escalation.summary,
@@ -107,19 +106,17 @@ def escalate(
         since=since,
         due_at=escalation.due_at,
     )
-    then: Work | SystemReply
-    if level == "person":
-        then = SystemReply(_waiting_text(event.position, environment))
-    else:
-        then = Work(
-            Specialty(ESCALATION),
-            "",
-            turn.work.hop + 1,
-            lane=LANES[urgency],
-            urgency=urgency,
-            due_at=event.due_at,
-        )
+    then = _next_step(turn, event, environment)
     return Append("escalation", [*opening(state, turn), event], ESCALATION, "", state.epoch + 1, then)
+
+
+def _next_step(turn: Turn, event: Escalated, environment: Environment) -> Work | SystemReply:
+    """Return the work for senior agents, or the reply to a customer that waits for a person."""
+    if event.level == "person":
+        return SystemReply(_waiting_text(event.position, environment))
+    urgency = event.urgency
+    hop = turn.work.hop + 1
+    return Work(Specialty(ESCALATION), hop=hop, lane=LANES[urgency], urgency=urgency, due_at=event.due_at)
 
 
 def breach(state: Conversation, environment: Environment) -> Append | None:
