@@ -28,7 +28,7 @@ import aiohttp
 import httpx
 import msgspec
 from trunkline_embedding import Embedder
-from trunkline_embedding.batching import GroupedEmbedder
+from trunkline_embedding.batches import BatchedEmbedder
 from trunkline_embedding.remote import RemoteEmbedder
 
 _NOISE = Path(__file__).parents[1] / "tests" / "peers" / "noise_model.py"
@@ -105,7 +105,7 @@ def embeddings(url: str, duration_s: float) -> dict[str, Any]:
     remote = RemoteEmbedder(f"{url}/v1", "noise")
     report: dict[str, Any] = {}
     for callers in (1, 6, 32):
-        ways: dict[str, Embedder] = {"alone": remote, "grouped": GroupedEmbedder(remote)}
+        ways: dict[str, Embedder] = {"alone": remote, "batched": BatchedEmbedder(remote)}
         report[f"{callers}_callers"] = {way: embed_for(one, callers, duration_s) for way, one in ways.items()}
     return report
 

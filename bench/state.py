@@ -93,9 +93,9 @@ class _Seeder:
         answered = TurnAnswered(
             message_id=f"s{number}",
             accepted_seq=2 * number,
-            customer_text=question,
+            text=question,
             received_at=time.time(),
-            text=answer,
+            answer=answer,
             specialty="billing",
             agent="billing-charges",
         )

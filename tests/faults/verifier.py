@@ -126,7 +126,7 @@ async def _streams(suite: Suite) -> tuple[dict[str, list[str]], dict[str, list[t
             commit = codec.commit.decode(stored.payload)
             for event in commit.events:
                 if isinstance(event, TurnAnswered):
-                    log[commit.conversation].append((event.message_id, event.text))
+                    log[commit.conversation].append((event.message_id, event.answer))
     finally:
         await bus.close()
     return inbox, log

@@ -261,7 +261,6 @@ _SAMPLES: list[wire.Wire] = [
     ),
     turn.Escalate(
         ref=ids.TurnRef(conversation=C, turn=T, attempt=1, hop=0),
-        specialty=BILLING,
         urgency="high",
         reason="r",
         summary="s",

@@ -20,7 +20,7 @@ def test_backup_is_taken_listed_and_restored_while_the_suite_serves(suite: Suite
     before = run_cli(suite, *question).stdout
     taken = json.loads(run_cli(suite, "kb", "backup", "--json").stdout)
     made = taken["backup"]
-    assert Path(taken["place"]) == suite.data_dir / "backups"
+    assert Path(taken["location"]) == suite.data_dir / "backups"
     assert made["id"] in run_cli(suite, "kb", "list").stdout
     (tmp_path / "glider.md").write_text("A glider is towed by another aeroplane, never winched.")
     assert run_cli(suite, "kb", "import", str(tmp_path)).returncode == 0

@@ -48,7 +48,7 @@ def listed(settings: ClientSettings) -> BackupList:
 
 def table(found: BackupList) -> Table:
     """Draw the backups, one a line."""
-    drawn = Table(title=found.place, title_justify="left", box=None, pad_edge=False)
+    drawn = Table(title=found.location, title_justify="left", box=None, pad_edge=False)
     for heading in ("backup", "made", "kind", "embedder"):
         drawn.add_column(heading, no_wrap=True)
     for heading in ("articles", "passages", "MiB", "blobs written"):

@@ -80,7 +80,7 @@ def backup(
     removed = f"; {len(taken.removed)} older ones removed" if taken.removed else ""
     typer.echo(
         f"{made.id}: {made.articles} articles, {made.passages} passages, "
-        f"{made.written} of {made.blobs} blobs written to {taken.place}{removed}"
+        f"{made.written} of {made.blobs} blobs written to {taken.location}{removed}"
     )
 
 
@@ -109,4 +109,4 @@ def list_backups(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT00
     elif found.backups:
         console().print(backups.table(found))
     else:
-        typer.echo(f"no backup in {found.place}")
+        typer.echo(f"no backup in {found.location}")

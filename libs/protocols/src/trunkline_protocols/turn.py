@@ -128,7 +128,6 @@ class Escalate(Wire, frozen=True, kw_only=True, tag="turn.escalate"):
     """Result: the turn needs a senior agent or a person."""
 
     ref: TurnRef
-    specialty: Specialty
     urgency: Urgency
     reason: str
     summary: str
