@@ -95,9 +95,7 @@ class ConversationRegistry:
         try:
             await self._wait_while_finishing_elsewhere(actor.id)
             await actor.run()
-        except (
-            Exception
-        ):  # one conversation must not stop the others; its message stays unacknowledged and is redelivered
+        except Exception:  # others must go on; the message is unacknowledged and redelivered
             _log.exception("conversation.failed", conversation=actor.id)
             self._evict(actor.id)
         finally:
