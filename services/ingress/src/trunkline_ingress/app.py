@@ -50,10 +50,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     escalations = KvView(bus, streams.DESK.name, codec.waiting)
     await escalations.start()
     sessions = SessionRegistry(process.notices, escalations)
-    authenticator = Authenticator(
-        secret=settings.auth_secret.get_secret_value() if settings.auth_secret else None,
-        operator_token=settings.operator_token.get_secret_value() if settings.operator_token else None,
-    )
+    authenticator = _authenticator(settings)
     chat = ChatEndpoint(
         opener=SessionOpener(
             instance=process.instance,
@@ -96,3 +93,10 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     yield
     await chat.close_all()
     await runner.cleanup()
+
+
+def _authenticator(settings: IngressSettings) -> Authenticator:
+    return Authenticator(
+        secret=settings.auth_secret.get_secret_value() if settings.auth_secret else None,
+        operator_token=settings.operator_token.get_secret_value() if settings.operator_token else None,
+    )

@@ -174,7 +174,7 @@ class CurrentFleet(Protocol):
         ...
 
 
-class ActiveNotices(Protocol):
+class NoticeView(Protocol):
     """The active notices."""
 
     def active(self, audience: Audience, *, tenant: str = "") -> list[NoticePublished]:

@@ -16,7 +16,7 @@ from trunkline_protocols.rules.escalation import queue
 from trunkline_protocols.rules.notices import concerns
 
 from trunkline_ingress.application.session import Session
-from trunkline_ingress.ports import ActiveNotices, EscalationView
+from trunkline_ingress.ports import EscalationView, NoticeView
 
 _log: Final = structlog.get_logger(__name__)
 _OPEN: Final = Gauge("trunkline_conversations_open", "Conversations with an open socket")
@@ -28,7 +28,7 @@ _POSITIONS_INTERVAL_S: Final = 1.0
 class SessionRegistry:
     """The open sessions by conversation; the newest socket of a conversation replaces an older one."""
 
-    def __init__(self, notices: ActiveNotices, escalations: EscalationView) -> None:
+    def __init__(self, notices: NoticeView, escalations: EscalationView) -> None:
         """Start without sessions."""
         self._notices = notices
         self._escalations = escalations

@@ -13,7 +13,7 @@ from trunkline_protocols.knowledge import Article, GetArticle
 
 from trunkline_ingress.application.session_registry import notice_frame
 from trunkline_ingress.handlers.http import json_response, token_of
-from trunkline_ingress.ports import ActiveNotices, CurrentFleet, KnowledgeService
+from trunkline_ingress.ports import CurrentFleet, KnowledgeService, NoticeView
 
 PAGE: Final = Path(__file__).parents[1] / "page"
 _ASSETS: Final = {file.relative_to(PAGE).as_posix(): file for file in PAGE.rglob("*.*") if file.is_file()}
@@ -46,7 +46,7 @@ class Pages:
 
     knowledge: KnowledgeService
     current: CurrentFleet
-    notices: ActiveNotices
+    notices: NoticeView
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """Return the routes."""

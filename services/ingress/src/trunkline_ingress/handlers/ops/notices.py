@@ -15,7 +15,7 @@ from trunkline_protocols.streams import NOTICES
 from trunkline_protocols.subjects import Audience
 
 from trunkline_ingress.handlers.http import body_of, json_response, token_of
-from trunkline_ingress.ports import ActiveNotices, LiveProcesses, NoticeStore
+from trunkline_ingress.ports import LiveProcesses, NoticeStore, NoticeView
 
 _MAX_TTL_S: Final = NOTICES.max_age_s
 _RECALL_MARGIN_S: Final = 60.0
@@ -45,7 +45,7 @@ class NoticeOps:
     """Handlers for notices."""
 
     store: NoticeStore
-    notices: ActiveNotices
+    notices: NoticeView
     processes: LiveProcesses
     region: str
 
