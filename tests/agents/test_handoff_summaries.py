@@ -32,7 +32,7 @@ customer: my thermostat is offline"""
 
 @dataclass
 class SummaryModel(FakeModel):
-    """A model that replies to summary requests with `reply`, or never if it is None."""
+    """A model that replies to summary requests with `reply`, or never without one."""
 
     reply: CompletionReply | None = field(
         default_factory=lambda: Completed(

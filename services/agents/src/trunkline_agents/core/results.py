@@ -108,7 +108,6 @@ class ResultBuilder:
         """Return an escalation with an extract of the conversation."""
         return Escalate(
             ref=self.request.ref,
-            specialty=self.specialty,
             urgency=urgency,
             reason=reason,
             summary=extract(self.request.text, self.request.context.transcript),
