@@ -1,0 +1,147 @@
+"""The agents process over a real NATS: work in, results out, and a clean stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from nats.aio.msg import Msg
+from trunkline_chassis.bus import Bus
+from trunkline_chassis.fleet_store import publish_fleet, read_current_fleet
+from trunkline_protocols import codec, subjects
+from trunkline_protocols.completion import Completed
+from trunkline_protocols.ids import Instance
+from trunkline_protocols.knowledge import PassagesFound
+from trunkline_protocols.turn import AgentHeartbeat, AgentMessage, Answered, AnswerTurn, HandOff, Routed, TaskClaimed
+
+from tests.agents.builders import make_request, small_fleet
+from tests.agents.fakes import PASSAGE
+
+pytestmark = pytest.mark.processes
+
+SPECIALTIES = ("triage", "billing", "technical")
+
+
+class Requester:
+    """A conversation process that sends turns and collects the agents' messages."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._messages: asyncio.Queue[AgentMessage] = asyncio.Queue()
+        self.instance = Instance(f"conversation-{time.monotonic_ns()}")
+
+    async def subscribe(self) -> None:
+        async def on_message(message: Msg) -> None:
+            self._messages.put_nowait(codec.result.decode(message.data))
+
+        await self._bus.subscribe(subjects.result(self.instance), on_message)
+        await self._bus.flush()
+
+    async def send(self, request: AnswerTurn) -> None:
+        subject = subjects.work(request.specialty, "normal")
+        await self._bus.append(subject, codec.encode(request), message_id=f"{self.instance}-{request.ref.turn}")
+
+    async def receive(self) -> list[AgentMessage]:
+        """Return the messages up to and including the next result, without heartbeats."""
+        messages: list[AgentMessage] = []
+        async with asyncio.timeout(60):
+            while not messages or isinstance(messages[-1], TaskClaimed):
+                message = await self._messages.get()
+                if not isinstance(message, AgentHeartbeat):
+                    messages.append(message)
+        return messages
+
+
+async def serve_collaborators(bus: Bus, region: str) -> None:
+    """Serve the knowledge base and the gateway of a region with fixed replies."""
+
+    async def on_search(message: Msg) -> None:
+        await message.respond(codec.encode(PassagesFound(passages=[PASSAGE])))
+
+    async def on_complete(message: Msg) -> None:
+        await message.respond(codec.encode(Completed(text="Restart it.", provider="p", model="m")))
+
+    await bus.subscribe(subjects.search(region), on_search)
+    await bus.subscribe(subjects.complete(region), on_complete)
+    await bus.flush()
+
+
+@pytest.fixture
+async def fleet_version(bus: Bus) -> int:
+    """Publish the small fleet and return its version."""
+    current = await read_current_fleet(bus)
+    after = current.version if current is not None else 0
+    return (await publish_fleet(bus, small_fleet(), after=after, by="test", origin="start")).version
+
+
+@pytest.fixture
+async def processes(
+    bus: Bus, nats_url: str, tmp_path: Path, fleet_version: int
+) -> AsyncIterator[dict[str, subprocess.Popen[bytes]]]:
+    """Run one process per specialty of the small fleet, in a separate region."""
+    del fleet_version  # the processes start with a published fleet
+    region = f"r{time.monotonic_ns()}"
+    await serve_collaborators(bus, region)
+    started = {specialty: start_process(specialty, nats_url, region, tmp_path) for specialty in SPECIALTIES}
+    yield started
+    for process in started.values():
+        process.kill()
+        process.wait()
+
+
+def start_process(specialty: str, nats_url: str, region: str, folder: Path) -> subprocess.Popen[bytes]:
+    environment = os.environ | {
+        "TRUNKLINE_NATS_URL": nats_url,
+        "TRUNKLINE_REGION": region,
+        "TRUNKLINE_SPECIALTY": specialty,
+        "TRUNKLINE_INSTANCE": f"agents-{specialty}",
+    }
+    with (folder / f"{specialty}.log").open("wb") as log:
+        command = [sys.executable, "-m", "trunkline_agents"]
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+
+
+async def test_turn_is_claimed_and_its_results_name_fleet_version_and_process(
+    bus: Bus, processes: dict[str, subprocess.Popen[bytes]], fleet_version: int
+) -> None:
+    """Triage routes, billing hands off, technical answers; then each process stops cleanly."""
+    requester = Requester(bus)
+    await requester.subscribe()
+    turn = f"c{time.monotonic_ns()}-1"
+
+    async def work(number: int, text: str, specialty: str, hop: int) -> AgentMessage:
+        request = make_request(
+            text,
+            specialty=specialty,
+            turn=f"{turn}{number}",
+            hop=hop,
+            reply_to=requester.instance,
+            dispatched_at=time.time(),
+            deadline_at=time.time() + 60,
+        )
+        await requester.send(request)
+        claim, result = await requester.receive()
+        assert isinstance(claim, TaskClaimed)
+        assert claim.ref == request.ref
+        return result
+
+    routed = await work(1, "I was charged twice on my invoice", "triage", 0)
+    assert isinstance(routed, Routed)
+    moved = await work(2, "my thermostat is offline", "billing", 0)
+    assert isinstance(moved, HandOff)
+    answered = await work(3, "my thermostat is offline", "technical", 1)
+    assert isinstance(answered, Answered)
+    assert (routed.to, moved.to, answered.text) == ("billing", "technical", "Restart it.")
+    assert {routed.fleet_version, moved.fleet_version, answered.fleet_version} == {fleet_version}
+    assert (moved.instance, answered.instance) == ("agents-billing", "agents-technical")
+    assert [source.document for source in answered.retrieved] == [PASSAGE.document]
+    for process in processes.values():
+        process.send_signal(signal.SIGTERM)
+    assert [await asyncio.to_thread(process.wait, 15) for process in processes.values()] == [0, 0, 0]
