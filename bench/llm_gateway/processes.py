@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 from trunkline_supervisor.adapters.tcp import free_port
 
-from bench.llm_gateway.targets import KEY
+from bench.llm_gateway.targets import KEY, REGION
 
 
 class Processes:
@@ -33,6 +33,11 @@ class Processes:
     def python(self, module: str, *arguments: str, settings: dict[str, str] | None = None) -> psutil.Process:
         """Start a Python module."""
         return self.start([sys.executable, "-m", module, *arguments], settings)
+
+    def gateway(self, nats_url: str, config: Path) -> psutil.Process:
+        """Start the gateway."""
+        settings = {"TRUNKLINE_NATS_URL": nats_url, "TRUNKLINE_REGION": REGION, "TRUNKLINE_LLM_CONFIG": str(config)}
+        return self.python("trunkline_llm_gateway", settings=settings)
 
     def litellm(self, venv: Path, model_url: str, model: str) -> tuple[str, psutil.Process]:
         """Start the LiteLLM proxy of a separate virtual environment; return its URL and its process."""

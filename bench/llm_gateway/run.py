@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 import psutil
-from trunkline_chassis.bus import connect
+from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.provision import provision
 from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
 from trunkline_supervisor.adapters.tcp import free_port
@@ -73,6 +73,12 @@ class Runner:
                 await self._measure_round(measurements[scenario.name], scenario, prefix, duration_s)
         return {name: summarise(measurement) for name, measurement in measurements.items()}
 
+    async def measure_cancellations(self, bus: Bus, model_name: str, count: int) -> dict[str, float]:
+        """Cancel requests in mid-answer and measure when the model's connections are closed."""
+        cancelled_at = await cancel_midway(bus, model_name, count)
+        await asyncio.sleep(1.0)
+        return summarise_cancellations(cancelled_at, await model.fetch_closed(self._session, self._model_url))
+
     async def _measure_round(
         self, measurement: Measurement, scenario: Scenario, prefix: str, duration_s: float
     ) -> None:
@@ -95,49 +101,55 @@ async def run(plan: Plan, stack: ExitStack, folder: Path) -> dict[str, Any]:
     processes.start(nats_server_command(node))
     bare_proxy = processes.python("bench.llm_gateway.bare_proxy", str(proxy_port), model_url)
     many, few, endless = f"chunks-{plan.chunks}", "chunks-1", "chunks-1000"
-    config = folder / "llm.toml"
-    config.write_text(
-        f'[[provider]]\nname = "model"\nkind = "openai"\nbase_url = "{model_url}"\n'
-        f'models = ["{many}", "{few}", "{endless}"]\nmax_concurrency = 2000\n'
-    )
+    config = _write_config(folder / "llm.toml", model_url, [many, few, endless])
     bus = await connect(node.url, REGION)
     await provision(bus, region=REGION, specialties=["triage"], replicas=1)
-    settings = {"TRUNKLINE_NATS_URL": node.url, "TRUNKLINE_REGION": REGION, "TRUNKLINE_LLM_CONFIG": str(config)}
-    gateway = processes.python("trunkline_llm_gateway", settings=settings)
+    gateway = processes.gateway(node.url, config)
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
         in_this_process(config, bus, many) as own,
     ):
-        direct, over_nats = over_http(session, model_url, many), through_the_gateway(bus, many)
-        bare = over_http(session, f"http://127.0.0.1:{proxy_port}/v1", many)
         runner = Runner(session, model_url)
+        direct = Scenario("direct", over_http(session, model_url, many), plan.rate)
+        proxied = Scenario(
+            "bare_proxy", over_http(session, f"http://127.0.0.1:{proxy_port}/v1", many), plan.rate, bare_proxy
+        )
+        over_nats = Scenario("gateway", through_the_gateway(bus, many), plan.rate, gateway)
         quick = [
-            Scenario("direct", direct, plan.rate),
-            Scenario("bare_proxy", bare, plan.rate, bare_proxy),
+            direct,
+            proxied,
             Scenario("in_process", own, plan.rate),
             Scenario("bus", over_the_bus(bus), plan.rate),
-            Scenario("gateway", over_nats, plan.rate, gateway),
+            over_nats,
             Scenario("gateway_one_chunk", through_the_gateway(bus, few), plan.rate, gateway),
         ]
         targets = await runner.measure(quick, rounds=plan.rounds, duration_s=plan.duration_s)
         if plan.litellm:
             url, litellm = processes.litellm(Path(plan.litellm), model_url, many)
-            through = over_http(session, url, many)
-            slow = [
-                Scenario("direct_slow", direct, plan.slow_rate),
-                Scenario("bare_proxy_slow", bare, plan.slow_rate, bare_proxy),
-                Scenario("gateway_slow", over_nats, plan.slow_rate, gateway),
-                Scenario("litellm_slow", through, plan.slow_rate, litellm),
-                Scenario("litellm", through, plan.rate, litellm),
+            over_litellm = over_http(session, url, many)
+            compared = [
+                *(_at_rate(scenario, plan.slow_rate) for scenario in (direct, proxied, over_nats)),
+                Scenario("litellm_slow", over_litellm, plan.slow_rate, litellm),
+                Scenario("litellm", over_litellm, plan.rate, litellm),
             ]
-            targets |= await runner.measure(slow, rounds=1, duration_s=plan.rounds * plan.duration_s)
-        cancelled_at = await cancel_midway(bus, endless, plan.cancellations)
-        await asyncio.sleep(1.0)
-        closed_at = await model.fetch_closed(session, model_url)
+            targets |= await runner.measure(compared, rounds=1, duration_s=plan.rounds * plan.duration_s)
+        cancellations_ms = await runner.measure_cancellations(bus, endless, plan.cancellations)
     await bus.close()
     return {
         "plan": asdict(plan),
         "targets": targets,
         "differences": compare(targets, plan.chunks),
-        "cancellations_ms": summarise_cancellations(cancelled_at, closed_at),
+        "cancellations_ms": cancellations_ms,
     }
+
+
+def _at_rate(scenario: Scenario, rate: float) -> Scenario:
+    return replace(scenario, name=f"{scenario.name}_slow", rate=rate)
+
+
+def _write_config(file: Path, model_url: str, models: list[str]) -> Path:
+    file.write_text(
+        f'[[provider]]\nname = "model"\nkind = "openai"\nbase_url = "{model_url}"\n'
+        f"models = {models}\nmax_concurrency = 2000\n"
+    )
+    return file

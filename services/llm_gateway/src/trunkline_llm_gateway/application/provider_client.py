@@ -160,8 +160,7 @@ class ProviderClient:
         try:
             async with asyncio.timeout(self.config.first_token_timeout_s):
                 await waiter
-        except BaseException as error:
-            # A permit that was granted together with the cancellation or timeout is passed on.
+        except BaseException as error:  # cancellation too: a permit granted at the same moment is passed on
             if waiter.done() and not waiter.cancelled():
                 self._release_permit()
             if isinstance(error, TimeoutError):
