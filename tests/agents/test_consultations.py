@@ -62,7 +62,7 @@ async def test_advice_is_returned_with_its_author() -> None:
     result = await client.consult(make_request(BOTH), planned(), number=1)
     assert (result.outcome, result.agent, result.advice) == ("advised", "technical-one", "Restart it.")
     consult = consultations.requests[0]
-    assert (consult.asked_by, consult.specialty, consult.depth, consult.asker) == (
+    assert (consult.requested_by, consult.specialty, consult.depth, consult.reply_to) == (
         "billing",
         "technical",
         1,
@@ -172,12 +172,12 @@ def make_consult(**changes: Any) -> Consult:
         "consultation": "k1",
         "ref": TurnRef(conversation=ConversationId("c1"), turn=TurnId("c1-1"), attempt=1, hop=0),
         "specialty": TECHNICAL,
-        "asked_by": "billing",
+        "requested_by": "billing",
         "question": "my thermostat is offline",
         "context": Context(tenant="default", region="local", locale="en", transcript=[]),
         "depth": 1,
-        "asker": REQUESTER,
-        "asked_at": time.time(),
+        "reply_to": REQUESTER,
+        "requested_at": time.time(),
         "deadline_at": time.time() + 60,
     }
     return Consult(**(fields | changes))
@@ -201,7 +201,7 @@ async def test_specialist_reports_progress_before_its_advice() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"asked_by": "technical"}, "cannot consult itself"),
+        ({"requested_by": "technical"}, "cannot consult itself"),
         ({"depth": MAX_DEPTH + 1}, f"{MAX_DEPTH} are allowed"),
         ({"deadline_at": 1.0}, "deadline"),
     ],

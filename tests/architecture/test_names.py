@@ -9,7 +9,7 @@ from typing import Final
 
 from tests.architecture.language import MEASURED, ROOT, python_files
 
-ALLOWED: Final[tuple[str, ...]] = ("KnowledgeBase", "Trace", "Turn")
+ALLOWED: Final[tuple[str, ...]] = ("KnowledgeBase", "Turn")
 
 
 def defined_twice(sources: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -33,6 +33,8 @@ def references(node: Any) -> Iterator[str]:
         case list():
             for value in node:
                 yield from references(value)
+        case _:
+            pass
 
 
 def resolve(reference: str) -> Any:

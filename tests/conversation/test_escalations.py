@@ -136,7 +136,6 @@ def test_agent_may_escalate() -> None:
     turn = begun(state, 2)
     result = Escalate(
         ref=TurnRef(conversation=state.id, turn=turn.id, attempt=1, hop=0),
-        specialty=turn.work.specialty,
         urgency="low",
         reason="too hard",
         summary="s",

@@ -33,7 +33,7 @@ def test_target_with_the_highest_confidence_wins_and_all_are_recorded() -> None:
     event = append.events[-1]
     assert isinstance(event, HandedOff)
     assert (event.to, append.owner) == ("escalation", "escalation")
-    assert event.asked_for == ["technical", "escalation", "billing"]
+    assert event.candidates == ["technical", "escalation", "billing"]
 
 
 def test_target_that_is_down_is_skipped() -> None:

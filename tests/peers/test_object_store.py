@@ -63,7 +63,7 @@ async def test_backup_in_s3_is_restored_from_there(bucket: str, tmp_path: Path) 
     await backups.restore(kept[1].id, replace=True)
     article = await knowledge_base.get_article(GetArticle(document="a", tenant="default"))
     assert getattr(article, "text", "") == "Text 1."
-    await backups.prune(1, now=taken[-1].manifest.made_at + 86_400)
+    await backups.prune(1, now=taken[-1].manifest.created_at + 86_400)
     assert len(await objects.list_objects("blobs")) == 1
     with pytest.raises(ObjectMissingError):
         await objects.get("blobs/none")

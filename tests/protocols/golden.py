@@ -59,7 +59,7 @@ CONTEXT = context.Context(
 PASSAGE = knowledge.Passage(document="refunds", title="Refunds", text="Refunds take 5 days.", score=0.9)
 BACKUP = knowledge.BackupInfo(
     id="20260101T000000Z-0123abcd",
-    made_at=AT,
+    created_at=AT,
     kind="incremental",
     embedder="lexical",
     articles=2,
@@ -222,7 +222,7 @@ _SAMPLES: list[wire.Wire] = [
         consultation="k1",
         ref=ids.TurnRef(conversation=C, turn=T, attempt=1, hop=0),
         specialty=BILLING,
-        asked_by="technical",
+        requested_by="technical",
         question="May I refund?",
         context=CONTEXT,
         depth=1,
@@ -316,7 +316,7 @@ _SAMPLES: list[wire.Wire] = [
     knowledge.BackupList(
         location="var/backups",
         backups=[BACKUP],
-        progress=knowledge.BackupProgress(doing="backup", done=3, total=9),
+        progress=knowledge.BackupProgress(operation="backup", done=3, total=9),
     ),
     knowledge.Refused(code="bad_request", message="what?", retryable=False),
     completion.Complete(

@@ -191,7 +191,7 @@ async def test_older_backups_and_their_unreferenced_blobs_are_removed(
     assert kept[0].id == taken.manifest.id
     assert len(kept) == 2
     assert len(await objects.list_objects("blobs")) == 4
-    await backups.prune(2, now=taken.manifest.made_at + 86_400)
+    await backups.prune(2, now=taken.manifest.created_at + 86_400)
     assert set(await objects.list_objects("blobs")) == {f"{blob}.gz" for manifest in kept for blob in manifest.blobs}
     await backups.restore(kept[1].id, replace=True)
     assert await node.article("a") == "Text 2."

@@ -1,4 +1,4 @@
-"""`trunkline kb backup | restore | list`: the knowledge service does it, here it is ordered and watched."""
+"""`trunkline kb backup | backups | restore`: requests to the knowledge service, with its progress on a terminal."""
 
 from __future__ import annotations
 
@@ -25,58 +25,58 @@ from trunkline_cli.settings import ClientSettings
 
 _PATH: Final = "/v1/ops/knowledge/backups"
 _TIMEOUT_S: Final = 900.0
-_LOOK_EVERY_S: Final = 0.5
+_POLL_INTERVAL_S: Final = 0.5
 
 
-def take(settings: ClientSettings, *, full: bool, keep: int) -> BackupTaken:
-    """Have a backup taken."""
+def take_backup(settings: ClientSettings, *, full: bool, keep: int) -> BackupTaken:
+    """Request a backup and wait until it is complete."""
     with _progress(settings, "backup"):
         return post(settings, _PATH, TakeBackup(full=full, keep=keep), BackupTaken, timeout_s=_TIMEOUT_S)
 
 
-def restore(settings: ClientSettings, backup: str, *, replace: bool) -> BackupRestored:
-    """Have a backup put in force."""
-    order = RestoreBackup(backup=backup, replace=replace)
+def restore_backup(settings: ClientSettings, backup: str, *, replace: bool) -> BackupRestored:
+    """Request the restore of a backup and wait until it is complete; an empty `backup` is the latest."""
+    request = RestoreBackup(backup=backup, replace=replace)
     with _progress(settings, "restore"):
-        return post(settings, "/v1/ops/knowledge/restore", order, BackupRestored, timeout_s=_TIMEOUT_S)
+        return post(settings, "/v1/ops/knowledge/restore", request, BackupRestored, timeout_s=_TIMEOUT_S)
 
 
-def listed(settings: ClientSettings) -> BackupList:
-    """Ask for the backups."""
+def read_backups(settings: ClientSettings) -> BackupList:
+    """Return the backups, newest first, and the progress of a running one."""
     return get(settings, _PATH, BackupList)
 
 
-def table(found: BackupList) -> Table:
-    """Draw the backups, one a line."""
-    drawn = Table(title=found.location, title_justify="left", box=None, pad_edge=False)
-    for heading in ("backup", "made", "kind", "embedder"):
-        drawn.add_column(heading, no_wrap=True)
+def backups_table(found: BackupList) -> Table:
+    """Return the backups as a table, one per row."""
+    table = Table(title=found.location, title_justify="left", box=None, pad_edge=False)
+    for heading in ("backup", "created", "kind", "embedder"):
+        table.add_column(heading, no_wrap=True)
     for heading in ("articles", "passages", "MiB", "blobs written"):
-        drawn.add_column(heading, justify="right")
-    for made in found.backups:
-        drawn.add_row(
-            made.id,
-            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(made.made_at)),
-            made.kind,
-            made.embedder,
-            str(made.articles),
-            str(made.passages),
-            f"{made.bytes / 2**20:.1f}",
-            f"{made.written} of {made.blobs}",
+        table.add_column(heading, justify="right")
+    for backup in found.backups:
+        table.add_row(
+            backup.id,
+            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(backup.created_at)),
+            backup.kind,
+            backup.embedder,
+            str(backup.articles),
+            str(backup.passages),
+            f"{backup.bytes / 2**20:.1f}",
+            f"{backup.written} of {backup.blobs}",
         )
-    return drawn
+    return table
 
 
 @contextmanager
-def _progress(settings: ClientSettings, doing: str) -> Iterator[None]:
-    """Show on a terminal how far the service is, by asking it now and then."""
+def _progress(settings: ClientSettings, activity: str) -> Iterator[None]:
+    """Poll the service's progress and show it while the block runs, if stderr is a terminal."""
     screen = Console(stderr=True)
     if not screen.is_terminal:
         yield
         return
     done = Event()
     with Progress(console=screen, transient=True) as bar:
-        watcher = Thread(target=_watch, args=(settings, bar, doing, done), daemon=True)
+        watcher = Thread(target=_poll_progress, args=(settings, bar, activity, done), daemon=True)
         watcher.start()
         try:
             yield
@@ -85,13 +85,13 @@ def _progress(settings: ClientSettings, doing: str) -> Iterator[None]:
             watcher.join()
 
 
-def _watch(settings: ClientSettings, bar: Progress, doing: str, done: Event) -> None:
-    line = bar.add_task(doing, total=None)
-    while not done.wait(_LOOK_EVERY_S):
+def _poll_progress(settings: ClientSettings, bar: Progress, activity: str, done: Event) -> None:
+    task = bar.add_task(activity, total=None)
+    while not done.wait(_POLL_INTERVAL_S):
         try:
-            progress = listed(settings).progress
+            progress = read_backups(settings).progress
         except CommandError:
-            # The order itself tells what is wrong.
+            # The request itself reports the error.
             continue
         if progress is not None and progress.total:
-            bar.update(line, description=progress.doing, completed=progress.done, total=progress.total)
+            bar.update(task, description=progress.operation, completed=progress.done, total=progress.total)

@@ -44,15 +44,15 @@ class Consult(Wire, frozen=True, kw_only=True, tag="consult"):
     consultation: str
     ref: TurnRef
     specialty: Specialty
-    asked_by: str
+    requested_by: str
     """Specialty of the requester."""
     question: str
     context: Context
     depth: int
     deadline_at: float
-    asker: Instance = Instance("")
+    reply_to: Instance = Instance("")
     """Process that awaits the advice."""
-    asked_at: float = 0.0
+    requested_at: float = 0.0
     agent: str = ""
     """Requested agent; default: chosen by the specialty."""
 

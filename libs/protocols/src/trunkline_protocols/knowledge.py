@@ -132,7 +132,7 @@ class BackupInfo(Record, frozen=True, kw_only=True):
     """Metadata of a backup; `bytes` is its uncompressed size, `written` the number of new blobs."""
 
     id: str
-    made_at: float
+    created_at: float
     kind: str
     """`full` or `incremental`; both can be restored on their own."""
     embedder: str
@@ -162,7 +162,7 @@ class BackupRestored(Wire, frozen=True, kw_only=True, tag="knowledge.restored"):
 class BackupProgress(Record, frozen=True, kw_only=True):
     """Progress of a backup or restore in blobs; `total` is 0 while unknown."""
 
-    doing: str
+    operation: str
     done: int
     total: int
 

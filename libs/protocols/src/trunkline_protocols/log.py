@@ -88,7 +88,7 @@ class HandedOff(Record, frozen=True, kw_only=True, tag_field="event", tag="hande
     summary: str
     timings: Timings = Timings()
     instance: str = ""
-    asked_for: list[str] = []
+    candidates: list[str] = []
     """All requested target specialties, if there were several."""
     model: str = ""
     """Model that wrote the summary; empty if it is an extract."""
@@ -104,7 +104,7 @@ class Consulted(Record, frozen=True, kw_only=True, tag_field="event", tag="consu
     advice: str
     usage: Usage = Usage()
     consultation: str = ""
-    asked_by: str = ""
+    requested_by: str = ""
     outcome: ConsultOutcome = "advised"
     reason: str = ""
     """Reason for missing advice."""

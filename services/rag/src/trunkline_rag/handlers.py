@@ -84,7 +84,7 @@ class KnowledgeHandlers:
 def _info(manifest: Manifest) -> BackupInfo:
     return BackupInfo(
         id=manifest.id,
-        made_at=manifest.made_at,
+        created_at=manifest.created_at,
         kind=manifest.kind,
         embedder=manifest.embedder,
         articles=manifest.articles,

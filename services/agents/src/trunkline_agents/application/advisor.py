@@ -76,10 +76,10 @@ class Advisor:
         else:
             reply = await self._work_on(consult)
         if reply is not None:
-            await self._consultations.reply(consult.asker, reply)
+            await self._consultations.reply(consult.reply_to, reply)
 
     def _refusal_reason(self, consult: Consult) -> str:
-        if consult.asked_by == self._specialty:
+        if consult.requested_by == self._specialty:
             return f"{self._specialty} cannot consult itself"
         if consult.depth > MAX_DEPTH:
             return f"consultation depth {consult.depth}, at most {MAX_DEPTH} are allowed"
@@ -92,7 +92,7 @@ class Advisor:
         try:
             async with asyncio.timeout(left_s) as limit:
                 self._running[consult.consultation] = limit
-                await self._consultations.reply(consult.asker, _progress(consult))
+                await self._consultations.reply(consult.reply_to, _progress(consult))
                 async with asyncio.TaskGroup() as tasks:
                     progress = tasks.create_task(self._report_progress(consult))
                     reply = await self._advice(consult, self._routing.current)
@@ -110,7 +110,7 @@ class Advisor:
     async def _report_progress(self, consult: Consult) -> None:
         while True:
             await asyncio.sleep(self._progress_interval_s)
-            await self._consultations.reply(consult.asker, _progress(consult))
+            await self._consultations.reply(consult.reply_to, _progress(consult))
 
     async def _advice(self, consult: Consult, routing: FleetRouting) -> ConsultReply:
         started = time.perf_counter()

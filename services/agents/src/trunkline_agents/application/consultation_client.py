@@ -75,12 +75,12 @@ class ConsultationClient:
             ref=request.ref,
             specialty=Specialty(question.choice.specialty),
             agent=question.choice.agent.name,
-            asked_by=self._specialty,
+            requested_by=self._specialty,
             question=question.text,
             context=request.context,
             depth=1,
-            asker=self._instance,
-            asked_at=now,
+            reply_to=self._instance,
+            requested_at=now,
             deadline_at=min(request.deadline_at, now + self._timeout_s),
         )
         replies = self._replies[consult.consultation] = asyncio.Queue(maxsize=_MAX_PENDING_REPLIES)
@@ -142,4 +142,4 @@ def _without_advice(consult: Consult, outcome: ConsultOutcome, reason: str) -> C
 
 
 def _elapsed_ms(consult: Consult) -> float:
-    return round((time.time() - consult.asked_at) * 1000, 3)
+    return round((time.time() - consult.requested_at) * 1000, 3)

@@ -221,7 +221,7 @@ def _with_tools(append: Append, specialty: str, tools: list[ToolUse]) -> Append:
     return replace(append, events=[*before, *used, last])
 
 
-def _consulted(asked_by: str, consultation: Consultation) -> Consulted:
+def _consulted(requested_by: str, consultation: Consultation) -> Consulted:
     return Consulted(
         specialty=consultation.specialty,
         agent=consultation.agent,
@@ -229,7 +229,7 @@ def _consulted(asked_by: str, consultation: Consultation) -> Consulted:
         advice=consultation.advice,
         usage=consultation.usage,
         consultation=consultation.consultation,
-        asked_by=asked_by,
+        requested_by=requested_by,
         outcome=consultation.outcome,
         reason=consultation.reason,
         citations=consultation.citations,

@@ -47,7 +47,7 @@ def hand_off(state: Conversation, turn: Turn, result: HandOff, environment: Envi
         usage=result.usage,
         timings=result.timings,
         instance=result.instance,
-        asked_for=[target.to for target in requested] if len(requested) > 1 else [],
+        candidates=[target.to for target in requested] if len(requested) > 1 else [],
     )
     then = Work(winner.to, winner.agent, turn.work.hop + 1)
     return Append("handoff", [*opening(state, turn), event], winner.to, winner.agent, state.epoch + 1, then)

@@ -120,10 +120,10 @@ class Backups:
         existing = latest.blobs if latest is not None and not full else set()
         missing = [blob for name, blob in blobs.items() if name not in existing]
         await self._transfer(missing, self._write, "backup")
-        made_at = time.time()
+        created_at = time.time()
         manifest = Manifest(
-            id=backup_id(made_at, packed.shards),
-            made_at=made_at,
+            id=backup_id(created_at, packed.shards),
+            created_at=created_at,
             kind="full" if full or latest is None else "incremental",
             embedder=dump.embedder,
             dimensions=dump.vectors.shape[1] if dump.vectors is not None else 0,
@@ -134,7 +134,7 @@ class Backups:
             shards=packed.shards,
         )
         await self._objects.put(f"manifests/{manifest.id}", msgspec.json.encode(manifest))
-        _MADE_AT.set(made_at)
+        _MADE_AT.set(created_at)
         _log.info("backup.taken", backup=manifest.id, blobs=len(blobs), written=manifest.written)
         return BackupResult(manifest, await self.prune(keep))
 
@@ -223,7 +223,7 @@ class Backups:
     async def _take_if_due(self, interval_s: float) -> float:
         """Return the seconds until the next backup is due."""
         latest = await self._latest()
-        delay_s = latest.made_at + interval_s - time.time() if latest is not None else 0.0
+        delay_s = latest.created_at + interval_s - time.time() if latest is not None else 0.0
         if delay_s > 0:
             return delay_s
         await self.take_if_changed()
@@ -251,4 +251,4 @@ class Backups:
             self.progress = None
 
     def _report(self, operation: str, done: int, total: int) -> None:
-        self.progress = BackupProgress(doing=operation, done=done, total=total)
+        self.progress = BackupProgress(operation=operation, done=done, total=total)

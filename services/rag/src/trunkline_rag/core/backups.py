@@ -58,7 +58,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Content list of one backup. It is written last: a backup without a manifest does not exist."""
 
     id: str
-    made_at: float
+    created_at: float
     kind: BackupKind
     embedder: str
     dimensions: int
@@ -77,9 +77,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return {blob for shard in self.shards for blob in (shard.texts, shard.vectors) if blob}
 
 
-def backup_id(made_at: float, shards: Sequence[Shard]) -> str:
+def backup_id(created_at: float, shards: Sequence[Shard]) -> str:
     """Derive the id from time, so that ids sort by it, and content."""
-    stamp = datetime.fromtimestamp(made_at, UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3].replace(".", "")
+    stamp = datetime.fromtimestamp(created_at, UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3].replace(".", "")
     return f"{stamp}Z-{hashlib.sha256(msgspec.json.encode(shards)).hexdigest()[:8]}"
 
 

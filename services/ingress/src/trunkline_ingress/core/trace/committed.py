@@ -98,8 +98,8 @@ def _routing_step(commit: Commit, event: OwnerAssigned) -> TraceStep:
 
 def _handoff_step(commit: Commit, event: HandedOff) -> TraceStep:
     summary = f"{event.from_} handed off to {event.to}: {event.reason}"
-    if event.asked_for:
-        summary += f" (candidates: {', '.join(event.asked_for)})"
+    if event.candidates:
+        summary += f" (candidates: {', '.join(event.candidates)})"
     detail: Detail = {"reason": event.reason, "summary": event.summary, "epoch": commit.epoch}
     if event.model:
         detail |= {"model": event.model, "model_ms": event.timings.model_ms, "cost": event.usage.cost}
@@ -115,7 +115,7 @@ def _handoff_step(commit: Commit, event: HandedOff) -> TraceStep:
 
 
 def _consultation_step(commit: Commit, event: Consulted) -> TraceStep:
-    requester = event.asked_by or commit.owner
+    requester = event.requested_by or commit.owner
     reply = f"{event.agent} advised: {event.advice}" if event.outcome == "advised" else f"no advice: {event.reason}"
     return TraceStep(
         at=commit.at - _total_s(_turn_timings(commit)),
