@@ -1,4 +1,4 @@
-"""The `trunkline` command and its sub-commands."""
+"""The `trunkline` command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trunkline_supervisor.app import run_suite
 from trunkline_supervisor.core.errors import SuiteError
 from trunkline_supervisor.settings import SuiteSettings
 
-from trunkline_cli import chat as conversation, llm as completion, operate
+from trunkline_cli import chat as conversation, llm as completion, suite_status, traces
 from trunkline_cli.bench.command import bench
 from trunkline_cli.errors import CommandError
 from trunkline_cli.fleet.command import fleet
@@ -26,7 +26,9 @@ from trunkline_cli.notices.command import notice, notices
 from trunkline_cli.options import Json, Url, client_settings, console
 
 app = typer.Typer(
-    help="A fleet of customer-support agents on your own servers.", no_args_is_help=True, pretty_exceptions_enable=False
+    help="Run, use and operate a fleet of customer-support agents.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
 )
 app.add_typer(knowledge, name="kb")
 app.add_typer(fleet, name="fleet")
@@ -36,7 +38,7 @@ app.add_typer(bench, name="bench")
 
 
 def main() -> None:
-    """Run the command; whatever is wrong is one line on stderr."""
+    """Run the command; print errors as lines on stderr and exit with status 1."""
     try:
         app()
     except (CommandError, SuiteError, SettingsError, FleetError) as error:
@@ -64,14 +66,14 @@ def _options(
 
 @app.command()
 def up(
-    port: Annotated[int | None, typer.Option(help="Port of the chat page; 0 takes a free one")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder for everything the suite keeps")] = None,
-    fleet_dir: Annotated[Path | None, typer.Option("--fleet", help="Folder of the fleet to start with")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the chat page; 0 selects a free one")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of all stored state")] = None,
+    fleet_dir: Annotated[Path | None, typer.Option("--fleet", help="Folder of the fleet that is published first")] = None,
     nodes: Annotated[
-        int | None, typer.Option(help="NATS servers: 1, or 3 for a local cluster that keeps every message three times")
+        int | None, typer.Option(help="Number of NATS servers: 1, or 3 for a local cluster with three replicas")
     ] = None,
 ) -> None:
-    """Run the whole suite in the foreground, until Ctrl-C."""
+    """Run the whole suite in the foreground until Ctrl-C."""
     if nodes not in {None, 1, 3}:
         raise CommandError(f"--nodes must be 1 or 3, got {nodes}")
     given: dict[str, Any] = {"http_port": port, "data_dir": data_dir, "fleet_dir": fleet_dir, "nodes": nodes}
@@ -80,8 +82,8 @@ def up(
 
 
 @app.command()
-def ask(text: Annotated[str, typer.Argument(help="What to ask")], url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Ask one question and print the answer as it streams."""
+def ask(text: Annotated[str, typer.Argument(help="Message to the fleet")], url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """Send one message in a new conversation and print the answer as it streams."""
     answered = asyncio.run(conversation.ask(client_settings(url), text, as_json=as_json, out=sys.stdout))
     if not answered:
         raise typer.Exit(1)
@@ -89,29 +91,29 @@ def ask(text: Annotated[str, typer.Argument(help="What to ask")], url: Url = Non
 
 @app.command()
 def chat(url: Url = None) -> None:
-    """Chat in the terminal; an empty line ends the conversation."""
+    """Chat in the terminal; an empty line or /end ends the conversation."""
     asyncio.run(conversation.converse(client_settings(url)))
 
 
 @app.command()
 def status(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Show the supervision tree: each process, its state, its queue, its latency."""
-    suite = operate.status(client_settings(url))
+    """Show every process with state, restarts, queue depth and latency; exit status 1 if the suite is not ready."""
+    suite = suite_status.read_status(client_settings(url))
     if as_json:
-        typer.echo(operate.status_json(suite))
+        typer.echo(suite_status.status_json(suite))
     else:
-        console().print(operate.status_table(suite))
+        console().print(suite_status.status_table(suite))
     if not suite.ready:
         raise typer.Exit(1)
 
 
 @app.command()
 def llm(
-    prompt: Annotated[str, typer.Argument(help="What to ask the model")],
-    provider: Annotated[str, typer.Option(help="Name of the provider; else the default route decides")] = "",
+    prompt: Annotated[str, typer.Argument(help="Prompt for the model")],
+    provider: Annotated[str, typer.Option(help="Name of the provider; default: the default route")] = "",
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """ProviderAttempt a model provider of TRUNKLINE_LLM_CONFIG, without a suite."""
+    """Test a model provider of TRUNKLINE_LLM_CONFIG without a running suite."""
     asyncio.run(completion.complete(prompt, provider=provider, as_json=as_json, out=sys.stdout))
 
 
@@ -121,9 +123,9 @@ def trace(
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Tell a conversation's story: who sent what to whom, when, how long it took."""
-    story = operate.trace(client_settings(url), conversation_id)
+    """Show every message of a conversation: sender, receiver, time, duration, cost."""
+    found = traces.read_trace(client_settings(url), conversation_id)
     if as_json:
-        typer.echo(msgspec.json.encode(story))
+        typer.echo(msgspec.json.encode(found))
     else:
-        console().print(operate.trace_table(story))
+        console().print(traces.trace_table(found))
