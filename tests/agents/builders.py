@@ -13,7 +13,7 @@ from trunkline_agents.application.stopwatch import Stopwatch
 from trunkline_agents.application.tool_loop import ToolLoop
 from trunkline_agents.application.turn_task import TurnTask
 from trunkline_agents.application.turn_worker import TurnWorker
-from trunkline_agents.ports import KnowledgeBase, LanguageModel
+from trunkline_agents.ports import KnowledgeSearch, LanguageModel
 from trunkline_protocols.context import Context
 from trunkline_protocols.fleet import Agent, Company, Fleet, KnowledgeFilter
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId, TurnRef
@@ -88,7 +88,7 @@ def make_worker(
     model: LanguageModel,
     *,
     summariser: HandoffSummariser | None = None,
-    knowledge: KnowledgeBase | None = None,
+    knowledge: KnowledgeSearch | None = None,
 ) -> TurnWorker:
     """Return a worker without notices or reachable specialists; summaries are extracts by default."""
     ids = CompletionIds(INSTANCE, start=1)

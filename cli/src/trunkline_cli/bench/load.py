@@ -24,7 +24,7 @@ from trunkline_protocols.frames import SUBPROTOCOL, Message, Start
 from trunkline_protocols.presence import SuiteStatus
 
 from trunkline_cli.bench.phases import Phases
-from trunkline_cli.bench.record import Customer, Turn
+from trunkline_cli.bench.record import Customer, TurnRecord
 from trunkline_cli.errors import CommandError
 from trunkline_cli.operate import Trace
 from trunkline_cli.settings import ClientSettings
@@ -137,7 +137,7 @@ async def _say_at_rate(callers: list[_Caller], plan: LoadPlan, random_: random.R
 
 
 async def _say(caller: _Caller, due_at: float, random_: random.Random) -> None:
-    turn = Turn(id=f"m{len(caller.customer.turns) + 1}", due_at=due_at, sent_at=time.monotonic())
+    turn = TurnRecord(id=f"m{len(caller.customer.turns) + 1}", due_at=due_at, sent_at=time.monotonic())
     caller.customer.said(turn)
     await caller.socket.send_str(codec.encode(Message(id=turn.id, text=random_.choice(caller.texts))).decode())
 

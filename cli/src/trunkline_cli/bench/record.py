@@ -18,7 +18,7 @@ from trunkline_protocols.frames import (
 
 
 @dataclass(slots=True)
-class Turn:
+class TurnRecord:
     """One message and its answer. Times in seconds by the client's monotonic clock."""
 
     id: str
@@ -36,12 +36,12 @@ class Customer:
     """One conversation as its customer sees it."""
 
     conversation: str = ""
-    turns: list[Turn] = field(default_factory=list)
+    turns: list[TurnRecord] = field(default_factory=list)
     last_seq: int = 0
     duplicated: int = 0
     misordered: int = 0
     errors: list[str] = field(default_factory=list)
-    _by_id: dict[str, Turn] = field(default_factory=dict)
+    _by_id: dict[str, TurnRecord] = field(default_factory=dict)
     _answered: list[str] = field(default_factory=list)
 
     @property
@@ -49,7 +49,7 @@ class Customer:
         """Whether an answer is awaited."""
         return bool(self.turns) and self.turns[-1].answered_at is None
 
-    def said(self, turn: Turn) -> None:
+    def said(self, turn: TurnRecord) -> None:
         """Remember what was sent."""
         self.turns.append(turn)
         self._by_id[turn.id] = turn

@@ -21,7 +21,7 @@ from trunkline_protocols.turn import AgentMessage, AnswerTurn
 from trunkline_agents.core.routing.artefact import RoutingModel
 
 
-class KnowledgeBase(Protocol):
+class KnowledgeSearch(Protocol):
     """The knowledge service."""
 
     async def search(self, query: SearchKnowledge) -> list[Passage]:

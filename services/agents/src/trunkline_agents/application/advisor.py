@@ -22,7 +22,7 @@ from trunkline_protocols.fleet import Agent
 from trunkline_agents.application.routing import CurrentRouting, FleetRouting
 from trunkline_agents.core.knowledge_query import knowledge_query, search_text
 from trunkline_agents.core.prompts import instructions
-from trunkline_agents.ports import Consultations, KnowledgeBase, LanguageModel
+from trunkline_agents.ports import Consultations, KnowledgeSearch, LanguageModel
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ class Advisor:
         *,
         specialty: str,
         routing: CurrentRouting,
-        knowledge: KnowledgeBase,
+        knowledge: KnowledgeSearch,
         model: LanguageModel,
         consultations: Consultations,
         progress_interval_s: float,

@@ -20,7 +20,7 @@ from trunkline_agents.core.consultations import plan_consultations
 from trunkline_agents.core.knowledge_query import knowledge_query, search_text
 from trunkline_agents.core.results import Sources
 from trunkline_agents.core.transcript import undelivered_notices
-from trunkline_agents.ports import KnowledgeBase, LanguageModel, NoticeSource
+from trunkline_agents.ports import KnowledgeSearch, LanguageModel, NoticeSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class AnswerWriter:
     def __init__(
         self,
         *,
-        knowledge: KnowledgeBase,
+        knowledge: KnowledgeSearch,
         model: LanguageModel,
         consultations: ConsultationClient,
         tool_loop: ToolLoop,

@@ -14,7 +14,7 @@ from trunkline_agents.core.consultations import PlannedConsultation
 from trunkline_agents.core.knowledge_query import knowledge_query
 from trunkline_agents.core.results import Sources
 from trunkline_agents.core.routing.router import RoutingChoice
-from trunkline_agents.ports import KnowledgeBase, ToolError
+from trunkline_agents.ports import KnowledgeSearch, ToolError
 
 
 class BuiltInTools:
@@ -26,7 +26,7 @@ class BuiltInTools:
         agent: Agent,
         sources: Sources,
         *,
-        knowledge: KnowledgeBase,
+        knowledge: KnowledgeSearch,
         consultations: ConsultationClient,
     ) -> None:
         """`agent` is the one that answers the turn."""
