@@ -21,7 +21,7 @@ bench *args:
 test *args: _browser
     @python -m pytest "$@"
 
-# A browser for the tests of the pages; without one, and without the right to install it, they are skipped visibly.
+# Install a browser for the page tests if permitted; without one they are skipped visibly.
 [private]
 _browser:
     @command -v chromium >/dev/null || command -v google-chrome >/dev/null || [ "$(id -u)" != 0 ] \
@@ -29,17 +29,17 @@ _browser:
         || { echo "just: installing chromium for the browser tests" >&2; \
              { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium; } >/dev/null; }
 
-# Only what needs no server: seconds
+# Only tests that need no server
 [group('verify')]
 test-fast *args:
     @python -m pytest -m "not processes and not browser" "$@"
 
-# Long runs of faults under load, with a verdict: ./just faults [--duration 600] [--rate 50] [--every 5] [--seed N] [--faults kill freeze stop]
+# Soak test: random faults under load, exit status 1 if a guarantee is violated: ./just faults [--duration 600] [--rate 50] [--every 5] [--seed N] [--faults kill freeze stop]
 [group('verify')]
 faults *args:
-    @python -m tests.faults.marathon "$@"
+    @python -m tests.faults.soak "$@"
 
-# The LLM gateway and the snapshots before servers that others wrote; they live in an environment of their own
+# Tests of the LLM gateway and of backups on third-party servers, installed in a separate environment
 [group('verify')]
 peers venv="/tmp/trunkline-peers":
     @[ -x "{{venv}}/bin/python" ] || python -m venv "{{venv}}"
@@ -55,7 +55,7 @@ check:
     mypy
     lint-imports
 
-# Format and mend what can be mended
+# Format and apply automatic fixes
 [group('develop')]
 format:
     ruff format .

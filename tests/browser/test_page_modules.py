@@ -10,7 +10,7 @@ import pytest
 import trunkline_ingress
 from playwright.async_api import Page, Route
 
-from tests.browser.conftest import open_browser
+from tests.support.browser import open_browser
 
 pytestmark = pytest.mark.browser
 

@@ -12,7 +12,7 @@ from playwright.async_api import Route, expect
 from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_llm_gateway.adapters.config_file import load_config
 
-from tests.browser.conftest import open_browser
+from tests.support.browser import open_browser
 from tests.support.suite import Suite
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

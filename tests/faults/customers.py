@@ -1,4 +1,4 @@
-"""Customers under faults: they send at a fixed rate whatever comes back, resume after a cut, and keep a record."""
+"""Customers under faults: they send at a fixed rate in an open loop, resume after a cut, and keep a record."""
 
 from __future__ import annotations
 
@@ -25,44 +25,49 @@ TEXTS: Final = (
 
 @dataclass(slots=True)
 class SentMessage:
-    """One message: when it was sent first, accepted and answered, by the monotonic clock."""
+    """One message; times are by the monotonic clock, in seconds."""
 
     id: str
-    sent_at: float
-    tried_at: float
+    due_at: float
+    """When it was due; delays count from here."""
+    last_sent_at: float
     accepted_at: float | None = None
     answered_at: float | None = None
     answer: str = ""
 
 
 @dataclass(slots=True)
-class Record:
-    """What one customer did and saw."""
+class CustomerRecord:
+    """Messages, answers and protocol violations of one customer."""
 
     name: str
     conversation: str = ""
     resume_token: str = ""
     last_seq: int = 0
-    said: list[SentMessage] = field(default_factory=list)
+    messages: list[SentMessage] = field(default_factory=list)
     answered: list[str] = field(default_factory=list)
-    breaches: list[str] = field(default_factory=list)
-    """Promises of the protocol that were not kept."""
+    violations: list[str] = field(default_factory=list)
+    """Violated guarantees of the protocol."""
     cuts: int = 0
-    begun_anew: int = 0
-    """Answers of which something was shown and then taken back."""
+    restarted_answers: int = 0
+    """Answers of which some text was shown and then replaced."""
 
     @property
-    def waits(self) -> bool:
-        """Whether an answer is awaited."""
-        return bool(self.said) and self.said[-1].answered_at is None
+    def is_waiting(self) -> bool:
+        """Return whether the last message is unanswered."""
+        return bool(self.messages) and self.messages[-1].answered_at is None
+
+    def message(self, id_: str) -> SentMessage:
+        """Return a message by its id."""
+        return self.messages[int(id_[1:]) - 1]
 
 
-class FaultyDayCustomer:
-    """One conversation through every fault."""
+class ReconnectingCustomer:
+    """A chat client that reconnects and resumes its conversation after every fault."""
 
     def __init__(self, url: str, name: str, session: aiohttp.ClientSession) -> None:
         """`session` is shared by all customers."""
-        self.record = Record(name)
+        self.record = CustomerRecord(name)
         self._url = url
         self._session = session
         self._socket: aiohttp.ClientWebSocketResponse | None = None
@@ -80,7 +85,7 @@ class FaultyDayCustomer:
                         f"{self._url}/v1/chat", protocols=("trunkline.v1",), max_msg_size=0, compress=0
                     )
                 try:
-                    await self._talk(socket)
+                    await self._use_socket(socket)
                 finally:
                     self._socket = None
                     await socket.close()
@@ -90,31 +95,32 @@ class FaultyDayCustomer:
             self.record.cuts += 1
             await asyncio.sleep(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
 
-    async def say(self, text: str, due_at: float) -> None:
-        """Say something; what cannot be sent now is sent after the next resume."""
-        said = SentMessage(f"m{len(self.record.said) + 1}", due_at, time.monotonic())
-        self.record.said.append(said)
-        self._texts[said.id] = text
-        await self._send(said)
+    async def send_message(self, text: str, due_at: float) -> None:
+        """Send a message; without a socket it is sent after the next resume."""
+        message = SentMessage(f"m{len(self.record.messages) + 1}", due_at, time.monotonic())
+        self.record.messages.append(message)
+        self._texts[message.id] = text
+        await self._send(message)
 
-    async def look_after(self) -> None:
-        """Send again what was neither accepted nor refused for long: the frame may have met a dying process."""
+    async def resend_unacknowledged(self) -> None:
+        """Resend messages without an acknowledgement after 5 s: the frame may have reached a dying process."""
         now = time.monotonic()
-        for said in self.record.said[-3:]:
-            if said.accepted_at is None and now - said.tried_at > _RESEND_AFTER_S:
-                await self._send(said)
+        for message in self.record.messages[-3:]:
+            if message.accepted_at is None and now - message.last_sent_at > _RESEND_AFTER_S:
+                await self._send(message)
 
-    async def _send(self, said: SentMessage) -> None:
+    async def _send(self, message: SentMessage) -> None:
         if self._socket is None:
             return
-        said.tried_at = time.monotonic()
-        frame = {"type": "message", "id": said.id, "text": self._texts[said.id]}
+        message.last_sent_at = time.monotonic()
+        frame = {"type": "message", "id": message.id, "text": self._texts[message.id]}
         try:
             await self._socket.send_str(msgspec.json.encode(frame).decode())
         except (aiohttp.ClientError, OSError):
             self._socket = None
 
-    async def _talk(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _use_socket(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Start or resume, then handle frames until the socket is closed."""
         record = self.record
         opening: dict[str, Any] = {"type": "start", "customer": record.name}
         if record.conversation:
@@ -125,85 +131,87 @@ class FaultyDayCustomer:
                 "last_seq": record.last_seq,
             }
         await socket.send_str(msgspec.json.encode(opening).decode())
-        async for message in socket:
-            if message.type is not aiohttp.WSMsgType.TEXT:
+        async for received in socket:
+            if received.type is not aiohttp.WSMsgType.TEXT:
                 break
-            frame = msgspec.json.decode(message.data)
-            self._hear(frame)
+            frame = msgspec.json.decode(received.data)
+            self._handle_frame(frame)
             if frame["type"] == "started" or (frame["type"] == "resumed" and frame["recovered"]):
                 self._socket = socket
                 self.started.set()
-                for said in record.said[-3:]:
-                    if said.accepted_at is None:
-                        await self._send(said)
+                for message in record.messages[-3:]:
+                    if message.accepted_at is None:
+                        await self._send(message)
 
-    def _hear(self, frame: dict[str, Any]) -> None:  # noqa: C901 - one case a frame
-        record, now = self.record, time.monotonic()
-        kind = frame["type"]
-        if kind == "started":
-            record.conversation, record.resume_token = frame["conversation"], frame["resume_token"]
-        if "seq" in frame:
-            repeated = kind == "accepted" and frame["seq"] <= record.last_seq
-            if not repeated and frame["seq"] != record.last_seq + 1:
-                record.breaches.append(f"after seq {record.last_seq} came {kind} {frame['seq']}")
-            record.last_seq = max(record.last_seq, frame["seq"])
+    def _handle_frame(self, frame: dict[str, Any]) -> None:
+        record, kind = self.record, frame["type"]
+        self._check_sequence(frame)
         match kind:
+            case "started":
+                record.conversation, record.resume_token = frame["conversation"], frame["resume_token"]
             case "accepted":
-                said = self._said(frame["id"])
-                said.accepted_at = said.accepted_at or now
+                message = record.message(frame["id"])
+                message.accepted_at = message.accepted_at or time.monotonic()
             case "delta":
                 shown = self._shown.get(frame["turn"], "")
                 if frame.get("replace"):
-                    record.begun_anew += bool(shown)
+                    record.restarted_answers += bool(shown)
                     shown = ""
                 self._shown[frame["turn"]] = shown + frame["text"]
             case "message":
-                self._answer(frame, now)
+                self._handle_answer(frame)
             case "error":
                 if not frame["retryable"]:
-                    record.breaches.append(f"error {frame['code']}: {frame['message']}")
+                    record.violations.append(f"error {frame['code']}: {frame['message']}")
             case "resumed":
-                # Deltas belong to their socket: what a lost one had shown is forgotten, the answer comes whole.
+                # Deltas belong to their socket: after a resume the complete answer follows.
                 self._shown.clear()
                 if not frame["recovered"]:
-                    record.breaches.append("not recovered")
+                    record.violations.append("not recovered")
             case _:
                 pass
 
-    def _answer(self, frame: dict[str, Any], now: float) -> None:
+    def _check_sequence(self, frame: dict[str, Any]) -> None:
+        """Durable frames arrive without a gap; only `accepted` may be repeated."""
+        if "seq" not in frame:
+            return
+        record, kind, seq = self.record, frame["type"], frame["seq"]
+        is_repetition = kind == "accepted" and seq <= record.last_seq
+        if not is_repetition and seq != record.last_seq + 1:
+            record.violations.append(f"{kind} {seq} after seq {record.last_seq}")
+        record.last_seq = max(record.last_seq, seq)
+
+    def _handle_answer(self, frame: dict[str, Any]) -> None:
         record = self.record
         shown = self._shown.pop(frame["turn"], "")
         if not frame["text"].startswith(shown):
-            record.breaches.append(f"{frame['in_reply_to']}: what was streamed is not how the answer begins")
-        said = self._said(frame["in_reply_to"])
-        if said.answered_at is not None:
-            record.breaches.append(f"{said.id} was answered twice")
+            record.violations.append(f"{frame['in_reply_to']}: the answer does not begin with the streamed text")
+        message = record.message(frame["in_reply_to"])
+        if message.answered_at is not None:
+            record.violations.append(f"{message.id}: answered twice")
             return
-        said.answered_at, said.answer = now, frame["text"]
-        record.answered.append(said.id)
-
-    def _said(self, id_: str) -> SentMessage:
-        return self.record.said[int(id_[1:]) - 1]
+        message.answered_at, message.answer = time.monotonic(), frame["text"]
+        record.answered.append(message.id)
 
 
-class Crowd:
+class CustomerPool:
     """All customers of a run."""
 
     def __init__(self, url: str, count: int, seed: int, texts: tuple[str, ...] = TEXTS) -> None:
-        """`seed` decides who says what when."""
+        """`seed` decides the arrivals, and the customer and text of each."""
         self._url = url
         self._count = count
         self._texts = texts
-        self._random = random.Random(seed)  # noqa: S311 - load, not secrets
+        self._rng = random.Random(seed)  # noqa: S311 - load, not secrets
         self._session: aiohttp.ClientSession | None = None
-        self.customers: list[FaultyDayCustomer] = []
+        self.customers: list[ReconnectingCustomer] = []
         self.skipped = 0
-        """Turns that found every conversation waiting."""
+        """Arrivals at which every conversation was waiting."""
 
     async def open(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
-        """Open all conversations."""
+        """Open all conversations; return the running tasks."""
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-        self.customers = [FaultyDayCustomer(self._url, f"c{n}", self._session) for n in range(self._count)]
+        self.customers = [ReconnectingCustomer(self._url, f"c{n}", self._session) for n in range(self._count)]
         running = []
         for customer in self.customers:
             running.append(tasks.create_task(customer.run()))
@@ -211,34 +219,34 @@ class Crowd:
                 await customer.started.wait()
         for customer in self.customers:
             await customer.started.wait()
-        running.append(tasks.create_task(self._look_after()))
+        running.append(tasks.create_task(self._resend_unacknowledged()))
         return running
 
-    async def talk(self, rate: float, duration_s: float) -> None:
-        """Say something `rate` times a second, in conversations that do not wait (open loop)."""
+    async def send_at_rate(self, rate: float, duration_s: float) -> None:
+        """Send `rate` messages per second, in conversations that do not wait for an answer (open loop)."""
         started = time.monotonic()
         due_at = started
-        while (due_at := due_at + self._random.expovariate(rate)) < started + duration_s:
+        while (due_at := due_at + self._rng.expovariate(rate)) < started + duration_s:
             await asyncio.sleep(max(0.0, due_at - time.monotonic()))
-            idle = [customer for customer in self.customers if not customer.record.waits]
+            idle = [customer for customer in self.customers if not customer.record.is_waiting]
             if not idle:
                 self.skipped += 1
                 continue
-            await self._random.choice(idle).say(self._random.choice(self._texts), due_at)
+            await self._rng.choice(idle).send_message(self._rng.choice(self._texts), due_at)
 
-    async def settle(self, timeout_s: float) -> None:
-        """Wait until everything is answered, or for so long."""
+    async def wait_until_answered(self, timeout_s: float) -> None:
+        """Wait until every message is answered, or until the timeout."""
         deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline and any(customer.record.waits for customer in self.customers):
+        while time.monotonic() < deadline and any(customer.record.is_waiting for customer in self.customers):
             await asyncio.sleep(0.1)
 
     async def close(self) -> None:
-        """Leave."""
+        """Close all sockets."""
         if self._session is not None:
             await self._session.close()
 
-    async def _look_after(self) -> None:
+    async def _resend_unacknowledged(self) -> None:
         while True:
             await asyncio.sleep(1.0)
             for customer in self.customers:
-                await customer.look_after()
+                await customer.resend_unacknowledged()

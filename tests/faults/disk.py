@@ -1,4 +1,4 @@
-"""A disk that can be filled: a small file system in memory, mounted where servers keep their state."""
+"""A disk that can be filled: a small tmpfs, mounted where a server keeps its state."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Disk:
     """A mounted file system."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` is where it is mounted."""
+        """`folder` is the mount point."""
         self.folder = folder
         self._ballast = folder / "ballast"
 
     def fill(self) -> None:
-        """Leave no byte."""
+        """Fill the disk to the last byte."""
         file = os.open(self._ballast, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
         try:
             for chunk in (_CHUNK, b"x"):
@@ -32,13 +32,13 @@ class Disk:
             os.close(file)
 
     def clear(self) -> None:
-        """Take away what filled it."""
+        """Remove the ballast."""
         self._ballast.unlink(missing_ok=True)
 
 
 @contextmanager
 def mounted(folder: Path, *, mib: int) -> Iterator[Disk | None]:
-    """Mount a disk of this size; None where that is not allowed."""
+    """Mount a disk of `mib` MiB for the block; yield None if mounting is not permitted."""
     folder.mkdir(parents=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=0700", "tmpfs", str(folder)]
     if subprocess.run(mount, check=False, capture_output=True).returncode != 0:

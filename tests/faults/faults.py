@@ -1,8 +1,7 @@
-"""What can happen to processes: kill, freeze, stop. What can happen to the network is in `wire`."""
+"""Faults of processes: kill, freeze, stop. Faults of connections are in `tcp_proxy`, of disks in `disk`."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import signal
@@ -18,40 +17,41 @@ SIGNALS: Final = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP, "stop": sign
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """One deed: what was done to whom, when (monotonic)."""
+class InjectedFault:
+    """A fault of one process; `at` is by the monotonic clock, in seconds."""
 
-    deed: FaultKind
+    kind: FaultKind
     service: str
     instance: str
     at: float
 
 
-def commit(suite: Suite, deed: FaultKind, instance: str, service: str = "") -> Fault | None:
-    """Do it; None when the process is away already."""
+def inject(suite: Suite, kind: FaultKind, instance: str, service: str) -> InjectedFault | None:
+    """Inject a fault; return None if the process is not running."""
     pid = suite.pid(instance)
     if not pid:
         return None
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, SIGNALS[deed])
-        return Fault(deed, service or instance.rpartition("-")[0], instance, time.monotonic())
-    return None
+    try:
+        os.kill(pid, SIGNALS[kind])
+    except ProcessLookupError:
+        return None
+    return InjectedFault(kind, service, instance, time.monotonic())
 
 
 class FaultSchedule:
-    """Chooses victims: every service is as likely, however many processes it has."""
+    """Chooses the next fault at random: every service is equally likely, however many processes it has."""
 
-    def __init__(self, seed: int, *, services: tuple[str, ...], deeds: tuple[FaultKind, ...]) -> None:
-        """The same seed chooses the same."""
-        self._random = random.Random(seed)  # noqa: S311 - fate, not secrets
+    def __init__(self, seed: int, *, services: tuple[str, ...], kinds: tuple[FaultKind, ...]) -> None:
+        """The same seed makes the same choices."""
+        self._rng = random.Random(seed)  # noqa: S311 - a choice of faults, not secrets
         self._services = services
-        self._deeds = deeds
+        self._kinds = kinds
 
-    def inject(self, suite: Suite) -> Fault | None:
-        """Commit the next fault."""
-        service, deed = self._random.choice(self._services), self._random.choice(self._deeds)
+    def inject_next(self, suite: Suite) -> InjectedFault | None:
+        """Inject the next fault; return None if its service has no running process."""
+        service, kind = self._rng.choice(self._services), self._rng.choice(self._kinds)
         instances = sorted(name for name, process in suite.status().items() if process["service"] == service)
-        draw = self._random.random()
+        share = self._rng.random()
         if not instances:
             return None
-        return commit(suite, deed, instances[int(draw * len(instances))], service)
+        return inject(suite, kind, instances[int(share * len(instances))], service)

@@ -1,58 +1,62 @@
-"""A wire that can be cut and slowed: a TCP proxy between the suite and a server."""
+"""A TCP proxy between the suite and a server, whose connections can be cut and delayed."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import threading
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 _CHUNK = 64 * 1024
+_CALL_TIMEOUT_S = 10.0
+
+_T = TypeVar("_T")
 
 
-class Wire:
-    """Listens on a port of its own, in a thread of its own, and passes everything on to `port`."""
+class TcpProxy:
+    """Listens on a free port, in a thread with an event loop, and forwards everything to `target_port`."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        """Start passing on."""
-        self._target = (host, port)
+    def __init__(self, target_port: int, host: str = "127.0.0.1") -> None:
+        """Start forwarding."""
+        self._target = (host, target_port)
         self._open: set[asyncio.StreamWriter] = set()
         self._is_cut = False
         self._delay_s = 0.0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._server = self._call(asyncio.start_server(self._pass_on, host, 0))
+        self._server = self._call(asyncio.start_server(self._forward, host, 0))
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     def cut(self) -> None:
-        """Break every connection, and refuse new ones."""
+        """Abort every connection and refuse new ones."""
         self._is_cut = True
-        self._call(self._break_all())
+        self._call(self._abort_all())
 
-    def mend(self) -> None:
-        """Let connections through again."""
+    def restore(self) -> None:
+        """Accept connections again."""
         self._is_cut = False
 
-    def delay(self, seconds: float) -> None:
-        """Hold everything for so long on its way, in both directions."""
+    def set_delay(self, seconds: float) -> None:
+        """Delay all data by this time, in each direction."""
         self._delay_s = seconds
 
     def close(self) -> None:
-        """Stop."""
+        """Abort every connection and stop."""
         self.cut()
         self._server.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
 
-    def _call(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+    def _call(self, work: Coroutine[Any, Any, _T]) -> _T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_CALL_TIMEOUT_S)
 
-    async def _break_all(self) -> None:
+    async def _abort_all(self) -> None:
         for writer in list(self._open):
             writer.transport.abort()
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._is_cut:
             writer.transport.abort()
             return

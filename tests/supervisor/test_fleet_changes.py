@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import marathon
+from tests.faults import soak
 from tests.faults.customers import TEXTS
-from tests.faults.marathon import Plan
+from tests.faults.soak import Plan
 from tests.support.customer import Customer
 from tests.support.suite import Suite, run_cli, wait_until
 
@@ -49,7 +49,7 @@ topics = ["installation"]
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """Run a suite with the demo fleet."""
     folder = tmp_path_factory.mktemp("fleets")
-    running = Suite(folder / "data", marathon.environment(folder))
+    running = Suite(folder / "data", soak.environment(folder))
     try:
         yield running
     finally:
@@ -88,7 +88,7 @@ async def test_added_specialty_gets_processes_and_a_removed_one_loses_them_under
             answered_by.append((await customer.ask("m2", COURSE_QUESTION))["specialty"])
 
     plan = Plan(duration_s=25, rate=15, every_s=2, seed=3, conversations=100, texts=(*TEXTS, COURSE_QUESTION))
-    report = await marathon.run(suite, plan, inject=change_twice)
+    report = await soak.run(suite, plan, inject=change_twice)
     assert answered_by[0] == "academy"
     assert answered_by[1] in {"triage", "billing", "technical", "account", "returns", "escalation"}
     assert report.accepted == report.turns > 0

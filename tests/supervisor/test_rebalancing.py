@@ -17,8 +17,8 @@ from trunkline_chassis.bus import Bus, connect
 from trunkline_protocols import codec
 from trunkline_protocols.ids import SLOTS
 
-from tests.faults import marathon
-from tests.faults.marathon import Plan
+from tests.faults import soak
+from tests.faults.soak import Plan
 from tests.support.suite import Suite
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
@@ -31,7 +31,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """Run a suite with one conversation process; only the test adds others."""
     folder = tmp_path_factory.mktemp("rebalancing")
     one = {"TRUNKLINE_CONVERSATION_PROCESSES_MIN": "1", "TRUNKLINE_CONVERSATION_PROCESSES_MAX": "1"}
-    running = Suite(folder / "data", marathon.environment(folder) | one)
+    running = Suite(folder / "data", soak.environment(folder) | one)
     try:
         yield running
     finally:
@@ -76,7 +76,7 @@ async def test_slots_are_rebalanced_without_losing_a_turn(suite: Suite, tmp_path
             assert await asyncio.to_thread(first.wait, 30) == 0
 
     plan = Plan(duration_s=30, rate=20, every_s=2, seed=5, conversations=100)
-    report = await marathon.run(suite, plan, inject=add_and_remove_processes)
+    report = await soak.run(suite, plan, inject=add_and_remove_processes)
     await bus.close()
     assert [len(instances) for instances in balanced] == [3, 2, 1]
     assert report.accepted == report.turns > 0

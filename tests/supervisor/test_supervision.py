@@ -15,8 +15,8 @@ from nats.aio.msg import Msg
 from trunkline_chassis.bus import connect
 from trunkline_protocols import codec
 
-from tests.faults import marathon
-from tests.faults.marathon import Plan
+from tests.faults import soak
+from tests.faults.soak import Plan
 from tests.support.customer import Customer
 from tests.support.suite import Suite, wait_until
 
@@ -29,7 +29,7 @@ REFUND = "I was charged twice for my order, can I get a refund?"
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """Run a suite whose agent pools are scaled after a short time."""
     folder = tmp_path_factory.mktemp("supervision")
-    settings = marathon.environment(folder) | {
+    settings = soak.environment(folder) | {
         "TRUNKLINE_CONVERSATION_PROCESSES_MIN": "1",
         "TRUNKLINE_CONCURRENCY": "2",
         "TRUNKLINE_AGENTS_PROCESSES_MAX": "2",
@@ -110,7 +110,7 @@ async def test_pool_grows_and_shrinks_under_load_without_a_lost_or_doubled_turn(
         return len([name for name in suite.status() if name.startswith("agents-billing-")])
 
     plan = Plan(duration_s=20, rate=12, every_s=60, seed=1, conversations=120, services=("rag",), texts=(REFUND,))
-    load = asyncio.ensure_future(marathon.run(suite, plan))
+    load = asyncio.ensure_future(soak.run(suite, plan))
     try:
         await asyncio.to_thread(wait_until, lambda: size() == 2, "a second process is started")
     finally:

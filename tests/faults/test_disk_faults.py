@@ -1,4 +1,4 @@
-"""The disk is full: what cannot be stored is refused and may be tried again, what was stored is answered later."""
+"""A full disk: new messages are refused with a retryable error, accepted ones are answered once there is room."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from trunkline_supervisor.adapters import postgres
 from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
 from trunkline_supervisor.adapters.tcp import free_port
 
-from tests.faults import marathon
+from tests.faults import soak
 from tests.faults.disk import Disk, mounted
-from tests.faults.marathon import Plan
+from tests.faults.soak import Plan
 from tests.support.customer import Customer
 from tests.support.suite import Suite, wait_until
 
@@ -30,15 +30,15 @@ NO_SPACE = "No space left on device"
 
 @contextlib.contextmanager
 def suite_on_disk(folder: Path, part: str, mib: int) -> Iterator[tuple[Suite, Disk]]:
-    """A suite one part of which keeps its state on a disk of its own."""
+    """Run a suite, one part of which keeps its state on a disk of `mib` MiB."""
     with mounted(folder / "data" / part, mib=mib) as disk:
         if disk is None:
             pytest.skip("mounting a small disk is not allowed here")
         if part == "postgres":
-            # It makes its folder anew unless it finds its data there.
+            # The suite re-creates this folder unless it contains a database.
             postgres.initialise(folder / "made")
             subprocess.run(["cp", "--archive", f"{folder}/made/.", str(disk.folder)], check=True)
-        suite = Suite(folder / "data", marathon.environment(folder))
+        suite = Suite(folder / "data", soak.environment(folder))
         try:
             yield suite, disk
         finally:
@@ -48,7 +48,7 @@ def suite_on_disk(folder: Path, part: str, mib: int) -> Iterator[tuple[Suite, Di
 
 @contextlib.contextmanager
 def nats_with_limit(folder: Path, *, mib: int) -> Iterator[str]:
-    """A nats-server whose operator allows so much to be stored."""
+    """Run a nats-server with a limit on file storage, and yield its URL."""
     node = NatsNode("nats-1", folder, free_port(), free_port())
     command = nats_server_command(node)
     config = folder / "nats.conf"
@@ -62,8 +62,8 @@ def nats_with_limit(folder: Path, *, mib: int) -> Iterator[str]:
         server.wait(10)
 
 
-async def refused(suite: Suite) -> bool:
-    """Whether a new customer's message is refused, with an error that may pass."""
+async def is_refused(suite: Suite) -> bool:
+    """Return whether the message of a new customer is refused; the error must be retryable."""
     async with Customer(suite.url) as customer:
         await customer.start()
         await customer.say("m1", PARCEL)
@@ -76,8 +76,8 @@ async def refused(suite: Suite) -> bool:
                 return True
 
 
-async def answered(suite: Suite) -> bool:
-    """Whether a new customer's message is answered."""
+async def is_answered(suite: Suite) -> bool:
+    """Return whether the message of a new customer is answered."""
     try:
         async with asyncio.timeout(10), Customer(suite.url) as customer:
             await customer.start()
@@ -87,99 +87,104 @@ async def answered(suite: Suite) -> bool:
     return True
 
 
-async def until_answered(suite: Suite) -> None:
+async def wait_until_refused(suite: Suite) -> None:
+    async with asyncio.timeout(60):
+        while not await is_refused(suite):
+            pass
+
+
+async def wait_until_answered(suite: Suite) -> None:
     async with asyncio.timeout(120):
-        while not await answered(suite):
+        while not await is_answered(suite):
             await asyncio.sleep(0.2)
 
 
-async def test_full_disk_of_nats_loses_nothing_and_heals_when_there_is_room(tmp_path: Path, seed: int) -> None:
-    """The server's streams stay refused after such an error: it is found and started again, once that helps."""
+async def test_full_disk_of_nats_loses_nothing_and_the_suite_recovers(tmp_path: Path, seed: int) -> None:
+    """A stream rejects all writes after such an error: the server is restarted as soon as a restart helps."""
     with suite_on_disk(tmp_path, "nats", NATS_MIB) as (suite, disk):
         before = suite.pid("nats-1")
-        struck: list[bool] = []
+        was_full = False
 
         async def fill_and_clear() -> None:
-            if struck:
+            nonlocal was_full
+            if was_full:
                 return
             await asyncio.to_thread(disk.fill)
-            async with asyncio.timeout(60):
-                while not await refused(suite):
-                    pass
-            struck.append(True)
+            await wait_until_refused(suite)
+            was_full = True
             disk.clear()
-            await until_answered(suite)
+            await wait_until_answered(suite)
 
         plan = Plan(duration_s=12, rate=10, every_s=4, seed=seed, conversations=60)
-        report = await marathon.run(suite, plan, fill_and_clear)
-        print(marathon.show(report, plan))
-        assert struck
+        report = await soak.run(suite, plan, fill_and_clear)
+        print(soak.to_json(report, plan))
+        assert was_full
         assert suite.pid("nats-1") not in {0, before}
         assert report.accepted == report.turns > 0
         assert (report.clients, report.log, report.postgres) == ([], [], [])
 
 
-async def test_full_disk_of_postgres_is_noticed_by_no_customer(tmp_path: Path, seed: int) -> None:
-    """Audit keeps its place in the streams and catches up; the server is never given up for it."""
+async def test_full_disk_of_postgres_does_not_affect_customers(tmp_path: Path, seed: int) -> None:
+    """Audit keeps its position in the streams and catches up; the supervisor does not give the server up."""
     with suite_on_disk(tmp_path, "postgres", POSTGRES_MIB) as (suite, disk):
-        struck: list[bool] = []
+        was_full = False
 
         async def fill_and_clear() -> None:
-            if struck:
+            nonlocal was_full
+            if was_full:
                 return
             await asyncio.to_thread(disk.fill)
             log = suite.data_dir / "logs" / "postgres-1.log"
             async with asyncio.timeout(120):
                 while NO_SPACE not in await asyncio.to_thread(log.read_text, errors="replace"):
-                    assert await answered(suite)
-            struck.append(True)
+                    assert await is_answered(suite)
+            was_full = True
             disk.clear()
 
         plan = Plan(duration_s=12, rate=10, every_s=4, seed=seed, conversations=60)
-        report = await marathon.run(suite, plan, fill_and_clear)
-        print(marathon.show(report, plan))
-        assert struck
+        report = await soak.run(suite, plan, fill_and_clear)
+        print(soak.to_json(report, plan))
+        assert was_full
         assert report.accepted == report.turns > 0
         assert (report.clients, report.log, report.postgres) == ([], [], [])
         wait_until(lambda: bool(suite.get("/v1/ops/status")["ready"]), "everything is ready", timeout_s=60)
 
 
-async def test_storage_limit_of_nats_refuses_and_heals_without_a_restart(tmp_path: Path, seed: int) -> None:
-    """What its operator allows is used up: the same to customers, and room again is enough."""
+async def test_suite_recovers_from_the_storage_limit_of_nats_without_a_restart(tmp_path: Path, seed: int) -> None:
+    """The server's configured limit is reached: customers see the same as with a full disk."""
     with nats_with_limit(tmp_path / "nats", mib=128) as url:
-        suite = Suite(tmp_path / "data", marathon.environment(tmp_path) | {"TRUNKLINE_NATS_URL": url})
+        suite = Suite(tmp_path / "data", soak.environment(tmp_path) | {"TRUNKLINE_NATS_URL": url})
         try:
-            await _use_up_and_give_back(suite, seed)
+            await _reach_limit_under_load(suite, seed)
         finally:
             assert suite.stop() == 0
 
 
-async def _use_up_and_give_back(suite: Suite, seed: int) -> None:
+async def _reach_limit_under_load(suite: Suite, seed: int) -> None:
     bus = await connect(suite.nats_url(), "ballast")
-    struck: list[bool] = []
+    was_full = False
 
     async def fill_and_clear() -> None:
-        if struck:
+        nonlocal was_full
+        if was_full:
             return
-        await _use_up(bus)
-        async with asyncio.timeout(60):
-            while not await refused(suite):
-                pass
-        struck.append(True)
+        await _fill_storage(bus)
+        await wait_until_refused(suite)
+        was_full = True
         await bus.api("STREAM.DELETE.BALLAST")
-        await until_answered(suite)
+        await wait_until_answered(suite)
 
     plan = Plan(duration_s=12, rate=10, every_s=4, seed=seed, conversations=60)
-    report = await marathon.run(suite, plan, fill_and_clear)
+    report = await soak.run(suite, plan, fill_and_clear)
     await bus.close()
-    print(marathon.show(report, plan))
-    assert struck
+    print(soak.to_json(report, plan))
+    assert was_full
     assert report.accepted == report.turns > 0
     assert (report.clients, report.log, report.postgres) == ([], [], [])
 
 
-async def _use_up(bus: Bus) -> None:
-    """Store until the server refuses, in pieces that get smaller."""
+async def _fill_storage(bus: Bus) -> None:
+    """Append ever smaller messages until the server refuses them."""
     await bus.api("STREAM.CREATE.BALLAST", {"name": "BALLAST", "subjects": ["ballast"], "storage": "file"})
     number = 0
     for size in (2**20, 2**14, 2**8):
