@@ -30,11 +30,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.add_typer(knowledge, name="kb")
-app.add_typer(fleet, name="fleet")
-app.command()(notice)
-app.add_typer(notices, name="notices")
-app.add_typer(bench, name="bench")
 
 
 def main() -> None:
@@ -68,7 +63,9 @@ def _options(
 def up(
     port: Annotated[int | None, typer.Option(help="Port of the chat page; 0 selects a free one")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of all stored state")] = None,
-    fleet_dir: Annotated[Path | None, typer.Option("--fleet", help="Folder of the fleet that is published first")] = None,
+    fleet_dir: Annotated[
+        Path | None, typer.Option("--fleet", help="Folder of the fleet that is published first")
+    ] = None,
     nodes: Annotated[
         int | None, typer.Option(help="Number of NATS servers: 1, or 3 for a local cluster with three replicas")
     ] = None,
@@ -82,7 +79,11 @@ def up(
 
 
 @app.command()
-def ask(text: Annotated[str, typer.Argument(help="Message to the fleet")], url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+def ask(
+    text: Annotated[str, typer.Argument(help="Message to the fleet")],
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
     """Send one message in a new conversation and print the answer as it streams."""
     answered = asyncio.run(conversation.ask(client_settings(url), text, as_json=as_json, out=sys.stdout))
     if not answered:
@@ -108,16 +109,6 @@ def status(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
 
 
 @app.command()
-def llm(
-    prompt: Annotated[str, typer.Argument(help="Prompt for the model")],
-    provider: Annotated[str, typer.Option(help="Name of the provider; default: the default route")] = "",
-    as_json: Json = False,  # noqa: FBT002
-) -> None:
-    """Test a model provider of TRUNKLINE_LLM_CONFIG without a running suite."""
-    asyncio.run(completion.complete(prompt, provider=provider, as_json=as_json, out=sys.stdout))
-
-
-@app.command()
 def trace(
     conversation_id: Annotated[str, typer.Argument(metavar="CONVERSATION", help="Id of the conversation")],
     url: Url = None,
@@ -129,3 +120,22 @@ def trace(
         typer.echo(msgspec.json.encode(found))
     else:
         console().print(traces.trace_table(found))
+
+
+app.command()(notice)
+app.add_typer(notices, name="notices")
+app.add_typer(knowledge, name="kb")
+app.add_typer(fleet, name="fleet")
+
+
+@app.command()
+def llm(
+    prompt: Annotated[str, typer.Argument(help="Prompt for the model")],
+    provider: Annotated[str, typer.Option(help="Name of the provider; default: the default route")] = "",
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Test a model provider of TRUNKLINE_LLM_CONFIG without a running suite."""
+    asyncio.run(completion.complete(prompt, provider=provider, as_json=as_json, out=sys.stdout))
+
+
+app.add_typer(bench, name="bench")

@@ -1,4 +1,4 @@
-"""`trunkline ask` and `trunkline chat`: talk to the fleet in the terminal."""
+"""`trunkline ask` and `trunkline chat`: conversations in the terminal."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _CHANNEL: Final = "terminal"
 
 
 class Screen:
-    """Shows frames to a person; text appears as it streams."""
+    """Renderer of server frames as text; an answer appears as it streams."""
 
     def __init__(self, out: TextIO) -> None:
         """Write to a terminal or a pipe."""
@@ -44,7 +44,7 @@ class Screen:
         self._shown = ""
 
     def show(self, frame: ServerFrame) -> None:
-        """Show one frame."""
+        """Print one frame."""
         match frame:
             case DeltaFrame(text=text, replace=replace):
                 if replace and self._shown:
@@ -54,23 +54,22 @@ class Screen:
             case MessageFrame():
                 self._finish(frame)
             case HandoffFrame(from_=from_, to=to, reason=reason):
-                self._console.print(f"[dim]-- {from_} hands over to {to}: {escape(reason)}[/]")
+                self.note(f"handed off from {from_} to {to}: {reason}")
             case EscalatedFrame(urgency=urgency, position=position):
-                self._console.print(f"[dim]-- escalated ({urgency}), place {position} in the queue[/]")
+                self.note(f"escalated ({urgency}), position {position} in the queue")
             case PositionFrame(position=position, claimed_by=claimed_by):
-                place = f"{claimed_by} is with you" if claimed_by else f"place {position} in the queue"
-                self._console.print(f"[dim]-- {place}[/]")
+                self.note(f"{claimed_by} joined" if claimed_by else f"position {position} in the queue")
             case NoticeRecalledFrame():
-                self._console.print("[dim]-- a notice no longer holds[/]")
+                self.note("a notice was recalled")
             case NoticeFrame(text=text):
                 self._console.print(f"[bold]Notice:[/] {escape(text)}")
             case ClosedFrame(reason=reason):
-                self._console.print(f"[dim]-- closed: {escape(reason)}[/]")
+                self.note(f"closed: {reason}")
             case _:
                 pass
 
     def note(self, text: str) -> None:
-        """Say something beside the conversation."""
+        """Print a line that is not part of the conversation."""
         self._console.print(f"[dim]-- {escape(text)}[/]")
 
     def _write(self, text: str) -> None:
@@ -84,15 +83,14 @@ class Screen:
             self._shown = ""
         self._write(frame.text[len(self._shown) :] + "\n")
         self._shown = ""
-        who = f"{frame.specialty} / {frame.agent}" if frame.agent else frame.specialty
-        self._console.print(f"[dim]-- {who}[/]")
+        self.note(f"{frame.specialty} / {frame.agent}" if frame.agent else frame.specialty)
         for number, citation in enumerate(frame.citations, start=1):
             source = f'[{number}] {citation.title} ({citation.document}): "{citation.quote}"'
             self._console.print(f"[dim]   {escape(source)}[/]")
 
 
 async def ask(settings: ClientSettings, text: str, *, as_json: bool, out: TextIO) -> bool:
-    """Have one conversation of one message; False when the answer was an error."""
+    """Send one message in a new conversation and print the answer; return False if it is an error frame."""
     screen = Screen(out)
     conversation = ""
     async with open_chat(settings) as chat:
@@ -110,7 +108,7 @@ async def ask(settings: ClientSettings, text: str, *, as_json: bool, out: TextIO
                     conversation = frame.conversation
                 case MessageFrame():
                     if not as_json:
-                        screen.note(f"the whole story: trunkline trace {conversation}")
+                        screen.note(f"details: trunkline trace {conversation}")
                     return True
                 case ErrorFrame(code=code, message=message):
                     if not as_json:
@@ -121,7 +119,7 @@ async def ask(settings: ClientSettings, text: str, *, as_json: bool, out: TextIO
 
 
 async def converse(settings: ClientSettings) -> None:
-    """Chat until the person ends it with an empty line, /end or Ctrl-D."""
+    """Chat until the user enters an empty line, /end or Ctrl-D."""
     screen = Screen(sys.stdout)
     async with open_chat(settings) as chat:
         await chat.send(_start())
@@ -130,11 +128,11 @@ async def converse(settings: ClientSettings) -> None:
             if text == "/end":
                 break
             await chat.send(Message(id=_message_id(), text=text))
-            await _until_answered(chat, screen)
+            await _show_answer(chat, screen)
         await chat.send(End())
 
 
-async def _until_answered(chat: Chat, screen: Screen) -> None:
+async def _show_answer(chat: Chat, screen: Screen) -> None:
     while True:
         _, frame = await chat.receive()
         screen.show(frame)
@@ -149,9 +147,9 @@ async def _until_answered(chat: Chat, screen: Screen) -> None:
 
 
 async def _read_line() -> str:
-    """Wait for a line; nothing at the end of the input.
+    """Return the next line of input, or an empty string at its end.
 
-    On a terminal no thread waits in `input`: the interpreter would wait for that thread after Ctrl-C.
+    On a terminal the event loop watches stdin: after Ctrl-C the interpreter would join a thread blocked in `readline`.
     """
     print("you> ", end="", flush=True)  # noqa: T201
     if sys.stdin.isatty():

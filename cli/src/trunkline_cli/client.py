@@ -1,14 +1,16 @@
-"""The client side of a suite: the WebSocket of one conversation, and the operators' API."""
+"""Clients of a running suite: the WebSocket of one conversation, and the operators' API."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from http import HTTPStatus
+from typing import Final, NamedTuple, TypeVar
 
 import aiohttp
 import msgspec
+from pydantic import SecretStr
 from trunkline_protocols import codec
 from trunkline_protocols.frames import SUBPROTOCOL, ClientFrame, ServerFrame
 
@@ -18,11 +20,12 @@ from trunkline_cli.settings import ClientSettings
 T = TypeVar("T")
 _CONNECT_TIMEOUT_S: Final = 10.0
 _ANSWER_TIMEOUT_S: Final = 120.0
-_ORDER_TIMEOUT_S: Final = 180.0
+_REQUEST_TIMEOUT_S: Final = 180.0
+_MAX_ERROR_CHARACTERS: Final = 500
 
 
 class Chat:
-    """One WebSocket."""
+    """The open WebSocket of one conversation."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         """Wrap an open socket."""
@@ -33,73 +36,86 @@ class Chat:
         await self._socket.send_str(codec.encode(frame).decode())
 
     async def receive(self, timeout_s: float = _ANSWER_TIMEOUT_S) -> tuple[str, ServerFrame]:
-        """Wait for one frame; returns it as it came and decoded."""
+        """Return the next frame, as text and decoded; raise `CommandError` on a timeout or a closed connection."""
         try:
             message = await self._socket.receive(timeout=timeout_s)
         except TimeoutError as error:
             raise CommandError(f"no answer within {timeout_s:g} s") from error
         if message.type is not aiohttp.WSMsgType.TEXT:
-            raise CommandError(f"the connection was closed ({self._socket.close_code}) {message.extra or ''}".strip())
+            raise CommandError(f"connection closed ({self._socket.close_code}) {message.extra or ''}".strip())
         return message.data, codec.server_frame.decode(message.data)
 
 
 @asynccontextmanager
 async def open_chat(settings: ClientSettings) -> AsyncIterator[Chat]:
-    """Open a socket to the suite."""
-    headers = {"Authorization": f"Bearer {settings.token.get_secret_value()}"} if settings.token else {}
+    """Open a WebSocket to the suite; raise `CommandError` if the suite cannot be reached."""
     async with aiohttp.ClientSession() as session:
         try:
             socket = await session.ws_connect(
-                f"{settings.url.rstrip('/')}/v1/chat",
+                address(settings, "/v1/chat"),
                 protocols=(SUBPROTOCOL,),
-                headers=headers,
+                headers=authorization(settings.token),
                 max_msg_size=0,
                 compress=0,
                 timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
             )
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise CommandError(f"cannot reach {settings.url}: {error}; is a suite running? (trunkline up)") from error
+            raise unreachable(settings, error) from error
         async with socket:
             yield Chat(socket)
 
 
 def get(settings: ClientSettings, path: str, type_: type[T]) -> T:
-    """Ask the operators' API."""
-    return asyncio.run(_call(settings, "GET", path, None, type_))
+    """Send a GET request to the operators' API and return the decoded reply."""
+    return asyncio.run(_call(settings, _Request("GET", path), type_))
 
 
 def post(
-    settings: ClientSettings, path: str, body: object, type_: type[T], *, timeout_s: float = _ORDER_TIMEOUT_S
+    settings: ClientSettings, path: str, body: object, type_: type[T], *, timeout_s: float = _REQUEST_TIMEOUT_S
 ) -> T:
-    """Order something from the operators' API."""
-    return asyncio.run(_call(settings, "POST", path, msgspec.json.encode(body), type_, timeout_s=timeout_s))
+    """Send a POST request to the operators' API and return the decoded reply."""
+    return asyncio.run(_call(settings, _Request("POST", path, msgspec.json.encode(body), timeout_s), type_))
 
 
 def delete(settings: ClientSettings, path: str, type_: type[T]) -> T:
-    """Take something back at the operators' API."""
-    return asyncio.run(_call(settings, "DELETE", path, None, type_))
+    """Send a DELETE request to the operators' API and return the decoded reply."""
+    return asyncio.run(_call(settings, _Request("DELETE", path), type_))
 
 
-async def _call(
-    settings: ClientSettings,
-    method: str,
-    path: str,
-    body: bytes | None,
-    type_: type[T],
-    *,
-    timeout_s: float = _ORDER_TIMEOUT_S,
-) -> T:
-    token = settings.operator_token
-    headers: dict[str, Any] = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
-    timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=_CONNECT_TIMEOUT_S)
+def address(settings: ClientSettings, path: str) -> str:
+    """Return the address of a path of the suite."""
+    return settings.url.rstrip("/") + path
+
+
+def authorization(token: SecretStr | None) -> Mapping[str, str]:
+    """Return the header of a bearer token; empty without a token."""
+    return {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+
+
+def unreachable(settings: ClientSettings, error: Exception) -> CommandError:
+    """Return the error of a suite that cannot be reached."""
+    return CommandError(f"cannot reach {settings.url}: {error}; is a suite running? (trunkline up)")
+
+
+class _Request(NamedTuple):
+    method: str
+    path: str
+    body: bytes | None = None
+    timeout_s: float = _REQUEST_TIMEOUT_S
+
+
+async def _call(settings: ClientSettings, request: _Request, type_: type[T]) -> T:
+    timeout = aiohttp.ClientTimeout(total=request.timeout_s, sock_connect=_CONNECT_TIMEOUT_S)
+    headers = authorization(settings.operator_token)
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.request(method, settings.url.rstrip("/") + path, data=body, headers=headers) as response,
+            aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
+            session.request(request.method, address(settings, request.path), data=request.body) as response,
         ):
             raw = await response.read()
-            if response.status != 200:  # noqa: PLR2004
-                raise CommandError(f"{path}: {response.status} {raw.decode(errors='replace')[:500]}")
+            if response.status != HTTPStatus.OK:
+                reason = raw.decode(errors="replace")[:_MAX_ERROR_CHARACTERS]
+                raise CommandError(f"{request.path}: {response.status} {reason}")
             return msgspec.json.decode(raw, type=type_)
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise CommandError(f"cannot reach {settings.url}: {error}; is a suite running? (trunkline up)") from error
+        raise unreachable(settings, error) from error

@@ -1,7 +1,7 @@
-"""The one error that a person sees as one line on stderr."""
+"""The error of a command, shown as one line on stderr."""
 
 from __future__ import annotations
 
 
 class CommandError(Exception):
-    """The command cannot do what was asked; the message says what is wrong and where."""
+    """A failed command; the message names the cause and its location."""

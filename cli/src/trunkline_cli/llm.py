@@ -6,6 +6,7 @@ import asyncio
 import random
 import sys
 import time
+from collections.abc import Callable
 from typing import Final, TextIO
 
 import msgspec
@@ -17,6 +18,7 @@ from trunkline_llm_gateway.application.gateway import Gateway
 from trunkline_llm_gateway.application.provider_registry import ProviderRegistry
 from trunkline_llm_gateway.core.budgets import Spending
 from trunkline_llm_gateway.core.config import ConfigError
+from trunkline_llm_gateway.ports import SendDelta
 from trunkline_llm_gateway.settings import GatewaySettings
 from trunkline_protocols.completion import Complete, Completed, DeltaTarget
 from trunkline_protocols.ids import ConversationId, Instance, TurnId, TurnRef
@@ -34,23 +36,9 @@ _NO_MODEL: Final = "No model is configured: set TRUNKLINE_LLM_CONFIG; the built-
 async def complete(prompt: str, *, provider: str, as_json: bool, out: TextIO) -> None:
     """Complete a prompt and print the answer as it streams; `provider` defaults to the default route."""
     configure_logs(service="trunkline", instance="cli", level="error", style="console")
-    try:
-        config = load_config(GatewaySettings().llm_config)
-        rng = random.Random().random  # noqa: S311 - jitter, not secrets
-        registry = ProviderRegistry(config, make_provider, rng)
-    except ConfigError as error:
-        raise CommandError(str(error)) from error
-    names = [configured.name for configured in config.provider]
-    if provider and provider not in names:
-        raise CommandError(f"unknown provider {provider!r}; must be one of: {', '.join(names)}")
-
-    async def show(_: str, delta: Delta) -> None:
-        if not as_json:
-            out.write(f"\n-- restarted --\n{delta.text}" if delta.replace and shown else delta.text)
-            out.flush()
-        shown.append(delta.text)
-
-    shown: list[str] = []
+    rng = random.Random().random  # noqa: S311 - jitter, not secrets
+    registry = _open_registry(provider, rng)
+    gateway = Gateway(registry, spending=Spending("cli"), send=_printer(None if as_json else out), rng=rng)
     request = Complete(
         instructions="",
         text=prompt,
@@ -59,7 +47,6 @@ async def complete(prompt: str, *, provider: str, as_json: bool, out: TextIO) ->
         provider=provider,
         deadline_at=time.time() + _TIMEOUT_S,
     )
-    gateway = Gateway(registry, spending=Spending("cli"), send=show, rng=rng)
     try:
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(gateway.run())
@@ -79,6 +66,33 @@ async def complete(prompt: str, *, provider: str, as_json: bool, out: TextIO) ->
             f"{attempt.provider}: {attempt.outcome}" for attempt in reply.attempts if attempt.outcome != "answered"
         )
         raise CommandError("; ".join(failures) or reply.degraded)
+
+
+def _open_registry(provider: str, rng: Callable[[], float]) -> ProviderRegistry:
+    """Return the configured providers; raise `CommandError` if `provider` is not one of them."""
+    try:
+        config = load_config(GatewaySettings().llm_config)
+        registry = ProviderRegistry(config, make_provider, rng)
+    except ConfigError as error:
+        raise CommandError(str(error)) from error
+    names = [configured.name for configured in config.provider]
+    if provider and provider not in names:
+        raise CommandError(f"unknown provider {provider!r}; must be one of: {', '.join(names)}")
+    return registry
+
+
+def _printer(out: TextIO | None) -> SendDelta:
+    """Return a receiver of deltas that prints them; without `out` it discards them."""
+    has_printed = False
+
+    async def show(_: str, delta: Delta) -> None:
+        nonlocal has_printed
+        if out is not None:
+            out.write(f"\n-- restarted --\n{delta.text}" if delta.replace and has_printed else delta.text)
+            out.flush()
+        has_printed = True
+
+    return show
 
 
 def _as_json(reply: Completed) -> str:

@@ -1,4 +1,4 @@
-"""Options and ways to print that the sub-commands share."""
+"""Options and output shared by the commands."""
 
 from __future__ import annotations
 
@@ -10,15 +10,23 @@ from rich.console import Console
 
 from trunkline_cli.settings import ClientSettings
 
-Url = Annotated[str | None, typer.Option(help="Address of the suite [env: TRUNKLINE_URL]")]
+_PIPE_WIDTH = 160
+
+Url = Annotated[str | None, typer.Option(help="Address of the suite; default: $TRUNKLINE_URL, http://127.0.0.1:8080")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 
 
 def client_settings(url: str | None) -> ClientSettings:
-    """Settings of the client, with the address that was given."""
+    """Return the client's settings; `url` overrides the environment."""
     return ClientSettings(url=url) if url is not None else ClientSettings()
 
 
 def console() -> Console:
-    """Tables fit the terminal; in a pipe or a file they are as wide as they need to be."""
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=160)
+    """Return a console as wide as the terminal, or with a fixed width if the output is not a terminal."""
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_PIPE_WIDTH)
+
+
+def short(value: object, limit: int) -> str:
+    """Return a value as one line of at most `limit` characters."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,19 +1,17 @@
-"""What the command line takes from the environment."""
+"""Settings of the `trunkline` command."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from trunkline_chassis.settings import EnvironmentSettings
 
 
-class ClientSettings(BaseSettings):
-    """Which suite is talked to, and as whom."""
-
-    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="ignore")
+class ClientSettings(EnvironmentSettings):
+    """Address of the suite, and the credentials to use there."""
 
     url: str = Field("http://127.0.0.1:8080", pattern=r"^https?://", description="Address of a running suite")
-    token: SecretStr | None = Field(None, description="Customer's JWT, where auth is on")
-    operator_token: SecretStr | None = Field(None, description="Operator's token, where auth is on")
-    data: Path | None = Field(None, description="Folder of public data sets for benches")
+    token: SecretStr | None = Field(None, description="JWT of the customer, if authentication is enabled")
+    operator_token: SecretStr | None = Field(None, description="Token of the operator, if authentication is enabled")
+    data: Path | None = Field(None, description="Folder of public data sets, for tests and benches")

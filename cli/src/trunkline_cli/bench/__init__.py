@@ -1,1 +1,1 @@
-"""`trunkline bench`: load on a running suite, and what it does to it. Figures, never pass or fail."""
+"""`trunkline bench`: measurements of a running suite, of routing and of search; figures without a verdict."""

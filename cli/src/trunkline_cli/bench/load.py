@@ -1,44 +1,47 @@
 """`trunkline bench load`: an open-loop load on a running suite.
 
-Arrivals follow their own clock: a slow answer does not slow the next question down. A conversation that still waits is
-not asked again; its turn goes to one that is idle, and is late only when none is. Overhead is the response less the
-model's own time, which the suite recorded in the turn's commit.
+Arrivals follow a clock of their own, so a slow answer does not delay the next message. If a conversation waits for an
+answer, the turn goes to an idle one; if all are waiting, it is skipped. Overhead is the response time less the model's
+own time, which the suite records in the turn's commit.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import resource
 import time
 from collections import deque
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
 import aiohttp
 import msgspec
-import psutil
 from trunkline_protocols import codec
 from trunkline_protocols.frames import SUBPROTOCOL, Message, Start
-from trunkline_protocols.presence import SuiteStatus
 
+from trunkline_cli.bench.load_report import LoadResult, load_report
 from trunkline_cli.bench.phases import Phases
-from trunkline_cli.bench.record import Customer, TurnRecord
+from trunkline_cli.bench.records import ConversationRecord, TurnRecord
+from trunkline_cli.bench.suite_usage import find_processes
+from trunkline_cli.client import address, authorization
 from trunkline_cli.errors import CommandError
-from trunkline_cli.operate import Trace
 from trunkline_cli.settings import ClientSettings
+from trunkline_cli.traces import ConversationTrace
 
-_OPENING_AT_ONCE: Final = 64
-_TRACES_AT_ONCE: Final = 16
-_PATIENCE_S: Final = 30.0
+_MAX_CONCURRENT_OPENS: Final = 64
+_MAX_CONCURRENT_TRACES: Final = 16
+_ANSWERS_TIMEOUT_S: Final = 30.0
 _SETTLE_S: Final = 1.0
-_PERCENTILES: Final = (50, 95, 99)
+_POLL_INTERVAL_S: Final = 0.05
+_SPARE_FILES: Final = 256
+"""Open files of the bench in addition to its sockets."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """What to do: `rate` in turns a second over all conversations."""
+    """Parameters of a load run: `rate` in turns per second over all conversations."""
 
     conversations: int
     rate: float
@@ -48,59 +51,64 @@ class LoadPlan:
 
 
 @dataclass(slots=True)
-class _Caller:
-    """One open conversation."""
+class _Connection:
+    """An open conversation with the texts that it sends."""
 
-    customer: Customer
+    record: ConversationRecord
     socket: aiohttp.ClientWebSocketResponse
     texts: list[str]
 
 
 async def run_load(settings: ClientSettings, plan: LoadPlan) -> str:
     """Run the plan and return the report as JSON."""
-    _allow_many_sockets(plan.conversations)
-    random_ = random.Random(plan.seed)  # noqa: S311 - load, not secrets
+    _raise_file_limit(plan.conversations)
+    rng = random.Random(plan.seed)  # noqa: S311 - load, not secrets
     connector = aiohttp.TCPConnector(limit=0)
     with Phases() as phases:
         async with aiohttp.ClientSession(connector=connector) as session:
-            processes = await _processes(session, settings)
-            callers = await _open_all(session, settings, plan, random_, phases)
+            usage = await find_processes(session, settings)
+            connections = await _open_all(session, settings, plan, rng, phases)
             await asyncio.sleep(_SETTLE_S)
-            before = _cpu_s(processes)
-            own_before = time.process_time()
-            async with asyncio.TaskGroup() as tasks:
-                readers = [tasks.create_task(_read(caller)) for caller in callers]
-                late = await _say_at_rate(callers, plan, random_, phases)
-                await _wait_for_answers(callers, phases)
-                for reader in readers:
-                    reader.cancel()
-            cpu = {service: seconds - before.get(service, 0.0) for service, seconds in _cpu_s(processes).items()}
-            own_cpu = time.process_time() - own_before
-            for caller in callers:
-                await caller.socket.close()
-            await _learn_model_times(session, settings, [caller.customer for caller in callers], phases)
-    return _report(plan, [caller.customer for caller in callers], cpu, own_cpu, _rss_mib(processes), late)
+            cpu_before, client_cpu_before = usage.cpu_s(), time.process_time()
+            skipped = await _drive(connections, plan, rng, phases)
+            cpu_after, client_cpu_after = usage.cpu_s(), time.process_time()
+            for connection in connections:
+                await connection.socket.close()
+            records = [connection.record for connection in connections]
+            await _read_model_times(session, settings, records, phases)
+    return load_report(
+        LoadResult(
+            conversations=plan.conversations,
+            rate=plan.rate,
+            duration_s=plan.duration_s,
+            records=records,
+            skipped=skipped,
+            cpu_s={service: seconds - cpu_before.get(service, 0.0) for service, seconds in cpu_after.items()},
+            client_cpu_s=client_cpu_after - client_cpu_before,
+            rss_mib=usage.rss_mib(),
+        )
+    )
 
 
 # -- load ---
 
 
 async def _open_all(
-    session: aiohttp.ClientSession, settings: ClientSettings, plan: LoadPlan, random_: random.Random, phases: Phases
-) -> list[_Caller]:
-    limit = asyncio.Semaphore(_OPENING_AT_ONCE)
+    session: aiohttp.ClientSession, settings: ClientSettings, plan: LoadPlan, rng: random.Random, phases: Phases
+) -> list[_Connection]:
+    limit = asyncio.Semaphore(_MAX_CONCURRENT_OPENS)
     phases.begin(f"opening {plan.conversations} conversations", plan.conversations)
 
-    async def open_one(number: int) -> _Caller:
+    async def open_one(number: int) -> _Connection:
         async with limit:
             socket = await session.ws_connect(
-                f"{settings.url.rstrip('/')}/v1/chat", protocols=(SUBPROTOCOL,), compress=0, max_msg_size=0
+                address(settings, "/v1/chat"), protocols=(SUBPROTOCOL,), compress=0, max_msg_size=0
             )
             await socket.send_str(codec.encode(Start(customer=f"bench-{number}", channel="bench")).decode())
-            caller = _Caller(Customer(), socket, random_.choice(plan.texts))
-            caller.customer.hear(codec.server_frame.decode(await socket.receive_str()), time.monotonic())
-            phases.reached(number)
-            return caller
+            connection = _Connection(ConversationRecord(), socket, rng.choice(plan.texts))
+            connection.record.record_frame(codec.server_frame.decode(await socket.receive_str()), time.monotonic())
+            phases.advance(number)
+            return connection
 
     try:
         return list(await asyncio.gather(*(open_one(number) for number in range(plan.conversations))))
@@ -108,122 +116,85 @@ async def _open_all(
         raise CommandError(f"cannot open {plan.conversations} conversations at {settings.url}: {error}") from error
 
 
-async def _read(caller: _Caller) -> None:
-    async for message in caller.socket:
+async def _drive(connections: list[_Connection], plan: LoadPlan, rng: random.Random, phases: Phases) -> int:
+    """Send the load and wait for the answers; return the number of skipped turns."""
+    async with asyncio.TaskGroup() as tasks:
+        readers = [tasks.create_task(_read(connection)) for connection in connections]
+        skipped = await _send_at_rate(connections, plan, rng, phases)
+        await _wait_for_answers(connections, phases)
+        for reader in readers:
+            reader.cancel()
+    return skipped
+
+
+async def _read(connection: _Connection) -> None:
+    async for message in connection.socket:
         if message.type is aiohttp.WSMsgType.TEXT:
-            caller.customer.hear(codec.server_frame.decode(message.data), time.monotonic())
-    caller.customer.errors.append(f"closed with {caller.socket.close_code}")
+            connection.record.record_frame(codec.server_frame.decode(message.data), time.monotonic())
+    connection.record.errors.append(f"closed with {connection.socket.close_code}")
 
 
-async def _say_at_rate(callers: list[_Caller], plan: LoadPlan, random_: random.Random, phases: Phases) -> int:
-    """Send until the duration is over; returns how many turns found every conversation waiting."""
-    idle = deque(random_.sample(callers, len(callers)))
+async def _send_at_rate(connections: list[_Connection], plan: LoadPlan, rng: random.Random, phases: Phases) -> int:
+    """Send turns until the duration is over; return how many were skipped because every conversation was waiting."""
+    idle = deque(rng.sample(connections, len(connections)))
     start = time.monotonic()
     due_at = start
-    late = 0
-    phases.begin(f"asking {plan.rate:g} times a second", plan.duration_s)
-    while (due_at := due_at + random_.expovariate(plan.rate)) < start + plan.duration_s:
+    skipped = 0
+    phases.begin(f"sending {plan.rate:g} turns per second", plan.duration_s)
+    while (due_at := due_at + rng.expovariate(plan.rate)) < start + plan.duration_s:
         await asyncio.sleep(max(0.0, due_at - time.monotonic()))
-        phases.reached(due_at - start)
+        phases.advance(due_at - start)
         for _ in range(len(idle)):
             idle.rotate(-1)
-            if not idle[0].customer.waits:
+            if not idle[0].record.is_waiting:
                 break
         else:
-            late += 1
+            skipped += 1
             continue
-        await _say(idle[0], due_at, random_)
-    return late
+        await _send(idle[0], rng)
+    return skipped
 
 
-async def _say(caller: _Caller, due_at: float, random_: random.Random) -> None:
-    turn = TurnRecord(id=f"m{len(caller.customer.turns) + 1}", due_at=due_at, sent_at=time.monotonic())
-    caller.customer.said(turn)
-    await caller.socket.send_str(codec.encode(Message(id=turn.id, text=random_.choice(caller.texts))).decode())
+async def _send(connection: _Connection, rng: random.Random) -> None:
+    turn = TurnRecord(id=f"m{len(connection.record.turns) + 1}", sent_at=time.monotonic())
+    connection.record.record_sent(turn)
+    await connection.socket.send_str(codec.encode(Message(id=turn.id, text=rng.choice(connection.texts))).decode())
 
 
-async def _wait_for_answers(callers: list[_Caller], phases: Phases) -> None:
-    phases.begin("waiting for the last answers", len(callers))
-    deadline = time.monotonic() + _PATIENCE_S
-    waiting = callers
+async def _wait_for_answers(connections: list[_Connection], phases: Phases) -> None:
+    phases.begin("waiting for the last answers", len(connections))
+    deadline = time.monotonic() + _ANSWERS_TIMEOUT_S
+    waiting = connections
     while waiting and time.monotonic() < deadline:
-        await asyncio.sleep(0.05)
-        waiting = [caller for caller in waiting if caller.customer.waits]
-        phases.reached(len(callers) - len(waiting))
+        await asyncio.sleep(_POLL_INTERVAL_S)
+        waiting = [connection for connection in waiting if connection.record.is_waiting]
+        phases.advance(len(connections) - len(waiting))
 
 
-# -- what the suite did meanwhile ---
+# -- times of the model ---
 
 
-async def _processes(session: aiohttp.ClientSession, settings: ClientSettings) -> list[tuple[str, psutil.Process]]:
-    """Processes of the suite that run on this machine, with their service; none when it runs elsewhere."""
-    token = settings.operator_token
-    headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
-    try:
-        async with session.get(f"{settings.url.rstrip('/')}/v1/ops/status", headers=headers) as response:
-            raw = await response.read()
-            if response.status != 200:  # noqa: PLR2004
-                raise CommandError(f"{settings.url} does not tell its status: {response.status} {raw[:200]!r}")
-    except aiohttp.ClientError as error:
-        raise CommandError(f"cannot reach {settings.url}: {error}; is a suite running? (trunkline up)") from error
-    status = msgspec.json.decode(raw, type=SuiteStatus)
-    found = []
-    for process in status.processes:
-        try:
-            found.append((process.service, psutil.Process(process.pid)))
-        except psutil.Error:
-            continue
-    return found
-
-
-def _cpu_s(processes: list[tuple[str, psutil.Process]]) -> dict[str, float]:
-    """CPU seconds by service; a process that ended meanwhile is not counted."""
-    used: dict[str, float] = {}
-    for service, process in processes:
-        with contextlib.suppress(psutil.Error):
-            times = process.cpu_times()
-            seconds = times.user + times.system + _children_cpu_s(service, process)
-            used[service] = used.get(service, 0.0) + seconds
-    return used
-
-
-def _children_cpu_s(service: str, process: psutil.Process) -> float:
-    """PostgreSQL works in children; the supervisor's children are counted by themselves."""
-    if service == "supervisor":
-        return 0.0
-    return sum(sum(child.cpu_times()[:2]) for child in process.children(recursive=True))
-
-
-def _rss_mib(processes: list[tuple[str, psutil.Process]]) -> dict[str, float]:
-    held: dict[str, float] = {}
-    for service, process in processes:
-        with contextlib.suppress(psutil.Error):
-            held[service] = held.get(service, 0.0) + process.memory_info().rss / 2**20
-    return {service: round(mib, 1) for service, mib in held.items()}
-
-
-async def _learn_model_times(
-    session: aiohttp.ClientSession, settings: ClientSettings, customers: list[Customer], phases: Phases
+async def _read_model_times(
+    session: aiohttp.ClientSession, settings: ClientSettings, records: list[ConversationRecord], phases: Phases
 ) -> None:
-    asked = [customer for customer in customers if customer.turns]
-    phases.begin("reading the model's times", len(asked))
-    limit = asyncio.Semaphore(_TRACES_AT_ONCE)
-    token = settings.operator_token
-    headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+    used = [record for record in records if record.turns]
+    phases.begin("reading the model's times", len(used))
+    limit = asyncio.Semaphore(_MAX_CONCURRENT_TRACES)
+    headers = authorization(settings.operator_token)
 
-    async def learn(customer: Customer) -> None:
-        address = f"{settings.url.rstrip('/')}/v1/ops/trace/{customer.conversation}"
-        async with limit, session.get(address, headers=headers) as response:
-            if response.status == 200:  # noqa: PLR2004
-                _take_model_times(customer, msgspec.json.decode(await response.read(), type=Trace))
+    async def read_one(record: ConversationRecord) -> None:
+        path = f"/v1/ops/trace/{record.conversation}"
+        async with limit, session.get(address(settings, path), headers=headers) as response:
+            if response.status == HTTPStatus.OK:
+                _add_model_times(record, msgspec.json.decode(await response.read(), type=ConversationTrace))
 
-    for done, learning in enumerate(asyncio.as_completed([learn(customer) for customer in asked]), start=1):
-        await learning
-        phases.reached(done)
+    for done, reading in enumerate(asyncio.as_completed([read_one(record) for record in used]), start=1):
+        await reading
+        phases.advance(done)
 
 
-def _take_model_times(customer: Customer, trace: Trace) -> None:
-    turns = {turn.id: turn for turn in customer.turns}
+def _add_model_times(record: ConversationRecord, trace: ConversationTrace) -> None:
+    turns = {turn.id: turn for turn in record.turns}
     first_token_ms = summary_ms = 0.0
     for step in trace.steps:
         if step.type == "llm.complete":
@@ -236,68 +207,12 @@ def _take_model_times(customer: Customer, trace: Trace) -> None:
             summary_ms = 0.0
 
 
-# -- the report ---
-
-
-def _report(
-    plan: LoadPlan,
-    customers: list[Customer],
-    cpu: dict[str, float],
-    own_cpu_s: float,
-    rss_mib: dict[str, float],
-    late: int,
-) -> str:
-    turns = [turn for customer in customers for turn in customer.turns]
-    answered = [turn for turn in turns if turn.answered_at is not None]
-    accepted = [turn for turn in turns if turn.accepted_at is not None]
-    responses = [(turn.answered_at or 0.0) - turn.sent_at for turn in answered]
-    tokens = [turn for turn in answered if turn.first_token_at is not None]
-    errors = [error for customer in customers for error in customer.errors]
-    per_turn = {service: round(seconds * 1000 / max(1, len(answered)), 3) for service, seconds in sorted(cpu.items())}
-    report = {
-        "conversations": plan.conversations,
-        "rate": plan.rate,
-        "duration_s": plan.duration_s,
-        "turns": len(turns),
-        "accepted": len(accepted),
-        "answered": len(answered),
-        "lost": len(accepted) - sum(turn.answered_at is not None for turn in accepted),
-        "duplicated": sum(customer.duplicated for customer in customers),
-        "misordered": sum(customer.misordered for customer in customers),
-        "errors": len(errors),
-        "error_samples": errors[:5],
-        "skipped": late,
-        "overhead_ms": _distribution(
-            [response * 1000 - turn.model_ms for response, turn in zip(responses, answered, strict=True)]
-        ),
-        "first_token_ms": _distribution([((turn.first_token_at or 0.0) - turn.sent_at) * 1000 for turn in tokens]),
-        "first_token_overhead_ms": _distribution(
-            [((turn.first_token_at or 0.0) - turn.sent_at) * 1000 - turn.model_first_token_ms for turn in tokens]
-        ),
-        "response_ms": _distribution([response * 1000 for response in responses]),
-        "cpu_ms_per_turn": {"total": round(sum(per_turn.values()), 3), **per_turn},
-        "client_cpu_ms_per_turn": round(own_cpu_s * 1000 / max(1, len(answered)), 3),
-        "rss_mib": dict(sorted(rss_mib.items())),
-    }
-    return msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
-
-
-def _distribution(values_ms: list[float]) -> dict[str, float]:
-    if not values_ms:
-        return {}
-    ordered = sorted(values_ms)
-    found = {
-        f"p{percent}": round(ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))], 2)
-        for percent in _PERCENTILES
-    }
-    return {**found, "max": round(ordered[-1], 2)}
-
-
-def _allow_many_sockets(wanted: int) -> None:
+def _raise_file_limit(sockets: int) -> None:
+    """Raise the limit of open files for a number of sockets, or raise `CommandError`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = wanted + 256
+    needed = sockets + _SPARE_FILES
     if soft >= needed:
         return
     if hard != resource.RLIM_INFINITY and hard < needed:
-        raise CommandError(f"{wanted} conversations need {needed} open files, this shell allows {hard}")
+        raise CommandError(f"{sockets} conversations need {needed} open files, the limit is {hard}")
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -1,4 +1,4 @@
-"""How far a bench has come: a bar on a person's terminal, nothing elsewhere."""
+"""Progress of a bench: a bar on a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 _REFRESHES_PER_S: Final = 2.0
-"""Drawing takes time on the machine that is measured."""
+"""Low, because drawing uses CPU of the machine that is measured."""
 
 
 class Phases:
-    """Shows one phase after another on stderr."""
+    """A progress bar on stderr that shows one phase at a time."""
 
     def __init__(self) -> None:
-        """Stay silent when nobody watches."""
+        """Create the bar; it is disabled if stderr is not a terminal."""
         console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -30,23 +30,23 @@ class Phases:
         self._current: TaskID | None = None
 
     def __enter__(self) -> Self:
-        """Begin to draw."""
+        """Start drawing."""
         self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
         self._progress.stop()
 
-    def begin(self, what: str, total: float) -> None:
-        """Show the next phase in place of the one before."""
+    def begin(self, description: str, total: float) -> None:
+        """Replace the current phase by the next one."""
         if self._current is not None:
             self._progress.remove_task(self._current)
-        self._current = self._progress.add_task(what, total=total)
+        self._current = self._progress.add_task(description, total=total)
 
-    def reached(self, completed: float) -> None:
-        """Move the bar of this phase."""
+    def advance(self, completed: float) -> None:
+        """Set the progress of the current phase."""
         if self._current is not None:
             self._progress.update(self._current, completed=completed)

@@ -1,7 +1,7 @@
-"""`trunkline bench retrieval`: the knowledge service's index on articles and questions with the articles they need.
+"""`trunkline bench retrieval`: the search index of the knowledge service on questions with known articles.
 
-`hit@k`: part of the questions with a needed article among the first k. `recall@k`: part of the needed articles among
-the first k, on average. `mrr`: mean of one through the rank of the first needed article.
+`hit@k`: share of the questions with a relevant article among the first k. `recall@k`: share of the relevant articles
+among the first k, averaged over the questions. `mrr`: mean reciprocal rank of the first relevant article.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
-from trunkline_embedding import LEXICAL, EmbedderChoice, EmbeddingError, open_embedder
+from trunkline_embedding import LEXICAL, Embedder, EmbedderChoice, EmbeddingError, open_embedder
 from trunkline_protocols.knowledge import ArticleFile
 from trunkline_rag.core.articles import Document, parse, slug
 from trunkline_rag.core.index import Index
@@ -24,19 +24,23 @@ from trunkline_cli.bench.rows import percentile, read_rows
 from trunkline_cli.errors import CommandError
 
 _TENANT: Final = "bench"
-_DEEPEST: Final = 20
-_PASSAGES: Final = 2 * _DEEPEST
+_MAX_RANK: Final = 20
+_MAX_PASSAGES: Final = 2 * _MAX_RANK
 
 
 class _Query(msgspec.Struct):
     query: str
     documents: list[str]
 
+    @property
+    def relevant(self) -> set[str]:
+        return {slug(document) for document in self.documents}
+
 
 class RetrievalFigures(
     msgspec.Struct, rename={"hit_1": "hit@1", "hit_5": "hit@5", "recall_5": "recall@5", "recall_20": "recall@20"}
 ):
-    """What was measured. Shares from 0 to 1; times of one search in milliseconds, with the query's embedding."""
+    """Results. Shares from 0 to 1; times per search in milliseconds, including the embedding of the query."""
 
     hit_1: float
     hit_5: float
@@ -55,58 +59,37 @@ class RetrievalFigures(
 
 
 def measure_retrieval(documents: Path, queries: Path, choice: EmbedderChoice) -> RetrievalFigures:
-    """Index the articles of one file and ask the questions of another."""
+    """Index the articles of one file and search for the questions of another."""
     asked = read_rows(queries, _Query)
     articles = _articles(documents)
     started = time.perf_counter()
-    rows = [row for article in articles for row in split_document(article, _TENANT)]
-    try:
-        embedder = open_embedder(choice)
-        vectors = embedder.embed([row.embedding_text for row in rows]) if embedder is not None else None
-    except EmbeddingError as error:
-        raise CommandError(str(error)) from error
-    index = Index(rows)
-    if vectors is not None:
-        index = index.with_vectors(VectorIndex(vectors))
+    index, embedder, passages = _build_index(articles, choice)
     index_s = time.perf_counter() - started
-    found: list[list[str]] = []
-    times: list[float] = []
-    cpu_started, at_first = time.process_time(), time.perf_counter()
-    for query in asked:
-        at = time.perf_counter()
-        question = read_question(query.query)
-        if embedder is not None:
-            question = question.with_vectors(embedder.embed(question.sentences))
-        hits = index.search(question, tenant=_TENANT, limit=_PASSAGES)
-        times.append((time.perf_counter() - at) * 1000)
-        found.append(list(dict.fromkeys(hit.row.document for hit in hits)))
-    took_s = time.perf_counter() - at_first
-    cpu_ms = (time.process_time() - cpu_started) * 1000 / len(asked)
-    needed = [{slug(document) for document in query.documents} for query in asked]
-    ranks = [
-        next((rank for rank, document in enumerate(ranked, start=1) if document in wanted), 0)
-        for ranked, wanted in zip(found, needed, strict=True)
-    ]
+    run = _search_all(index, embedder, asked)
+    relevant = [query.relevant for query in asked]
+    ranks = [_first_rank(ranked, wanted) for ranked, wanted in zip(run.ranked, relevant, strict=True)]
     return RetrievalFigures(
         hit_1=_mean([rank == 1 for rank in ranks]),
-        hit_5=_mean([0 < rank <= 5 for rank in ranks]),  # noqa: PLR2004 - as the figure is named
-        recall_5=_mean([_recall(ranked, wanted, 5) for ranked, wanted in zip(found, needed, strict=True)]),
-        recall_20=_mean([_recall(ranked, wanted, _DEEPEST) for ranked, wanted in zip(found, needed, strict=True)]),
+        hit_5=_mean([0 < rank <= 5 for rank in ranks]),  # noqa: PLR2004 - the depth in the figure's name
+        recall_5=_mean([_recall(ranked, wanted, 5) for ranked, wanted in zip(run.ranked, relevant, strict=True)]),
+        recall_20=_mean(
+            [_recall(ranked, wanted, _MAX_RANK) for ranked, wanted in zip(run.ranked, relevant, strict=True)]
+        ),
         mrr=_mean([1 / rank if rank else 0.0 for rank in ranks]),
-        p50_ms=percentile(times, 0.5),
-        p95_ms=percentile(times, 0.95),
-        queries_per_s=round(len(asked) / took_s, 1),
-        cpu_ms=round(cpu_ms, 3),
+        p50_ms=percentile(run.times_ms, 0.5),
+        p95_ms=percentile(run.times_ms, 0.95),
+        queries_per_s=round(len(asked) / run.elapsed_s, 1),
+        cpu_ms=round(run.cpu_ms, 3),
         embedder=embedder.name if embedder is not None else LEXICAL,
         documents=len(articles),
-        passages=len(rows),
+        passages=passages,
         queries=len(asked),
         index_s=round(index_s, 3),
     )
 
 
 def _articles(file: Path) -> list[Document]:
-    """Read as an import reads: what it would refuse is a fault of the file here."""
+    """Parse a file as an import does; raise `CommandError` if an import would reject any of it."""
     try:
         content = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -117,12 +100,54 @@ def _articles(file: Path) -> list[Document]:
             raise CommandError(f"{parsed.name}: {parsed.reason}")
         articles.append(parsed)
     if not articles:
-        raise CommandError(f"{file}: no article in it")
+        raise CommandError(f"{file}: the file has no article")
     return articles
 
 
-def _recall(ranked: Sequence[str], wanted: set[str], depth: int) -> float:
-    return len(wanted & set(ranked[:depth])) / len(wanted) if wanted else 0.0
+def _build_index(articles: Sequence[Document], choice: EmbedderChoice) -> tuple[Index, Embedder | None, int]:
+    """Return the index of the articles' passages, its embedder, and the number of passages."""
+    rows = [row for article in articles for row in split_document(article, _TENANT)]
+    try:
+        embedder = open_embedder(choice)
+        vectors = embedder.embed([row.embedding_text for row in rows]) if embedder is not None else None
+    except EmbeddingError as error:
+        raise CommandError(str(error)) from error
+    index = Index(rows)
+    return index.with_vectors(VectorIndex(vectors)) if vectors is not None else index, embedder, len(rows)
+
+
+class _Run(NamedTuple):
+    ranked: list[list[str]]
+    """Ids of the found articles per query, best first."""
+    times_ms: list[float]
+    elapsed_s: float
+    cpu_ms: float
+    """CPU time per query."""
+
+
+def _search_all(index: Index, embedder: Embedder | None, queries: Sequence[_Query]) -> _Run:
+    ranked: list[list[str]] = []
+    times_ms: list[float] = []
+    cpu_started, started = time.process_time(), time.perf_counter()
+    for query in queries:
+        query_started = time.perf_counter()
+        question = read_question(query.query)
+        if embedder is not None:
+            question = question.with_vectors(embedder.embed(question.sentences))
+        hits = index.search(question, tenant=_TENANT, limit=_MAX_PASSAGES)
+        times_ms.append((time.perf_counter() - query_started) * 1000)
+        ranked.append(list(dict.fromkeys(hit.row.document for hit in hits)))
+    elapsed_s = time.perf_counter() - started
+    return _Run(ranked, times_ms, elapsed_s, (time.process_time() - cpu_started) * 1000 / len(queries))
+
+
+def _first_rank(ranked: Sequence[str], relevant: set[str]) -> int:
+    """Return the rank from 1 of the first relevant article; 0 if none was found."""
+    return next((rank for rank, document in enumerate(ranked, start=1) if document in relevant), 0)
+
+
+def _recall(ranked: Sequence[str], relevant: set[str], depth: int) -> float:
+    return len(relevant & set(ranked[:depth])) / len(relevant) if relevant else 0.0
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,4 +1,4 @@
-"""Rows of a bench's JSON Lines file, each fault named by file and line."""
+"""Rows of a JSON Lines file of a bench; errors name file and line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def read_rows(file: Path, type_: type[T]) -> list[T]:
-    """Read one row a line; an empty file is a fault as well."""
+    """Read one row per line; raise `CommandError` if a line is invalid or the file has no row."""
     rows: list[T] = []
     decoder = msgspec.json.Decoder(type_)
     try:
@@ -24,7 +24,7 @@ def read_rows(file: Path, type_: type[T]) -> list[T]:
     except OSError as error:
         raise CommandError(f"{file}: {error}") from error
     if not rows:
-        raise CommandError(f"{file}: no row in it")
+        raise CommandError(f"{file}: the file has no row")
     return rows
 
 
@@ -36,6 +36,6 @@ def _row(decoder: msgspec.json.Decoder[T], file: Path, number: int, line: bytes)
 
 
 def percentile(values: list[float], share: float) -> float:
-    """Value below which this share of the values lies."""
+    """Return the value below which a share (0 to 1) of the values lies."""
     ordered = sorted(values)
     return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 3)

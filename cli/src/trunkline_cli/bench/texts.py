@@ -1,4 +1,4 @@
-"""What the customers of a bench say: groups of texts, one group a conversation."""
+"""Texts of the simulated customers: groups of texts, one group per conversation."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_cli.errors import CommandError
 
 
-class _Said(msgspec.Struct):
+class _Turn(msgspec.Struct):
     text: str
 
 
 class _Line(msgspec.Struct):
-    """One text, or a whole conversation with its customer's `turns`."""
+    """One text, or a whole conversation with the `turns` of its customer."""
 
     text: str = ""
     conversation: str = ""
-    turns: list[_Said] = []
+    turns: list[_Turn] = []
 
 
 def read_texts(file: Path | None, fleet_dir: Path) -> list[list[str]]:
-    """Read groups of texts: by `conversation` where the file has it, else by agent of the fleet."""
+    """Return the texts of a file, grouped by `conversation`, or by default the examples of each agent of the fleet."""
     if file is None:
         return [list(agent.examples) for agent in load_fleet(fleet_dir).agents]
     groups: dict[str, list[str]] = {}
@@ -32,7 +32,7 @@ def read_texts(file: Path | None, fleet_dir: Path) -> list[list[str]]:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     parsed = _parse(file, number, line)
-                    texts = [parsed.text] if parsed.text else [said.text for said in parsed.turns if said.text]
+                    texts = [parsed.text] if parsed.text else [turn.text for turn in parsed.turns if turn.text]
                     groups.setdefault(parsed.conversation, []).extend(texts)
     except OSError as error:
         raise CommandError(f"{file}: {error}") from error

@@ -1,1 +1,1 @@
-"""`trunkline fleet`: versions of the fleet, while conversations go on."""
+"""`trunkline fleet`: versions of the fleet, changed while conversations continue."""

@@ -1,4 +1,4 @@
-"""The sub-commands of `trunkline fleet`."""
+"""Sub-commands of `trunkline fleet`."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from trunkline_cli.fleet import versions
 from trunkline_cli.options import Json, Url, client_settings, console
 from trunkline_cli.settings import ClientSettings
 
-fleet = typer.Typer(help="The fleet in force and its versions.", no_args_is_help=True)
+fleet = typer.Typer(help="Show and change the active version of the fleet.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder with fleet.toml and agents/")]
 
 
 @fleet.command()
 def show(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Show the versions that are kept; the last one is in force. --json: the fleet in force itself."""
+    """List the retained versions, the active one last; with --json print the active fleet."""
     settings = client_settings(url)
     if as_json:
-        typer.echo(msgspec.json.encode(versions.in_force(settings)))
+        typer.echo(msgspec.json.encode(versions.read_active(settings)))
     else:
-        console().print(versions.versions_table(versions.versions(settings)))
+        console().print(versions.versions_table(versions.read_versions(settings)))
 
 
 @fleet.command()
 def diff(folder: Folder, url: Url = None) -> None:
-    """Show how a folder differs from the fleet in force, or where it is not usable."""
-    current, _, lines = versions.compare(client_settings(url), folder)
-    for line in lines or [f"no difference to version {current.version}"]:
+    """Validate a folder and show how it differs from the active fleet."""
+    active, _, lines = versions.compare_folder(client_settings(url), folder)
+    for line in lines or [_no_difference(active)]:
         typer.echo(line)
 
 
@@ -40,31 +40,37 @@ def diff(folder: Folder, url: Url = None) -> None:
 def apply(
     folder: Folder,
     url: Url = None,
-    note: Annotated[str, typer.Option(help="Why, for those who read the versions later")] = "",
+    note: Annotated[str, typer.Option(help="Reason of the change, stored with the version")] = "",
 ) -> None:
-    """Put a folder's fleet in force: checked whole, taken by every process at its next turn."""
+    """Validate a folder and make it the active fleet; turns in flight keep their version."""
     settings = client_settings(url)
-    current, wanted, lines = versions.compare(settings, folder)
+    active, wanted, lines = versions.compare_folder(settings, folder)
     if not lines:
-        typer.echo(f"no difference to version {current.version}")
+        typer.echo(_no_difference(active))
         return
     for line in lines:
         typer.echo(line)
-    _wait(settings, versions.apply(settings, wanted, after=current.version, by=getpass.getuser(), note=note))
+    _await_loaded(
+        settings, versions.apply_fleet(settings, wanted, after=active.version, by=getpass.getuser(), note=note)
+    )
 
 
 @fleet.command()
 def rollback(
     url: Url = None,
-    to: Annotated[int, typer.Option(min=0, help="Version to go back to; 0: the one before")] = 0,
+    to: Annotated[int, typer.Option(min=0, help="Version to restore; 0: the previous one")] = 0,
 ) -> None:
-    """Put an older version in force again."""
+    """Make an older version the active fleet again."""
     settings = client_settings(url)
-    _wait(settings, versions.roll_back(settings, to=to, by=getpass.getuser()))
+    _await_loaded(settings, versions.roll_back(settings, to=to, by=getpass.getuser()))
 
 
-def _wait(settings: ClientSettings, version: versions.Version) -> None:
-    behind = versions.wait_until_taken(settings, version.version)
+def _await_loaded(settings: ClientSettings, published: versions.VersionSummary) -> None:
+    behind = versions.wait_until_loaded(settings, published.version)
     if behind:
-        raise CommandError(f"version {version.version} is in force, but not taken yet by {', '.join(behind)}")
-    typer.echo(f"version {version.version} is in force, every process has taken it")
+        raise CommandError(f"version {published.version} is active, but not loaded yet by {', '.join(behind)}")
+    typer.echo(f"version {published.version} is active and loaded by every process")
+
+
+def _no_difference(active: versions.ActiveFleet) -> str:
+    return f"no difference from version {active.version}"

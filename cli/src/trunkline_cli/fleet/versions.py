@@ -1,9 +1,8 @@
-"""`trunkline fleet`: look at the fleet in force, put another one in force while conversations go on, go back."""
+"""Versions of the fleet in the operators' API: read, compare with a folder, apply, roll back."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -11,17 +10,19 @@ import msgspec
 from rich.markup import escape
 from rich.table import Table
 from trunkline_chassis.fleet_folder import load_fleet
-from trunkline_protocols.fleet import Agent, Fleet
+from trunkline_protocols.fleet import Fleet
 
 from trunkline_cli.client import get, post
+from trunkline_cli.fleet.differences import differences
 from trunkline_cli.settings import ClientSettings
 
-_TAKEN_TIMEOUT_S: Final = 40.0
-_LOOK_EVERY_S: Final = 0.25
+_PATH: Final = "/v1/ops/fleet"
+_LOADED_TIMEOUT_S: Final = 40.0
+_POLL_INTERVAL_S: Final = 0.25
 
 
-class Version(msgspec.Struct, kw_only=True):
-    """A version of the fleet, as the API tells it."""
+class VersionSummary(msgspec.Struct, kw_only=True):
+    """A published version of the fleet, without its content."""
 
     version: int
     published_at: float
@@ -32,8 +33,8 @@ class Version(msgspec.Struct, kw_only=True):
     specialties: list[str]
 
 
-class InForce(msgspec.Struct, kw_only=True):
-    """The fleet in force, and the version that each process has taken."""
+class ActiveFleet(msgspec.Struct, kw_only=True):
+    """The active version of the fleet; `loaded_by` has the version that each process has loaded, by instance."""
 
     version: int
     published_at: float
@@ -44,26 +45,25 @@ class InForce(msgspec.Struct, kw_only=True):
     loaded_by: dict[str, int]
 
 
-def in_force(settings: ClientSettings) -> InForce:
-    """Read the fleet in force."""
-    return get(settings, "/v1/ops/fleet", InForce)
+def read_active(settings: ClientSettings) -> ActiveFleet:
+    """Return the active fleet."""
+    return get(settings, _PATH, ActiveFleet)
 
 
-def versions(settings: ClientSettings) -> list[Version]:
-    """Read the versions that are kept."""
-    return get(settings, "/v1/ops/fleet/versions", list[Version])
+def read_versions(settings: ClientSettings) -> list[VersionSummary]:
+    """Return the retained versions, oldest first."""
+    return get(settings, f"{_PATH}/versions", list[VersionSummary])
 
 
-def versions_table(kept: list[Version]) -> Table:
-    """Draw the versions, the one in force last."""
+def versions_table(retained: list[VersionSummary]) -> Table:
+    """Return versions as a table, the active one last."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("version", "since", "by", "how", "agents", "specialties", "note"):
+    for heading in ("version", "published", "by", "origin", "agents", "specialties", "note"):
         table.add_column(heading, overflow="fold")
-    for version in kept:
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(version.published_at))
+    for version in retained:
         table.add_row(
             str(version.version),
-            since,
+            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(version.published_at)),
             version.published_by,
             version.origin,
             str(version.agents),
@@ -73,66 +73,31 @@ def versions_table(kept: list[Version]) -> Table:
     return table
 
 
-def compare(settings: ClientSettings, folder: Path) -> tuple[InForce, Fleet, list[str]]:
-    """Read a folder whole, or refuse it; tell how it differs from the fleet in force."""
+def compare_folder(settings: ClientSettings, folder: Path) -> tuple[ActiveFleet, Fleet, list[str]]:
+    """Load a folder and return the active fleet, the folder's fleet and their differences.
+
+    Raises `FleetError` if the folder is not a valid fleet.
+    """
     fleet = load_fleet(folder)
-    current = in_force(settings)
-    return current, fleet, list(differences(current.fleet, fleet))
+    active = read_active(settings)
+    return active, fleet, list(differences(active.fleet, fleet))
 
 
-def apply(settings: ClientSettings, fleet: Fleet, *, after: int, by: str, note: str) -> Version:
-    """Put a fleet in force behind the version that it was compared with."""
-    return post(settings, "/v1/ops/fleet", {"fleet": fleet, "after": after, "by": by, "note": note}, Version)
+def apply_fleet(settings: ClientSettings, fleet: Fleet, *, after: int, by: str, note: str) -> VersionSummary:
+    """Publish a fleet as the successor of version `after`; refused if another version was published meanwhile."""
+    return post(settings, _PATH, {"fleet": fleet, "after": after, "by": by, "note": note}, VersionSummary)
 
 
-def roll_back(settings: ClientSettings, *, to: int, by: str) -> Version:
-    """Put an older version in force again."""
-    return post(settings, "/v1/ops/fleet/rollback", {"to": to, "by": by}, Version)
+def roll_back(settings: ClientSettings, *, to: int, by: str) -> VersionSummary:
+    """Publish an older version again; 0 is the previous one."""
+    return post(settings, f"{_PATH}/rollback", {"to": to, "by": by}, VersionSummary)
 
 
-def wait_until_taken(settings: ClientSettings, version: int) -> list[str]:
-    """Wait until every process has taken a version; returns those that have not."""
-    deadline = time.monotonic() + _TAKEN_TIMEOUT_S
+def wait_until_loaded(settings: ClientSettings, version: int) -> list[str]:
+    """Wait up to 40 s until every process has loaded a version; return the instances that have not."""
+    deadline = time.monotonic() + _LOADED_TIMEOUT_S
     while True:
-        behind = [instance for instance, taken in in_force(settings).loaded_by.items() if taken < version]
+        behind = [instance for instance, loaded in read_active(settings).loaded_by.items() if loaded < version]
         if not behind or time.monotonic() > deadline:
             return sorted(behind)
-        time.sleep(_LOOK_EVERY_S)
-
-
-def differences(old: Fleet, new: Fleet) -> Iterator[str]:
-    """Tell in words how one fleet differs from another, a line each."""
-    yield from _changed("company", old.company, new.company)
-    yield from _changed("escalation", old.escalation, new.escalation)
-    before, after = {agent.name: agent for agent in old.agents}, {agent.name: agent for agent in new.agents}
-    for name in sorted(before.keys() | after.keys()):
-        match before.get(name), after.get(name):
-            case None, Agent(specialty=specialty):
-                yield f"+ agent {name} ({specialty})"
-            case Agent(specialty=specialty), None:
-                yield f"- agent {name} ({specialty})"
-            case Agent() as was, Agent() as becomes:
-                yield from _changed(f"agent {name}", was, becomes)
-            case _:
-                pass
-
-
-def _changed(what: str, old: msgspec.Struct, new: msgspec.Struct) -> Iterator[str]:
-    for field in old.__struct_fields__:
-        was, becomes = getattr(old, field), getattr(new, field)
-        if was == becomes:
-            continue
-        if isinstance(was, list) and isinstance(becomes, list):
-            gone, come = [item for item in was if item not in becomes], [item for item in becomes if item not in was]
-            yield f"~ {what}: {field}: {len(come)} added, {len(gone)} removed{_first(come)}"
-        else:
-            yield f"~ {what}: {field}: {_short(was)} -> {_short(becomes)}"
-
-
-def _first(items: list[object]) -> str:
-    return f" (first: {_short(items[0])})" if items else ""
-
-
-def _short(value: object, limit: int = 80) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+        time.sleep(_POLL_INTERVAL_S)

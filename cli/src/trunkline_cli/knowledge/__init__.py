@@ -1,1 +1,1 @@
-"""`trunkline kb`: articles taken in and searched, backups taken and restored."""
+"""`trunkline kb`: import, search, back up and restore the knowledge base."""

@@ -1,58 +1,65 @@
-"""The sub-commands of `trunkline kb`."""
+"""Sub-commands of `trunkline kb`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 import typer
 from rich.markup import escape
 from trunkline_protocols.knowledge import ArticlesImported
 
+from trunkline_cli.errors import CommandError
 from trunkline_cli.knowledge import backups, imports
 from trunkline_cli.knowledge.search import search_articles
 from trunkline_cli.options import Json, Url, client_settings, console
 
-knowledge = typer.Typer(help="The knowledge base.", no_args_is_help=True)
+_RENAMED: Final = {"snapshot": "backup", "list": "backups"}
+
+knowledge = typer.Typer(help="Import, search, back up and restore the knowledge base.", no_args_is_help=True)
 
 
 @knowledge.command("import")
 def import_articles(
     paths: Annotated[list[Path], typer.Argument(help="Files (.md, .html, .jsonl, .pdf) and folders")],
     url: Url = None,
-    tenant: Annotated[str, typer.Option(help="Whose articles these are")] = "default",
-    prune: Annotated[bool, typer.Option("--prune", help="Take out what these paths do not hold any more")] = False,  # noqa: FBT002
-    watch: Annotated[bool, typer.Option("--watch", help="Stay and import every change; implies --prune")] = False,  # noqa: FBT002
+    tenant: Annotated[str, typer.Option(help="Tenant that the articles belong to")] = "default",
+    prune: Annotated[  # noqa: FBT002
+        bool, typer.Option("--prune", help="Remove articles of an earlier import that these paths no longer contain")
+    ] = False,
+    watch: Annotated[  # noqa: FBT002
+        bool, typer.Option("--watch", help="Keep running and import every change; implies --prune")
+    ] = False,
 ) -> None:
-    """Take articles into the knowledge base; a document of the same id is replaced."""
+    """Import articles; an article with the same id is replaced."""
     if watch:
-        for done in imports.watch_paths(client_settings(url), paths, tenant):
-            _tell_import(done)
+        for imported in imports.watch_paths(client_settings(url), paths, tenant):
+            _print_import(imported)
         return
-    done = imports.import_paths(client_settings(url), paths, tenant, prune=prune)
-    _tell_import(done)
-    if done.problems:
+    imported = imports.import_paths(client_settings(url), paths, tenant, prune=prune)
+    _print_import(imported)
+    if imported.problems:
         raise typer.Exit(1)
 
 
-def _tell_import(done: ArticlesImported) -> None:
-    unchanged = f", {done.unchanged} unchanged" if done.unchanged else ""
-    removed = f", {done.removed} removed" if done.removed else ""
-    typer.echo(f"{done.documents} documents, {done.passages} passages{unchanged}{removed}")
-    for problem in done.problems:
+def _print_import(imported: ArticlesImported) -> None:
+    unchanged = f", {imported.unchanged} unchanged" if imported.unchanged else ""
+    removed = f", {imported.removed} removed" if imported.removed else ""
+    typer.echo(f"{imported.documents} documents, {imported.passages} passages{unchanged}{removed}")
+    for problem in imported.problems:
         print(f"trunkline: {problem.name}: {problem.reason}", file=sys.stderr)  # noqa: T201
 
 
 @knowledge.command()
 def search(
-    query: Annotated[str, typer.Argument(help="What to look for")],
+    query: Annotated[str, typer.Argument(help="Question or terms to search for")],
     url: Url = None,
-    limit: Annotated[int, typer.Option(min=1, max=50, help="Most passages to show")] = 5,
+    limit: Annotated[int, typer.Option(min=1, max=50, help="Maximum number of passages")] = 5,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Search the knowledge base."""
+    """Search the knowledge base as agents do."""
     hits = search_articles(client_settings(url), query, limit)
     if as_json:
         typer.echo(msgspec.json.encode(hits))
@@ -67,46 +74,65 @@ def search(
 @knowledge.command()
 def backup(
     url: Url = None,
-    full: Annotated[bool, typer.Option("--full", help="Write everything anew, not only what has changed")] = False,  # noqa: FBT002
-    keep: Annotated[int, typer.Option(min=0, help="Backups to keep; 0: as the suite is set up")] = 0,
+    full: Annotated[bool, typer.Option("--full", help="Write everything, including unchanged parts")] = False,  # noqa: FBT002
+    keep: Annotated[int, typer.Option(min=0, help="Number of backups to keep; 0: TRUNKLINE_BACKUP_KEEP")] = 0,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Write the whole knowledge base to the object store, while it serves."""
-    taken = backups.take(client_settings(url), full=full, keep=keep)
+    """Back up the knowledge base to the object store; imports and searches continue."""
+    taken = backups.take_backup(client_settings(url), full=full, keep=keep)
     if as_json:
         typer.echo(msgspec.json.encode(taken))
         return
-    made = taken.backup
+    written = taken.backup
     removed = f"; {len(taken.removed)} older ones removed" if taken.removed else ""
     typer.echo(
-        f"{made.id}: {made.articles} articles, {made.passages} passages, "
-        f"{made.written} of {made.blobs} blobs written to {taken.location}{removed}"
+        f"{written.id}: {written.articles} articles, {written.passages} passages, "
+        f"{written.written} of {written.blobs} blobs written to {taken.location}{removed}"
     )
-
-
-@knowledge.command()
-def restore(
-    backup: Annotated[str, typer.Argument(help="Which one; default: the newest", show_default=False)] = "",
-    url: Url = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Also where there are articles")] = False,  # noqa: FBT002
-    as_json: Json = False,  # noqa: FBT002
-) -> None:
-    """Put a backup in force; searches go on in what was there until it is."""
-    restored = backups.restore(client_settings(url), backup, replace=replace)
-    if as_json:
-        typer.echo(msgspec.json.encode(restored))
-        return
-    made = restored.backup
-    typer.echo(f"{made.id} is in force: {made.articles} articles, {made.passages} passages")
 
 
 @knowledge.command("backups")
 def list_backups(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     """List the backups, newest first."""
-    found = backups.listed(client_settings(url))
+    found = backups.read_backups(client_settings(url))
     if as_json:
         typer.echo(msgspec.json.encode(found))
     elif found.backups:
-        console().print(backups.table(found))
+        console().print(backups.backups_table(found))
     else:
-        typer.echo(f"no backup in {found.location}")
+        typer.echo(f"no backups in {found.location}")
+
+
+@knowledge.command()
+def restore(
+    backup: Annotated[str, typer.Argument(help="Id of the backup; default: the latest", show_default=False)] = "",
+    url: Url = None,
+    replace: Annotated[  # noqa: FBT002
+        bool, typer.Option("--replace", help="Restore even if the knowledge base is not empty")
+    ] = False,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Restore a backup; searches use the current articles until it is complete."""
+    restored = backups.restore_backup(client_settings(url), backup, replace=replace)
+    if as_json:
+        typer.echo(msgspec.json.encode(restored))
+        return
+    active = restored.backup
+    typer.echo(f"{active.id} is active: {active.articles} articles, {active.passages} passages")
+
+
+def _refuse_renamed(old: str, new: str) -> None:
+    """Add a hidden command that refuses a former name, whatever its arguments are."""
+
+    @knowledge.command(
+        old,
+        hidden=True,
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )
+    def refuse() -> None:
+        raise CommandError(f"`trunkline kb {old}` is now `trunkline kb {new}`")
+
+
+for _old, _new in _RENAMED.items():
+    _refuse_renamed(_old, _new)

@@ -1,7 +1,7 @@
-"""`trunkline kb import`: files are read here, by the knowledge service's own reader, and handed in as plain articles.
+"""`trunkline kb import`: files are parsed here with the knowledge service's parser and sent as plain articles.
 
-So no file is too large for a message, a PDF never travels, and what cannot be read is told with its reason while the
-rest goes in. What is stored already is left as it is: an import that broke off is simply run again.
+Therefore a file may be larger than a message, and a PDF is not transferred. If a file cannot be parsed, its problem is
+reported and the others are imported. Unchanged articles are skipped, so an interrupted import can be repeated.
 """
 
 from __future__ import annotations
@@ -27,59 +27,60 @@ _BATCH_BYTES: Final = 512 * 1024
 
 
 @dataclass(slots=True)
-class _Read:
-    """What has been read of the files so far."""
+class _Parsed:
+    """Ids and problems of the files parsed so far."""
 
     ids: list[str] = field(default_factory=list)
     problems: list[ImportProblem] = field(default_factory=list)
 
 
 def import_paths(settings: ClientSettings, paths: list[Path], tenant: str, *, prune: bool) -> ArticlesImported:
-    """Hand in files and folders, in batches, with a progress bar on a terminal.
+    """Import files and folders in batches, with a progress bar on a terminal.
 
-    `prune` takes out what an earlier import of the same paths has brought and the files do not hold any more.
+    `prune` removes articles that an earlier import of the same paths stored and the files no longer contain.
     """
     files = [file for path in paths for file in _files(path)]
     if not files and not prune:
         raise CommandError(f"no file ending in {', '.join(_SUFFIXES)} in {', '.join(map(str, paths))}")
     source = ",".join(sorted(str(path.resolve()) for path in paths))[:400]
-    read, totals = _Read(), ArticlesImported(documents=0, passages=0)
+    parsed, totals = _Parsed(), ArticlesImported(documents=0, passages=0)
     console = Console(stderr=True)
     shown = track(files, "importing", console=console, disable=not console.is_terminal)
-    batches = _batches(line for file in shown for line in _lines(file, read))
-    # One behind: the last batch says that it is the last, and with it what is gone.
+    batches = _batches(line for file in shown for line in _lines(file, parsed))
+    # Each batch is sent one step late, because the last one is marked as such and lists the present articles.
     pending: list[str] = []
     for batch in batches:
         if pending:
-            totals = _added(totals, _hand_in(settings, _order(tenant, pending, source, more=True)))
+            totals = _sum(totals, _send(settings, _request(tenant, pending, source, more=True)))
         pending = batch
     if pending or prune:
-        last = _order(tenant, pending, source, more=False, prune=prune and not read.problems, present=read.ids)
-        totals = _added(totals, _hand_in(settings, last))
-    return msgspec.structs.replace(totals, problems=[*read.problems, *totals.problems])
+        present = parsed.ids if prune and not parsed.problems else None
+        totals = _sum(totals, _send(settings, _request(tenant, pending, source, more=False, present=present)))
+    return msgspec.structs.replace(totals, problems=[*parsed.problems, *totals.problems])
 
 
 def watch_paths(settings: ClientSettings, paths: list[Path], tenant: str) -> Iterator[ArticlesImported]:
-    """Import now, and again after every change, until Ctrl-C; articles of removed files go."""
+    """Import now and after every change, until Ctrl-C; articles of deleted files are removed."""
     yield import_paths(settings, paths, tenant, prune=True)
     for _ in watch(*paths, raise_interrupt=False):
         yield import_paths(settings, paths, tenant, prune=True)
 
 
-def _hand_in(settings: ClientSettings, order: ImportArticles) -> ArticlesImported:
-    return post(settings, "/v1/ops/knowledge/import", order, ArticlesImported)
+def _send(settings: ClientSettings, request: ImportArticles) -> ArticlesImported:
+    return post(settings, "/v1/ops/knowledge/import", request, ArticlesImported)
 
 
-def _order(
-    tenant: str, lines: list[str], source: str, *, more: bool, prune: bool = False, present: list[str] | None = None
+def _request(
+    tenant: str, lines: list[str], source: str, *, more: bool, present: list[str] | None = None
 ) -> ImportArticles:
+    """Return the request for one batch; with `present`, articles of the source that it does not list are pruned."""
     files = [ArticleFile(name="import.jsonl", content="\n".join(lines))] if lines else []
     return ImportArticles(
-        tenant=tenant, files=files, source=source, more=more, prune=prune, present=(present or []) if prune else []
+        tenant=tenant, files=files, source=source, more=more, prune=present is not None, present=present or []
     )
 
 
-def _added(one: ArticlesImported, other: ArticlesImported) -> ArticlesImported:
+def _sum(one: ArticlesImported, other: ArticlesImported) -> ArticlesImported:
     return ArticlesImported(
         documents=one.documents + other.documents,
         passages=one.passages + other.passages,
@@ -97,21 +98,21 @@ def _files(path: Path) -> list[Path]:
     return [path]
 
 
-def _lines(file: Path, read: _Read) -> Iterator[str]:
-    """Articles of a file, a line each; what cannot be read is noted."""
+def _lines(file: Path, parsed: _Parsed) -> Iterator[str]:
+    """Yield the articles of a file as JSON lines; record their ids, and problems instead of raising them."""
     try:
         is_text = file.suffix.lower() != ".pdf"
         content = file.read_text(encoding="utf-8") if is_text else ""
         data = b"" if is_text else file.read_bytes()
     except (OSError, UnicodeDecodeError) as error:
-        read.problems.append(ImportProblem(name=file.name, reason=str(error)))
+        parsed.problems.append(ImportProblem(name=file.name, reason=str(error)))
         return
-    for parsed in parse(ArticleFile(name=file.name, content=content, data=data)):
-        if isinstance(parsed, Document):
-            read.ids.append(parsed.id)
-            yield _line(parsed)
+    for result in parse(ArticleFile(name=file.name, content=content, data=data)):
+        if isinstance(result, Document):
+            parsed.ids.append(result.id)
+            yield _line(result)
         else:
-            read.problems.append(parsed)
+            parsed.problems.append(result)
 
 
 def _line(document: Document) -> str:

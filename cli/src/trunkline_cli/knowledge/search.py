@@ -1,4 +1,4 @@
-"""`trunkline kb search`: what the agents would find."""
+"""`trunkline kb search`: the passages that agents would find."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trunkline_cli.settings import ClientSettings
 
 
 class Hit(msgspec.Struct):
-    """A passage that was found."""
+    """A passage that matches the query."""
 
     document: str
     title: str
@@ -18,11 +18,11 @@ class Hit(msgspec.Struct):
 
 
 class Hits(msgspec.Struct):
-    """What a search found."""
+    """The result of a search, best passage first."""
 
     hits: list[Hit]
 
 
 def search_articles(settings: ClientSettings, query: str, limit: int) -> Hits:
-    """Search the knowledge base."""
+    """Search the knowledge base for up to `limit` passages."""
     return post(settings, "/v1/ops/knowledge/search", {"query": query, "limit": limit}, Hits)

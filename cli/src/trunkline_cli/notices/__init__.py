@@ -1,1 +1,1 @@
-"""`trunkline notice` and `trunkline notices`: broadcasts."""
+"""`trunkline notice` and `trunkline notices`: broadcasts to agents and customers."""

@@ -1,4 +1,4 @@
-"""The sub-commands that broadcast."""
+"""`trunkline notice` and the sub-commands of `trunkline notices`."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from trunkline_cli.errors import CommandError
 from trunkline_cli.notices import broadcasts
 from trunkline_cli.options import Json, Url, client_settings, console
 
-notices = typer.Typer(help="Broadcasts in force.", no_args_is_help=True)
+notices = typer.Typer(help="List and recall active notices.", no_args_is_help=True)
 
 
-class Audience(StrEnum):
-    """Whom a notice concerns."""
+class NoticeAudience(StrEnum):
+    """Receivers of a notice."""
 
     agents = "agents"
     customers = "customers"
     all = "all"
 
 
-class Severity(StrEnum):
-    """How bad it is."""
+class NoticeSeverity(StrEnum):
+    """Severity of a notice, by which pages style it."""
 
     info = "info"
     warning = "warning"
@@ -32,17 +32,19 @@ class Severity(StrEnum):
 
 
 def notice(
-    text: Annotated[str, typer.Argument(help="What everybody must know")],
-    audience: Annotated[Audience, typer.Option(help="Who is told: agents say it, customers see it")],
-    severity: Annotated[Severity, typer.Option(help="How bad it is")] = Severity.info,
-    ttl: Annotated[str, typer.Option(help="How long it holds: 90s, 30m, 8h, 2d")] = "1h",
-    specialty: Annotated[list[str] | None, typer.Option(help="Only agents of this specialty; may be repeated")] = None,
-    tenant: Annotated[list[str] | None, typer.Option(help="Only customers of this tenant; may be repeated")] = None,
+    text: Annotated[str, typer.Argument(help="Text of the notice")],
+    audience: Annotated[
+        NoticeAudience, typer.Option(help="Receivers: agents include it in answers, customers see a banner")
+    ],
+    severity: Annotated[NoticeSeverity, typer.Option(help="Severity of the notice")] = NoticeSeverity.info,
+    ttl: Annotated[str, typer.Option(help="Time until it expires: 90s, 30m, 8h, 2d")] = "1h",
+    specialty: Annotated[list[str] | None, typer.Option(help="Only agents of this specialty; can be repeated")] = None,
+    tenant: Annotated[list[str] | None, typer.Option(help="Only customers of this tenant; can be repeated")] = None,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Broadcast to agents and customers; shows which processes have received it."""
-    order = {
+    """Broadcast a notice to agents, customers or both, and show its receipts."""
+    request = {
         "text": text,
         "audience": audience.value,
         "severity": severity.value,
@@ -50,29 +52,29 @@ def notice(
         "specialties": specialty or [],
         "tenants": tenant or [],
     }
-    shown = broadcasts.publish(client_settings(url), order)
+    report = broadcasts.publish_notice(client_settings(url), request)
     if as_json:
-        typer.echo(msgspec.json.encode(shown))
+        typer.echo(msgspec.json.encode(report))
     else:
-        typer.echo(f"{shown.notice.notice}: received by {len(shown.received_by)} processes")
-        for instance in shown.received_by:
+        typer.echo(f"{report.notice.notice}: received by {len(report.received_by)} processes")
+        for instance in report.received_by:
             typer.echo(f"  {instance}")
-    if shown.missing:
-        raise CommandError(f"{shown.notice.notice}: no receipt from {', '.join(shown.missing)}")
+    if report.missing:
+        raise CommandError(f"{report.notice.notice}: no receipt from {', '.join(report.missing)}")
 
 
 @notices.command("list")
-def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Show the notices in force and who has received them."""
-    found = broadcasts.in_force(client_settings(url))
+def list_notices(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """List the active notices and their receipts."""
+    reports = broadcasts.read_notices(client_settings(url))
     if as_json:
-        typer.echo(msgspec.json.encode(found))
+        typer.echo(msgspec.json.encode(reports))
     else:
-        console().print(broadcasts.table_of(found))
+        console().print(broadcasts.notices_table(reports))
 
 
 @notices.command()
-def recall(name: Annotated[str, typer.Argument(metavar="NOTICE", help="Its id")], url: Url = None) -> None:
-    """Take a notice back: agents no longer say it, pages no longer show it."""
-    recalled = broadcasts.recall(client_settings(url), name)
-    typer.echo(f"{recalled.notice} is recalled")
+def recall(name: Annotated[str, typer.Argument(metavar="NOTICE", help="Id of the notice")], url: Url = None) -> None:
+    """Recall a notice: agents and pages stop showing it."""
+    recalled = broadcasts.recall_notice(client_settings(url), name)
+    typer.echo(f"{recalled.notice} recalled")

@@ -1,4 +1,4 @@
-"""What a load run saw: every turn with its times, and every breach of the promises made to a customer."""
+"""Records of a load run: the times of every turn, and violations of the promises to a customer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ class TurnRecord:
     """One message and its answer. Times in seconds by the client's monotonic clock."""
 
     id: str
-    due_at: float
     sent_at: float
     accepted_at: float | None = None
     first_token_at: float | None = None
@@ -30,10 +29,22 @@ class TurnRecord:
     model_ms: float = 0.0
     model_first_token_ms: float = 0.0
 
+    @property
+    def response_ms(self) -> float | None:
+        """Time from sending the message to its answer; None if there is no answer."""
+        return (self.answered_at - self.sent_at) * 1000 if self.answered_at is not None else None
+
+    @property
+    def first_token_ms(self) -> float | None:
+        """Time from sending the message to the first delta; None if there was no delta or no answer."""
+        if self.answered_at is None or self.first_token_at is None:
+            return None
+        return (self.first_token_at - self.sent_at) * 1000
+
 
 @dataclass(slots=True)
-class Customer:
-    """One conversation as its customer sees it."""
+class ConversationRecord:
+    """One conversation from its customer's view."""
 
     conversation: str = ""
     turns: list[TurnRecord] = field(default_factory=list)
@@ -45,46 +56,46 @@ class Customer:
     _answered: list[str] = field(default_factory=list)
 
     @property
-    def waits(self) -> bool:
-        """Whether an answer is awaited."""
+    def is_waiting(self) -> bool:
+        """Whether the last message is unanswered."""
         return bool(self.turns) and self.turns[-1].answered_at is None
 
-    def said(self, turn: TurnRecord) -> None:
-        """Remember what was sent."""
+    def record_sent(self, turn: TurnRecord) -> None:
+        """Record a message that was sent."""
         self.turns.append(turn)
         self._by_id[turn.id] = turn
 
-    def hear(self, frame: ServerFrame, now: float) -> None:
-        """Take a frame into account."""
+    def record_frame(self, frame: ServerFrame, now: float) -> None:
+        """Record a frame that was received."""
         match frame:
             case StartedFrame(conversation=conversation):
                 self.conversation = conversation
-                self._count(frame.seq)
+                self._check_seq(frame.seq)
             case AcceptedFrame(id=id_, seq=seq):
-                self._count(seq)
+                self._check_seq(seq)
                 self._by_id[id_].accepted_at = now
             case DeltaFrame():
                 current = next((turn for turn in self.turns if turn.answered_at is None), None)
                 if current is not None and current.first_token_at is None:
                     current.first_token_at = now
             case MessageFrame():
-                self._count(frame.seq)
-                self._answer(frame, now)
+                self._check_seq(frame.seq)
+                self._record_answer(frame, now)
             case HandoffFrame(seq=seq) | EscalatedFrame(seq=seq) | ClosedFrame(seq=seq):
-                self._count(seq)
+                self._check_seq(seq)
             case ErrorFrame(code=code, message=message):
                 self.errors.append(f"{code}: {message}")
             case _:
                 pass
 
-    def _count(self, seq: int) -> None:
+    def _check_seq(self, seq: int) -> None:
         if seq <= self.last_seq:
             self.duplicated += 1
         elif seq != self.last_seq + 1:
             self.misordered += 1
         self.last_seq = max(self.last_seq, seq)
 
-    def _answer(self, frame: MessageFrame, now: float) -> None:
+    def _record_answer(self, frame: MessageFrame, now: float) -> None:
         turn = self._by_id.get(frame.in_reply_to)
         if turn is None:
             self.misordered += 1
@@ -93,5 +104,5 @@ class Customer:
         else:
             turn.answered_at = now
             self._answered.append(turn.id)
-            if self._answered != [asked.id for asked in self.turns[: len(self._answered)]]:
+            if self._answered != [sent.id for sent in self.turns[: len(self._answered)]]:
                 self.misordered += 1
