@@ -1,4 +1,4 @@
-"""One suite for all tests of this folder: they leave it running and in order."""
+"""One suite for all tests of this folder; every test leaves it running and ready."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["postgres", "postgres_server", "suite"]
 @pytest.fixture(scope="session")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """A whole suite on embedded defaults."""
-    # Customers of these tests type faster than people.
+    # These tests send faster than the default rate limit of a socket.
     running = Suite(tmp_path_factory.mktemp("suite"), {"TRUNKLINE_MESSAGES_PER_S": "30"})
     try:
         yield running

@@ -1,4 +1,4 @@
-"""Bad input gets the contract's error, and the process lives."""
+"""Invalid input gets the error of the contract and does not affect the process."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ pytestmark = pytest.mark.processes
 
 
 async def error_after(customer: Customer, frame: dict[str, object] | str) -> dict[str, object]:
+    """Send a frame and return the error that must follow."""
     await customer.send(frame)
     reply = await customer.receive()
     assert reply["type"] == "error", reply
@@ -21,7 +22,7 @@ async def error_after(customer: Customer, frame: dict[str, object] | str) -> dic
 
 @pytest.fixture(autouse=True)
 def _ingress_survives(suite: Suite) -> object:
-    """Whatever a test sends, the same process serves afterwards."""
+    """No test may crash the ingress."""
     pid = suite.pid("ingress-1")
     yield
     assert suite.pid("ingress-1") == pid
@@ -45,8 +46,10 @@ def _ingress_survives(suite: Suite) -> object:
     ],
     ids=str,
 )
-async def test_bad_frame_is_named_and_the_socket_stays_open(suite: Suite, frame: dict[str, object] | str) -> None:
-    """The conversation goes on."""
+async def test_invalid_frame_is_reported_and_the_socket_stays_open(
+    suite: Suite, frame: dict[str, object] | str
+) -> None:
+    """The conversation continues."""
     async with Customer(suite.url) as customer:
         await customer.start()
         assert (await error_after(customer, frame))["code"] == "bad_frame"
@@ -54,7 +57,7 @@ async def test_bad_frame_is_named_and_the_socket_stays_open(suite: Suite, frame:
 
 
 async def test_error_names_the_message_and_the_field(suite: Suite) -> None:
-    """What was wrong and where."""
+    """The invalid field is in the text of the error."""
     async with Customer(suite.url) as customer:
         await customer.start()
         error = await error_after(customer, {"type": "message", "id": "m9", "text": 7})
@@ -63,14 +66,14 @@ async def test_error_names_the_message_and_the_field(suite: Suite) -> None:
 
 
 async def test_message_before_start_is_refused(suite: Suite) -> None:
-    """There is no conversation to say it in."""
+    """There is no conversation yet."""
     async with Customer(suite.url) as customer:
         error = await error_after(customer, {"type": "message", "id": "m1", "text": "hello"})
     assert error["code"] == "bad_frame"
 
 
-async def test_too_long_text_is_too_large(suite: Suite) -> None:
-    """8,000 characters pass, 8,001 do not."""
+async def test_text_over_the_limit_is_too_large(suite: Suite) -> None:
+    """8,000 characters are accepted, 8,001 are not."""
     async with Customer(suite.url) as customer:
         await customer.start()
         error = await error_after(customer, {"type": "message", "id": "m1", "text": "x" * 8_001})
@@ -81,9 +84,7 @@ async def test_too_long_text_is_too_large(suite: Suite) -> None:
 @pytest.mark.parametrize(
     ("raw", "code"), [("not json", 1007), (b"\x00\x01", 1003), ('{"type":"message","text":"' + "x" * 70_000, 1009)]
 )
-async def test_what_is_no_frame_closes_the_socket_with_the_fitting_code(
-    suite: Suite, raw: str | bytes, code: int
-) -> None:
+async def test_non_frame_closes_the_socket_with_its_close_code(suite: Suite, raw: str | bytes, code: int) -> None:
     """Bytes that are not JSON, binary frames, frames over 64 KiB."""
     async with Customer(suite.url) as customer:
         await customer.start()
@@ -97,7 +98,7 @@ async def test_what_is_no_frame_closes_the_socket_with_the_fitting_code(
 
 
 async def test_unknown_conversation_is_not_found(suite: Suite) -> None:
-    """Nothing is told about what does not exist."""
+    """The error does not reveal whether a conversation exists."""
     async with Customer(suite.url) as customer:
         error = await error_after(
             customer, {"type": "resume", "conversation": "cnone", "resume_token": "x.y", "last_seq": 0}
@@ -106,21 +107,21 @@ async def test_unknown_conversation_is_not_found(suite: Suite) -> None:
 
 
 async def test_forged_resume_token_is_unauthorized(suite: Suite) -> None:
-    """Knowing a conversation's name is not enough, nor is a token of another one."""
-    async with Customer(suite.url) as owner, Customer(suite.url) as thief:
+    """Neither a conversation's id alone nor the token of another one is enough."""
+    async with Customer(suite.url) as owner, Customer(suite.url) as other:
         await owner.start()
         await owner.ask("m1", "Hello")
-        other = await thief.start()
-        for token in (owner.resume_token[:-4] + "AAAA", other["resume_token"]):
-            await thief.connect()
+        started = await other.start()
+        for token in (owner.resume_token[:-4] + "AAAA", started["resume_token"]):
+            await other.connect()
             error = await error_after(
-                thief, {"type": "resume", "conversation": owner.conversation, "resume_token": token, "last_seq": 0}
+                other, {"type": "resume", "conversation": owner.conversation, "resume_token": token, "last_seq": 0}
             )
             assert error["code"] == "unauthorized"
 
 
 async def test_second_socket_takes_the_conversation_over(suite: Suite) -> None:
-    """The newest one wins; the first is told and closed, and loses nothing."""
+    """The newest socket wins; the first gets an error and is closed, and no message is lost."""
     async with Customer(suite.url) as first, Customer(suite.url) as second:
         await first.start()
         await first.ask("m1", "Hello")
@@ -136,7 +137,7 @@ async def test_second_socket_takes_the_conversation_over(suite: Suite) -> None:
 
 
 async def test_too_many_messages_are_rate_limited(suite: Suite) -> None:
-    """The rest of the burst is refused by name and may be sent again."""
+    """The error names the message and is retryable."""
     async with Customer(suite.url) as customer:
         await customer.start()
         for number in range(40):
@@ -150,9 +151,9 @@ async def test_too_many_messages_are_rate_limited(suite: Suite) -> None:
     assert limited["id"].startswith("m")
 
 
-async def test_page_of_another_site_cannot_talk(suite: Suite) -> None:
-    """A browser tells the origin; a foreign one is refused."""
+async def test_page_of_another_origin_cannot_connect(suite: Suite) -> None:
+    """Browsers send the `Origin` header; a foreign one is refused."""
     async with aiohttp.ClientSession() as session:
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await session.ws_connect(f"{suite.url}/v1/chat", headers={"Origin": "https://evil.example"})
-    assert refusal.value.status == 403
+    assert refused.value.status == 403

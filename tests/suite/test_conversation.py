@@ -1,4 +1,4 @@
-"""One conversation, end to end, on real parts."""
+"""Conversations end to end, on a complete suite."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 
 import asyncpg
 import pytest
-from trunkline_chassis.bus import connect
+from trunkline_chassis.bus import Bus, connect
 
 from tests.support.customer import Customer
 from tests.support.suite import Suite, run_cli, trunkline
@@ -19,24 +19,24 @@ REFUND = "I was charged twice for my order, can I get a refund?"
 TECHNICAL = "My thermostat will not connect to the Wi-Fi anymore"
 
 
-def verbatim(suite: Suite, citation: dict[str, str]) -> bool:
-    """Whether a quote stands word for word in the article that it names."""
+def is_verbatim(suite: Suite, citation: dict[str, str]) -> bool:
+    """Return whether the cited article contains the quote verbatim."""
     return citation["quote"] in suite.get(f"/v1/articles/{citation['document']}")["text"]
 
 
 async def test_refund_question_is_answered_by_billing_with_verbatim_citations(suite: Suite) -> None:
-    """The right specialist, grounded."""
+    """Routed to the right specialty and grounded in articles."""
     async with Customer(suite.url) as customer:
         await customer.start()
         message = await customer.ask("m1", REFUND)
     assert message["specialty"] == "billing"
     assert message["citations"]
-    assert all(verbatim(suite, citation) for citation in message["citations"])
+    assert all(is_verbatim(suite, citation) for citation in message["citations"])
     assert "".join(frame["text"] for frame in customer.frames_of("delta")) == message["text"]
 
 
-async def test_technical_question_moves_the_conversation_with_a_handoff(suite: Suite) -> None:
-    """The next owner answers within the same turn, and stays."""
+async def test_technical_question_is_handed_off(suite: Suite) -> None:
+    """The new owner answers the same turn and keeps the conversation."""
     async with Customer(suite.url) as customer:
         await customer.start()
         await customer.ask("m1", REFUND)
@@ -49,8 +49,8 @@ async def test_technical_question_moves_the_conversation_with_a_handoff(suite: S
     assert stays["specialty"] == "technical"
 
 
-async def test_greeting_is_greeted_and_owned_by_nobody(suite: Suite) -> None:
-    """Small talk does not decide who answers the real question."""
+async def test_greeting_assigns_no_owner(suite: Suite) -> None:
+    """Triage answers it; the first question decides the owner."""
     async with Customer(suite.url) as customer:
         await customer.start()
         greeting = await customer.ask("m1", "Hello")
@@ -60,8 +60,8 @@ async def test_greeting_is_greeted_and_owned_by_nobody(suite: Suite) -> None:
     assert not customer.frames_of("handoff")
 
 
-async def test_repeated_message_is_answered_as_the_first_was(suite: Suite) -> None:
-    """Also on a new connection."""
+async def test_repeated_message_gets_its_first_acknowledgement(suite: Suite) -> None:
+    """On the same connection, and on new ones; it is answered once."""
     async with Customer(suite.url) as customer:
         await customer.start()
         await customer.ask("m1", REFUND)
@@ -73,7 +73,7 @@ async def test_repeated_message_is_answered_as_the_first_was(suite: Suite) -> No
         assert await customer.until("accepted") == accepted
         await customer.ask("m2", "Thank you very much for that")
         await customer.ask("m3", REFUND)
-        # Nothing was missed, so the answers to the first ones are not read again.
+        # No frame was missed, so the first answers are not read again.
         await customer.resume()
         await customer.say("m1", REFUND)
         assert await customer.until("accepted") == accepted
@@ -81,8 +81,8 @@ async def test_repeated_message_is_answered_as_the_first_was(suite: Suite) -> No
     assert [frame["in_reply_to"] for frame in customer.frames_of("message")] == ["m1", "m2", "m3", "m4"]
 
 
-async def test_resume_replays_exactly_what_was_missed(suite: Suite) -> None:
-    """The socket is cut in mid-answer; nothing is lost, nothing comes twice."""
+async def test_resume_replays_exactly_the_missed_frames(suite: Suite) -> None:
+    """The socket is cut in mid-answer; no frame is lost or repeated."""
     async with Customer(suite.url) as customer:
         await customer.start()
         await customer.say("m1", REFUND)
@@ -98,7 +98,7 @@ async def test_resume_replays_exactly_what_was_missed(suite: Suite) -> None:
 
 
 async def test_messages_sent_at_once_are_answered_in_order(suite: Suite) -> None:
-    """One after another, whatever they need."""
+    """One after another, even if they need different specialties."""
     async with Customer(suite.url) as customer:
         await customer.start()
         for number, text in enumerate((REFUND, TECHNICAL, "ok", REFUND), start=1):
@@ -107,8 +107,8 @@ async def test_messages_sent_at_once_are_answered_in_order(suite: Suite) -> None
     assert [frame["in_reply_to"] for frame in customer.frames_of("message")] == ["m1", "m2", "m3", "m4"]
 
 
-async def test_ended_conversation_is_closed_and_takes_nothing_more(suite: Suite) -> None:
-    """The end is committed like everything else."""
+async def test_ended_conversation_is_closed_and_refuses_messages(suite: Suite) -> None:
+    """The end is a commit like any other."""
     async with Customer(suite.url) as customer:
         await customer.start()
         await customer.ask("m1", REFUND)
@@ -120,24 +120,24 @@ async def test_ended_conversation_is_closed_and_takes_nothing_more(suite: Suite)
 
 
 async def test_plain_turn_costs_two_replicated_appends(suite: Suite) -> None:
-    """The first law, counted on the streams: one in the inbox, one in the log, none elsewhere that is replicated."""
+    """The first invariant, counted on the file streams: one append to the inbox and one to the log."""
     bus = await connect(suite.nats_url(), "counter")
     try:
         async with Customer(suite.url) as customer:
             await customer.start()
             await customer.ask("m1", REFUND)
-            before = await file_messages(bus)
+            before = await last_sequences(bus)
             await customer.ask("m2", "How long does it take until the money is back on my card?")
-            after = await file_messages(bus)
+            after = await last_sequences(bus)
         appended = {name: after[name] - before[name] for name in after if after[name] != before[name]}
         assert appended == {"INBOX": 1, "CONVERSATIONS": 1}
     finally:
         await bus.close()
 
 
-async def file_messages(bus: object) -> dict[str, int]:
-    """Last sequence of every stream that is kept on disk, and so replicated in a cluster."""
-    listing = await bus.api("STREAM.LIST")  # type: ignore[attr-defined]
+async def last_sequences(bus: Bus) -> dict[str, int]:
+    """Return the last sequence of every file stream; in a cluster these are the replicated ones."""
+    listing = await bus.api("STREAM.LIST")
     return {
         stream["config"]["name"]: stream["state"]["last_seq"]
         for stream in listing["streams"]
@@ -146,13 +146,13 @@ async def file_messages(bus: object) -> dict[str, int]:
 
 
 async def test_postgres_holds_every_message_in_order(suite: Suite) -> None:
-    """What was said and answered, as an auditor reads it."""
+    """Messages and answers, in the view for auditors."""
     async with Customer(suite.url) as customer:
         await customer.start()
         first = await customer.ask("m1", REFUND)
         second = await customer.ask("m2", TECHNICAL)
     expected = [REFUND, first["text"], TECHNICAL, second["text"]]
-    connection = await asyncpg.connect(postgres_dsn(suite))
+    connection = await asyncpg.connect(suite.postgres_dsn())
     try:
         async with asyncio.timeout(20):
             while True:
@@ -167,14 +167,8 @@ async def test_postgres_holds_every_message_in_order(suite: Suite) -> None:
     assert [row["text"] for row in rows] == expected
 
 
-def postgres_dsn(suite: Suite) -> str:
-    """Address of the suite's PostgreSQL, from its lock file's port."""
-    port = (suite.data_dir / "postgres" / "postmaster.pid").read_text().splitlines()[3]
-    return f"postgresql://postgres@127.0.0.1:{port}/trunkline"
-
-
-async def test_trace_tells_the_turn_in_order(suite: Suite) -> None:
-    """Who sent what to whom, when, how long."""
+async def test_trace_lists_the_steps_of_a_turn_in_order(suite: Suite) -> None:
+    """Each step has its type, time and duration."""
     async with Customer(suite.url) as customer:
         await customer.start()
         await customer.ask("m1", REFUND)
@@ -202,7 +196,7 @@ async def test_trace_tells_the_turn_in_order(suite: Suite) -> None:
 
 
 def test_status_lists_every_process_with_its_own_pid(suite: Suite) -> None:
-    """Six services, NATS and PostgreSQL."""
+    """Six services, NATS and PostgreSQL, each with all figures."""
     done = run_cli(suite, "status", "--json")
     assert done.returncode == 0, done.stderr
     status = json.loads(done.stdout)
@@ -217,7 +211,7 @@ def test_status_lists_every_process_with_its_own_pid(suite: Suite) -> None:
 
 
 def test_ask_prints_the_answer_and_its_sources(suite: Suite) -> None:
-    """As a person sees it, and as frames."""
+    """As text, and as JSON frames."""
     plain = run_cli(suite, "ask", REFUND)
     assert plain.returncode == 0, plain.stderr
     assert "billing" in plain.stdout
@@ -230,7 +224,7 @@ def test_ask_prints_the_answer_and_its_sources(suite: Suite) -> None:
 
 
 def test_imported_article_is_found_and_cited(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Markdown, HTML and JSONL; a bad line is reported and the rest goes on."""
+    """Markdown and JSONL; an invalid line is reported and the others are imported."""
     folder = tmp_path_factory.mktemp("articles")
     (folder / "moon.md").write_text(
         "---\nid: moon-delivery\ntitle: Delivery to the moon\ntopics: [delivery]\nupdated: 2026-01-01\n---\n"
@@ -249,9 +243,9 @@ def test_imported_article_is_found_and_cited(suite: Suite, tmp_path_factory: pyt
     assert set(hits[0]) >= {"document", "title", "text", "score"}
 
 
-async def test_services_introduce_themselves_to_any_nats_client(suite: Suite) -> None:
-    """`nats micro ls` shows the fleet."""
-    bus = await connect(suite.nats_url(), "looker")
+async def test_services_are_discoverable_by_any_nats_client(suite: Suite) -> None:
+    """By the NATS micro protocol: `nats micro ls` lists them."""
+    bus = await connect(suite.nats_url(), "discovery")
     try:
         names: set[str] = set()
         inbox = bus.client.new_inbox()
@@ -266,8 +260,8 @@ async def test_services_introduce_themselves_to_any_nats_client(suite: Suite) ->
     assert names >= {"trunkline-llm_gateway", "trunkline-audit", "trunkline-supervisor"}
 
 
-def test_command_against_nothing_is_one_clear_line() -> None:
-    """No traceback, exit status 1, and what to do."""
+def test_command_without_a_suite_prints_one_line() -> None:
+    """No traceback, exit status 1, and the command that starts a suite."""
     done = subprocess.run(
         [trunkline(), "ask", "hello", "--url", "http://127.0.0.1:1"], capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""kill -9 in mid-turn: the answer comes, once."""
+"""Processes killed with SIGKILL in mid-turn: every message is answered exactly once."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ REFUND = "I was charged twice for my order, can I get a refund?"
 
 
 async def keep_asking(customer: Customer, killed: asyncio.Event, answered: list[str]) -> None:
-    """Ask one message after another; a few more after the kill."""
+    """Ask one message after another, and five more after the kill."""
     number = 0
-    left = 5
-    while left:
+    remaining = 5
+    while remaining:
         number += 1
         await customer.ask(f"m{number}", REFUND)
         answered.append(f"m{number}")
-        left -= killed.is_set()
+        remaining -= killed.is_set()
 
 
 @pytest.mark.parametrize("instance", ["conversation-1", "agents-billing-1", "llm_gateway-1", "nats-1"])
-async def test_killed_process_costs_no_answer_and_doubles_none(suite: Suite, instance: str) -> None:
-    """Eight conversations are asking all the time, so that the kill hits turns in the middle."""
+async def test_killed_process_loses_and_duplicates_no_answer(suite: Suite, instance: str) -> None:
+    """Eight conversations ask continuously, so that the kill interrupts turns."""
     customers = [Customer(suite.url, f"customer-{number}") for number in range(8)]
     killed = asyncio.Event()
     answered: list[list[str]] = [[] for _ in customers]
@@ -36,8 +36,8 @@ async def test_killed_process_costs_no_answer_and_doubles_none(suite: Suite, ins
         await customer.start()
     try:
         async with asyncio.TaskGroup() as tasks:
-            for customer, list_ in zip(customers, answered, strict=True):
-                tasks.create_task(keep_asking(customer, killed, list_))
+            for customer, ids in zip(customers, answered, strict=True):
+                tasks.create_task(keep_asking(customer, killed, ids))
             while min(map(len, answered)) < 2:
                 await asyncio.sleep(0.01)
             pid = await asyncio.to_thread(suite.kill, instance)
@@ -49,4 +49,4 @@ async def test_killed_process_costs_no_answer_and_doubles_none(suite: Suite, ins
         assert [message["in_reply_to"] for message in customer.frames_of("message")] == ids
     wait_until(lambda: suite.pid(instance) not in {0, pid}, f"{instance} is started again")
     assert suite.status()[instance]["restarts"] >= 1
-    wait_until(lambda: suite.get("/v1/ops/status")["ready"], "everything is ready again")
+    wait_until(lambda: suite.get("/v1/ops/status")["ready"], "everything is ready")

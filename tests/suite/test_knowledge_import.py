@@ -1,4 +1,4 @@
-"""Imports as an operator runs them, against a running suite."""
+"""Imports into a running suite by the command line."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.support.suite import Suite, run_cli
 pytestmark = pytest.mark.processes
 
 
-def test_bad_files_are_told_and_the_rest_goes_in(suite: Suite, tmp_path: Path) -> None:
-    """No text in a PDF, bytes that are no text, ten megabytes of HTML: one line each, or an article."""
+def test_unreadable_files_are_reported_and_the_others_imported(suite: Suite, tmp_path: Path) -> None:
+    """A PDF without text and bytes that are not UTF-8 are one error line each; ten megabytes of HTML are imported."""
     (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.4 nothing")
     (tmp_path / "latin.md").write_bytes(b"caf\xe9")
     (tmp_path / "huge.html").write_text("<html><body>" + "<p>Zeppelin manual page.</p>\n" * 380_000 + "</body></html>")
@@ -27,8 +27,8 @@ def test_bad_files_are_told_and_the_rest_goes_in(suite: Suite, tmp_path: Path) -
     assert "zeppelin-mooring" in {hit["document"] for hit in hits}
 
 
-def test_folder_is_imported_once_and_what_is_gone_goes(suite: Suite, tmp_path: Path) -> None:
-    """Run again, nothing is stored again; with --prune removed files leave the search."""
+def test_repeated_import_stores_nothing_and_prune_removes_deleted_files(suite: Suite, tmp_path: Path) -> None:
+    """An unchanged file is skipped; with --prune the article of a deleted file is no longer found."""
     for name in ("airship-ballast", "airship-envelope"):
         (tmp_path / f"{name}.md").write_text(f"The {name.replace('-', ' ')} of an airship is checked every week.")
     assert "2 documents, 2 passages" in run_cli(suite, "kb", "import", str(tmp_path)).stdout

@@ -1,4 +1,4 @@
-"""Who is told what: an article's region, language, specialty, dates and visibility, down to the customer's answer."""
+"""Scope of articles: region, language, specialty, dates and visibility, up to the customer's answer."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ pytestmark = pytest.mark.processes
 ROOT = Path(__file__).parents[2]
 QUESTION = "How long does the refund for a ukulele take?"
 ARTICLES = {
-    "everybody": ("", "The refund for a ukulele takes eleven days."),
+    "unscoped": ("", "The refund for a ukulele takes eleven days."),
     "internal": ("visibility: internal", "The refund for a ukulele takes five days if they insist, say AMBER."),
     "mars": ("region: mars", "The refund for a ukulele takes ninety days on Mars."),
     "german": ("language: de", "However long it seems, the refund for a ukulele takes ZWOELF days."),
-    "nobody": ("specialties: [nobody]", "The refund for a ukulele takes seventy days for nobody."),
+    "other": ("specialties: [other]", "The refund for a ukulele takes seventy days for other specialties."),
     "expired": ("valid_until: 2020-01-01", "The refund for a ukulele takes forty days until 2020."),
     "future": ("valid_from: 2999-01-01", "The refund for a ukulele takes thirty days from 2999 on."),
 }
@@ -29,7 +29,7 @@ ARTICLES = {
 
 @pytest.fixture(scope="module")
 def articles(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Articles that differ in whom they are for; taken out again at the end."""
+    """Articles of different scopes, removed at the end."""
     folder = tmp_path_factory.mktemp("ukulele")
     agents = load_fleet(ROOT / "fleet").agents
     topics = ", ".join(sorted({topic for agent in agents for topic in agent.knowledge.topics}))
@@ -43,8 +43,8 @@ def articles(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     assert run_cli(suite, "kb", "import", "--prune", str(folder)).returncode == 0
 
 
-async def cited(suite: Suite, **start: str) -> tuple[set[str], str]:
-    """What is quoted to a customer who starts like this, and what is said."""
+async def ask_and_cite(suite: Suite, **start: str) -> tuple[set[str], str]:
+    """Ask in a new conversation; return the cited articles and the answer."""
     async with Customer(suite.url) as customer:
         await customer.send({"type": "start", "customer": "ada", **start})
         await customer.until("started")
@@ -54,38 +54,36 @@ async def cited(suite: Suite, **start: str) -> tuple[set[str], str]:
 
 
 @pytest.mark.usefixtures("articles")
-async def test_customer_is_told_what_is_written_for_them_and_nothing_else(suite: Suite) -> None:
-    """English, here and now, as a customer."""
-    found, text = await cited(suite)
-    assert found == {"everybody"}
+async def test_customer_gets_only_articles_in_scope(suite: Suite) -> None:
+    """An English-speaking customer of this region, today."""
+    found, text = await ask_and_cite(suite)
+    assert found == {"unscoped"}
     assert "eleven days" in text
     for word in ("AMBER", "ninety", "ZWOELF", "seventy", "forty", "thirty"):
         assert word not in text
 
 
 @pytest.mark.usefixtures("articles")
-async def test_language_of_the_customer_is_the_language_of_the_search(suite: Suite) -> None:
-    """By the locale that the conversation was started with."""
-    found, _ = await cited(suite, locale="de-AT")
+async def test_search_uses_the_language_of_the_customer(suite: Suite) -> None:
+    """From the locale at the start of the conversation."""
+    found, _ = await ask_and_cite(suite, locale="de-AT")
     assert "german" in found
     assert found <= {"everybody", "german"}
 
 
-async def test_internal_article_cannot_be_read_and_a_citation_opens_the_version_it_quoted(
-    suite: Suite, articles: Path
-) -> None:
-    """Also by somebody who knows its name; and also after the article has changed."""
+async def test_internal_article_is_not_readable_and_a_citation_opens_its_version(suite: Suite, articles: Path) -> None:
+    """Even with the id of the internal article, and even after the cited one has changed."""
     with pytest.raises(urllib.error.HTTPError, match="404"):
         suite.get("/v1/articles/ukulele-internal")
     async with Customer(suite.url) as customer:
         await customer.start()
         message = await customer.ask("m1", QUESTION)
-    citation = next(found for found in message["citations"] if found["document"] == "ukulele-everybody")
-    (articles / "ukulele-everybody.md").write_text("---\nid: ukulele-everybody\n---\nAsk the ukulele desk.")
+    citation = next(found for found in message["citations"] if found["document"] == "ukulele-unscoped")
+    (articles / "ukulele-unscoped.md").write_text("---\nid: ukulele-unscoped\n---\nAsk the ukulele desk.")
     assert run_cli(suite, "kb", "import", str(articles)).returncode == 0
-    then = suite.get(f"/v1/articles/ukulele-everybody?rev={citation['rev']}")
-    assert citation["quote"] in then["text"]
-    assert (then["rev"], then["is_latest"]) == (citation["rev"], False)
-    now = suite.get("/v1/articles/ukulele-everybody")
-    assert now["text"] == "Ask the ukulele desk."
-    assert now["is_latest"]
+    cited = suite.get(f"/v1/articles/ukulele-unscoped?rev={citation['rev']}")
+    assert citation["quote"] in cited["text"]
+    assert (cited["rev"], cited["is_latest"]) == (citation["rev"], False)
+    latest = suite.get("/v1/articles/ukulele-unscoped")
+    assert latest["text"] == "Ask the ukulele desk."
+    assert latest["is_latest"]

@@ -1,6 +1,8 @@
-"""A delivery that the servers have forgotten: the customer waits, and that is enough to find it."""
+"""Lost deliveries: the conversation service finds the message through the waiting customer."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import pytest
 from trunkline_chassis.bus import connect
@@ -14,9 +16,14 @@ from tests.support.suite import Suite, wait_until
 pytestmark = pytest.mark.processes
 
 
-async def test_message_whose_delivery_was_forgotten_is_answered(suite: Suite) -> None:
-    """Its slot's consumer delivers nothing any more, as when most servers lose their memory at once."""
-    bus = await connect(suite.nats_url(), "forget")
+def is_replaced(suite: Suite, instance: str, pid: int) -> bool:
+    """Return whether another process runs under the name."""
+    return suite.pid(instance) not in {0, pid}
+
+
+async def test_message_with_a_lost_delivery_is_answered(suite: Suite) -> None:
+    """The slot's consumer delivers nothing, as after the loss of most in-memory replicas."""
+    bus = await connect(suite.nats_url(), "lost-delivery")
     async with Customer(suite.url) as customer:
         await customer.start()
         await customer.ask("m1", "Where is my parcel?")
@@ -34,9 +41,9 @@ async def test_message_whose_delivery_was_forgotten_is_answered(suite: Suite) ->
     await bus.close()
 
 
-async def test_message_whose_slot_nobody_can_hold_is_answered(suite: Suite) -> None:
-    """As while the leader of the slot's consumer is elected, and who held it had to let it go."""
-    bus = await connect(suite.nats_url(), "forget")
+async def test_message_of_a_slot_without_an_owner_is_answered(suite: Suite) -> None:
+    """The slot's consumer is missing, as during the election of its leader, and its owner had to release the slot."""
+    bus = await connect(suite.nats_url(), "lost-delivery")
     async with Customer(suite.url) as customer:
         await customer.start()
         await customer.ask("m1", "Where is my parcel?")
@@ -46,7 +53,7 @@ async def test_message_whose_slot_nobody_can_hold_is_answered(suite: Suite) -> N
         try:
             for instance in [name for name, process in suite.status().items() if process["service"] == "conversation"]:
                 before = suite.kill(instance)
-                wait_until(lambda name=instance, pid=before: suite.pid(name) not in {0, pid}, f"{instance} is back")  # type: ignore[misc]
+                wait_until(partial(is_replaced, suite, instance, before), f"{instance} is replaced")
             wait_until(lambda: bool(suite.get("/v1/ops/status")["ready"]), "everything is ready")
             assert (await customer.ask("m2", "Where is my parcel?"))["in_reply_to"] == "m2"
         finally:

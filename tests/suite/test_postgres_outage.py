@@ -1,4 +1,4 @@
-"""PostgreSQL gone under load: customers notice nothing, and no audit row is lost."""
+"""An outage of PostgreSQL under load: customers are unaffected, and no audit row is lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REFUND = "I was charged twice for my order, can I get a refund?"
 async def test_outage_of_ten_seconds_under_load_loses_no_row(
     postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A PostgreSQL given by address is stopped while customers talk, and started again."""
+    """An external PostgreSQL is stopped and started again while customers send messages."""
     environment = {"TRUNKLINE_POSTGRES_DSN": postgres.dsn, "TRUNKLINE_MESSAGES_PER_S": "1000"}
     suite = await asyncio.to_thread(Suite, tmp_path_factory.mktemp("outage"), environment)
     try:
@@ -43,17 +43,17 @@ async def test_outage_of_ten_seconds_under_load_loses_no_row(
             await customer.ask("last", REFUND)
             asked.append(customer.conversation)
             await customer.__aexit__(None, None, None)
-        rows = await said_rows(postgres.dsn, at_least=2 * len(asked))
+        rows = await message_rows(postgres.dsn, at_least=2 * len(asked))
     finally:
         assert await asyncio.to_thread(suite.stop) == 0
     for role in ("customer", "agent"):
-        said = [(row["conversation"], row["turn"]) for row in rows if row["role"] == role]
-        assert len(set(said)) == len(said)
-        assert sorted(conversation for conversation, _ in said) == sorted(asked)
+        turns = [(row["conversation"], row["turn"]) for row in rows if row["role"] == role]
+        assert len(set(turns)) == len(turns)
+        assert sorted(conversation for conversation, _ in turns) == sorted(asked)
 
 
-async def said_rows(dsn: str, *, at_least: int) -> list[asyncpg.Record]:
-    """What PostgreSQL holds, once it has caught up."""
+async def message_rows(dsn: str, *, at_least: int) -> list[asyncpg.Record]:
+    """Wait until PostgreSQL has at least this many rows, and return them."""
     async with asyncio.timeout(60):
         while True:
             try:

@@ -1,4 +1,4 @@
-"""A refund in a whole suite: the model asks for it, the agent dies in the middle, the money goes out once."""
+"""A refund by a tool call in a complete suite: the agent is killed in mid-call, the refund is issued once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.processes
 
 FLEET = Path(__file__).parents[2] / "fleet"
 REFUND = "I was charged twice for my order, can I get a refund?"
-ASK = {"index": 0, "id": "call-1", "function": {"name": "issue-refund", "arguments": '{"order": "A-1"}'}}
+TOOL_CALL = {"index": 0, "id": "call-1", "function": {"name": "issue-refund", "arguments": '{"order": "A-1"}'}}
 TOOL = """
 name = "issue-refund"
 description = "Refund an order"
@@ -35,18 +35,20 @@ parameters = {{ type = "object", properties = {{ order = {{ type = "string" }} }
 
 
 @asynccontextmanager
-async def model() -> AsyncIterator[str]:
-    """A model that asks for the refund, and says what came of it."""
+async def serve_refund_model() -> AsyncIterator[str]:
+    """Serve a model that calls the refund tool, then answers with the tool's result."""
 
     async def complete(request: web.Request) -> web.StreamResponse:
         body: dict[str, Any] = await request.json()
-        said = [message["content"] for message in body["messages"] if message["role"] == "tool"]
+        results = [message["content"] for message in body["messages"] if message["role"] == "tool"]
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        if body.get("tools") and not said:
-            await response.write(event({"choices": [{"delta": {"tool_calls": [ASK]}, "finish_reason": "tool_calls"}]}))
+        if body.get("tools") and not results:
+            await response.write(
+                event({"choices": [{"delta": {"tool_calls": [TOOL_CALL]}, "finish_reason": "tool_calls"}]})
+            )
         else:
-            delta = {"content": f"It is done: {said[-1] if said else 'nothing'}"}
+            delta = {"content": f"It is done: {results[-1] if results else 'nothing'}"}
             await response.write(event({"choices": [{"delta": delta, "finish_reason": "stop"}]}))
         await response.write(b"data: [DONE]\n\n")
         return response
@@ -63,7 +65,7 @@ async def model() -> AsyncIterator[str]:
 
 
 def fleet_with_refunds(folder: Path, shop_url: str) -> Path:
-    """The demo fleet, whose billing agents may refund."""
+    """Write the demo fleet with a refund tool for billing agents."""
     shutil.copytree(FLEET, folder)
     (folder / "tools").mkdir()
     (folder / "tools" / "issue-refund.toml").write_text(TOOL.format(url=shop_url))
@@ -72,12 +74,12 @@ def fleet_with_refunds(folder: Path, shop_url: str) -> Path:
     return folder
 
 
-async def test_refund_is_made_once_though_its_agent_and_its_owner_are_killed(tmp_path: Path) -> None:
-    """The shop has made it and not answered yet: the next agent, ordered by the next owner, gets the first one's.
+async def test_refund_is_issued_once_if_agent_and_conversation_process_are_killed(tmp_path: Path) -> None:
+    """Both are killed before the shop responds: the retried call gets the first refund by its idempotency key.
 
-    The trace tells the call once, under the key that the shop has seen.
+    The trace shows one call, with the key that the shop received.
     """
-    async with serve_shop() as shop, model() as model_url:
+    async with serve_shop() as shop, serve_refund_model() as model_url:
         shop.gate.clear()
         config = tmp_path / "llm.toml"
         config.write_text(f'[[provider]]\nname = "m"\nkind = "openai"\nbase_url = "{model_url}"\nmodels = ["small"]\n')
@@ -87,7 +89,7 @@ async def test_refund_is_made_once_though_its_agent_and_its_owner_are_killed(tmp
         try:
             async with Customer(suite.url) as customer:
                 await customer.start()
-                asking = asyncio.ensure_future(customer.ask("m1", REFUND))
+                answering = asyncio.ensure_future(customer.ask("m1", REFUND))
                 async with asyncio.timeout(60):
                     await shop.arrived.wait()
                 await asyncio.to_thread(suite.kill, "agents-billing-1")
@@ -96,7 +98,7 @@ async def test_refund_is_made_once_though_its_agent_and_its_owner_are_killed(tmp
                     while len(shop.requests) < 2:
                         await asyncio.sleep(0.05)
                 shop.gate.set()
-                answer = await asyncio.wait_for(asking, 60)
+                answer = await asyncio.wait_for(answering, 60)
             assert msgspec.json.decode(answer["text"].removeprefix("It is done: ")) == {"refund": "refund 1 of A-1"}
             assert shop.refunds == {"A-1": 1}
             (key,) = {headers["Idempotency-Key"] for _, _, headers, _ in shop.requests}

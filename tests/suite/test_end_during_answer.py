@@ -1,4 +1,4 @@
-"""A customer who ends the conversation in the middle of an answer: nobody goes on writing it."""
+"""The end of a conversation in mid-answer cancels the completion."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.processes
 QUESTION = "I was charged twice for my order, can I get a refund?"
 
 
-async def test_customer_who_ends_the_conversation_stops_the_model(tmp_path: Path) -> None:
-    """From the customer's frame to the provider's socket; the message is settled, and the end follows it."""
+async def test_end_in_mid_answer_cancels_the_completion(tmp_path: Path) -> None:
+    """The connection to the provider is closed; the message is settled, then the conversation is closed."""
     async with serve_model(ModelServer(always=Fault("stall"))) as server:
         config = tmp_path / "llm.toml"
         config.write_text(f'[[provider]]\nname = "m"\nkind = "openai"\nbase_url = "{server.url}"\nmodels = ["small"]\n')

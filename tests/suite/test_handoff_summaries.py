@@ -1,4 +1,4 @@
-"""A handoff in a whole suite with a model: it writes the summary, the next agent reads it, the trace tells of it."""
+"""The summary of a handoff in a complete suite: written by a model, sent to the next agent, shown in the trace."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ THERMOSTAT = "My thermostat shows the error code E2 on its screen"
 SUMMARY = "Ada was charged twice and has been told when the refund comes."
 
 
-async def test_model_writes_what_the_next_agent_is_told(tmp_path: Path) -> None:
-    """In the commit of the handoff, and in what the next agent's model is told."""
+async def test_summary_of_the_model_reaches_the_next_agent(tmp_path: Path) -> None:
+    """It is in the commit of the handoff and in the instructions of the next agent's completion."""
     async with serve_model(ModelServer(pieces=[SUMMARY])) as server:
         config = tmp_path / "llm.toml"
         config.write_text(f'[[provider]]\nname = "m"\nkind = "openai"\nbase_url = "{server.url}"\nmodels = ["small"]\n')
@@ -30,10 +30,10 @@ async def test_model_writes_what_the_next_agent_is_told(tmp_path: Path) -> None:
                 await customer.start()
                 await customer.ask("m1", REFUND)
                 assert (await customer.ask("m2", THERMOSTAT))["specialty"] == "technical"
-                told = await asyncio.to_thread(run_cli, suite, "trace", customer.conversation, "--json")
+                traced = await asyncio.to_thread(run_cli, suite, "trace", customer.conversation, "--json")
         finally:
             assert await asyncio.to_thread(suite.stop) == 0
-    (handoff,) = [step for step in json.loads(told.stdout)["steps"] if step["type"] == "turn.hand_off"]
+    (handoff,) = [step for step in json.loads(traced.stdout)["steps"] if step["type"] == "turn.hand_off"]
     assert (handoff["detail"]["summary"], handoff["detail"]["model"]) == (SUMMARY, "small")
     briefing, answer = server.requests[-2:]
     assert REFUND in briefing["messages"][-1]["content"]
