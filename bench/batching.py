@@ -1,10 +1,10 @@
-"""Whether grouping pays: embeddings as lists, and completions as lists, before llama.cpp's server.
+"""Benefit of batching: embeddings and completions as single requests and as lists, on llama.cpp's server.
 
     python bench/batching.py --peers VENV [--duration 5]
 
-VENV is the environment that `./just peers` makes; the model is two layers of noise, so what is measured is the way to a
-model and not the model. Embeddings: threads ask for one short text after another, each for itself and in groups.
-Completions: the same prompts as requests of their own side by side, and as one list. Prints one JSON object.
+VENV is the environment that `./just peers` creates. The model has two layers of random weights: the bench measures the
+path to a model, not the model. Embeddings: threads embed one short text after another, with and without batching.
+Completions: the same prompts as concurrent requests and as one list. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -31,28 +31,37 @@ from trunkline_embedding import Embedder
 from trunkline_embedding.batches import BatchedEmbedder
 from trunkline_embedding.remote import RemoteEmbedder
 
-_NOISE = Path(__file__).parents[1] / "tests" / "peers" / "noise_model.py"
+_MODEL_SCRIPT = Path(__file__).parents[1] / "tests" / "peers" / "noise_model.py"
 _SLOTS = 16
 _TOKENS = 16
+_START_TIMEOUT_S = 60.0
 
 
 @contextmanager
 def llama(peers: Path, folder: Path, *arguments: str) -> Iterator[str]:
-    """Run llama.cpp's server; its address."""
+    """Run llama.cpp's server and yield its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     model = folder / "noise.gguf"
     if not model.exists():
-        subprocess.run([peers / "bin" / "python", _NOISE, model], check=True)
-    command = [peers / "bin" / "llama-server-vulkan", "--model", model, "--port", str(port), "--host", "127.0.0.1"]
+        subprocess.run([peers / "bin" / "python", _MODEL_SCRIPT, model], check=True)
+    command = [
+        str(peers / "bin" / "llama-server-vulkan"),
+        "--model",
+        str(model),
+        "--port",
+        str(port),
+        "--host",
+        "127.0.0.1",
+    ]
     settings = ["--device", "none", "--threads", "1", "--ctx-size", "16384", "--parallel", str(_SLOTS)]
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen([*command, *settings, *arguments], stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 60
-        while not _answers(url):
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while not _is_ready(url):
             if time.monotonic() > deadline or process.poll() is not None:
                 raise RuntimeError((folder / "log").read_text()[-2000:])
             time.sleep(0.1)
@@ -62,7 +71,7 @@ def llama(peers: Path, folder: Path, *arguments: str) -> Iterator[str]:
         process.wait(20)
 
 
-def _answers(url: str) -> bool:
+def _is_ready(url: str) -> bool:
     try:
         return httpx.get(f"{url}/health").status_code == httpx.codes.OK
     except httpx.HTTPError:
@@ -72,26 +81,28 @@ def _answers(url: str) -> bool:
 # -- embeddings ---
 
 
-def embed_for(embedder: Embedder, callers: int, duration_s: float) -> dict[str, Any]:
-    """Have so many threads ask for one text after another."""
+def embed_at_saturation(embedder: Embedder, callers: int, duration_s: float) -> dict[str, Any]:
+    """Embed single texts in a closed loop of `callers` threads."""
     numbers = itertools.count()
-    until = time.perf_counter() + duration_s
+    end = time.perf_counter() + duration_s
 
-    def ask() -> list[float]:
+    def embed_until_end() -> list[float]:
         took_ms = []
-        while (started := time.perf_counter()) < until:
+        while (started := time.perf_counter()) < end:
             embedder.embed([f"how long does refund {next(numbers)} take"])
             took_ms.append((time.perf_counter() - started) * 1000)
         return took_ms
 
     before_s = _cpu_s()
     with ThreadPoolExecutor(callers) as threads:
-        took_ms = sorted(itertools.chain(*(each.result() for each in [threads.submit(ask) for _ in range(callers)])))
+        took_ms = sorted(
+            itertools.chain(*(each.result() for each in [threads.submit(embed_until_end) for _ in range(callers)]))
+        )
     return {
         "texts_per_s": round(len(took_ms) / duration_s),
         "p50_ms": round(took_ms[len(took_ms) // 2], 2),
         "p99_ms": round(took_ms[len(took_ms) * 99 // 100], 2),
-        "cpu_us_a_text": round((_cpu_s() - before_s) * 1e6 / len(took_ms)),
+        "cpu_us_per_text": round((_cpu_s() - before_s) * 1e6 / len(took_ms)),
     }
 
 
@@ -101,12 +112,12 @@ def _cpu_s() -> float:
 
 
 def embeddings(url: str, duration_s: float) -> dict[str, Any]:
-    """Compare, for several numbers of callers."""
+    """Compare both ways for several numbers of callers."""
     remote = RemoteEmbedder(f"{url}/v1", "noise")
     report: dict[str, Any] = {}
     for callers in (1, 6, 32):
         ways: dict[str, Embedder] = {"alone": remote, "batched": BatchedEmbedder(remote)}
-        report[f"{callers}_callers"] = {way: embed_for(one, callers, duration_s) for way, one in ways.items()}
+        report[f"{callers}_callers"] = {way: embed_at_saturation(one, callers, duration_s) for way, one in ways.items()}
     return report
 
 
@@ -114,23 +125,23 @@ def embeddings(url: str, duration_s: float) -> dict[str, Any]:
 
 
 async def completions(url: str, rounds: int) -> dict[str, Any]:
-    """Ask for the same number of completions as requests of their own, and as one list."""
+    """Compare concurrent requests with one list of the same number of prompts."""
     took_ms: dict[str, list[float]] = {"requests": [], "list": []}
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
 
-        async def ask(prompt: object) -> None:
+        async def complete(prompt: object) -> None:
             body = {"prompt": prompt, "n_predict": _TOKENS, "ignore_eos": True, "cache_prompt": False}
             async with session.post(f"{url}/completion", data=msgspec.json.encode(body)) as response:
-                said = await response.read()
+                answer = await response.read()
                 if response.status != httpx.codes.OK:
-                    raise RuntimeError(said[:300])
+                    raise RuntimeError(answer[:300])
 
         for number in range(rounds):
             prompts = [f"Say in one word what message {number}-{one} is about" for one in range(_SLOTS)]
             started = time.perf_counter()
-            await asyncio.gather(*(ask(prompt) for prompt in prompts))
+            await asyncio.gather(*(complete(prompt) for prompt in prompts))
             between = time.perf_counter()
-            await ask(prompts)
+            await complete(prompts)
             took_ms["requests"].append((between - started) * 1000)
             took_ms["list"].append((time.perf_counter() - between) * 1000)
     return {"completions": _SLOTS, "tokens_each": _TOKENS} | {
@@ -139,10 +150,10 @@ async def completions(url: str, rounds: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Read the options and run."""
+    """Parse the options, measure, and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", type=Path, required=True, help="environment that ./just peers makes")
-    parser.add_argument("--duration", type=float, default=5.0, help="seconds for each way")
+    parser.add_argument("--peers", type=Path, required=True, help="environment that ./just peers creates")
+    parser.add_argument("--duration", type=float, default=5.0, help="seconds per measurement of embeddings")
     parser.add_argument("--rounds", type=int, default=20, help="rounds of completions")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

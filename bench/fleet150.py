@@ -1,7 +1,7 @@
-"""A fleet of 150 agents, made from CLINC150: one agent an intent, one specialty a domain, on one machine.
+"""A fleet of 150 agents on one machine, generated from CLINC150: one agent per intent, one specialty per domain.
 
-Writes the fleet to a temporary folder, runs a suite on it, asks every agent's questions (lines that the fleet has not
-been shown), and prints who received work, and what memory and processor time an agent takes.
+Writes the fleet to a temporary folder, runs a suite with it, sends questions for every agent (lines that are not among
+its examples), and prints routing accuracy, memory and CPU time per agent.
 
     TRUNKLINE_DATA=... python bench/fleet150.py --examples 20 --questions 4 --rate 20
 """
@@ -36,6 +36,8 @@ _COMPLAINTS: Final = (
     "who is your supervisor", "i will take legal action", "nobody has helped me so far", "escalate this please",
 )  # fmt: skip
 
+_ANSWER_TIMEOUT_S: Final = 60.0
+
 
 class _Line(msgspec.Struct):
     text: str
@@ -44,14 +46,14 @@ class _Line(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A line that the fleet has not been shown, and whose it is."""
+    """A line that is no example of the fleet, and the agent of its intent."""
 
     text: str
     agent: str
 
 
 def write_fleet(data: Path, folder: Path, *, examples: int, questions: int) -> list[Question]:
-    """Write the fleet below `folder`; returns questions for every agent."""
+    """Write the fleet to `folder`; return questions for every agent."""
     domains: dict[str, list[str]] = json.loads((data / "routing" / "clinc150.domains.json").read_text("utf-8"))
     lines: dict[str, list[str]] = {}
     with (data / "routing" / "clinc150.train.jsonl").open("rb") as file:
@@ -64,14 +66,14 @@ def write_fleet(data: Path, folder: Path, *, examples: int, questions: int) -> l
     (folder / "fleet.toml").write_text(_company(), "utf-8")
     _write_agent(folder, "reception", "triage", list(_GREETINGS), specialties)
     _write_agent(folder, "complaints", "escalation", list(_COMPLAINTS), [])
-    asked = []
+    sample = []
     for domain, intents in domains.items():
         others = [specialty for specialty in specialties if specialty != _slug(domain)]
         for intent in intents:
             _write_agent(folder, _slug(intent), _slug(domain), lines[intent][:examples], others)
             _write_article(folder, intent, lines[intent][0])
-            asked += [Question(text, _slug(intent)) for text in lines[intent][examples : examples + questions]]
-    return asked
+            sample += [Question(text, _slug(intent)) for text in lines[intent][examples : examples + questions]]
+    return sample
 
 
 def _write_agent(folder: Path, name: str, specialty: str, examples: list[str], hand_off_to: list[str]) -> None:
@@ -85,7 +87,7 @@ def _write_agent(folder: Path, name: str, specialty: str, examples: list[str], h
         "hand_off_to": hand_off_to,
         "examples": examples,
     }
-    # A JSON string or list of strings is a TOML one.
+    # JSON strings and lists of strings are valid TOML.
     text = "\n".join(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items())
     file = folder / "agents" / specialty / f"{name}.toml"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +104,7 @@ def _write_article(folder: Path, intent: str, example: str) -> None:
 def _company() -> str:
     return """[company]
 name = "Hundred and Fifty"
-description = "A bench's company: one agent for each of 150 intents."
+description = "A company for benchmarks: one agent per intent."
 greeting = "Hello, what can we do for you?"
 clarify = "Could you tell me a little more?"
 abstain = "I could not find a reliable answer to that."
@@ -114,11 +116,11 @@ def _slug(name: str) -> str:
     return name.replace("_", "-").replace("?", "").lower()
 
 
-# -- the run ---
+# -- measurement ---
 
 
 async def _ask_all(url: str, questions: list[Question], rate: float) -> list[tuple[Question, dict[str, Any], float]]:
-    """Ask every question in a conversation of its own, at a fixed rate."""
+    """Send every question in a new conversation, at a fixed rate."""
     answers = []
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
 
@@ -127,7 +129,7 @@ async def _ask_all(url: str, questions: list[Question], rate: float) -> list[tup
                 await socket.send_json({"type": "start", "customer": question.agent})
                 started = time.monotonic()
                 await socket.send_json({"type": "message", "id": "m1", "text": question.text})
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(_ANSWER_TIMEOUT_S):
                     while (frame := await socket.receive_json())["type"] != "message":
                         pass
                 answers.append((question, frame, time.monotonic() - started))
@@ -156,50 +158,50 @@ def _rss_mib(processes: list[psutil.Process]) -> float:
 async def _measure(url: str, questions: list[Question], rate: float) -> dict[str, Any]:
     async with aiohttp.ClientSession() as session, session.get(f"{url}/v1/ops/status") as reply:
         processes = _processes(await reply.json())
-    everything = [process for each in processes.values() for process in each]
+    suite = [process for each in processes.values() for process in each]
     agents = processes["agents"]
-    before = _cpu_s(agents), _cpu_s(everything)
+    before = _cpu_s(agents), _cpu_s(suite)
     answers = await _ask_all(url, questions, rate)
-    after = _cpu_s(agents), _cpu_s(everything)
+    after = _cpu_s(agents), _cpu_s(suite)
     names = {question.agent for question in questions}
-    worked = Counter(frame["agent"] for _, frame, _ in answers)
-    right = sum(frame["agent"] == question.agent for question, frame, _ in answers)
+    turns_by_agent = Counter(frame["agent"] for _, frame, _ in answers)
+    correct = sum(frame["agent"] == question.agent for question, frame, _ in answers)
     times = sorted(seconds for _, _, seconds in answers)
     return {
         "agents": len(names),
-        "agents_with_work": len(names & set(worked)),
-        "fewest_turns_of_an_agent": min(worked[name] for name in names),
+        "agents_with_turns": len(names & set(turns_by_agent)),
+        "min_turns_per_agent": min(turns_by_agent[name] for name in names),
         "processes": len(agents),
         "turns": len(questions),
         "answered": len(answers),
-        "answered_by_the_agent_of_the_intent": round(right / len(answers), 3),
-        "rss_mib": {"agents": round(_rss_mib(agents), 1), "suite": round(_rss_mib(everything), 1)},
-        "rss_mib_an_agent": {
+        "answered_by_agent_of_intent": round(correct / len(answers), 3),
+        "rss_mib": {"agents": round(_rss_mib(agents), 1), "suite": round(_rss_mib(suite), 1)},
+        "rss_mib_per_agent": {
             "agents": round(_rss_mib(agents) / len(names), 2),
-            "suite": round(_rss_mib(everything) / len(names), 2),
+            "suite": round(_rss_mib(suite) / len(names), 2),
         },
-        "cpu_ms_a_turn": {
+        "cpu_ms_per_turn": {
             "agents": round((after[0] - before[0]) * 1000 / len(answers), 2),
             "suite": round((after[1] - before[1]) * 1000 / len(answers), 2),
         },
-        "cpu_ms_an_agent": round((after[0] - before[0]) * 1000 / len(names), 2),
+        "cpu_ms_per_agent": round((after[0] - before[0]) * 1000 / len(names), 2),
         "response_ms": {f"p{percent}": round(times[len(times) * percent // 100] * 1000, 1) for percent in (50, 95, 99)},
     }
 
 
 def main() -> int:
-    """Run and print one JSON object; exit 1 when an agent got no work."""
+    """Measure and print one JSON object; return 1 if an agent received no turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("TRUNKLINE_DATA"), help="[env: TRUNKLINE_DATA]")
-    parser.add_argument("--examples", type=int, default=20, help="lines an agent is shown")
-    parser.add_argument("--questions", type=int, default=4, help="other lines that are asked, an agent")
-    parser.add_argument("--rate", type=float, default=20.0, help="questions a second")
-    asked = parser.parse_args()
-    if asked.data is None:
+    parser.add_argument("--examples", type=int, default=20, help="examples per agent")
+    parser.add_argument("--questions", type=int, default=4, help="questions per agent")
+    parser.add_argument("--rate", type=float, default=20.0, help="questions per second")
+    options = parser.parse_args()
+    if options.data is None:
         parser.error("--data or TRUNKLINE_DATA must name the folder with routing/clinc150.*")
     with tempfile.TemporaryDirectory(prefix="trunkline-fleet150-") as name:
         folder = Path(name)
-        questions = write_fleet(asked.data, folder / "fleet", examples=asked.examples, questions=asked.questions)
+        questions = write_fleet(options.data, folder / "fleet", examples=options.examples, questions=options.questions)
         command = Path(sys.executable).parent / "trunkline"
         started = time.monotonic()
         with (folder / "up.log").open("w") as log:
@@ -216,12 +218,12 @@ def main() -> int:
                 print((folder / "up.log").read_text("utf-8"), file=sys.stderr)
                 return 1
             ready_s = time.monotonic() - started
-            report = asyncio.run(_measure(line.split()[1], questions, asked.rate))
+            report = asyncio.run(_measure(line.split()[1], questions, options.rate))
         finally:
             suite.send_signal(signal.SIGINT)
             suite.wait(120)
-    print(json.dumps(report | {"examples_an_agent": asked.examples, "ready_s": round(ready_s, 1)}, indent=2))
-    return 0 if report["agents_with_work"] == report["agents"] else 1
+    print(json.dumps(report | {"examples_per_agent": options.examples, "ready_s": round(ready_s, 1)}, indent=2))
+    return 0 if report["agents_with_turns"] == report["agents"] else 1
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What a resume costs the ingress and nats-server, by what the customer has missed.
+"""Cost of a resume for the ingress and nats-server, by the number of missed frames.
 
-Starts a nats-server of its own, writes conversations into it whose turns lie between those of all others, and has their
-customers come back through the ingress' own code, as many at once as an ingress lets read. Needs no suite:
+Starts a private nats-server, writes conversations whose turns are interleaved, and resumes them by the code of the
+ingress, with the ingress' limit of concurrent reads. Needs no suite:
 
     python bench/resume.py --conversations 400 --turns 75 --resumes 200
 """
@@ -38,20 +38,19 @@ from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_comm
 from trunkline_supervisor.adapters.tcp import free_port
 
 _REGION: Final = "local"
-_ME: Final = Instance("bench-ingress")
-_AT_ONCE: Final = 16
-_IN_FLIGHT: Final = 64
-_FRAMES: Final = 2
-"""Of a turn: `accepted` and `message`."""
-
+_INSTANCE: Final = Instance("bench-ingress")
+_MAX_CONCURRENT_RESUMES: Final = 16
+_MAX_CONCURRENT_WRITES: Final = 64
+_FRAMES_PER_TURN: Final = 2
+"""`accepted` and `message`."""
 
 _T = TypeVar("_T")
-_Who = TypeVar("_Who")
+_Target = TypeVar("_Target")
 
 
 @dataclass(slots=True)
-class _Open:
-    """A conversation: what its next turn follows."""
+class _Conversation:
+    """A conversation with the positions that its next turn refers to."""
 
     id: ConversationId
     turns: int = 0
@@ -60,35 +59,35 @@ class _Open:
     ids: bytes = b""
 
     @property
-    def high(self) -> int:
-        """The number of its last frame."""
-        return 1 + _FRAMES * self.turns
+    def last_frame(self) -> int:
+        """Return the number of its last frame."""
+        return 1 + _FRAMES_PER_TURN * self.turns
 
 
-async def _turn(bus: Bus, conversation: _Open) -> None:
-    """Write one turn more: a message and the commit that answers it."""
+async def _append_turn(bus: Bus, conversation: _Conversation) -> None:
+    """Append one turn: a message and the commit that answers it."""
     number = conversation.turns + 1
-    said = TurnReceived(
+    message = TurnReceived(
         conversation=conversation.id,
         message_id=f"m{number}",
         text="I was charged twice for my order, can I get a refund?",
-        seq=conversation.high + 1,
+        seq=conversation.last_frame + 1,
         previous=conversation.last_message,
         customer="bench",
         tenant="default",
         region=_REGION,
         channel="web",
         locale="en",
-        ingress=_ME,
+        ingress=_INSTANCE,
         received_at=time.time(),
     )
-    message_id = f"{conversation.id}-{said.message_id}"
-    inbox = await bus.append(subjects.inbox(_REGION, conversation.id), codec.encode(said), message_id=message_id)
+    message_id = f"{conversation.id}-{message.message_id}"
+    inbox = await bus.append(subjects.inbox(_REGION, conversation.id), codec.encode(message), message_id=message_id)
     answered = TurnAnswered(
-        message_id=said.message_id,
-        accepted_seq=said.seq,
-        text=said.text,
-        received_at=said.received_at,
+        message_id=message.message_id,
+        accepted_seq=message.seq,
+        text=message.text,
+        received_at=message.received_at,
         answer="We refund the second charge within five days. You do not have to do anything. " * 4,
         specialty="billing",
         agent="billing-charges",
@@ -106,7 +105,7 @@ async def _turn(bus: Bus, conversation: _Open) -> None:
         agent="billing-charges",
         inbox_seq=inbox.seq,
         previous=conversation.last_commit,
-        frames_before=_FRAMES * conversation.turns,
+        frames_before=_FRAMES_PER_TURN * conversation.turns,
         at=time.time(),
         events=[*opening, answered],
         ids_before=conversation.ids,
@@ -114,38 +113,40 @@ async def _turn(bus: Bus, conversation: _Open) -> None:
     log = await bus.append(
         subjects.log(_REGION, conversation.id, "turn"), codec.encode(commit), message_id=f"{commit.turn}-turn-0"
     )
-    conversation.ids = with_id(conversation.ids, said.message_id)
+    conversation.ids = with_id(conversation.ids, message.message_id)
     conversation.turns, conversation.last_message, conversation.last_commit = number, inbox.seq, log.seq
 
 
-async def _all(doings: Iterable[Awaitable[_T]], at_once: int) -> list[_T]:
-    """Do all, so many at once."""
-    room = asyncio.Semaphore(at_once)
+async def _gather_limited(awaitables: Iterable[Awaitable[_T]], limit: int) -> list[_T]:
+    """Await all, at most `limit` concurrently."""
+    permits = asyncio.Semaphore(limit)
 
-    async def one(doing: Awaitable[_T]) -> _T:
-        async with room:
-            return await doing
+    async def run(awaitable: Awaitable[_T]) -> _T:
+        async with permits:
+            return await awaitable
 
-    return list(await asyncio.gather(*map(one, doings)))
+    return list(await asyncio.gather(*map(run, awaitables)))
 
 
 class _Bench:
-    """Customers who come back, and what that costs."""
+    """Writes conversations, resumes them, and measures the cost."""
 
     def __init__(self, bus: Bus, server: psutil.Process) -> None:
         self._bus = bus
         self._server = server
 
-    async def seed(self, conversations: int, turns: int) -> list[_Open]:
-        """Write conversations in which everybody says something in turn."""
-        opened = [_Open(conversation_id(secrets.token_hex(10))) for _ in range(conversations)]
+    async def seed(self, conversations: int, turns: int) -> list[_Conversation]:
+        """Write conversations whose turns are interleaved: one turn of each at a time."""
+        seeded = [_Conversation(conversation_id(secrets.token_hex(10))) for _ in range(conversations)]
         for _ in range(turns):
-            await _all((_turn(self._bus, conversation) for conversation in opened), _IN_FLIGHT)
-        return opened
+            await _gather_limited(
+                (_append_turn(self._bus, conversation) for conversation in seeded), _MAX_CONCURRENT_WRITES
+            )
+        return seeded
 
-    async def resume(self, conversation: _Open, missed: int) -> Session:
-        """Come back after so many frames were missed."""
-        connection = Session(
+    async def resume(self, conversation: _Conversation, missed: int) -> Session:
+        """Resume after `missed` frames."""
+        session = Session(
             Identity(
                 conversation=conversation.id,
                 customer="bench",
@@ -160,65 +161,71 @@ class _Bench:
                 NatsSocketPresence(self._bus),
                 NatsTurnCanceller(self._bus, _REGION),
             ),
-            ingress=_ME,
-            send=_nowhere,
+            ingress=_INSTANCE,
+            send=_discard,
             now=time.time,
             max_queued_frames=64,
         )
-        frames = await connection.restore(max(0, conversation.high - missed))
+        frames = await session.restore(max(0, conversation.last_frame - missed))
         # `started` is not sent again.
-        if frames is None or len(frames) != min(missed, conversation.high - 1):
-            raise RuntimeError(f"{conversation.id}: {missed} missed, {frames and len(frames)} told")
-        return connection
+        if frames is None or len(frames) != min(missed, conversation.last_frame - 1):
+            raise RuntimeError(f"{conversation.id}: {missed} frames missed, {frames and len(frames)} replayed")
+        return session
 
     async def measure(
-        self, what: Callable[[_Who], Awaitable[_T]], whom: Sequence[_Who]
+        self, action: Callable[[_Target], Awaitable[_T]], targets: Sequence[_Target]
     ) -> tuple[list[_T], dict[str, float]]:
-        """Do it for each, as many at once as an ingress lets read. Milliseconds: for all of them, and CPU for one."""
-        server = sum(self._server.cpu_times()[:2])
-        asker, began = time.process_time(), time.perf_counter()
-        results = await _all(map(what, whom), _AT_ONCE)
-        wall, cpu = time.perf_counter() - began, time.process_time() - asker
-        server = sum(self._server.cpu_times()[:2]) - server
-        each = 1000 / len(whom)
+        """Apply an action to all targets; report the time for all of them and the CPU time for one, in milliseconds."""
+        nats_before_s = sum(self._server.cpu_times()[:2])
+        own_before_s, started = time.process_time(), time.perf_counter()
+        results = await _gather_limited(map(action, targets), _MAX_CONCURRENT_RESUMES)
+        took_s, own_s = time.perf_counter() - started, time.process_time() - own_before_s
+        nats_s = sum(self._server.cpu_times()[:2]) - nats_before_s
+        ms_each = 1000 / len(targets)
         return results, {
-            "all_ms": round(wall * 1000, 1),
-            "ingress_cpu_ms": round(cpu * each, 2),
-            "nats_cpu_ms": round(server * each, 2),
+            "all_ms": round(took_s * 1000, 1),
+            "ingress_cpu_ms": round(own_s * ms_each, 2),
+            "nats_cpu_ms": round(nats_s * ms_each, 2),
         }
 
 
-async def _nowhere(raw: bytes) -> None:
-    pass
+async def _discard(raw: bytes) -> None:
+    """Discard a frame."""
 
 
-async def _measure(asked: argparse.Namespace, url: str, server: psutil.Process) -> dict[str, Any]:
+async def _measure(options: argparse.Namespace, url: str, server: psutil.Process) -> dict[str, Any]:
     bus = await connect(url, "bench-resume")
     await provision(bus, region=_REGION, specialties=["billing"], replicas=1)
     bench = _Bench(bus, server)
-    conversations = await bench.seed(asked.conversations, asked.turns)
-    found: dict[str, Any] = {
-        "conversations": asked.conversations,
-        "turns": asked.turns,
+    conversations = await bench.seed(options.conversations, options.turns)
+    report: dict[str, Any] = {
+        "conversations": options.conversations,
+        "turns": options.turns,
         "commits": (await bus.api(f"STREAM.INFO.{streams.CONVERSATIONS.name}"))["state"]["messages"],
-        "resumes": asked.resumes,
+        "resumes": options.resumes,
     }
-    chosen = conversations[: asked.resumes]
-    cases = {"everything": _FRAMES * asked.turns + 1, "20_frames": 20, "4_frames": 4, "1_frame": 1, "nothing": 0}
-    connections: list[Session] = []
+    chosen = conversations[: options.resumes]
+    cases = {
+        "everything": _FRAMES_PER_TURN * options.turns + 1,
+        "20_frames": 20,
+        "4_frames": 4,
+        "1_frame": 1,
+        "nothing": 0,
+    }
+    sessions: list[Session] = []
     for name, missed in cases.items():
 
-        async def come_back(conversation: _Open, missed: int = missed) -> Session:
+        async def resume(conversation: _Conversation, missed: int = missed) -> Session:
             return await bench.resume(conversation, missed)
 
-        connections, found[name] = await bench.measure(come_back, chosen)
+        sessions, report[name] = await bench.measure(resume, chosen)
 
-    async def say(connection: Session) -> None:
-        await connection.accept_message(secrets.token_hex(8), "Thank you")
+    async def send_message(session: Session) -> None:
+        await session.accept_message(secrets.token_hex(8), "Thank you")
 
-    _, found["first_message_after_it"] = await bench.measure(say, connections)
+    _, report["first_message_after_resume"] = await bench.measure(send_message, sessions)
     await bus.close()
-    return found
+    return report
 
 
 def main() -> int:
@@ -227,13 +234,13 @@ def main() -> int:
     parser.add_argument("--conversations", type=int, default=400)
     parser.add_argument("--turns", type=int, default=75)
     parser.add_argument("--resumes", type=int, default=200)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         node = NatsNode("bench", Path(folder), free_port(), free_port())
         with (Path(folder) / "log").open("w") as log:
             server = subprocess.Popen(nats_server_command(node), stdout=log, stderr=log)
             try:
-                print(json.dumps(asyncio.run(_measure(asked, node.url, psutil.Process(server.pid))), indent=2))
+                print(json.dumps(asyncio.run(_measure(options, node.url, psutil.Process(server.pid))), indent=2))
             finally:
                 server.terminate()
                 server.wait(10)
