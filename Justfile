@@ -66,7 +66,7 @@ format:
 lock *args:
     requirements/lock.sh "$@"
 
-# Generate docs/messages.md and docs/asyncapi.json from the code
+# Generate the reference in docs/ from the code: messages, AsyncAPI, configuration, telemetry
 [group('develop')]
 docs:
     python -m trunkline_cli.reference

@@ -1,4 +1,4 @@
-"""compose.yaml runs the suite of `trunkline up`: checked against the code, since images cannot always be pulled."""
+"""compose.yaml runs the same services as `trunkline up`; checked against the code, without pulling images."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ SETTINGS: dict[str, type[ProcessSettings]] = {
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_command_is_a_module_of_ours(name: str) -> None:
-    """A typing error would show only in a cluster."""
+def test_command_is_a_module_of_the_project(name: str) -> None:
+    """A typing error would fail only at deployment."""
     program, flag, module = OURS[name]["command"]
     assert (program, flag) == ("python", "-m")
     assert importlib.util.find_spec(module) is not None
 
 
-def test_every_specialty_of_the_demo_fleet_has_its_process() -> None:
-    """As the supervisor starts them."""
+def test_every_specialty_of_the_demo_fleet_has_a_container() -> None:
+    """One agents process per specialty, as the supervisor starts them."""
     specialties = {
         service["environment"]["TRUNKLINE_SPECIALTY"]
         for service in OURS.values()
@@ -49,7 +49,7 @@ def test_every_specialty_of_the_demo_fleet_has_its_process() -> None:
     assert specialties == set(load_fleet(ROOT / "fleet").specialties)
 
 
-def test_every_service_and_every_server_is_there() -> None:
+def test_every_service_and_server_has_a_container() -> None:
     """Six services, NATS, PostgreSQL and Milvus as real servers."""
     assert {service["command"][2] for service in OURS.values()} >= set(SETTINGS)
     assert set(SERVICES) >= {"nats", "postgres", "milvus", "provision"}
@@ -57,7 +57,7 @@ def test_every_service_and_every_server_is_there() -> None:
 
 @pytest.mark.parametrize("name", [name for name in OURS if name != "provision"])
 def test_settings_of_a_container_are_valid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every variable is one that the process knows, and together they make valid settings."""
+    """Every variable is a setting of the process, and their values are valid together."""
     service = OURS[name]
     settings = SETTINGS[service["command"][2]]
     known = {f"TRUNKLINE_{field.upper()}" for field in settings.model_fields}
@@ -69,16 +69,16 @@ def test_settings_of_a_container_are_valid(name: str, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_what_a_container_waits_for_exists(name: str) -> None:
-    """And a condition of health needs a health check."""
+def test_dependencies_of_a_container_exist(name: str) -> None:
+    """If a dependency must be healthy, it has a health check."""
     for other, wait in SERVICES[name].get("depends_on", {}).items():
         assert other in SERVICES
         if wait["condition"] == "service_healthy":
             assert "healthcheck" in SERVICES[other]
 
 
-def test_no_secret_stands_in_the_file() -> None:
-    """They come from the environment, and a missing one stops the start."""
+def test_file_contains_no_secret() -> None:
+    """Secrets come from the environment, and compose refuses to start if one is missing."""
     text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
     for name in ("TRUNKLINE_RESUME_SECRET", "TRUNKLINE_AUTH_SECRET", "TRUNKLINE_OPERATOR_TOKEN", "POSTGRES_PASSWORD"):
         assert f"${{{name}:?" in text

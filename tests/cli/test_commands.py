@@ -1,7 +1,8 @@
-"""What is wrong with a command is one clear line; what customers of a bench say is read from several forms."""
+"""Errors of the `trunkline` command, and the texts of the load bench."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from trunkline_cli.bench.texts import read_texts
 from trunkline_cli.errors import CommandError
 
+from tests.cli.commands import COMMANDS
 from tests.support.suite import trunkline
 
 NO_FLEET = Path("/nowhere")
@@ -22,10 +24,13 @@ NO_FLEET = Path("/nowhere")
         (["up", "--fleet", "/nowhere"], "trunkline: /nowhere/fleet.toml: "),
         (["kb", "import", "/nowhere"], "trunkline: /nowhere: no such file or folder"),
         (["bench", "load", "--texts", "/nowhere"], "trunkline: /nowhere: "),
+        (["notice", "x", "--audience", "all", "--ttl", "soon"], "trunkline: --ttl 'soon': must be a number"),
+        (["kb", "snapshot", "--full"], "trunkline: `trunkline kb snapshot` is now `trunkline kb backup`"),
+        (["kb", "list", "--url", "http://127.0.0.1:1"], "trunkline: `trunkline kb list` is now `trunkline kb backups`"),
     ],
 )
-def test_what_is_wrong_is_one_line_that_names_it(arguments: list[str], line: str, tmp_path: Path) -> None:
-    """No traceback, exit status 1, before anything is started."""
+def test_error_is_one_line_that_names_the_cause(arguments: list[str], line: str, tmp_path: Path) -> None:
+    """No traceback, exit status 1, before a process is started or a request is sent."""
     done = subprocess.run([trunkline(), *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith(line)
@@ -33,8 +38,29 @@ def test_what_is_wrong_is_one_line_that_names_it(arguments: list[str], line: str
     assert not done.stdout
 
 
+def test_renamed_variable_is_refused(tmp_path: Path) -> None:
+    """A command that talks to a suite refuses it too, with the new name."""
+    environment = {**os.environ, "TRUNKLINE_SNAPSHOT_URL": "/backups"}
+    command = [trunkline(), "status"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert (
+        done.stderr == "trunkline: renamed environment variables: TRUNKLINE_SNAPSHOT_URL is now TRUNKLINE_BACKUP_URL\n"
+    )
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_help_explains_command_and_options(path: tuple[str, ...]) -> None:
+    """Every command has a sentence, every option and argument a meaning."""
+    command = COMMANDS[path]
+    assert command.help
+    for parameter in command.params:
+        if parameter.name not in {"install_completion", "show_completion"}:
+            assert getattr(parameter, "help", None), parameter.name
+
+
 def test_texts_are_grouped_by_conversation(tmp_path: Path) -> None:
-    """Single texts, texts that belong together, and whole conversations."""
+    """Single texts, texts of one conversation, and whole conversations per line."""
     file = tmp_path / "texts.jsonl"
     file.write_text(
         '{"text": "one"}\n\n{"text": "a", "conversation": "x"}\n{"text": "b", "conversation": "x"}\n'
@@ -47,8 +73,8 @@ def test_texts_are_grouped_by_conversation(tmp_path: Path) -> None:
     ("content", "reason"),
     [("", "no line has `text`"), ('{"turns": []}', "no line has `text`"), ('{"text": "a"}\nnot json', ":2: ")],
 )
-def test_file_without_texts_is_refused_by_name(tmp_path: Path, content: str, reason: str) -> None:
-    """With the line where it is one line's fault."""
+def test_file_without_texts_is_refused(tmp_path: Path, content: str, reason: str) -> None:
+    """The error names the file, and the line if one line is invalid."""
     file = tmp_path / "texts.jsonl"
     file.write_text(content)
     with pytest.raises(CommandError) as raised:

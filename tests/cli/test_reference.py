@@ -1,17 +1,20 @@
-"""The reference in docs/ is what the code says, and can be read by programs."""
+"""The generated reference in docs/: up to date with the code, and a valid AsyncAPI document."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from faststream.specification.asyncapi.v3_0_0.schema import ApplicationSchema
 from trunkline_cli.reference.asyncapi import asyncapi
+from trunkline_cli.reference.configuration import configuration
 from trunkline_cli.reference.fields import fields_of, parts_of
 from trunkline_cli.reference.markdown import markdown
+from trunkline_cli.reference.telemetry import telemetry
 from trunkline_protocols import accounting, citations, ids, log
 from trunkline_protocols.catalogue import CHANNELS
 
@@ -23,7 +26,7 @@ KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def references(node: Any) -> Iterator[str]:
-    """All `$ref` below a node."""
+    """Yield all `$ref` below a node."""
     match node:
         case {"$ref": str(reference)}:
             yield reference
@@ -38,30 +41,38 @@ def references(node: Any) -> Iterator[str]:
 
 
 def resolve(reference: str) -> Any:
-    """Follow a reference within the document."""
+    """Return the node that a reference of the document names."""
     node: Any = DOCUMENT
     for key in reference.removeprefix("#/").split("/"):
         node = node[key]
     return node
 
 
-def test_generated_files_are_up_to_date() -> None:
-    """Nobody has to remember it."""
-    kept = {name: (DOCS / name).read_text(encoding="utf-8") for name in ("messages.md", "asyncapi.json")}
-    assert kept["messages.md"] == markdown(), "run ./just docs"
-    assert kept["asyncapi.json"] == asyncapi().decode(), "run ./just docs"
+@pytest.mark.parametrize(
+    ("name", "generate"),
+    [
+        ("messages.md", markdown),
+        ("asyncapi.json", lambda: asyncapi().decode()),
+        ("configuration.md", configuration),
+        ("telemetry.md", telemetry),
+    ],
+    ids=["messages", "asyncapi", "configuration", "telemetry"],
+)
+def test_generated_file_is_up_to_date(name: str, generate: Callable[[], str]) -> None:
+    """A change of the code that forgets the documentation fails here."""
+    assert (DOCS / name).read_text(encoding="utf-8") == generate(), "run ./just docs"
 
 
 def test_document_is_asyncapi_3() -> None:
-    """As FastStream's model of the specification reads it; only of servers it asks for more than is required."""
+    """FastStream's model of the specification accepts it; the model is stricter than the specification for servers."""
     read = ApplicationSchema.model_validate({**DOCUMENT, "servers": None})
     assert read.asyncapi == "3.0.0"
     assert set(read.channels) == set(DOCUMENT["channels"])
     assert set(read.operations) == set(DOCUMENT["operations"])
 
 
-def test_every_reference_of_the_document_leads_somewhere() -> None:
-    """Into the same document, whose keys the specification allows."""
+def test_every_reference_of_the_document_is_resolved() -> None:
+    """Within the document, whose keys have the characters that the specification allows."""
     found = set(references(DOCUMENT))
     assert found
     for reference in found:
@@ -70,24 +81,24 @@ def test_every_reference_of_the_document_leads_somewhere() -> None:
         assert all(KEY.fullmatch(key) for key in resolve(f"#/{part}"))
 
 
-def test_operations_speak_only_of_messages_of_their_channel() -> None:
-    """A requirement of the specification, for replies too."""
+def test_operations_use_messages_of_their_channel() -> None:
+    """The specification requires it, for replies too."""
     for name, operation in DOCUMENT["operations"].items():
         assert operation["action"] in {"send", "receive"}
-        for spoken in (operation, *([operation["reply"]] if "reply" in operation else [])):
-            channel = spoken["channel"]["$ref"]
-            for message in spoken["messages"]:
+        for part in (operation, *([operation["reply"]] if "reply" in operation else [])):
+            channel = part["channel"]["$ref"]
+            for message in part["messages"]:
                 assert message["$ref"].startswith(f"{channel}/messages/"), name
 
 
 def test_address_parameters_are_declared() -> None:
-    """Each token between braces, and no other."""
+    """Each token between braces, and no others."""
     for channel in DOCUMENT["channels"].values():
         assert set(re.findall(r"{(\w+)}", channel["address"] or "")) == set(channel.get("parameters", {}))
 
 
-def test_schemas_know_every_key_of_the_golden_samples() -> None:
-    """A reader who follows the document meets nothing unknown on the wire."""
+def test_schemas_have_every_key_of_the_golden_samples() -> None:
+    """A client generated from the document knows all fields on the wire."""
     sent = {message for channel in CHANNELS for message in channel.messages}
     for sample in SAMPLES.values():
         if type(sample) in sent:
@@ -97,12 +108,12 @@ def test_schemas_know_every_key_of_the_golden_samples() -> None:
 
 
 def test_docstring_of_a_field_is_its_meaning() -> None:
-    """In both files."""
+    """In the page and in the AsyncAPI document."""
     (attempt,) = (field for field in fields_of(ids.TurnRef) if field.name == "attempt")
     assert attempt.meaning.startswith("Attempt number from 1")
     assert DOCUMENT["components"]["schemas"]["TurnRef"]["properties"]["attempt"]["description"] == attempt.meaning
 
 
 def test_parts_are_found_through_lists_and_unions() -> None:
-    """Events of a commit, and what they are made of."""
+    """Events of a commit, and their parts."""
     assert {log.TurnAnswered, log.Closed, citations.Citation, accounting.Timings} <= set(parts_of([log.Commit]))

@@ -1,1 +1,1 @@
-"""Generators of the reference documentation: docs/messages.md for readers, docs/asyncapi.json for programs."""
+"""Generators of the reference documentation: messages and AsyncAPI document, configuration, telemetry."""

@@ -13,7 +13,7 @@ from trunkline_chassis.errors import BusError
 
 from trunkline_audit.ports import Feeds
 
-_LAG: Final = Gauge("trunkline_audit_lag_seconds", "Age of the oldest message that is not recorded; 0 if there is none")
+_LAG: Final = Gauge("trunkline_audit_lag_seconds", "Age of the oldest unrecorded message; 0 if all are recorded")
 _INTERVAL_S: Final = 1.0
 
 
