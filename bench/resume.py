@@ -236,7 +236,7 @@ def main() -> int:
     parser.add_argument("--resumes", type=int, default=200)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        node = NatsNode("bench", Path(folder), free_port(), free_port())
+        node = NatsNode("bench", Path(folder), free_port())
         with (Path(folder) / "log").open("w") as log:
             server = subprocess.Popen(nats_server_command(node), stdout=log, stderr=log)
             try:

@@ -100,7 +100,7 @@ class RagProcess:
 @contextlib.contextmanager
 def nats_server(folder: Path) -> Iterator[str]:
     """Run a private nats-server and yield its URL."""
-    node = NatsNode("nats-1", folder, free_port(), free_port())
+    node = NatsNode("nats-1", folder, free_port())
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(nats_server_command(node), stdout=log, stderr=log)
         try:

@@ -95,7 +95,7 @@ async def run(plan: Plan, stack: ExitStack, folder: Path) -> dict[str, Any]:
     """Start the servers, measure all targets, and return the report."""
     processes = Processes(stack, folder)
     model_port, proxy_port = free_port(), free_port()
-    node = NatsNode("nats-1", folder / "nats", free_port(), free_port())
+    node = NatsNode("nats-1", folder / "nats", free_port())
     model_url = f"http://127.0.0.1:{model_port}/v1"
     processes.python("bench.llm_gateway.model", str(model_port), str(plan.pause_ms))
     processes.start(nats_server_command(node))
