@@ -18,6 +18,7 @@ from trunkline_supervisor.adapters.child_process import LocalLauncher
 from trunkline_supervisor.adapters.folder_lock import exclusive_lock
 from trunkline_supervisor.adapters.nats_bus import NatsConnector
 from trunkline_supervisor.adapters.probes import HttpProbe
+from trunkline_supervisor.adapters.provider_keys import key_variables
 from trunkline_supervisor.adapters.secret_file import load_or_create_secret
 from trunkline_supervisor.adapters.servers import EmbeddedNats, EmbeddedPostgres, ExternalServers
 from trunkline_supervisor.adapters.stop_signal import stop_event
@@ -71,7 +72,8 @@ async def _wire(
     lifetime.on_end(metrics.stop)
     presences = PresenceRegistry()
     monitor = HealthMonitor(presences, http)
-    launcher = LocalLauncher(inherited_environment(), settings.data_dir / "logs")
+    keys = {"llm_gateway": key_variables(settings.llm_config)}
+    launcher = LocalLauncher(inherited_environment(), settings.data_dir / "logs", named=keys)
     folder = settings.data_dir.absolute()
     plan = SuitePlan(
         fleet=fleet,

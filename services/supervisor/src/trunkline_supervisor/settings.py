@@ -1,4 +1,4 @@
-"""Settings of a suite on one machine, and the environment that its processes inherit."""
+"""Settings of a suite on one machine, and the environment that it was started in."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ class SuiteSettings(EnvironmentSettings):
     nats_url: str | None = Field(None, description="NATS to use instead of the embedded one")
     postgres_dsn: str | None = Field(None, description="PostgreSQL to use instead of the embedded one")
     milvus_uri: str | None = Field(None, description="Milvus to use instead of the embedded one")
+    llm_config: Path | None = Field(
+        None, description="Configuration of the LLM gateway; the variables that it names are passed to it"
+    )
     backup_url: str | None = Field(
         None, description="Destination of knowledge base backups; default: a folder in the data directory"
     )
@@ -74,5 +77,5 @@ class SuiteSettings(EnvironmentSettings):
 
 
 def inherited_environment() -> dict[str, str]:
-    """Return the environment that every process of the suite starts from."""
+    """Return the environment of `trunkline up`; each process gets a part of it, see `core.environments`."""
     return dict(os.environ)

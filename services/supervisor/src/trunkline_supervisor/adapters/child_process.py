@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import structlog
 from prometheus_client import Counter
 
+from trunkline_supervisor.core.environments import own_environment
 from trunkline_supervisor.core.restarts import Restarts
 from trunkline_supervisor.core.suite import ProcessSpec
 
@@ -21,15 +23,27 @@ _log: Final = structlog.get_logger(__name__)
 _RESTARTS: Final = Counter("trunkline_process_restarts_total", "Restarts of a process", ["service", "instance"])
 
 _PR_SET_PDEATHSIG: Final = 1
+_LOG_MODE: Final = 0o640
+_UMASK: Final = 0o077
 
 
 class LocalLauncher:
     """Launches processes on this machine; the output of each goes to a file named after its instance."""
 
-    def __init__(self, environment: dict[str, str], log_dir: Path) -> None:
-        """`environment` is complete; the environment of a specification is added to it."""
-        self._environment = environment
+    def __init__(
+        self,
+        inherited: Mapping[str, str],
+        log_dir: Path,
+        *,
+        named: Mapping[str, Collection[str]] | None = None,
+    ) -> None:
+        """Each process gets those of the inherited variables that its service may have, and its specification's.
+
+        `named` are further variables by service.
+        """
+        self._inherited = inherited
         self._log_dir = log_dir
+        self._named = named or {}
 
     def create(
         self,
@@ -39,9 +53,10 @@ class LocalLauncher:
         prepare: Callable[[], object] = lambda: None,
     ) -> ChildProcess:
         """Create a child that is not started yet; see `ports.ProcessLauncher`."""
+        own = own_environment(spec.service, self._inherited, named=self._named.get(spec.service, ()))
         return ChildProcess(
             spec,
-            environment=self._environment | spec.environment,
+            environment=own | spec.environment,
             log_file=self._log_dir / f"{spec.instance}.log",
             may_restart=may_restart,
             prepare=prepare,
@@ -94,7 +109,7 @@ class ChildProcess:
             if self.stopping:
                 return
             await asyncio.to_thread(self._prepare)
-            with self.log_file.open("ab") as log:
+            with open_log(self.log_file) as log:
                 self._process = await asyncio.create_subprocess_exec(
                     *self.spec.command,
                     env=self._environment,
@@ -103,6 +118,7 @@ class ChildProcess:
                     stderr=log,
                     # Ctrl-C in the terminal reaches the supervisor alone, which stops the children in order.
                     start_new_session=True,
+                    umask=_UMASK,
                     preexec_fn=_terminate_with_parent,
                 )
             self._started_at = time.monotonic()
@@ -151,6 +167,13 @@ class ChildProcess:
             _log.warning("child.killed", instance=self.spec.instance, after_s=self.spec.stop_timeout_s)
             process.kill()
             await process.wait()
+
+
+def open_log(file: Path) -> BinaryIO:
+    """Open a log for appending: its owner writes it, the owner's group may read it, no other account may."""
+    log = os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, _LOG_MODE), "ab")
+    os.fchmod(log.fileno(), _LOG_MODE)
+    return log
 
 
 def _exit_reason(status: int | None) -> str:

@@ -1,0 +1,30 @@
+"""Names of the variables that hold API keys of model providers, from the gateway's configuration."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def key_variables(config: Path | None) -> frozenset[str]:
+    """Return every `api_key_env` of a TOML file; none if it cannot be read, which the gateway itself reports."""
+    if config is None:
+        return frozenset()
+    try:
+        return frozenset(_named(tomllib.loads(config.read_text(encoding="utf-8"))))
+    except (OSError, ValueError, RecursionError):
+        return frozenset()
+
+
+def _named(value: Any) -> Iterator[str]:  # noqa: ANN401 - any TOML value
+    if isinstance(value, dict):
+        name = value.get("api_key_env")
+        if isinstance(name, str):
+            yield name
+        for inner in value.values():
+            yield from _named(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _named(inner)
