@@ -26,7 +26,7 @@ async def test_outage_of_ten_seconds_under_load_loses_no_row(
     suite = await asyncio.to_thread(Suite, tmp_path_factory.mktemp("outage"), environment)
     try:
         customers = [Customer(suite.url, f"customer-{number}") for number in range(4)]
-        asked: list[str] = []
+        expected: list[str] = []
         for customer in customers:
             await customer.connect()
             await customer.start()
@@ -37,19 +37,19 @@ async def test_outage_of_ten_seconds_under_load_loses_no_row(
             number += 1
             for customer in customers:
                 await customer.ask(f"m{number}", REFUND)
-                asked.append(customer.conversation)
+                expected.append(customer.conversation)
         await postgres.start()
         for customer in customers:
             await customer.ask("last", REFUND)
-            asked.append(customer.conversation)
+            expected.append(customer.conversation)
             await customer.__aexit__(None, None, None)
-        rows = await message_rows(postgres.dsn, at_least=2 * len(asked))
+        rows = await message_rows(postgres.dsn, at_least=2 * len(expected))
     finally:
         assert await asyncio.to_thread(suite.stop) == 0
     for role in ("customer", "agent"):
         turns = [(row["conversation"], row["turn"]) for row in rows if row["role"] == role]
         assert len(set(turns)) == len(turns)
-        assert sorted(conversation for conversation, _ in turns) == sorted(asked)
+        assert sorted(conversation for conversation, _ in turns) == sorted(expected)
 
 
 async def message_rows(dsn: str, *, at_least: int) -> list[asyncpg.Record]:
