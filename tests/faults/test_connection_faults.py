@@ -38,7 +38,7 @@ class ProxiedSuite:
 def proxied(tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer) -> Iterator[ProxiedSuite]:
     """One for all tests of this module."""
     folder: Path = tmp_path_factory.mktemp("proxied")
-    node = NatsNode("nats-1", folder / "nats", free_port(), free_port())
+    node = NatsNode("nats-1", folder / "nats", free_port())
     with (folder / "nats.log").open("w") as log:
         server = subprocess.Popen(nats_server_command(node), stdout=log, stderr=log)
     nats, postgres = TcpProxy(node.port), TcpProxy(postgres_server.port)

@@ -49,7 +49,7 @@ def suite_on_disk(folder: Path, part: str, mib: int) -> Iterator[tuple[Suite, Di
 @contextlib.contextmanager
 def nats_with_limit(folder: Path, *, mib: int) -> Iterator[str]:
     """Run a nats-server with a limit on file storage, and yield its URL."""
-    node = NatsNode("nats-1", folder, free_port(), free_port())
+    node = NatsNode("nats-1", folder, free_port())
     command = nats_server_command(node)
     config = folder / "nats.conf"
     config.write_text(config.read_text().replace("jetstream {", f"jetstream {{\n    max_file_store: {mib}MB"))

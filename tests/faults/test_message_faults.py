@@ -83,7 +83,7 @@ async def test_undecodable_messages_are_dead_lettered_without_effect_on_others(s
                 subjects.attach("local", conversation),
                 subjects.complete("local"),
                 subjects.search("local"),
-                "$KV.PRESENCE.unknown",
+                subjects.presence("unknown", "unknown"),
             ):
                 await bus.publish(subject, payload)
 

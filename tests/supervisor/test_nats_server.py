@@ -22,7 +22,7 @@ def test_empty_folder_gets_one_server_by_default(tmp_path: Path) -> None:
     nodes = plan_nodes(tmp_path, 3)
     assert [node.name for node in nodes] == ["nats-1", "nats-2", "nats-3"]
     assert len({node.folder for node in nodes}) == 3
-    assert len({port for node in nodes for port in (node.port, node.monitor_port, node.route_port)}) == 9
+    assert len({port for node in nodes for port in (node.port, node.route_port)}) == 6
 
 
 def test_no_port_is_returned_twice() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from trunkline_chassis.bus import Bus, connect
-from trunkline_protocols import codec
+from trunkline_protocols import codec, subjects
 from trunkline_protocols.ids import SLOTS
 
 from tests.faults import soak
@@ -92,6 +92,6 @@ async def _held_slots(bus: Bus, instances: tuple[str, ...]) -> list[list[int]]:
     """Return the slots that each process reports in its heartbeat."""
     held = []
     for instance in instances:
-        stored = await bus.last_message("KV_PRESENCE", f"$KV.PRESENCE.{instance}")
+        stored = await bus.last_message("KV_PRESENCE", subjects.presence("conversation", instance))
         held.append(codec.presence.decode(stored.payload).slots if stored is not None and stored.payload else [])
     return held

@@ -89,7 +89,7 @@ async def test_death_of_a_process_is_published_before_its_heartbeat_times_out(su
     async def on_presence(message: Msg) -> None:
         published.put_nowait(codec.presence.decode(message.data).state)
 
-    await bus.subscribe("$KV.PRESENCE.conversation-1", on_presence)
+    await bus.subscribe("$KV.PRESENCE.conversation.conversation-1", on_presence)
     await bus.flush()
     os.kill(suite.pid("conversation-1"), signal.SIGKILL)
     try:

@@ -14,7 +14,7 @@ from trunkline_supervisor.adapters.tcp import free_port
 @contextlib.contextmanager
 def nats_server(folder: Path) -> Iterator[str]:
     """Run a server with its state in a folder; yield its address."""
-    node = NatsNode("nats-1", folder, free_port(), free_port())
+    node = NatsNode("nats-1", folder, free_port())
     command = nats_server_command(node)
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,15 +97,33 @@ class Suite:
             self._output.close()
 
     def nats_url(self) -> str:
-        """Return the addresses of the NATS servers, embedded or configured."""
+        """Return the addresses of the NATS servers, embedded or external, for a user that may do everything."""
         if "TRUNKLINE_NATS_URL" in self._environment:
             return self._environment["TRUNKLINE_NATS_URL"]
         addresses = []
         for config in sorted((self.data_dir / "nats").rglob("nats.conf")):
             lines = config.read_text().splitlines()
             listen = next(line for line in lines if line.startswith("listen:"))
-            addresses.append("nats://" + listen.split('"')[1])
+            addresses.append("nats://tests:tests@" + listen.split('"')[1])
+            if self._add_test_user(config, lines):
+                name = next(line for line in lines if line.startswith("server_name:")).split()[1]
+                os.kill(self.pid(name), signal.SIGHUP)
+                address = listen.split('"')[1]
+                wait_until(partial(_accepts_test_user, address), f"{name} reloaded its accounts")
         return ",".join(addresses)
+
+    @staticmethod
+    def _add_test_user(config: Path, lines: list[str]) -> bool:
+        """Add a user without limits to a server's accounts; False if it is there. The server reloads on SIGHUP."""
+        at = next(number for number, line in enumerate(lines) if line.startswith("accounts:"))
+        accounts = msgspec.json.decode(lines[at].removeprefix("accounts:"))
+        users = accounts["TRUNKLINE"]["users"]
+        if any(user["user"] == "tests" for user in users):
+            return False
+        users.append({"user": "tests", "password": "tests"})
+        lines[at] = f"accounts: {msgspec.json.encode(accounts).decode()}"
+        config.write_text("\n".join(lines) + "\n")
+        return True
 
     def postgres_dsn(self) -> str:
         """Return the address of PostgreSQL, embedded or configured."""
@@ -111,6 +131,20 @@ class Suite:
             return self._environment["TRUNKLINE_POSTGRES_DSN"]
         arguments = psutil.Process(self.pid("postgres-1")).cmdline()
         return dsn(int(arguments[arguments.index("-p") + 1]))
+
+
+def _accepts_test_user(address: str) -> bool:
+    """Log in to a nats-server; it confirms a verbose CONNECT."""
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(b'CONNECT {"verbose":true,"user":"tests","pass":"tests"}\r\n')
+        received = b""
+        while b"+OK" not in received and b"-ERR" not in received:
+            chunk = connection.recv(4096)
+            if not chunk:
+                return False
+            received += chunk
+    return b"+OK" in received
 
 
 def trunkline() -> str:

@@ -16,9 +16,11 @@ import nats
 import nats.errors
 import structlog
 from msgspec.json import Decoder, Encoder
+from trunkline_protocols.permissions import inbox_prefix
 
 from trunkline_chassis.cancellation import propagate_cancellation
-from trunkline_chassis.errors import BusRefusedError, BusUnavailableError, FenceError
+from trunkline_chassis.errors import BusConfigError, BusRefusedError, BusUnavailableError, FenceError
+from trunkline_chassis.nats_security import NatsSecurity
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,6 +49,8 @@ _READ_TIMEOUT_S: Final = 3.0
 _CLOSE_TIMEOUT_S: Final = 2.0
 _FLUSH_TIMEOUT_S: Final = 5
 _READ_BATCH: Final = 1_000
+_REFUSED: Final = "authorization violation"
+_ANONYMOUS: Final = NatsSecurity()
 _CONNECT_RETRY_DELAY_S: Final = 0.2
 
 
@@ -291,14 +295,15 @@ class Bus:
                 await self.client.close()
 
 
-def _connection_options(url: str, name: str) -> dict[str, Any]:
+def _connection_options(url: str, name: str, principal: str, security: NatsSecurity) -> dict[str, Any]:
     """Return the options of every connection: unlimited reconnects, a dead server detected within 4 s.
 
     Servers are tried in the given order, the nearest first: if all processes of a machine use the same server, their
     messages take no extra hop.
     """
     return {
-        "servers": [server.strip() for server in url.split(",")],
+        **security.options(url),
+        "inbox_prefix": inbox_prefix(principal),
         "dont_randomize": True,
         "name": name,
         "max_reconnect_attempts": -1,
@@ -310,8 +315,14 @@ def _connection_options(url: str, name: str) -> dict[str, Any]:
     }
 
 
-async def connect(url: str, name: str, *, timeout_s: float = 20.0) -> Bus:
-    """Connect to NATS; retry for `timeout_s` if no server is up yet."""
+async def connect(
+    url: str, name: str, *, principal: str = "", security: NatsSecurity = _ANONYMOUS, timeout_s: float = 20.0
+) -> Bus:
+    """Connect to NATS; retry for `timeout_s` seconds if no server is up yet.
+
+    Replies arrive below the inbox prefix of `principal`, by default that of the connection's name. Raises
+    `BusConfigError` at once if the credentials are refused.
+    """
 
     async def on_error(error: Exception) -> None:
         _log.warning("bus.error", error=repr(error))
@@ -326,18 +337,22 @@ async def connect(url: str, name: str, *, timeout_s: float = 20.0) -> Bus:
 
     bus: Bus | None = None
 
+    options = _connection_options(url, name, principal or name, security)
     deadline = asyncio.get_running_loop().time() + timeout_s
     while True:
         try:
             client = await nats.connect(
-                **_connection_options(url, name),
+                **options,
                 error_cb=on_error,
                 disconnected_cb=on_disconnect,
                 reconnected_cb=on_reconnect,
             )
         except (nats.errors.Error, OSError, TimeoutError) as error:
+            servers = ", ".join(options["servers"])
+            if _REFUSED in str(error).lower():
+                raise BusConfigError(f"NATS at {servers} refused the credentials of {principal or name}") from error
             if asyncio.get_running_loop().time() > deadline:
-                raise BusUnavailableError(f"no NATS server at {url}: {error}") from error
+                raise BusUnavailableError(f"no NATS server at {servers}: {error}") from error
             await asyncio.sleep(_CONNECT_RETRY_DELAY_S)
         else:
             bus = Bus(client)

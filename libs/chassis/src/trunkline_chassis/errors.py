@@ -4,6 +4,7 @@ BusError
 +-- BusUnavailableError   the outcome is unknown: retry with the same message id
 +-- FenceError            another writer appended first: read the log and decide again
 +-- BusRefusedError       the server refused the request: a retry is pointless
++-- BusConfigError        address, credentials or certificates are wrong: an operator must act
 """
 
 from __future__ import annotations
@@ -28,3 +29,7 @@ class BusRefusedError(BusError):
         """Keep the code for callers that handle it."""
         super().__init__(f"{description} ({code})")
         self.code = code
+
+
+class BusConfigError(BusError):
+    """The connection cannot be made as configured; the message is one line for the operator."""

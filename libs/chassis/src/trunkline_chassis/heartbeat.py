@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from trunkline_protocols import codec
+from trunkline_protocols import codec, subjects
 from trunkline_protocols.presence import Presence, ProcessState
-from trunkline_protocols.streams import PRESENCE
 
 from trunkline_chassis.cancellation import wait_for_event
 from trunkline_chassis.errors import BusError
@@ -73,8 +72,9 @@ class Heartbeat:
             p50_ms=round(self._latency.percentile(50), 3),
             p95_ms=round(self._latency.percentile(95), 3),
         )
-        subject = f"$KV.{PRESENCE.name}.{self._presence.instance}"
-        await self._bus.publish(subject, codec.encode(self._presence))
+        await self._bus.publish(
+            subjects.presence(self._presence.service, self._presence.instance), codec.encode(self._presence)
+        )
 
     def publish_soon(self) -> None:
         """Publish at once instead of with the next heartbeat."""

@@ -98,7 +98,7 @@ def run(name: str, settings: S, service: Service[S], *, serves_http: bool = Fals
 async def _run_process(name: str, instance: Instance, settings: S, service: Service[S], *, serves_http: bool) -> None:
     stop = _StopSignal()
     async with AsyncExitStack() as stack:
-        bus = await connect(settings.nats_url, instance)
+        bus = await connect(settings.nats_url, instance, principal=name, security=settings.nats_security)
         stack.push_async_callback(bus.close)
         presences = PresenceRegistry()
         await presences.watch(bus)

@@ -6,9 +6,11 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from trunkline_protocols import codec
+import structlog
+from trunkline_protocols import codec, subjects
 from trunkline_protocols.presence import Presence, ProcessState
-from trunkline_protocols.streams import PRESENCE
+
+from trunkline_chassis.undecodable import report_undecodable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
     from trunkline_chassis.bus import Bus
+
+_log: Final = structlog.get_logger(__name__)
 
 HEARTBEAT_TIMEOUT_S: Final = 3.5
 """A process counts as alive for this long after its last heartbeat."""
@@ -33,11 +37,19 @@ class PresenceRegistry:
 
     async def watch(self, bus: Bus) -> None:
         """Follow the bucket from now on; every running process appears within one heartbeat interval."""
-        await bus.subscribe(f"$KV.{PRESENCE.name}.>", self._on_message)
+        await bus.subscribe(subjects.PRESENCES, self._on_message)
 
     async def _on_message(self, message: Msg) -> None:
         if message.data:
-            presence = codec.presence.decode(message.data)
+            try:
+                presence = codec.presence.decode(message.data)
+            except codec.DecodeError as error:
+                report_undecodable("presence", message.subject, error)
+                return
+            if message.subject != subjects.presence(presence.service, presence.instance):
+                # A service may publish below its own name only, so this one impersonates another.
+                _log.error("presence.forged", subject=message.subject)
+                return
             self._by_instance[presence.instance] = (time.monotonic(), presence)
             if presence.state in _LEAVING:
                 self.on_departure(presence)
@@ -70,4 +82,4 @@ async def publish_death(bus: Bus, dead: Presence, state: ProcessState) -> None:
     The slots that it held stay in its presence, for the processes that take them over.
     """
     gone = msgspec.structs.replace(dead, state=state, at=time.time(), finishing=[], queue_depth=0)
-    await bus.publish(f"$KV.{PRESENCE.name}.{dead.instance}", codec.encode(gone))
+    await bus.publish(subjects.presence(dead.service, dead.instance), codec.encode(gone))

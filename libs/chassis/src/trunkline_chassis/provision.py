@@ -170,7 +170,7 @@ async def main() -> None:
     settings = load_settings(ProvisionSettings)
     configure_logs(service="provision", instance="provision", level=settings.log_level, style=settings.log_format)
     fleet = load_fleet(settings.fleet_dir)
-    bus = await connect(settings.nats_url, "provision")
+    bus = await connect(settings.nats_url, "provision", principal="supervisor", security=settings.nats_security)
     try:
         await provision(bus, region=settings.region, specialties=fleet.specialties, replicas=settings.replicas)
         await seed_fleet(bus, fleet, by="provision")

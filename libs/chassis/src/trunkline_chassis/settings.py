@@ -10,11 +10,14 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from trunkline_protocols.ids import Instance, token
+
+from trunkline_chassis.nats_security import NatsSecurity
 
 RENAMED: Final[dict[str, str]] = {
     "TRUNKLINE_INGRESS_PROCESSES": "TRUNKLINE_INGRESS_PROCESSES_MIN",
@@ -55,7 +58,32 @@ class EnvironmentSettings(BaseSettings):
         return values
 
 
-class ProcessSettings(EnvironmentSettings):
+class NatsSettings(EnvironmentSettings):
+    """Credentials and TLS of the connection to NATS."""
+
+    nats_user: str = Field("", description="User of NATS; may also stand in the URL, percent-encoded")
+    nats_password: SecretStr = Field(SecretStr(""), description="Password of that user")
+    nats_nkey: Path | None = Field(None, description="File with an NKEY seed, instead of user and password")
+    nats_creds: Path | None = Field(None, description="Credentials file (JWT and seed), instead of user and password")
+    nats_ca: Path | None = Field(None, description="CA certificate that signed the servers' certificates (PEM)")
+    nats_cert: Path | None = Field(None, description="Client certificate for mutual TLS (PEM)")
+    nats_key: Path | None = Field(None, description="Key of the client certificate (PEM)")
+
+    @property
+    def nats_security(self) -> NatsSecurity:
+        """Return the credentials and certificates."""
+        return NatsSecurity(
+            user=self.nats_user,
+            password=self.nats_password.get_secret_value(),
+            nkey=self.nats_nkey,
+            creds=self.nats_creds,
+            ca=self.nats_ca,
+            cert=self.nats_cert,
+            key=self.nats_key,
+        )
+
+
+class ProcessSettings(NatsSettings):
     """Settings of every process; services add their own fields."""
 
     nats_url: str = Field("nats://127.0.0.1:4222", description="NATS servers, separated by commas")

@@ -11,7 +11,14 @@ from typing import Any, Final, Literal, get_args
 
 from trunkline_protocols import streams
 from trunkline_protocols.broadcast import NoticeMessage, NoticeReceipt
-from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply, Spent, ToolStepRecorded
+from trunkline_protocols.completion import (
+    CancelCompletion,
+    Complete,
+    CompletionReply,
+    Spent,
+    ToolCallsCounted,
+    ToolStepRecorded,
+)
 from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
 from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.escalation import EscalationWaiting
@@ -93,8 +100,11 @@ PARAMETERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "turn": ("Id of the turn", ()),
     "hop": ("Number of specialty changes within the turn", ()),
     "step": ("Number of the tool step", ()),
+    "customer": ("Hash of the customer's tenant and id", ()),
+    "tool": ("Name of a tool of the fleet", ()),
     "ingress": ("Instance that holds the customer's socket", ()),
     "instance": ("Name of one process", ()),
+    "service": ("Service of the process", ()),
 }
 """Meaning of each address parameter, with its values if they form a closed set."""
 
@@ -278,7 +288,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
     ),
     Channel(
         name="presence",
-        address="$KV.PRESENCE.{instance}",
+        address="$KV.PRESENCE.{service}.{instance}",
         carrier="bucket",
         stored_in=streams.PRESENCE.name,
         summary="Heartbeats of processes with their status",
@@ -317,6 +327,14 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         stored_in=streams.TOOLS.name,
         summary="Tool steps of a turn; a later attempt resumes from them",
         flows=(Flow(("agents",), ("agents",), (ToolStepRecorded,)),),
+    ),
+    Channel(
+        name="tool_calls",
+        address="$KV.TOOL_CALLS.{day}.{customer}.{tool}",
+        carrier="bucket",
+        stored_in=streams.TOOL_CALLS.name,
+        summary="Calls per tool, customer and day; a call beyond the tool's limit is refused",
+        flows=(Flow(("agents",), ("agents",), (ToolCallsCounted,)),),
     ),
     Channel(
         name="spending",

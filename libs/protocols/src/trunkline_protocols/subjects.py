@@ -16,6 +16,7 @@ rag.<region>.search | article | import | backups    core, request and reply
 llm.<region>.complete                               core, request and reply
 llm.<region>.cancel                                 core: cancellation of completions
 supervisor.<region>.status                          core, request and reply
+$KV.PRESENCE.<service>.<instance>                   KV PRESENCE: heartbeats
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from trunkline_protocols.ids import PARTITIONS, ConversationId, InvalidIdError, 
 Lane = Literal["urgent", "high", "normal"]
 CommitKind = Literal["turn", "handoff", "consultation", "escalation", "closed"]
 Audience = Literal["agents", "customers", "all"]
+
+PRESENCES: Final = "$KV.PRESENCE.>"
+"""Subjects of all presences."""
 
 LANES: Final[tuple[Lane, ...]] = get_args(Lane)
 COMMIT_KINDS: Final[tuple[CommitKind, ...]] = get_args(CommitKind)
@@ -212,6 +216,11 @@ def complete(region: str) -> str:
 def cancel_completion(region: str) -> str:
     """Return the subject of cancelled completions, received by every gateway."""
     return f"llm.{token(region, 'region')}.cancel"
+
+
+def presence(service: str, instance: str) -> str:
+    """Return the KV subject of a process' presence; a service may write those below its own name only."""
+    return f"$KV.PRESENCE.{token(service, 'service')}.{token(instance, 'instance')}"
 
 
 def status(region: str) -> str:

@@ -13,10 +13,13 @@ from trunkline_chassis.health import HealthServer
 from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.presence import PresenceRegistry
 from trunkline_protocols.fleet import Fleet
+from trunkline_protocols.permissions import SERVICES
 
 from trunkline_supervisor.adapters.child_process import LocalLauncher
+from trunkline_supervisor.adapters.console_link import draw_console_link
 from trunkline_supervisor.adapters.folder_lock import exclusive_lock
 from trunkline_supervisor.adapters.nats_bus import NatsConnector
+from trunkline_supervisor.adapters.nats_credentials import NatsCredentials, load_nats_credentials
 from trunkline_supervisor.adapters.probes import HttpProbe
 from trunkline_supervisor.adapters.provider_keys import key_variables
 from trunkline_supervisor.adapters.secret_file import load_or_create_secret
@@ -35,8 +38,11 @@ from trunkline_supervisor.settings import SuiteSettings, inherited_environment
 _HOST: Final = "127.0.0.1"
 
 
-async def run_suite(settings: SuiteSettings, announce: Callable[[str], None]) -> None:
-    """Run everything until SIGINT or SIGTERM; `announce` gets the address once a message can be answered."""
+async def run_suite(settings: SuiteSettings, announce: Callable[[str, str], None]) -> None:
+    """Run everything until SIGINT or SIGTERM.
+
+    `announce` gets the address and a link to the console that works once, when a message can be answered.
+    """
     try:
         await _run(settings, announce)
     except BaseExceptionGroup as group:
@@ -46,7 +52,7 @@ async def run_suite(settings: SuiteSettings, announce: Callable[[str], None]) ->
         raise _first(reason) from None
 
 
-async def _run(settings: SuiteSettings, announce: Callable[[str], None]) -> None:
+async def _run(settings: SuiteSettings, announce: Callable[[str, str], None]) -> None:
     fleet = load_fleet(settings.fleet_dir)
     port = claim_port(_HOST, settings.http_port)
     log_dir = settings.data_dir / "logs"
@@ -58,7 +64,8 @@ async def _run(settings: SuiteSettings, announce: Callable[[str], None]) -> None
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             startup = await _wire(settings, fleet, port, Lifetime(stack, tasks), tasks)
             if await start_unless_stopped(startup.run(), stop):
-                announce(f"http://{_HOST}:{port}")
+                code = draw_console_link(_operator_link(settings))
+                announce(f"http://{_HOST}:{port}", f"http://{_HOST}:{port}/console#link={code}")
                 await stop.wait()
 
 
@@ -75,23 +82,29 @@ async def _wire(
     keys = {"llm_gateway": key_variables(settings.llm_config)}
     launcher = LocalLauncher(inherited_environment(), settings.data_dir / "logs", named=keys)
     folder = settings.data_dir.absolute()
+    credentials = _nats_credentials(settings, folder)
     plan = SuitePlan(
         fleet=fleet,
         nats=(
-            ExternalServers(settings.nats_url)
-            if settings.nats_url is not None
-            else EmbeddedNats(folder / "nats", settings.nodes, http)
+            ExternalServers(settings.nats_url or "")
+            if credentials is None
+            else _embedded_nats(settings, folder, credentials, lifetime)
         ),
         postgres=(
             ExternalServers(settings.postgres_dsn)
             if settings.postgres_dsn is not None
             else EmbeddedPostgres(folder / "postgres")
         ),
-        connector=NatsConnector(presences, tasks, region=settings.region),
+        connector=NatsConnector(
+            presences,
+            tasks,
+            region=settings.region,
+            security=credentials.security("supervisor") if credentials is not None else settings.nats_security,
+        ),
         blueprint=lambda nats_url, postgres_dsn: Blueprint(
             settings.region,
             settings.fleet_dir.absolute(),
-            _addresses(settings, folder, port, nats_url, postgres_dsn),
+            _addresses(settings, folder, port, nats_url, postgres_dsn, credentials),
             pool_sizes(settings),
         ),
         replicas=settings.replicas,
@@ -120,7 +133,31 @@ def pool_sizes(settings: SuiteSettings) -> PoolSizes:
     )
 
 
-def _addresses(settings: SuiteSettings, folder: Path, port: int, nats_url: str, postgres_dsn: str) -> Addresses:
+def _nats_credentials(settings: SuiteSettings, folder: Path) -> NatsCredentials | None:
+    """Return the users of the embedded servers, None if the servers are external."""
+    if settings.nats_url is not None:
+        return None
+    return load_nats_credentials(folder / "secrets" / "nats", region=settings.region)
+
+
+def _embedded_nats(
+    settings: SuiteSettings, folder: Path, credentials: NatsCredentials, lifetime: Lifetime
+) -> EmbeddedNats:
+    servers = EmbeddedNats(
+        folder / "nats", settings.nodes, credentials, operator_url=folder / "secrets" / "nats-operator-url"
+    )
+    lifetime.on_end(servers.close)
+    return servers
+
+
+def _addresses(
+    settings: SuiteSettings,
+    folder: Path,
+    port: int,
+    nats_url: str,
+    postgres_dsn: str,
+    credentials: NatsCredentials | None,
+) -> Addresses:
     return Addresses(
         nats_url=nats_url,
         postgres_dsn=postgres_dsn,
@@ -128,7 +165,19 @@ def _addresses(settings: SuiteSettings, folder: Path, port: int, nats_url: str, 
         backup_url=settings.backup_url or str(folder / "backups"),
         http_port=port,
         resume_secret=load_or_create_secret(folder / "secrets" / "resume"),
+        operator_token=_operator_token(settings),
+        operator_link=str(_operator_link(settings)),
+        nats_variables={service: credentials.environment(service) for service in SERVICES} if credentials else {},
     )
+
+
+def _operator_token(settings: SuiteSettings) -> str:
+    drawn = load_or_create_secret(settings.data_dir / "secrets" / "operator")
+    return settings.operator_token.get_secret_value() if settings.operator_token is not None else drawn
+
+
+def _operator_link(settings: SuiteSettings) -> Path:
+    return settings.data_dir.absolute() / "secrets" / "console-link"
 
 
 def _first(group: BaseExceptionGroup[SuiteError]) -> SuiteError:

@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import Field, model_validator
-from trunkline_chassis.settings import EnvironmentSettings, Identifier, SettingsError
+from pydantic import Field, SecretStr, model_validator
+from trunkline_chassis.settings import Identifier, NatsSettings, SettingsError
 
 _POOLS: Final = ("ingress", "conversation", "agents", "llm_gateway", "rag")
 
 
-class SuiteSettings(EnvironmentSettings):
+class SuiteSettings(NatsSettings):
     """Settings of `trunkline up`: the parts that it starts and where their state is kept.
 
     An address replaces an embedded part by an external server. If the maximum of a pool is not set, it is at least the
@@ -28,6 +28,11 @@ class SuiteSettings(EnvironmentSettings):
     milvus_uri: str | None = Field(None, description="Milvus to use instead of the embedded one")
     llm_config: Path | None = Field(
         None, description="Configuration of the LLM gateway; the variables that it names are passed to it"
+    )
+    operator_token: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Token of the operators' API; default: one that is drawn once and kept in the data folder",
     )
     backup_url: str | None = Field(
         None, description="Destination of knowledge base backups; default: a folder in the data directory"

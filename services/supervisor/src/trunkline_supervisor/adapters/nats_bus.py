@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Final
 
-import msgspec
 import structlog
 from nats import micro
 from trunkline_chassis.bus import Bus, connect
@@ -16,11 +15,12 @@ from trunkline_chassis.errors import BusError
 from trunkline_chassis.fleet_store import seed_fleet
 from trunkline_chassis.fleet_view import FleetView, follow_fleet
 from trunkline_chassis.latency import RecentLatency
+from trunkline_chassis.nats_security import NatsSecurity
 from trunkline_chassis.presence import PresenceRegistry, publish_death
 from trunkline_chassis.provision import provision, provision_work
 from trunkline_chassis.rpc import Responder
 from trunkline_chassis.topology_reconciler import TopologyReconciler
-from trunkline_protocols import subjects
+from trunkline_protocols import codec, subjects
 from trunkline_protocols.fleet import Fleet
 from trunkline_protocols.presence import GetStatus, ProcessState, SuiteStatus
 
@@ -33,16 +33,19 @@ _CLOSE_TIMEOUT_S: Final = 2.0
 class NatsConnector:
     """Connects the supervisor to NATS."""
 
-    def __init__(self, presences: PresenceRegistry, tasks: asyncio.TaskGroup, *, region: str) -> None:
+    def __init__(
+        self, presences: PresenceRegistry, tasks: asyncio.TaskGroup, *, region: str, security: NatsSecurity
+    ) -> None:
         """`presences` receives the heartbeats of all processes; requests are handled in `tasks`."""
         self._presences = presences
         self._tasks = tasks
         self._region = region
+        self._security = security
 
     @asynccontextmanager
     async def connect(self, nats_url: str) -> AsyncIterator[NatsSuiteBus]:
         """Connect and follow the heartbeats; the connection is closed at the end of the context."""
-        bus = await connect(nats_url, "supervisor")
+        bus = await connect(nats_url, "supervisor", security=self._security)
         try:
             await self._presences.watch(bus)
             yield NatsSuiteBus(bus, self._presences, self._tasks, region=self._region)
@@ -83,7 +86,7 @@ class NatsSuiteBus:
     async def serve_status(self, handle: Callable[[GetStatus], Awaitable[SuiteStatus]]) -> AsyncIterator[None]:
         """Respond to status requests, and to service discovery, until the end of the context."""
         responder = Responder(self._bus, "supervisor", RecentLatency(), self._tasks)
-        await responder.serve(subjects.status(self._region), msgspec.json.Decoder(GetStatus), handle)
+        await responder.serve(subjects.status(self._region), codec.Decoder(GetStatus), handle)
         try:
             release = version("trunkline-supervisor")
             await micro.add_service(self._bus.client, name="trunkline-supervisor", version=release)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from trunkline_supervisor.adapters.nats_credentials import ROUTE_USER, NatsCredentials
+from trunkline_supervisor.adapters.secret_file import write_secret
 from trunkline_supervisor.adapters.tcp import free_port
 from trunkline_supervisor.core.errors import NodesError
 
@@ -16,7 +18,6 @@ _HOST: Final = "127.0.0.1"
 _CONFIG: Final = """# Written by the supervisor at every start.
 server_name: {name}
 listen: "{host}:{port}"
-http: "{host}:{monitor_port}"
 max_payload: 8MB
 write_deadline: "10s"
 ping_interval: "2s"
@@ -30,6 +31,7 @@ jetstream {{
 _CLUSTER: Final = """cluster {{
     name: trunkline
     listen: "{host}:{route_port}"
+    authorization {{ user: "{route_user}", password: "{route_password}" }}
     routes: [{routes}]
 }}
 """
@@ -42,23 +44,12 @@ class NatsNode:
     name: str
     folder: Path
     port: int
-    monitor_port: int
     route_port: int = 0
 
     @property
     def url(self) -> str:
         """The address for clients."""
         return f"nats://{_HOST}:{self.port}"
-
-    @property
-    def health_url(self) -> str:
-        """The health page of the server."""
-        return f"http://{_HOST}:{self.monitor_port}/healthz?js-server-only=true"
-
-    @property
-    def details_url(self) -> str:
-        """The health page with the state of each stream."""
-        return f"http://{_HOST}:{self.monitor_port}/healthz?details=true"
 
 
 def plan_nodes(folder: Path, requested: int | None) -> list[NatsNode]:
@@ -75,21 +66,33 @@ def plan_nodes(folder: Path, requested: int | None) -> list[NatsNode]:
         )
     count = known or requested or 1
     if count == 1:
-        return [NatsNode("nats-1", folder, free_port(), free_port())]
+        return [NatsNode("nats-1", folder, free_port())]
     names = [f"nats-{number}" for number in range(1, count + 1)]
-    return [NatsNode(name, folder / name, free_port(), free_port(), free_port()) for name in names]
+    return [NatsNode(name, folder / name, free_port(), free_port()) for name in names]
 
 
-def nats_server_command(node: NatsNode, peers: list[NatsNode] | None = None) -> list[str]:
-    """Write the configuration of a server and return its command; with several `peers` it joins their cluster."""
+def nats_server_command(
+    node: NatsNode, peers: list[NatsNode] | None = None, credentials: NatsCredentials | None = None
+) -> list[str]:
+    """Write the configuration of a server and return its command; with several `peers` it joins their cluster.
+
+    Without `credentials` every client on this machine may do everything, for tests and benches of single parts.
+    """
     node.folder.mkdir(parents=True, exist_ok=True)
     config = node.folder / "nats.conf"
     store = '"' + str(node.folder / "jetstream").replace("\\", "\\\\").replace('"', '\\"') + '"'
-    text = _CONFIG.format(name=node.name, host=_HOST, port=node.port, monitor_port=node.monitor_port, store=store)
+    text = _CONFIG.format(name=node.name, host=_HOST, port=node.port, store=store)
     if peers is not None and len(peers) > 1:
-        routes = ", ".join(f'"nats://{_HOST}:{peer.route_port}"' for peer in peers if peer != node)
-        text += _CLUSTER.format(host=_HOST, route_port=node.route_port, routes=routes)
-    config.write_text(text, encoding="utf-8")
+        password = credentials.passwords[ROUTE_USER] if credentials is not None else "open"
+        routes = ", ".join(
+            f'"nats://{ROUTE_USER}:{password}@{_HOST}:{peer.route_port}"' for peer in peers if peer != node
+        )
+        text += _CLUSTER.format(
+            host=_HOST, route_port=node.route_port, routes=routes, route_user=ROUTE_USER, route_password=password
+        )
+    if credentials is not None:
+        text += credentials.accounts()
+    write_secret(config, text)
     return [_binary(), "--config", str(config)]
 
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from typing import Final
 
 import aiohttp
+import msgspec
+import nats
+import nats.errors
+from nats.aio.client import Client
+from trunkline_chassis.nats_security import NatsSecurity
 
 from trunkline_supervisor.adapters.disk import has_free_space
 from trunkline_supervisor.adapters.nats_server import NatsNode
 
 _TIMEOUT_S: Final = 1.0
+_HEALTH: Final = "$SYS.REQ.SERVER.PING.HEALTHZ"
 _STREAM_CHECK_INTERVAL_S: Final = 2.0
 _WRITE_ERROR: Final = b"write error"
 
@@ -43,31 +51,59 @@ class HttpProbe:
 
 
 class NatsProbe:
-    """Probes a nats-server: its health page, and periodically if its streams can write.
+    """Probes a nats-server over its system account: if it answers, and periodically if its streams can write.
 
     A stream whose disk was full refuses all messages until the server is restarted, even after space was freed. While
     the disk is full, a restart would not help.
     """
 
-    def __init__(self, http: HttpProbe, node: NatsNode) -> None:
-        """Share the client session of `http`."""
-        self._http = http
+    def __init__(self, node: NatsNode, security: NatsSecurity) -> None:
+        """`security` holds the user of the system account; the connection is opened with the first probe."""
         self._node = node
+        self._security = security
+        self._client: Client | None = None
         self._streams_checked_at = 0.0
         self._writable = True
 
     async def __call__(self) -> bool:
         """Return whether the server answers and a restart would not help."""
-        if not await self._http.answers(self._node.health_url):
+        if await self._request({"js-server-only": True}) is None:
             return False
         now = time.monotonic()
         if now - self._streams_checked_at >= _STREAM_CHECK_INTERVAL_S:
             self._streams_checked_at, self._writable = now, await self._can_write()
         return self._writable
 
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+                async with asyncio.timeout(_TIMEOUT_S):
+                    await client.close()
+
     async def _can_write(self) -> bool:
-        """Return False only on evidence: a page that cannot be read is no reason to restart the server."""
-        page = await self._http.get(self._node.details_url)
-        if page is None:
+        """Return False only on evidence: a report that cannot be read is no reason to restart the server."""
+        report = await self._request({"details": True})
+        if report is None:
             return True
-        return _WRITE_ERROR not in page or not has_free_space(self._node.folder)
+        return _WRITE_ERROR not in report or not has_free_space(self._node.folder)
+
+    async def _request(self, options: dict[str, bool]) -> bytes | None:
+        """Return the server's own report, None if it does not answer within the timeout."""
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                if self._client is None or not self._client.is_connected:
+                    await self.close()
+                    self._client = await nats.connect(
+                        **self._security.options(self._node.url),
+                        allow_reconnect=False,
+                        connect_timeout=_TIMEOUT_S,
+                        name="supervisor-probe",
+                    )
+                request = {"server_name": self._node.name, "exact_match": True, **options}
+                reply = await self._client.request(_HEALTH, msgspec.json.encode(request), timeout=_TIMEOUT_S)
+                return reply.data
+        except (nats.errors.Error, OSError, TimeoutError):
+            await self.close()
+            return None

@@ -7,6 +7,15 @@ import secrets
 from pathlib import Path
 
 
+def write_secret(file: Path, text: str) -> None:
+    """Write a file that only its owner can read, atomically; an existing one is replaced."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as handle:
+        handle.write(text)
+    draft.replace(file)
+
+
 def load_or_create_secret(file: Path) -> str:
     """Read a secret; if the file does not exist, generate one that only its owner can read."""
     if not file.exists():

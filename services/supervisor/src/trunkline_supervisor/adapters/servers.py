@@ -10,8 +10,9 @@ from typing import Final
 
 from trunkline_supervisor.adapters import postgres
 from trunkline_supervisor.adapters.disk import wait_for_free_space
+from trunkline_supervisor.adapters.nats_credentials import SYSTEM_USER, NatsCredentials, write_operator_url
 from trunkline_supervisor.adapters.nats_server import nats_server_command, plan_nodes
-from trunkline_supervisor.adapters.probes import HttpProbe, NatsProbe
+from trunkline_supervisor.adapters.probes import NatsProbe
 from trunkline_supervisor.adapters.tcp import free_port
 from trunkline_supervisor.core.suite import ProcessSpec
 from trunkline_supervisor.ports import ServerPlan
@@ -42,25 +43,36 @@ class ExternalServers:
 class EmbeddedNats:
     """One nats-server, or a cluster of three."""
 
-    def __init__(self, folder: Path, count: int | None, http: HttpProbe) -> None:
-        """`count` defaults to the number of servers that created the folder; raises `NodesError` on a mismatch."""
+    def __init__(self, folder: Path, count: int | None, credentials: NatsCredentials, *, operator_url: Path) -> None:
+        """`count` defaults to the number of servers that created the folder; raises `NodesError` on a mismatch.
+
+        The address for a read-only operator is written to the file `operator_url`.
+        """
+        self._operator_url = operator_url
         self._nodes = plan_nodes(folder, count)
-        self._http = http
+        self._credentials = credentials
+        self._probes = [NatsProbe(node, credentials.security(SYSTEM_USER)) for node in self._nodes]
 
     async def plan(self) -> Sequence[ServerPlan]:
         """Write the configurations and return one process per server."""
+        write_operator_url(self._operator_url, self._credentials, self._nodes[0].url)
         return [
             ServerPlan(
-                ProcessSpec("nats", node.name, nats_server_command(node, self._nodes)),
-                probe=NatsProbe(self._http, node),
+                ProcessSpec("nats", node.name, nats_server_command(node, self._nodes, self._credentials)),
+                probe=probe,
                 timeout_s=_NATS_TIMEOUT_S,
             )
-            for node in self._nodes
+            for node, probe in zip(self._nodes, self._probes, strict=True)
         ]
 
     async def wait_until_ready(self) -> str:
         """Return the addresses; clients retry until one answers."""
         return ",".join(node.url for node in self._nodes)
+
+    async def close(self) -> None:
+        """Close the connections of the probes."""
+        for probe in self._probes:
+            await probe.close()
 
 
 class EmbeddedPostgres:

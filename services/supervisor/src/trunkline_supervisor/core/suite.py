@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """One process: its command, and the environment on top of the supervisor's own."""
+    """One process: its command, and the environment on top of the inherited variables of its service."""
 
     service: str
     instance: str
@@ -29,6 +29,12 @@ class Addresses:
     backup_url: str
     http_port: int
     resume_secret: str
+    operator_token: str = ""
+    """Token of the operators' API, for the ingress alone."""
+    operator_link: str = ""
+    """File with the code of the console link, for the ingress alone."""
+    nats_variables: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Variables with the NATS credentials of each service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,8 @@ class Blueprint:
             "TRUNKLINE_HTTP_PORT": str(addresses.http_port),
             "TRUNKLINE_SHARE_PORT": str(max(sizes.ingress) > 1),
             "TRUNKLINE_RESUME_SECRET": addresses.resume_secret,
+            "TRUNKLINE_OPERATOR_TOKEN": addresses.operator_token,
+            "TRUNKLINE_OPERATOR_LINK": addresses.operator_link,
         }
         knowledge = {
             "TRUNKLINE_MILVUS_URI": addresses.milvus_uri,
@@ -118,4 +126,5 @@ class Blueprint:
             "OPENBLAS_NUM_THREADS": "1",
         }
         min_processes, max_processes = size
-        return PoolSpec(service, name or service, common | environment, min_processes, max_processes, queue_threshold)
+        variables = common | self.addresses.nats_variables.get(service, {}) | environment
+        return PoolSpec(service, name or service, variables, min_processes, max_processes, queue_threshold)

@@ -1,0 +1,169 @@
+"""The embedded nats-server grants each service exactly its row of the permission table."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nats
+import nats.errors
+import pytest
+from nats.aio.client import Client
+from trunkline_protocols import streams
+from trunkline_protocols.catalogue import CHANNELS
+from trunkline_protocols.permissions import PRINCIPALS, SERVICES, Principal, inbox_prefix, permissions
+from trunkline_supervisor.adapters.nats_credentials import NatsCredentials, load_nats_credentials
+from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
+from trunkline_supervisor.adapters.tcp import free_port
+
+pytestmark = pytest.mark.processes
+
+BUCKET_STREAMS = [f"KV_{bucket.name}" for bucket in streams.BUCKETS]
+STREAMS = [*(stream.name for stream in streams.STREAMS), *BUCKET_STREAMS]
+API_VERBS = (
+    "STREAM.MSG.GET",
+    "DIRECT.GET",
+    "STREAM.INFO",
+    "STREAM.UPDATE",
+    "STREAM.PURGE",
+    "STREAM.DELETE",
+    "STREAM.MSG.DELETE",
+    "STREAM.SNAPSHOT",
+    "STREAM.RESTORE",
+    "CONSUMER.CREATE",
+)
+CATALOGUE = [re.sub(r"\{\w+\}", "x", channel.address) for channel in CHANNELS if channel.carrier != "websocket"]
+API = [f"$JS.API.{verb}.{stream}" for verb in API_VERBS for stream in STREAMS]
+CONSUMERS = [
+    f"$JS.API.CONSUMER.{verb}.{stream}.{name}"
+    for verb in ("MSG.NEXT", "INFO", "RESET", "UNPIN", "DELETE")
+    for stream, name in (("INBOX", "slot-local-3"), ("WORK", "agents-billing-high"), ("CONVERSATIONS", "audit"))
+]
+PUBLISHED = [
+    *CATALOGUE,
+    *API,
+    *CONSUMERS,
+    *(f"{inbox_prefix(name)}.reply" for name in PRINCIPALS),
+    "$SYS.REQ.USER.INFO",
+]
+SUBSCRIBED = [*CATALOGUE, ">", "$JS.>", "_INBOX.>", *(f"{inbox_prefix(name)}.>" for name in PRINCIPALS)]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[NatsNode, NatsCredentials]]:
+    """A server with accounts, as `trunkline up` starts it."""
+    folder = tmp_path_factory.mktemp("locked")
+    node = NatsNode("nats-1", folder / "nats", free_port())
+    credentials = load_nats_credentials(folder / "secrets", region="local")
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(nats_server_command(node, [node], credentials), stdout=log, stderr=log)
+        try:
+            yield node, credentials
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+async def open_client(server: tuple[NatsNode, NatsCredentials], user: str, violations: list[str]) -> Client:
+    """Connect as a user; refusals of the server are collected."""
+    node, credentials = server
+
+    async def on_error(error: Exception) -> None:
+        violations.append(str(error))
+
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return await nats.connect(
+                **credentials.security(user).options(node.url), error_cb=on_error, inbox_prefix=inbox_prefix(user)
+            )
+        except (nats.errors.Error, OSError):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.1)
+
+
+async def settle(client: Client, violations: list[str]) -> None:
+    """Wait until every refusal has arrived: the last one is that of a subject which no table grants."""
+    await client.publish("last.subject", b"")
+    async with asyncio.timeout(20):
+        while not any("last.subject" in text for text in violations):
+            await asyncio.sleep(0.01)
+    await client.close()
+    violations[:] = [text for text in violations if "last.subject" not in text]
+
+
+def is_granted(subject: str, patterns: tuple[str, ...]) -> bool:
+    """Match a subject against NATS patterns; a wildcard subscription needs a pattern that contains it."""
+    return any(
+        re.fullmatch(re.escape(pattern).replace(r"\*", r"[^.]+").replace(r"\.>", r"\..+").replace(">", ".+"), subject)
+        for pattern in patterns
+    )
+
+
+@pytest.mark.parametrize("principal", PRINCIPALS)
+async def test_principal_may_do_exactly_what_the_table_grants(
+    server: tuple[NatsNode, NatsCredentials], principal: Principal
+) -> None:
+    """Every subject of the catalogue, the JetStream API and all inboxes, published to and subscribed to."""
+    violations: list[str] = []
+    client = await open_client(server, principal, violations)
+    for subject in PUBLISHED:
+        await client.publish(subject, b"{}", reply=f"{inbox_prefix(principal)}.x")
+    for subject in SUBSCRIBED:
+        await client.subscribe(subject)
+    await settle(client, violations)
+    refused_publish = {
+        match[1] for text in violations if (match := re.search(r'publish to "(.+)"', text, re.IGNORECASE))
+    }
+    refused_subscribe = {
+        match[1] for text in violations if (match := re.search(r'subscription to "(.+)"', text, re.IGNORECASE))
+    }
+    table = permissions(principal, region="local")
+    assert refused_publish == {subject.lower() for subject in PUBLISHED if not is_granted(subject, table.publish)}
+    assert refused_subscribe == {subject.lower() for subject in SUBSCRIBED if not is_granted(subject, table.subscribe)}
+
+
+async def test_stolen_knowledge_credentials_read_no_conversation(server: tuple[NatsNode, NatsCredentials]) -> None:
+    """Neither messages nor commits nor work, by subscription, by reading a stream or by a consumer."""
+    violations: list[str] = []
+    client = await open_client(server, "rag", violations)
+    targets = ("inbox.>", "conv.>", "work.>", "out.>", "result.>", "$KV.SNAPSHOTS.>", "$KV.DESK.>")
+    for subject in targets:
+        await client.subscribe(subject)
+    for stream in ("INBOX", "CONVERSATIONS", "WORK", "KV_SNAPSHOTS", "KV_DESK"):
+        for verb in ("STREAM.MSG.GET", "DIRECT.GET", "CONSUMER.CREATE", "STREAM.SNAPSHOT"):
+            await client.publish(f"$JS.API.{verb}.{stream}", b"{}")
+    await settle(client, violations)
+    assert len(violations) == len(targets) + 5 * 4
+
+
+@pytest.mark.parametrize(("user", "password"), [("", ""), ("rag", "wrong"), ("unknown", "x")])
+async def test_server_refuses_clients_without_credentials(
+    server: tuple[NatsNode, NatsCredentials], user: str, password: str
+) -> None:
+    """No anonymous access, whatever the local account."""
+    await (await open_client(server, "ingress", [])).close()
+    with pytest.raises(nats.errors.Error, match="Authorization"):
+        await nats.connect(server[0].url, user=user or None, password=password or None, allow_reconnect=False)
+
+
+def test_configuration_and_passwords_are_readable_by_their_owner_only(
+    server: tuple[NatsNode, NatsCredentials],
+) -> None:
+    """The configuration holds every password."""
+    folder = server[0].folder.parent
+    files: list[Path] = [server[0].folder / "nats.conf", *(folder / "secrets").iterdir()]
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    assert len({file.read_text() for file in files}) == len(files)
+
+
+def test_every_service_has_a_row() -> None:
+    """A service without a row could not connect, and one with an empty row could not work."""
+    for service in SERVICES:
+        table = permissions(service, region="local")
+        assert table.publish
+        assert f"{inbox_prefix(service)}.>" in table.subscribe
