@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType, UnionType
@@ -46,6 +47,8 @@ _TYPES: Final[dict[type[object], str]] = {
     Path: "path",
     SecretStr: "secret",
 }
+_JSON_TYPES: Final[dict[object, str]] = {list: "JSON list", dict: "JSON object"}
+"""Settings of these types are read from the environment as JSON."""
 
 _OPENING: Final = """\
 # Configuration
@@ -63,7 +66,8 @@ _SECRETS: Final = """
 
 | variable | meaning |
 |---|---|
-| `TRUNKLINE_SECRET_<NAME>` | Value of the secret `<name>` that a tool of the fleet refers to |
+| `TRUNKLINE_SECRET_<NAME>` | Value of the secret `<name>` that a tool of the fleet refers to; sent to its hosts in \
+`TRUNKLINE_SECRET_HOSTS` only |
 | named by `api_key_env` | API key of a model provider; `api_key_file` reads it from a file instead |
 """
 _RENAMED: Final = """
@@ -125,6 +129,10 @@ def _describe(annotation: Any) -> str:  # noqa: ANN401 - annotations have no com
         return " or ".join(f"`{value}`" for value in get_args(annotation))
     if get_origin(annotation) in {Union, UnionType}:
         return " or ".join(_describe(member) for member in get_args(annotation) if member is not NoneType)
+    if get_origin(annotation) in _JSON_TYPES:
+        return _JSON_TYPES[get_origin(annotation)]
+    if annotation not in _TYPES:
+        raise TypeError(f"no description for {annotation}")
     return _TYPES[annotation]
 
 
@@ -147,6 +155,8 @@ def _bounds_of(field: FieldInfo) -> str:
 
 def _default_of(field: FieldInfo) -> str:
     """Return the default as text; empty if it is unset or described by the meaning."""
+    if field.default_factory in _JSON_TYPES:
+        return ""
     if field.default_factory is not None:
         return "computed"
     match field.default:
@@ -158,6 +168,8 @@ def _default_of(field: FieldInfo) -> str:
             return f"`{str(value).lower()}`"
         case Path() as path:
             return f"`{path.as_posix()}`"
+        case list() | dict() as value:
+            return f"`{json.dumps(value)}`"
         case default if default is PydanticUndefined:
             return "required"
         case default:
