@@ -6,7 +6,6 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 
-import msgspec
 import pytest
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import BusUnavailableError
@@ -20,7 +19,7 @@ from trunkline_protocols.wire import Wire
 TIMEOUT_S = 20.0
 MAX_IN_FLIGHT = 2
 
-_decoder: msgspec.json.Decoder[SuiteStatus | Refused] = msgspec.json.Decoder(SuiteStatus | Refused)
+_decoder: codec.Decoder[SuiteStatus | Refused] = codec.Decoder(SuiteStatus | Refused)
 
 
 class GatedHandler:
@@ -78,7 +77,7 @@ async def test_request_beyond_max_in_flight_is_refused_as_overloaded(
 ) -> None:
     """The accepted requests still get their replies, and then there is room again."""
     handler = GatedHandler()
-    await responder.serve(subject, msgspec.json.Decoder(GetStatus), handler)
+    await responder.serve(subject, codec.Decoder(GetStatus), handler)
     async with asyncio.TaskGroup() as tasks:
         accepted = [tasks.create_task(request(bus, subject)) for _ in range(MAX_IN_FLIGHT)]
         await handler.wait_until_running(MAX_IN_FLIGHT)
@@ -95,7 +94,7 @@ async def test_max_in_flight_counts_the_requests_of_all_subjects(bus: Bus, subje
     """The bound is per process, not per subject."""
     handler = GatedHandler()
     for name in ("one", "two"):
-        await responder.serve(f"{subject}.{name}", msgspec.json.Decoder(GetStatus), handler)
+        await responder.serve(f"{subject}.{name}", codec.Decoder(GetStatus), handler)
     async with asyncio.TaskGroup() as tasks:
         for _ in range(MAX_IN_FLIGHT):
             tasks.create_task(request(bus, f"{subject}.one"))
@@ -109,7 +108,7 @@ async def test_max_in_flight_counts_the_requests_of_all_subjects(bus: Bus, subje
 async def test_request_beyond_max_concurrent_is_queued(bus: Bus, subject: str, responder: Responder) -> None:
     """It is in flight, but its handler starts only after the previous one."""
     handler = GatedHandler()
-    await responder.serve(subject, msgspec.json.Decoder(GetStatus), handler, max_concurrent=1)
+    await responder.serve(subject, codec.Decoder(GetStatus), handler, max_concurrent=1)
     async with asyncio.TaskGroup() as tasks:
         pending = [tasks.create_task(request(bus, subject)) for _ in range(MAX_IN_FLIGHT)]
         async with asyncio.timeout(TIMEOUT_S):
@@ -126,7 +125,7 @@ async def test_undecodable_request_is_refused(bus: Bus, subject: str, responder:
     """The refusal forbids a retry, and the responder serves the next request."""
     handler = GatedHandler()
     handler.gate.set()
-    await responder.serve(subject, msgspec.json.Decoder(GetStatus), handler)
+    await responder.serve(subject, codec.Decoder(GetStatus), handler)
     refused = await request(bus, subject, payload)
     assert isinstance(refused, Refused)
     assert (refused.code, refused.retryable) == ("bad_request", False)
@@ -143,7 +142,7 @@ async def test_failing_handler_is_refused_as_internal(bus: Bus, subject: str, re
         failures += 1
         raise ZeroDivisionError("division by zero")
 
-    await responder.serve(subject, msgspec.json.Decoder(GetStatus), fail)
+    await responder.serve(subject, codec.Decoder(GetStatus), fail)
     for _ in range(MAX_IN_FLIGHT + 1):
         refused = await request(bus, subject)
         assert isinstance(refused, Refused)
@@ -157,7 +156,7 @@ async def test_close_finishes_requests_in_flight_and_accepts_no_more(
 ) -> None:
     """The pending callers get their replies; a later request finds no responder."""
     handler = GatedHandler()
-    await responder.serve(subject, msgspec.json.Decoder(GetStatus), handler)
+    await responder.serve(subject, codec.Decoder(GetStatus), handler)
     async with asyncio.timeout(TIMEOUT_S), asyncio.TaskGroup() as tasks:
         pending = [tasks.create_task(request(bus, subject)) for _ in range(MAX_IN_FLIGHT)]
         await handler.wait_until_running(MAX_IN_FLIGHT)
@@ -176,7 +175,7 @@ async def test_close_finishes_requests_in_flight_and_accepts_no_more(
 async def test_close_cancels_requests_after_its_timeout(bus: Bus, subject: str, responder: Responder) -> None:
     """A handler that never ends does not delay the shutdown."""
     handler = GatedHandler()
-    await responder.serve(subject, msgspec.json.Decoder(GetStatus), handler)
+    await responder.serve(subject, codec.Decoder(GetStatus), handler)
     async with asyncio.timeout(TIMEOUT_S), asyncio.TaskGroup() as tasks:
         pending = tasks.create_task(bus.request(subject, codec.encode(GetStatus()), timeout_s=TIMEOUT_S))
         await handler.wait_until_running(1)

@@ -6,7 +6,6 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 
-import msgspec
 import pytest
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import BusUnavailableError
@@ -42,7 +41,7 @@ async def slow(bus: Bus, subject: str) -> AsyncIterator[tuple[SlowHandler, Respo
     handler = SlowHandler()
     async with asyncio.TaskGroup() as tasks:
         responder = Responder(bus, "slow", RecentLatency(), tasks)
-        await responder.serve(subject, msgspec.json.Decoder(GetStatus), handler)
+        await responder.serve(subject, codec.Decoder(GetStatus), handler)
         yield handler, responder
         handler.release.set()
         await responder.close(5)

@@ -116,6 +116,6 @@ async def _call(settings: ClientSettings, request: _Request, type_: type[T]) -> 
             if response.status != HTTPStatus.OK:
                 reason = raw.decode(errors="replace")[:_MAX_ERROR_CHARACTERS]
                 raise CommandError(f"{request.path}: {response.status} {reason}")
-            return msgspec.json.decode(raw, type=type_)
+            return codec.decode(raw, type_)
     except (aiohttp.ClientError, TimeoutError) as error:
         raise unreachable(settings, error) from error

@@ -186,7 +186,7 @@ async def _read_model_times(
         path = f"/v1/ops/trace/{record.conversation}"
         async with limit, session.get(address(settings, path), headers=headers) as response:
             if response.status == HTTPStatus.OK:
-                _add_model_times(record, msgspec.json.decode(await response.read(), type=ConversationTrace))
+                _add_model_times(record, codec.decode(await response.read(), ConversationTrace))
 
     for done, reading in enumerate(asyncio.as_completed([read_one(record) for record in used]), start=1):
         await reading

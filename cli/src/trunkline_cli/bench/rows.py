@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
+from trunkline_protocols import codec
 from trunkline_cli.errors import CommandError
 
 T = TypeVar("T")
@@ -15,7 +16,7 @@ T = TypeVar("T")
 def read_rows(file: Path, type_: type[T]) -> list[T]:
     """Read one row per line; raise `CommandError` if a line is invalid or the file has no row."""
     rows: list[T] = []
-    decoder = msgspec.json.Decoder(type_)
+    decoder = codec.Decoder[T](type_)
     try:
         with file.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
@@ -28,10 +29,10 @@ def read_rows(file: Path, type_: type[T]) -> list[T]:
     return rows
 
 
-def _row(decoder: msgspec.json.Decoder[T], file: Path, number: int, line: bytes) -> T:
+def _row(decoder: codec.Decoder[T], file: Path, number: int, line: bytes) -> T:
     try:
         return decoder.decode(line)
-    except msgspec.DecodeError as error:
+    except codec.DecodeError as error:
         raise CommandError(f"{file}:{number}: {error}") from error
 
 

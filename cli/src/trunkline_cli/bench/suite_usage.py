@@ -8,6 +8,7 @@ from http import HTTPStatus
 import aiohttp
 import msgspec
 import psutil
+from trunkline_protocols import codec
 from trunkline_protocols.presence import SuiteStatus
 
 from trunkline_cli.client import address, authorization, unreachable
@@ -53,7 +54,7 @@ async def find_processes(session: aiohttp.ClientSession, settings: ClientSetting
                 raise CommandError(f"{settings.url}: status is not available: {response.status} {raw[:200]!r}")
     except aiohttp.ClientError as error:
         raise unreachable(settings, error) from error
-    status = msgspec.json.decode(raw, type=SuiteStatus)
+    status = codec.suite_status.decode(raw)
     found = []
     for process in status.processes:
         try:

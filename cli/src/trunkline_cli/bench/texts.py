@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+from trunkline_protocols.decoding import DecodeError, decode
 from trunkline_chassis.fleet_folder import load_fleet
 
 from trunkline_cli.errors import CommandError
@@ -44,6 +45,6 @@ def read_texts(file: Path | None, fleet_dir: Path) -> list[list[str]]:
 
 def _parse(file: Path, number: int, line: bytes) -> _Line:
     try:
-        return msgspec.json.decode(line, type=_Line)
-    except msgspec.DecodeError as error:
+        return decode(line, _Line)
+    except DecodeError as error:
         raise CommandError(f"{file}:{number}: {error}") from error

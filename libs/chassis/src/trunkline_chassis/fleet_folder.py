@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import tomllib
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
+from trunkline_protocols import codec
 from trunkline_protocols.fleet import BUILT_IN_TOOLS, Agent, Company, EscalationPolicy, Fleet, Tool
 from trunkline_protocols.rules.fleet import find_defect
 from trunkline_protocols.wire import Record
@@ -75,14 +74,13 @@ def _read_tool(file: Path) -> Tool:
 
 def _read_file(file: Path, type_: type[T]) -> T:
     try:
-        content: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
-        return msgspec.convert(content, type_)
-    except tomllib.TOMLDecodeError as error:
-        position = re.search(r"line (\d+)", str(error))
-        raise FleetError(file, str(error), line=int(position[1]) if position else 0) from error
-    except msgspec.ValidationError as error:
+        return codec.decode_toml(file.read_text(encoding="utf-8"), type_)
+    except codec.ValidationError as error:
         keys = re.findall(r"[.`](\w+)", str(error))
         raise FleetError(file, str(error), line=_line_of(file, *reversed(keys))) from error
+    except codec.DecodeError as error:
+        position = re.search(r"line (\d+)", str(error))
+        raise FleetError(file, str(error), line=int(position[1]) if position else 0) from error
     except (OSError, UnicodeDecodeError) as error:
         raise FleetError(file, str(error)) from error
 

@@ -10,8 +10,11 @@ from trunkline_protocols import codec
 from trunkline_protocols.fleet import Fleet, FleetOrigin, FleetPublished
 from trunkline_protocols.streams import FLEET, FLEET_KEY
 
+from trunkline_chassis.errors import FenceError
+from trunkline_chassis.undecodable import report_undecodable
+
 if TYPE_CHECKING:
-    from trunkline_chassis.bus import Bus
+    from trunkline_chassis.bus import Bus, StreamMessage
 
 SUBJECT: Final = f"$KV.{FLEET.name}.{FLEET_KEY}"
 STREAM: Final = f"KV_{FLEET.name}"
@@ -30,24 +33,63 @@ class FleetVersion:
         return self.published.fleet
 
 
+@dataclass(frozen=True, slots=True)
+class FleetHistory:
+    """The retained versions, oldest first, and the numbers of those that cannot be decoded."""
+
+    versions: list[FleetVersion]
+    unreadable: list[int]
+
+    @property
+    def is_latest_unreadable(self) -> bool:
+        """Return whether the last readable version stands in for a later one."""
+        return bool(self.unreadable) and (not self.versions or self.unreadable[-1] > self.versions[-1].version)
+
+
 async def read_current_fleet(bus: Bus) -> FleetVersion | None:
-    """Read the latest version; None if no fleet has been published."""
+    """Read the latest version that can be decoded; None if there is none."""
     stored = await bus.last_message(STREAM, SUBJECT)
-    return FleetVersion(stored.seq, codec.fleet.decode(stored.payload)) if stored is not None else None
+    if stored is None:
+        return None
+    latest = _decode(stored)
+    if latest is None:
+        versions = (await read_fleet_history(bus)).versions
+        latest = versions[-1] if versions else None
+    return latest
 
 
-async def read_fleet_versions(bus: Bus) -> list[FleetVersion]:
-    """Read the retained versions, oldest first."""
-    return [
-        FleetVersion(stored.seq, codec.fleet.decode(stored.payload))
-        for stored in await bus.read_messages(STREAM, SUBJECT)
-    ]
+async def read_fleet_history(bus: Bus, *, after: int = 0) -> FleetHistory:
+    """Read the retained versions over `after`."""
+    history = FleetHistory([], [])
+    for stored in await bus.read_messages(STREAM, SUBJECT, after=after):
+        version = _decode(stored)
+        if version is not None:
+            history.versions.append(version)
+        else:
+            history.unreadable.append(stored.seq)
+    return history
+
+
+def _decode(stored: StreamMessage) -> FleetVersion | None:
+    """Return a version, None with an alert if it cannot be decoded."""
+    try:
+        return FleetVersion(stored.seq, codec.fleet.decode(stored.payload))
+    except codec.DecodeError as error:
+        report_undecodable("fleet", stored.subject, error, sequence=stored.seq)
+        return None
 
 
 async def publish_fleet(
     bus: Bus, fleet: Fleet, *, after: int, by: str, origin: FleetOrigin, note: str = ""
 ) -> FleetVersion:
-    """Publish a fleet as the successor of version `after`; raise `FenceError` if another version came first."""
+    """Publish a fleet as the successor of version `after`; raise `FenceError` if another version came first.
+
+    Later versions that cannot be decoded do not count: no process has loaded them.
+    """
+    later = await read_fleet_history(bus, after=after)
+    if later.versions:
+        raise FenceError(f"version {later.versions[-1].version} has been published since")
+    after = later.unreadable[-1] if later.unreadable else after
     published = FleetPublished(fleet=fleet, published_at=time.time(), published_by=by, origin=origin, note=note)
     appended = await bus.append(
         SUBJECT,

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-import structlog
 from trunkline_protocols import codec
 
 from trunkline_chassis.refresher import Refresher
+from trunkline_chassis.undecodable import report_undecodable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from msgspec.json import Decoder
     from nats.aio.msg import Msg
 
     from trunkline_chassis.bus import Bus
 
-_log: Final = structlog.get_logger(__name__)
 _REFRESH_INTERVAL_S: Final = 30.0
 
 T = TypeVar("T")
@@ -26,8 +24,8 @@ T = TypeVar("T")
 class KvView(Generic[T]):
     """Follows one bucket: applies every change, and reads the whole bucket again if changes may have been missed."""
 
-    def __init__(self, bus: Bus, bucket: str, decoder: Decoder[T]) -> None:
-        """Undecodable values are logged and skipped."""
+    def __init__(self, bus: Bus, bucket: str, decoder: codec.Decoder[T]) -> None:
+        """Undecodable values are reported and skipped: the last readable value of their key stays."""
         self._bus = bus
         self._bucket = bucket
         self._decoder = decoder
@@ -69,7 +67,7 @@ class KvView(Generic[T]):
             try:
                 self.values[key] = self._decoder.decode(payload)
             except codec.DecodeError as error:
-                _log.error("kv_view.value_undecodable", bucket=self._bucket, key=key, error=str(error))
+                report_undecodable(self._bucket.lower(), key, error)
                 return
         if self.values.get(key) != before:
             self.on_change(key)

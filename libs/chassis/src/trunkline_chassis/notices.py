@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-import structlog
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.broadcast import NoticeMessage, NoticePublished, NoticeRecalled, NoticeReceipt
 from trunkline_protocols.rules.notices import concerns
 from trunkline_protocols.streams import NOTICES
 
 from trunkline_chassis.refresher import Refresher
+from trunkline_chassis.undecodable import report_undecodable
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from trunkline_chassis.bus import Bus
 
-_log: Final = structlog.get_logger(__name__)
 _REFRESH_INTERVAL_S: Final = 15.0
 
 
@@ -78,7 +77,7 @@ class Notices:
         try:
             message = codec.notice.decode(payload)
         except codec.DecodeError as error:
-            _log.error("notice.undecodable", subject=subject, error=str(error))
+            report_undecodable("notice", subject, error)
             return
         now = time.time()
         match message:

@@ -81,11 +81,12 @@ class PullConsumer:
                     if not self._on_status(message.headers):
                         return
                 elif message.reply:
+                    delivery = Delivery.from_message(message)
                     self._requested = max(0, self._requested - 1)
                     self._refusals = 0
                     self._in_flight += 1
                     self._idle.clear()
-                    tasks.create_task(self._process(Delivery.from_message(message)))
+                    tasks.create_task(self._process(delivery))
                 await self._top_up()
 
             self._inbox = self._bus.client.new_inbox()

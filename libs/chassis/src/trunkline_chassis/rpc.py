@@ -23,7 +23,6 @@ from trunkline_chassis.watched_requests import HEARTBEAT_HEADER, RequestHeartbea
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from msgspec.json import Decoder
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
     from trunkline_protocols.wire import Wire
@@ -69,7 +68,7 @@ class Responder:
     async def serve(
         self,
         subject: str,
-        decoder: Decoder[Q],
+        decoder: codec.Decoder[Q],
         handle: Callable[[Q], Awaitable[Wire]],
         *,
         max_concurrent: int = _MAX_IN_FLIGHT,
@@ -112,7 +111,7 @@ class Responder:
             await asyncio.wait(self._in_flight, timeout=timeout_s)
         await cancel_and_wait([*self._in_flight, *([self._heartbeat_task] if self._heartbeat_task is not None else [])])
 
-    async def _reply_to(self, message: Msg, decoder: Decoder[Q], handle: Callable[[Q], Awaitable[Wire]]) -> Wire:
+    async def _reply_to(self, message: Msg, decoder: codec.Decoder[Q], handle: Callable[[Q], Awaitable[Wire]]) -> Wire:
         started = time.perf_counter()
         try:
             return await handle(decoder.decode(message.data))

@@ -7,6 +7,7 @@ weights, and its own sha256 is recorded.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
 from tokenizers import Tokenizer
+from trunkline_protocols.decoding import DecodeError, decode
 
 from trunkline_embedding.bert import BertConfig, UnsupportedModelError, encoder
 from trunkline_embedding.port import EmbeddingError, Vectors
@@ -63,10 +65,10 @@ class MinilmEmbedder:
         """
         directory = _model_directory(directory)
         try:
-            config = msgspec.json.decode((directory / "config.json").read_bytes(), type=BertConfig)
+            config = decode((directory / "config.json").read_bytes(), BertConfig)
             self._tokenizer = _tokenizer(directory, config)
             graph, weights_sha256 = self._graph(directory, config, graph_folder)
-        except (OSError, msgspec.DecodeError, UnsupportedModelError) as error:
+        except (OSError, DecodeError, UnsupportedModelError) as error:
             raise EmbeddingError(f"{directory}: {error}", retryable=False) from error
         self._outputs = ["embedding", "middle"] if middle_layer else ["embedding"]
         self.name = f"minilm-{weights_sha256[:16]}-{_CONVERSION_VERSION}{'-middle' if middle_layer else ''}"
@@ -98,9 +100,9 @@ class MinilmEmbedder:
         graph = folder / f"model-int8-{weights_sha256[:16]}-{_CONVERSION_VERSION}.onnx"
         record = graph.with_suffix(".json")
         if graph.is_file() and record.is_file():
-            recorded = msgspec.json.decode(record.read_bytes(), type=_ConversionRecord)
-            if recorded == _ConversionRecord(weights_sha256, _sha256(graph)):
-                return graph, weights_sha256
+            with contextlib.suppress(DecodeError):  # a damaged record: convert again
+                if decode(record.read_bytes(), _ConversionRecord) == _ConversionRecord(weights_sha256, _sha256(graph)):
+                    return graph, weights_sha256
         write_quantised(encoder(weights, config), [self._inputs(text) for text in _SAMPLES], graph)
         record.write_bytes(msgspec.json.encode(_ConversionRecord(weights_sha256, _sha256(graph))))
         return graph, weights_sha256

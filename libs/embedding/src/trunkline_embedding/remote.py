@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 import numpy as np
+from trunkline_protocols.decoding import Decoder
 
 from trunkline_embedding.port import EmbeddingError, Vectors
 
@@ -29,7 +30,7 @@ class _Reply(msgspec.Struct):
     data: list[_Row]
 
 
-_decode: Final = msgspec.json.Decoder(_Reply).decode
+_decode: Final = Decoder[_Reply](_Reply).decode
 
 
 class RemoteEmbedder:
@@ -72,7 +73,7 @@ class RemoteEmbedder:
         try:
             rows = sorted(_decode(reply.content).data, key=lambda row: row.index)
             vectors = np.array([row.embedding for row in rows], dtype=np.float32)
-        except (msgspec.DecodeError, ValueError) as error:
+        except ValueError as error:
             raise EmbeddingError(f"{self._url}: not an embedding reply: {error}", retryable=False) from error
         if vectors.ndim != 2 or len(vectors) != count:  # noqa: PLR2004 - a matrix
             raise EmbeddingError(f"{self._url}: {len(vectors)} vectors for {count} texts", retryable=False)

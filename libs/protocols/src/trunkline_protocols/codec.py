@@ -1,18 +1,34 @@
 """Codecs for tagged JSON messages, readable with the NATS CLI.
 
-Decoders are created once; each accepts the closed set of messages that may arrive on its channel.
+Decoders are created once; each accepts the closed set of messages that may arrive on its channel. Every decoding in the
+project goes through `trunkline_protocols.decoding`, which knows all the ways in which it can fail.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-from msgspec.json import Decoder, Encoder
-
 from trunkline_protocols.broadcast import NoticesMessage
-from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply, Spent, ToolStepRecorded
+from trunkline_protocols.completion import (
+    CancelCompletion,
+    Complete,
+    CompletionReply,
+    Spent,
+    ToolCallsCounted,
+    ToolStepRecorded,
+)
 from trunkline_protocols.consultation import ConsultCancelled, ConsultReply
+from trunkline_protocols.decoding import (
+    DecodeError,
+    Decoder,
+    ValidationError,
+    convert,
+    decode,
+    decode_text,
+    decode_toml,
+    encode,
+    read_malformed,
+)
 from trunkline_protocols.desk import DeskMessage, DeskOutcome, SlotMessage
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.fleet import FleetPublished
@@ -24,13 +40,17 @@ from trunkline_protocols.presence import DeadLetter, Presence, SuiteStatus
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.turn import AgentMessage, Delta, SocketAttached, WorkMessage
 
-DecodeError = msgspec.DecodeError
-"""Raised for invalid JSON, and as `ValidationError` for JSON that does not match the message, with the path."""
-
-ValidationError = msgspec.ValidationError
-
-_ENCODER: Final = Encoder()
-encode: Final = _ENCODER.encode
+__all__ = [
+    "DecodeError",
+    "Decoder",
+    "ValidationError",
+    "convert",
+    "decode",
+    "decode_text",
+    "decode_toml",
+    "encode",
+    "read_malformed",
+]
 
 inbox: Final[Decoder[InboxMessage]] = Decoder(InboxMessage)
 desk: Final[Decoder[DeskMessage]] = Decoder(DeskMessage)
@@ -54,6 +74,7 @@ knowledge_reply: Final[Decoder[KnowledgeReply]] = Decoder(KnowledgeReply)
 complete: Final[Decoder[Complete]] = Decoder(Complete)
 cancel_completion: Final[Decoder[CancelCompletion]] = Decoder(CancelCompletion)
 tool_step: Final[Decoder[ToolStepRecorded]] = Decoder(ToolStepRecorded)
+tool_calls: Final[Decoder[ToolCallsCounted]] = Decoder(ToolCallsCounted)
 spent: Final[Decoder[Spent]] = Decoder(Spent)
 completion_reply: Final[Decoder[CompletionReply]] = Decoder(CompletionReply)
 suite_status: Final[Decoder[SuiteStatus]] = Decoder(SuiteStatus)

@@ -79,6 +79,12 @@ class ToolStepRecorded(Wire, frozen=True, kw_only=True, tag="tool.step"):
     """The attempt that recorded it."""
 
 
+class ToolCallsCounted(Wire, frozen=True, kw_only=True, tag="tool.calls"):
+    """Calls of one tool for one customer on one day, in KV TOOL_CALLS; an idempotency key counts once."""
+
+    keys: list[str]
+
+
 class Complete(Wire, frozen=True, kw_only=True, tag="llm.complete"):
     """Request: answer the customer's `text`, grounded in `passages`."""
 

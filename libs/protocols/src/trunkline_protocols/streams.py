@@ -114,10 +114,13 @@ ROUTING: Final = BucketSpec(name="ROUTING", history=5, description="Versioned ro
 SPENDING: Final = BucketSpec(name="SPENDING", ttl_s=3 * DAY_S, description="Spending on models per tenant and day")
 KNOWLEDGE: Final = BucketSpec(name="KNOWLEDGE", description="Write lock and version of the knowledge base")
 TOOLS: Final = BucketSpec(name="TOOLS", ttl_s=7 * DAY_S, description="Tool steps of turns, for retries")
+TOOL_CALLS: Final = BucketSpec(
+    name="TOOL_CALLS", ttl_s=2 * DAY_S, description="Tool calls per customer and day, for their limits"
+)
 
 DESK: Final = BucketSpec(name="DESK", ttl_s=30 * DAY_S, description="Escalations to people, per conversation")
 
-BUCKETS: Final = (FLEET, PRESENCE, SNAPSHOTS, ROUTING, SPENDING, KNOWLEDGE, TOOLS, DESK)
+BUCKETS: Final = (FLEET, PRESENCE, SNAPSHOTS, ROUTING, SPENDING, KNOWLEDGE, TOOLS, TOOL_CALLS, DESK)
 
 FLEET_KEY: Final = "fleet"
 """The only key of FLEET; its revisions are the fleet's versions."""

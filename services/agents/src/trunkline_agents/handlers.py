@@ -15,6 +15,7 @@ import structlog
 from nats.aio.msg import Msg
 from trunkline_chassis.delivery import Delivery, Done, Outcome, Reject
 from trunkline_chassis.latency import RecentLatency
+from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec
 from trunkline_protocols.consultation import Consult
 from trunkline_protocols.turn import AnswerTurn, TaskClaimed
@@ -98,7 +99,7 @@ def on_consult_cancelled(advisor: Advisor, message: Msg) -> None:
     try:
         advisor.cancel(codec.consult_cancelled.decode(message.data))
     except codec.DecodeError as error:
-        _log.error("consult_cancelled.undecodable", subject=message.subject, error=str(error))
+        report_undecodable("consult_cancelled", message.subject, error)
 
 
 def on_advice(consultations: ConsultationClient, message: Msg) -> None:
@@ -106,4 +107,4 @@ def on_advice(consultations: ConsultationClient, message: Msg) -> None:
     try:
         consultations.on_reply(codec.consult_reply.decode(message.data))
     except codec.DecodeError as error:
-        _log.error("advice.undecodable", subject=message.subject, error=str(error))
+        report_undecodable("advice", message.subject, error)

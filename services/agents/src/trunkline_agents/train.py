@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import msgspec
+from trunkline_protocols.decoding import decode
 from trunkline_protocols.fleet import Fleet
 
 from trunkline_agents.core.routing.artefact import encode
@@ -19,6 +19,6 @@ from trunkline_agents.settings import RoutingSettings
 
 if __name__ == "__main__":
     source, version, output = sys.argv[1:]
-    fleet = msgspec.json.decode(Path(source).read_bytes(), type=Fleet)
+    fleet = decode(Path(source).read_bytes(), Fleet)
     embedder = RoutingSettings().routing_embedder()
     Path(output).write_bytes(encode(train(fleet, version, embedder.embed if embedder else None)))

@@ -19,6 +19,7 @@ from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.delivery import Delivery, Done, Reject, settle
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.ids import ConversationId, InvalidIdError, partition_of, slot_of
 from trunkline_protocols.presence import Presence
@@ -102,7 +103,7 @@ class PeerHandlers:
         try:
             self._conversations.on_agent_message(codec.result.decode(message.data))
         except codec.DecodeError as error:
-            _log.error("result.undecodable", subject=message.subject, error=str(error))
+            report_undecodable("result", message.subject, error)
 
     async def on_attached(self, message: Msg) -> None:
         """Record the ingress of a socket; the owner of the slot, or its stand-in, checks for undelivered messages."""
@@ -110,7 +111,7 @@ class PeerHandlers:
             attached = codec.attached.decode(message.data)
             partition = subjects.parse_conversation(message.subject).partition
         except (codec.DecodeError, InvalidIdError) as error:
-            _log.error("attach.undecodable", subject=message.subject, error=str(error))
+            report_undecodable("attach", message.subject, error)
             return
         self._conversations.on_socket_attached(attached)
         slot = slot_of(partition)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, Protocol
 
-from trunkline_chassis.fleet_store import FleetVersion
+from trunkline_chassis.fleet_store import FleetHistory, FleetVersion
 from trunkline_protocols.broadcast import NoticeMessage, NoticePublished
 from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.escalation import EscalationWaiting
@@ -209,7 +209,7 @@ class FleetStore(Protocol):
         """Read the current version, None if no fleet has been published."""
         ...
 
-    async def versions(self) -> list[FleetVersion]:
+    async def history(self) -> FleetHistory:
         """Read the retained versions, oldest first."""
         ...
 

@@ -12,6 +12,7 @@ import structlog
 from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.rpc import Responder
+from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
 
@@ -37,7 +38,7 @@ async def serve(bus: Bus, region: str, endpoint: CompletionEndpoint, responder: 
         try:
             endpoint.cancel(codec.cancel_completion.decode(message.data))
         except codec.DecodeError as error:
-            _log.warning("cancel_completion.undecodable", error=str(error))
+            report_undecodable("cancel_completion", message.subject, error)
 
     await bus.subscribe(subjects.cancel_completion(region), on_cancel)
     await responder.serve(subjects.complete(region), codec.complete, endpoint.complete)

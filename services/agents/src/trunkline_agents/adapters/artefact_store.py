@@ -13,12 +13,14 @@ import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import structlog
-from trunkline_chassis.bus import Bus
+from trunkline_chassis.bus import Bus, StreamMessage
 from trunkline_chassis.errors import FenceError
+from trunkline_chassis.undecodable import report_undecodable
+from trunkline_protocols import codec
 from trunkline_protocols.fleet import Fleet
 from trunkline_protocols.streams import ROUTING
 
@@ -30,6 +32,9 @@ _STREAM: Final = f"KV_{ROUTING.name}"
 _PREFIX: Final = f"$KV.{ROUTING.name}"
 _CHUNK_BYTES: Final = 512 * 1024
 _POLL_INTERVAL_S: Final = 0.25
+
+
+_ChunkCount = Annotated[int, msgspec.Meta(ge=1, le=1_000)]
 
 
 class _Claim(msgspec.Struct, frozen=True):
@@ -62,14 +67,14 @@ class KvArtefactStore:
         count = await self._bus.last_message(_STREAM, f"{_PREFIX}.model.{version}.count")
         if count is None:
             return None
-        chunks = [
-            await self._bus.last_message(_STREAM, f"{_PREFIX}.model.{version}.{number}")
-            for number in range(int(count.payload))
-        ]
         try:
+            chunks = [
+                await self._bus.last_message(_STREAM, f"{_PREFIX}.model.{version}.{number}")
+                for number in range(codec.decode(count.payload, _ChunkCount))
+            ]
             return decode(b"".join(chunk.payload for chunk in chunks if chunk is not None))
-        except UnreadableArtefactError as error:
-            _log.warning("routing.artefact_undecodable", version=version, error=str(error))
+        except (codec.DecodeError, UnreadableArtefactError) as error:
+            report_undecodable("routing", count.subject, error, sequence=count.seq)
             return None
 
     async def put(self, version: str, payload: bytes) -> None:
@@ -91,7 +96,7 @@ class KvArtefactStore:
         subject = f"{_PREFIX}.training.{version}"
         last = await self._bus.last_message(_STREAM, subject)
         now = time.time()
-        if last is not None and now - msgspec.json.decode(last.payload, type=_Claim).at < self._timeout_s:
+        if last is not None and now - _claimed_at(last) < self._timeout_s:
             return False
         try:
             await self._bus.append(
@@ -103,6 +108,15 @@ class KvArtefactStore:
         except FenceError:
             return False
         return True
+
+
+def _claimed_at(claim: StreamMessage) -> float:
+    """Return the time of a claim; one that cannot be decoded has expired."""
+    try:
+        return codec.decode(claim.payload, _Claim).at
+    except codec.DecodeError as error:
+        report_undecodable("routing", claim.subject, error, sequence=claim.seq)
+        return -math.inf
 
 
 async def _train(version: str, fleet: Fleet, timeout_s: float) -> bytes:

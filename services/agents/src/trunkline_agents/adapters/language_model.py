@@ -46,7 +46,8 @@ class NatsLanguageModel:
                 raw = await self._requester.request(
                     subjects.complete(self._region), codec.encode(request), timeout_s=timeout_s
                 )
-            except BusUnavailableError as error:
+                return codec.completion_reply.decode(raw)
+            except (BusUnavailableError, codec.DecodeError) as error:
                 _log.warning("completion.unavailable", error=str(error), attempt=attempt)
                 await self._cancel(request)
                 if time.time() + _RETRY_DELAY_S >= give_up_at:
@@ -56,8 +57,6 @@ class NatsLanguageModel:
             except asyncio.CancelledError:
                 await self._cancel(request)
                 raise
-            else:
-                return codec.completion_reply.decode(raw)
         raise AssertionError("unreachable")
 
     async def _cancel_earlier_attempts(self, request: Complete) -> None:

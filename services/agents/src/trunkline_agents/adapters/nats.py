@@ -12,7 +12,7 @@ from trunkline_protocols import codec, subjects
 from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
 from trunkline_protocols.ids import Instance
-from trunkline_protocols.knowledge import Passage, PassagesFound, SearchKnowledge
+from trunkline_protocols.knowledge import Passage, PassagesFound, Refused, SearchKnowledge
 from trunkline_protocols.turn import AgentMessage
 
 _log: Final = structlog.get_logger(__name__)
@@ -31,13 +31,13 @@ class NatsKnowledgeBase:
         """Return the best passages; an empty list if the service is unavailable or refuses the query."""
         try:
             raw = await self._bus.request(subjects.search(self._region), codec.encode(query), timeout_s=self._timeout_s)
-        except BusUnavailableError as error:
+            reply = codec.knowledge_reply.decode(raw)
+        except (BusUnavailableError, codec.DecodeError) as error:
             _log.warning("search.unavailable", error=str(error))
             return []
-        reply = codec.knowledge_reply.decode(raw)
         if isinstance(reply, PassagesFound):
             return reply.passages
-        _log.warning("search.refused", reply=str(reply)[:200])
+        _log.warning("search.refused", code=reply.code if isinstance(reply, Refused) else type(reply).__name__)
         return []
 
 

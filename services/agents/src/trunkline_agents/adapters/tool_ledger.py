@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from trunkline_chassis.bus import Bus
-from trunkline_chassis.errors import FenceError
+from trunkline_chassis.bus import Bus, StreamMessage
+from trunkline_chassis.errors import BusRefusedError, FenceError
+from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec
 from trunkline_protocols.completion import ToolStep, ToolStepRecorded
 from trunkline_protocols.streams import TOOLS
@@ -25,7 +26,7 @@ class KvToolLedger:
         """Return the recorded steps of a turn, in order."""
         found: list[ToolStepRecorded] = []
         while (stored := await self._bus.last_message(_STREAM, _subject(request, len(found)))) is not None:
-            found.append(codec.tool_step.decode(stored.payload))
+            found.append(_decode(stored))
         return found
 
     async def begin(self, request: AnswerTurn, number: int, step: ToolStep, by: str) -> ToolStepRecorded:
@@ -38,7 +39,7 @@ class KvToolLedger:
             stored = await self._bus.last_message(_STREAM, subject)
             if stored is None:
                 raise
-            return codec.tool_step.decode(stored.payload)
+            return _decode(stored)
         return recorded
 
     async def end(self, request: AnswerTurn, number: int, step: ToolStep, by: str) -> None:
@@ -46,6 +47,15 @@ class KvToolLedger:
         subject = _subject(request, number)
         recorded = ToolStepRecorded(step=step, by=by)
         await self._bus.append(subject, codec.encode(recorded), message_id=f"{subject}-{by}-done")
+
+
+def _decode(stored: StreamMessage) -> ToolStepRecorded:
+    """Return a recorded step; raise `BusRefusedError` if it cannot be decoded: its calls may have been made."""
+    try:
+        return codec.tool_step.decode(stored.payload)
+    except codec.DecodeError as error:
+        report_undecodable("tools", stored.subject, error, sequence=stored.seq)
+        raise BusRefusedError(0, f"{stored.subject} cannot be decoded") from error
 
 
 def _subject(request: AnswerTurn, number: int) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-import msgspec
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from trunkline_protocols.accounting import ToolUse
 from trunkline_protocols.completion import ToolCall, ToolOutcome, ToolSpec
+from trunkline_protocols.decoding import DecodeError, decode
 from trunkline_protocols.fleet import Agent, Fleet, Tool
 
 MAX_STEPS: Final = 6
@@ -61,8 +61,8 @@ def external_tools(fleet: Fleet, agent: Agent) -> list[Tool]:
 def parse_arguments(call: ToolCall, spec: ToolSpec) -> dict[str, Any]:
     """Decode and validate the arguments of a call; raise `ArgumentsError` if they do not match the schema."""
     try:
-        arguments = msgspec.json.decode(call.arguments or "{}")
-    except msgspec.DecodeError as error:
+        arguments = decode(call.arguments or "{}", object)
+    except DecodeError as error:
         raise ArgumentsError(f"the arguments are not JSON: {error}") from error
     violation = best_match(Draft202012Validator(spec.parameters).iter_errors(arguments))
     if violation is not None:

@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 import msgspec
-from msgspec.json import Decoder
 from trunkline_protocols import subjects
+from trunkline_protocols.decoding import DecodeError, Decoder, decode_text
 from trunkline_protocols.ids import ConversationId, InvalidIdError, turn_id
 
 _MIN_DELAY_S: Final = 0.2
@@ -68,6 +68,7 @@ class _Address(NamedTuple):
 
 
 _head: Final[Decoder[_Head]] = Decoder(_Head)
+_any_json: Final[Decoder[msgspec.Raw]] = Decoder(msgspec.Raw)
 _NO_HEAD: Final = _Head()
 _NO_ADDRESS: Final = _Address()
 
@@ -108,9 +109,9 @@ def _json_text(payload: bytes) -> str | None:
     jsonb cannot hold NUL, which is stored as the replacement character there, and unchanged in `raw`.
     """
     try:
-        text = payload.decode()
-        msgspec.json.decode(payload, type=msgspec.Raw)
-    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+        text = decode_text(payload)
+        _any_json.decode(payload)
+    except DecodeError:
         return None
     return _ESCAPED_NUL.sub(rf"\1{_REPLACEMENT}", text) if "\\u0000" in text else text
 
@@ -118,7 +119,7 @@ def _json_text(payload: bytes) -> str | None:
 def _read_head(payload: bytes) -> _Head:
     try:
         return _head.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except DecodeError:
         return _NO_HEAD
 
 

@@ -6,6 +6,7 @@ import contextlib
 
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import FenceError
+from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.log import Commit, CommitStored
@@ -64,11 +65,17 @@ class JetStreamLog:
         return items
 
     async def snapshot(self, conversation: ConversationId) -> Snapshot | None:
-        """Read the snapshot from KV SNAPSHOTS."""
+        """Read the snapshot from KV SNAPSHOTS; None if it cannot be decoded: the log holds the whole state."""
         stored = await self._bus.last_message(
             f"KV_{streams.SNAPSHOTS.name}", f"$KV.{streams.SNAPSHOTS.name}.{conversation}"
         )
-        return codec.snapshot.decode(stored.payload) if stored is not None and stored.payload else None
+        if stored is None or not stored.payload:
+            return None
+        try:
+            return codec.snapshot.decode(stored.payload)
+        except codec.DecodeError as error:
+            report_undecodable("snapshot", stored.subject, error, sequence=stored.seq)
+            return None
 
     async def store_snapshot(self, snapshot: Snapshot) -> None:
         """Publish the snapshot to KV SNAPSHOTS without waiting for an acknowledgement."""

@@ -7,6 +7,7 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import msgspec
+from trunkline_protocols.decoding import decode
 
 from trunkline_ingress.core.identity import Identity
 
@@ -23,8 +24,8 @@ def verify(token: str, secret: bytes) -> Identity | None:
     try:
         if not hmac.compare_digest(_bytes(mac), _mac(body, secret)):
             return None
-        return msgspec.json.decode(_bytes(body), type=Identity)
-    except (ValueError, msgspec.DecodeError):
+        return decode(_bytes(body), Identity)
+    except ValueError:
         return None
 
 

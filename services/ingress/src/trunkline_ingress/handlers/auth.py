@@ -8,8 +8,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import jwt
-import msgspec
 from aiohttp import web
+from trunkline_protocols import codec
 
 from trunkline_ingress.core.identity import Claims
 
@@ -35,8 +35,8 @@ class Authenticator:
         token = request.query.get("token") or _bearer(request)
         try:
             payload = jwt.decode(token or "", self._secret, algorithms=["HS256"], options={"require": ["sub"]})
-            return msgspec.convert(payload, Claims)
-        except (jwt.InvalidTokenError, msgspec.ValidationError) as error:
+            return codec.convert(payload, Claims)
+        except (jwt.InvalidTokenError, codec.ValidationError) as error:
             raise web.HTTPUnauthorized(text=f"invalid access token: {error}") from error
 
     @web.middleware

@@ -23,6 +23,7 @@ from weakref import WeakSet
 import structlog
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec
 from trunkline_protocols.frames import (
     MAX_FRAME_BYTES,
@@ -110,6 +111,10 @@ class _Socket:
             await self._socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"slow reader, resume the conversation")
         except* BusError:
             await self._close(resume_required())
+        except* codec.DecodeError as group:
+            # Frames are decoded in `parse_frame`: this is a value of the log.
+            report_undecodable("log", self._conversation, group.exceptions[0])
+            await self._close(CloseSocketError(WSCloseCode.INTERNAL_ERROR, "internal", "a stored value cannot be read"))
         finally:
             if self._session is not None:
                 self._opener.sessions.remove(self._session)

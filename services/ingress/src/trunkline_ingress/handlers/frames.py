@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from aiohttp import WSCloseCode, WSMessage, WSMsgType
@@ -50,16 +50,16 @@ def parse_frame(message: WSMessage) -> ClientFrame:
         raise CloseSocketError(WSCloseCode.UNSUPPORTED_DATA, "bad_frame", "only text frames are supported")
     try:
         return codec.client_frame.decode(message.data)
-    except codec.ValidationError as error:
-        raise _invalid(message.data, str(error)) from error
     except codec.DecodeError as error:
-        raise CloseSocketError(WSCloseCode.INVALID_TEXT, "bad_frame", f"invalid JSON: {error}") from error
+        raise _refusal(message.data, str(error)) from error
 
 
-def _invalid(raw: str, reason: str) -> FrameError:
-    """Return the error for JSON that is not a frame, with the id of the client's message if it has one."""
-    fields: Any = msgspec.json.decode(raw)
-    id_ = fields.get("id") if isinstance(fields, dict) else None
-    text = fields.get("text") if isinstance(fields, dict) else None
+def _refusal(raw: str, reason: str) -> FrameError | CloseSocketError:
+    """Return the error for a text that is not a frame, with the id of the client's message if it has one."""
+    try:
+        fields = codec.read_malformed(raw)
+    except codec.DecodeError:
+        return CloseSocketError(WSCloseCode.INVALID_TEXT, "bad_frame", f"invalid JSON: {reason}")
+    id_, text = fields.get("id"), fields.get("text")
     too_large = isinstance(text, str) and len(text) > MAX_TEXT_CHARACTERS
     return FrameError("too_large" if too_large else "bad_frame", reason, id_=id_ if isinstance(id_, str) else "")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import msgspec
 from aiohttp import web
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.undecodable import report_undecodable
+from trunkline_protocols import codec
 from trunkline_protocols.ids import ConversationId, InvalidIdError, token
 
 T = TypeVar("T")
@@ -17,23 +18,26 @@ T = TypeVar("T")
 async def bus_errors(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Map `BusError` to 503 with its reason."""
+    """Map `BusError`, and a stored value or reply that cannot be decoded, to 503 with its reason."""
     try:
         return await handler(request)
     except BusError as error:
         raise web.HTTPServiceUnavailable(text=str(error)) from error
+    except codec.DecodeError as error:
+        report_undecodable("http", request.match_info.handler.__name__, error)
+        raise web.HTTPServiceUnavailable(text=f"a stored value cannot be read: {error}") from error
 
 
 def json_response(reply: object, *, status: int = 200) -> web.Response:
     """Return a JSON response."""
-    return web.Response(body=msgspec.json.encode(reply), content_type="application/json", status=status)
+    return web.Response(body=codec.encode(reply), content_type="application/json", status=status)
 
 
 async def body_of(request: web.Request, type_: type[T]) -> T:
     """Decode the request body; raise `HTTPBadRequest` with the path of the first invalid field."""
     try:
-        return msgspec.json.decode(await request.read(), type=type_)
-    except msgspec.DecodeError as error:
+        return codec.decode(await request.read(), type_)
+    except codec.DecodeError as error:
         raise web.HTTPBadRequest(text=str(error)) from error
 
 

@@ -7,18 +7,15 @@ attach.<region>.*.*                      -> `on_attached`   another ingress has 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
-import structlog
 from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus
+from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.ids import EVERY_INGRESS, ConversationId, Instance, InvalidIdError
 from trunkline_protocols.turn import SocketAttached
 
 from trunkline_ingress.application.session_registry import SessionRegistry
-
-_log: Final = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +39,14 @@ class Subscriptions:
         try:
             session.enqueue(codec.out.decode(message.data))
         except codec.DecodeError as error:
-            _log.error("outgoing.undecodable", subject=message.subject, error=str(error))
+            report_undecodable("out", message.subject, error)
 
     async def on_attached(self, message: Msg) -> None:
         """Detach the session of a conversation whose socket another ingress holds."""
         try:
             attached: SocketAttached = codec.attached.decode(message.data)
         except (codec.DecodeError, InvalidIdError) as error:
-            _log.error("attachment.undecodable", subject=message.subject, error=str(error))
+            report_undecodable("attach", message.subject, error)
             return
         if attached.ingress != self.instance:
             self.sessions.detach(attached.conversation)

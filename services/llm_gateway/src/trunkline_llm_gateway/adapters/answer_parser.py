@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TypeVar
 
 import msgspec
+from trunkline_protocols import codec
 from trunkline_protocols.completion import ToolCall
 
 from trunkline_llm_gateway.ports import ProviderError
@@ -39,10 +40,10 @@ class AnswerParser(ABC):
     def feed_whole(self, body: bytes) -> str:
         """Parse an answer that is not streamed and return its text; raise `ProviderError` for a fault."""
 
-    def _decode(self, decoder: msgspec.json.Decoder[T], payload: bytes) -> T:
+    def _decode(self, decoder: codec.Decoder[T], payload: bytes) -> T:
         try:
             return decoder.decode(payload)
-        except msgspec.DecodeError as error:
+        except codec.DecodeError as error:
             raise ProviderError("malformed", f"{self._provider}: {error}") from error
 
     def _status_error(self, reason: str, *, retryable: bool = True) -> ProviderError:

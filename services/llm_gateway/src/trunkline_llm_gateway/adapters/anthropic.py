@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
+from trunkline_protocols import codec
 from trunkline_protocols.completion import Complete, ToolCall, ToolStep
 
 from trunkline_llm_gateway.adapters.answer_parser import AnswerParser
@@ -97,8 +98,8 @@ class _Reply(msgspec.Struct):
 
 
 _encode: Final = msgspec.json.Encoder().encode
-_event_decoder: Final[msgspec.json.Decoder[_Event]] = msgspec.json.Decoder(_Event)
-_reply_decoder: Final[msgspec.json.Decoder[_Reply]] = msgspec.json.Decoder(_Reply)
+_event_decoder: Final[codec.Decoder[_Event]] = codec.Decoder(_Event)
+_reply_decoder: Final[codec.Decoder[_Reply]] = codec.Decoder(_Reply)
 
 
 class Anthropic:
@@ -170,8 +171,8 @@ def _tool_messages(step: ToolStep) -> list[_Message]:
 def _arguments(call: ToolCall) -> object:
     """Decode the arguments; invalid JSON, whose call had failed, is sent as an empty object."""
     try:
-        return msgspec.json.decode(call.arguments)
-    except msgspec.DecodeError:
+        return codec.decode(call.arguments, object)
+    except codec.DecodeError:
         return {}
 
 

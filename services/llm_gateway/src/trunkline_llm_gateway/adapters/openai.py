@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
+from trunkline_protocols import codec
 from trunkline_protocols.completion import Complete, ToolCall, ToolStep
 
 from trunkline_llm_gateway.adapters.answer_parser import AnswerParser
@@ -96,7 +97,7 @@ class _Chunk(msgspec.Struct):
 
 
 _encode: Final = msgspec.json.Encoder().encode
-_decoder: Final[msgspec.json.Decoder[_Chunk]] = msgspec.json.Decoder(_Chunk)
+_decoder: Final[codec.Decoder[_Chunk]] = codec.Decoder(_Chunk)
 
 
 class OpenAI:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+from trunkline_protocols.decoding import DecodeError, decode_toml
 
 Kind = Literal["openai", "anthropic", "extractive", "simulated"]
 Strategy = Literal["priority", "cheapest", "fastest", "weighted"]
@@ -125,8 +125,8 @@ DEFAULT_CONFIG = GatewayConfig(provider=[ProviderConfig(name="extractive", kind=
 def parse_config(text: str, source: str) -> GatewayConfig:
     """Parse and check a TOML text; raise `ConfigError`, whose message begins with `source`."""
     try:
-        config = msgspec.convert(tomllib.loads(text), GatewayConfig)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        config = decode_toml(text, GatewayConfig)
+    except DecodeError as error:
         raise ConfigError(f"{source}: {error}") from error
     _check_providers(source, config)
     _check_routes(source, config)

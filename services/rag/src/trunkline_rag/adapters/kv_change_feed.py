@@ -14,6 +14,7 @@ import msgspec
 from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.refresher import Refresher
+from trunkline_protocols import codec
 from trunkline_protocols.streams import KNOWLEDGE
 
 _STREAM: Final = f"KV_{KNOWLEDGE.name}"
@@ -28,7 +29,7 @@ class _Change(msgspec.Struct, frozen=True):
     is_complete: bool = msgspec.field(name="settled")
 
 
-_decode_change: Final = msgspec.json.Decoder(_Change).decode
+_decode_change: Final = codec.Decoder[_Change](_Change).decode
 
 
 class KvChangeFeed:
@@ -55,7 +56,7 @@ class KvChangeFeed:
         refresher = Refresher(self._bus, on_change, name="index", interval_s=_REFRESH_INTERVAL_S)
 
         async def on_message(message: Msg) -> None:
-            with contextlib.suppress(msgspec.DecodeError):
+            with contextlib.suppress(codec.DecodeError):
                 if _decode_change(message.data).is_complete:
                     refresher.mark_stale()
 

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import BusError, BusUnavailableError, FenceError
+from trunkline_protocols import codec
 from trunkline_protocols.streams import KNOWLEDGE
 
 _STREAM: Final = f"KV_{KNOWLEDGE.name}"
@@ -25,6 +26,7 @@ _HEARTBEATS_PER_TIMEOUT: Final = 5
 _ACQUIRE_TIMEOUT_S: Final = 110.0
 """Shorter than the two minutes that the requester of an import waits."""
 _POLL_INTERVAL_S: Final = 0.1
+_UNKNOWN_HOLDER: Final = "an unknown process"
 
 
 class _Holder(msgspec.Struct, frozen=True):
@@ -34,7 +36,7 @@ class _Holder(msgspec.Struct, frozen=True):
     at: float
 
 
-_decode_holder: Final = msgspec.json.Decoder(_Holder).decode
+_decode_holder: Final = codec.Decoder[_Holder](_Holder).decode
 
 
 class KvWriteLock:
@@ -85,7 +87,7 @@ class KvWriteLock:
         while True:
             last = await self._bus.last_message(_STREAM, _LOCK)
             self._seq = last.seq if last is not None else 0
-            holder = _decode_holder(last.payload).instance if last is not None else ""
+            holder = _holder_of(last.payload) if last is not None else ""
             if self._seq != last_seq:
                 last_seq, last_heartbeat_at = self._seq, clock()
             if holder in {"", self._instance} or clock() - last_heartbeat_at > self._heartbeat_timeout_s:
@@ -121,3 +123,11 @@ class KvWriteLock:
             fence=(_LOCK, self._seq),
         )
         self._seq = stored.seq
+
+
+def _holder_of(payload: bytes) -> str:
+    """Return the holder, an unknown one if the value cannot be decoded: its lock expires without heartbeats."""
+    try:
+        return _decode_holder(payload).instance
+    except codec.DecodeError:
+        return _UNKNOWN_HOLDER

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
+from trunkline_protocols.decoding import DecodeError, Decoder
 from trunkline_protocols.ids import token
 from trunkline_protocols.knowledge import BackupProgress
 
@@ -47,7 +48,7 @@ _RETRY_DELAY_S: Final = 900.0
 
 T = TypeVar("T")
 R = TypeVar("R")
-_decode_manifest: Final = msgspec.json.Decoder(Manifest).decode
+_decode_manifest: Final = Decoder[Manifest](Manifest).decode
 
 
 class NoBackupError(LookupError):
@@ -193,7 +194,7 @@ class Backups:
             return _decode_manifest(await self._objects.get(f"manifests/{token(id_, 'backup')}"))
         except ObjectMissingError as error:
             raise NoBackupError(f"{self.location} has no backup {id_}") from error
-        except msgspec.DecodeError as error:
+        except DecodeError as error:
             raise DamagedBackupError(f"backup {id_}: {error}") from error
 
     async def prune(self, keep: int, *, now: float | None = None) -> list[str]:

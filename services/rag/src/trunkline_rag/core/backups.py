@@ -17,6 +17,7 @@ from typing import Final, Literal
 
 import msgspec
 import numpy as np
+from trunkline_protocols.decoding import Decoder
 
 from trunkline_rag.core.articles import Document
 from trunkline_rag.core.index import PassageRow
@@ -133,7 +134,7 @@ class _Texts(msgspec.Struct):
     rows: list[PassageRow]
 
 
-_decode_texts: Final = msgspec.json.Decoder(_Texts).decode
+_decode_texts: Final = Decoder[_Texts](_Texts).decode
 
 
 def pack_shards(dump: StoreDump) -> Iterator[tuple[Blob, Blob | None]]:

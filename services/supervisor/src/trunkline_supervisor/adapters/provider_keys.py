@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from trunkline_protocols.decoding import decode_toml
 
 
 def key_variables(config: Path | None) -> frozenset[str]:
@@ -13,7 +14,7 @@ def key_variables(config: Path | None) -> frozenset[str]:
     if config is None:
         return frozenset()
     try:
-        return frozenset(_named(tomllib.loads(config.read_text(encoding="utf-8"))))
+        return frozenset(_named(decode_toml(config.read_text(encoding="utf-8"), dict)))
     except (OSError, ValueError, RecursionError):
         return frozenset()
 

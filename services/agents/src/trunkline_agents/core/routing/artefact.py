@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from trunkline_protocols.decoding import Decoder
 from trunkline_protocols.fleet import Agent, Fleet
 
 from trunkline_agents.core.routing.classifier import Classifier, EmbeddingModel, ExampleIndex, LinearModel
@@ -18,6 +19,9 @@ from trunkline_agents.core.routing.examples import ConversationExample, parse_co
 
 _FORMAT: Final = 5
 """Incremented with the layout and with the training procedure: thresholds are valid for the scores they come from."""
+
+
+_MAX_BYTES: Final = 256 * 1024 * 1024
 
 
 class RoutingModel(msgspec.Struct, frozen=True):
@@ -68,7 +72,7 @@ class _Artefact(msgspec.Struct, frozen=True):
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(_Artefact)
+_decoder: Final = Decoder[_Artefact](_Artefact, binary=True)
 
 
 def training_examples(agent: Agent) -> list[ConversationExample]:
@@ -109,7 +113,7 @@ def encode(model: RoutingModel) -> bytes:
 def decode(payload: bytes) -> RoutingModel:
     """Deserialise a model; raise `UnreadableArtefactError` if the payload is not a valid artefact."""
     try:
-        artefact = _decoder.decode(zlib.decompress(payload))
+        artefact = _decoder.decode(_decompress(payload))
         if artefact.format != _FORMAT:
             raise UnreadableArtefactError(f"unsupported format {artefact.format}, expected {_FORMAT}")
         return RoutingModel(
@@ -119,8 +123,17 @@ def decode(payload: bytes) -> RoutingModel:
             artefact.scope_threshold,
             artefact.embedding_scope_threshold,
         )
-    except (zlib.error, msgspec.DecodeError, ValueError, IndexError) as error:
+    except (zlib.error, ValueError, IndexError) as error:
         raise UnreadableArtefactError(str(error)) from error
+
+
+def _decompress(payload: bytes) -> bytes:
+    """Decompress up to the limit, so that a damaged or forged artefact cannot exhaust the memory."""
+    stream = zlib.decompressobj()
+    content = stream.decompress(payload, _MAX_BYTES)
+    if not stream.eof:
+        raise UnreadableArtefactError("truncated, or larger than the limit")
+    return content
 
 
 def _pack(classifier: Classifier) -> _PackedClassifier:

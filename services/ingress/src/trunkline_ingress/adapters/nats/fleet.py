@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from trunkline_chassis.bus import Bus
-from trunkline_chassis.fleet_store import FleetVersion, publish_fleet, read_current_fleet, read_fleet_versions
+from trunkline_chassis.fleet_store import (
+    FleetHistory,
+    FleetVersion,
+    publish_fleet,
+    read_current_fleet,
+    read_fleet_history,
+)
 from trunkline_chassis.provision import provision_work
 from trunkline_protocols.fleet import Fleet, FleetOrigin
 
@@ -19,9 +25,9 @@ class NatsFleetStore:
         """Read the current version."""
         return await read_current_fleet(self._bus)
 
-    async def versions(self) -> list[FleetVersion]:
+    async def history(self) -> FleetHistory:
         """Read the retained versions."""
-        return await read_fleet_versions(self._bus)
+        return await read_fleet_history(self._bus)
 
     async def publish(self, fleet: Fleet, *, after: int, by: str, origin: FleetOrigin, note: str) -> FleetVersion:
         """Provision the work queues of the fleet's specialties, then publish it."""

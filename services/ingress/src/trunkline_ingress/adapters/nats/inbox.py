@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import TypeVar
 
 from trunkline_chassis.bus import Bus, StreamMessage
 from trunkline_chassis.errors import FenceError
@@ -14,6 +15,8 @@ from trunkline_ingress.core.trace import InboxEntry
 from trunkline_ingress.ports import InboxPosition, UnsettledMessages
 
 _STREAM = streams.INBOX.name
+
+T = TypeVar("T")
 
 
 class NatsInbox:
@@ -53,10 +56,10 @@ class NatsInbox:
         last = await self._bus.last_message(_STREAM, subject)
         if last is None or last.seq <= after:
             return UnsettledMessages(last.seq if last is not None else 0, [])
-        found = _decodable([last])
+        found = _decodable([last], codec.inbox)
         if not found or found[0][1].previous > after:
             # The end stays that of the first read: if a message arrives in between, the next append meets the fence.
-            found = _decodable(await self._bus.read_messages(_STREAM, subject, after=after))
+            found = _decodable(await self._bus.read_messages(_STREAM, subject, after=after), codec.inbox)
         return UnsettledMessages(last.seq, [(stored.seq, message) for stored, message in found])
 
     async def contains(self, region: str, conversation: ConversationId) -> bool:
@@ -66,18 +69,18 @@ class NatsInbox:
     async def messages(self, region: str, conversation: ConversationId) -> list[InboxEntry]:
         """Read the customer's messages."""
         found = await self._bus.read_messages(_STREAM, subjects.inbox(region, conversation))
-        return [InboxEntry(stored.subject, stored.seq, message) for stored, message in _decodable(found)]
+        return [InboxEntry(stored.subject, stored.seq, message) for stored, message in _decodable(found, codec.inbox)]
 
     async def desk_commands(self, region: str, conversation: ConversationId) -> list[InboxEntry]:
         """Read the commands of people at the desk."""
         found = await self._bus.read_messages(_STREAM, subjects.desk(region, conversation))
-        return [InboxEntry(stored.subject, stored.seq, codec.desk.decode(stored.payload)) for stored in found]
+        return [InboxEntry(stored.subject, stored.seq, message) for stored, message in _decodable(found, codec.desk)]
 
 
-def _decodable(found: list[StreamMessage]) -> list[tuple[StreamMessage, InboxMessage]]:
+def _decodable(found: list[StreamMessage], decoder: codec.Decoder[T]) -> list[tuple[StreamMessage, T]]:
     """Decode messages; skip an undecodable one, which the conversation service dead-letters."""
     messages = []
     for stored in found:
         with contextlib.suppress(codec.DecodeError):
-            messages.append((stored, codec.inbox.decode(stored.payload)))
+            messages.append((stored, decoder.decode(stored.payload)))
     return messages

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trunkline_chassis.bus import Bus
+from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.broadcast import NoticeMessage, NoticeReceipt
 
@@ -23,5 +24,13 @@ class NatsNoticeStore:
     async def receipts(self, notice: str) -> set[str]:
         """Read the receipts of a notice."""
         stored = await self._bus.read_messages(streams.NOTICES.name, subjects.receipts(self._region, notice))
-        receipts = [codec.notice.decode(message.payload) for message in stored]
-        return {receipt.instance for receipt in receipts if isinstance(receipt, NoticeReceipt)}
+        instances: set[str] = set()
+        for message in stored:
+            try:
+                receipt = codec.notice.decode(message.payload)
+            except codec.DecodeError as error:
+                report_undecodable("receipt", message.subject, error, sequence=message.seq)
+                continue
+            if isinstance(receipt, NoticeReceipt):
+                instances.add(receipt.instance)
+        return instances

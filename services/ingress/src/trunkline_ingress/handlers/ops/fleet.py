@@ -95,7 +95,7 @@ class FleetOps:
 
     async def versions(self, _: web.Request) -> web.Response:
         """Return the retained versions, oldest first."""
-        return json_response([_summary(version) for version in await self.store.versions()])
+        return json_response([_summary(version) for version in (await self.store.history()).versions])
 
     async def apply(self, request: web.Request) -> web.Response:
         """Publish a fleet; reject it as a whole if it is invalid."""
@@ -106,11 +106,14 @@ class FleetOps:
         return await self._publish(body.fleet, after=body.after, by=body.by, origin="apply", note=body.note)
 
     async def roll_back(self, request: web.Request) -> web.Response:
-        """Publish an older version again."""
+        """Publish an older version again; if the latest cannot be decoded, the previous is the last readable one."""
         body = await body_of(request, RollBack)
-        versions = await self.store.versions()
+        history = await self.store.history()
+        versions = history.versions
         if body.to:
             target = next((version for version in versions if version.version == body.to), None)
+        elif history.is_latest_unreadable:
+            target = versions[-1] if versions else None
         else:
             target = next((older for older in reversed(versions[:-1]) if older.fleet != versions[-1].fleet), None)
         if target is None:

@@ -21,6 +21,7 @@ from typing import Final
 import msgspec
 import numpy as np
 import structlog
+from trunkline_protocols.decoding import DecodeError, Decoder
 
 from trunkline_rag.core.index import PassageRow
 from trunkline_rag.core.passage_set import PassageSet, StagedArticle
@@ -46,7 +47,7 @@ class _CachedArticle(msgspec.Struct, array_like=True, frozen=True):
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(list[_CachedArticle])
+_decoder: Final = Decoder[list[_CachedArticle]](list[_CachedArticle], binary=True)
 
 
 class PassageFile:
@@ -125,7 +126,12 @@ class PassageFile:
             if not length or len(body) < length or zlib.crc32(body) != checksum:
                 _log.warning("passage_file.damaged", file=str(self._path), remaining_bytes=len(content))
                 return
-            yield _decoder.decode(body)
+            try:
+                decoded = _decoder.decode(bytes(body))
+            except DecodeError as error:
+                _log.warning("passage_file.damaged", file=str(self._path), error=str(error))
+                return
+            yield decoded
             content = content[_BLOCK_HEADER.size + length :]
 
     @contextlib.contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+from trunkline_protocols.decoding import convert
 
 from trunkline_rag.core.articles import Document
 from trunkline_rag.core.index import PassageRow, row_terms
@@ -53,7 +54,7 @@ def read_document(row: dict[str, Any]) -> Document:
         text=row["text"],
         topics=list(row["topics"]),
         updated=row["updated"],
-        scope=msgspec.convert(row["scope"], Scope),
+        scope=convert(row["scope"], Scope),
         source=row["source"],
         rev=row["rev"],
     )
@@ -128,7 +129,7 @@ def read_passage(stored: dict[str, Any]) -> PassageRow:
         topics=tuple(stored["topics"]),
         headings=stored["headings"],
         text=stored["text"],
-        scope=msgspec.convert(stored["scope"], Scope),
+        scope=convert(stored["scope"], Scope),
         rev=stored["rev"],
     )
 

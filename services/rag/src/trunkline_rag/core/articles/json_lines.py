@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import msgspec
+from trunkline_protocols.decoding import DecodeError, Decoder
 from trunkline_protocols.knowledge import ArticleFile, ImportProblem
 
 from trunkline_rag.core.articles.document import InvalidArticleError, ParsedItem, build_documents, slug
@@ -26,7 +27,7 @@ class _Line(msgspec.Struct):
     valid_until: str = ""
 
 
-_decode_line: Final = msgspec.json.Decoder(_Line).decode
+_decode_line: Final = Decoder[_Line](_Line).decode
 
 
 def parse_json_lines(file: ArticleFile) -> Iterator[ParsedItem]:
@@ -44,5 +45,5 @@ def parse_json_lines(file: ArticleFile) -> Iterator[ParsedItem]:
                 updated=decoded.updated,
                 scope=read_scope(msgspec.structs.asdict(decoded)),
             )
-        except (msgspec.DecodeError, InvalidArticleError, ScopeError) as error:
+        except (DecodeError, InvalidArticleError, ScopeError) as error:
             yield ImportProblem(name=f"{file.name}:{number}", reason=str(error))
