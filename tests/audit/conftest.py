@@ -5,9 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 
-import asyncpg
 import pytest
-from trunkline_supervisor.adapters.postgres import dsn
 
 from tests.audit.harness import ArchiveReader
 from tests.support.nats import nats_server
@@ -27,8 +25,4 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 async def archive(postgres: PostgresServer) -> ArchiveReader:
     """Return an empty archive without schema, for one test."""
-    name = f"audit_{secrets.token_hex(6)}"
-    connection = await asyncpg.connect(postgres.dsn)
-    await connection.execute(f'CREATE DATABASE "{name}"')
-    await connection.close()
-    return ArchiveReader(dsn(postgres.port, database=name))
+    return ArchiveReader(await postgres.create_database(f"audit_{secrets.token_hex(6)}"))

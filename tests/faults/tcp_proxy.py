@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 _CHUNK = 64 * 1024
@@ -15,11 +16,12 @@ _T = TypeVar("_T")
 
 
 class TcpProxy:
-    """Listens on a free port, in a thread with an event loop, and forwards everything to `target_port`."""
+    """Listens on a free port, in a thread with an event loop, and forwards everything to a port or a Unix socket."""
 
-    def __init__(self, target_port: int, host: str = "127.0.0.1") -> None:
+    def __init__(self, target: int | Path, host: str = "127.0.0.1") -> None:
         """Start forwarding."""
-        self._target = (host, target_port)
+        self._target = target
+        self._host = host
         self._open: set[asyncio.StreamWriter] = set()
         self._is_cut = False
         self._delay_s = 0.0
@@ -61,7 +63,11 @@ class TcpProxy:
             writer.transport.abort()
             return
         try:
-            far_reader, far_writer = await asyncio.open_connection(*self._target)
+            far_reader, far_writer = await (
+                asyncio.open_unix_connection(self._target)
+                if isinstance(self._target, Path)
+                else asyncio.open_connection(self._host, self._target)
+            )
         except OSError:
             writer.transport.abort()
             return

@@ -11,7 +11,6 @@ from typing import Literal
 
 import pytest
 from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
-from trunkline_supervisor.adapters.postgres import dsn
 from trunkline_supervisor.adapters.tcp import free_port
 
 from tests.faults import soak
@@ -41,10 +40,11 @@ def proxied(tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresS
     node = NatsNode("nats-1", folder / "nats", free_port())
     with (folder / "nats.log").open("w") as log:
         server = subprocess.Popen(nats_server_command(node), stdout=log, stderr=log)
-    nats, postgres = TcpProxy(node.port), TcpProxy(postgres_server.port)
+    nats, postgres = TcpProxy(node.port), TcpProxy(postgres_server.socket)
+    login = postgres_server.dsn.removeprefix("postgresql://").partition("@")[0]
     settings = soak.environment(folder) | {
         "TRUNKLINE_NATS_URL": f"nats://127.0.0.1:{nats.port}",
-        "TRUNKLINE_POSTGRES_DSN": dsn(postgres.port),
+        "TRUNKLINE_POSTGRES_DSN": f"postgresql://{login}@127.0.0.1:{postgres.port}/trunkline",
     }
     suite = Suite(folder / "data", settings)
     try:

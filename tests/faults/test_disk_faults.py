@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.errors import BusRefusedError
-from trunkline_supervisor.adapters import postgres
 from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
+from trunkline_supervisor.adapters.postgres import PostgresPaths, initialise
 from trunkline_supervisor.adapters.tcp import free_port
 
 from tests.faults import soak
@@ -36,7 +36,8 @@ def suite_on_disk(folder: Path, part: str, mib: int) -> Iterator[tuple[Suite, Di
             pytest.skip("mounting a small disk is not allowed here")
         if part == "postgres":
             # The suite re-creates this folder unless it contains a database.
-            postgres.initialise(folder / "made")
+            paths = PostgresPaths(folder / "made", folder / "run", folder / "data" / "secrets")
+            initialise(paths)
             subprocess.run(["cp", "--archive", f"{folder}/made/.", str(disk.folder)], check=True)
         suite = Suite(folder / "data", soak.environment(folder))
         try:

@@ -51,7 +51,7 @@ async def test_killed_server_restarts_although_a_session_outlives_it(server: Pos
         await query
     again = await asyncpg.connect(server.dsn)
     assert await again.fetchval("SHOW server_encoding") == "UTF8"
-    assert await again.fetchval("SHOW listen_addresses") == "127.0.0.1"
+    assert await again.fetchval("SHOW listen_addresses") == ""
     await again.close()
 
 

@@ -8,22 +8,43 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
-from trunkline_supervisor.adapters.postgres import dsn, initialise, postgres_command, wait_until_ready
-from trunkline_supervisor.adapters.tcp import free_port
+from trunkline_chassis.socket_folder import remove_socket_folder, socket_folder
+from trunkline_supervisor.adapters.postgres import (
+    OWNER,
+    PORT,
+    SOCKET_NAME,
+    SUPERUSER,
+    PostgresPaths,
+    initialise,
+    postgres_command,
+)
+from trunkline_supervisor.adapters.postgres_roles import wait_until_ready
 
 
 class PostgresServer:
-    """An embedded server on a private port; its data survives restarts."""
+    """An embedded server with a private socket; its data survives restarts."""
 
     def __init__(self, folder: Path) -> None:
         """Prepare the data directory below `folder`."""
-        self._data = folder / "data"
         self._log = folder / "log"
-        self.port = free_port()
-        self.dsn = dsn(self.port)
+        self._preferred = folder / "run"
+        sockets = socket_folder(self._preferred, longest_name=SOCKET_NAME)
+        self.paths = PostgresPaths(folder / "data", sockets, folder / "secrets")
+        self.socket = self.paths.socket_dir / f".s.PGSQL.{PORT}"
         self._process: subprocess.Popen[bytes] | None = None
-        initialise(self._data)
+        initialise(self.paths)
+
+    @property
+    def dsn(self) -> str:
+        """The address for the role that owns the database."""
+        return self.paths.dsn()
+
+    @property
+    def superuser_dsn(self) -> str:
+        """The address for the superuser."""
+        return self.paths.dsn(SUPERUSER)
 
     @property
     def running(self) -> bool:
@@ -34,7 +55,19 @@ class PostgresServer:
         """Start the server unless it is running, and wait until it accepts connections."""
         if not self.running:
             self._process = self._launch()
-        await wait_until_ready(self.port)
+        await wait_until_ready(self.paths)
+
+    async def create_database(self, name: str) -> str:
+        """Create another database for the same role, and return its address."""
+        rules = self.paths.data / "pg_hba.conf"
+        line = f"local /^{name.partition('_')[0]}_ {OWNER} scram-sha-256\n"
+        if line not in rules.read_text():
+            rules.write_text(rules.read_text() + line)
+        connection = await asyncpg.connect(self.superuser_dsn)
+        await connection.execute("SELECT pg_reload_conf()")
+        await connection.execute(f'CREATE DATABASE "{name}" OWNER {OWNER}')
+        await connection.close()
+        return self.paths.dsn(database=name)
 
     def stop(self) -> None:
         """Shut down in an orderly way: sessions are closed, data is flushed."""
@@ -44,9 +77,14 @@ class PostgresServer:
         """Kill the server process."""
         self._end(signal.SIGKILL)
 
+    def remove(self) -> None:
+        """Stop the server for good."""
+        self.stop()
+        remove_socket_folder(self.paths.sockets, self._preferred)
+
     def _launch(self) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
-            return subprocess.Popen(postgres_command(self._data, port=self.port), stdout=log, stderr=log)
+            return subprocess.Popen(postgres_command(self.paths), stdout=log, stderr=log)
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
@@ -63,7 +101,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
     try:
         yield server
     finally:
-        server.stop()
+        server.remove()
 
 
 @pytest.fixture

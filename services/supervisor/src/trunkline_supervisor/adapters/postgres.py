@@ -1,43 +1,45 @@
-"""The embedded PostgreSQL: data directory, command line, address, health probe.
+"""The embedded PostgreSQL: data directory, access rules, command line.
 
-PostgreSQL refuses to run as root, the user of many containers and fresh machines. Root therefore starts it in a user
-namespace, in which the process has another uid while root keeps the files; if namespaces are not allowed, as the
-unprivileged user 65534. Both wrappers exec the server: the started process is PostgreSQL itself and receives the
-signals. SIGINT requests its fast shutdown.
+It listens on a Unix socket in a private folder and on no network address. Two roles exist, each with a drawn password:
+the superuser, for operators and for preparing the database, and the owner of the one database, which is no superuser.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import shutil
 import subprocess
 import tempfile
-from functools import cache
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
-import asyncpg
 import psutil
 
+from trunkline_supervisor.adapters import postgres_account
+from trunkline_supervisor.adapters.secret_file import load_or_create_secret, write_secret
 from trunkline_supervisor.core.errors import PostgresStartError
 
 DATABASE: Final = "trunkline"
-_SUPERUSER: Final = "postgres"
-_NOBODY: Final = 65534
-_NAMESPACE: Final = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
-_AS_NOBODY: Final = ("setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "--")
-_INITDB_TIMEOUT_S: Final = 120.0
-_CONNECT_TIMEOUT_S: Final = 2.0
+OWNER: Final = "trunkline"
+SUPERUSER: Final = "postgres"
+PORT: Final = 5432
+"""Part of the socket's name; no port is opened."""
+
+SOCKET_NAME: Final = f"pg/.s.PGSQL.{PORT}"
+"""The socket below the folder for sockets, where a folder of its own belongs to the account of PostgreSQL."""
+
+_PREPARE_TIMEOUT_S: Final = 120.0
 _ORPHANS_TIMEOUT_S: Final = 5.0
-_PROBE_TIMEOUT_S: Final = 2.0
-_RETRY_INTERVAL_S: Final = 0.1
 
 _SETTINGS: Final = {
-    "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "password_encryption": "scram-sha-256",
+    "log_min_error_statement": "panic",  # a statement may contain a password
     "max_connections": "50",
     "shared_buffers": "32MB",
     "jit": "off",
@@ -46,92 +48,125 @@ _SETTINGS: Final = {
 }
 """For one small database on a shared machine. Durability keeps its default: every commit is synced."""
 
+_ACCESS_RULES: Final = f"""# Written by the supervisor. A connection that matches no line is refused.
+local {DATABASE} {OWNER} scram-sha-256
+local all,replication {SUPERUSER} scram-sha-256
+"""
 
-def initialise(folder: Path) -> None:
-    """Create the data directory if it does not exist, atomically: an interrupted attempt is removed by the next one."""
+
+@dataclass(frozen=True, slots=True)
+class PostgresPaths:
+    """The folders of one embedded server."""
+
+    data: Path
+    sockets: Path
+    """Private folder with a short path, see `trunkline_chassis.socket_folder`."""
+    secrets: Path
+
+    @property
+    def socket_dir(self) -> Path:
+        """The folder of the socket."""
+        return (self.sockets / SOCKET_NAME).parent
+
+    def dsn(self, role: str = OWNER, database: str = DATABASE) -> str:
+        """Return the address of a database for a role, with its password."""
+        password = load_or_create_secret(self.password_file(role))
+        return f"postgresql://{role}:{password}@/{database}?host={quote(str(self.socket_dir), safe='')}&port={PORT}"
+
+    def password_file(self, role: str) -> Path:
+        """Return the file of a role's password."""
+        return self.secrets / f"postgres-{'owner' if role == OWNER else 'superuser'}"
+
+
+def initialise(paths: PostgresPaths) -> None:
+    """Create the data directory if it does not exist, and close one that an earlier version left open.
+
+    A directory is created atomically: an interrupted attempt is removed by the next one.
+    """
+    folder = paths.data
     if not (folder / "PG_VERSION").exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for incomplete in folder.parent.glob(f"{folder.name}.incomplete-*"):
             shutil.rmtree(incomplete, ignore_errors=True)
         incomplete = Path(tempfile.mkdtemp(prefix=f"{folder.name}.incomplete-", dir=folder.parent))
-        _chown(incomplete)
+        postgres_account.hand_over(incomplete)
         _initdb(incomplete)
         if folder.exists():
             folder.rmdir()  # it may exist if it is empty; otherwise this raises, since the files are not ours
         incomplete.rename(folder)
-    _chown(folder)
+    postgres_account.hand_over(folder)
+    _close(paths)
+    _write_service_file(paths)
 
 
-def postgres_command(folder: Path, *, port: int) -> list[str]:
+def postgres_command(paths: PostgresPaths) -> list[str]:
     """Remove the leftovers of a killed server and return the command of a server in the foreground."""
-    _remove_leftovers(folder)
-    settings = [argument for name, value in _SETTINGS.items() for argument in ("-c", f"{name}={value}")]
-    return [*_unprivileged(folder), _binary("postgres"), "-D", str(folder.absolute()), "-p", str(port), *settings]
+    _remove_leftovers(paths.data)
+    paths.socket_dir.mkdir(mode=0o700, exist_ok=True)
+    postgres_account.hand_over(paths.socket_dir)
+    return [
+        *_command("postgres", paths.data),
+        *("-D", str(paths.data.absolute()), "-p", str(PORT), "-k", str(paths.socket_dir)),
+        *(argument for name, value in _SETTINGS.items() for argument in ("-c", f"{name}={value}")),
+    ]
 
 
-def dsn(port: int, *, database: str = DATABASE) -> str:
-    """Return the address of a database of the embedded server."""
-    return f"postgresql://{_SUPERUSER}@127.0.0.1:{port}/{database}"
+def _close(paths: PostgresPaths) -> None:
+    """Give the superuser its password and write the access rules, unless both were done before.
+
+    The order matters: as long as the rules are not in place, an interrupted attempt is repeated.
+    """
+    rules = paths.data / "pg_hba.conf"
+    secret = paths.password_file(SUPERUSER)
+    if secret.exists() and rules.exists() and rules.read_text(encoding="utf-8").startswith(_ACCESS_RULES):
+        return
+    _remove_leftovers(paths.data)
+    _execute_single_user(paths.data, f"ALTER ROLE {SUPERUSER} WITH LOGIN PASSWORD '{load_or_create_secret(secret)}';")
+    write_secret(rules, _ACCESS_RULES)
+    postgres_account.hand_over(paths.data)
+    status = paths.data.stat()
+    os.chown(rules, status.st_uid, status.st_gid)
 
 
-async def wait_until_ready(port: int, *, timeout_s: float = 30.0) -> None:
-    """Wait until the server accepts commands, and create the database if it does not exist."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout_s
-    while True:
-        try:
-            await _create_database(port)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            if loop.time() > deadline:
-                raise PostgresStartError(f"PostgreSQL on port {port} is not ready: {error!r}") from error
-            await asyncio.sleep(_RETRY_INTERVAL_S)
-        else:
-            return
-
-
-async def answers(port: int) -> bool:
-    """Probe the embedded server; an error such as "starting up" or "too many connections" is an answer as well."""
-    try:
-        async with asyncio.timeout(_PROBE_TIMEOUT_S):
-            connection = await asyncpg.connect(dsn(port, database="postgres"), ssl=False, timeout=_PROBE_TIMEOUT_S)
-            try:
-                await connection.fetchval("SELECT 1")
-            finally:
-                connection.terminate()
-    except asyncpg.PostgresError:
-        return True
-    except (asyncpg.InterfaceError, OSError, TimeoutError):
-        return False
-    return True
-
-
-async def _create_database(port: int) -> None:
-    connection = await asyncpg.connect(dsn(port, database="postgres"), ssl=False, timeout=_CONNECT_TIMEOUT_S)
-    try:
-        known = await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", DATABASE)
-        if known is None:
-            with contextlib.suppress(asyncpg.DuplicateDatabaseError):
-                await connection.execute(f'CREATE DATABASE "{DATABASE}"')
-    finally:
-        await connection.close(timeout=_CONNECT_TIMEOUT_S)
+def _write_service_file(paths: PostgresPaths) -> None:
+    """Write the addresses of both roles for the client programs of PostgreSQL, see PGSERVICEFILE."""
+    sections = [
+        f"[{service}]\nhost={paths.socket_dir}\nport={PORT}\ndbname={DATABASE}\nuser={role}\n"
+        f"password={load_or_create_secret(paths.password_file(role))}\n"
+        for service, role in (("trunkline", OWNER), ("trunkline-superuser", SUPERUSER))
+    ]
+    write_secret(paths.secrets / "pg_service.conf", "\n".join(sections))
 
 
 def _initdb(folder: Path) -> None:
     command = [
-        *_unprivileged(folder),
-        _binary("initdb"),
+        *_command("initdb", folder),
         f"--pgdata={folder.absolute()}",
-        f"--username={_SUPERUSER}",
-        "--auth=trust",  # only this machine can connect, see listen_addresses
+        f"--username={SUPERUSER}",
+        "--auth=reject",  # until the access rules are written
         "--encoding=UTF8",
         "--locale=C",
         "--locale-provider=builtin",
         "--builtin-locale=C.UTF-8",
         "--no-instructions",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_INITDB_TIMEOUT_S, check=False)  # noqa: S603
-    if done.returncode != 0:
-        raise PostgresStartError(f"initdb failed: {done.stderr.strip()}")
+    _run(command, "initdb")
+
+
+def _execute_single_user(folder: Path, statement: str) -> None:
+    """Execute a statement in a process that accepts no connections; it must fit into one line."""
+    settings = [argument for name, value in _SETTINGS.items() for argument in ("-c", f"{name}={value}")]
+    command = [*_command("postgres", folder), "--single", "-D", str(folder.absolute()), *settings, "postgres"]
+    _run(command, "the preparation of PostgreSQL", f"{statement}\n")
+
+
+def _run(command: list[str], what: str, stdin: str = "") -> None:
+    done = subprocess.run(  # noqa: S603
+        command, input=stdin, capture_output=True, text=True, timeout=_PREPARE_TIMEOUT_S, check=False
+    )
+    errors = [line for line in done.stderr.splitlines() if "ERROR:" in line or "FATAL:" in line]
+    if done.returncode != 0 or errors:
+        raise PostgresStartError(f"{what} failed: {'; '.join(errors) or done.stderr.strip()}")
 
 
 def _remove_leftovers(folder: Path) -> None:
@@ -158,43 +193,9 @@ def _serves(process: psutil.Process, folder: Path) -> bool:
         return False
 
 
-def _unprivileged(folder: Path) -> tuple[str, ...]:
-    """Return the prefix for a command that must not run as root."""
-    if os.geteuid() != 0:
-        return ()
-    if _namespaces_allowed():
-        return _NAMESPACE
-    for check in (["test", "-w", str(folder)], [_binary("postgres"), "--version"]):
-        if not _succeeds((*_AS_NOBODY, *check)):
-            raise PostgresStartError(
-                "PostgreSQL does not run as root, user namespaces are not allowed here, and user 'nobody' cannot use "
-                f"{check[-1] if check[0] == 'test' else check[0]}: "
-                "run as another user, or choose folders that every user may access"
-            )
-    return _AS_NOBODY
-
-
-@cache
-def _namespaces_allowed() -> bool:
-    return _succeeds((*_NAMESPACE, "true"))
-
-
-def _succeeds(command: tuple[str, ...]) -> bool:
-    try:
-        return subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-
-
-def _chown(folder: Path) -> None:
-    """Give the folder to the user that PostgreSQL runs as; necessary and possible only as root."""
-    if os.geteuid() != 0:
-        return
-    user = 0 if _namespaces_allowed() else _NOBODY
-    if folder.stat().st_uid == user:
-        return
-    for path in (folder, *folder.rglob("*")):
-        os.chown(path, user, user, follow_symlinks=False)
+def _command(program: str, folder: Path) -> list[str]:
+    binary = _binary(program)
+    return [*postgres_account.prefix(folder, binary), binary]
 
 
 def _binary(name: str) -> str:

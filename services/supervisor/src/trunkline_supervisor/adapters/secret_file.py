@@ -17,9 +17,10 @@ def write_secret(file: Path, text: str) -> None:
 
 
 def load_or_create_secret(file: Path) -> str:
-    """Read a secret; if the file does not exist, generate one that only its owner can read."""
-    if not file.exists():
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
-            handle.write(secrets.token_hex(32))
-    return file.read_text(encoding="utf-8").strip()
+    """Read a secret; if the file does not exist or is empty, generate one that only its owner can read."""
+    known = file.read_text(encoding="utf-8").strip() if file.exists() else ""
+    if known:
+        return known
+    drawn = secrets.token_hex(32)
+    write_secret(file, drawn)
+    return drawn

@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from trunkline_supervisor.adapters import postgres
 from trunkline_supervisor.adapters.disk import wait_for_free_space
 from trunkline_supervisor.adapters.nats_credentials import SYSTEM_USER, NatsCredentials, write_operator_url
 from trunkline_supervisor.adapters.nats_server import nats_server_command, plan_nodes
+from trunkline_supervisor.adapters.postgres import PostgresPaths, initialise, postgres_command
+from trunkline_supervisor.adapters.postgres_roles import answers, wait_until_ready
 from trunkline_supervisor.adapters.probes import NatsProbe
-from trunkline_supervisor.adapters.tcp import free_port
 from trunkline_supervisor.core.suite import ProcessSpec
 from trunkline_supervisor.ports import ServerPlan
 
@@ -78,29 +78,28 @@ class EmbeddedNats:
 class EmbeddedPostgres:
     """One PostgreSQL server for the archive."""
 
-    def __init__(self, folder: Path) -> None:
-        """`folder` is the data directory."""
-        self._folder = folder
-        self._port = free_port()
+    def __init__(self, paths: PostgresPaths) -> None:
+        """Prepare nothing yet."""
+        self._paths = paths
 
     async def plan(self) -> Sequence[ServerPlan]:
         """Create the data directory if it does not exist and return the process."""
-        await asyncio.to_thread(postgres.initialise, self._folder)
-        command = await asyncio.to_thread(postgres.postgres_command, self._folder, port=self._port)
+        await asyncio.to_thread(initialise, self._paths)
+        command = await asyncio.to_thread(postgres_command, self._paths)
         return [
             ServerPlan(
                 ProcessSpec("postgres", "postgres-1", command, stop_signal="SIGINT"),
-                probe=partial(postgres.answers, self._port),
+                probe=partial(answers, self._paths),
                 timeout_s=_POSTGRES_TIMEOUT_S,
                 prepare=self._prepare,
             )
         ]
 
     async def wait_until_ready(self) -> str:
-        """Wait until the server accepts commands and return the DSN."""
-        await postgres.wait_until_ready(self._port)
-        return postgres.dsn(self._port)
+        """Wait until the server accepts commands and return the address for the services, whose role owns the data."""
+        await wait_until_ready(self._paths)
+        return self._paths.dsn()
 
     def _prepare(self) -> None:
-        wait_for_free_space(self._folder, _FREE_SPACE_TIMEOUT_S)
-        postgres.postgres_command(self._folder, port=self._port)  # for its effect: removes leftovers of a killed server
+        wait_for_free_space(self._paths.data, _FREE_SPACE_TIMEOUT_S)
+        postgres_command(self._paths)  # for its effect: removes leftovers of a killed server
