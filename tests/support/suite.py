@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import select
 import signal
@@ -14,10 +15,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import psutil
-from trunkline_supervisor.adapters.postgres import dsn
 
 READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 60.0
@@ -129,8 +130,13 @@ class Suite:
         """Return the address of PostgreSQL, embedded or configured."""
         if "TRUNKLINE_POSTGRES_DSN" in self._environment:
             return self._environment["TRUNKLINE_POSTGRES_DSN"]
-        arguments = psutil.Process(self.pid("postgres-1")).cmdline()
-        return dsn(int(arguments[arguments.index("-p") + 1]))
+        service = configparser.ConfigParser(interpolation=None)
+        service.read(self.data_dir / "secrets" / "pg_service.conf")
+        values = service["trunkline"]
+        host = quote(values["host"], safe="")
+        return (
+            f"postgresql://{values['user']}:{values['password']}@/{values['dbname']}?host={host}&port={values['port']}"
+        )
 
 
 def _accepts_test_user(address: str) -> bool:

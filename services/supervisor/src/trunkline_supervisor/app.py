@@ -12,6 +12,7 @@ from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_chassis.health import HealthServer
 from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.presence import PresenceRegistry
+from trunkline_chassis.socket_folder import SocketFolderError, remove_socket_folder, socket_folder
 from trunkline_protocols.fleet import Fleet
 from trunkline_protocols.permissions import SERVICES
 
@@ -20,6 +21,7 @@ from trunkline_supervisor.adapters.console_link import draw_console_link
 from trunkline_supervisor.adapters.folder_lock import exclusive_lock
 from trunkline_supervisor.adapters.nats_bus import NatsConnector
 from trunkline_supervisor.adapters.nats_credentials import NatsCredentials, load_nats_credentials
+from trunkline_supervisor.adapters.postgres import SOCKET_NAME, PostgresPaths
 from trunkline_supervisor.adapters.probes import HttpProbe
 from trunkline_supervisor.adapters.provider_keys import key_variables
 from trunkline_supervisor.adapters.secret_file import load_or_create_secret
@@ -33,7 +35,7 @@ from trunkline_supervisor.application.startup import SuitePlan, SuiteStartup, st
 from trunkline_supervisor.application.tree import Tree
 from trunkline_supervisor.core.errors import SuiteError
 from trunkline_supervisor.core.suite import Addresses, Blueprint, PoolSizes
-from trunkline_supervisor.settings import SuiteSettings, inherited_environment
+from trunkline_supervisor.settings import SuiteSettings, inherited_environment, user_runtime_dir
 
 _HOST: Final = "127.0.0.1"
 
@@ -82,6 +84,7 @@ async def _wire(
     keys = {"llm_gateway": key_variables(settings.llm_config)}
     launcher = LocalLauncher(inherited_environment(), settings.data_dir / "logs", named=keys)
     folder = settings.data_dir.absolute()
+    sockets = _socket_folder(folder, lifetime)
     credentials = _nats_credentials(settings, folder)
     plan = SuitePlan(
         fleet=fleet,
@@ -93,7 +96,7 @@ async def _wire(
         postgres=(
             ExternalServers(settings.postgres_dsn)
             if settings.postgres_dsn is not None
-            else EmbeddedPostgres(folder / "postgres")
+            else EmbeddedPostgres(PostgresPaths(folder / "postgres", sockets, folder / "secrets"))
         ),
         connector=NatsConnector(
             presences,
@@ -131,6 +134,21 @@ def pool_sizes(settings: SuiteSettings) -> PoolSizes:
         rag=(1, 1) if embedded else size(settings.rag_processes_min, settings.rag_processes_max),
         llm_gateway=size(settings.llm_gateway_processes_min, settings.llm_gateway_processes_max),
     )
+
+
+def _socket_folder(folder: Path, lifetime: Lifetime) -> Path:
+    """Return the folder for Unix sockets; one outside the data folder is removed at the end."""
+    preferred = folder / "run"
+    try:
+        sockets = socket_folder(preferred, longest_name=SOCKET_NAME, runtime_dir=user_runtime_dir())
+    except SocketFolderError as error:
+        raise SuiteError(str(error)) from error
+
+    async def remove() -> None:
+        remove_socket_folder(sockets, preferred)
+
+    lifetime.on_end(remove)
+    return sockets
 
 
 def _nats_credentials(settings: SuiteSettings, folder: Path) -> NatsCredentials | None:

@@ -24,7 +24,7 @@ class SuiteSettings(NatsSettings):
     fleet_dir: Path = Field(Path("fleet"), description="Fleet to run")
     region: Identifier = Field("local", description="Region of this suite")
     nats_url: str | None = Field(None, description="NATS to use instead of the embedded one")
-    postgres_dsn: str | None = Field(None, description="PostgreSQL to use instead of the embedded one")
+    postgres_dsn: str | None = Field(None, description="PostgreSQL to use instead of the embedded one", repr=False)
     milvus_uri: str | None = Field(None, description="Milvus to use instead of the embedded one")
     llm_config: Path | None = Field(
         None, description="Configuration of the LLM gateway; the variables that it names are passed to it"
@@ -84,3 +84,9 @@ class SuiteSettings(NatsSettings):
 def inherited_environment() -> dict[str, str]:
     """Return the environment of `trunkline up`; each process gets a part of it, see `core.environments`."""
     return dict(os.environ)
+
+
+def user_runtime_dir() -> Path | None:
+    """Return the runtime directory of the account, if its login has one."""
+    folder = os.environ.get("XDG_RUNTIME_DIR", "")
+    return Path(folder) if folder.startswith("/") else None
