@@ -1,9 +1,21 @@
 // @ts-check
-/** The customer's actions and the outbox: pure functions from a state to the next state. */
+/**
+ * Actions of the customer and the outbox. Pure.
+ *
+ * @import {OutboxEntry, State} from './types.js'
+ */
+import { addControl, append, isInQueue, mapOwn, settleQueue } from './items.js';
 
-import { isInQueue, append, mapOwn, control, settleQueue } from './items.js';
+/** Number of hidden notices that are remembered. */
+const MAX_HIDDEN = 50;
 
-/** The customer writes a message. It stays pending until the server accepts it. */
+/**
+ * Add a message of the customer. It stays pending until the server accepts it.
+ * @param {State} state
+ * @param {string} id
+ * @param {string} text
+ * @returns {State}
+ */
 export function compose(state, id, text) {
   return append({ ...state, problem: null }, {
     kind: 'own', id, text, state: 'pending', sent: false, held: false,
@@ -11,7 +23,12 @@ export function compose(state, id, text) {
   });
 }
 
-/** A frame of the outbox has left on a socket. */
+/**
+ * Record that an entry of the outbox was written to a socket.
+ * @param {State} state
+ * @param {OutboxEntry} entry
+ * @returns {State}
+ */
 export function sent(state, entry) {
   if (entry.frame.type === 'message') {
     return mapOwn(state, (own) => (own.id === entry.frame.id && !own.sent ? { ...own, sent: true } : own));
@@ -20,69 +37,112 @@ export function sent(state, entry) {
   return controls.length === state.controls.length ? state : { ...state, controls };
 }
 
-/** Send a refused or failed message again, with the id it always had. */
+/**
+ * Send a rejected or failed message again under its id.
+ * @param {State} state
+ * @param {string} id
+ * @returns {State}
+ */
 export function retry(state, id) {
   const next = mapOwn(state, (own) => {
     if (own.id !== id || own.state === 'accepted') return own;
     if (own.state === 'pending' && !own.held) return own;
-    return { ...own, state: 'pending', held: false, trouble: null,
-             attempts: own.state === 'failed' ? own.attempts + 1 : own.attempts };
+    const attempts = own.state === 'failed' ? own.attempts + 1 : own.attempts;
+    return { ...own, state: 'pending', held: false, trouble: null, attempts };
   });
   return next === state ? state : { ...next, problem: null };
 }
 
-/** Ask an accepted but unanswered question once more: a new message, a new id. */
+/**
+ * Send the text of an accepted but unanswered message again, under a new id.
+ * @param {State} state
+ * @param {string} oldId
+ * @param {string} newId
+ * @returns {State}
+ */
 export function askAgain(state, oldId, newId) {
   const old = state.items.find((item) => item.kind === 'own' && item.id === oldId);
-  if (!old) return state;
+  if (old?.kind !== 'own') return state;
   const cleared = mapOwn(state, (own) => (own === old ? { ...own, trouble: null } : own));
   return compose(cleared, newId, old.text);
 }
 
-/** Rate the answers; once per conversation. */
+/**
+ * Rate the conversation, once.
+ * @param {State} state
+ * @param {number} rating  1 to 5
+ * @returns {State}
+ */
 export function rate(state, rating) {
   if (state.rating !== null) return state;
-  return control({ ...state, rating }, { type: 'feedback', rating });
+  return addControl({ ...state, rating }, { type: 'feedback', rating });
 }
 
-/** Leave the queue for a person; repeated after a reconnect until the server confirms it. */
+/**
+ * Leave the queue for a person; repeated after a reconnect until the server confirms it.
+ * @param {State} state
+ * @returns {State}
+ */
 export function leaveQueue(state) {
   return settleQueue(state, 'leaving');
 }
 
-/** Put a notice away. */
+/**
+ * Hide a notice.
+ * @param {State} state
+ * @param {string} id
+ * @returns {State}
+ */
 export function hideNotice(state, id) {
-  return state.hidden.includes(id) ? state : { ...state, hidden: [...state.hidden.slice(-49), id] };
+  return state.hidden.includes(id) ? state : { ...state, hidden: [...state.hidden.slice(1 - MAX_HIDDEN), id] };
 }
 
-/** Forget the notices that no longer hold at `now` (Unix seconds). */
+/**
+ * Remove the notices that have expired at `now` (Unix seconds).
+ * @param {State} state
+ * @param {number} now
+ * @returns {State}
+ */
 export function expireNotices(state, now) {
   const notices = state.notices.filter((notice) => now < notice.expiresAt);
   return notices.length === state.notices.length ? state : { ...state, notices };
 }
 
-/** Ask the server to end the conversation; `closed` confirms it. */
+/**
+ * Request the end of the conversation; `closed` confirms it.
+ * @param {State} state
+ * @returns {State}
+ */
 export function end(state) {
   return !state.conversation || state.ended || state.ending ? state : { ...state, ending: true };
 }
 
-/** Put an error banner away. */
+/**
+ * Dismiss the shown error.
+ * @param {State} state
+ * @returns {State}
+ */
 export function dismissProblem(state) {
   return state.problem ? { ...state, problem: null } : state;
 }
 
-
-/** A `resume` was sent on a fresh socket. */
+/**
+ * Record that a `resume` was sent on a new socket.
+ * @param {State} state
+ * @returns {State}
+ */
 export function resuming(state) {
   return state.resuming ? state : { ...state, resuming: true };
 }
 
 /**
- * What is still to be sent, in order. `key` names one attempt: the connection
- * sends each key once per socket, so a retry has to change it.
+ * Return the unsent entries, in order. The connection sends each key once per socket, so every retry has a new key.
+ * @param {State} state
+ * @returns {OutboxEntry[]}
  */
 export function outbox(state) {
   if (state.ended) return state.conversation ? state.controls : [];
+  /** @type {OutboxEntry[]} */
   const entries = [];
   for (const item of state.items) {
     if (item.kind === 'own' && item.state === 'pending' && !item.held) {
@@ -101,7 +161,10 @@ export function outbox(state) {
   return entries;
 }
 
-/** Own messages waiting for a second attempt after a passing refusal. */
+/**
+ * Return the messages of the customer that wait for another attempt.
+ * @param {State} state
+ */
 export function heldMessages(state) {
-  return state.items.filter((item) => item.kind === 'own' && item.held);
+  return state.items.filter((item) => item.kind === 'own').filter((own) => own.held);
 }

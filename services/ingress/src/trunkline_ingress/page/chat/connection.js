@@ -1,69 +1,79 @@
 // @ts-check
 /**
- * The socket: opens it, opens it again after a growing, jittered delay, resumes
- * the conversation on it and sends what the outbox holds.
+ * The WebSocket: opens it, reopens it after growing, jittered delays, resumes the conversation on it and sends the
+ * entries of the outbox.
  *
- * It owns no conversation state. What to resume and what to send is asked of
- * `session` each time, so that the stored state stays the only truth and a
- * reconnect is the same thing as a first connect.
+ * It holds no state of the conversation but reads it from its session each time: the stored state is the only source
+ * of truth, and a reconnect does the same as the first connect.
  *
- * @typedef {'connecting'|'open'|'reconnecting'|'closed'} LinkState
+ * @import {ClientFrame, ConnectionState, OutboxEntry, ServerFrame} from './types.js'
+ *
  * @typedef {object} Session
- * @property {() => object|null} resume   the `resume` frame, null without a conversation
- * @property {() => object} start         the `start` frame
- * @property {() => {key: string, frame: object}[]} outbox
- * @property {() => boolean} isOver       no reconnect is wanted: the conversation has ended
- * @property {() => boolean} isWaiting    an answer is due: long silence means something was missed
+ * @property {() => ClientFrame|null} resume  the `resume` frame; null without a conversation
+ * @property {() => ClientFrame} start  the `start` frame
+ * @property {() => OutboxEntry[]} outbox
+ * @property {() => boolean} isOver  the conversation has ended: do not reconnect
+ * @property {() => boolean} isWaiting  an answer is due: long silence means a broken connection
  * @property {() => void} onResuming
- * @property {(frame: object) => void} onFrame
- * @property {(entry: {key: string, frame: object}) => void} onSent
- * @property {(link: {state: LinkState, elsewhere: boolean}) => void} onLink
+ * @property {(frame: ServerFrame) => void} onFrame
+ * @property {(entry: OutboxEntry) => void} onSent
+ * @property {(link: {state: ConnectionState, elsewhere: boolean}) => void} onLink
  */
 
 const PROTOCOL = 'trunkline.v1';
-const FIRST_DELAY_MS = 500;
-const LONGEST_DELAY_MS = 15_000;
-/** A socket that stays silent this long after a question is taken for dead. */
-const SILENCE_MS = 15_000;
-/** Nor should an answer in the making be silent for longer than this. */
-const ANSWER_SILENCE_MS = 45_000;
-/** An idle socket that lives this long ends the series of failed attempts. */
+const INITIAL_DELAY_MS = 500;
+const MAX_DELAY_MS = 15_000;
+/** Time within which the server must react to a frame. */
+const REPLY_TIMEOUT_MS = 15_000;
+/** Longest silence while an answer is due. */
+const ANSWER_TIMEOUT_MS = 45_000;
+/** A socket that stays open this long resets the number of failed attempts. */
 const STABLE_MS = 10_000;
-/** The server's close code when another tab took the conversation over. */
+/** Close code of the server if another tab has resumed the conversation. */
 const CONTINUED_ELSEWHERE = 4001;
-const CUT = 4900;
+/** Close code of the page for a connection that it gives up. */
+const DROPPED = 4900;
+const NORMAL_CLOSURE = 1000;
+const ABNORMAL_CLOSURE = 1006;
 
 /**
- * The pause before an attempt: doubling, capped, and cut by up to half at random
- * so that a fleet of pages does not return in one wave after an outage.
+ * Return the delay before an attempt, in milliseconds: doubled each time, capped, and reduced by up to half at random,
+ * so that many pages do not reconnect at the same moment after an outage.
+ * @param {number} attempt  number of failed attempts
+ * @param {() => number} [random]
  */
 export function retryDelay(attempt, random = Math.random) {
-  const whole = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(attempt, 10));
+  const whole = Math.min(MAX_DELAY_MS, INITIAL_DELAY_MS * 2 ** Math.min(attempt, 10));
   return Math.round(whole * (0.5 + random() / 2));
 }
 
+/** The connection of one page. */
 export class Connection {
   #url;
-  /** @type {Session} */
   #session;
   /** @type {WebSocket|null} */
   #socket = null;
-  /** 'offline' → 'resuming' | 'starting' → 'ready' */
+  /** @type {'offline'|'resuming'|'starting'|'ready'} */
   #phase = 'offline';
+  /** @type {ConnectionState} */
   #state = 'connecting';
   #attempt = 0;
-  #sentHere = new Set();
+  /** @type {Set<string>} */
+  #sentKeys = new Set();
   #retryTimer = 0;
   #silenceTimer = 0;
   #stableTimer = 0;
 
-  /** @param {string} url @param {Session} session */
+  /**
+   * @param {string} url
+   * @param {Session} session
+   */
   constructor(url, session) {
     this.#url = url;
     this.#session = session;
   }
 
-  /** Open the socket now, unless there is one. Also ends a pending pause. */
+  /** Open the socket now, unless it exists; cancel a scheduled attempt. */
   connect() {
     clearTimeout(this.#retryTimer);
     this.#retryTimer = 0;
@@ -71,59 +81,60 @@ export class Connection {
     this.#report(this.#attempt === 0 ? 'connecting' : 'reconnecting');
     const socket = new WebSocket(this.#url, PROTOCOL);
     this.#socket = socket;
-    // Each handler checks that its socket is still the current one: a socket
-    // given up may go on delivering for a while.
-    socket.onopen = () => socket === this.#socket && this.#opened();
-    socket.onmessage = (event) => socket === this.#socket && this.#received(event.data);
-    socket.onclose = (event) => socket === this.#socket && this.#closed(event.code);
+    // A discarded socket may still deliver events: handle those of the current one only.
+    socket.onopen = () => { if (socket === this.#socket) this.#onOpen(); };
+    socket.onmessage = (event) => { if (socket === this.#socket) this.#onMessage(event.data); };
+    socket.onclose = (event) => { if (socket === this.#socket) this.#onClose(event.code); };
   }
 
-  /** Connect at once if a pause is being waited out (the network came back). */
-  hurry() {
+  /** Run a scheduled attempt now, for example because the network is back. */
+  retryNow() {
     if (this.#retryTimer) this.connect();
   }
 
-  /** Send whatever the outbox holds and this socket has not carried yet. */
+  /** Send the entries of the outbox that were not yet sent on this socket. */
   flush() {
     if (this.#phase !== 'ready') return;
-    const waiting = this.#session.outbox().filter((entry) => !this.#sentHere.has(entry.key));
-    if (waiting.length === 0) return;
+    const unsent = this.#session.outbox().filter((entry) => !this.#sentKeys.has(entry.key));
+    if (unsent.length === 0) return;
     if (!this.#session.resume()) {
-      // Starting is left to the first message: a visitor who only looks costs
-      // the server nothing.
+      // The first message starts the conversation: a mere page view costs the server nothing.
       this.#phase = 'starting';
       this.#send(this.#session.start());
       return;
     }
-    // Noting them comes first: `onSent` changes the state, which flushes again.
-    for (const entry of waiting) this.#sentHere.add(entry.key);
-    for (const entry of waiting) this.#send(entry.frame);
-    for (const entry of waiting) this.#session.onSent(entry);
+    // Record the keys first: `onSent` changes the state, which calls `flush` again.
+    for (const entry of unsent) this.#sentKeys.add(entry.key);
+    for (const entry of unsent) this.#send(entry.frame);
+    for (const entry of unsent) this.#session.onSent(entry);
   }
 
-  /** Give the socket up as a network cut would, and reconnect. */
-  cut() {
+  /** Drop the socket as a network failure would, and reconnect. */
+  drop() {
     if (!this.#socket) return;
-    this.#abandon(CUT);
-    this.#closed(1006);
+    this.#discardSocket(DROPPED);
+    this.#onClose(ABNORMAL_CLOSURE);
   }
 
-  /** Begin afresh with a new socket, saying `farewell` on the old one first. */
-  restart(farewell = null) {
-    if (farewell && this.#phase === 'ready') this.#send(farewell);
-    this.#abandon(1000);
+  /**
+   * Replace the socket by a new one.
+   * @param {ClientFrame|null} lastFrame  sent on the old socket first
+   */
+  restart(lastFrame = null) {
+    if (lastFrame && this.#phase === 'ready') this.#send(lastFrame);
+    this.#discardSocket(NORMAL_CLOSURE);
     this.#attempt = 0;
     this.connect();
   }
 
-  /** Close for good: nothing reconnects until `connect` is called. */
+  /** Close the socket and stay closed until `connect` is called. */
   close() {
-    this.#abandon(1000);
+    this.#discardSocket(NORMAL_CLOSURE);
     this.#report('closed');
   }
 
-  #opened() {
-    this.#sentHere.clear();
+  #onOpen() {
+    this.#sentKeys.clear();
     this.#stableTimer = setTimeout(() => { this.#attempt = 0; }, STABLE_MS);
     const resume = this.#session.isOver() ? null : this.#session.resume();
     if (resume) {
@@ -137,44 +148,61 @@ export class Connection {
     this.flush();
   }
 
-  #received(data) {
-    clearTimeout(this.#silenceTimer);
-    this.#silenceTimer = 0;
+  /** @param {string} data */
+  #onMessage(data) {
+    this.#stopSilenceTimer();
+    /** @type {ServerFrame} */
     let frame;
     try {
       frame = JSON.parse(data);
     } catch {
-      return; // Not ours to judge; a missing durable frame shows as a gap.
+      return; // If it was a durable frame, the next one reveals the gap.
     }
-    const handshake = this.#phase === 'resuming' || this.#phase === 'starting';
-    if (frame.type === 'resumed' || frame.type === 'started') {
-      this.#phase = 'ready';
-      this.#attempt = 0;
-    }
-    let failed = false;
-    if (handshake && frame.type === 'error') {
-      const forgotten = frame.code === 'not_found' || frame.code === 'unauthorized';
-      failed = this.#phase === 'resuming' ? !forgotten : Boolean(frame.retryable);
-      if (!failed) this.#phase = 'ready';
-    }
+    const failed = this.#isHandshakeFailure(frame);
+    this.#advance(frame, failed);
     const socket = this.#socket;
     this.#session.onFrame(frame);
-    if (socket !== this.#socket) return; // The frame made the page cut the socket.
+    if (socket !== this.#socket) return; // The frame led to a new socket.
     if (failed) {
-      // Left open, a "continued elsewhere" would be missed; the server closes
-      // the socket after such an error, and the silence timer is the backstop.
-      this.#expectAnswer(retryDelay(this.#attempt));
+      // The server closes the socket after such an error; the timer is the fallback. The socket stays open until
+      // then, because it may still be closed with CONTINUED_ELSEWHERE.
+      this.#startSilenceTimer(retryDelay(this.#attempt));
       return;
     }
     if (this.#phase === 'ready') {
       this.#report('open');
       this.flush();
-      if (this.#session.isWaiting()) this.#expectAnswer(ANSWER_SILENCE_MS);
+      if (this.#session.isWaiting()) this.#startSilenceTimer(ANSWER_TIMEOUT_MS);
     }
   }
 
-  #closed(code) {
-    this.#release();
+  /**
+   * Return whether a frame rejects the handshake for now.
+   * @param {ServerFrame} frame
+   */
+  #isHandshakeFailure(frame) {
+    if (frame.type !== 'error') return false;
+    if (this.#phase === 'resuming') return frame.code !== 'not_found' && frame.code !== 'unauthorized';
+    return this.#phase === 'starting' && Boolean(frame.retryable);
+  }
+
+  /**
+   * Enter phase `ready` if a frame concludes the handshake.
+   * @param {ServerFrame} frame
+   * @param {boolean} failed
+   */
+  #advance(frame, failed) {
+    if (frame.type === 'resumed' || frame.type === 'started') {
+      this.#phase = 'ready';
+      this.#attempt = 0;
+    } else if (frame.type === 'error' && !failed) {
+      this.#phase = 'ready';
+    }
+  }
+
+  /** @param {number} code */
+  #onClose(code) {
+    this.#reset();
     if (code === CONTINUED_ELSEWHERE) {
       this.#report('closed', true);
       return;
@@ -188,22 +216,31 @@ export class Connection {
     this.#attempt += 1;
   }
 
+  /** @param {ClientFrame} frame */
   #send(frame) {
-    this.#socket.send(JSON.stringify(frame));
+    this.#socket?.send(JSON.stringify(frame));
     if (frame.type === 'start' || frame.type === 'resume' || frame.type === 'message') {
-      this.#expectAnswer(SILENCE_MS);
+      this.#startSilenceTimer(REPLY_TIMEOUT_MS);
     }
   }
 
-  #expectAnswer(ms) {
-    // A browser learns of a dead peer only after minutes and cannot ping, so a
-    // question without any answer stands in for the ping.
-    if (!this.#silenceTimer) this.#silenceTimer = setTimeout(() => this.cut(), ms);
+  /**
+   * Drop the connection if no frame arrives in time. A browser detects a dead peer only after minutes and cannot ping.
+   * @param {number} ms
+   */
+  #startSilenceTimer(ms) {
+    if (!this.#silenceTimer) this.#silenceTimer = setTimeout(() => this.drop(), ms);
   }
 
-  #abandon(code) {
+  #stopSilenceTimer() {
+    clearTimeout(this.#silenceTimer);
+    this.#silenceTimer = 0;
+  }
+
+  /** @param {number} code */
+  #discardSocket(code) {
     const socket = this.#socket;
-    this.#release();
+    this.#reset();
     clearTimeout(this.#retryTimer);
     this.#retryTimer = 0;
     if (!socket) return;
@@ -211,15 +248,19 @@ export class Connection {
     socket.close(code);
   }
 
-  #release() {
+  #reset() {
     this.#socket = null;
     this.#phase = 'offline';
-    clearTimeout(this.#silenceTimer);
+    this.#stopSilenceTimer();
     clearTimeout(this.#stableTimer);
-    this.#silenceTimer = 0;
     this.#stableTimer = 0;
   }
 
+  /**
+   * Report a changed state; `connecting` and `elsewhere` are always reported.
+   * @param {ConnectionState} state
+   * @param {boolean} [elsewhere]
+   */
   #report(state, elsewhere = false) {
     if (state === this.#state && !elsewhere && state !== 'connecting') return;
     this.#state = state;

@@ -1,5 +1,5 @@
 // @ts-check
-/** The conversation as a value; see `state.js`. */
+/** The conversation: its state and the transitions of it. */
 
 export * from './actions.js';
 export * from './frames.js';

@@ -1,48 +1,62 @@
 // @ts-check
-/** The server's frames: `receive` applies one frame to a state. Pure. */
-
+/**
+ * Frames of the server: `receive` applies one frame to a state. Pure.
+ *
+ * @import {ErrorFrame, HandoffItem, Item, OwnItem, ReplyItem, ServerFrame, State} from './types.js'
+ */
 import { PERSON } from '../shared/names.js';
-import { isInQueue, isLeaving, append, replaceAt, mapOwn, findStreaming, isTurnOver, dropStreaming, settleQueue, markAccepted, markAnswered } from './items.js';
+import {
+  append, dropStreaming, findStreaming, isInQueue, isLeaving, isTurnOver, mapOwn, markAccepted, markAnswered,
+  replaceAt, settleQueue,
+} from './items.js';
 import { awaited } from './state.js';
 
-/** Where conversations wait for a person, as frames call it. */
+/** Pseudo-specialty of a conversation that waits for a person. */
 const ESCALATION = 'escalation';
 
-/** How often a message the server refused for now is sent again by itself. */
+/** Attempts to send a message that the server rejects with a retryable error. */
 export const MAX_ATTEMPTS = 5;
 
-
-/** Apply one server frame. Unknown types change nothing. */
+/**
+ * Apply a frame. Unknown types change nothing.
+ * @param {State} state
+ * @param {ServerFrame} frame
+ * @returns {State}
+ */
 export function receive(state, frame) {
   if (frame === null || typeof frame !== 'object') return state;
-  const handle = Object.hasOwn(HANDLERS, frame.type) ? HANDLERS[frame.type] : null;
+  const handle = Object.hasOwn(HANDLERS, frame.type)
+    ? /** @type {(state: State, frame: ServerFrame) => State} */ (HANDLERS[frame.type]) : null;
   if (!handle) return withSeq(state, frame) ?? state;
   if (OUTSIDE_SEQUENCE.has(frame.type)) return handle(state, frame);
 
-  // After a gap everything but the answer to the resume is untrustworthy: it
-  // will be sent again, in order.
+  // After a gap only the reply to `resume` is reliable: all other frames will be sent again, in order.
   if (state.resync) return state;
   const next = withSeq(state, frame);
   if (next) return next.resync ? next : handle(next, frame);
-  // Seen before. Only the acknowledgement may still tell something: the repeat
-  // of a message is answered as the first was, with the first sequence number.
+  // A repeated message is accepted again under its first sequence number.
   return frame.type === 'accepted' ? markAccepted(state, frame.id) : state;
 }
 
 const OUTSIDE_SEQUENCE = new Set(['started', 'resumed', 'error', 'notice', 'notice_recalled']);
 
-/** Take note of a frame's seq; null when the frame was seen before. */
-function withSeq(state, frame) {
-  if (!Number.isInteger(frame.seq)) return state;
-  if (frame.seq <= state.lastSeq) return null;
-  // A gap that a resume did not fill is the server's last word on it: asking
-  // again would reconnect forever, so the second time it is passed over.
-  if (frame.seq > state.lastSeq + 1 && state.gapAt !== state.lastSeq) {
+/**
+ * Record a frame's sequence number; return null if the frame was received before.
+ * @param {State} state
+ * @param {{type: string, seq?: number}} frame
+ * @returns {State|null}
+ */
+function withSeq(state, { seq }) {
+  if (seq === undefined || !Number.isInteger(seq)) return state;
+  if (seq <= state.lastSeq) return null;
+  // If a resume did not fill a gap, another one would not either: skip the gap, or the page would reconnect forever.
+  if (seq > state.lastSeq + 1 && state.gapAt !== state.lastSeq) {
     return { ...state, resync: true, gapAt: state.lastSeq };
   }
-  return { ...state, lastSeq: frame.seq };
+  return { ...state, lastSeq: seq };
 }
 
+/** @type {{[Type in ServerFrame['type']]: (state: State, frame: Extract<ServerFrame, {type: Type}>) => State}} */
 const HANDLERS = {
   started(state, frame) {
     return {
@@ -55,7 +69,7 @@ const HANDLERS = {
 
   resumed(state, frame) {
     if (!frame.recovered) return lose(state);
-    // What is in force is told again; what was recalled meanwhile is not.
+    // The server sends active notices again, but not the recalls of the interruption.
     const next = dropStreaming({ ...state, resync: false, resuming: false, problem: null, notices: [] });
     return { ...next, cut: awaited(next).filter((own) => own.sent).map((own) => own.id) };
   },
@@ -66,15 +80,14 @@ const HANDLERS = {
 
   delta(state, frame) {
     const at = findStreaming(state, frame.turn);
-    if (at >= 0) {
-      const item = state.items[at];
+    const item = state.items[at];
+    if (item?.kind === 'reply') {
       const text = frame.replace ? frame.text : item.text + frame.text;
       return replaceAt(state, at, { ...item, text });
     }
     if (isTurnOver(state, frame.turn)) return state;
-    // The beginning of this turn may have gone down with the last socket. A
-    // fragment from its middle would read as nonsense, so the typing indicator
-    // stays until the text is given whole.
+    // The beginning of this turn may have been lost with the last socket. Rather than a fragment, the typing
+    // indicator is shown until a delta with `replace` or the final message.
     if (state.cut.length > 0 && !frame.replace) return state;
     return append(state, {
       kind: 'reply', turn: frame.turn, text: frame.text, final: false,
@@ -83,6 +96,7 @@ const HANDLERS = {
   },
 
   message(state, frame) {
+    /** @type {Omit<ReplyItem, 'key'>} */
     const reply = {
       kind: 'reply', turn: frame.turn, text: frame.text, final: true,
       specialty: frame.specialty ?? state.specialty, agent: frame.agent ?? null,
@@ -91,7 +105,7 @@ const HANDLERS = {
     };
     const next = markAnswered({
       ...state, specialty: reply.specialty, problem: null,
-      // Whoever spoke last has the conversation, whatever an ephemeral frame said.
+      // The author of the last reply owns the conversation; a durable frame overrides an ephemeral one.
       person: reply.specialty === PERSON ? reply.agent ?? '' : null,
     }, frame.in_reply_to);
     const at = findStreaming(next, frame.turn);
@@ -100,36 +114,38 @@ const HANDLERS = {
 
   handoff(state, frame) {
     const to = frame.to ?? null;
+    /** @type {Omit<HandoffItem, 'key'>} */
     const divider = {
       kind: 'handoff', turn: frame.turn, from: frame.from ?? null, to, reason: frame.reason ?? '',
-      // From a person, or from the wait for one.
       back: frame.from === PERSON || (frame.from === ESCALATION && isLeaving(state)),
     };
     let next = { ...state, specialty: to ?? state.specialty };
     if (to === PERSON) {
       next = { ...settleQueue(next, 'over'), person: next.person ?? '' };
     } else if (divider.from === PERSON) {
-      // What was said to the person is with the person's notes now: no answer is due.
+      // The person's note covers the messages so far: no answer is due.
       next = markAnswered({ ...next, person: null }, null);
     } else if (divider.from === ESCALATION) {
       next = settleQueue(next, 'left', ['leaving']);
     }
     const at = findStreaming(next, frame.turn);
-    if (at < 0) return append(next, divider);
-    const marked = replaceAt(next, at, { ...next.items[at], specialty: next.specialty });
+    const streaming = next.items[at];
+    if (streaming?.kind !== 'reply') return append(next, divider);
+    const marked = replaceAt(next, at, { ...streaming, specialty: next.specialty });
     return append(marked, divider, at);
   },
 
   escalated(state, frame) {
     let next = dropStreaming(state, frame.turn);
-    // From a person who fell silent it goes back to the queue, and no turn is open.
+    // A silent person has lost the conversation to the queue: no turn is open.
     if (next.person !== null) next = { ...markAnswered(next, null), person: null };
-    const place = { turn: frame.turn, urgency: frame.urgency ?? null, position: frame.position ?? null };
-    if (frame.level === 'senior') return append(next, { kind: 'escalation', ...place, stage: 'senior' });
+    const position = { turn: frame.turn, urgency: frame.urgency ?? null, position: frame.position ?? null };
+    if (frame.level === 'senior') return append(next, { kind: 'escalation', ...position, stage: 'senior' });
     const at = next.items.findIndex(isInQueue);
-    return at >= 0
-      ? replaceAt(next, at, { ...next.items[at], ...place })
-      : append(next, { kind: 'escalation', ...place, stage: 'waiting' });
+    const pending = next.items[at];
+    return pending?.kind === 'escalation'
+      ? replaceAt(next, at, { ...pending, ...position })
+      : append(next, { kind: 'escalation', ...position, stage: 'waiting' });
   },
 
   position(state, frame) {
@@ -139,14 +155,15 @@ const HANDLERS = {
     }
     const at = state.items.findIndex(isInQueue);
     const item = state.items[at];
-    if (at < 0 || (item.position === frame.position && item.urgency === frame.urgency)) return state;
-    return replaceAt(state, at, { ...item, position: frame.position, urgency: frame.urgency });
+    const { position, urgency } = frame;
+    if (item?.kind !== 'escalation' || (item.position === position && item.urgency === urgency)) return state;
+    return replaceAt(state, at, { ...item, position, urgency });
   },
 
   notice(state, frame) {
     const notice = {
       id: frame.id, text: frame.text, severity: frame.severity ?? 'info',
-      // A server that says nothing of an end means: as long as it stands.
+      // Without an expiry the notice is active until it is recalled.
       expiresAt: frame.expires_at || Number.MAX_SAFE_INTEGER,
     };
     return { ...state, notices: [...state.notices.filter((other) => other.id !== notice.id), notice] };
@@ -160,7 +177,7 @@ const HANDLERS = {
   closed(state, frame) {
     let next = dropStreaming(markAnswered(settleQueue(state, 'over'), null));
     next = mapOwn(next, (own) => (own.state === 'pending'
-      ? { ...own, state: 'failed', held: false, trouble: 'The conversation had ended.' } : own));
+      ? { ...own, state: 'failed', held: false, trouble: 'The conversation has already ended.' } : own));
     next = { ...next, ended: true, ending: false, person: null, problem: null };
     return append(next, { kind: 'closed', text: frame.reason ?? '' });
   },
@@ -168,13 +185,13 @@ const HANDLERS = {
   error(state, frame) {
     const lost = frame.code === 'not_found' || frame.code === 'unauthorized';
     if (state.resuming && lost) return lose(state);
-    if (state.resuming) return state; // The connection tries the resume again.
+    if (state.resuming) return state; // The connection retries the resume.
     if (frame.id !== undefined && frame.id !== null) return messageError(state, frame);
 
     const problem = { code: frame.code, message: frame.message, retryable: Boolean(frame.retryable) };
     let next = state;
     if (frame.retryable) {
-      next = mapOwn(state, (own) => (own.state === 'pending' && own.sent ? refuse(own, frame) : own));
+      next = mapOwn(state, (own) => (own.state === 'pending' && own.sent ? reject(own, frame) : own));
     } else if (!state.conversation || frame.code === 'bad_frame' || frame.code === 'too_large') {
       next = mapOwn(state, (own) => (own.state === 'pending' && (own.sent || !state.conversation)
         ? { ...own, state: 'failed', held: false, trouble: frame.message } : own));
@@ -183,19 +200,29 @@ const HANDLERS = {
   },
 };
 
-/** An error that names the message it is about. */
+/**
+ * Apply an error about one message of the customer.
+ * @param {State} state
+ * @param {ErrorFrame} frame
+ * @returns {State}
+ */
 function messageError(state, frame) {
   const next = mapOwn(state, (own) => {
     if (own.id !== frame.id) return own;
     if (own.state === 'accepted') return own.answered ? own : { ...own, answered: true, trouble: frame.message };
-    if (frame.retryable) return refuse(own, frame);
+    if (frame.retryable) return reject(own, frame);
     return { ...own, state: 'failed', held: false, trouble: frame.message };
   });
   return { ...next, cut: next.cut.filter((id) => id !== frame.id) };
 }
 
-/** Hold a message back for a later attempt, or give it up after too many. */
-function refuse(own, frame) {
+/**
+ * Hold a message for another attempt; let it fail after `MAX_ATTEMPTS`.
+ * @param {OwnItem} own
+ * @param {ErrorFrame} frame
+ * @returns {OwnItem}
+ */
+function reject(own, frame) {
   const attempts = own.attempts + 1;
   return attempts >= MAX_ATTEMPTS
     ? { ...own, attempts, state: 'failed', held: false, trouble: frame.message }
@@ -203,15 +230,17 @@ function refuse(own, frame) {
 }
 
 /**
- * The server no longer knows the conversation. What was said stays as history;
- * unacknowledged messages stay in the outbox and open the new conversation.
+ * Give up a conversation that the server does not know. Its transcript stays as history; unaccepted messages stay in
+ * the outbox and start the new conversation.
+ * @param {State} state
+ * @returns {State}
  */
 function lose(state) {
   if (!state.conversation) return { ...state, resuming: false, resync: false };
   let next = dropStreaming(settleQueue(state, 'over'));
   next = mapOwn(next, (own) => {
     if (own.state === 'accepted' && !own.answered) {
-      return { ...own, answered: true, trouble: 'This was not answered.' };
+      return { ...own, answered: true, trouble: 'This message was not answered.' };
     }
     return own.state === 'pending' ? { ...own, sent: false, held: false } : own;
   });
@@ -219,13 +248,14 @@ function lose(state) {
     ...next, conversation: null, lastSeq: 0, gapAt: null, resync: false, resuming: false,
     ending: false, cut: [], specialty: null, person: null, notices: [], rating: null, problem: null, controls: [],
   };
-  // Unsent messages belong to what comes next, so the divider goes above them.
+  // Pending messages belong to the new conversation: the divider precedes them.
+  /** @param {Item} item */
   const isOutgoing = (item) => item.kind === 'own' && item.state === 'pending';
   const history = next.items.filter((item) => !isOutgoing(item));
   const outgoing = next.items.filter(isOutgoing);
   next = append({ ...next, items: history }, {
     kind: 'break',
-    text: 'The conversation above could not be recovered. What you write now starts a new one.',
+    text: 'The conversation above could not be recovered. Your next message starts a new one.',
   });
   return { ...next, base: next.items.length, items: [...next.items, ...outgoing] };
 }

@@ -1,106 +1,75 @@
-/** Wires the connection, the conversation and the view together. */
+// @ts-check
+/**
+ * Entry point of the chat page: connects the state with the connection and the view.
+ *
+ * @import {Citation, ClientFrame, Link, State} from './types.js'
+ * @import {Article} from './passage.js'
+ */
+import { fetchCompany } from '../shared/company.js';
+import { randomId } from '../shared/ids.js';
+import { readItem, writeItem } from '../shared/storage.js';
 import { Connection, retryDelay } from './connection.js';
 import * as conversation from './conversation.js';
-import { createPassage } from './passage.js';
-import { createView } from './view.js';
+import { PassagePanel } from './passage.js';
+import { ChatView } from './view.js';
 
 const STORED_STATE = 'trunkline.conversation';
 const STORED_DRAFT = 'trunkline.draft';
 const STORED_CUSTOMER = 'trunkline.customer';
-/** A shorter interruption is over before a sentence about it could be read. */
+/** Shorter interruptions show no banner: they end before it could be read. */
 const LONG_OUTAGE_MS = 2500;
-/** Browsers keep the time of a timer in 31 bits. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** Browsers store the delay of a timer in 31 bits. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+/** Delay after a notice's expiry, so that the clock has passed it. */
+const EXPIRY_MARGIN_MS = 50;
+const COMPANY_ATTEMPTS = 5;
 
-// ----------------------------------------------------------------- storage
+// -- state ---
 
-/** Storage may be refused by the browser; the chat then lives as long as the page. */
-function read(storage, key) {
-  try {
-    return window[storage].getItem(key);
-  } catch {
-    return null;
-  }
-}
-
-function write(storage, key, value) {
-  try {
-    window[storage].setItem(key, value);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function save() {
-  // One value, so that the transcript and the last sequence number can never
-  // disagree after a reload.
-  let kept = state;
-  while (!write('sessionStorage', STORED_STATE, conversation.serialise(kept)) && kept.items.length > 1) {
-    kept = conversation.thin(kept);
-  }
-}
-
-function newId() {
-  // Not crypto.randomUUID: that exists only on secure origins, and a trial on a
-  // local network has none.
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
-/** The visitor's own pseudonym, the same in every tab and later visit. */
-function customer() {
-  let id = read('localStorage', STORED_CUSTOMER);
-  if (!id) {
-    id = `web-${newId()}`;
-    write('localStorage', STORED_CUSTOMER, id);
-  }
-  return id;
-}
-
-// ----------------------------------------------------------------- state
-
-let state = conversation.restore(read('sessionStorage', STORED_STATE));
+let state = conversation.restore(readItem('sessionStorage', STORED_STATE));
+/** @type {Link} */
 let link = { state: 'connecting', elsewhere: false, long: false };
-let drawing = 0;
+let frameRequest = 0;
 let outageTimer = 0;
 let expiryTimer = 0;
+/** @type {Map<string, number>} */
 const retryTimers = new Map();
 
-/** Take over the next state: store it, draw it, send what it wants sent. */
+/** Store the state as one value, so that transcript and last sequence number agree after a reload. */
+function save() {
+  let stored = state;
+  while (!writeItem('sessionStorage', STORED_STATE, conversation.serialise(stored)) && stored.items.length > 1) {
+    stored = conversation.thin(stored);
+  }
+}
+
+/**
+ * Replace the state: store it, render it and send its outbox.
+ * @param {State} next
+ * @param {{durable?: boolean}} [options]  `durable`: whether to store it
+ */
 function apply(next, { durable = true } = {}) {
   if (next === state) return;
   const before = state;
   state = next;
   if (durable) save();
-  draw();
-  if (state.resync && !before.resync) connection.cut();
+  render();
+  if (state.resync && !before.resync) connection.drop();
   scheduleRetries();
   scheduleExpiry();
   connection.flush();
 }
 
-/** Take notices down when their time is over. */
+/** Remove notices when they expire. */
 function scheduleExpiry() {
   clearTimeout(expiryTimer);
   const next = Math.min(...state.notices.map((notice) => notice.expiresAt));
   if (!Number.isFinite(next)) return;
-  const wait = Math.min(Math.max(0, next * 1000 - Date.now()) + 50, LONGEST_TIMER_MS);
+  const delay = Math.min(Math.max(0, next * 1000 - Date.now()) + EXPIRY_MARGIN_MS, MAX_TIMER_MS);
   expiryTimer = setTimeout(() => {
     apply(conversation.expireNotices(state, Date.now() / 1000));
     scheduleExpiry();
-  }, wait);
-}
-
-function draw() {
-  // Deltas can outpace the display; one drawing per frame is all that is seen.
-  drawing ||= requestAnimationFrame(drawNow);
-}
-
-function drawNow() {
-  cancelAnimationFrame(drawing);
-  drawing = 0;
-  view.render(state, link);
+  }, delay);
 }
 
 function scheduleRetries() {
@@ -113,14 +82,37 @@ function scheduleRetries() {
   }
 }
 
-// ----------------------------------------------------------------- connection
+/** Render with the next frame of the display, since deltas can arrive faster. */
+function render() {
+  frameRequest ||= requestAnimationFrame(renderNow);
+}
 
-/** Where the page was opened for a tenant or region, its address says so. */
+function renderNow() {
+  cancelAnimationFrame(frameRequest);
+  frameRequest = 0;
+  view.render(state, link);
+}
+
+// -- connection ---
+
+/** Return the visitor's pseudonym, the same in all tabs and on later visits. */
+function customer() {
+  let id = readItem('localStorage', STORED_CUSTOMER);
+  if (!id) {
+    id = `web-${randomId()}`;
+    writeItem('localStorage', STORED_CUSTOMER, id);
+  }
+  return id;
+}
+
+/** Build the `start` frame; tenant and region are parameters of the page's address. */
 function startFrame() {
-  const query = new URLSearchParams(location.search);
+  /** @type {ClientFrame} */
   const frame = { type: 'start', customer: customer(), channel: 'web', locale: navigator.language || 'en' };
+  const parameters = new URLSearchParams(location.search);
   for (const name of ['tenant', 'region']) {
-    if (query.get(name)) frame[name] = query.get(name);
+    const value = parameters.get(name);
+    if (value) frame[name] = value;
   }
   return frame;
 }
@@ -130,6 +122,19 @@ function resumeFrame() {
   return known && {
     type: 'resume', conversation: known.id, resume_token: known.token, last_seq: state.lastSeq,
   };
+}
+
+/** Show a reconnect as an outage if it takes long. */
+function watchOutage() {
+  if (link.state !== 'reconnecting') {
+    clearTimeout(outageTimer);
+    outageTimer = 0;
+    return;
+  }
+  outageTimer ||= setTimeout(() => {
+    link = { ...link, long: link.state === 'reconnecting' };
+    render();
+  }, LONG_OUTAGE_MS);
 }
 
 const address = new URL('/v1/chat', location.href);
@@ -148,98 +153,100 @@ const connection = new Connection(address.href, {
   onSent: (entry) => apply(conversation.sent(state, entry)),
   onLink(next) {
     link = { ...next, long: next.state === 'reconnecting' && link.long };
-    if (next.state === 'reconnecting') {
-      outageTimer ||= setTimeout(() => {
-        link = { ...link, long: link.state === 'reconnecting' };
-        draw();
-      }, LONG_OUTAGE_MS);
-    } else {
-      clearTimeout(outageTimer);
-      outageTimer = 0;
-    }
-    draw();
+    watchOutage();
+    render();
   },
 });
 
-// ----------------------------------------------------------------- the customer
+// -- view ---
 
+/**
+ * Articles by address.
+ * @type {Map<string, Article>}
+ */
 const articles = new Map();
 
-/** The article in the version that a citation quotes: it may have changed since. */
+/**
+ * Fetch the article of a citation in the quoted version.
+ * @param {Citation} citation
+ */
 async function fetchArticle({ document: name, rev = 0 }) {
   const path = `/v1/articles/${encodeURIComponent(name)}${rev ? `?rev=${rev}` : ''}`;
-  if (!articles.has(path)) {
-    const response = await fetch(path);
-    if (!response.ok) throw new Error(`article ${name}: ${response.status}`);
-    articles.set(path, await response.json());
-  }
-  return articles.get(path);
+  const known = articles.get(path);
+  if (known) return known;
+  const response = await fetch(path);
+  if (!response.ok) throw new Error(`article ${name}: status ${response.status}`);
+  /** @type {Article} */
+  const article = await response.json();
+  articles.set(path, article);
+  return article;
 }
 
-const passage = createPassage(fetchArticle);
+/** Start a new conversation, and end the current one. */
+function newConversation() {
+  const end = state.conversation && !state.ended && !link.elsewhere ? { type: 'end' } : null;
+  for (const timer of retryTimers.values()) clearTimeout(timer);
+  retryTimers.clear();
+  passage.close();
+  // The new state precedes the new socket, which must find nothing to resume.
+  state = { ...conversation.initialState(), notices: state.notices, hidden: state.hidden };
+  save();
+  connection.restart(end);
+  render();
+  view.focusComposer();
+}
 
-const view = createView({
-  say(text) {
-    apply(conversation.compose(state, newId(), text));
-    drawNow(); // One's own words must be there when the key comes up again.
+const passage = new PassagePanel(fetchArticle);
+
+const view = new ChatView({
+  send(text) {
+    apply(conversation.compose(state, randomId(), text));
+    renderNow(); // The customer's own message must appear at once.
   },
-  draft: (text) => write('sessionStorage', STORED_DRAFT, text),
+  saveDraft: (text) => { writeItem('sessionStorage', STORED_DRAFT, text); },
   retry: (id) => apply(conversation.retry(state, id)),
-  askAgain: (id) => apply(conversation.askAgain(state, id, newId())),
-  rate: (value) => apply(conversation.rate(state, value)),
+  askAgain: (id) => apply(conversation.askAgain(state, id, randomId())),
+  rate: (rating) => apply(conversation.rate(state, rating)),
   leaveQueue: () => apply(conversation.leaveQueue(state)),
   hideNotice: (id) => apply(conversation.hideNotice(state, id)),
   end: () => apply(conversation.end(state)),
   dismissProblem: () => apply(conversation.dismissProblem(state)),
-  openCitation: (citation, chip) => passage.open(citation, chip),
-  tryNow: () => connection.hurry(),
+  openCitation: (citation, chip) => { void passage.open(citation, chip); },
+  tryNow: () => connection.retryNow(),
   continueHere: () => connection.connect(),
-  newConversation() {
-    const farewell = state.conversation && !state.ended ? { type: 'end' } : null;
-    for (const timer of retryTimers.values()) clearTimeout(timer);
-    retryTimers.clear();
-    passage.close();
-    // The state first: the fresh socket must find nothing to resume.
-    state = { ...conversation.initialState(), notices: state.notices, hidden: state.hidden };
-    save();
-    connection.restart(link.elsewhere ? null : farewell);
-    draw();
-    view.focusComposer();
-  },
+  newConversation,
 });
 
 async function showCompany(attempt = 0) {
   try {
-    const response = await fetch('/v1/company');
-    if (!response.ok) throw new Error(String(response.status));
-    const company = await response.json();
+    const company = await fetchCompany();
     view.showCompany(company);
-    // Whoever has not said anything yet has no conversation that notices could come with.
+    // A conversation brings its own notices.
     if (!state.conversation) apply(company.notices.reduce(conversation.receive, state));
   } catch {
-    // The conversation works without its introduction; it is only worth a few tries.
+    // The chat works without its introduction.
     if (attempt === 0) view.showCompany({});
-    if (attempt < 4) setTimeout(() => showCompany(attempt + 1), retryDelay(attempt + 1));
+    if (attempt + 1 < COMPANY_ATTEMPTS) setTimeout(() => showCompany(attempt + 1), retryDelay(attempt + 1));
   }
-  draw();
+  render();
 }
 
-// ----------------------------------------------------------------- start
+// -- start ---
 
-view.restoreDraft(read('sessionStorage', STORED_DRAFT) ?? '');
+view.restoreDraft(readItem('sessionStorage', STORED_DRAFT) ?? '');
 if (state.ended) connection.close();
 else connection.connect();
-showCompany();
+void showCompany();
 apply(conversation.expireNotices(state, Date.now() / 1000));
 scheduleExpiry();
-// At once, so that a restored transcript is part of the page and not news.
-drawNow();
+// At once, so that a screen reader does not announce a restored transcript as new.
+renderNow();
 view.focusComposer();
 
-window.addEventListener('online', () => connection.hurry());
+window.addEventListener('online', () => connection.retryNow());
 document.addEventListener('visibilitychange', () => {
-  if (!document.hidden) connection.hurry();
+  if (!document.hidden) connection.retryNow();
 });
 
-/** For the browser test: lose the connection the way a network cut does. */
-window.trunkline = { dropConnection: () => connection.cut() };
+/** For browser tests: lose the connection as in a network failure. */
+Object.assign(window, { trunkline: { dropConnection: () => connection.drop() } });

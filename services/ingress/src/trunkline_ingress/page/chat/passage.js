@@ -1,40 +1,165 @@
+// @ts-check
 /**
- * The panel with the article behind a citation: fetches it, renders it and marks
- * the quoted passage.
+ * The panel with the cited article: fetches it, renders it and highlights the quoted passage.
+ *
+ * @import {Citation} from './types.js'
+ *
+ * @typedef {{title: string, text: string, is_latest: boolean}} Article
  */
-import { el } from '../shared/dom.js';
+import { byId, el, setAttribute } from '../shared/dom.js';
 import { renderMarkdown } from '../shared/markdown.js';
-import { findQuote } from './quote.js';
+import { locateQuote } from './quote.js';
 
+/** The width up to which the panel is a bottom sheet; see chat.css. */
 const NARROW = '(max-width: 62rem)';
+/** Distance of the quote from the lower edge, in pixels, below which the article is scrolled. */
+const MARGIN_PX = 16;
 
-/** Mark the quote below `root`. Returns the marks in order of reading. */
-function markQuote(root, quote) {
-  const nodes = [];
-  const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
-  let text = '';
-  while (walker.nextNode()) {
-    nodes.push({ node: walker.currentNode, from: text.length });
-    text += walker.currentNode.data;
+/** The panel, bound to index.html. */
+export class PassagePanel {
+  #panel = byId('passage');
+  #title = byId('passage-title');
+  #body = byId('passage-body');
+  #quote = byId('passage-quote');
+  #note = byId('passage-note');
+  #veil = byId('veil');
+  #narrow = window.matchMedia(NARROW);
+  #fetchArticle;
+  /** @type {HTMLElement|null} */
+  #opener = null;
+  /** Number of the latest request; replies to earlier ones are dropped. */
+  #request = 0;
+
+  /** @param {(citation: Citation) => Promise<Article>} fetchArticle */
+  constructor(fetchArticle) {
+    this.#fetchArticle = fetchArticle;
+    byId('passage-close').addEventListener('click', () => this.close());
+    this.#veil.addEventListener('click', () => this.close());
+    this.#narrow.addEventListener('change', () => this.#updateCover());
+    document.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape' && !event.isComposing) this.close();
+    });
   }
-  const marks = [];
-  // The quote as written first; then as it reads once rendered, for one that
-  // was taken from the Markdown source with its list numbers and addresses.
-  const plain = el('div');
-  renderMarkdown(plain, quote, { links: true });
-  let ranges = findQuote(text, quote);
-  if (ranges.length === 0) ranges = findQuote(text, plain.textContent);
-  if (ranges.length === 0) ranges = findQuote(text, quote.replace(/(^|\s)\d{1,3}[.)]\s/g, '$1'));
-  for (const [start, end] of ranges) {
-    for (const { node, from } of nodes) {
-      const first = Math.max(start - from, 0);
-      const last = Math.min(end - from, node.data.length);
-      if (first >= last || !node.data.slice(first, last).trim()) continue;
-      marks.push({ node, first, last });
+
+  /**
+   * Show a citation's article. The panel takes the focus, and returns it to `opener` when it is closed.
+   * @param {Citation} citation
+   * @param {HTMLElement} opener
+   */
+  async open(citation, opener) {
+    const request = this.#request += 1;
+    this.#opener?.removeAttribute('aria-expanded');
+    this.#opener = opener;
+    opener.setAttribute('aria-expanded', 'true');
+    const article = this.#showLoading(citation);
+    try {
+      const { title, text, is_latest: isLatest } = await this.#fetchArticle(citation);
+      if (request !== this.#request) return;
+      this.#title.textContent = title || citation.title;
+      renderMarkdown(article, withoutTitle(text, title), { links: true });
+      const marks = citation.quote ? markQuote(article, citation.quote) : [];
+      this.#note.textContent = noteText(marks.length > 0, isLatest);
+      if (marks.length > 0) this.#reveal(marks);
+    } catch {
+      if (request !== this.#request) return;
+      this.#note.textContent = 'The article could not be loaded. The quoted passage is shown above.';
     }
   }
-  // From the end backwards, so that splitting a node leaves earlier offsets valid.
-  return marks.reverse().map(({ node, first, last }) => {
+
+  close() {
+    if (this.#panel.hidden) return;
+    this.#request += 1;
+    this.#panel.hidden = true;
+    document.body.classList.remove('has-passage');
+    this.#updateCover();
+    this.#opener?.removeAttribute('aria-expanded');
+    // If the opener's reply was replaced meanwhile, the composer takes the focus.
+    (this.#opener?.isConnected ? this.#opener : byId('composer')).focus();
+    this.#opener = null;
+  }
+
+  /**
+   * Show the panel with the quote, and return the empty article.
+   * @param {Citation} citation
+   */
+  #showLoading(citation) {
+    this.#title.textContent = citation.title;
+    const quote = el('div');
+    renderMarkdown(quote, citation.quote ?? '');
+    this.#quote.replaceChildren(quote);
+    this.#note.textContent = 'Loading the article';
+    // A new node: the renderer assumes its own nodes, and marks have changed those of the last article.
+    const article = el('article', { class: 'article', id: 'passage-article' });
+    byId('passage-article').replaceWith(article);
+    this.#panel.hidden = false;
+    document.body.classList.add('has-passage');
+    this.#updateCover();
+    this.#body.scrollTop = 0;
+    this.#title.focus({ preventScroll: true });
+    return article;
+  }
+
+  /**
+   * Scroll to the marks if they are out of view; otherwise the quote at the top stays visible.
+   * @param {HTMLElement[]} marks  at least one
+   */
+  #reveal(marks) {
+    const view = this.#body.getBoundingClientRect();
+    const end = marks[marks.length - 1].getBoundingClientRect().bottom;
+    if (end < view.bottom - MARGIN_PX) return;
+    this.#body.scrollTop += marks[0].getBoundingClientRect().top - view.top - view.height / 3;
+  }
+
+  /** Make the chat inert while the panel covers it as a bottom sheet. */
+  #updateCover() {
+    const covers = !this.#panel.hidden && this.#narrow.matches;
+    byId('chat').inert = covers;
+    this.#veil.hidden = !covers;
+    setAttribute(this.#panel, 'aria-modal', covers ? 'true' : null);
+  }
+}
+
+/**
+ * @param {boolean} isFound
+ * @param {boolean} isLatest
+ */
+function noteText(isFound, isLatest) {
+  if (!isFound) return 'The quoted passage could not be found in the article.';
+  return isLatest === false ? 'The article has changed since. This is the quoted version.' : '';
+}
+
+/**
+ * Drop a first heading that repeats the title of the panel.
+ * @param {string} text
+ * @param {string} title
+ */
+function withoutTitle(text, title) {
+  const [first, ...rest] = text.trimStart().split('\n');
+  return first.replace(/^#\s+/, '').trim() === title ? rest.join('\n') : text;
+}
+
+/**
+ * Highlight a quote below `root`; return the marks in reading order.
+ * @param {HTMLElement} root
+ * @param {string} quote
+ */
+function markQuote(root, quote) {
+  /** @type {{node: Text, from: number}[]} */
+  const nodes = [];
+  let text = '';
+  const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = /** @type {Text} */ (walker.currentNode);
+    nodes.push({ node, from: text.length });
+    text += node.data;
+  }
+  const rendered = el('div');
+  renderMarkdown(rendered, quote, { links: true });
+  const pieces = locateQuote(text, quote, rendered.textContent ?? '').flatMap(([start, end]) => nodes
+    .map(({ node, from }) => ({ node, first: Math.max(start - from, 0), last: Math.min(end - from, node.data.length) }))
+    .filter(({ node, first, last }) => first < last && node.data.slice(first, last).trim()));
+  // Backwards: surrounding a range splits its node and keeps earlier offsets valid.
+  return pieces.reverse().map(({ node, first, last }) => {
     const range = document.createRange();
     range.setStart(node, first);
     range.setEnd(node, last);
@@ -42,110 +167,4 @@ function markQuote(root, quote) {
     range.surroundContents(mark);
     return mark;
   }).reverse();
-}
-
-/** Create the panel on the elements of index.html. */
-export function createPassage(fetchArticle) {
-  const byId = (id) => document.getElementById(id);
-  const panel = byId('passage');
-  const title = byId('passage-title');
-  const body = byId('passage-body');
-  const quoteBox = byId('passage-quote');
-  const note = byId('passage-note');
-  const veil = byId('veil');
-  const behind = byId('chat');
-  const narrow = window.matchMedia(NARROW);
-  let opener = null;
-  let showing = 0;
-
-  /** Show a citation's article; focus goes in, and back to `from` on closing. */
-  async function open(citation, from) {
-    const turn = showing += 1;
-    opener?.removeAttribute('aria-expanded');
-    opener = from;
-    opener.setAttribute('aria-expanded', 'true');
-    title.textContent = citation.title;
-    quoteBox.replaceChildren();
-    renderMarkdownInto(quoteBox, citation.quote);
-    note.textContent = 'Loading the article';
-    const article = freshArticle();
-    panel.hidden = false;
-    document.body.classList.add('has-passage');
-    cover();
-    body.scrollTop = 0;
-    title.focus({ preventScroll: true });
-    try {
-      const { title: full, text, is_latest: isLatest } = await fetchArticle(citation);
-      if (turn !== showing) return;
-      title.textContent = full || citation.title;
-      renderMarkdown(article, withoutTitle(text, full), { links: true });
-      const marks = citation.quote ? markQuote(article, citation.quote) : [];
-      note.textContent = noteOn(marks.length > 0, isLatest);
-      if (marks.length) reveal(marks[0], marks.at(-1));
-    } catch {
-      if (turn === showing) note.textContent = 'The article could not be loaded. The quoted passage is above.';
-    }
-  }
-
-  function noteOn(isFound, isLatest) {
-    if (!isFound) return 'The passage could not be located in the article as it reads now.';
-    return isLatest === false ? 'The article has changed since. This is the version that was quoted.' : '';
-  }
-
-  /** Scroll only as far as is needed: the quote at the top is worth keeping in view. */
-  function reveal(first, last) {
-    const view = body.getBoundingClientRect();
-    if (last.getBoundingClientRect().bottom < view.bottom - 16) return;
-    body.scrollTop += first.getBoundingClientRect().top - view.top - view.height / 3;
-  }
-
-  function close() {
-    if (panel.hidden) return;
-    showing += 1;
-    panel.hidden = true;
-    document.body.classList.remove('has-passage');
-    cover();
-    opener?.removeAttribute('aria-expanded');
-    // The reply may have been replaced meanwhile; then the composer is the
-    // nearest sensible place.
-    (opener?.isConnected ? opener : byId('composer')).focus();
-    opener = null;
-  }
-
-  /** As a bottom sheet the panel covers the chat, which must then not be reachable. */
-  function cover() {
-    const covered = !panel.hidden && narrow.matches;
-    behind.inert = covered;
-    veil.hidden = !covered;
-    if (covered) panel.setAttribute('aria-modal', 'true');
-    else panel.removeAttribute('aria-modal');
-  }
-
-  function freshArticle() {
-    // A new node, because the renderer remembers what it drew into the old one
-    // and the marks have since changed that.
-    const article = el('article', { class: 'article', id: 'passage-article' });
-    byId('passage-article').replaceWith(article);
-    return article;
-  }
-
-  byId('passage-close').addEventListener('click', close);
-  veil.addEventListener('click', close);
-  narrow.addEventListener('change', cover);
-  document.addEventListener('keydown', (event) => {
-    if (event.key === 'Escape' && !event.isComposing) close();
-  });
-  return { open, close };
-}
-
-function renderMarkdownInto(box, text) {
-  const inner = el('div');
-  renderMarkdown(inner, text ?? '');
-  box.append(inner);
-}
-
-/** Drop a first heading that repeats the title shown above. */
-function withoutTitle(text, title) {
-  const [first, ...rest] = text.trimStart().split('\n');
-  return first.replace(/^#\s+/, '').trim() === title ? rest.join('\n') : text;
 }

@@ -1,46 +1,63 @@
 // @ts-check
-/** Locate a verbatim quote in rendered text. Pure. */
+/** Search for a verbatim quote in rendered text. Pure. */
+
+/** An ordinal of a list, as in Markdown source. */
+const ORDINAL = /(^|\s)\d{1,3}[.)]\s/g;
 
 /**
- * Reduce text to its letters and digits, with the place each came from. A quote
- * and the rendered article agree on these, whatever Markdown, line breaks or
- * typographic marks lie between the words.
+ * Reduce text to its letters and digits, with the offset of each. A quote and the rendered article agree on these,
+ * whatever Markdown, line breaks or typographic marks lie between the words.
  * @param {string} text
- * @returns {{skeleton: string, places: number[]}}
+ * @returns {{skeleton: string, offsets: number[]}}
  */
 export function skeletonOf(text) {
   let skeleton = '';
-  const places = [];
+  const offsets = [];
   let at = 0;
   for (const char of text) {
     for (const plain of char.normalize('NFKD').toLowerCase()) {
       if (!/[\p{L}\p{N}]/u.test(plain)) continue;
       skeleton += plain;
-      for (let unit = 0; unit < plain.length; unit += 1) places.push(at);
+      for (let unit = 0; unit < plain.length; unit += 1) offsets.push(at);
     }
     at += char.length;
   }
-  return { skeleton, places };
+  return { skeleton, offsets };
 }
 
 /**
- * Find a quote in a text, piece by piece where the quote has left something out.
+ * Find a quote in a text, piece by piece if the quote has ellipses.
  * @param {string} text
  * @param {string} quote
- * @returns {[number, number][]} half-open ranges of `text`; empty when not found
+ * @returns {[number, number][]} half-open ranges of `text`; empty if the quote was not found
  */
 export function findQuote(text, quote) {
-  const { skeleton, places } = skeletonOf(text);
+  const { skeleton, offsets } = skeletonOf(text);
+  /** @type {[number, number][]} */
   const ranges = [];
   let from = 0;
   for (const piece of quote.split(/…|\.{3}|\[\.\.\.\]/)) {
-    const wanted = skeletonOf(piece).skeleton;
-    if (!wanted) continue;
-    const start = skeleton.indexOf(wanted, from);
+    const target = skeletonOf(piece).skeleton;
+    if (!target) continue;
+    const start = skeleton.indexOf(target, from);
     if (start < 0) return [];
-    from = start + wanted.length;
-    const last = places[from - 1];
-    ranges.push([places[start], last + (text.codePointAt(last) > 0xffff ? 2 : 1)]);
+    from = start + target.length;
+    const last = offsets[from - 1];
+    ranges.push([offsets[start], last + ((text.codePointAt(last) ?? 0) > 0xffff ? 2 : 1)]);
   }
   return ranges;
+}
+
+/**
+ * Find a quote that may be Markdown source: as written, as rendered, or without the ordinals of lists.
+ * @param {string} text
+ * @param {string} quote
+ * @param {string} rendered  the rendered text of the quote
+ */
+export function locateQuote(text, quote, rendered) {
+  for (const variant of [quote, rendered, quote.replace(ORDINAL, '$1')]) {
+    const ranges = findQuote(text, variant);
+    if (ranges.length > 0) return ranges;
+  }
+  return [];
 }

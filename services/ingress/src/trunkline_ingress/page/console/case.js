@@ -1,342 +1,287 @@
+// @ts-check
 /**
- * One conversation at the desk: what it is about, what was said, and what a
- * person can do with it – take it, write, hand it back, close it.
+ * The panel with the open conversation: its summary and transcript, and the actions of a person: claim, reply, hand
+ * back, close.
+ *
+ * @import {ConsoleContext, EscalatedConversation, QueueEntry} from './types.js'
+ * @import {PendingReply} from './drafts.js'
  */
-import { ask, field } from './dialogs.js';
-import { el, icon, keyed, setAttribute, setText } from '../shared/dom.js';
-import { renderMarkdown } from '../shared/markdown.js';
-import { customerName, isField, prettify, prettifyAgent, specialtyName } from '../shared/names.js';
-import { clock, dueIn, span } from '../shared/times.js';
+import { el, isScrolledToEnd, keyed, setAttribute, setText } from '../shared/dom.js';
+import { randomId } from '../shared/ids.js';
+import { customerName, isField, specialtyName } from '../shared/names.js';
+import { Palette } from '../shared/palette.js';
+import { openCloseDialog, openHandBackDialog } from './case-dialogs.js';
+import { createCaseLayout } from './case-layout.js';
+import { createMessage, createPendingReply } from './case-messages.js';
+import { factsText, standingText, summaryLines } from './case-texts.js';
+import { Drafts } from './drafts.js';
+import { OpsError } from './ops-client.js';
+import { isClaimedBy } from './queue.js';
 
-const HUES = 8;
-const NEAR_END = 96;
-const STORED_WORDS = 'trunkline.desk';
+export class CasePanel {
+  #context;
+  #findEntry;
+  #drafts = new Drafts();
+  #palette = new Palette();
+  #parts = createCaseLayout();
+  /** The open conversation, '' for none. */
+  #id = '';
+  /** @type {EscalatedConversation|null} */
+  #state = null;
+  #error = '';
+  /** Whether new messages keep the end in view. */
+  #followsEnd = true;
+  /** Whether to focus the composer as soon as it is available. */
+  #wantsFocus = false;
 
-/** Bind to the section of console.html. */
-export function createCase({ operators, attempt, whoAmI, me, line, refresh }, section) {
-  const words = createWords();
-  let id = '';
-  let said = null;
-  let state = null;
-  let wrong = '';
-  let follows = true;
-  let wantsFocus = false;
-
-  // ------------------------------------------------------------- what it is made of
-
-  const back = el('a', { class: 'back', href: '#desk' }, 'Queue');
-  const title = el('h2', { id: 'case-title', tabindex: -1 });
-  const urgency = el('span', { class: 'urgency' });
-  const facts = el('p', { class: 'facts' });
-  const traceLink = el('a', { 'data-testid': 'to-trace' }, 'Trace');
-  const handBack = el('button', { type: 'button', class: 'quiet', 'data-testid': 'hand-back', onclick: onHandBack }, 'Hand back');
-  const close = el('button', { type: 'button', class: 'quiet', 'data-testid': 'close', onclick: onClose }, 'Close');
-  const head = el('header', { class: 'case-head' }, back,
-    el('div', { class: 'case-title' }, el('div', { class: 'case-name' }, title, urgency), facts),
-    el('div', { class: 'case-actions' }, traceLink, handBack, close));
-
-  const summaryLines = el('ul');
-  const summary = el('details', { class: 'summary', 'data-testid': 'summary' }, el('summary', {}, 'What it is about'), summaryLines);
-  const log = el('div', { class: 'log', role: 'log', 'aria-label': 'Transcript', 'data-testid': 'log' });
-  const pending = el('div', { class: 'log' });
-  const column = el('div', { class: 'column' }, summary, log, pending);
-  const scroller = el('div', { class: 'scroller', tabindex: 0, role: 'region', 'aria-labelledby': 'case-title' }, column);
-
-  const standing = el('p', { class: 'standing', 'data-testid': 'standing', role: 'status' });
-  const claim = el('button', { type: 'button', class: 'primary', 'data-testid': 'claim', onclick: onClaim }, 'Take this conversation');
-  const composer = el('textarea', {
-    id: 'reply', rows: 1, maxlength: 8000, placeholder: 'Write to the customer', enterkeyhint: 'send', 'data-testid': 'reply',
-  });
-  const send = el('button', { type: 'submit', class: 'send', 'aria-label': 'Send', 'data-testid': 'send' }, icon('up'));
-  const form = el('form', { class: 'composer', autocomplete: 'off' },
-    el('label', { class: 'visually-hidden', for: 'reply' }, 'Your reply'), composer, send);
-  const foot = el('footer', { class: 'case-foot' }, el('div', { class: 'column' }, standing, claim, form));
-  const nothing = el('p', { class: 'empty', 'data-testid': 'no-case' });
-  section.append(nothing, head, scroller, foot);
-
-  // ------------------------------------------------------------- drawing
-
-  const hues = new Map();
-  function hueOf(specialty) {
-    if (!hues.has(specialty)) hues.set(specialty, hues.size % HUES);
-    return hues.get(specialty);
+  /**
+   * @param {ConsoleContext} context
+   * @param {(conversation: string) => QueueEntry|null} findEntry  the conversation's entry in the queue
+   * @param {HTMLElement} section
+   */
+  constructor(context, findEntry, section) {
+    this.#context = context;
+    this.#findEntry = findEntry;
+    section.append(...this.#parts.root);
+    this.#listen();
+    this.#render();
   }
 
-  function render() {
-    const shown = Boolean(id) && state !== null;
-    nothing.hidden = shown;
-    head.hidden = scroller.hidden = foot.hidden = !shown;
-    setText(nothing, !id ? 'Open a conversation from the queue to read it, or take the next.' : wrong || 'Loading');
-    if (shown) {
-      renderHead();
-      renderSaid();
-      renderFoot();
-      if (follows) scroller.scrollTop = scroller.scrollHeight;
+  /**
+   * Show another conversation; '' for none.
+   * @param {string} conversation
+   */
+  open(conversation) {
+    if (conversation === this.#id) return;
+    this.#id = conversation;
+    this.#state = null;
+    this.#error = '';
+    this.#followsEnd = true;
+    this.#palette.clear();
+    this.#parts.log.replaceChildren();
+    setText(this.#parts.title, '');
+    const { draft, reply } = this.#drafts.of(conversation);
+    this.#parts.composer.value = draft;
+    // A reply that was in flight when the page was left is offered again.
+    if (reply) this.#setReply(conversation, { ...reply, state: 'failed', reason: 'Delivery not confirmed.' });
+    this.#render();
+  }
+
+  /** Update the conversation. */
+  async update() {
+    const id = this.#id;
+    if (!id) return;
+    try {
+      const found = await this.#context.ops.conversation(id);
+      if (id !== this.#id) return;
+      this.#parts.summary.open ||= this.#state === null && !isClaimedBy(found.waiting, this.#context.person());
+      this.#state = found;
+      this.#error = '';
+    } catch (error) {
+      if (id !== this.#id || !(error instanceof OpsError) || error.uncertain) throw error;
+      this.#state = null;
+      this.#error = error.message;
     }
+    this.#render();
   }
 
-  function renderHead() {
-    const waiting = line(id);
-    const now = operators.now();
-    if (waiting) setText(title, customerName(waiting.customer));
-    else if (!title.textContent) setText(title, id);
-    urgency.hidden = !waiting;
-    setAttribute(urgency, 'data-urgency', waiting?.urgency);
-    setText(urgency, waiting?.urgency ?? '');
-    setText(facts, !waiting ? (state.closed ? 'Closed' : 'With the agents') : [
-      prettify(waiting.reason),
-      waiting.claimed_by ? null : `waits ${span(now - waiting.since)}`,
-      waiting.claimed_by ? `answer ${dueIn(waiting.due_at, now)}` : dueIn(waiting.due_at, now),
-      waiting.breaches ? `${waiting.breaches} × overdue before` : null,
-      waiting.tenant === 'default' ? null : waiting.tenant,
-    ].filter(Boolean).join(' · '));
-    setAttribute(facts, 'data-overdue', waiting ? now > waiting.due_at : null);
-    setAttribute(traceLink, 'href', `#suite/${id}`);
-    const mine = isMine(waiting);
-    handBack.hidden = close.hidden = !mine;
-    summary.hidden = !waiting?.summary;
-    const told = (waiting?.summary ?? '').split('\n').filter(Boolean).map((text, at) => ({ text, at }));
-    keyed(summaryLines, told, ({ at, text }) => `${at} ${text}`, ({ text }) => {
-      const [, who, what] = /^([\w-]{1,40}): (.*)$/s.exec(text) ?? [null, '', text];
-      return el('li', {}, ...(who ? [el('strong', {}, specialtyName(who)), ' '] : []), what);
-    }, () => {});
+  /** Focus the composer as soon as it is available. */
+  focusComposer() {
+    this.#wantsFocus = true;
   }
 
-  function renderSaid() {
-    // The transcript only grows: its places are good keys.
-    keyed(log, said.map((one, at) => ({ one, at })), ({ at }) => String(at), ({ one }) => drawSaid(one), () => {});
-    const reply = words.of(id).reply;
-    keyed(pending, reply ? [reply] : [], (one) => `${one.id} ${one.state} ${one.reason}`, drawPending, () => {});
+  // -- rendering ---
+
+  #render() {
+    const { empty, head, scroller, foot } = this.#parts;
+    const state = this.#id ? this.#state : null;
+    empty.hidden = state !== null;
+    head.hidden = scroller.hidden = foot.hidden = state === null;
+    setText(empty, this.#id ? this.#error || 'Loading'
+      : 'Select a conversation from the queue to read it, or claim the next one.');
+    if (!state) return;
+    const entry = this.#findEntry(this.#id);
+    this.#renderHead(entry, state.closed);
+    this.#renderSummary(entry?.summary ?? '');
+    this.#renderMessages(state);
+    this.#renderFoot(entry, state.closed);
+    if (this.#followsEnd) scroller.scrollTop = scroller.scrollHeight;
   }
 
-  function drawSaid(one) {
-    const who = one.role === 'customer' ? title.textContent : one.role === 'person' ? one.author : specialtyName(one.specialty);
-    const role = one.role === 'agent' ? prettifyAgent(one.author, one.specialty) : '';
-    const node = el('article', {
-      class: 'item said', 'data-testid': 'said', 'data-role': one.role,
-      'data-hue': one.role === 'agent' ? hueOf(one.specialty) : null,
-    }, el('p', { class: 'speaker' }, el('span', { class: 'specialty' }, who),
-      ...(role ? [el('span', { class: 'agent' }, ` · ${role}`)] : []),
-      el('time', { datetime: new Date(one.at * 1000).toISOString() }, clock(one.at, operators.now()))));
-    const text = el('div', { class: one.role === 'agent' ? 'text' : 'bubble' });
-    if (one.role === 'agent') renderMarkdown(text, one.text);
-    else text.textContent = one.text;
-    node.append(text);
-    const sources = [...new Set(one.citations.map((citation) => citation.title))];
-    if (sources.length) node.append(el('p', { class: 'sources' }, `From ${sources.join('; ')}`));
-    return node;
+  /**
+   * @param {QueueEntry|null} entry
+   * @param {boolean} closed
+   */
+  #renderHead(entry, closed) {
+    const { title, urgency, facts, traceLink, handBack, close } = this.#parts;
+    const now = this.#context.ops.now();
+    if (entry) setText(title, customerName(entry.customer));
+    else if (!title.textContent) setText(title, this.#id);
+    urgency.hidden = !entry;
+    setAttribute(urgency, 'data-urgency', entry?.urgency);
+    setText(urgency, entry?.urgency ?? '');
+    setText(facts, factsText(entry, closed, now));
+    setAttribute(facts, 'data-overdue', entry ? now > entry.due_at : null);
+    setAttribute(traceLink, 'href', `#suite/${this.#id}`);
+    handBack.hidden = close.hidden = !isClaimedBy(entry, this.#context.person());
   }
 
-  function drawPending(reply) {
-    const failed = reply.state === 'failed';
-    return el('article', { class: 'item said unsent', 'data-testid': 'unsent', 'data-role': 'person', 'data-state': reply.state },
-      el('p', { class: 'speaker' }, el('span', { class: 'specialty' }, me()), el('span', { class: 'agent' }, failed ? '' : ' · sending')),
-      el('div', { class: 'bubble' }, reply.text),
-      ...(failed ? [el('p', { class: 'sources trouble' }, `${reply.reason} `,
-        el('button', { type: 'button', class: 'small', 'data-testid': 'send-again', onclick: () => deliver(id) }, 'Send again'), ' ',
-        el('button', { type: 'button', class: 'small', onclick: takeBack }, 'Take back'))] : []));
+  /** @param {string} summary */
+  #renderSummary(summary) {
+    this.#parts.summary.hidden = !summary;
+    const lines = summaryLines(summary).map((line, at) => ({ ...line, at }));
+    keyed(this.#parts.summaryLines, lines, ({ at, specialty, text }) => `${at} ${specialty}: ${text}`,
+      ({ specialty, text }) => el('li', {},
+        ...(specialty ? [el('strong', {}, specialtyName(specialty)), ' '] : []), text));
   }
 
-  /** Give up sending, and have the text where it was written. */
-  function takeBack() {
-    const { reply, draft } = words.of(id);
-    composer.value = draft || reply.text;
-    words.set(id, { reply: null, draft: composer.value });
-    render();
-    composer.focus();
+  /** @param {EscalatedConversation} state */
+  #renderMessages({ transcript }) {
+    const { log, pending, title } = this.#parts;
+    // The transcript only grows, so the position of a message identifies it.
+    const messages = transcript.map((entry, at) => ({ entry, at }));
+    keyed(log, messages, ({ at }) => String(at), ({ entry }) => createMessage(entry, {
+      customer: title.textContent ?? '', hueOf: (name) => this.#palette.hueOf(name), now: this.#context.ops.now(),
+    }));
+    const { reply } = this.#drafts.of(this.#id);
+    keyed(pending, reply ? [reply] : [], ({ id, state, reason }) => `${id} ${state} ${reason}`,
+      (unsent) => createPendingReply(unsent, {
+        person: this.#context.person(),
+        onSendAgain: () => this.#deliver(this.#id),
+        onEdit: () => this.#editReply(),
+      }));
   }
 
-  const isMine = (waiting) => Boolean(waiting?.claimed_by) && waiting.claimed_by === me();
-
-  function renderFoot() {
-    const waiting = line(id);
-    const mine = isMine(waiting) && !state.closed;
-    const free = waiting && !waiting.claimed_by && !state.closed;
-    setText(standing, state.closed ? 'This conversation is closed.'
-      : !waiting ? 'The agents answer in this conversation.'
-        : waiting.claimed_by && !mine ? `${waiting.claimed_by} has this conversation.` : '');
+  /**
+   * @param {QueueEntry|null} entry
+   * @param {boolean} closed
+   */
+  #renderFoot(entry, closed) {
+    const { standing, claim, form, composer } = this.#parts;
+    const person = this.#context.person();
+    setText(standing, standingText(entry, closed, person));
     standing.hidden = !standing.textContent;
-    claim.hidden = !free;
-    form.hidden = !mine;
-    send.disabled = !composer.value.trim() || Boolean(words.of(id).reply);
-    if (mine && wantsFocus) {
-      wantsFocus = false;
+    claim.hidden = closed || !entry || entry.claimed_by !== '';
+    form.hidden = closed || !isClaimedBy(entry, person);
+    this.#updateSend();
+    if (!form.hidden && this.#wantsFocus) {
+      this.#wantsFocus = false;
       composer.focus();
     }
   }
 
-  // ------------------------------------------------------------- orders
-
-  function order(name, body) {
-    return operators.post(`/v1/ops/desk/${encodeURIComponent(id)}/${name}`, body);
+  #updateSend() {
+    const { composer, send } = this.#parts;
+    send.disabled = !composer.value.trim() || this.#drafts.of(this.#id).reply !== null;
   }
 
-  async function onClaim() {
-    const person = await whoAmI();
+  // -- actions ---
+
+  async #onClaim() {
+    const { ops, attempt, refresh, requirePerson } = this.#context;
+    const person = await requirePerson();
     if (!person) return;
-    const done = await attempt(() => order('claim', { person }));
+    const claimed = await attempt(() => ops.claim(this.#id, { person }));
     await refresh();
-    if (done) composer.focus();
+    if (claimed) this.#parts.composer.focus();
   }
 
-  async function onHandBack() {
-    const specialties = await attempt(handBackTargets) ?? [];
-    const answer = await ask({
-      title: 'Hand back to the agents',
-      text: 'From now on the customer is answered by agents again.',
-      fields: [
-        field('Note for whoever goes on', el('textarea', { name: 'note', rows: 3, maxlength: 2000, 'data-testid': 'note' }), 'The customer does not see it.'),
-        field('Who goes on', el('select', { name: 'to', 'data-testid': 'to' }, el('option', { value: '' }, 'Whoever had it before'),
-          ...specialties.map((name) => el('option', { value: name }, prettify(name))))),
-      ],
-      confirm: 'Hand back', testid: 'hand-back-form',
-    });
-    if (!answer) return;
-    await attempt(() => order('hand_back', { person: me(), note: answer.note.trim(), to: answer.to }));
+  async #onHandBack() {
+    const { ops, attempt, person, refresh } = this.#context;
+    // Not to pseudo-specialties: they would only escalate the conversation again.
+    const specialties = (await attempt(() => ops.specialties()) ?? []).filter(isField);
+    const values = await openHandBackDialog(specialties);
+    if (!values) return;
+    await attempt(() => ops.handBack(this.#id, { person: person(), note: values.note.trim(), to: values.to }));
     await refresh();
-    title.focus();
+    this.#parts.title.focus();
   }
 
-  /** Where a conversation can go: not to those who would only pass it on to people again. */
-  async function handBackTargets() {
-    const versions = await operators.get('/v1/ops/fleet/versions');
-    return (versions.at(-1)?.specialties ?? []).filter(isField);
-  }
-
-  async function onClose() {
-    const answer = await ask({
-      title: 'Close the conversation',
-      text: 'The customer cannot write in it any more.',
-      fields: [field('Reason', el('input', { name: 'reason', required: true, maxlength: 200, value: 'settled by a person', 'data-testid': 'reason' }), 'The customer reads it.')],
-      confirm: 'Close', grave: true, testid: 'close-form',
-    });
-    if (!answer) return;
-    await attempt(() => order('close', { person: me(), reason: answer.reason.trim() }));
+  async #onClose() {
+    const { ops, attempt, person, refresh } = this.#context;
+    const values = await openCloseDialog();
+    if (!values) return;
+    await attempt(() => ops.close(this.#id, { person: person(), reason: values.reason.trim() }));
     await refresh();
-    title.focus();
+    this.#parts.title.focus();
   }
 
-  /** Send the reply that waits. Its id was drawn when it was written: however often it is sent, it is one. */
-  async function deliver(conversation) {
-    const { reply } = words.of(conversation);
+  #onSubmit() {
+    const { composer } = this.#parts;
+    const text = composer.value.trim();
+    if (!text || this.#drafts.of(this.#id).reply) return;
+    composer.value = '';
+    this.#drafts.set(this.#id, { draft: '', reply: { id: randomId(), text, state: 'sending', reason: '' } });
+    this.#followsEnd = true;
+    void this.#deliver(this.#id);
+  }
+
+  /**
+   * Send the pending reply of a conversation. Its id was assigned when it was written, so all attempts are one reply.
+   * @param {string} conversation
+   */
+  async #deliver(conversation) {
+    const { ops, attempt, person, refresh } = this.#context;
+    const { reply } = this.#drafts.of(conversation);
     if (!reply) return;
-    words.set(conversation, { reply: { ...reply, state: 'sending', reason: '' } });
-    render();
+    this.#setReply(conversation, { ...reply, state: 'sending', reason: '' });
+    this.#render();
     try {
-      await operators.post(`/v1/ops/desk/${encodeURIComponent(conversation)}/reply`, { person: me(), reply_id: reply.id, text: reply.text });
+      await ops.reply(conversation, { person: person(), reply_id: reply.id, text: reply.text });
     } catch (error) {
-      if (error.uncertain) {
-        words.set(conversation, { reply: { ...reply, state: 'failed', reason: `Not known to have arrived: ${error.message}` } });
+      if (error instanceof OpsError && error.uncertain) {
+        this.#setReply(conversation, { ...reply, state: 'failed', reason: `Delivery not confirmed: ${error.message}` });
       } else {
-        // Refused: it was not said, and goes back to where it was written.
-        words.set(conversation, { reply: null, draft: reply.text });
-        if (conversation === id) composer.value = reply.text;
+        // Rejected: the text returns to the composer.
+        this.#drafts.set(conversation, { reply: null, draft: reply.text });
+        if (conversation === this.#id) this.#parts.composer.value = reply.text;
         await attempt(() => Promise.reject(error));
       }
-      render();
+      this.#render();
       return;
     }
     await refresh();
-    words.set(conversation, { reply: null });
-    render();
+    this.#setReply(conversation, null);
+    this.#render();
   }
 
-  form.addEventListener('submit', (event) => {
-    event.preventDefault();
-    const text = composer.value.trim();
-    if (!text || words.of(id).reply) return;
-    composer.value = '';
-    words.set(id, { draft: '', reply: { id: newId(), text, state: 'sending', reason: '' } });
-    follows = true;
-    deliver(id);
-  });
-  composer.addEventListener('keydown', (event) => {
-    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
-    event.preventDefault();
-    form.requestSubmit();
-  });
-  composer.addEventListener('input', () => {
-    words.set(id, { draft: composer.value });
-    renderFoot();
-  });
-  scroller.addEventListener('scroll', () => {
-    follows = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_END;
-  }, { passive: true });
-
-  // ------------------------------------------------------------- interface
-
-  render();
-
-  return {
-    /** Show another conversation, '' for none. */
-    open(conversation) {
-      if (conversation === id) return;
-      id = conversation;
-      state = said = null;
-      wrong = '';
-      follows = true;
-      hues.clear();
-      log.replaceChildren();
-      setText(title, '');
-      composer.value = words.of(id).draft;
-      const { reply } = words.of(id);
-      // What a closed tab left in the air is offered again.
-      if (reply) words.set(id, { reply: { ...reply, state: 'failed', reason: 'Not known to have arrived.' } });
-      render();
-    },
-
-    /** Look at the conversation again. */
-    async update() {
-      if (!id) return;
-      const asked = id;
-      try {
-        const found = await operators.get(`/v1/ops/desk/${encodeURIComponent(asked)}`);
-        if (asked !== id) return;
-        summary.open ||= state === null && !isMine(found.waiting);
-        state = found;
-        said = found.transcript;
-        wrong = '';
-      } catch (error) {
-        if (asked !== id || error.status === 0 || error.status >= 500) throw error;
-        state = null;
-        wrong = error.message;
-      }
-      render();
-    },
-
-    /** Put the cursor where one writes, once one can. */
-    focus() {
-      wantsFocus = true;
-    },
-  };
-}
-
-/** What is being written, by conversation: kept over a reload, as the reply's id must be. */
-function createWords() {
-  let all = {};
-  try {
-    all = JSON.parse(sessionStorage.getItem(STORED_WORDS) ?? '{}');
-  } catch {
-    // Unreadable or refused: begin with nothing.
+  /** Give up sending a reply, and return its text to the composer. */
+  #editReply() {
+    const { composer } = this.#parts;
+    const { reply, draft } = this.#drafts.of(this.#id);
+    composer.value = draft || (reply?.text ?? '');
+    this.#drafts.set(this.#id, { reply: null, draft: composer.value });
+    this.#render();
+    composer.focus();
   }
-  const of = (conversation) => ({ draft: '', reply: null, ...all[conversation] });
-  return {
-    of,
-    set(conversation, change) {
-      const changed = { ...of(conversation), ...change };
-      if (changed.draft || changed.reply) all[conversation] = changed;
-      else delete all[conversation];
-      try {
-        sessionStorage.setItem(STORED_WORDS, JSON.stringify(all));
-      } catch {
-        // It then lives as long as the page.
-      }
-    },
-  };
-}
 
-function newId() {
-  // Not crypto.randomUUID: that exists only on secure origins.
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  /**
+   * @param {string} conversation
+   * @param {PendingReply|null} reply
+   */
+  #setReply(conversation, reply) {
+    this.#drafts.set(conversation, { reply });
+  }
+
+  #listen() {
+    const { claim, handBack, close, form, composer, scroller } = this.#parts;
+    claim.addEventListener('click', () => this.#onClaim());
+    handBack.addEventListener('click', () => this.#onHandBack());
+    close.addEventListener('click', () => this.#onClose());
+    form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.#onSubmit();
+    });
+    composer.addEventListener('keydown', (event) => {
+      // While an input method composes, Enter selects a candidate.
+      if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      form.requestSubmit();
+    });
+    composer.addEventListener('input', () => {
+      this.#drafts.set(this.#id, { draft: composer.value });
+      this.#updateSend();
+    });
+    scroller.addEventListener('scroll', () => { this.#followsEnd = isScrolledToEnd(scroller); }, { passive: true });
+  }
 }

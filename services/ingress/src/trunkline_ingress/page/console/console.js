@@ -1,171 +1,179 @@
 // @ts-check
 /**
- * Entry point of the console: which view is shown, who sits at it, and whether
- * what it shows is live.
+ * Entry point of the console: its views, the operator's name and token, and the state of the connection.
+ *
+ * @import {ConsoleContext} from './types.js'
  */
-import { createBoard } from './board.js';
-import { createDesk } from './desk.js';
-import { ask, field } from './dialogs.js';
-import { el, setAttribute, setText } from '../shared/dom.js';
-import { OperationError, Operators } from './operators.js';
+import { fetchCompany } from '../shared/company.js';
+import { byId, el, setAttribute, setText } from '../shared/dom.js';
+import { readItem, writeItem } from '../shared/storage.js';
+import { DeskView } from './desk.js';
+import { field, openDialog } from './dialogs.js';
+import { NoticesView } from './notices.js';
+import { OpsApi } from './ops-api.js';
+import { OpsClient, OpsError } from './ops-client.js';
 import { Poll } from './poll.js';
-import { createSuite } from './suite.js';
+import { SuiteView } from './suite.js';
 
 const STORED_PERSON = 'trunkline.person';
-const VIEWS = ['desk', 'notices', 'suite'];
-const DESK_EVERY_MS = 1000;
-const VIEW_EVERY_MS = 2000;
+/** @typedef {'desk'|'notices'|'suite'} ViewName */
+/** @type {Record<ViewName, string>} */
+const VIEWS = { desk: 'Desk', notices: 'Notices', suite: 'Suite' };
+const DESK_INTERVAL_MS = 1000;
+const VIEW_INTERVAL_MS = 2000;
 
-const byId = (id) => document.getElementById(id);
+// -- operator ---
 
-// ----------------------------------------------------------------- who
-
-let person = '';
-try {
-  person = localStorage.getItem(STORED_PERSON) ?? '';
-} catch {
-  // Storage may be refused by the browser; the name is then asked on every visit.
-}
+let person = readItem('localStorage', STORED_PERSON) ?? '';
 
 function showPerson() {
   setText(byId('person'), person || 'Your name');
   setAttribute(byId('person'), 'aria-label', person ? `You are ${person}. Change your name` : null);
 }
 
-/** The name that customers read; asked the first time that it is needed. '' when it was not given. */
-async function whoAmI({ again = false } = {}) {
-  if (person && !again) return person;
-  const answer = await ask({
-    title: 'Who is at the desk?',
+/** Request the name that customers will see. */
+async function changePerson() {
+  const values = await openDialog({
+    title: 'Your name',
     text: 'Customers see this name when you write to them.',
-    fields: [field('Your name', el('input', {
+    fields: [field('Name', el('input', {
       name: 'person', required: true, maxlength: 100, value: person, pattern: '.*\\S.*', 'data-testid': 'person-name',
     }))],
     confirm: 'Save', testid: 'who',
   });
-  if (answer) {
-    person = answer.person.trim();
-    try {
-      localStorage.setItem(STORED_PERSON, person);
-    } catch {
-      // As above.
-    }
-    showPerson();
-  }
-  return answer || !again ? person : '';
+  if (!values) return;
+  person = values.person.trim();
+  writeItem('localStorage', STORED_PERSON, person);
+  showPerson();
 }
 
-const operators = new Operators(async (refused) => {
-  const answer = await ask({
+async function requirePerson() {
+  if (!person) await changePerson();
+  return person;
+}
+
+/** @param {boolean} rejected */
+async function requestToken(rejected) {
+  const values = await openDialog({
     title: 'Operators only',
-    text: refused ? 'That token was not accepted.' : 'This suite asks operators for their token. It is forgotten when the tab is closed.',
-    fields: [field('Operator token', el('input', { name: 'token', type: 'password', required: true, autocomplete: 'off', 'data-testid': 'operator-token' }))],
-    confirm: 'Enter', must: true, testid: 'token',
+    text: rejected ? 'This token is not valid.' : 'Enter the operator token. It is kept until the tab is closed.',
+    fields: [field('Operator token', el('input', {
+      name: 'token', type: 'password', required: true, autocomplete: 'off', 'data-testid': 'operator-token',
+    }))],
+    confirm: 'Sign in', mandatory: true, testid: 'token',
   });
-  return answer.token.trim();
-});
-
-// ----------------------------------------------------------------- what is wrong
-
-function tell(text) {
-  byId('trouble').hidden = !text;
-  setText(byId('trouble-text'), text ?? '');
+  return values?.token.trim() ?? '';
 }
-byId('trouble-close').addEventListener('click', () => tell(''));
 
-function showLink(error) {
-  const state = error ? 'reconnecting' : 'open';
-  setAttribute(byId('connection'), 'data-state', state);
+// -- errors ---
+
+/** @param {string} text  '' to hide the error */
+function showError(text) {
+  byId('error').hidden = !text;
+  setText(byId('error-text'), text);
+}
+
+/** @param {OpsError|null} error */
+function showConnection(error) {
+  setAttribute(byId('connection'), 'data-state', error ? 'reconnecting' : 'open');
   setText(byId('connection-text'), error ? error.message : 'Live');
 }
 
-/** Do what the operator asked for; what prevents it is said in one line. Returns undefined when it failed. */
+/** @type {ConsoleContext['attempt']} */
 async function attempt(action) {
   try {
-    tell('');
+    showError('');
     return await action();
   } catch (error) {
-    if (!(error instanceof OperationError)) throw error;
-    tell(error.message);
+    if (!(error instanceof OpsError)) throw error;
+    showError(error.message);
     return undefined;
   }
 }
 
-/** Ask again and again; whether it succeeds shows in the lamp. */
-function watch(task) {
-  return async () => {
+/**
+ * Poll a task, and show its result as the state of the connection.
+ * @param {() => Promise<void>} task
+ * @param {number} intervalMs
+ */
+function poll(task, intervalMs) {
+  return new Poll(async () => {
     try {
       await task();
-      showLink(null);
+      showConnection(null);
     } catch (error) {
-      if (error instanceof OperationError) showLink(error);
+      if (error instanceof OpsError) showConnection(error);
       else reportError(error);
       throw error;
     }
-  };
+  }, intervalMs);
 }
 
-// ----------------------------------------------------------------- views
+// -- views ---
 
-const around = {
-  operators, attempt, whoAmI, me: () => person, tell,
-  go: (hash) => { location.hash = hash; },
-  news: (text) => setText(byId('news'), text),
+const context = {
+  ops: new OpsApi(new OpsClient(requestToken)), attempt, requirePerson,
+  person: () => person,
+  /** @param {string} hash */
+  navigate: (hash) => { location.hash = hash; },
+  /** @param {string} text */
+  announce: (text) => setText(byId('announcement'), text),
 };
-const desk = createDesk({ ...around, refresh: () => polls.desk.now() });
-const board = createBoard({ ...around, refresh: () => polls.notices.now() }, byId('view-notices'));
-const suite = createSuite({ ...around, refresh: () => polls.suite.now() }, byId('view-suite'));
+const desk = new DeskView({ ...context, refresh: () => polls.desk.now() });
+const notices = new NoticesView({ ...context, refresh: () => polls.notices.now() }, byId('view-notices'));
+const suite = new SuiteView({ ...context, refresh: () => polls.suite.now() }, byId('view-suite'));
 
 const polls = {
-  // Always: who waits must be seen from every view.
-  desk: new Poll(watch(async () => {
+  // Always active: every view shows the number of waiting conversations.
+  desk: poll(async () => {
     await desk.update();
     showTitle();
-  }), DESK_EVERY_MS),
-  notices: new Poll(watch(() => board.update()), VIEW_EVERY_MS),
-  suite: new Poll(watch(() => suite.update()), VIEW_EVERY_MS),
+  }, DESK_INTERVAL_MS),
+  notices: poll(() => notices.update(), VIEW_INTERVAL_MS),
+  suite: poll(() => suite.update(), VIEW_INTERVAL_MS),
 };
 
-let view = '';
+/** @type {ViewName} */
+let view = 'desk';
 let companyName = '';
 
 function showTitle() {
-  const waiting = desk.waiting();
+  const waiting = desk.waitingCount();
   byId('desk-count').hidden = waiting === 0;
-  setText(byId('desk-count'), `${waiting}`);
+  setText(byId('desk-count'), String(waiting));
   setAttribute(byId('tab-desk'), 'aria-label', waiting ? `Desk, ${waiting} waiting` : null);
-  const name = { desk: 'Desk', notices: 'Notices', suite: 'Suite' }[view];
-  document.title = `${waiting ? `(${waiting}) ` : ''}${name} – ${companyName || 'Console'}`;
+  document.title = `${waiting ? `(${waiting}) ` : ''}${VIEWS[view]} – ${companyName || 'Console'}`;
 }
 
+/** Show the view of the address: `#desk/<conversation>`, `#notices` or `#suite/<conversation>`. */
 function route() {
-  const [name, rest = ''] = location.hash.slice(1).split('/', 2);
-  view = VIEWS.includes(name) ? name : 'desk';
-  for (const each of VIEWS) {
+  const [name, conversation = ''] = location.hash.slice(1).split('/', 2);
+  view = Object.hasOwn(VIEWS, name) ? /** @type {ViewName} */ (name) : 'desk';
+  for (const each of /** @type {ViewName[]} */ (Object.keys(VIEWS))) {
     byId(`view-${each}`).hidden = each !== view;
     setAttribute(byId(`tab-${each}`), 'aria-current', each === view ? 'page' : null);
     if (each !== 'desk') polls[each][each === view ? 'start' : 'stop']();
   }
-  tell('');
-  if (view === 'desk') desk.open(rest);
-  if (view === 'suite') suite.trace(rest);
+  showError('');
+  if (view === 'desk') desk.open(conversation);
+  if (view === 'suite') suite.trace(conversation);
   showTitle();
 }
 
 async function showCompany() {
   try {
-    const response = await fetch('/v1/company');
-    if (response.ok) companyName = (await response.json()).name;
+    companyName = (await fetchCompany()).name;
   } catch {
-    // Only an ornament here.
+    // The console works without the company's name.
   }
   setText(byId('company'), companyName || 'Console');
   showTitle();
 }
 
-byId('person').addEventListener('click', () => whoAmI({ again: true }).then(() => polls.desk.now()));
+byId('error-close').addEventListener('click', () => showError(''));
+byId('person').addEventListener('click', () => changePerson().then(() => polls.desk.now()));
 window.addEventListener('hashchange', route);
 showPerson();
 route();
 polls.desk.start();
-showCompany();
+void showCompany();

@@ -1,118 +1,137 @@
+// @ts-check
 /**
- * The desk: who waits for a person, the most pressing first, who is with one,
- * and the conversation that is open beside them.
+ * The desk: the escalation queue, the claimed conversations, and the open conversation beside them.
+ *
+ * @import {ConsoleContext, QueueEntry} from './types.js'
  */
-import { createCase } from './case.js';
-import { el, keyed, setAttribute, setText } from '../shared/dom.js';
-import { customerName, prettify } from '../shared/names.js';
-import { dueIn, span } from '../shared/times.js';
+import { byId, el, keyed, query, setAttribute, setText } from '../shared/dom.js';
+import { CasePanel } from './case.js';
+import { claimedEntries, describeEntry, waitingEntries, waitingText } from './queue.js';
 
-/** Bind the desk to console.html. */
-export function createDesk(around) {
-  const { operators, attempt, whoAmI, me, go, news, refresh } = around;
-  const byId = (id) => document.getElementById(id);
-  const next = byId('take-next');
-  let lines = [];
-  let loaded = false;
-  let openId = '';
-  let counted = null;
-  const opened = createCase({ ...around, line: lineOf }, byId('case'));
+/** The view, bound to console.html. */
+export class DeskView {
+  #context;
+  #root = byId('view-desk');
+  #claimNext = byId('claim-next', HTMLButtonElement);
+  #case;
+  /** @type {QueueEntry[]} */
+  #entries = [];
+  #loaded = false;
+  /** The open conversation, '' for none. */
+  #open = '';
+  /** @type {number|null} */
+  #lastCount = null;
 
-  function lineOf(conversation) {
-    return lines.find((line) => line.conversation === conversation) ?? null;
+  /** @param {ConsoleContext} context */
+  constructor(context) {
+    this.#context = context;
+    this.#case = new CasePanel(context, (conversation) => (
+      this.#entries.find((entry) => entry.conversation === conversation) ?? null), byId('case'));
+    this.#claimNext.addEventListener('click', () => this.#onClaimNext());
+    this.#root.addEventListener('keydown', (event) => this.#onKey(event));
   }
 
-  const waiting = () => lines.filter((line) => !line.claimed_by);
-
-  // ------------------------------------------------------------- the queue
-
-  function make(line) {
-    const node = el('li', { class: 'line', 'data-testid': 'line', 'data-conversation': line.conversation },
-      el('span', { class: 'place' }),
-      el('a', { href: `#desk/${line.conversation}` },
-        el('span', { class: 'customer' }), el('span', { class: 'urgency' }), el('span', { class: 'reason' }),
-        el('span', { class: 'since' }), el('span', { class: 'due' }),
-        el('span', { class: 'sla', 'aria-hidden': 'true' }, el('i'))));
-    return node;
+  /** Return the number of unclaimed conversations. */
+  waitingCount() {
+    return waitingEntries(this.#entries).length;
   }
 
-  function draw(node, line) {
-    const now = operators.now();
-    const part = (name) => node.querySelector(`.${name}`);
-    setAttribute(node, 'data-urgency', line.urgency);
-    setAttribute(node, 'data-position', line.position);
-    setAttribute(node, 'data-claimed-by', line.claimed_by);
-    setAttribute(node, 'data-overdue', now > line.due_at);
-    setAttribute(part('reason').parentElement, 'aria-current', line.conversation === openId ? 'true' : null);
-    setText(part('place'), line.position ? String(line.position) : '');
-    setText(part('customer'), customerName(line.customer));
-    setAttribute(part('customer'), 'title', line.customer);
-    setText(part('urgency'), line.urgency);
-    setText(part('reason'), line.claimed_by ? `with ${line.claimed_by === me() ? 'you' : line.claimed_by}` : prettify(line.reason));
-    setText(part('since'), line.claimed_by ? `asked ${span(now - line.since)} ago` : `waits ${span(now - line.since)}`);
-    setText(part('due'), dueIn(line.due_at, now));
-    const used = (now - line.since) / Math.max(1, line.due_at - line.since);
-    part('sla').firstElementChild.style.setProperty('width', `${Math.min(100, Math.max(0, used * 100)).toFixed(1)}%`);
+  /** Update the queue and the open conversation. */
+  async update() {
+    this.#entries = await this.#context.ops.queue();
+    this.#loaded = true;
+    this.#render();
+    await this.#case.update();
   }
 
-  function render() {
-    const queue = waiting();
-    const served = lines.filter((line) => line.claimed_by);
-    // One's own come first: they are what one comes back to.
-    served.sort((one, other) => (other.claimed_by === me()) - (one.claimed_by === me()));
-    keyed(byId('waiting'), queue, (line) => line.conversation, make, draw);
-    keyed(byId('served'), served, (line) => line.conversation, make, draw);
-    byId('nobody').hidden = !loaded || queue.length > 0;
-    byId('served-title').hidden = served.length === 0;
-    setText(byId('waiting-title'), queue.length ? `Waiting: ${queue.length}` : 'Waiting');
-    next.disabled = queue.length === 0;
-    if (counted !== null && queue.length > counted) {
-      news(queue.length === 1 ? 'One conversation waits for a person' : `${queue.length} conversations wait for a person`);
+  /**
+   * Open a conversation; '' for none.
+   * @param {string} conversation
+   */
+  open(conversation) {
+    this.#open = conversation;
+    setAttribute(this.#root, 'data-open', conversation || null);
+    this.#case.open(conversation);
+    this.#render();
+    void this.#context.refresh();
+  }
+
+  #render() {
+    const waiting = waitingEntries(this.#entries);
+    const claimed = claimedEntries(this.#entries, this.#context.person());
+    this.#renderList(byId('waiting'), waiting);
+    this.#renderList(byId('claimed'), claimed);
+    byId('queue-empty').hidden = !this.#loaded || waiting.length > 0;
+    byId('claimed-title').hidden = claimed.length === 0;
+    setText(byId('waiting-title'), waiting.length ? `Waiting: ${waiting.length}` : 'Waiting');
+    this.#claimNext.disabled = waiting.length === 0;
+    if (this.#lastCount !== null && waiting.length > this.#lastCount) {
+      this.#context.announce(waitingText(waiting.length));
     }
-    counted = queue.length;
+    this.#lastCount = waiting.length;
   }
 
-  next.addEventListener('click', async () => {
-    const person = await whoAmI();
-    if (!person) return;
-    const taken = await attempt(() => operators.post('/v1/ops/desk/next', { person }));
-    await refresh();
-    if (!taken) return;
-    go(`#desk/${taken.conversation}`);
-    opened.focus();
-  });
+  /**
+   * @param {HTMLElement} list
+   * @param {QueueEntry[]} entries
+   */
+  #renderList(list, entries) {
+    keyed(list, entries, (entry) => entry.conversation, createEntry, (node, entry) => this.#drawEntry(node, entry));
+  }
 
-  // From line to line with the arrows, over both lists.
-  byId('view-desk').addEventListener('keydown', (event) => {
+  /**
+   * @param {HTMLElement} node
+   * @param {QueueEntry} entry
+   */
+  #drawEntry(node, entry) {
+    const texts = describeEntry(entry, this.#context.person(), this.#context.ops.now());
+    setAttribute(node, 'data-urgency', entry.urgency);
+    setAttribute(node, 'data-position', entry.position);
+    setAttribute(node, 'data-claimed-by', entry.claimed_by);
+    setAttribute(node, 'data-overdue', texts.overdue);
+    setAttribute(query(node, 'a'), 'aria-current', entry.conversation === this.#open ? 'true' : null);
+    setText(query(node, '.position'), texts.position);
+    setText(query(node, '.customer'), texts.customer);
+    setAttribute(query(node, '.customer'), 'title', entry.customer);
+    setText(query(node, '.urgency'), entry.urgency);
+    setText(query(node, '.reason'), texts.reason);
+    setText(query(node, '.since'), texts.since);
+    setText(query(node, '.due'), texts.due);
+    query(node, '.sla i').style.setProperty('width', `${texts.slaPercent.toFixed(1)}%`);
+  }
+
+  async #onClaimNext() {
+    const { ops, attempt, navigate, refresh, requirePerson } = this.#context;
+    const person = await requirePerson();
+    if (!person) return;
+    const claimed = await attempt(() => ops.claimNext(person));
+    await refresh();
+    if (!claimed) return;
+    navigate(`#desk/${claimed.conversation}`);
+    this.#case.focusComposer();
+  }
+
+  /**
+   * Move between the entries of both lists with the arrow keys.
+   * @param {KeyboardEvent} event
+   */
+  #onKey(event) {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    const links = [...byId('view-desk').querySelectorAll('.line a')];
-    const at = links.indexOf(document.activeElement);
+    /** @type {HTMLAnchorElement[]} */
+    const links = [...this.#root.querySelectorAll('a')];
+    const at = links.findIndex((link) => link === document.activeElement);
     if (!step || at < 0) return;
     event.preventDefault();
     links[at + step]?.focus();
-  });
+  }
+}
 
-  // ------------------------------------------------------------- interface
-
-  return {
-    /** How many wait. */
-    waiting: () => waiting().length,
-
-    /** Look at the queue and at the open conversation. */
-    async update() {
-      lines = await operators.get('/v1/ops/desk');
-      loaded = true;
-      render();
-      await opened.update();
-    },
-
-    /** Open a conversation; '' for none. */
-    open(conversation) {
-      openId = conversation;
-      setAttribute(byId('view-desk'), 'data-open', conversation || null);
-      opened.open(conversation);
-      render();
-      refresh();
-    },
-  };
+/** @param {QueueEntry} entry */
+function createEntry({ conversation }) {
+  return el('li', { class: 'entry', 'data-testid': 'line', 'data-conversation': conversation },
+    el('span', { class: 'position' }),
+    el('a', { href: `#desk/${conversation}` },
+      el('span', { class: 'customer' }), el('span', { class: 'urgency' }), el('span', { class: 'reason' }),
+      el('span', { class: 'since' }), el('span', { class: 'due' }),
+      el('span', { class: 'sla', 'aria-hidden': 'true' }, el('i'))));
 }

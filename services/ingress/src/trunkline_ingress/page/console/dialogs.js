@@ -1,46 +1,67 @@
-/** Questions to the operator in modal dialogs: who they are, whether they mean it. */
-import { el } from '../shared/dom.js';
+// @ts-check
+/** Modal dialogs with a form. */
+import { el, query } from '../shared/dom.js';
 
 /**
- * Ask with a form and wait for the answer.
- * @param {object} question
- * @param {string} question.title
- * @param {string} [question.text]       a sentence below the title
- * @param {HTMLElement[]} [question.fields]  made with `field`
- * @param {string} question.confirm      the label of the button that goes on
- * @param {boolean} [question.grave]     what is confirmed cannot be undone
- * @param {boolean} [question.must]      there is no way around an answer
- * @param {string} question.testid
- * @returns {Promise<Record<string, string>|null>} the fields by name; null when cancelled
+ * @typedef {object} DialogOptions
+ * @property {string} title
+ * @property {string} [text]  a sentence below the title
+ * @property {HTMLElement[]} [fields]  made with `field`
+ * @property {string} confirm  label of the button that submits the form
+ * @property {boolean} [destructive]  the action cannot be undone
+ * @property {boolean} [mandatory]  the dialog cannot be cancelled
+ * @property {string} testid
  */
-export function ask({ title, text = '', fields = [], confirm, grave = false, must = false, testid }) {
+
+/**
+ * Open a dialog and wait for its form.
+ * @param {DialogOptions} options
+ * @returns {Promise<Record<string, string>|null>} the fields by name; null if the dialog was cancelled
+ */
+export function openDialog(options) {
+  const { title, text = '', fields = [], confirm, destructive = false, mandatory = false, testid } = options;
   return new Promise((resolve) => {
-    const dialog = el('dialog', { class: 'ask', 'aria-labelledby': 'ask-title', 'data-testid': testid });
+    const dialog = el('dialog', { class: 'dialog', 'aria-labelledby': 'dialog-title', 'data-testid': testid });
     const cancel = el('button', { type: 'button', class: 'quiet', 'data-testid': 'cancel' }, 'Cancel');
+    const submit = el('button', {
+      type: 'submit', class: destructive ? 'primary destructive' : 'primary', 'data-testid': 'confirm',
+    }, confirm);
     const form = el('form', { method: 'dialog', autocomplete: 'off' },
-      el('h2', { id: 'ask-title' }, title),
+      el('h2', { id: 'dialog-title' }, title),
       ...(text ? [el('p', {}, text)] : []),
       ...fields,
-      el('div', { class: 'ask-actions' }, ...(must ? [] : [cancel]),
-        el('button', { type: 'submit', class: grave ? 'primary grave' : 'primary', 'data-testid': 'confirm' }, confirm)));
-    let answer = null;
-    form.addEventListener('submit', () => { answer = Object.fromEntries(new FormData(form)); });
+      el('div', { class: 'actions' }, ...(mandatory ? [] : [cancel]), submit));
+    /** @type {Record<string, string>|null} */
+    let values = null;
+    form.addEventListener('submit', () => { values = valuesOf(form); });
     cancel.addEventListener('click', () => dialog.close());
-    if (must) dialog.addEventListener('cancel', (event) => event.preventDefault());
+    if (mandatory) dialog.addEventListener('cancel', (event) => event.preventDefault());
     dialog.addEventListener('close', () => {
       dialog.remove();
-      // Escape may close even what must be answered, when it is pressed twice.
-      resolve(answer ?? (must ? ask({ title, text, fields, confirm, grave, must, testid }) : null));
+      // A second Escape closes even a mandatory dialog, so it is opened again.
+      resolve(values ?? (mandatory ? openDialog(options) : null));
     });
     dialog.append(form);
     document.body.append(dialog);
     dialog.showModal();
-    (form.querySelector('input, textarea, select') ?? form.querySelector('.primary')).focus();
+    (fields.length > 0 ? query(form, 'input, textarea, select') : submit).focus();
   });
 }
 
-/** A labelled field of a dialog or form. */
+/**
+ * Return the text fields of a form by name; of several with one name, the last.
+ * @param {HTMLFormElement} form
+ */
+function valuesOf(form) {
+  return Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, String(value)]));
+}
+
+/**
+ * Create a labelled field of a form.
+ * @param {string} label
+ * @param {HTMLElement} control
+ * @param {string} [hint]
+ */
 export function field(label, control, hint = '') {
-  return el('label', { class: 'field' }, el('span', {}, label), control,
-    ...(hint ? [el('small', {}, hint)] : []));
+  return el('label', { class: 'field' }, el('span', {}, label), control, ...(hint ? [el('small', {}, hint)] : []));
 }

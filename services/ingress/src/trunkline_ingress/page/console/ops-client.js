@@ -1,53 +1,60 @@
 // @ts-check
-/**
- * The operators' API: asks, orders, and says in one sentence what went wrong.
- */
+/** HTTP client of the operators' API: authentication, timeouts, and errors as one sentence. */
+import { readItem, writeItem } from '../shared/storage.js';
 
 const TIMEOUT_MS = 15_000;
 const STORED_TOKEN = 'trunkline.operator';
+/** Tolerated difference between the clocks, in seconds: the `Date` header has whole seconds. */
+const CLOCK_TOLERANCE_S = 2;
 
-/** The API refused, or could not be reached (`status` 0); the message is for people. */
-export class OperationError extends Error {
+/** A request was rejected, or has no known outcome (`status` 0); the message is for operators. */
+export class OpsError extends Error {
+  /**
+   * @param {number} status
+   * @param {string} message
+   */
   constructor(status, message) {
     super(message);
     this.status = status;
   }
 
-  /** Whether nothing is known of the outcome, so that the same order may be given again. */
+  /** Whether the outcome is unknown, so that the same request may be sent again. */
   get uncertain() {
     return this.status === 0 || this.status >= 500;
   }
 }
 
-export class Operators {
-  #askToken;
-  #asking = null;
-  #token = stored();
-  #ahead = 0;
+export class OpsClient {
+  #requestToken;
+  /** @type {Promise<void>|null} */
+  #pendingToken = null;
+  #token = readItem('sessionStorage', STORED_TOKEN) ?? '';
+  /** The server's clock less the browser's, in seconds. */
+  #clockOffsetS = 0;
 
-  /** @param {(refused: boolean) => Promise<string>} askToken  asks the operator for the token */
-  constructor(askToken) {
-    this.#askToken = askToken;
+  /**
+   * @param {(rejected: boolean) => Promise<string>} requestToken  requests the token from the operator; `rejected`: the
+   *   last one was
+   */
+  constructor(requestToken) {
+    this.#requestToken = requestToken;
   }
 
-  /** The server's time in Unix seconds: desks have clocks of their own. */
+  /** Return the server's time in Unix seconds; the browser's clock may be wrong. */
   now() {
-    return Date.now() / 1000 + this.#ahead;
+    return Date.now() / 1000 + this.#clockOffsetS;
   }
 
-  get(path) {
-    return this.#call('GET', path);
-  }
-
-  post(path, body) {
-    return this.#call('POST', path, body);
-  }
-
-  delete(path) {
-    return this.#call('DELETE', path);
-  }
-
-  async #call(method, path, body) {
+  /**
+   * Send a request and return the decoded reply.
+   * @template Reply
+   * @param {'GET'|'POST'|'DELETE'} method
+   * @param {string} path
+   * @param {object} [body]
+   * @returns {Promise<Reply>}
+   * @throws {OpsError}
+   */
+  async send(method, path, body) {
     for (;;) {
       const token = this.#token;
       const response = await this.#fetch(method, path, body, token);
@@ -56,63 +63,65 @@ export class Operators {
     }
   }
 
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {object|undefined} body
+   * @param {string} token
+   */
   async #fetch(method, path, body, token) {
-    const headers = token ? { Authorization: `Bearer ${token}` } : {};
-    if (body !== undefined) headers['Content-Type'] = 'application/json';
+    const headers = new Headers(token ? { Authorization: `Bearer ${token}` } : {});
+    if (body !== undefined) headers.set('Content-Type', 'application/json');
     try {
       return await fetch(path, {
         method, headers, body: body === undefined ? undefined : JSON.stringify(body),
         cache: 'no-store', signal: AbortSignal.timeout(TIMEOUT_MS),
       });
     } catch (error) {
-      throw new OperationError(0, error.name === 'TimeoutError'
-        ? 'Trunkline did not answer in time.' : 'Trunkline cannot be reached.');
+      const timedOut = error instanceof DOMException && error.name === 'TimeoutError';
+      throw new OpsError(0, timedOut ? 'The request to Trunkline timed out.' : 'Trunkline cannot be reached.');
     }
   }
 
+  /** @param {Response} response */
   async #read(response) {
-    const date = Date.parse(response.headers.get('Date') ?? '');
-    // The header counts whole seconds; less than that is no difference.
-    if (date && Math.abs(date / 1000 - Date.now() / 1000) > 2) this.#ahead = date / 1000 - Date.now() / 1000;
+    this.#adjustClock(response);
     let text;
     try {
       text = await response.text();
     } catch {
-      throw new OperationError(0, 'The connection was lost in the middle of an answer.');
+      throw new OpsError(0, 'The connection was lost during a reply.');
     }
     const isJson = (response.headers.get('Content-Type') ?? '').startsWith('application/json');
     const reply = isJson ? JSON.parse(text) : text;
     if (response.ok) return reply;
-    throw new OperationError(response.status, sentence((isJson ? reply.reason : text) || response.statusText));
+    throw new OpsError(response.status, sentence((isJson ? reply.reason : text) || response.statusText));
   }
 
-  async #renewToken(refused) {
-    // However many calls were refused, the operator is asked once.
-    this.#asking ??= this.#askToken(refused).then((token) => {
+  /** @param {Response} response */
+  #adjustClock(response) {
+    const date = Date.parse(response.headers.get('Date') ?? '');
+    if (!date) return;
+    const offset = (date - Date.now()) / 1000;
+    if (Math.abs(offset) > CLOCK_TOLERANCE_S) this.#clockOffsetS = offset;
+  }
+
+  /** @param {boolean} rejected */
+  async #renewToken(rejected) {
+    // Concurrent rejected requests share one dialog.
+    this.#pendingToken ??= this.#requestToken(rejected).then((token) => {
       this.#token = token;
-      store(token);
-    }).finally(() => { this.#asking = null; });
-    await this.#asking;
+      writeItem('sessionStorage', STORED_TOKEN, token);
+    }).finally(() => { this.#pendingToken = null; });
+    await this.#pendingToken;
   }
 }
 
-function sentence(text) {
+/**
+ * Turn the first line of an error text into a sentence.
+ * @param {string} text
+ */
+export function sentence(text) {
   const line = text.trim().split('\n')[0];
   return `${line.charAt(0).toUpperCase()}${line.slice(1)}${/[.!?]$/.test(line) ? '' : '.'}`;
-}
-
-function stored() {
-  try {
-    return sessionStorage.getItem(STORED_TOKEN) ?? '';
-  } catch {
-    return '';
-  }
-}
-
-function store(token) {
-  try {
-    sessionStorage.setItem(STORED_TOKEN, token);
-  } catch {
-    // Refused by the browser: the token then lives as long as the page.
-  }
 }

@@ -1,31 +1,35 @@
 // @ts-check
-/**
- * A task done again and again while somebody looks: it rests while the tab is
- * hidden, never overlaps itself, and slows down while it fails.
- */
+/** A periodic task: it pauses while the tab is hidden, never overlaps itself, and backs off while it fails. */
 
-const LONGEST_PAUSE_MS = 15_000;
+const MAX_DELAY_MS = 15_000;
+/** Number of failures up to which the delay doubles. */
+const MAX_DOUBLINGS = 5;
 
 export class Poll {
   #task;
-  #everyMs;
+  #intervalMs;
   #timer = 0;
+  /** @type {Promise<void>|null} */
   #running = null;
-  #again = false;
+  /** A run was requested during the current one. */
+  #repeat = false;
   #failures = 0;
   #active = false;
 
-  /** @param {() => Promise<void>} task  @param {number} everyMs */
-  constructor(task, everyMs) {
+  /**
+   * @param {() => Promise<void>} task  reports its own errors; a rejection only delays the next run
+   * @param {number} intervalMs
+   */
+  constructor(task, intervalMs) {
     this.#task = task;
-    this.#everyMs = everyMs;
-    document.addEventListener('visibilitychange', () => this.#active && this.now());
+    this.#intervalMs = intervalMs;
+    document.addEventListener('visibilitychange', () => { if (this.#active) void this.now(); });
   }
 
   start() {
     if (this.#active) return;
     this.#active = true;
-    this.now();
+    void this.now();
   }
 
   stop() {
@@ -33,10 +37,13 @@ export class Poll {
     clearTimeout(this.#timer);
   }
 
-  /** Do it now; what was begun before is followed by a fresh run. */
+  /**
+   * Run the task now; if it is running, run it once more afterwards.
+   * @returns {Promise<void>}
+   */
   now() {
     if (this.#running) {
-      this.#again = true;
+      this.#repeat = true;
       return this.#running;
     }
     clearTimeout(this.#timer);
@@ -47,18 +54,17 @@ export class Poll {
 
   async #run() {
     do {
-      this.#again = false;
+      this.#repeat = false;
       try {
         await this.#task();
         this.#failures = 0;
       } catch {
-        // The task has told it; here it only means patience.
         this.#failures += 1;
       }
-    } while (this.#again);
+    } while (this.#repeat);
     this.#running = null;
     if (!this.#active || document.hidden) return;
-    const pause = Math.min(LONGEST_PAUSE_MS, this.#everyMs * 2 ** Math.min(this.#failures, 5));
-    this.#timer = setTimeout(() => this.now(), pause);
+    const delay = Math.min(MAX_DELAY_MS, this.#intervalMs * 2 ** Math.min(this.#failures, MAX_DOUBLINGS));
+    this.#timer = setTimeout(() => this.now(), delay);
   }
 }

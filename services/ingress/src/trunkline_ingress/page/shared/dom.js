@@ -1,26 +1,75 @@
-/** Small helpers to build DOM nodes; text always goes in as text, never as markup. */
+// @ts-check
+/** DOM helpers. Text is always inserted as text, never as markup. */
 
 /**
- * Make an element.
- * @param {string} tag
- * @param {Record<string, unknown>} [attributes] `null`/`false` leaves one out, `on…` is a listener
- * @param {...(Node|string|null)} children
+ * @typedef {string|number|boolean|null|undefined} AttributeValue
+ * @typedef {(event: Event) => unknown} Listener
+ */
+
+/**
+ * Create an element.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, AttributeValue|Listener>} [attributes]  `null`, `undefined` and `false` omit
+ *   the attribute; a function is a listener for the event after `on`
+ * @param {...(Node|string|null)} children  `null` is skipped
+ * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined || value === false) continue;
-    if (name.startsWith('on')) node.addEventListener(name.slice(2), value);
-    else node.setAttribute(name, value === true ? '' : String(value));
+    if (typeof value === 'function') node.addEventListener(name.slice('on'.length), value);
+    else setAttribute(node, name, value === true ? '' : value);
   }
   node.append(...children.filter((child) => child !== null));
   return node;
 }
 
-/** Set an attribute, or take it away when the value is null or false. */
+/**
+ * Return an element of the page by id.
+ * @template {HTMLElement} [T=HTMLElement]
+ * @param {string} id
+ * @param {new () => T} [type]  the element's class
+ * @returns {T}
+ * @throws {TypeError} if there is no such element, or if it has another class
+ */
+export function byId(id, type) {
+  const node = document.getElementById(id);
+  if (!(node instanceof (type ?? HTMLElement))) throw new TypeError(`no element #${id}`);
+  return /** @type {T} */ (node);
+}
+
+/**
+ * Return the first descendant that matches a selector.
+ * @param {Element} parent
+ * @param {string} selector
+ * @returns {HTMLElement}
+ * @throws {TypeError} if there is none
+ */
+export function query(parent, selector) {
+  const node = parent.querySelector(selector);
+  if (!(node instanceof HTMLElement)) throw new TypeError(`no element ${selector}`);
+  return node;
+}
+
+/**
+ * Set an attribute if it differs; remove it if the value is `null`, `undefined` or `false`.
+ * @param {Element} node
+ * @param {string} name
+ * @param {AttributeValue} value
+ */
 export function setAttribute(node, name, value) {
   if (value === null || value === undefined || value === false) node.removeAttribute(name);
   else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, String(value));
+}
+
+/**
+ * Set a node's text if it differs, so that unchanged text is neither announced nor deselected.
+ * @param {Node} node
+ * @param {string} text
+ */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
 }
 
 const SVG = 'http://www.w3.org/2000/svg';
@@ -32,7 +81,10 @@ const ICONS = {
   down: 'M8 3v10M3.5 8.5 8 13l4.5-4.5',
 };
 
-/** A decorative icon; its meaning must be in text beside it. */
+/**
+ * Create a decorative icon; the text beside it must carry the meaning.
+ * @param {keyof typeof ICONS} name
+ */
 export function icon(name) {
   const svg = document.createElementNS(SVG, 'svg');
   svg.setAttribute('viewBox', '0 0 16 16');
@@ -44,41 +96,55 @@ export function icon(name) {
   return svg;
 }
 
-/** Text for screen readers only. */
+/**
+ * Create text for screen readers only.
+ * @param {string} text
+ */
 export function hiddenText(text) {
   return el('span', { class: 'visually-hidden' }, text);
 }
 
-/** Change a node's text only where it differs, so that nothing is read out or selected anew. */
-export function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
-
 /**
- * Bring a list's children in line with `items`: each keeps its node, and with it focus and scroll position.
+ * Reconcile the children of `parent` with a list: each key keeps its node, and so its focus and scroll position.
+ * @template Item
+ * @template {HTMLElement} Child
  * @param {Element} parent
- * @param {object[]} items
- * @param {(item: object) => string} keyOf
- * @param {(item: object) => Element} make
- * @param {(node: Element, item: object) => void} draw
+ * @param {readonly Item[]} items
+ * @param {(item: Item) => string} keyOf
+ * @param {(item: Item) => Child} create
+ * @param {(node: Child, item: Item) => void} [update]  called for new and for retained nodes
  */
-export function keyed(parent, items, keyOf, make, draw) {
-  const wanted = new Set(items.map(keyOf));
-  const known = new Map();
-  for (const node of [...parent.children]) {
-    if (wanted.has(node.dataset.key)) known.set(node.dataset.key, node);
+export function keyed(parent, items, keyOf, create, update = () => {}) {
+  const keys = new Set(items.map(keyOf));
+  /** @type {Map<string, Child>} */
+  const retained = new Map();
+  for (const child of [...parent.children]) {
+    const node = /** @type {Child} */ (child);
+    const { key } = node.dataset;
+    if (key !== undefined && keys.has(key)) retained.set(key, node);
     else node.remove();
   }
-  const focus = document.activeElement;
-  let place = parent.firstElementChild;
+  const focused = document.activeElement;
+  let position = parent.firstElementChild;
   for (const item of items) {
     const key = keyOf(item);
-    const node = known.get(key) ?? make(item);
+    const node = retained.get(key) ?? create(item);
     node.dataset.key = key;
-    draw(node, item);
-    if (node === place) place = place.nextElementSibling;
-    else parent.insertBefore(node, place);
+    update(node, item);
+    if (node === position) position = position.nextElementSibling;
+    else parent.insertBefore(node, position);
   }
   // Moving a node takes the focus from it.
-  if (focus !== document.activeElement && parent.contains(focus)) focus.focus();
+  if (focused !== document.activeElement && focused instanceof HTMLElement && parent.contains(focused)) focused.focus();
+}
+
+/** Distance from the end of a scrolled area, in pixels, within which new content keeps the end in view. */
+const NEAR_END_PX = 96;
+
+/**
+ * Return whether an area is scrolled to its end, or nearly so.
+ * @param {Element} scroller
+ */
+export function isScrolledToEnd({ scrollHeight, scrollTop, clientHeight }) {
+  return scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
 }

@@ -1,5 +1,15 @@
 // @ts-check
-/** Split Markdown into blocks. Pure: no DOM. */
+/**
+ * Markdown parser: splits a text into blocks. Pure.
+ *
+ * @typedef {{type: 'heading', level: number, text: string}} Heading
+ * @typedef {{type: 'paragraph'|'code', text: string}} TextBlock
+ * @typedef {{type: 'rule'}} Rule
+ * @typedef {{type: 'quote', blocks: Block[]}} Quote
+ * @typedef {{type: 'table', rows: string[][]}} Table  the first row is the head
+ * @typedef {{type: 'list', ordered: boolean, start: number, items: Block[][]}} List
+ * @typedef {Heading|TextBlock|Rule|Quote|Table|List} Block
+ */
 
 const FENCE = /^\s*(```|~~~)/;
 const HEADING = /^ {0,3}(#{1,6})\s+(.*?)\s*#*\s*$/;
@@ -11,13 +21,16 @@ const TABLE_RULE = /^\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*$/;
 /**
  * Split Markdown into blocks.
  * @param {string} text
+ * @returns {Block[]}
  */
 export function parseBlocks(text) {
   const lines = text.replace(/\r\n?/g, '\n').split('\n');
+  /** @type {Block[]} */
   const blocks = [];
   let at = 0;
   while (at < lines.length) {
     const line = lines[at];
+    /** @type {RegExpExecArray|null} */
     let match;
     if (!line.trim()) {
       at += 1;
@@ -53,47 +66,71 @@ export function parseBlocks(text) {
   return blocks;
 }
 
+/**
+ * Return whether a line starts a block other than a paragraph.
+ * @param {string[]} lines
+ * @param {number} at
+ */
 function startsBlock(lines, at) {
   const line = lines[at];
   return FENCE.test(line) || HEADING.test(line) || RULE.test(line) || QUOTE.test(line)
     || LIST.test(line) || isTable(lines, at);
 }
 
+/**
+ * Return whether a line is the head of a table.
+ * @param {string[]} lines
+ * @param {number} at
+ */
 function isTable(lines, at) {
   return lines[at].includes('|') && at + 1 < lines.length && lines[at + 1].includes('|')
     && TABLE_RULE.test(lines[at + 1]);
 }
 
+/**
+ * Split a row of a table into its cells.
+ * @param {string} line
+ */
 function cells(line) {
   return line.trim().replace(/^\||\|$/g, '').split('|').map((cell) => cell.trim());
 }
 
+/**
+ * Parse a list with its nested blocks.
+ * @param {string[]} lines
+ * @param {number} from  the line of its first item
+ * @param {Block[]} blocks  receives the list
+ * @returns {number} the line after the list
+ */
 function parseList(lines, from, blocks) {
-  const [, indent, firstMarker] = LIST.exec(lines[from]);
+  const [, indent, firstMarker] = /** @type {RegExpExecArray} */ (LIST.exec(lines[from]));
   const ordered = /\d/.test(firstMarker);
+  /** @type {string[]} */
+  let item = [];
   const items = [];
   let at = from;
   while (at < lines.length) {
     const match = LIST.exec(lines[at]);
     if (match && match[1].length <= indent.length) {
       if (/\d/.test(match[2]) !== ordered || match[1].length < indent.length) break;
-      items.push([match[3]]);
+      item = [match[3]];
+      items.push(item);
     } else if (items.length === 0) {
       break;
     } else if (!lines[at].trim()) {
       // A blank line ends the list unless the next line belongs to it.
       const next = lines[at + 1] ?? '';
       const nextItem = LIST.exec(next);
-      const goesOn = /^\s{2,}\S/.test(next)
+      const continues = /^\s{2,}\S/.test(next)
         || (nextItem && nextItem[1].length === indent.length && /\d/.test(nextItem[2]) === ordered);
-      if (!goesOn) break;
-      items.at(-1).push('');
+      if (!continues) break;
+      item.push('');
     } else if (match || /^\s{2,}/.test(lines[at])) {
-      items.at(-1).push(lines[at].slice(Math.min(indent.length + 2, lines[at].search(/\S/))));
+      item.push(lines[at].slice(Math.min(indent.length + 2, lines[at].search(/\S/))));
     } else if (startsBlock(lines, at) || !lines[at - 1].trim()) {
       break;
     } else {
-      items.at(-1).push(lines[at].trim());
+      item.push(lines[at].trim());
     }
     at += 1;
   }

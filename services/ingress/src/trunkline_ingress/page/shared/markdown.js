@@ -1,8 +1,13 @@
 // @ts-check
 /**
- * A small Markdown renderer for articles and replies. It builds DOM nodes from
- * text, so whatever it does not know comes out as the text it was – never as
- * markup.
+ * A small Markdown renderer for articles and replies. It builds DOM nodes from text, so unknown markup is shown as
+ * text and never interpreted.
+ *
+ * @import {Block, List} from './markdown-parser.js'
+ *
+ * @typedef {object} RenderOptions
+ * @property {boolean} links  create links; otherwise addresses are shown as text
+ * @property {number} headingShift  number of levels that headings are lowered by
  */
 import { el } from './dom.js';
 import { parseBlocks } from './markdown-parser.js';
@@ -17,7 +22,12 @@ const INLINE = new RegExp([
   '\\\\([\\\\`*_{}\\[\\]()#+\\-.!|>])', // 8 escape
 ].join('|'), 'gs');
 
-/** Append `text` with its bold, emphasis, code and links to `parent`. */
+/**
+ * Append text with its bold, emphasis, code and links to `parent`.
+ * @param {Node & ParentNode} parent
+ * @param {string} text
+ * @param {RenderOptions} options
+ */
 function renderInline(parent, text, options) {
   let done = 0;
   for (const match of text.matchAll(INLINE)) {
@@ -33,48 +43,51 @@ function renderInline(parent, text, options) {
   if (done < text.length) parent.append(text.slice(done));
 }
 
+/**
+ * Create an element with inline content.
+ * @param {keyof HTMLElementTagNameMap} tag
+ * @param {string} text
+ * @param {RenderOptions} options
+ * @returns {HTMLElement}
+ */
 function nested(tag, text, options) {
   const node = el(tag);
   renderInline(node, text, options);
   return node;
 }
 
+/**
+ * Create a link, or its text if links are off or its scheme is not safe.
+ * @param {string} label
+ * @param {string} url
+ * @param {RenderOptions} options
+ * @returns {Node|string}
+ */
 function link(label, url, options) {
   const safe = /^https?:\/\//i.test(url) || /^mailto:/i.test(url);
   if (options.links && safe) {
     return el('a', { href: url, target: '_blank', rel: 'noopener noreferrer' }, label);
   }
-  // In a reply the address is shown, not hidden behind a label: the text was
-  // composed by a model and a reader must see where it would lead.
-  const node = document.createDocumentFragment();
-  node.append(options.links || label === url ? label : `${label} (${url})`);
-  return node;
+  // A model wrote the reply: its reader must see the address, not only a label.
+  return options.links || label === url ? label : `${label} (${url})`;
 }
 
+/**
+ * Create the node of a block.
+ * @param {Block} block
+ * @param {RenderOptions} options
+ * @returns {HTMLElement}
+ */
 function renderBlock(block, options) {
   switch (block.type) {
     case 'heading': {
-      // Articles sit below the panel's own heading, hence the shift.
-      const level = Math.min(6, block.level + options.headingShift);
+      const level = /** @type {1|2|3|4|5|6} */ (Math.min(6, block.level + options.headingShift));
       return nested(`h${level}`, block.text, options);
     }
     case 'rule': return el('hr');
     case 'code': return el('pre', { tabindex: 0 }, el('code', {}, block.text));
     case 'quote': return el('blockquote', {}, ...block.blocks.map((inner) => renderBlock(inner, options)));
-    case 'list': {
-      const items = block.items.map((inner) => {
-        const item = el('li');
-        // A single line needs no paragraph of its own.
-        inner.forEach((part, at) => {
-          if (at === 0 && part.type === 'paragraph') renderInline(item, part.text, options);
-          else item.append(renderBlock(part, options));
-        });
-        return item;
-      });
-      return block.ordered
-        ? el('ol', { start: block.start === 1 ? null : block.start }, ...items)
-        : el('ul', {}, ...items);
-    }
+    case 'list': return renderList(block, options);
     case 'table': {
       const [head, ...rows] = block.rows;
       return el('div', { class: 'table', tabindex: 0 }, el('table', {},
@@ -86,15 +99,40 @@ function renderBlock(block, options) {
 }
 
 /**
- * Render Markdown below `parent`. Called again with grown text it replaces only
- * the blocks that changed – while a reply streams, that is the last one.
+ * Create the node of a list.
+ * @param {List} list
+ * @param {RenderOptions} options
+ */
+function renderList({ ordered, start, items }, options) {
+  const nodes = items.map((blocks) => {
+    const node = el('li');
+    blocks.forEach((block, at) => {
+      // The first paragraph needs no element of its own.
+      if (at === 0 && block.type === 'paragraph') renderInline(node, block.text, options);
+      else node.append(renderBlock(block, options));
+    });
+    return node;
+  });
+  return ordered ? el('ol', { start: start === 1 ? null : start }, ...nodes) : el('ul', {}, ...nodes);
+}
+
+/**
+ * Sources of the rendered blocks, by parent.
+ * @type {WeakMap<Element, string[]>}
+ */
+const rendered = new WeakMap();
+
+/**
+ * Render Markdown below `parent`. A repeated call replaces only the blocks that have changed: while a reply streams,
+ * that is the last one.
  * @param {Element} parent
  * @param {string} text
- * @param {{links?: boolean, headingShift?: number}} [options]
+ * @param {Partial<RenderOptions>} [options]  default: no links; headings two levels lower, below the page's own
  */
 export function renderMarkdown(parent, text, options = {}) {
   const settings = { links: false, headingShift: 2, ...options };
   const before = rendered.get(parent) ?? [];
+  /** @type {string[]} */
   const sources = [];
   parseBlocks(text).forEach((block, at) => {
     const source = JSON.stringify(block);
@@ -104,8 +142,6 @@ export function renderMarkdown(parent, text, options = {}) {
     if (at < parent.children.length) parent.children[at].replaceWith(node);
     else parent.append(node);
   });
-  while (parent.children.length > sources.length) parent.lastElementChild.remove();
+  while (parent.children.length > sources.length) parent.lastElementChild?.remove();
   rendered.set(parent, sources);
 }
-
-const rendered = new WeakMap();

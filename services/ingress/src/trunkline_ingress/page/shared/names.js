@@ -1,13 +1,20 @@
 // @ts-check
-/** How specialties, agents and people are called where customers and operators read it. */
+/** Display names of specialties, agents and customers. Pure. */
 
-/** `tech_support` → `Tech support`. */
+/**
+ * Turn an identifier into words: `tech_support` -> `Tech support`.
+ * @param {string|null|undefined} name
+ */
 export function prettify(name) {
   const words = String(name ?? '').replace(/[_\-\s]+/g, ' ').trim();
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-/** The agent `billing-refunds` of `billing` → `Refunds specialist`; '' when it adds nothing. */
+/**
+ * Return an agent's role: `billing-refunds` of `billing` -> `Refunds specialist`; '' if it adds nothing.
+ * @param {string|null} agent
+ * @param {string|null} specialty
+ */
 export function prettifyAgent(agent, specialty) {
   let words = prettify(agent);
   const field = prettify(specialty);
@@ -15,40 +22,58 @@ export function prettifyAgent(agent, specialty) {
     words = prettify(words.slice(field.length));
   }
   if (!words) return '';
-  // Not every agent is a specialist by name; a person (two capitals) is none.
+  // No suffix for a role that already names one, nor for a person's name (two capitals).
   return /(specialist|agent|assistant|desk|team)$/i.test(words) || /[A-Z].*[A-Z]/.test(words)
     ? words : `${words} specialist`;
 }
 
-/** A sentence from the server, or a bare code made readable. */
+/**
+ * Return a server's sentence as it is, and a bare code as words.
+ * @param {string} text
+ */
 export function readable(text) {
   return /^[a-z]+(?:[_-][a-z]+)+$/.test(text) || /^[a-z]+$/.test(text) ? prettify(text) : text;
 }
 
-/** How people at the desk are called where agents have a specialty. */
+/** Pseudo-specialty of people at the desk. */
 export const PERSON = 'person';
 
-/** Specialties that are no field of knowledge have words of their own. */
-const OWN_WORDS = { escalation: 'Senior team', triage: 'Front desk', person: 'A person' };
+/**
+ * Names of pseudo-specialties, which are not fields of knowledge.
+ * @type {Record<string, string>}
+ */
+const PSEUDO_SPECIALTIES = { escalation: 'Senior team', triage: 'Front desk', [PERSON]: 'A person' };
 
-/** A specialty as a name: `Billing`, `Senior team`. */
+/**
+ * Return a specialty's display name: `Billing`, `Senior team`.
+ * @param {string} specialty
+ */
 export function specialtyName(specialty) {
-  return OWN_WORDS[specialty] ?? prettify(specialty);
+  return PSEUDO_SPECIALTIES[specialty] ?? prettify(specialty);
 }
 
-/** A specialty in the middle of a sentence: `Billing`, `the senior team`. */
+/**
+ * Return a specialty's name for the middle of a sentence: `Billing`, `the senior team`.
+ * @param {string|null} specialty
+ */
 export function inSentence(specialty) {
-  const name = OWN_WORDS[specialty];
+  const name = PSEUDO_SPECIALTIES[specialty ?? ''];
   if (!name) return prettify(specialty);
   return specialty === PERSON ? name.toLowerCase() : `the ${name.toLowerCase()}`;
 }
 
-/** Whether agents of a specialty know a field, so that a conversation can be given to them. */
+/**
+ * Return whether a specialty is a field of knowledge, so that a conversation can be handed to its agents.
+ * @param {string} specialty
+ */
 export function isField(specialty) {
-  return !Object.hasOwn(OWN_WORDS, specialty);
+  return !Object.hasOwn(PSEUDO_SPECIALTIES, specialty);
 }
 
-/** A customer as operators read it: the pseudonyms of the chat page's visitors are too long to tell apart. */
+/**
+ * Return a customer's name for operators; the chat page's long pseudonyms are shortened.
+ * @param {string} customer
+ */
 export function customerName(customer) {
   return /^web-[0-9a-f]{32}$/.test(customer) ? `Visitor ${customer.slice(4, 8)}` : customer;
 }

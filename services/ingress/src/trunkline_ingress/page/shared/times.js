@@ -1,11 +1,14 @@
 // @ts-check
-/** Times as people say them; everything in Unix seconds, and `now` is an argument. */
+/** Display texts of times and durations. Times in Unix seconds, durations in seconds. Pure. */
 
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-/** A length of time in its two largest units: `45 s`, `4 min`, `1 h 20 min`, `3 d`. */
+/**
+ * Format a duration: `45 s`, `4 min`, `1 h 20 min`, `3 d`.
+ * @param {number} seconds
+ */
 export function span(seconds) {
   const whole = Math.max(0, Math.round(seconds));
   if (whole < MINUTE) return `${whole} s`;
@@ -17,12 +20,21 @@ export function span(seconds) {
   return `${Math.floor(whole / DAY)} d`;
 }
 
-/** What is left of a time limit: `due in 4 min`, `2 min overdue`. */
+/**
+ * Format a deadline: `due in 4 min`, `2 min overdue`.
+ * @param {number} at
+ * @param {number} now
+ */
 export function dueIn(at, now) {
   return at >= now ? `due in ${span(at - now)}` : `${span(now - at)} overdue`;
 }
 
-/** The time of day, with the date where it is another day. */
+/**
+ * Format a time of day, with the date if it is not today's.
+ * @param {number} at
+ * @param {number} now
+ * @param {Intl.DateTimeFormatOptions} [options]
+ */
 export function clock(at, now, options = {}) {
   const date = new Date(at * 1000);
   const today = date.toDateString() === new Date(now * 1000).toDateString();

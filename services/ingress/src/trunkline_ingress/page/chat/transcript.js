@@ -1,0 +1,211 @@
+// @ts-check
+/**
+ * The transcript. Items are compared by identity, so a frame changes only the nodes of its item.
+ *
+ * @import {Citation, EscalationItem, Item, OwnItem, ReplyItem} from './types.js'
+ *
+ * @typedef {object} TranscriptActions
+ * @property {(id: string) => void} retry
+ * @property {(id: string) => void} askAgain
+ * @property {() => void} leaveQueue
+ * @property {(citation: Citation, chip: HTMLElement) => void} openCitation
+ * @property {() => void} moveFocus  called if the focused button disappears
+ */
+import { byId, el, hiddenText, icon, setAttribute } from '../shared/dom.js';
+import { renderMarkdown } from '../shared/markdown.js';
+import { readable } from '../shared/names.js';
+import { lineHues } from './line-hues.js';
+import { adviceText, authorOf, escalationText, handoffText } from './wording.js';
+
+/**
+ * Create a line of the transcript: a statement and a detail.
+ * @param {string} statement
+ * @param {string} detail  may be ''
+ */
+function statementNodes(statement, detail) {
+  return [el('strong', {}, statement), ...(detail ? [el('span', { class: 'reason' }, ` – ${detail}`)] : [])];
+}
+
+export class Transcript {
+  /** The company's name, the author of replies without a specialty. */
+  company = 'Support';
+  #root = byId('transcript');
+  #actions;
+  /** @type {Map<string, {node: HTMLElement, item: Item|null}>} */
+  #entries = new Map();
+
+  /** @param {TranscriptActions} actions */
+  constructor(actions) {
+    this.#actions = actions;
+  }
+
+  /** @param {Item[]} items */
+  render(items) {
+    const hues = lineHues(items);
+    const keys = new Set();
+    let position = this.#root.firstElementChild;
+    items.forEach((item, at) => {
+      keys.add(item.key);
+      const entry = this.#entryOf(item);
+      setAttribute(entry.node, 'data-hue', hues[at].hue);
+      setAttribute(entry.node, 'data-hue-to', hues[at].hueTo);
+      if (entry.item !== item) {
+        this.#draw(entry.node, item, entry.item);
+        entry.item = item;
+      }
+      if (entry.node === position) position = position.nextElementSibling;
+      else this.#root.insertBefore(entry.node, position);
+    });
+    for (const [key, entry] of this.#entries) {
+      if (keys.has(key)) continue;
+      entry.node.remove();
+      this.#entries.delete(key);
+    }
+  }
+
+  /** @param {Item} item */
+  #entryOf(item) {
+    let entry = this.#entries.get(item.key);
+    if (!entry) {
+      const node = el(item.kind === 'reply' ? 'article' : 'div', { class: `item ${item.kind}` });
+      entry = { node, item: null };
+      this.#entries.set(item.key, entry);
+    }
+    return entry;
+  }
+
+  /**
+   * Bring a node up to date with its item.
+   * @param {HTMLElement} node
+   * @param {Item} item
+   * @param {Item|null} before  the item that the node shows
+   */
+  #draw(node, item, before) {
+    switch (item.kind) {
+      case 'own': this.#drawOwn(node, item); break;
+      case 'reply': this.#drawReply(node, item, before?.kind === 'reply' && !before.final); break;
+      case 'handoff':
+        setAttribute(node, 'data-testid', 'handoff');
+        setAttribute(node, 'data-from', item.from);
+        setAttribute(node, 'data-to', item.to);
+        node.replaceChildren(el('p', {}, ...statementNodes(handoffText(item), readable(item.reason))));
+        break;
+      case 'escalation': this.#drawEscalation(node, item); break;
+      case 'break':
+        setAttribute(node, 'data-testid', 'break');
+        node.replaceChildren(el('p', {}, item.text));
+        break;
+      case 'closed':
+        setAttribute(node, 'data-testid', 'closed');
+        node.replaceChildren(el('p', {}, ...statementNodes('Conversation ended', readable(item.text))));
+        break;
+    }
+  }
+
+  /**
+   * @param {HTMLElement} node
+   * @param {OwnItem} item
+   */
+  #drawOwn(node, item) {
+    setAttribute(node, 'data-testid', 'own-message');
+    setAttribute(node, 'data-id', item.id);
+    setAttribute(node, 'data-state', item.state);
+    if (!node.firstChild) {
+      node.append(hiddenText('You: '), el('div', { class: 'bubble' }, item.text), el('div', { class: 'delivery' }));
+    }
+    const delivery = /** @type {HTMLElement} */ (node.lastElementChild);
+    if (item.trouble) {
+      const error = el('span', { class: 'error' }, icon('warning'), item.trouble);
+      delivery.replaceChildren(error, ' ', this.#retryButton(item));
+    } else if (item.state === 'accepted') {
+      delivery.replaceChildren(icon('tick'), hiddenText('Delivered'));
+    } else {
+      delivery.replaceChildren(icon('clock'), hiddenText('Sending'));
+    }
+  }
+
+  /** @param {OwnItem} item */
+  #retryButton({ id, state }) {
+    const failed = state === 'failed';
+    const onclick = failed ? () => this.#actions.retry(id) : () => this.#actions.askAgain(id);
+    return el('button', { type: 'button', class: 'small', onclick }, failed ? 'Try again' : 'Ask again');
+  }
+
+  /**
+   * @param {HTMLElement} node
+   * @param {ReplyItem} item
+   * @param {boolean} wasStreaming
+   */
+  #drawReply(node, item, wasStreaming) {
+    setAttribute(node, 'data-testid', 'reply');
+    setAttribute(node, 'data-turn', item.turn);
+    setAttribute(node, 'data-specialty', item.specialty ?? '');
+    setAttribute(node, 'data-final', String(item.final));
+    // Screen readers skip a busy node; they announce the final text below.
+    setAttribute(node, 'aria-busy', !item.final);
+    if (!node.firstChild) node.append(el('p', { class: 'speaker' }), el('div', { class: 'text' }));
+    const [speaker, shownText] = node.children;
+    const { name, role } = authorOf(item, this.company);
+    speaker.replaceChildren(
+      el('span', { class: 'specialty' }, name),
+      ...(role ? [el('span', { class: 'agent' }, ` · ${role}`)] : []),
+      ...(item.consulted.length
+        ? [el('span', { class: 'agent', 'data-testid': 'consulted' }, adviceText(item.consulted))] : []),
+    );
+    let text = shownText;
+    if (item.final && wasStreaming) {
+      // Screen readers announce added nodes, but few of them return to a node that was busy: a new node is announced
+      // once, as a whole.
+      text = el('div', { class: 'text' });
+      shownText.replaceWith(text);
+    }
+    renderMarkdown(text, item.text);
+    node.querySelector('.citations')?.remove();
+    if (item.citations.length > 0) node.append(this.#citationList(item.citations));
+  }
+
+  /** @param {Citation[]} citations */
+  #citationList(citations) {
+    return el('ol', { class: 'citations', 'aria-label': 'Sources' },
+      ...citations.map((citation, at) => el('li', {}, this.#citationChip(citation, at + 1))));
+  }
+
+  /**
+   * @param {Citation} citation
+   * @param {number} number
+   */
+  #citationChip(citation, number) {
+    const chip = el('button', {
+      type: 'button', class: 'chip', 'data-testid': 'citation', 'data-document': citation.document,
+      'aria-haspopup': 'dialog',
+    }, el('span', { class: 'number' }, String(number)),
+    el('span', { class: 'name' }, citation.title || citation.document));
+    chip.addEventListener('click', () => this.#actions.openCitation(citation, chip));
+    return chip;
+  }
+
+  /**
+   * @param {HTMLElement} node
+   * @param {EscalationItem} item
+   */
+  #drawEscalation(node, item) {
+    setAttribute(node, 'data-testid', 'escalated');
+    setAttribute(node, 'data-stage', item.stage);
+    setAttribute(node, 'data-position', item.position);
+    const { heading, facts } = escalationText(item);
+    if (!node.firstElementChild) node.append(el('p'));
+    const [paragraph, leave] = node.children;
+    paragraph.replaceChildren(...statementNodes(heading, facts.join(', ')));
+    const waits = item.stage === 'waiting';
+    if (waits && !leave) {
+      // The button stays the same node while the position changes, since it may have the focus.
+      node.append(el('button', {
+        type: 'button', class: 'small', 'data-testid': 'leave-queue', onclick: () => this.#actions.leaveQueue(),
+      }, 'Leave the queue'));
+    } else if (!waits && leave) {
+      const hadFocus = leave === document.activeElement;
+      leave.remove();
+      if (hadFocus) this.#actions.moveFocus();
+    }
+  }
+}

@@ -1,0 +1,111 @@
+// @ts-check
+/**
+ * Texts that depend on the state of the conversation. Pure.
+ *
+ * @import {ConnectionState, Consulted, EscalationItem, HandoffItem, Link, ReplyItem, State} from './types.js'
+ *
+ * @typedef {'continueHere'|'newConversation'|'tryNow'|'dismissProblem'} BannerAction
+ * @typedef {{text: string, label?: string, action?: BannerAction, testid?: string}} BannerContent
+ */
+import { PERSON, inSentence, prettifyAgent, specialtyName } from '../shared/names.js';
+import { inQueue } from './state.js';
+
+/** @type {Record<ConnectionState, string>} */
+export const CONNECTION_TEXTS = {
+  connecting: 'Connecting', open: 'Connected', reconnecting: 'Reconnecting', closed: 'Disconnected',
+};
+
+/**
+ * Return the name and the role of a reply's author; the role may be ''.
+ * @param {ReplyItem} reply
+ * @param {string} company
+ */
+export function authorOf({ specialty, agent }, company) {
+  if (specialty === PERSON) return { name: agent || 'A person', role: company };
+  return { name: specialty ? specialtyName(specialty) : company, role: prettifyAgent(agent, specialty) };
+}
+
+/**
+ * Name the consulted specialties: `, with advice from Billing and Returns`.
+ * @param {Consulted[]} consulted  at least one
+ */
+export function adviceText(consulted) {
+  const names = [...new Set(consulted.map(({ specialty }) => inSentence(specialty)))];
+  return `, with advice from ${names.length > 1 ? `${names.slice(0, -1).join(', ')} and ${names.at(-1)}` : names[0]}`;
+}
+
+/**
+ * Describe a handoff.
+ * @param {HandoffItem} handoff
+ */
+export function handoffText({ from, to, back }) {
+  if (to === PERSON) return 'A person has taken over';
+  if (back) return `Back with ${inSentence(to)}`;
+  return from ? `Moved from ${inSentence(from)} to ${inSentence(to)}` : `Moved to ${inSentence(to)}`;
+}
+
+/**
+ * Describe an escalation: a heading, and facts while the customer waits.
+ * @param {EscalationItem} escalation
+ * @returns {{heading: string, facts: string[]}}
+ */
+export function escalationText({ stage, position, urgency }) {
+  switch (stage) {
+    case 'senior': return { heading: 'Passed on to the senior team', facts: [] };
+    case 'leaving': return { heading: 'Leaving the queue', facts: [] };
+    case 'left': return { heading: 'You left the queue for a person', facts: [] };
+    case 'over': return { heading: 'A person was asked to help', facts: [] };
+    default: return {
+      heading: position !== null && position > 0
+        ? `You are number ${position} in the queue` : 'You are in the queue',
+      facts: [
+        position === 1 ? 'a person takes over next' : 'a person takes over as soon as it is your turn',
+        ...(urgency === 'high' || urgency === 'critical' ? [`${urgency} urgency`] : []),
+      ],
+    };
+  }
+}
+
+/**
+ * Return the most important obstacle and the action against it; null if there is none.
+ * @param {State} state
+ * @param {Link} link
+ * @returns {BannerContent|null}
+ */
+export function bannerContent(state, link) {
+  if (link.elsewhere) {
+    return {
+      text: 'This conversation was continued in another tab or window.',
+      label: 'Continue here', action: 'continueHere', testid: 'continue-here',
+    };
+  }
+  if (state.ended) {
+    return {
+      text: 'This conversation has ended.',
+      label: 'New conversation', action: 'newConversation', testid: 'start-over',
+    };
+  }
+  if (state.ending) return { text: 'Ending the conversation.' };
+  if (link.state === 'reconnecting' && link.long) {
+    return {
+      text: 'The connection is lost. Your messages are saved and will be sent once it is back.',
+      label: 'Try now', action: 'tryNow', testid: 'try-now',
+    };
+  }
+  if (state.problem) {
+    return {
+      text: state.problem.message || 'Something went wrong.',
+      label: 'Dismiss', action: 'dismissProblem', testid: 'dismiss',
+    };
+  }
+  return null;
+}
+
+/**
+ * Return the placeholder of the composer.
+ * @param {State} state
+ */
+export function composerPlaceholder(state) {
+  if (inQueue(state)) return 'Add a detail while you wait';
+  return state.person ? `Write to ${state.person}` : 'Write a message';
+}

@@ -1,0 +1,54 @@
+// @ts-check
+/**
+ * Messages of the open conversation.
+ *
+ * @import {TranscriptEntry} from './types.js'
+ * @import {PendingReply} from './drafts.js'
+ */
+import { el } from '../shared/dom.js';
+import { renderMarkdown } from '../shared/markdown.js';
+import { prettifyAgent, specialtyName } from '../shared/names.js';
+import { clock } from '../shared/times.js';
+
+/**
+ * Create the node of a message.
+ * @param {TranscriptEntry} entry
+ * @param {{customer: string, hueOf: (specialty: string) => number, now: number}} context
+ */
+export function createMessage(entry, { customer, hueOf, now }) {
+  const isAgent = entry.role === 'agent';
+  const name = { customer, person: entry.author, agent: specialtyName(entry.specialty) }[entry.role];
+  const role = isAgent ? prettifyAgent(entry.author, entry.specialty) : '';
+  const text = el('div', { class: isAgent ? 'text' : 'bubble' });
+  if (isAgent) renderMarkdown(text, entry.text);
+  else text.textContent = entry.text;
+  const sources = [...new Set(entry.citations.map((citation) => citation.title))];
+  return el('article', {
+    class: 'item message', 'data-testid': 'said', 'data-role': entry.role,
+    'data-hue': isAgent ? hueOf(entry.specialty) : null,
+  },
+  el('p', { class: 'speaker' }, el('span', { class: 'specialty' }, name),
+    ...(role ? [el('span', { class: 'agent' }, ` · ${role}`)] : []),
+    el('time', { datetime: new Date(entry.at * 1000).toISOString() }, clock(entry.at, now))),
+  text,
+  ...(sources.length ? [el('p', { class: 'sources' }, `Sources: ${sources.join('; ')}`)] : []));
+}
+
+/**
+ * Create the node of a reply that the server has not confirmed.
+ * @param {PendingReply} reply
+ * @param {{person: string, onSendAgain: () => unknown, onEdit: () => unknown}} context
+ */
+export function createPendingReply(reply, { person, onSendAgain, onEdit }) {
+  const failed = reply.state === 'failed';
+  return el('article', {
+    class: 'item message unsent', 'data-testid': 'unsent', 'data-role': 'person', 'data-state': reply.state,
+  },
+  el('p', { class: 'speaker' }, el('span', { class: 'specialty' }, person),
+    el('span', { class: 'agent' }, failed ? '' : ' · sending')),
+  el('div', { class: 'bubble' }, reply.text),
+  ...(failed ? [el('p', { class: 'sources error' }, `${reply.reason} `,
+    el('button', { type: 'button', class: 'small', 'data-testid': 'send-again', onclick: onSendAgain }, 'Send again'),
+    ' ',
+    el('button', { type: 'button', class: 'small', onclick: onEdit }, 'Edit'))] : []));
+}

@@ -1,0 +1,50 @@
+// @ts-check
+/**
+ * Texts about an open conversation. Pure.
+ *
+ * @import {QueueEntry} from './types.js'
+ */
+import { prettify } from '../shared/names.js';
+import { dueIn, span } from '../shared/times.js';
+import { isClaimedBy } from './queue.js';
+
+/**
+ * Return the facts of a conversation in one line.
+ * @param {QueueEntry|null} entry  null if it is not escalated
+ * @param {boolean} closed
+ * @param {number} now
+ */
+export function factsText(entry, closed, now) {
+  if (!entry) return closed ? 'Closed' : 'With the agents';
+  const due = dueIn(entry.due_at, now);
+  return [
+    prettify(entry.reason),
+    ...(entry.claimed_by ? [`reply ${due}`] : [`waiting ${span(now - entry.since)}`, due]),
+    ...(entry.breaches ? [`${entry.breaches} earlier SLA ${entry.breaches === 1 ? 'breach' : 'breaches'}`] : []),
+    ...(entry.tenant === 'default' ? [] : [entry.tenant]),
+  ].filter(Boolean).join(' · ');
+}
+
+/**
+ * Explain why `person` cannot write; '' if the composer or the button to claim says enough.
+ * @param {QueueEntry|null} entry
+ * @param {boolean} closed
+ * @param {string} person
+ */
+export function standingText(entry, closed, person) {
+  if (closed) return 'This conversation is closed.';
+  if (!entry) return 'The agents answer this conversation.';
+  return entry.claimed_by && !isClaimedBy(entry, person) ? `${entry.claimed_by} has claimed this conversation.` : '';
+}
+
+/**
+ * Split a summary into its lines; `specialty` is '' if a line names none.
+ * @param {string} summary
+ * @returns {{specialty: string, text: string}[]}
+ */
+export function summaryLines(summary) {
+  return summary.split('\n').filter(Boolean).map((line) => {
+    const [, specialty, text] = /^([\w-]{1,40}): (.*)$/s.exec(line) ?? [null, '', line];
+    return { specialty, text };
+  });
+}

@@ -1,0 +1,87 @@
+// @ts-check
+/**
+ * Texts about processes, versions of the fleet and traces. Pure.
+ *
+ * @import {CurrentFleet, FleetVersion, ProcessStatus, SuiteStatus, TraceStep} from './types.js'
+ */
+import { clock } from '../shared/times.js';
+
+const NUMBER = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
+
+/**
+ * Format a duration in milliseconds.
+ * @param {number} ms
+ */
+export function milliseconds(ms) {
+  return `${NUMBER.format(ms)} ms`;
+}
+
+/**
+ * Summarise the supervision tree.
+ * @param {SuiteStatus} status
+ */
+export function suiteText({ ready, processes }) {
+  const restarts = processes.reduce((total, process) => total + process.restarts, 0);
+  return `${ready ? 'Ready' : 'Not ready'} · ${processes.length} processes · ${restarts} restarts`;
+}
+
+/**
+ * Return the cells of a process after its name and state: restarts, queue, p50, p95, version and pid.
+ * @param {ProcessStatus} process
+ */
+export function processCells({ restarts, queue_depth: depth = 0, p50_ms: p50, p95_ms: p95, version, pid }) {
+  return [
+    String(restarts), String(depth), p50 ? milliseconds(p50) : '–', p95 ? milliseconds(p95) : '–', version || '–',
+    String(pid),
+  ];
+}
+
+const ORIGINS = { start: 'published at start', apply: 'applied', rollback: 'rolled back' };
+
+/**
+ * Describe a version of the fleet.
+ * @param {FleetVersion} version
+ * @param {boolean} isCurrent
+ * @param {number} now
+ */
+export function versionText(version, isCurrent, now) {
+  return [
+    ...(isCurrent ? ['current'] : []),
+    `${version.agents} agents, ${version.specialties.length} specialties`,
+    `${ORIGINS[version.origin] ?? version.origin} by ${version.published_by}`,
+    clock(version.published_at, now),
+    ...(version.note ? [version.note] : []),
+  ].join(' · ');
+}
+
+/**
+ * Describe which processes have loaded the current version.
+ * @param {CurrentFleet} current
+ */
+export function loadedText({ version, loaded_by: loadedBy }) {
+  const all = Object.keys(loadedBy);
+  const pending = all.filter((instance) => loadedBy[instance] !== version);
+  return pending.length === 0
+    ? `All ${all.length} processes that use the fleet have loaded version ${version}`
+    : `${all.length - pending.length} of ${all.length} processes have loaded version ${version}; `
+      + `pending: ${pending.join(', ')}`;
+}
+
+/**
+ * Classify a step of a trace by the participants.
+ * @param {TraceStep} step
+ * @returns {'customer'|'person'|'commit'|'internal'}
+ */
+export function stepKind({ from, to, type }) {
+  if (from === 'customer' || to === 'customer') return 'customer';
+  if (from.startsWith('person ') || to === 'people') return 'person';
+  return type === 'commit' ? 'commit' : 'internal';
+}
+
+/**
+ * Add the time since the previous step, in seconds.
+ * @param {TraceStep[]} steps
+ */
+export function withGaps(steps) {
+  return steps.map((step, at) => ({ step, gap: at ? step.at - steps[at - 1].at : 0 }));
+}

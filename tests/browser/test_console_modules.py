@@ -1,0 +1,162 @@
+"""Pure modules of the console."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page
+
+from tests.support.page_modules import open_modules, run_module
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def modules(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Page]:
+    """One page for all tests, since the modules are pure."""
+    async with open_modules(tmp_path_factory.mktemp("modules")) as page:
+        yield page
+
+
+ENTRY: dict[str, object] = {
+    "conversation": "c1",
+    "customer": "web-0123456789abcdef0123456789abcdef",
+    "tenant": "default",
+    "urgency": "high",
+    "reason": "asked_for_person",
+    "summary": "",
+    "since": 1_000,
+    "due_at": 1_100,
+    "position": 1,
+    "claimed_by": "",
+    "breaches": 0,
+}
+
+
+async def test_queue_separates_waiting_from_claimed_and_puts_own_conversations_first(modules: Page) -> None:
+    """Within each group the server's order stays."""
+    owners = {"a": "", "b": "Bob", "c": "Ada", "d": "", "e": "Bob", "f": "Ada"}
+    entries = [{**ENTRY, "conversation": name, "claimed_by": owner} for name, owner in owners.items()]
+    body = "return [m.waitingEntries(x), m.claimedEntries(x, 'Ada')].map((all) => all.map((one) => one.conversation));"
+    assert await run_module(modules, "console/queue.js", body, entries) == [["a", "d"], ["c", "f", "b", "e"]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "now", "expected"),
+    [
+        ({}, 1_025, {"position": "1", "customer": "Visitor 0123", "reason": "Asked for person"}),
+        ({}, 1_025, {"since": "waiting 25 s", "due": "due in 1 min", "overdue": False, "slaPercent": 25}),
+        ({}, 1_400, {"due": "5 min overdue", "overdue": True, "slaPercent": 100}),
+        ({}, 990, {"since": "waiting 0 s", "slaPercent": 0}),
+        ({"position": 0, "claimed_by": "Ada"}, 1_025, {"position": "", "reason": "with you"}),
+        ({"claimed_by": "Bob"}, 1_060, {"reason": "with Bob", "since": "escalated 1 min ago"}),
+    ],
+)
+async def test_queue_entry_shows_its_owner_and_deadline(
+    modules: Page, changes: dict[str, object], now: int, expected: dict[str, object]
+) -> None:
+    """The bar shows the used part of the SLA."""
+    texts = await run_module(
+        modules, "console/queue.js", "return m.describeEntry(x[0], 'Ada', x[1]);", [ENTRY | changes, now]
+    )
+    assert {name: texts[name] for name in expected} == expected
+
+
+async def test_open_conversation_is_described_in_one_line(modules: Page) -> None:
+    """Reason, deadline, earlier breaches and tenant."""
+    body = "return m.factsText(x[0], x[1], 1050);"
+    for entry, closed, text in (
+        (None, False, "With the agents"),
+        (None, True, "Closed"),
+        (ENTRY, False, "Asked for person · waiting 50 s · due in 50 s"),
+        (
+            {**ENTRY, "breaches": 1, "tenant": "shop"},
+            False,
+            "Asked for person · waiting 50 s · due in 50 s · 1 earlier SLA breach · shop",
+        ),
+        (
+            {**ENTRY, "claimed_by": "Ada", "breaches": 2},
+            False,
+            "Asked for person · reply due in 50 s · 2 earlier SLA breaches",
+        ),
+    ):
+        assert await run_module(modules, "console/case-texts.js", body, [entry, closed]) == text
+
+
+@pytest.mark.parametrize(
+    ("claimed_by", "closed", "text"),
+    [
+        ("", False, ""),
+        ("Ada", False, ""),
+        ("Bob", False, "Bob has claimed this conversation."),
+        ("Ada", True, "This conversation is closed."),
+    ],
+)
+async def test_desk_explains_why_an_operator_cannot_write(
+    modules: Page, claimed_by: str, text: str, *, closed: bool
+) -> None:
+    """Unclaimed conversations and one's own need no explanation."""
+    entry = {**ENTRY, "claimed_by": claimed_by}
+    body = "return m.standingText(x[0], x[1], 'Ada');"
+    assert await run_module(modules, "console/case-texts.js", body, [entry, closed]) == text
+
+
+async def test_summary_is_split_by_specialty(modules: Page) -> None:
+    """A line without a specialty stays whole."""
+    summary = "customer: charged twice: why?\n\nA note: with a space"
+    assert await run_module(modules, "console/case-texts.js", "return m.summaryLines(x);", summary) == [
+        {"specialty": "customer", "text": "charged twice: why?"},
+        {"specialty": "", "text": "A note: with a space"},
+    ]
+
+
+async def test_receipts_are_counted_and_listed(modules: Page) -> None:
+    """Complete if no live process is missing."""
+    body = "return m.receiptTexts(x);"
+    pending = await run_module(modules, "console/notice-texts.js", body, {"received_by": ["a", "b"], "missing": ["c"]})
+    assert pending == {
+        "complete": False,
+        "summary": "2 of 3 processes have confirmed it",
+        "processes": "Pending: c. Confirmed: a, b.",
+    }
+    complete = await run_module(modules, "console/notice-texts.js", body, {"received_by": ["a"], "missing": []})
+    assert (complete["complete"], complete["summary"]) == (True, "All 1 processes have confirmed it")
+    assert await run_module(modules, "console/notice-texts.js", "return m.splitList(' a, b,,c ');") == ["a", "b", "c"]
+
+
+async def test_fleet_shows_which_processes_have_loaded_the_current_version(modules: Page) -> None:
+    """A process with another version is pending."""
+    body = "return m.loadedText(x);"
+    text = await run_module(modules, "console/suite-texts.js", body, {"version": 3, "loaded_by": {"a": 3, "b": 2}})
+    assert text == "1 of 2 processes have loaded version 3; pending: b"
+    text = await run_module(modules, "console/suite-texts.js", body, {"version": 3, "loaded_by": {"a": 3, "b": 3}})
+    assert text == "All 2 processes that use the fleet have loaded version 3"
+
+
+async def test_trace_steps_are_classified_and_have_gaps(modules: Page) -> None:
+    """The gap is the time since the previous step."""
+    steps = [
+        {"at": 1, "from": "customer", "to": "ingress", "type": "turn.received"},
+        {"at": 4, "from": "conversation", "to": "log", "type": "commit"},
+        {"at": 4, "from": "person Ada", "to": "conversation", "type": "desk.claim"},
+        {"at": 9, "from": "conversation", "to": "agents", "type": "turn.answer"},
+    ]
+    body = "return m.withGaps(x).map(({ step, gap }) => [m.stepKind(step), gap]);"
+    found = await run_module(modules, "console/suite-texts.js", body, steps)
+    assert found == [["customer", 0], ["commit", 3], ["person", 0], ["internal", 5]]
+
+
+async def test_drafts_and_unconfirmed_replies_survive_a_reload(modules: Page) -> None:
+    """The reply keeps its id; an empty draft is removed."""
+    body = """
+        const reply = { id: 'r1', text: 'Hello', state: 'sending', reason: '' };
+        new m.Drafts().set('c1', { draft: '', reply });
+        const restored = new m.Drafts().of('c1');
+        new m.Drafts().set('c1', { reply: null });
+        return { restored: restored.reply.id, left: new m.Drafts().of('c1'), stored: sessionStorage.length };
+    """
+    result = await run_module(modules, "console/drafts.js", body)
+    assert result["restored"] == "r1"
+    assert result["left"] == {"draft": "", "reply": None}
