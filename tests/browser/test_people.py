@@ -195,14 +195,14 @@ async def test_console_shows_the_supervision_tree_and_rolls_the_fleet_back(conso
     await console.get_by_test_id("tab-suite").click()
     names = {process["name"] for process in (await asyncio.to_thread(suite.get, "/v1/ops/status"))["processes"]}
     await expect(console.get_by_test_id("process")).to_have_count(len(names), timeout=TIMEOUT_MS)
-    in_force = console.locator('[data-testid="version"][data-in-force]')
+    in_force = console.locator('[data-testid="version"][data-current]')
     await expect(in_force).to_have_attribute("data-version", str(before + 1), timeout=TIMEOUT_MS)
     await console.locator(f'[data-testid="version"][data-version="{before}"]').get_by_test_id("roll-back").click()
     await console.get_by_test_id("confirm").click()
     await expect(in_force).to_have_attribute("data-version", str(before + 2), timeout=TIMEOUT_MS)
     await expect(in_force).to_contain_text("rolled back by Ada")
     await expect(console.get_by_test_id("fleet-sum")).to_contain_text(
-        f"have taken version {before + 2}", timeout=TIMEOUT_MS
+        f"have loaded version {before + 2}", timeout=TIMEOUT_MS
     )
     assert "fine day" not in (await asyncio.to_thread(suite.get, "/v1/company"))["greeting"]
 
