@@ -35,5 +35,6 @@ async def console(tmp_path: Path, suite: Suite) -> AsyncIterator[Page]:
     async with open_browser(tmp_path / "desk") as page:
         await page.goto(f"{suite.url}/console")
         await page.evaluate("localStorage.setItem('trunkline.person', 'Ada')")
+        await page.evaluate("token => sessionStorage.setItem('trunkline.operator', token)", suite.operator_token)
         await page.reload()
         yield page

@@ -14,6 +14,7 @@ from tests.support.suite import Suite, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser]
 
+TOKEN = "a token of thirty-two characters or more"
 PERSON = "I want to speak to a person"
 RETURN = "How many days do I have to return an item?"
 
@@ -30,8 +31,12 @@ async def waiting(page: Page, suite: Suite) -> AsyncIterator[str]:
     conversation = await conversation_of(page)
     yield conversation
     # An escalation left in the queue would precede the one of the next test.
-    await page.request.post(f"{suite.url}/v1/ops/desk/{conversation}/claim", data={"person": "Ada"})
-    await page.request.post(f"{suite.url}/v1/ops/desk/{conversation}/close", data={"person": "Ada"})
+    await page.request.post(
+        f"{suite.url}/v1/ops/desk/{conversation}/claim", data={"person": "Ada"}, headers=suite.operator_headers
+    )
+    await page.request.post(
+        f"{suite.url}/v1/ops/desk/{conversation}/close", data={"person": "Ada"}, headers=suite.operator_headers
+    )
 
 
 def queue_entry(console: Page, conversation: str) -> Locator:
@@ -131,13 +136,13 @@ async def test_notice_is_shown_until_it_is_recalled(page: Page, console: Page, s
     """To customers with and without a conversation; a recall removes it at once."""
     notices = f"{suite.url}/v1/ops/notices"
     body = {"text": "Payments by card fail at the moment.", "audience": "customers", "severity": "critical"}
-    published = await (await page.request.post(notices, data=body)).json()
+    published = await (await page.request.post(notices, data=body, headers=suite.operator_headers)).json()
     shown = page.get_by_test_id("notice")
     await open_page(page, suite)
     await expect(shown).to_contain_text("Payments by card fail at the moment.", timeout=TIMEOUT_MS)
     await send_message(page, RETURN)
     await expect_final_replies(page, 1)
-    assert (await page.request.delete(f"{notices}/{published['notice']['notice']}")).ok
+    assert (await page.request.delete(f"{notices}/{published['notice']['notice']}", headers=suite.operator_headers)).ok
     await expect(shown).to_have_count(0, timeout=TIMEOUT_MS)
 
     await console.get_by_test_id("tab-notices").click()
@@ -171,7 +176,9 @@ async def test_notice_for_tenants_is_shown_to_their_customers_only(page: Page, c
     await expect(board).to_have_count(2, timeout=TIMEOUT_MS)
     await expect(board.last).to_contain_text("Customers of elsewhere, nowhere")
     for shown in await asyncio.to_thread(suite.get, "/v1/ops/notices"):
-        await page.request.delete(f"{suite.url}/v1/ops/notices/{shown['notice']['notice']}")
+        await page.request.delete(
+            f"{suite.url}/v1/ops/notices/{shown['notice']['notice']}", headers=suite.operator_headers
+        )
 
 
 async def test_answer_names_the_consulted_specialty(page: Page, suite: Suite) -> None:
@@ -190,7 +197,7 @@ async def test_console_shows_the_supervision_tree_and_rolls_the_fleet_back(conso
     before, company = current["version"], current["fleet"]["company"]
     company["greeting"] += " It is a fine day."
     body = {"fleet": current["fleet"], "after": before, "note": "greeting"}
-    assert (await console.request.post(f"{suite.url}/v1/ops/fleet", data=body)).ok
+    assert (await console.request.post(f"{suite.url}/v1/ops/fleet", data=body, headers=suite.operator_headers)).ok
 
     await console.get_by_test_id("tab-suite").click()
     names = {process["name"] for process in (await asyncio.to_thread(suite.get, "/v1/ops/status"))["processes"]}
@@ -211,11 +218,11 @@ async def test_console_requires_the_operator_token(page: Page, tmp_path: Path) -
     """A wrong token is rejected; the right one is requested once per tab."""
     guarded = Suite(
         tmp_path / "guarded",
-        {"TRUNKLINE_AUTH_SECRET": "a secret of sixteen or more", "TRUNKLINE_OPERATOR_TOKEN": "open sesame"},
+        {"TRUNKLINE_AUTH_SECRET": "a secret of thirty-two characters or more", "TRUNKLINE_OPERATOR_TOKEN": TOKEN},
     )
     try:
         await page.goto(f"{guarded.url}/console")
-        for token in ("wrong", "open sesame"):
+        for token in ("wrong", TOKEN):
             await page.get_by_test_id("operator-token").fill(token)
             await page.get_by_test_id("confirm").click()
         await expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "open", timeout=TIMEOUT_MS)

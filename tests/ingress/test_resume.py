@@ -99,7 +99,7 @@ async def chat_server(streams: FakeStreams) -> AsyncIterator[tuple[str, SessionR
             resume_secret=SECRET,
             max_queued_frames=64,
         ),
-        authenticator=Authenticator(secret=None, operator_token=None),
+        authenticator=Authenticator(secret=None),
         messages_per_s=5,
         message_burst=20,
     )

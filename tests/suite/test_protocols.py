@@ -93,7 +93,7 @@ async def test_restarted_process_reads_notices_before_it_answers(suite: Suite) -
     text = "Bank transfers are a day late."
     body = json.dumps({"text": text, "audience": "agents"}).encode()
     await asyncio.to_thread(suite.kill, "agents-billing-1")
-    published = await asyncio.to_thread(_post, f"{suite.url}/v1/ops/notices", body)
+    published = await asyncio.to_thread(_post, suite, "/v1/ops/notices", body)
     async with Customer(suite.url) as customer:
         await customer.start()
         assert text in (await customer.ask("m1", REFUND))["text"]
@@ -128,8 +128,9 @@ async def test_owner_stays_after_reconnect_deployment_and_crash(suite: Suite) ->
             await asyncio.to_thread(wait_until, partial(are_replaced, suite, before), "all processes are replaced")
 
 
-def _post(url: str, body: bytes) -> dict[str, Any]:
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - our own server
+def _post(suite: Suite, path: str, body: bytes) -> dict[str, Any]:
+    headers = {"Content-Type": "application/json", **suite.operator_headers}
+    request = urllib.request.Request(suite.url + path, body, headers)  # noqa: S310 - our own server
     with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
         decoded: dict[str, Any] = json.loads(response.read())
     return decoded

@@ -65,9 +65,20 @@ class Suite:
             for file in sorted((self.data_dir / "logs").glob("*.log"))
         )
 
+    @property
+    def operator_token(self) -> str:
+        """The token of the operators' API."""
+        return (self.data_dir / "secrets" / "operator").read_text()
+
+    @property
+    def operator_headers(self) -> dict[str, str]:
+        """The header of the operator."""
+        return {"Authorization": f"Bearer {self.operator_token}"}
+
     def get(self, path: str) -> Any:
-        """Return the JSON response of a GET request."""
-        with urllib.request.urlopen(self.url + path, timeout=10) as response:  # noqa: S310 - our own server
+        """Return the JSON response of a GET request of the operator."""
+        request = urllib.request.Request(self.url + path, headers=self.operator_headers)  # noqa: S310 - our own server
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - our own server
             return msgspec.json.decode(response.read())
 
     def status(self) -> dict[str, Any]:
@@ -159,9 +170,14 @@ def trunkline() -> str:
 
 
 def run_cli(suite: Suite, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a `trunkline` command against a suite."""
+    """Run a `trunkline` command against a suite, with the operator's token of its data folder."""
     return subprocess.run(
-        [trunkline(), *arguments, "--url", suite.url], capture_output=True, text=True, timeout=60, check=False
+        [trunkline(), *arguments, "--url", suite.url],
+        env={**os.environ, "TRUNKLINE_DATA_DIR": str(suite.data_dir)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 

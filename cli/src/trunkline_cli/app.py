@@ -23,7 +23,7 @@ from trunkline_cli.errors import CommandError
 from trunkline_cli.fleet.command import fleet
 from trunkline_cli.knowledge.command import knowledge
 from trunkline_cli.notices.command import notice, notices
-from trunkline_cli.options import Json, Url, client_settings, console
+from trunkline_cli.options import DataDir, Json, Url, client_settings, console
 
 app = typer.Typer(
     help="Run, use and operate a fleet of customer-support agents.",
@@ -75,7 +75,11 @@ def up(
         raise CommandError(f"--nodes must be 1 or 3, got {nodes}")
     given: dict[str, Any] = {"http_port": port, "data_dir": data_dir, "fleet_dir": fleet_dir, "nodes": nodes}
     settings = SuiteSettings(**{name: value for name, value in given.items() if value is not None})
-    asyncio.run(run_suite(settings, lambda url: print(f"ready {url}", flush=True)))  # noqa: T201
+    asyncio.run(run_suite(settings, _announce))
+
+
+def _announce(url: str, console_link: str) -> None:
+    print(f"ready {url}\nconsole {console_link} (works once)", flush=True)  # noqa: T201
 
 
 @app.command()
@@ -97,9 +101,9 @@ def chat(url: Url = None) -> None:
 
 
 @app.command()
-def status(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+def status(url: Url = None, data_dir: DataDir = None, as_json: Json = False) -> None:  # noqa: FBT002
     """Show every process with state, restarts, queue depth and latency; exit status 1 if the suite is not ready."""
-    suite = suite_status.read_status(client_settings(url))
+    suite = suite_status.read_status(client_settings(url, data_dir))
     if as_json:
         typer.echo(suite_status.status_json(suite))
     else:
@@ -112,10 +116,11 @@ def status(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
 def trace(
     conversation_id: Annotated[str, typer.Argument(metavar="CONVERSATION", help="Id of the conversation")],
     url: Url = None,
+    data_dir: DataDir = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Show every message of a conversation: sender, receiver, time, duration, cost."""
-    found = traces.read_trace(client_settings(url), conversation_id)
+    found = traces.read_trace(client_settings(url, data_dir), conversation_id)
     if as_json:
         typer.echo(msgspec.json.encode(found))
     else:

@@ -13,7 +13,7 @@ from trunkline_embedding.settings import EmbedderSettings
 
 from trunkline_cli.bench.load import LoadPlan, run_load
 from trunkline_cli.bench.texts import read_texts
-from trunkline_cli.options import Url, client_settings
+from trunkline_cli.options import DataDir, Url, client_settings
 
 bench = typer.Typer(
     help="Measure a running suite, or routing and search on your own data; prints one JSON object.",
@@ -27,7 +27,7 @@ def _group() -> None:
 
 
 @bench.command()
-def load(
+def load(  # noqa: PLR0913 - one parameter per option
     conversations: Annotated[int, typer.Option(min=1, help="Number of open conversations, one WebSocket each")] = 100,
     rate: Annotated[float, typer.Option(min=0.1, help="Turns per second over all conversations")] = 10.0,
     duration: Annotated[float, typer.Option(min=1, help="Seconds of load")] = 10.0,
@@ -37,6 +37,7 @@ def load(
     fleet: Annotated[Path, typer.Option(help="Fleet whose examples are sent")] = Path("fleet"),
     seed: Annotated[int, typer.Option(help="Seed of arrival times and texts")] = 1,
     url: Url = None,
+    data_dir: DataDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; always on")] = True,  # noqa: FBT002
 ) -> None:
     """Keep conversations open and send turns at a fixed rate, independent of the answers (open loop)."""
@@ -45,7 +46,7 @@ def load(
         conversations=conversations, rate=rate, duration_s=duration, texts=read_texts(texts, fleet), seed=seed
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        typer.echo(runner.run(run_load(client_settings(url), plan)))
+        typer.echo(runner.run(run_load(client_settings(url, data_dir), plan)))
 
 
 _Embedder = Annotated[str, typer.Option(help="lexical, minilm or remote; also minilm:DIR or remote:URL")]

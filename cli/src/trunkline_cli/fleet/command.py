@@ -8,10 +8,12 @@ from typing import Annotated
 
 import msgspec
 import typer
+from trunkline_protocols.fleet import Fleet
 
 from trunkline_cli.errors import CommandError
 from trunkline_cli.fleet import versions
-from trunkline_cli.options import Json, Url, client_settings, console
+from trunkline_cli.fleet.reach import reach
+from trunkline_cli.options import DataDir, Json, Url, client_settings, console
 from trunkline_cli.settings import ClientSettings
 
 fleet = typer.Typer(help="Show and change the active version of the fleet.", no_args_is_help=True)
@@ -19,9 +21,9 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder with fleet.t
 
 
 @fleet.command()
-def show(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+def show(url: Url = None, data_dir: DataDir = None, as_json: Json = False) -> None:  # noqa: FBT002
     """List the retained versions, the active one last; with --json print the active fleet."""
-    settings = client_settings(url)
+    settings = client_settings(url, data_dir)
     if as_json:
         typer.echo(msgspec.json.encode(versions.read_active(settings)))
     else:
@@ -29,9 +31,9 @@ def show(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
 
 
 @fleet.command()
-def diff(folder: Folder, url: Url = None) -> None:
+def diff(folder: Folder, url: Url = None, data_dir: DataDir = None) -> None:
     """Validate a folder and show how it differs from the active fleet."""
-    active, _, lines = versions.compare_folder(client_settings(url), folder)
+    active, _, lines = versions.compare_folder(client_settings(url, data_dir), folder)
     for line in lines or [_no_difference(active)]:
         typer.echo(line)
 
@@ -40,16 +42,18 @@ def diff(folder: Folder, url: Url = None) -> None:
 def apply(
     folder: Folder,
     url: Url = None,
+    data_dir: DataDir = None,
     note: Annotated[str, typer.Option(help="Reason of the change, stored with the version")] = "",
 ) -> None:
     """Validate a folder and make it the active fleet; turns in flight keep their version."""
-    settings = client_settings(url)
+    settings = client_settings(url, data_dir)
     active, wanted, lines = versions.compare_folder(settings, folder)
     if not lines:
         typer.echo(_no_difference(active))
         return
     for line in lines:
         typer.echo(line)
+    _show_reach(wanted, active)
     _await_loaded(
         settings, versions.apply_fleet(settings, wanted, after=active.version, by=getpass.getuser(), note=note)
     )
@@ -58,10 +62,11 @@ def apply(
 @fleet.command()
 def rollback(
     url: Url = None,
+    data_dir: DataDir = None,
     to: Annotated[int, typer.Option(min=0, help="Version to restore; 0: the previous one")] = 0,
 ) -> None:
     """Make an older version the active fleet again."""
-    settings = client_settings(url)
+    settings = client_settings(url, data_dir)
     _await_loaded(settings, versions.roll_back(settings, to=to, by=getpass.getuser()))
 
 
@@ -70,6 +75,13 @@ def _await_loaded(settings: ClientSettings, published: versions.VersionSummary) 
     if behind:
         raise CommandError(f"version {published.version} is active, but not loaded yet by {', '.join(behind)}")
     typer.echo(f"version {published.version} is active and loaded by every process")
+
+
+def _show_reach(wanted: Fleet, active: versions.ActiveFleet) -> None:
+    reached = reach(wanted, before=active.fleet)
+    typer.echo("reaches (+: not reached by the active version):" if reached else "reaches nothing outside the suite")
+    for line in reached:
+        typer.echo(f"  {line}")
 
 
 def _no_difference(active: versions.ActiveFleet) -> str:

@@ -14,7 +14,7 @@ from trunkline_protocols.knowledge import ArticlesImported
 from trunkline_cli.errors import CommandError
 from trunkline_cli.knowledge import backups, imports
 from trunkline_cli.knowledge.search import search_articles
-from trunkline_cli.options import Json, Url, client_settings, console
+from trunkline_cli.options import DataDir, Json, Url, client_settings, console
 
 _RENAMED: Final = {"snapshot": "backup", "list": "backups"}
 
@@ -25,6 +25,7 @@ knowledge = typer.Typer(help="Import, search, back up and restore the knowledge 
 def import_articles(
     paths: Annotated[list[Path], typer.Argument(help="Files (.md, .html, .jsonl, .pdf) and folders")],
     url: Url = None,
+    data_dir: DataDir = None,
     tenant: Annotated[str, typer.Option(help="Tenant that the articles belong to")] = "default",
     prune: Annotated[  # noqa: FBT002
         bool, typer.Option("--prune", help="Remove articles of an earlier import that these paths no longer contain")
@@ -35,10 +36,10 @@ def import_articles(
 ) -> None:
     """Import articles; an article with the same id is replaced."""
     if watch:
-        for imported in imports.watch_paths(client_settings(url), paths, tenant):
+        for imported in imports.watch_paths(client_settings(url, data_dir), paths, tenant):
             _print_import(imported)
         return
-    imported = imports.import_paths(client_settings(url), paths, tenant, prune=prune)
+    imported = imports.import_paths(client_settings(url, data_dir), paths, tenant, prune=prune)
     _print_import(imported)
     if imported.problems:
         raise typer.Exit(1)
@@ -56,11 +57,12 @@ def _print_import(imported: ArticlesImported) -> None:
 def search(
     query: Annotated[str, typer.Argument(help="Question or terms to search for")],
     url: Url = None,
+    data_dir: DataDir = None,
     limit: Annotated[int, typer.Option(min=1, max=50, help="Maximum number of passages")] = 5,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Search the knowledge base as agents do."""
-    hits = search_articles(client_settings(url), query, limit)
+    hits = search_articles(client_settings(url, data_dir), query, limit)
     if as_json:
         typer.echo(msgspec.json.encode(hits))
         return
@@ -74,12 +76,13 @@ def search(
 @knowledge.command()
 def backup(
     url: Url = None,
+    data_dir: DataDir = None,
     full: Annotated[bool, typer.Option("--full", help="Write everything, including unchanged parts")] = False,  # noqa: FBT002
     keep: Annotated[int, typer.Option(min=0, help="Number of backups to keep; 0: TRUNKLINE_BACKUP_KEEP")] = 0,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Back up the knowledge base to the object store; imports and searches continue."""
-    taken = backups.take_backup(client_settings(url), full=full, keep=keep)
+    taken = backups.take_backup(client_settings(url, data_dir), full=full, keep=keep)
     if as_json:
         typer.echo(msgspec.json.encode(taken))
         return
@@ -92,9 +95,9 @@ def backup(
 
 
 @knowledge.command("backups")
-def list_backups(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+def list_backups(url: Url = None, data_dir: DataDir = None, as_json: Json = False) -> None:  # noqa: FBT002
     """List the backups, newest first."""
-    found = backups.read_backups(client_settings(url))
+    found = backups.read_backups(client_settings(url, data_dir))
     if as_json:
         typer.echo(msgspec.json.encode(found))
     elif found.backups:
@@ -107,13 +110,14 @@ def list_backups(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT00
 def restore(
     backup: Annotated[str, typer.Argument(help="Id of the backup; default: the latest", show_default=False)] = "",
     url: Url = None,
+    data_dir: DataDir = None,
     replace: Annotated[  # noqa: FBT002
         bool, typer.Option("--replace", help="Restore even if the knowledge base is not empty")
     ] = False,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Restore a backup; searches use the current articles until it is complete."""
-    restored = backups.restore_backup(client_settings(url), backup, replace=replace)
+    restored = backups.restore_backup(client_settings(url, data_dir), backup, replace=replace)
     if as_json:
         typer.echo(msgspec.json.encode(restored))
         return

@@ -10,7 +10,7 @@ import typer
 
 from trunkline_cli.errors import CommandError
 from trunkline_cli.notices import broadcasts
-from trunkline_cli.options import Json, Url, client_settings, console
+from trunkline_cli.options import DataDir, Json, Url, client_settings, console
 
 notices = typer.Typer(help="List and recall active notices.", no_args_is_help=True)
 
@@ -31,7 +31,7 @@ class NoticeSeverity(StrEnum):
     critical = "critical"
 
 
-def notice(
+def notice(  # noqa: PLR0913 - one parameter per option
     text: Annotated[str, typer.Argument(help="Text of the notice")],
     audience: Annotated[
         NoticeAudience, typer.Option(help="Receivers: agents include it in answers, customers see a banner")
@@ -41,6 +41,7 @@ def notice(
     specialty: Annotated[list[str] | None, typer.Option(help="Only agents of this specialty; can be repeated")] = None,
     tenant: Annotated[list[str] | None, typer.Option(help="Only customers of this tenant; can be repeated")] = None,
     url: Url = None,
+    data_dir: DataDir = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Broadcast a notice to agents, customers or both, and show its receipts."""
@@ -52,7 +53,7 @@ def notice(
         "specialties": specialty or [],
         "tenants": tenant or [],
     }
-    report = broadcasts.publish_notice(client_settings(url), request)
+    report = broadcasts.publish_notice(client_settings(url, data_dir), request)
     if as_json:
         typer.echo(msgspec.json.encode(report))
     else:
@@ -64,9 +65,9 @@ def notice(
 
 
 @notices.command("list")
-def list_notices(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+def list_notices(url: Url = None, data_dir: DataDir = None, as_json: Json = False) -> None:  # noqa: FBT002
     """List the active notices and their receipts."""
-    reports = broadcasts.read_notices(client_settings(url))
+    reports = broadcasts.read_notices(client_settings(url, data_dir))
     if as_json:
         typer.echo(msgspec.json.encode(reports))
     else:
@@ -74,7 +75,11 @@ def list_notices(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT00
 
 
 @notices.command()
-def recall(name: Annotated[str, typer.Argument(metavar="NOTICE", help="Id of the notice")], url: Url = None) -> None:
+def recall(
+    name: Annotated[str, typer.Argument(metavar="NOTICE", help="Id of the notice")],
+    url: Url = None,
+    data_dir: DataDir = None,
+) -> None:
     """Recall a notice: agents and pages stop showing it."""
-    recalled = broadcasts.recall_notice(client_settings(url), name)
+    recalled = broadcasts.recall_notice(client_settings(url, data_dir), name)
     typer.echo(f"{recalled.notice} recalled")

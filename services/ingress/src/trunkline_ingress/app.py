@@ -21,15 +21,19 @@ from trunkline_ingress.adapters.nats.inbox import NatsInbox
 from trunkline_ingress.adapters.nats.knowledge import KnowledgeClient
 from trunkline_ingress.adapters.nats.notices import NatsNoticeStore
 from trunkline_ingress.adapters.nats.supervisor import SupervisorClient
+from trunkline_ingress.adapters.operator_directory import Operators
+from trunkline_ingress.adapters.operator_keys import OperatorKeyFile
 from trunkline_ingress.application.session import SessionPorts
 from trunkline_ingress.application.session_opener import SessionOpener
 from trunkline_ingress.application.session_registry import SessionRegistry
+from trunkline_ingress.handlers.access import CUSTOMER, HEALTH_RULES, AccessControl, Route
 from trunkline_ingress.handlers.auth import Authenticator
 from trunkline_ingress.handlers.chat import ChatEndpoint
 from trunkline_ingress.handlers.http import bus_errors
 from trunkline_ingress.handlers.ops.desk import DeskOps
 from trunkline_ingress.handlers.ops.fleet import FleetOps
 from trunkline_ingress.handlers.ops.knowledge import KnowledgeOps
+from trunkline_ingress.handlers.ops.me import OperatorOps
 from trunkline_ingress.handlers.ops.notices import NoticeOps
 from trunkline_ingress.handlers.ops.suite import SuiteOps
 from trunkline_ingress.handlers.pages import Pages
@@ -63,18 +67,22 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         messages_per_s=settings.messages_per_s,
         message_burst=settings.message_burst,
     )
-    app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[authenticator.operators_only, bus_errors])
+    operators = _operators(process)
+    access = AccessControl(operators, settings.is_single_machine, dict(HEALTH_RULES))
+    app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[access.enforce, bus_errors])
     add_health_routes(app, process.readiness)
-    app.add_routes(
+    access.add_routes(
+        app,
         [
-            web.get("/v1/chat", chat.serve),
+            Route("GET", "/v1/chat", chat.serve, CUSTOMER),
+            *OperatorOps(operators).routes(),
             *Pages(knowledge, fleet, process.notices).routes(),
             *SuiteOps(SupervisorClient(bus, region), inbox, log, region).routes(),
             *KnowledgeOps(knowledge).routes(),
             *FleetOps(NatsFleetStore(bus), process.presences).routes(),
             *NoticeOps(NatsNoticeStore(bus, region), process.notices, process.presences, region).routes(),
             *DeskOps(NatsDesk(bus), log, escalations, region).routes(),
-        ]
+        ],
     )
 
     await Subscriptions(process.instance, sessions).subscribe(bus, region)
@@ -96,7 +104,13 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
 
 
 def _authenticator(settings: IngressSettings) -> Authenticator:
-    return Authenticator(
-        secret=settings.auth_secret.get_secret_value() if settings.auth_secret else None,
-        operator_token=settings.operator_token.get_secret_value() if settings.operator_token else None,
-    )
+    return Authenticator(secret=settings.auth_secret.get_secret_value() if settings.auth_secret else None)
+
+
+def _operators(process: Process[IngressSettings]) -> Operators:
+    settings = process.settings
+    keys = OperatorKeyFile(settings.operator_keys) if settings.operator_keys is not None else None
+    if keys is not None:
+        process.spawn(keys.run())
+    token = settings.operator_token.get_secret_value() if settings.operator_token else None
+    return Operators(token=token, keys=keys, link=settings.operator_link)

@@ -25,6 +25,7 @@ from trunkline_protocols.presence import Presence
 from trunkline_protocols.subjects import Audience
 from trunkline_protocols.turn import SocketAttached
 
+from trunkline_ingress.core.operators import Operator
 from trunkline_ingress.core.trace import InboxEntry
 
 # -- streams of a conversation ---
@@ -159,6 +160,25 @@ class SuiteStatusSource(Protocol):
 
     async def status(self) -> bytes:
         """Return the supervision tree as JSON."""
+        ...
+
+
+# -- operators ---
+
+
+class OperatorDirectory(Protocol):
+    """Operators by their tokens."""
+
+    def find(self, token: str) -> Operator | None:
+        """Return the operator that a token belongs to, None if it belongs to none."""
+        ...
+
+
+class ConsoleSessions(Protocol):
+    """Sessions of the console in a browser."""
+
+    def redeem(self, code: str) -> str | None:
+        """Return the token of a new session for the code of a console link, None if the code is not valid (again)."""
         ...
 
 

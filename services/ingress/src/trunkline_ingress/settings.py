@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -23,12 +24,25 @@ class IngressSettings(ProcessSettings):
     auth_secret: SecretStr | None = Field(
         None, description="Secret (HS256) that signs customers' access tokens; if unset, authentication is off"
     )
-    operator_token: SecretStr | None = Field(None, description="Bearer token required below /v1/ops/")
+    operator_token: SecretStr | None = Field(
+        None, min_length=32, description="Shared token of the operators' API, with role admin; `trunkline up` draws one"
+    )
+    operator_keys: Path | None = Field(
+        None, description="TOML file with named operator keys (name, role, sha256), reloaded when it changes"
+    )
+    operator_link: Path | None = Field(
+        None, description="File with the code of the console link that works once; `trunkline up` draws it"
+    )
     messages_per_s: float = Field(5.0, gt=0, description="Sustained rate limit per socket")
     message_burst: int = Field(20, ge=1, description="Burst of messages per socket")
     outgoing_frames: int = Field(
         512, ge=16, description="Frames queued per socket before a slow reader is disconnected"
     )
+
+    @property
+    def is_single_machine(self) -> bool:
+        """True if only this machine can connect."""
+        return _is_loopback(self.http_host)
 
     @model_validator(mode="after")
     def _require_auth_beyond_loopback(self) -> Self:

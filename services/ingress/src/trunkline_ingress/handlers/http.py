@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from trunkline_chassis.errors import BusError
@@ -52,3 +53,16 @@ def token_of(request: web.Request, name: str) -> str:
 def conversation_of(request: web.Request) -> ConversationId:
     """Return the conversation of the path."""
     return ConversationId(token_of(request, "conversation"))
+
+
+def bearer_of(request: web.Request) -> str | None:
+    """Return the bearer token of the `Authorization` header, None without one."""
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    return credentials.strip() if scheme.lower() == "bearer" else None
+
+
+def check_origin(request: web.Request) -> None:
+    """Raise `HTTPForbidden` if a browser sends the request from a page of another origin."""
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.host:
+        raise web.HTTPForbidden(text="cross-origin requests are not allowed")

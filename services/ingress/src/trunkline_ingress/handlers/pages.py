@@ -12,6 +12,7 @@ from trunkline_protocols.frames import NoticeFrame
 from trunkline_protocols.knowledge import Article, GetArticle
 
 from trunkline_ingress.application.session_registry import notice_frame
+from trunkline_ingress.handlers.access import ANYONE, CUSTOMER, Route
 from trunkline_ingress.handlers.http import json_response, token_of
 from trunkline_ingress.ports import CurrentFleet, KnowledgeService, NoticeView
 
@@ -48,15 +49,15 @@ class Pages:
     current: CurrentFleet
     notices: NoticeView
 
-    def routes(self) -> list[web.AbstractRouteDef]:
+    def routes(self) -> list[Route]:
         """Return the routes."""
         return [
-            web.get("/", self.chat_page),
-            web.get("/console", self.console),
-            web.get("/favicon.ico", self.favicon),
-            web.get("/assets/{path:.+}", self.asset),
-            web.get("/v1/company", self.company),
-            web.get("/v1/articles/{document}", self.article),
+            Route("GET", "/", self.chat_page, ANYONE),
+            Route("GET", "/console", self.console, ANYONE),
+            Route("GET", "/favicon.ico", self.favicon, ANYONE),
+            Route("GET", "/assets/{path:.+}", self.asset, ANYONE),
+            Route("GET", "/v1/company", self.company, ANYONE),
+            Route("GET", "/v1/articles/{document}", self.article, CUSTOMER),
         ]
 
     # -- pages and assets ---

@@ -19,32 +19,35 @@ from trunkline_protocols.frames import MAX_TEXT_CHARACTERS
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.rules.escalation import queue
 
+from trunkline_ingress.core.operators import AGENTS, READERS
 from trunkline_ingress.core.transcript import TranscriptEntry, transcript
+from trunkline_ingress.handlers.access import Route, operators, person_of
 from trunkline_ingress.handlers.http import body_of, conversation_of, json_response
 from trunkline_ingress.ports import ConversationLog, Desk, EscalationView
 
-Name = Annotated[str, Meta(min_length=1, max_length=100)]
+Person = Annotated[str, Meta(max_length=100)]
+"""Name of the person for the shared token of a single machine; a named key has its own."""
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
 
 
 class ClaimBody(msgspec.Struct):
     """Body of `POST .../claim` and of `POST /v1/ops/desk/next`."""
 
-    person: Name
+    person: Person = ""
 
 
 class ReplyBody(msgspec.Struct):
     """Body of `POST .../reply`; a repeat with the same `reply_id` is the same reply."""
 
-    person: Name
     reply_id: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
     text: Text
+    person: Person = ""
 
 
 class HandBackBody(msgspec.Struct):
     """Body of `POST .../hand_back`; `to` is a specialty, empty for the previous one."""
 
-    person: Name
+    person: Person = ""
     note: str = ""
     to: str = ""
 
@@ -52,7 +55,7 @@ class HandBackBody(msgspec.Struct):
 class CloseBody(msgspec.Struct):
     """Body of `POST .../close`."""
 
-    person: Name
+    person: Person = ""
     reason: str = "resolved by a person"
 
 
@@ -90,16 +93,16 @@ class DeskOps:
     escalations: EscalationView
     region: str
 
-    def routes(self) -> list[web.AbstractRouteDef]:
+    def routes(self) -> list[Route]:
         """Return the routes."""
         return [
-            web.get("/v1/ops/desk", self.list_all),
-            web.post("/v1/ops/desk/next", self.claim_next),
-            web.get("/v1/ops/desk/{conversation}", self.show),
-            web.post("/v1/ops/desk/{conversation}/claim", self.claim),
-            web.post("/v1/ops/desk/{conversation}/reply", self.reply),
-            web.post("/v1/ops/desk/{conversation}/hand_back", self.hand_back),
-            web.post("/v1/ops/desk/{conversation}/close", self.close),
+            Route("GET", "/v1/ops/desk", self.list_all, operators(READERS)),
+            Route("POST", "/v1/ops/desk/next", self.claim_next, operators(AGENTS)),
+            Route("GET", "/v1/ops/desk/{conversation}", self.show, operators(READERS)),
+            Route("POST", "/v1/ops/desk/{conversation}/claim", self.claim, operators(AGENTS)),
+            Route("POST", "/v1/ops/desk/{conversation}/reply", self.reply, operators(AGENTS)),
+            Route("POST", "/v1/ops/desk/{conversation}/hand_back", self.hand_back, operators(AGENTS)),
+            Route("POST", "/v1/ops/desk/{conversation}/close", self.close, operators(AGENTS)),
         ]
 
     async def list_all(self, _: web.Request) -> web.Response:
@@ -120,9 +123,9 @@ class DeskOps:
 
     async def claim_next(self, request: web.Request) -> web.Response:
         """Claim the most urgent conversation."""
-        body = await body_of(request, ClaimBody)
+        person = person_of(request, (await body_of(request, ClaimBody)).person)
         for escalation in queue(self.escalations.values.values(), time.time()):
-            response = await self._submit(escalation.conversation, partial(Claim, person=body.person))
+            response = await self._submit(escalation.conversation, partial(Claim, person=person))
             if response.status == HTTPStatus.OK:
                 return json_response({"conversation": escalation.conversation})
         raise web.HTTPNotFound(text="the queue is empty")
@@ -130,24 +133,26 @@ class DeskOps:
     async def claim(self, request: web.Request) -> web.Response:
         """Claim a conversation."""
         body = await body_of(request, ClaimBody)
-        return await self._submit(conversation_of(request), partial(Claim, person=body.person))
+        return await self._submit(conversation_of(request), partial(Claim, person=person_of(request, body.person)))
 
     async def reply(self, request: web.Request) -> web.Response:
         """Reply to the customer."""
         body = await body_of(request, ReplyBody)
-        command = partial(Reply, person=body.person, reply_id=body.reply_id, text=body.text)
+        command = partial(Reply, person=person_of(request, body.person), reply_id=body.reply_id, text=body.text)
         return await self._submit(conversation_of(request), command)
 
     async def hand_back(self, request: web.Request) -> web.Response:
         """Hand a conversation back to the fleet."""
         body = await body_of(request, HandBackBody)
-        command = partial(HandBack, person=body.person, note=body.note, to=body.to)
+        command = partial(HandBack, person=person_of(request, body.person), note=body.note, to=body.to)
         return await self._submit(conversation_of(request), command)
 
     async def close(self, request: web.Request) -> web.Response:
         """Close a conversation."""
         body = await body_of(request, CloseBody)
-        return await self._submit(conversation_of(request), partial(Close, person=body.person, reason=body.reason))
+        return await self._submit(
+            conversation_of(request), partial(Close, person=person_of(request, body.person), reason=body.reason)
+        )
 
     async def _submit(self, conversation: ConversationId, make_command: Callable[..., DeskMessage]) -> web.Response:
         outcome = await self.desk.submit(self._region_of(conversation), conversation, make_command)

@@ -13,6 +13,8 @@ from trunkline_chassis.fleet_store import FleetVersion
 from trunkline_protocols.fleet import Fleet, FleetOrigin
 from trunkline_protocols.rules.fleet import find_defect
 
+from trunkline_ingress.core.operators import ADMINS, VIEWERS
+from trunkline_ingress.handlers.access import Route, author_of, operators
 from trunkline_ingress.handlers.http import body_of, json_response
 from trunkline_ingress.ports import FleetStore, LiveProcesses
 
@@ -64,13 +66,13 @@ class FleetOps:
     store: FleetStore
     processes: LiveProcesses
 
-    def routes(self) -> list[web.AbstractRouteDef]:
+    def routes(self) -> list[Route]:
         """Return the routes."""
         return [
-            web.get("/v1/ops/fleet", self.show),
-            web.get("/v1/ops/fleet/versions", self.versions),
-            web.post("/v1/ops/fleet", self.apply),
-            web.post("/v1/ops/fleet/rollback", self.roll_back),
+            Route("GET", "/v1/ops/fleet", self.show, operators(VIEWERS)),
+            Route("GET", "/v1/ops/fleet/versions", self.versions, operators(VIEWERS)),
+            Route("POST", "/v1/ops/fleet", self.apply, operators(ADMINS)),
+            Route("POST", "/v1/ops/fleet/rollback", self.roll_back, operators(ADMINS)),
         ]
 
     async def show(self, _: web.Request) -> web.Response:
@@ -103,7 +105,9 @@ class FleetOps:
         fault = find_defect(body.fleet)
         if fault is not None:
             raise web.HTTPBadRequest(text=f"{fault.agent or 'fleet'}: {fault.key}: {fault.reason}")
-        return await self._publish(body.fleet, after=body.after, by=body.by, origin="apply", note=body.note)
+        return await self._publish(
+            body.fleet, after=body.after, by=author_of(request, body.by), origin="apply", note=body.note
+        )
 
     async def roll_back(self, request: web.Request) -> web.Response:
         """Publish an older version again; if the latest cannot be decoded, the previous is the last readable one."""
@@ -123,7 +127,7 @@ class FleetOps:
         return await self._publish(
             target.fleet,
             after=versions[-1].version,
-            by=body.by,
+            by=author_of(request, body.by),
             origin="rollback",
             note=f"rollback to version {target.version}",
         )

@@ -17,6 +17,8 @@ from trunkline_protocols.knowledge import (
     TakeBackup,
 )
 
+from trunkline_ingress.core.operators import ADMINS, LEADS, VIEWERS
+from trunkline_ingress.handlers.access import Route, operators
 from trunkline_ingress.handlers.http import body_of, json_response
 from trunkline_ingress.ports import KnowledgeService
 
@@ -53,14 +55,14 @@ class KnowledgeOps:
 
     knowledge: KnowledgeService
 
-    def routes(self) -> list[web.AbstractRouteDef]:
+    def routes(self) -> list[Route]:
         """Return the routes."""
         return [
-            web.post("/v1/ops/knowledge/search", self.search),
-            web.post("/v1/ops/knowledge/import", self.import_articles),
-            web.get("/v1/ops/knowledge/backups", self.backups),
-            web.post("/v1/ops/knowledge/backups", self.take_backup),
-            web.post("/v1/ops/knowledge/restore", self.restore_backup),
+            Route("POST", "/v1/ops/knowledge/search", self.search, operators(VIEWERS)),
+            Route("POST", "/v1/ops/knowledge/import", self.import_articles, operators(LEADS)),
+            Route("GET", "/v1/ops/knowledge/backups", self.backups, operators(VIEWERS)),
+            Route("POST", "/v1/ops/knowledge/backups", self.take_backup, operators(ADMINS)),
+            Route("POST", "/v1/ops/knowledge/restore", self.restore_backup, operators(ADMINS)),
         ]
 
     async def search(self, request: web.Request) -> web.Response:

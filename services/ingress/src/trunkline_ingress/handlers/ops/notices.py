@@ -14,6 +14,8 @@ from trunkline_protocols.broadcast import NoticePublished, NoticeRecalled, Sever
 from trunkline_protocols.streams import NOTICES
 from trunkline_protocols.subjects import Audience
 
+from trunkline_ingress.core.operators import LEADS, VIEWERS
+from trunkline_ingress.handlers.access import Route, operators
 from trunkline_ingress.handlers.http import body_of, json_response, token_of
 from trunkline_ingress.ports import LiveProcesses, NoticeStore, NoticeView
 
@@ -49,13 +51,13 @@ class NoticeOps:
     processes: LiveProcesses
     region: str
 
-    def routes(self) -> list[web.AbstractRouteDef]:
+    def routes(self) -> list[Route]:
         """Return the routes."""
         return [
-            web.get("/v1/ops/notices", self.list_all),
-            web.post("/v1/ops/notices", self.publish),
-            web.get("/v1/ops/notices/{notice}", self.show),
-            web.delete("/v1/ops/notices/{notice}", self.recall),
+            Route("GET", "/v1/ops/notices", self.list_all, operators(VIEWERS)),
+            Route("POST", "/v1/ops/notices", self.publish, operators(LEADS)),
+            Route("GET", "/v1/ops/notices/{notice}", self.show, operators(VIEWERS)),
+            Route("DELETE", "/v1/ops/notices/{notice}", self.recall, operators(LEADS)),
         ]
 
     async def list_all(self, _: web.Request) -> web.Response:

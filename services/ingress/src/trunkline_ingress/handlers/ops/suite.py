@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from trunkline_ingress.core.operators import AUDITORS, VIEWERS
 from trunkline_ingress.core.trace import build_trace
+from trunkline_ingress.handlers.access import Route, operators
 from trunkline_ingress.handlers.http import conversation_of, json_response
 from trunkline_ingress.ports import ConversationLog, InboxHistory, SuiteStatusSource
 
@@ -20,11 +22,11 @@ class SuiteOps:
     log: ConversationLog
     region: str
 
-    def routes(self) -> list[web.AbstractRouteDef]:
+    def routes(self) -> list[Route]:
         """Return the routes."""
         return [
-            web.get("/v1/ops/status", self.status),
-            web.get("/v1/ops/trace/{conversation}", self.trace),
+            Route("GET", "/v1/ops/status", self.status, operators(VIEWERS)),
+            Route("GET", "/v1/ops/trace/{conversation}", self.trace, operators(AUDITORS)),
         ]
 
     async def status(self, _: web.Request) -> web.Response:
