@@ -17,7 +17,6 @@ from http import HTTPStatus
 from typing import Final
 
 import aiohttp
-import msgspec
 from trunkline_protocols import codec
 from trunkline_protocols.frames import SUBPROTOCOL, Message, Start
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from trunkline_protocols import codec
+
 from trunkline_cli.errors import CommandError
 
 T = TypeVar("T")

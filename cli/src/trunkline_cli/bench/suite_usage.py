@@ -6,10 +6,8 @@ import contextlib
 from http import HTTPStatus
 
 import aiohttp
-import msgspec
 import psutil
 from trunkline_protocols import codec
-from trunkline_protocols.presence import SuiteStatus
 
 from trunkline_cli.client import address, authorization, unreachable
 from trunkline_cli.errors import CommandError

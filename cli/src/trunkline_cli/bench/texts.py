@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-from trunkline_protocols.decoding import DecodeError, decode
 from trunkline_chassis.fleet_folder import load_fleet
+from trunkline_protocols.decoding import DecodeError, decode
 
 from trunkline_cli.errors import CommandError
 

@@ -20,6 +20,7 @@ from trunkline_protocols.permissions import inbox_prefix
 
 from trunkline_chassis.cancellation import propagate_cancellation
 from trunkline_chassis.errors import BusConfigError, BusRefusedError, BusUnavailableError, FenceError
+from trunkline_chassis.logs import reason_of
 from trunkline_chassis.nats_security import NatsSecurity
 
 if TYPE_CHECKING:
@@ -325,7 +326,7 @@ async def connect(
     """
 
     async def on_error(error: Exception) -> None:
-        _log.warning("bus.error", error=repr(error))
+        _log.warning("bus.error", error=reason_of(error))
 
     async def on_disconnect() -> None:
         _log.warning("bus.disconnected")

@@ -49,7 +49,7 @@ class SettingsError(Exception):
 class EnvironmentSettings(BaseSettings):
     """Base of all settings: the prefix, immutability, and the refusal of renamed variables."""
 
-    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""Alert for stored values and messages that cannot be decoded: they are skipped, the last readable value stays in use."""
+"""Alert for values and messages that cannot be decoded: they are skipped, the last readable value stays in use."""
 
 from __future__ import annotations
 

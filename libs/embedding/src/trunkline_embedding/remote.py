@@ -66,10 +66,11 @@ class RemoteEmbedder:
         try:
             reply = self._client.post(self._url, json=body)
         except httpx.HTTPError as error:
-            raise EmbeddingError(f"{self._url}: {type(error).__name__} {error}", retryable=True) from error
+            raise EmbeddingError(f"{self._url}: {type(error).__name__}", retryable=True) from error
         if reply.status_code != HTTPStatus.OK:
+            # Without the body: services repeat the text that they refuse.
             retryable = reply.status_code == HTTPStatus.TOO_MANY_REQUESTS or reply.is_server_error
-            raise EmbeddingError(f"{self._url}: {reply.status_code} {reply.text[:200]}", retryable=retryable)
+            raise EmbeddingError(f"{self._url}: status {reply.status_code}", retryable=retryable)
         try:
             rows = sorted(_decode(reply.content).data, key=lambda row: row.index)
             vectors = np.array([row.embedding for row in rows], dtype=np.float32)

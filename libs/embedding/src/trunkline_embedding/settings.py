@@ -13,7 +13,7 @@ from trunkline_embedding.choice import EmbedderChoice
 class EmbedderSettings(BaseSettings):
     """Choice of the embedder and its options. The default, lexical, needs no model."""
 
-    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     embedder: str = Field("lexical", description="lexical, minilm or remote; also minilm:DIR or remote:URL")
     embedder_dir: Path | None = Field(None, description="Directory of the minilm model (safetensors, tokenizer)")

@@ -29,6 +29,8 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class InvalidIdError(ValueError):
     """The value is not a valid subject token."""
 
+    quotes_input = True
+
     def __init__(self, name: str, value: object) -> None:
         """Keep the fields for the caller; the message is for people."""
         super().__init__(f"{name} must be 1 to 64 of A-Z a-z 0-9 _ -, got {str(value)[:80]!r}")

@@ -84,6 +84,8 @@ class ArtefactStore(Protocol):
 class ToolError(Exception):
     """A tool refused the call or could not be reached, without effect. The message is for the model."""
 
+    quotes_input = True
+
 
 class ToolOutcomeUnknownError(ToolError):
     """The call may or may not have taken effect."""

@@ -21,16 +21,23 @@ SendDelta: TypeAlias = Callable[[str, Delta], Awaitable[None]]
 class ProviderError(Exception):
     """A provider could not complete the text."""
 
-    def __init__(self, code: str, message: str, *, retryable: bool = True, retry_after_s: float = 0.0) -> None:
+    quotes_input = True
+    """Providers repeat parts of the prompt in their errors."""
+
+    def __init__(
+        self, code: str, message: str, *, retryable: bool = True, retry_after_s: float = 0.0, status: int = 0
+    ) -> None:
         """Describe a failure; `retryable` is true if another provider, or a later attempt, may succeed.
 
         `code` is one of: connect, status, timeout, cut, malformed, empty (the provider's fault); overloaded, open (no
-        request was sent); request (the request itself is wrong). `retry_after_s` is the provider's Retry-After.
+        request was sent); request (the request itself is wrong). `retry_after_s` is the provider's Retry-After,
+        `status` its HTTP status, 0 without one.
         """
         super().__init__(message)
         self.code = code
         self.retryable = retryable
         self.retry_after_s = retry_after_s
+        self.status = status
 
 
 class Call(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.fleet_store import FleetVersion
+from trunkline_chassis.logs import reason_of
 from trunkline_embedding import LEXICAL, CachedEmbedder, EmbeddingError
 from trunkline_protocols.fleet import Fleet
 
@@ -37,7 +38,7 @@ class FleetRouting:
             try:
                 vectors = await asyncio.to_thread(self.embedder.embed, [text])
             except EmbeddingError as error:
-                _log.warning("routing.embedding_failed", error=str(error))
+                _log.warning("routing.embedding_failed", error=reason_of(error))
                 return None
         embedding: Embedding = vectors[0]
         return embedding

@@ -26,6 +26,8 @@ TRANSFER_TOOLS: Final = frozenset({"handoff", "escalate"})
 class ArgumentsError(ValueError):
     """Arguments that do not match the tool's schema; the message tells the model which one and why."""
 
+    quotes_input = True
+
 
 def built_in_specs(agent: Agent) -> list[ToolSpec]:
     """Return the specifications of the built-in tools that the agent may use."""

@@ -16,6 +16,7 @@ from typing import Final, assert_never
 
 import structlog
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.logs import reason_of
 from trunkline_protocols.desk import Claim, Close, DeskMessage, HandBack, Reply
 from trunkline_protocols.ids import ConversationId, Instance
 from trunkline_protocols.inbox import EndRequested, FeedbackGiven, TurnReceived, WaitCancelled
@@ -165,7 +166,7 @@ class ConversationActor:
                 self._repository.invalidate()
                 failures += 1
                 if failures >= _MAX_FAILURES:
-                    await envelope.dead_letter(repr(error))
+                    await envelope.dead_letter(reason_of(error))
                     await self._apologise(envelope.message)
                     return
             else:

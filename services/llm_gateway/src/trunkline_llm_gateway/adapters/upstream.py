@@ -197,6 +197,7 @@ class Upstream:
             retry_after_s=_retry_after_s(response.headers.get("Retry-After", ""))
             if status in _OVERLOAD_STATUS
             else 0.0,
+            status=status,
         )
 
     def _session(self) -> aiohttp.ClientSession:

@@ -42,7 +42,7 @@ class AttemptRecorder:
         """Count a failure; `forwarded` is false for the losing attempt of a hedged pair."""
         candidate = attempt.candidate
         _ERRORS.labels(candidate.provider.name, candidate.model, error.code).inc()
-        _log.warning("provider.call_failed", provider=candidate.provider.name, code=error.code, reason=str(error)[:300])
+        _log.warning("provider.call_failed", provider=candidate.provider.name, code=error.code, status=error.status)
         self._record_unfinished(attempt, error.code, attempt.characters if forwarded else 0)
 
     def record_cancellation(self, attempt: Attempt, *, forwarded: bool = True) -> None:

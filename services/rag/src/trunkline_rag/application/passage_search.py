@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 from trunkline_chassis.cache_metrics import count_lookup
+from trunkline_chassis.logs import reason_of
 from trunkline_embedding import CachedEmbedder, Embedder, EmbeddingError
 from trunkline_protocols.ids import token
 from trunkline_protocols.knowledge import Passage, PassagesFound, SearchKnowledge
@@ -72,7 +73,7 @@ class PassageSearch:
             try:
                 vectors = await asyncio.to_thread(self._embedder.embed, question.sentences)
             except EmbeddingError as error:
-                _log.warning("question.embed_failed", error=str(error))
+                _log.warning("question.embed_failed", error=reason_of(error))
                 return question
         return question.with_vectors(vectors)
 

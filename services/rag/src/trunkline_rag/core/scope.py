@@ -54,6 +54,8 @@ class SearchAudience:
 class ScopeError(ValueError):
     """A scope field is invalid; the message names the field and the reason."""
 
+    quotes_input = True
+
 
 def read_scope(fields: Mapping[str, Any]) -> Scope:
     """Read a scope from the fields of front matter, a JSON line or a page; raise `ScopeError` if one is invalid."""

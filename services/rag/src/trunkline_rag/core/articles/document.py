@@ -44,6 +44,8 @@ class Document:
 class InvalidArticleError(ValueError):
     """A file, or a line of it, is not a valid article; the message gives the reason."""
 
+    quotes_input = True
+
 
 ParsedItem: TypeAlias = Document | ImportProblem
 
