@@ -8,11 +8,9 @@ from typing import Annotated
 
 import msgspec
 import typer
-from trunkline_protocols.fleet import Fleet
 
 from trunkline_cli.errors import CommandError
 from trunkline_cli.fleet import versions
-from trunkline_cli.fleet.reach import reach
 from trunkline_cli.options import DataDir, Json, Url, client_settings, console
 from trunkline_cli.settings import ClientSettings
 
@@ -53,7 +51,6 @@ def apply(
         return
     for line in lines:
         typer.echo(line)
-    _show_reach(wanted, active)
     _await_loaded(
         settings, versions.apply_fleet(settings, wanted, after=active.version, by=getpass.getuser(), note=note)
     )
@@ -75,13 +72,6 @@ def _await_loaded(settings: ClientSettings, published: versions.VersionSummary) 
     if behind:
         raise CommandError(f"version {published.version} is active, but not loaded yet by {', '.join(behind)}")
     typer.echo(f"version {published.version} is active and loaded by every process")
-
-
-def _show_reach(wanted: Fleet, active: versions.ActiveFleet) -> None:
-    reached = reach(wanted, before=active.fleet)
-    typer.echo("reaches (+: not reached by the active version):" if reached else "reaches nothing outside the suite")
-    for line in reached:
-        typer.echo(f"  {line}")
 
 
 def _no_difference(active: versions.ActiveFleet) -> str:
