@@ -50,9 +50,9 @@ _READ_TIMEOUT_S: Final = 3.0
 _CLOSE_TIMEOUT_S: Final = 2.0
 _FLUSH_TIMEOUT_S: Final = 5
 _READ_BATCH: Final = 1_000
+_HANDSHAKE_TIMEOUT_S: Final = 5.0
 _REFUSED: Final = "authorization violation"
 _ANONYMOUS: Final = NatsSecurity()
-_CONNECT_RETRY_DELAY_S: Final = 0.2
 
 
 class _ApiError(msgspec.Struct):
@@ -324,9 +324,22 @@ async def connect(
     Replies arrive below the inbox prefix of `principal`, by default that of the connection's name. Raises
     `BusConfigError` at once if the credentials are refused.
     """
+    options = _connection_options(url, name, principal or name, security)
+    servers = ", ".join(options["servers"])
+    bus: Bus | None = None
+    deadline = asyncio.get_running_loop().time() + timeout_s
 
     async def on_error(error: Exception) -> None:
-        _log.warning("bus.error", error=reason_of(error))
+        nonlocal failure
+        if bus is not None:
+            _log.warning("bus.error", error=reason_of(error))
+            return
+        failure = error
+        # The client retries its first connection without a limit: only an exception from here ends it.
+        if _REFUSED in str(error).lower():
+            raise BusConfigError(f"NATS at {servers} refused the credentials of {principal or name}") from error
+        if asyncio.get_running_loop().time() > deadline:
+            raise BusUnavailableError(f"no NATS server at {servers}: {error}") from error
 
     async def on_disconnect() -> None:
         _log.warning("bus.disconnected")
@@ -336,28 +349,17 @@ async def connect(
         for listener in bus.on_reconnect if bus is not None else []:
             listener()
 
-    bus: Bus | None = None
-
-    options = _connection_options(url, name, principal or name, security)
-    deadline = asyncio.get_running_loop().time() + timeout_s
-    while True:
-        try:
+    failure: Exception | None = None
+    try:
+        # The margin is for a TLS handshake that hangs: it reports no error.
+        async with asyncio.timeout(timeout_s + _HANDSHAKE_TIMEOUT_S):
             client = await nats.connect(
-                **options,
-                error_cb=on_error,
-                disconnected_cb=on_disconnect,
-                reconnected_cb=on_reconnect,
+                **options, error_cb=on_error, disconnected_cb=on_disconnect, reconnected_cb=on_reconnect
             )
-        except (nats.errors.Error, OSError, TimeoutError) as error:
-            servers = ", ".join(options["servers"])
-            if _REFUSED in str(error).lower():
-                raise BusConfigError(f"NATS at {servers} refused the credentials of {principal or name}") from error
-            if asyncio.get_running_loop().time() > deadline:
-                raise BusUnavailableError(f"no NATS server at {servers}: {error}") from error
-            await asyncio.sleep(_CONNECT_RETRY_DELAY_S)
-        else:
-            bus = Bus(client)
-            return bus
+    except TimeoutError:
+        raise BusUnavailableError(f"no NATS server at {servers}: {failure or 'no answer'}") from failure
+    bus = Bus(client)
+    return bus
 
 
 def _refusal(error: _ApiError) -> BusRefusedError:

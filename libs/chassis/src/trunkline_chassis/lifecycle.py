@@ -12,6 +12,7 @@ import contextlib
 import gc
 import resource
 import signal
+import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -23,7 +24,7 @@ from nats import micro
 
 from trunkline_chassis.bus import connect
 from trunkline_chassis.cancellation import cancel_and_wait
-from trunkline_chassis.errors import BusError
+from trunkline_chassis.errors import BusConfigError, BusError, BusUnavailableError
 from trunkline_chassis.health import HealthServer
 from trunkline_chassis.heartbeat import Heartbeat, initial_presence
 from trunkline_chassis.latency import RecentLatency
@@ -92,7 +93,12 @@ def run(name: str, settings: S, service: Service[S], *, serves_http: bool = Fals
     _raise_open_file_limit()
     # A stop signal before the process is ready cancels its start, which is not a failure.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(asyncio.CancelledError):
-        runner.run(_run_process(name, instance, settings, service, serves_http=serves_http))
+        try:
+            runner.run(_run_process(name, instance, settings, service, serves_http=serves_http))
+        except (BusConfigError, BusUnavailableError) as error:
+            # Only the first connection raises them outside of an exception group.
+            _log.critical("process.start_failed", reason=str(error))
+            sys.exit(f"trunkline: {error}")
 
 
 async def _run_process(name: str, instance: Instance, settings: S, service: Service[S], *, serves_http: bool) -> None:

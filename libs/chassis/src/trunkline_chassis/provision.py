@@ -7,6 +7,7 @@ while a cluster is starting (no leader yet, servers missing).
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,7 @@ from trunkline_protocols import streams, subjects
 from trunkline_protocols.ids import SLOTS
 
 from trunkline_chassis.bus import connect
-from trunkline_chassis.errors import BusRefusedError, BusUnavailableError
+from trunkline_chassis.errors import BusConfigError, BusRefusedError, BusUnavailableError
 from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_chassis.fleet_store import seed_fleet
 from trunkline_chassis.logs import configure_logs
@@ -170,7 +171,10 @@ async def main() -> None:
     settings = load_settings(ProvisionSettings)
     configure_logs(service="provision", instance="provision", level=settings.log_level, style=settings.log_format)
     fleet = load_fleet(settings.fleet_dir)
-    bus = await connect(settings.nats_url, "provision", principal="supervisor", security=settings.nats_security)
+    try:
+        bus = await connect(settings.nats_url, "provision", principal="supervisor", security=settings.nats_security)
+    except (BusConfigError, BusUnavailableError) as error:
+        sys.exit(f"trunkline: {error}")
     try:
         await provision(bus, region=settings.region, specialties=fleet.specialties, replicas=settings.replicas)
         await seed_fleet(bus, fleet, by="provision")

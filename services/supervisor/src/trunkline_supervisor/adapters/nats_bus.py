@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 from nats import micro
 from trunkline_chassis.bus import Bus, connect
-from trunkline_chassis.errors import BusError
+from trunkline_chassis.errors import BusConfigError, BusError, BusUnavailableError
 from trunkline_chassis.fleet_store import seed_fleet
 from trunkline_chassis.fleet_view import FleetView, follow_fleet
 from trunkline_chassis.latency import RecentLatency
@@ -25,6 +25,7 @@ from trunkline_protocols.fleet import Fleet
 from trunkline_protocols.presence import GetStatus, ProcessState, SuiteStatus
 
 from trunkline_supervisor.adapters.queue_depths import NatsQueueDepths
+from trunkline_supervisor.core.errors import SuiteError
 
 _log: Final = structlog.get_logger(__name__)
 _CLOSE_TIMEOUT_S: Final = 2.0
@@ -45,7 +46,10 @@ class NatsConnector:
     @asynccontextmanager
     async def connect(self, nats_url: str) -> AsyncIterator[NatsSuiteBus]:
         """Connect and follow the heartbeats; the connection is closed at the end of the context."""
-        bus = await connect(nats_url, "supervisor", security=self._security)
+        try:
+            bus = await connect(nats_url, "supervisor", security=self._security)
+        except (BusConfigError, BusUnavailableError) as error:
+            raise SuiteError(str(error)) from error
         try:
             await self._presences.watch(bus)
             yield NatsSuiteBus(bus, self._presences, self._tasks, region=self._region)

@@ -1,0 +1,133 @@
+"""Credentials and TLS of the connection to NATS, on a real nats-server."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from trunkline_chassis.bus import connect
+from trunkline_chassis.errors import BusConfigError, BusUnavailableError
+from trunkline_chassis.nats_security import NatsSecurity
+from trunkline_supervisor.adapters.tcp import free_port
+
+SERVER = str(Path(sys.executable).parent / "nats-server")
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[[str], int]]:
+    """Start nats-servers with a configuration; they end with the test."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(config: str) -> int:
+        port = free_port()
+        file = tmp_path / f"nats-{port}.conf"
+        file.write_text(f'listen: "127.0.0.1:{port}"\n{config}\n')
+        with (tmp_path / "log").open("a") as log:
+            processes.append(subprocess.Popen([SERVER, "--config", str(file)], stdout=log, stderr=log))
+        return port
+
+    yield start
+    for process in processes:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate authority, and a server's and a client's certificate signed by it."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("pki")
+
+    def run(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    run("req", "-x509", *curve, "-subj", "/CN=test CA", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2")
+    (folder / "san").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost")
+    for name in ("server", "client"):
+        run("req", *curve, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "san")
+        run("x509", "-req", "-in", f"{name}.csr", *signed, "-out", f"{name}.pem")
+    return folder
+
+
+async def test_credentials_in_the_url_are_percent_decoded(start_server: Callable[[str], int]) -> None:
+    """A password may contain every character."""
+    port = start_server('authorization { user: "ada", password: "p@ss:w/rd,1%" }')
+    bus = await connect(f"nats://ada:p%40ss%3Aw%2Frd%2C1%25@127.0.0.1:{port}", "test")
+    await bus.close()
+
+
+async def test_credentials_in_variables_take_precedence(start_server: Callable[[str], int]) -> None:
+    """So that no password needs to be part of an address."""
+    port = start_server('authorization { user: "ada", password: "secret" }')
+    bus = await connect(f"nats://127.0.0.1:{port}", "test", security=NatsSecurity(user="ada", password="secret"))
+    await bus.close()
+
+
+async def test_wrong_password_is_one_clear_error_at_once(start_server: Callable[[str], int]) -> None:
+    """Without the password, and without the 20 s of a server that is not up yet."""
+    port = start_server('authorization { user: "ada", password: "secret" }')
+    bus = await connect(f"nats://ada:secret@127.0.0.1:{port}", "test")
+    await bus.close()
+    with pytest.raises(BusConfigError) as refusal:
+        await connect(f"nats://ada:guess@127.0.0.1:{port}", "ingress", timeout_s=600)
+    assert str(refusal.value) == f"NATS at nats://127.0.0.1:{port} refused the credentials of ingress"
+
+
+async def test_server_that_is_down_is_named_without_credentials() -> None:
+    """The message may end in a log."""
+    with pytest.raises(BusUnavailableError) as failure:
+        await connect(f"nats://ada:secret@127.0.0.1:{free_port()}", "test", timeout_s=0.2)
+    assert "secret" not in str(failure.value)
+
+
+async def test_tls_with_a_client_certificate(start_server: Callable[[str], int], certificates: Path) -> None:
+    """The server proves its name, the client its certificate."""
+    port = start_server(
+        f'tls {{ cert_file: "{certificates}/server.pem", key_file: "{certificates}/server.key", '
+        f'ca_file: "{certificates}/ca.pem", verify: true }}'
+    )
+    security = NatsSecurity(
+        ca=certificates / "ca.pem", cert=certificates / "client.pem", key=certificates / "client.key"
+    )
+    bus = await connect(f"tls://127.0.0.1:{port}", "test", security=security)
+    await bus.close()
+    without = NatsSecurity(ca=certificates / "ca.pem")
+    with pytest.raises(BusUnavailableError):
+        await connect(f"tls://127.0.0.1:{port}", "test", security=without, timeout_s=0.5)
+
+
+async def test_certificate_of_another_authority_is_refused(
+    start_server: Callable[[str], int], certificates: Path
+) -> None:
+    """The system's authorities have not signed it."""
+    port = start_server(f'tls {{ cert_file: "{certificates}/server.pem", key_file: "{certificates}/server.key" }}')
+    with pytest.raises(BusUnavailableError):
+        await connect(f"tls://127.0.0.1:{port}", "test", timeout_s=0.5)
+
+
+@pytest.mark.parametrize(
+    ("url", "security", "reason"),
+    [
+        ("nats://ada@h:1", NatsSecurity(creds=Path(__file__)), "set one of user and password, nkey, creds"),
+        ("nats://h:1", NatsSecurity(nkey=Path("/missing/seed")), "cannot read /missing/seed: No such file"),
+        ("tls://h:1", NatsSecurity(ca=Path("/missing/ca.pem")), "cannot read /missing/ca.pem"),
+        ("tls://h:1", NatsSecurity(ca=Path(__file__)), "cannot load the TLS certificate or key"),
+        ("nats://", NatsSecurity(), "is not an address"),
+    ],
+)
+async def test_unusable_configuration_is_named(url: str, security: NatsSecurity, reason: str) -> None:
+    """Before a connection is tried."""
+    with pytest.raises(BusConfigError, match=reason):
+        await connect(url, "test", security=security)
+
+
+def test_passwords_are_not_shown() -> None:
+    """Neither in a log nor in a traceback."""
+    assert "secret" not in repr(NatsSecurity(user="ada", password="secret"))
