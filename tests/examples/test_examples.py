@@ -68,12 +68,14 @@ def test_python_client_fits_on_one_screen() -> None:
 @pytest.mark.processes
 @pytest.mark.browser
 async def test_browser_client_shows_the_answer_and_its_citation(suite: Suite, tmp_path: Path) -> None:
-    """The page comes from the suite's own origin, as the WebSocket demands."""
+    """The page has the origin of the suite, which the WebSocket requires."""
 
     async def fulfil(route: Route) -> None:
         await route.fulfill(path=EXAMPLES / "client.html", content_type="text/html")
 
     async with open_browser(tmp_path / "profile") as page:
+        # Chromium takes an intercepted page for a public one, which needs permission to connect to this machine.
+        await page.context.grant_permissions(["local-network-access"], origin=suite.url)
         await page.route(f"{suite.url}/example", fulfil)
         await page.goto(f"{suite.url}/example")
         await page.get_by_label("Message").fill("Can I cancel my booking?")
