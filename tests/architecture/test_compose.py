@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from trunkline_agents.settings import AgentsSettings
 from trunkline_audit.settings import AuditSettings
 from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_chassis.settings import ProcessSettings
+from trunkline_cli.reference.permissions import nats_config
 from trunkline_conversation.settings import ConversationSettings
 from trunkline_ingress.settings import IngressSettings
 from trunkline_llm_gateway.settings import GatewaySettings
@@ -75,6 +79,28 @@ def test_dependencies_of_a_container_exist(name: str) -> None:
         assert other in SERVICES
         if wait["condition"] == "service_healthy":
             assert "healthcheck" in SERVICES[other]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_container_connects_to_nats_as_its_own_service(name: str) -> None:
+    """A user per service, so that the server can grant each one its rights only."""
+    environment = OURS[name]["environment"]
+    module = OURS[name]["command"][2].removeprefix("trunkline_")
+    user = {"chassis.provision": "supervisor"}.get(module, module)
+    assert environment["TRUNKLINE_NATS_USER"] == user
+    assert environment["TRUNKLINE_NATS_PASSWORD"].startswith(f"${{NATS_PASSWORD_{user.upper()}:?")
+
+
+def test_configuration_of_nats_is_valid_and_generated() -> None:
+    """nats-server accepts the file, whose passwords come from the environment."""
+    file = ROOT / "deploy" / "nats.conf"
+    assert file.read_text(encoding="utf-8") == nats_config()
+    names = set(re.findall(r"NATS_PASSWORD_\w+", yaml.safe_dump(SERVICES["nats"]["environment"])))
+    assert names == set(re.findall(r"\$(NATS_PASSWORD_\w+),?$", nats_config(), flags=re.MULTILINE))
+    command = [str(Path(sys.executable).parent / "nats-server"), "-t", "--config", str(file)]
+    environment = dict.fromkeys(names, "p0123")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_file_contains_no_secret() -> None:

@@ -9,6 +9,7 @@ from trunkline_protocols.catalogue import CHANNELS, PARAMETERS, Channel, Flow
 from trunkline_protocols.wire import Wire
 
 from trunkline_cli.reference.fields import MessageField, Struct, anchor_of, fields_of, parts_of, sentence_of
+from trunkline_cli.reference.permissions import permission_lines
 
 _OPENING: Final = """\
 # Messages
@@ -49,6 +50,7 @@ def _lines() -> Iterator[str]:
     shown: set[Struct] = set()
     for channel in CHANNELS:
         yield from _channel(channel, shown)
+    yield from permission_lines()
     yield "\n## Parts\n"
     yield "Records that messages are built of. A part has no `type`; events of a commit have `event` instead."
     for part in parts_of(list(shown)):
