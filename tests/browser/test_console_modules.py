@@ -121,8 +121,8 @@ async def test_receipts_are_counted_and_listed(modules: Page) -> None:
         "summary": "2 of 3 processes have confirmed it",
         "processes": "Pending: c. Confirmed: a, b.",
     }
-    complete = await run_module(modules, "console/notice-texts.js", body, {"received_by": ["a"], "missing": []})
-    assert (complete["complete"], complete["summary"]) == (True, "All 1 processes have confirmed it")
+    complete = await run_module(modules, "console/notice-texts.js", body, {"received_by": ["a", "b"], "missing": []})
+    assert (complete["complete"], complete["summary"]) == (True, "All 2 processes have confirmed it")
     assert await run_module(modules, "console/notice-texts.js", "return m.splitList(' a, b,,c ');") == ["a", "b", "c"]
 
 

@@ -49,7 +49,8 @@ const OUTSIDE_SEQUENCE = new Set(['started', 'resumed', 'error', 'notice', 'noti
 function withSeq(state, { seq }) {
   if (seq === undefined || !Number.isInteger(seq)) return state;
   if (seq <= state.lastSeq) return null;
-  // If a resume did not fill a gap, another one would not either: skip the gap, or the page would reconnect forever.
+  // A gap that a resume did not fill is skipped: another resume would not fill it either, and the page would reconnect
+  // indefinitely.
   if (seq > state.lastSeq + 1 && state.gapAt !== state.lastSeq) {
     return { ...state, resync: true, gapAt: state.lastSeq };
   }

@@ -26,7 +26,7 @@ export function factsText(entry, closed, now) {
 }
 
 /**
- * Explain why `person` cannot write; '' if the composer or the button to claim says enough.
+ * Explain why `person` cannot write; '' if no explanation is needed.
  * @param {QueueEntry|null} entry
  * @param {boolean} closed
  * @param {string} person
