@@ -57,6 +57,8 @@ def _fail(kind: str) -> None:
                 raise ValueError(password)  # noqa: TRY301 - the cause
             except ValueError as error:
                 raise BusUnavailableError("no reply on inbox.local") from error
+        case _:
+            raise AssertionError(kind)
 
 
 @pytest.mark.parametrize("kind", ["key", "pydantic", "id", "group", "cause"])

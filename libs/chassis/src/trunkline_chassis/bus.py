@@ -15,7 +15,8 @@ import msgspec
 import nats
 import nats.errors
 import structlog
-from msgspec.json import Decoder, Encoder
+from msgspec.json import Encoder
+from trunkline_protocols.decoding import Decoder, convert, decode
 from trunkline_protocols.permissions import inbox_prefix
 
 from trunkline_chassis.cancellation import propagate_cancellation
@@ -214,11 +215,9 @@ class Bus:
     async def api(self, subject: str, request: object = None, *, timeout_s: float = 5.0) -> dict[str, Any]:
         """Call the JetStream API; raise `BusRefusedError` with the server's code if the call is refused."""
         payload = b"" if request is None else _encode(request)
-        reply: dict[str, Any] = msgspec.json.decode(
-            await self.request(f"$JS.API.{subject}", payload, timeout_s=timeout_s)
-        )
+        reply: dict[str, Any] = decode(await self.request(f"$JS.API.{subject}", payload, timeout_s=timeout_s), dict)
         if "error" in reply:
-            raise _refusal(msgspec.convert(reply["error"], _ApiError))
+            raise _refusal(convert(reply["error"], _ApiError))
         return reply
 
     async def _get(self, stream: str, query: dict[str, Any]) -> StreamMessage | None:

@@ -26,6 +26,8 @@ _REDELIVERIES: Final = Counter("trunkline_redeliveries_total", "Messages deliver
 _DEAD_LETTERS: Final = Counter("trunkline_dead_letters_total", "Messages moved to the dead letters", ["consumer"])
 
 MAX_RETRY_DELAY_S: Final = 30.0
+MAX_LETTER_CHARACTERS: Final = 100_000
+"""Each takes up to six bytes as JSON: the letter stays below the server's limit of 1 MiB for a message."""
 _MAX_DOUBLINGS: Final = 16
 """Bounds the exponent, so that the delay of a message with many deliveries does not overflow."""
 
@@ -111,6 +113,10 @@ async def settle(bus: Bus, delivery: Delivery, outcome: Outcome) -> None:
 
 async def dead_letter(bus: Bus, delivery: Delivery, reason: str) -> None:
     """Store a message in DEAD_LETTERS, once even if it is called again for the same message."""
+    payload = delivery.payload.decode("utf-8", "replace")
+    if len(payload) > MAX_LETTER_CHARACTERS:
+        payload = payload[:MAX_LETTER_CHARACTERS]
+        reason = f"{reason} (the first {MAX_LETTER_CHARACTERS} characters of {len(delivery.payload)} bytes)"
     letter = DeadLetter(
         stream=delivery.stream,
         consumer=delivery.consumer,
@@ -118,7 +124,7 @@ async def dead_letter(bus: Bus, delivery: Delivery, reason: str) -> None:
         sequence=delivery.sequence,
         deliveries=delivery.deliveries,
         reason=reason,
-        payload=delivery.payload.decode("utf-8", "replace"),
+        payload=payload,
         at=time.time(),
     )
     await bus.append(

@@ -47,7 +47,7 @@ class FleetHistory:
 
 
 async def read_current_fleet(bus: Bus) -> FleetVersion | None:
-    """Read the latest version that can be decoded; None if there is none."""
+    """Read the latest version that can be decoded; None without a readable one."""
     stored = await bus.last_message(STREAM, SUBJECT)
     if stored is None:
         return None

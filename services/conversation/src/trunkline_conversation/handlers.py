@@ -50,7 +50,7 @@ class InboxHandler:
             conversation = subjects.parse_conversation(delivery.subject).conversation
             message = codec.slot.decode(delivery.payload)
         except (InvalidIdError, codec.DecodeError) as error:
-            self._tasks.create_task(settle(self._bus, delivery, Reject(str(error))))
+            self._tasks.create_task(self._reject(delivery, str(error)))
             return
         envelope = Envelope(
             sequence=delivery.sequence,
@@ -59,6 +59,13 @@ class InboxHandler:
             dead_letter=lambda reason: settle(self._bus, delivery, Reject(reason)),
         )
         self._conversations.offer(conversation, envelope)
+
+    async def _reject(self, delivery: Delivery, reason: str) -> None:
+        """Dead-letter a message; if that fails, it is redelivered."""
+        try:
+            await settle(self._bus, delivery, Reject(reason))
+        except BusError as error:
+            _log.error("inbox.dead_letter_failed", subject=delivery.subject, error=str(error))
 
     def recover_undelivered(self, conversation: ConversationId, *, standing_in: bool = False) -> None:
         """Process a message of an idle conversation that was never delivered; `standing_in` if its slot is unheld.

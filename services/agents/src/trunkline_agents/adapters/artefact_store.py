@@ -53,29 +53,30 @@ class KvArtefactStore:
         """Return the artefact of a version, trained if missing; raise `TrainingFailedError` if training fails."""
         deadline = time.monotonic() + 2 * self._timeout_s
         while time.monotonic() < deadline:
-            found = await self._read(version)
+            found, sequence = await self._read(version)
             if found is not None:
                 return found
-            if await self._claim(version):
+            if await self._claim(version, after=sequence):
                 payload = await _train(version, fleet, self._timeout_s)
                 await self.put(version, payload)
                 return decode(payload)
             await asyncio.sleep(_POLL_INTERVAL_S)
         raise TrainingFailedError(f"no routing artefact {version} within {2 * self._timeout_s:g} s")
 
-    async def _read(self, version: str) -> RoutingModel | None:
+    async def _read(self, version: str) -> tuple[RoutingModel | None, int]:
+        """Return an artefact, None if it is missing or cannot be decoded, and its sequence, 0 if it is missing."""
         count = await self._bus.last_message(_STREAM, f"{_PREFIX}.model.{version}.count")
         if count is None:
-            return None
+            return None, 0
         try:
             chunks = [
                 await self._bus.last_message(_STREAM, f"{_PREFIX}.model.{version}.{number}")
                 for number in range(codec.decode(count.payload, _ChunkCount))
             ]
-            return decode(b"".join(chunk.payload for chunk in chunks if chunk is not None))
+            return decode(b"".join(chunk.payload for chunk in chunks if chunk is not None)), count.seq
         except (codec.DecodeError, UnreadableArtefactError) as error:
             report_undecodable("routing", count.subject, error, sequence=count.seq)
-            return None
+            return None, count.seq
 
     async def put(self, version: str, payload: bytes) -> None:
         """Store an artefact for the other processes of its fleet."""
@@ -91,12 +92,15 @@ class KvArtefactStore:
     async def _put(self, key: str, payload: bytes) -> None:
         await self._bus.append(f"{_PREFIX}.{key}", payload, message_id=f"{key}-{time.time_ns()}")
 
-    async def _claim(self, version: str) -> bool:
-        """Claim the training; return False if another process holds a claim that has not expired."""
+    async def _claim(self, version: str, *, after: int) -> bool:
+        """Claim the training; return False if another process holds a claim that has not expired.
+
+        `after`: sequence of an unreadable artefact, which ends the claims before it.
+        """
         subject = f"{_PREFIX}.training.{version}"
         last = await self._bus.last_message(_STREAM, subject)
         now = time.time()
-        if last is not None and now - _claimed_at(last) < self._timeout_s:
+        if last is not None and last.seq > after and now - _claimed_at(last) < self._timeout_s:
             return False
         try:
             await self._bus.append(

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import stat
-import tomllib
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -22,6 +21,7 @@ import msgspec
 import structlog
 from msgspec import Meta
 from trunkline_chassis.settings import SettingsError
+from trunkline_protocols.decoding import decode_toml
 
 from trunkline_ingress.core.operators import Operator, Role
 
@@ -79,7 +79,7 @@ class OperatorKeyFile:
             raise ValueError("must not be writable by group or others")
         if status.st_size > _MAX_BYTES:
             raise ValueError(f"is larger than {_MAX_BYTES} bytes")
-        entries = msgspec.convert(tomllib.loads(self._file.read_text(encoding="utf-8")), _File).operator
+        entries = decode_toml(self._file.read_text(encoding="utf-8"), _File).operator
         operators = {entry.sha256: Operator(name=entry.name.strip(), role=entry.role) for entry in entries}
         if len(operators) != len(entries):
             raise ValueError("a key is defined twice")
