@@ -19,7 +19,7 @@ from trunkline_protocols.knowledge import ArticlesImported, Refused
 from trunkline_rag.adapters.knowledge_folder import FLEET_SOURCE, read_folder
 from trunkline_rag.adapters.kv_change_feed import KvChangeFeed
 from trunkline_rag.adapters.kv_write_lock import KvWriteLock
-from trunkline_rag.adapters.milvus import MilvusStore
+from trunkline_rag.adapters.milvus import MilvusAccess, MilvusStore
 from trunkline_rag.adapters.object_store import ObstoreObjectStore
 from trunkline_rag.application.backups import Backups
 from trunkline_rag.application.knowledge_base import KnowledgeBase
@@ -36,7 +36,7 @@ async def service(process: Process[RagSettings]) -> AsyncIterator[None]:
     """Serve knowledge requests; ready once the index is built and the knowledge folder is imported."""
     settings = process.settings
     embedder = await asyncio.to_thread(open_embedder, settings.embedder_choice())
-    store = await asyncio.to_thread(_open_store, settings.milvus_uri, embedder)
+    store = await asyncio.to_thread(_open_store, settings, embedder)
     try:
         is_shared = "://" in settings.milvus_uri
         knowledge_base = KnowledgeBase(
@@ -72,12 +72,13 @@ async def service(process: Process[RagSettings]) -> AsyncIterator[None]:
         await asyncio.to_thread(store.close)
 
 
-def _open_store(uri: str, embedder: Embedder | None) -> MilvusStore:
+def _open_store(settings: RagSettings, embedder: Embedder | None) -> MilvusStore:
     started = time.perf_counter()
     store = MilvusStore(
-        uri,
+        settings.milvus_uri,
         embedder=embedder.name if embedder is not None else LEXICAL,
         dimensions=embedder.dimensions if embedder is not None else 0,
+        access=MilvusAccess(settings.milvus_token.get_secret_value(), settings.milvus_ca, settings.socket_dir),
     )
     _log.info("store.opened", took_ms=round((time.perf_counter() - started) * 1000))
     return store

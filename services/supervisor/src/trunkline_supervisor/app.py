@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,12 +17,14 @@ from trunkline_chassis.socket_folder import SocketFolderError, remove_socket_fol
 from trunkline_protocols.fleet import Fleet
 from trunkline_protocols.permissions import SERVICES
 
-from trunkline_supervisor.adapters.child_process import LocalLauncher
+from trunkline_supervisor.adapters.accounts import account_variables, secure_process
+from trunkline_supervisor.adapters.child_process import LocalLauncher, open_log
 from trunkline_supervisor.adapters.console_link import draw_console_link
 from trunkline_supervisor.adapters.folder_lock import exclusive_lock
 from trunkline_supervisor.adapters.nats_bus import NatsConnector
 from trunkline_supervisor.adapters.nats_credentials import NatsCredentials, load_nats_credentials
-from trunkline_supervisor.adapters.postgres import SOCKET_NAME, PostgresPaths
+from trunkline_supervisor.adapters.postgres import SOCKET_NAME, PostgresPaths, prepare_as_root
+from trunkline_supervisor.adapters.postgres_account import has_entry
 from trunkline_supervisor.adapters.probes import HttpProbe
 from trunkline_supervisor.adapters.provider_keys import key_variables
 from trunkline_supervisor.adapters.secret_file import load_or_create_secret
@@ -38,6 +41,21 @@ from trunkline_supervisor.core.suite import Addresses, Blueprint, PoolSizes
 from trunkline_supervisor.settings import SuiteSettings, inherited_environment, user_runtime_dir
 
 _HOST: Final = "127.0.0.1"
+
+
+def secure(settings: SuiteSettings) -> str:
+    """Close the data folder and change from root to another account; return a line for the operator, or nothing.
+
+    It is called before the suite runs, while the process has one thread.
+    """
+    needed = [path for path in (settings.fleet_dir, settings.llm_config) if path is not None and path.exists()]
+
+    def prepare_database(uid: int) -> None:
+        if settings.postgres_dsn is None and not has_entry(uid):
+            folder = settings.data_dir.absolute()
+            prepare_as_root(PostgresPaths(folder / "postgres", folder / "run", folder / "secrets"))
+
+    return secure_process(settings.user, settings.data_dir, needed, before_change=prepare_database)
 
 
 async def run_suite(settings: SuiteSettings, announce: Callable[[str, str], None]) -> None:
@@ -60,7 +78,10 @@ async def _run(settings: SuiteSettings, announce: Callable[[str, str], None]) ->
     log_dir = settings.data_dir / "logs"
     log_dir.mkdir(parents=True, exist_ok=True)
     stop = stop_event()
-    with exclusive_lock(settings.data_dir), (log_dir / "supervisor.log").open("a", encoding="utf-8") as log:
+    with (
+        exclusive_lock(settings.data_dir),
+        io.TextIOWrapper(open_log(log_dir / "supervisor.log"), encoding="utf-8", line_buffering=True) as log,
+    ):
         configure_logs(service="supervisor", instance="supervisor", level="info", style="json", stream=log)
         async with AsyncExitStack() as stack:
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -82,8 +103,9 @@ async def _wire(
     presences = PresenceRegistry()
     monitor = HealthMonitor(presences, http)
     keys = {"llm_gateway": key_variables(settings.llm_config)}
-    launcher = LocalLauncher(inherited_environment(), settings.data_dir / "logs", named=keys)
     folder = settings.data_dir.absolute()
+    inherited = inherited_environment()
+    launcher = LocalLauncher(inherited | account_variables(inherited, folder), folder / "logs", named=keys)
     sockets = _socket_folder(folder, lifetime)
     credentials = _nats_credentials(settings, folder)
     plan = SuitePlan(
@@ -107,7 +129,7 @@ async def _wire(
         blueprint=lambda nats_url, postgres_dsn: Blueprint(
             settings.region,
             settings.fleet_dir.absolute(),
-            _addresses(settings, folder, port, nats_url, postgres_dsn, credentials),
+            _addresses(settings, folder, sockets, port, nats_url, postgres_dsn, credentials),
             pool_sizes(settings),
         ),
         replicas=settings.replicas,
@@ -171,6 +193,7 @@ def _embedded_nats(
 def _addresses(
     settings: SuiteSettings,
     folder: Path,
+    sockets: Path,
     port: int,
     nats_url: str,
     postgres_dsn: str,
@@ -182,6 +205,7 @@ def _addresses(
         milvus_uri=settings.milvus_uri or str(folder / "milvus"),
         backup_url=settings.backup_url or str(folder / "backups"),
         http_port=port,
+        socket_dir=str(sockets),
         resume_secret=load_or_create_secret(folder / "secrets" / "resume"),
         operator_token=_operator_token(settings),
         operator_link=str(_operator_link(settings)),

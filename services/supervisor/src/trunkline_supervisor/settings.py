@@ -34,6 +34,9 @@ class SuiteSettings(NatsSettings):
         min_length=32,
         description="Token of the operators' API; default: one that is drawn once and kept in the data folder",
     )
+    user: str | None = Field(
+        None, description="Account, by name or uid, that the suite runs as if it is started as root; default: uid 10001"
+    )
     backup_url: str | None = Field(
         None, description="Destination of knowledge base backups; default: a folder in the data directory"
     )

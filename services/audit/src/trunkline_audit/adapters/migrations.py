@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import socket
+import uuid
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import psycopg
@@ -31,9 +33,19 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc] # yoyo has no ty
         return psycopg.connect(dburi.args["conninfo"], autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S)
 
     def get_log_data(self, migration: Any = None, operation: str = "apply") -> dict[str, Any]:  # noqa: ANN401
-        """Return the log entry with uid and host name: a container may have no user name and no domain name."""
-        data: dict[str, Any] = super().get_log_data(migration, operation)
-        return data | {"username": str(os.getuid()), "hostname": socket.gethostname()}
+        """Return the log entry with uid and host name.
+
+        The original requires a user name and a domain name: an account without an entry, as in a container, has none.
+        """
+        return {
+            "id": str(uuid.uuid1()),
+            "migration_id": migration.id if migration else None,
+            "migration_hash": migration.hash if migration else None,
+            "username": str(os.getuid()),
+            "hostname": socket.gethostname(),
+            "created_at_utc": datetime.now(UTC).replace(tzinfo=None),  # noqa: TID251 - yoyo's own record
+            "operation": operation,
+        }
 
 
 def migrate(dsn: str) -> list[str]:

@@ -79,11 +79,43 @@ class PostgresPaths:
 
 
 def initialise(paths: PostgresPaths) -> None:
-    """Create the data directory if it does not exist, and close one that an earlier version left open.
+    """Create the data directory if it does not exist, and close one that an earlier version left open."""
+    prepare(paths)
+    _write_service_file(paths)
 
-    A directory is created atomically: an interrupted attempt is removed by the next one.
+
+def prepare_as_root(paths: PostgresPaths) -> None:
+    """Do the part of the preparation for which an account needs an entry in the user database."""
+    if not _is_prepared(paths):
+        prepare(paths)
+        postgres_account.take_back(paths.data)
+
+
+def prepare(paths: PostgresPaths) -> None:
+    """Create the data directory, give the superuser its password and write the access rules, unless done before.
+
+    The order matters: as long as the rules are not in place, an interrupted attempt is repeated.
     """
-    folder = paths.data
+    _create(paths.data)
+    if _is_prepared(paths):
+        return
+    _remove_leftovers(paths.data)
+    password = load_or_create_secret(paths.password_file(SUPERUSER))
+    _execute_single_user(paths.data, f"ALTER ROLE {SUPERUSER} WITH LOGIN PASSWORD '{password}';")
+    rules = paths.data / "pg_hba.conf"
+    write_secret(rules, _ACCESS_RULES)
+    status = paths.data.stat()
+    os.chown(rules, status.st_uid, status.st_gid)
+
+
+def _is_prepared(paths: PostgresPaths) -> bool:
+    rules = paths.data / "pg_hba.conf"
+    has_rules = rules.exists() and rules.read_text(encoding="utf-8").startswith(_ACCESS_RULES)
+    return has_rules and paths.password_file(SUPERUSER).exists()
+
+
+def _create(folder: Path) -> None:
+    """Create the data directory atomically if it does not exist: the next attempt removes an interrupted one."""
     if not (folder / "PG_VERSION").exists():
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for incomplete in folder.parent.glob(f"{folder.name}.incomplete-*"):
@@ -95,8 +127,6 @@ def initialise(paths: PostgresPaths) -> None:
             folder.rmdir()  # it may exist if it is empty; otherwise this raises, since the files are not ours
         incomplete.rename(folder)
     postgres_account.hand_over(folder)
-    _close(paths)
-    _write_service_file(paths)
 
 
 def postgres_command(paths: PostgresPaths) -> list[str]:
@@ -109,23 +139,6 @@ def postgres_command(paths: PostgresPaths) -> list[str]:
         *("-D", str(paths.data.absolute()), "-p", str(PORT), "-k", str(paths.socket_dir)),
         *(argument for name, value in _SETTINGS.items() for argument in ("-c", f"{name}={value}")),
     ]
-
-
-def _close(paths: PostgresPaths) -> None:
-    """Give the superuser its password and write the access rules, unless both were done before.
-
-    The order matters: as long as the rules are not in place, an interrupted attempt is repeated.
-    """
-    rules = paths.data / "pg_hba.conf"
-    secret = paths.password_file(SUPERUSER)
-    if secret.exists() and rules.exists() and rules.read_text(encoding="utf-8").startswith(_ACCESS_RULES):
-        return
-    _remove_leftovers(paths.data)
-    _execute_single_user(paths.data, f"ALTER ROLE {SUPERUSER} WITH LOGIN PASSWORD '{load_or_create_secret(secret)}';")
-    write_secret(rules, _ACCESS_RULES)
-    postgres_account.hand_over(paths.data)
-    status = paths.data.stat()
-    os.chown(rules, status.st_uid, status.st_gid)
 
 
 def _write_service_file(paths: PostgresPaths) -> None:

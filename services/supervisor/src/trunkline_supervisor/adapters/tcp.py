@@ -43,6 +43,8 @@ def claim_port(host: str, port: int) -> int:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
+        except PermissionError as error:
+            raise SuiteError(f"this account may not serve port {port}; choose another one with --port") from error
         except OSError as error:
             raise SuiteError(f"port {port} is in use; choose another one with --port") from error
     return port

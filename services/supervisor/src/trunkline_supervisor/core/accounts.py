@@ -13,12 +13,13 @@ SERVICE_NAME: Final = "trunkline"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account of this machine; a uid without an entry in the user database has the name `trunkline`."""
+    """An account of this machine."""
 
     name: str
+    """Empty for a uid without an entry in the user database."""
     uid: int
     gid: int
 
     def __str__(self) -> str:
         """Return name and uid."""
-        return f"{self.name} (uid {self.uid})"
+        return f"{self.name} (uid {self.uid})" if self.name else f"uid {self.uid}"

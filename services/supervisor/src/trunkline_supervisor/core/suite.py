@@ -33,6 +33,8 @@ class Addresses:
     """Token of the operators' API, for the ingress alone."""
     operator_link: str = ""
     """File with the code of the console link, for the ingress alone."""
+    socket_dir: str = ""
+    """Private folder for Unix sockets."""
     nats_variables: dict[str, dict[str, str]] = field(default_factory=dict)
     """Variables with the NATS credentials of each service."""
 
@@ -90,6 +92,7 @@ class Blueprint:
         knowledge = {
             "TRUNKLINE_MILVUS_URI": addresses.milvus_uri,
             "TRUNKLINE_BACKUP_URL": addresses.backup_url,
+            "TRUNKLINE_SOCKET_DIR": addresses.socket_dir,
             "TRUNKLINE_KNOWLEDGE_DIR": str(self.fleet_dir / "knowledge"),
         }
         archive = {"TRUNKLINE_POSTGRES_DSN": addresses.postgres_dsn}

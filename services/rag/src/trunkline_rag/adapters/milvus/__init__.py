@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from trunkline_rag.adapters.milvus.client import StoreInUseError
+from trunkline_rag.adapters.milvus.access import MilvusAccess
+from trunkline_rag.adapters.milvus.embedded import StoreInUseError
 from trunkline_rag.adapters.milvus.store import MilvusStore
 
-__all__ = ["MilvusStore", "StoreInUseError"]
+__all__ = ["MilvusAccess", "MilvusStore", "StoreInUseError"]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from milvus_lite.server_manager import server_manager_instance
 from pymilvus import AnnSearchRequest, DataType, Function, FunctionType, MilvusClient, MilvusException, RRFRanker
 
+from trunkline_rag.adapters.milvus.access import MilvusAccess
 from trunkline_rag.adapters.milvus.collections import ACTIVE_ALIAS, CollectionNames, parse_names
+from trunkline_rag.adapters.milvus.embedded import EmbeddedMilvus
 
 # It warns at every read that the embedded server returns no timestamp.
 logging.getLogger("pymilvus").setLevel(logging.ERROR)
@@ -25,21 +25,17 @@ _TIMEOUT_S: Final = 10.0
 _ALL: Final = 'key != ""'
 
 
-class StoreInUseError(RuntimeError):
-    """Another process has the folder open."""
-
-    def __init__(self, folder: Path) -> None:
-        """Name the folder and the remedy."""
-        super().__init__(f"{folder} is open in another process: Milvus Lite serves a single process; stop it first")
-
-
 class MilvusConnection:
     """The operations of Milvus that the store needs."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, access: MilvusAccess = MilvusAccess()) -> None:  # noqa: B008 - immutable
         """Connect to a server, or open a folder, which only one process may have open."""
-        self._lite = None if "://" in uri else Path(uri).absolute() / "knowledge.db"
-        self._client = _open_lite(self._lite) if self._lite is not None else MilvusClient(uri, timeout=_TIMEOUT_S)
+        self._lite = None if "://" in uri else EmbeddedMilvus(Path(uri).absolute() / "knowledge.db", access.socket_dir)
+        self._client = (
+            MilvusClient(self._lite.address)
+            if self._lite is not None
+            else MilvusClient(uri, token=access.token, timeout=_TIMEOUT_S, **access.tls())
+        )
 
     @property
     def is_server(self) -> bool:
@@ -49,13 +45,13 @@ class MilvusConnection:
     @property
     def folder(self) -> Path | None:
         """Folder of the embedded store; None for a server."""
-        return self._lite.parent if self._lite is not None else None
+        return self._lite.folder if self._lite is not None else None
 
     def close(self) -> None:
         """Close; the embedded server releases its folder only on request."""
         self._client.close()
         if self._lite is not None:
-            server_manager_instance.release_server(str(self._lite))
+            self._lite.close()
 
     # -- collections ---
 
@@ -177,16 +173,3 @@ class MilvusConnection:
             ACTIVE_ALIAS, reqs=requests, ranker=ranker, limit=limit, output_fields=fields
         )
         return found
-
-
-def _open_lite(file: Path) -> MilvusClient:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return MilvusClient(str(file))
-    except (MilvusException, OSError, RuntimeError) as error:
-        # Cleanup of a failed start; any error of it is less relevant than the one that is raised below.
-        with contextlib.suppress(Exception):
-            server_manager_instance.release_server(str(file))
-        if "Open local milvus failed" in str(error):
-            raise StoreInUseError(file.parent) from error
-        raise

@@ -21,6 +21,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 import numpy as np
 from pymilvus import AnnSearchRequest, MilvusException, RRFRanker
 
+from trunkline_rag.adapters.milvus.access import MilvusAccess
 from trunkline_rag.adapters.milvus.client import MilvusConnection
 from trunkline_rag.adapters.milvus.collections import (
     CollectionNames,
@@ -75,13 +76,19 @@ class MilvusStore:
     """Implements all roles of the store. Row keys consist of tenant, document, version and position."""
 
     def __init__(
-        self, uri: str, *, embedder: str = _TERMS_ONLY, dimensions: int = 0, native_search: bool | None = None
+        self,
+        uri: str,
+        *,
+        embedder: str = _TERMS_ONLY,
+        dimensions: int = 0,
+        native_search: bool | None = None,
+        access: MilvusAccess = MilvusAccess(),  # noqa: B008 - immutable
     ) -> None:
         """Open the store for one embedder and create missing collections.
 
         `native_search` is for tests; by default, servers search natively and the embedded store does not.
         """
-        self._milvus = MilvusConnection(uri)
+        self._milvus = MilvusConnection(uri, access)
         self.has_native_search = native_search if native_search is not None else self._milvus.is_server
         self.embedder_tag = embedder_tag(embedder)
         self._dimensions = dimensions
