@@ -326,6 +326,7 @@ async def connect(
     options = _connection_options(url, name, principal or name, security)
     servers = ", ".join(options["servers"])
     bus: Bus | None = None
+    failure: Exception | None = None
     deadline = asyncio.get_running_loop().time() + timeout_s
 
     async def on_error(error: Exception) -> None:
@@ -348,7 +349,6 @@ async def connect(
         for listener in bus.on_reconnect if bus is not None else []:
             listener()
 
-    failure: Exception | None = None
     try:
         # The margin is for a TLS handshake that hangs: it reports no error.
         async with asyncio.timeout(timeout_s + _HANDSHAKE_TIMEOUT_S):

@@ -68,20 +68,24 @@ class _LibraryHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log one record."""
-        structlog.get_logger(__name__).log(
-            record.levelno,
-            "library.logged",
-            logger=record.name,
-            template=str(record.msg) if record.args else "",
-            position=f"{record.module}:{record.lineno}",
-            exc_info=record.exc_info,
-        )
+        _log = structlog.get_logger(__name__)
+        fields = {
+            "logger": record.name,
+            "template": str(record.msg) if record.args else "",
+            "position": f"{record.module}:{record.lineno}",
+            "exc_info": record.exc_info,
+        }
+        if record.levelno >= logging.ERROR:
+            _log.error("library.failed", **fields)
+        else:
+            _log.warning("library.warned", **fields)
 
 
 def _log_crash(type_: type[BaseException], error: BaseException | None, _: TracebackType | None) -> None:
     """Log the exception that ends the process or a thread."""
+    _log = structlog.get_logger(__name__)
     if error is not None and not issubclass(type_, KeyboardInterrupt | SystemExit):
-        structlog.get_logger(__name__).critical("process.crashed", exc_info=error)
+        _log.critical("process.crashed", exc_info=error)
 
 
 def _describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -129,7 +129,7 @@ def _read_streams(service: Service) -> tuple[str, ...]:
 
 
 def _consuming(service: Service, region: str) -> set[str]:
-    """Return the JetStream API subjects of the durable consumers that a service pulls from."""
+    """Return the JetStream API subjects of the durable consumers that a service pulls from, or creates."""
     if service == "conversation":
         names = [streams.slot_consumer(region, slot).name for slot in range(SLOTS)]
         verbs = ("MSG.NEXT", "INFO", "RESET", "UNPIN")
@@ -140,6 +140,13 @@ def _consuming(service: Service, region: str) -> set[str]:
     if service == "agents":
         # One per specialty and lane; a new fleet brings new specialties.
         return {"$JS.API.CONSUMER.MSG.NEXT.WORK.*", "$JS.ACK.WORK.*.>"}
+    if service == "ingress":
+        # A fleet that is applied over HTTP may bring new specialties: their work queues are provisioned first.
+        return {
+            f"$JS.API.CONSUMER.NAMES.{streams.WORK.name}",
+            f"$JS.API.CONSUMER.CREATE.{streams.WORK.name}.*",
+            f"$JS.API.CONSUMER.DELETE.{streams.WORK.name}.*",
+        }
     if service == "audit":
         consumers = [streams.audit_consumer(stream) for stream in streams.AUDITED]
         return {
