@@ -13,13 +13,20 @@ from trunkline_agents.application.stopwatch import Stopwatch
 from trunkline_agents.application.tool_loop import ToolLoop
 from trunkline_agents.application.turn_task import TurnTask
 from trunkline_agents.application.turn_worker import TurnWorker
-from trunkline_agents.ports import KnowledgeSearch, LanguageModel
+from trunkline_agents.ports import KnowledgeSearch, LanguageModel, ToolPorts
 from trunkline_protocols.context import Context
 from trunkline_protocols.fleet import Agent, Company, Fleet, KnowledgeFilter
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId, TurnRef
 from trunkline_protocols.turn import AnswerTurn
 
-from tests.agents.fakes import FakeConsultations, FakeKnowledgeBase, NoNotices, UnusedLedger
+from tests.agents.fakes import (
+    FakeConsultations,
+    FakeKnowledgeBase,
+    NoNotices,
+    UnusedChecker,
+    UnusedLedger,
+    UnusedLimits,
+)
 
 INSTANCE = Instance("agents-1")
 REF_FIELDS = ("turn", "attempt", "hop", "epoch")
@@ -69,7 +76,7 @@ def make_request(text: str, *, specialty: str = "billing", **changes: Any) -> An
         "specialty": Specialty(specialty),
         "agent": "",
         "text": text,
-        "context": Context(tenant="default", region="local", locale="en", transcript=[]),
+        "context": Context(tenant="default", region="local", locale="en", transcript=[], customer="ada", tier="plus"),
         "reply_to": Instance("conversation-1"),
         "ingress": Instance("ingress-1"),
         "dispatched_at": 0.0,
@@ -99,7 +106,7 @@ def make_worker(
         knowledge=knowledge or FakeKnowledgeBase(),
         model=model,
         consultations=consultations,
-        tool_loop=ToolLoop(model, UnusedLedger(), {}),
+        tool_loop=ToolLoop(model, UnusedLedger(), ToolPorts({}, UnusedChecker(), UnusedLimits())),
         notices=NoNotices(),
         ids=ids,
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from trunkline_agents.core.routing.artefact import RoutingModel
 from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.completion import Complete, Completed, CompletionReply, ToolStep, ToolStepRecorded
 from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
-from trunkline_protocols.fleet import Fleet
+from trunkline_protocols.context import Context
+from trunkline_protocols.fleet import Fleet, Tool
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.knowledge import Passage, SearchKnowledge
 from trunkline_protocols.turn import AnswerTurn
@@ -84,6 +86,20 @@ class UnusedLedger:
 
     async def end(self, request: AnswerTurn, number: int, step: ToolStep, by: str) -> None:
         raise AssertionError(number)
+
+
+class UnusedChecker:
+    """A schema checker for tests without external tools: any call fails the test."""
+
+    async def find_violation(self, schema: dict[str, Any], arguments: dict[str, Any]) -> str:
+        raise AssertionError(arguments)
+
+
+class UnusedLimits:
+    """Call limits for tests without external tools: any call fails the test."""
+
+    async def admit(self, tool: Tool, context: Context, key: str) -> None:
+        raise AssertionError(tool.name)
 
 
 class UnusedStore:

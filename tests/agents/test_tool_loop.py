@@ -5,33 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sys
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from trunkline_agents.adapters.http_tools import HttpToolClient
-from trunkline_agents.adapters.mcp_tools import McpToolClient
-from trunkline_agents.adapters.tool_ledger import KvToolLedger
-from trunkline_agents.application.tool_loop import ModelOutcome, ToolLoop, ToolLoopResult, Transfer
-from trunkline_agents.application.tool_session import BuiltInTool, ToolTask
+from trunkline_agents.application.tool_loop import Transfer
 from trunkline_agents.core.tools import MAX_STEPS
-from trunkline_chassis.bus import Bus
-from trunkline_protocols.accounting import Usage
 from trunkline_protocols.completion import Complete, Completed, ToolCall, ToolOutcome
-from trunkline_protocols.fleet import Agent, Company, Fleet, KnowledgeFilter, Tool
+from trunkline_protocols.fleet import Tool
 from trunkline_protocols.knowledge import Refused
 
-from tests.agents.builders import make_request
-from tests.agents.fakes import ScriptedModel
-from tests.support.shop import Shop, serve_shop
+from tests.agents.tool_agent import Environment, ToolAgent, answer, calling, text_of
+from tests.support.shop import Shop
 
 pytestmark = pytest.mark.processes
-
-Script = Callable[[Complete], Completed]
-"""The model's reply as a function of the request."""
 
 REFUND = ToolCall(id="call-1", name="issue-refund", arguments='{"order": "A-1", "reason": "charged twice"}')
 SCHEMA = {
@@ -64,103 +53,6 @@ server.run("stdio")
 '''
 
 
-def answer(text: str = "Done.", calls: list[ToolCall] | None = None) -> Completed:
-    return Completed(
-        text=text,
-        provider="p",
-        model="m",
-        tool_calls=calls or [],
-        usage=Usage(input_tokens=10, output_tokens=1, cost=1.0),
-    )
-
-
-def calling(*calls: ToolCall) -> Script:
-    """Return a script that requests these calls once and then answers with their outcomes."""
-
-    def script(request: Complete) -> Completed:
-        if not request.tool_steps:
-            return answer("One moment.", list(calls))
-        return answer(" | ".join(outcome.text for outcome in request.tool_steps[-1].outcomes))
-
-    return script
-
-
-class ToolAgent:
-    """An agent with tools and a real ledger."""
-
-    def __init__(self, bus: Bus, tools: list[Tool], turn: str) -> None:
-        self._bus = bus
-        self._turn = turn
-        names = ["search_knowledge", "consult", "escalate", "handoff", *(tool.name for tool in tools)]
-        self._agent = Agent(
-            name="billing-refunds",
-            specialty="billing",
-            title="refunds specialist",
-            description="refunds",
-            tone="kind",
-            hand_off_to=["technical"],
-            examples=["x"] * 10,
-            knowledge=KnowledgeFilter(topics=["refunds"]),
-            consult=["technical"],
-            tools=names,
-        )
-        line = "x"
-        company = Company(name=line, description=line, greeting=line, clarify=line, abstain=line, examples=[line])
-        self._fleet = Fleet(company=company, agents=[self._agent], tools=tools)
-        self._http = HttpToolClient(lambda name: f"secret of {name}")
-        self.model: ScriptedModel | None = None
-        self.result: ToolLoopResult | None = None
-
-    async def attempt(
-        self, script: Script, *, by: str = "try-1", built_in: dict[str, BuiltInTool] | None = None
-    ) -> ModelOutcome:
-        """Run one attempt at the turn."""
-        self.model = ScriptedModel(script)
-        loop = ToolLoop(self.model, KvToolLedger(self._bus), {"http": self._http, "mcp": McpToolClient()})
-        self.result = await loop.run(
-            ToolTask(
-                request=make_request("refund me", turn=self._turn, hop=0),
-                fleet=self._fleet,
-                agent=self._agent,
-                completion=Complete(instructions="i", text="q"),
-                by=by,
-                built_in=built_in or {},
-                passages=[],
-            )
-        )
-        return self.result.outcome
-
-    def uses(self) -> list[tuple[str, str]]:
-        """Return tool and outcome of each call reported by the last attempt."""
-        assert self.result is not None
-        return [(use.tool, use.outcome) for use in self.result.uses]
-
-    async def close(self) -> None:
-        await self._http.close()
-
-
-@pytest.fixture
-async def shop() -> AsyncIterator[Shop]:
-    """Serve an API that counts refunds."""
-    async with serve_shop() as shop:
-        yield shop
-
-
-@pytest.fixture
-async def make_agent(bus: Bus) -> AsyncIterator[Callable[..., ToolAgent]]:
-    """Create agents with tools; each test has its own turn."""
-    turn = f"c{time.monotonic_ns()}-1"
-    agents: list[ToolAgent] = []
-
-    def make(*tools: Tool) -> ToolAgent:
-        agents.append(ToolAgent(bus, list(tools), turn))
-        return agents[-1]
-
-    yield make
-    for agent in agents:
-        await agent.close()
-
-
 def refund_tool(shop: Shop, **changes: Any) -> Tool:
     tool = Tool(
         name="issue-refund",
@@ -168,14 +60,10 @@ def refund_tool(shop: Shop, **changes: Any) -> Tool:
         url=f"{shop.url}/orders/{{order}}/refunds",
         parameters=SCHEMA,
         writes=True,
+        unbound=True,
         secret="shop-key",
     )
     return msgspec.structs.replace(tool, **changes)
-
-
-def text_of(outcome: ModelOutcome) -> str:
-    assert isinstance(outcome, Completed), outcome
-    return outcome.text
 
 
 async def test_tool_is_called_as_declared(shop: Shop, make_agent: Callable[..., ToolAgent]) -> None:
@@ -282,7 +170,9 @@ async def test_invalid_call_is_a_failure_for_the_model(
 
 async def test_unreachable_or_unknown_tool_is_a_failure_for_the_model(make_agent: Callable[..., ToolAgent]) -> None:
     """The turn continues."""
-    down = Tool(name="issue-refund", description="d", url="http://127.0.0.1:1/", parameters=SCHEMA, writes=True)
+    down = Tool(
+        name="issue-refund", description="d", url="http://127.0.0.1:1/", parameters=SCHEMA, writes=True, unbound=True
+    )
     unknown = ToolCall(id="call-2", name="delete-everything", arguments="{}")
     outcome = text_of(await make_agent(down).attempt(calling(REFUND, unknown)))
     assert "issue-refund cannot be reached | there is no tool 'delete-everything'" in outcome
@@ -346,7 +236,7 @@ async def test_tools_of_an_mcp_server_are_offered(make_agent: Callable[..., Tool
     command = [sys.executable, str(tmp_path / "stock.py")]
     stock = Tool(name="stock", description="d", kind="mcp", command=command, allow=["in_stock"], timeout_s=30.0)
     gone = Tool(name="gone", description="d", kind="mcp", command=["/no/such/server"], timeout_s=30.0)
-    one = make_agent(stock, gone)
+    one = make_agent(stock, gone, environment=Environment(mcp_commands=[command, ["/no/such/server"]]))
     calls = [
         ToolCall(id="1", name="stock__in_stock", arguments='{"item": "lamp"}'),
         ToolCall(id="2", name="stock__in_stock", arguments='{"item": "ghost"}'),

@@ -204,6 +204,7 @@ _SAMPLES: list[wire.Wire] = [
         ),
         by="a-1",
     ),
+    completion.ToolCallsCounted(keys=["c1-1/0.1"]),
     completion.Spent(tenant="default", day=20_454, instance="llm_gateway-1", usd=1.25),
     completion.Completed(
         text="Refunds take 5 days.",

@@ -44,6 +44,19 @@ class Fault:
     retry_after: str = "1"
 
 
+@dataclass(frozen=True)
+class ToolCall:
+    """A call of a tool; the arguments are text that need not be valid."""
+
+    name: str
+    arguments: str
+
+    def delta(self, number: int) -> dict[str, Any]:
+        """Return the call as a part of a chunk."""
+        function = {"name": self.name, "arguments": self.arguments}
+        return {"index": number, "id": f"call-{number}", "function": function}
+
+
 @dataclass
 class ModelServer:
     """Streams the same pieces for every request, or the rest of a prefilled text."""
@@ -55,6 +68,8 @@ class ModelServer:
     """Fault of every request without one in `faults`."""
     cut: Callable[[Sequence[str]], int] | None = None
     """Returns the number of pieces after which a stream is cut; -1 for no cut."""
+    tool_calls: Callable[[dict[str, Any]], Sequence[ToolCall]] = lambda _: ()
+    """Returns the tool calls to answer a request with; none: the text."""
     first_token_s: float = 0.0
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -102,12 +117,22 @@ class ModelServer:
                 return web.json_response({**message, "usage": {"prompt_tokens": 1000, "completion_tokens": 100}})
             case _:
                 pass
-        return await self._stream(request, self._continuation(body), fault)
+        calls = self.tool_calls(body)
+        return await self._stream(request, [] if calls else self._continuation(body), fault, calls)
 
-    async def _stream(self, request: web.Request, pieces: Sequence[str], fault: Fault) -> web.StreamResponse:
+    async def _stream(
+        self, request: web.Request, pieces: Sequence[str], fault: Fault, calls: Sequence[ToolCall]
+    ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         await asyncio.sleep(self.first_token_s)
+        if calls:
+            await response.write(
+                event({"choices": [{"delta": {"tool_calls": [call.delta(n) for n, call in enumerate(calls)]}}]})
+            )
+            await response.write(event({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]}))
+            await response.write(b"data: [DONE]\n\n")
+            return response
         cut_after = self.cut(pieces) if self.cut is not None else -1
         for number, piece in enumerate(pieces if fault.kind != "empty" else ()):
             if number == cut_after:

@@ -18,6 +18,8 @@ class Shop:
 
     refunds: Counter[str] = field(default_factory=Counter)
     """Number of refunds per order."""
+    credits: Counter[str] = field(default_factory=Counter)
+    """Number of credits per customer."""
     requests: list[tuple[str, str, dict[str, str], Any]] = field(default_factory=list)
     """Method, path with query, headers, body."""
     lose_replies: int = 0
@@ -44,6 +46,14 @@ class Shop:
             request.transport.close()
         return web.json_response({"refund": self._refund_ids[key]})
 
+    async def credit(self, request: web.Request) -> web.Response:
+        await self._record(request)
+        customer = request.match_info["customer"]
+        self.credits[customer] += 1
+        self.arrived.set()
+        await self.gate.wait()
+        return web.json_response({"credited": customer})
+
     async def status(self, request: web.Request) -> web.Response:
         await self._record(request)
         return web.json_response({"status": "shipped"})
@@ -59,7 +69,13 @@ async def serve_shop() -> AsyncIterator[Shop]:
     shop = Shop()
     shop.gate.set()
     app = web.Application()
-    app.add_routes([web.post("/orders/{order}/refunds", shop.refund), web.get("/orders/{order}", shop.status)])
+    app.add_routes(
+        [
+            web.post("/orders/{order}/refunds", shop.refund),
+            web.post("/customers/{customer}/credits", shop.credit),
+            web.get("/orders/{order}", shop.status),
+        ]
+    )
     runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

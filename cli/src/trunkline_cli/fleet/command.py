@@ -8,9 +8,11 @@ from typing import Annotated
 
 import msgspec
 import typer
+from trunkline_protocols.fleet import Fleet
 
 from trunkline_cli.errors import CommandError
 from trunkline_cli.fleet import versions
+from trunkline_cli.fleet.reach import reach
 from trunkline_cli.options import DataDir, Json, Url, client_settings, console
 from trunkline_cli.settings import ClientSettings
 
@@ -30,10 +32,11 @@ def show(url: Url = None, data_dir: DataDir = None, as_json: Json = False) -> No
 
 @fleet.command()
 def diff(folder: Folder, url: Url = None, data_dir: DataDir = None) -> None:
-    """Validate a folder and show how it differs from the active fleet."""
-    active, _, lines = versions.compare_folder(client_settings(url, data_dir), folder)
+    """Validate a folder; show how it differs from the active fleet, and all that its tools would reach."""
+    active, wanted, lines = versions.compare_folder(client_settings(url, data_dir), folder)
     for line in lines or [_no_difference(active)]:
         typer.echo(line)
+    _show_reach(wanted, active)
 
 
 @fleet.command()
@@ -51,6 +54,7 @@ def apply(
         return
     for line in lines:
         typer.echo(line)
+    _show_reach(wanted, active)
     _await_loaded(
         settings, versions.apply_fleet(settings, wanted, after=active.version, by=getpass.getuser(), note=note)
     )
@@ -72,6 +76,13 @@ def _await_loaded(settings: ClientSettings, published: versions.VersionSummary) 
     if behind:
         raise CommandError(f"version {published.version} is active, but not loaded yet by {', '.join(behind)}")
     typer.echo(f"version {published.version} is active and loaded by every process")
+
+
+def _show_reach(wanted: Fleet, active: versions.ActiveFleet) -> None:
+    reached = reach(wanted, before=active.fleet)
+    typer.echo("reaches (+: not reached by the active version):" if reached else "reaches nothing outside the suite")
+    for line in reached:
+        typer.echo(f"  {line}")
 
 
 def _no_difference(active: versions.ActiveFleet) -> str:

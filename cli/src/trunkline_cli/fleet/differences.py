@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import msgspec
-from trunkline_protocols.fleet import Agent, Fleet
+from trunkline_protocols.fleet import Agent, Fleet, Tool
 
 from trunkline_cli.options import short
 
@@ -14,7 +14,7 @@ _MAX_VALUE_CHARACTERS: Final = 80
 
 
 def differences(old: Fleet, new: Fleet) -> Iterator[str]:
-    """Yield one line per difference: `+` added agent, `-` removed agent, `~` changed field."""
+    """Yield one line per difference: `+` added agent or tool, `-` removed one, `~` changed field."""
     yield from _changed_fields("company", old.company, new.company)
     yield from _changed_fields("escalation", old.escalation, new.escalation)
     before, after = {agent.name: agent for agent in old.agents}, {agent.name: agent for agent in new.agents}
@@ -28,6 +28,29 @@ def differences(old: Fleet, new: Fleet) -> Iterator[str]:
                 yield from _changed_fields(f"agent {name}", old_agent, new_agent)
             case _:
                 pass
+    yield from _changed_tools(old.tools, new.tools)
+
+
+def _changed_tools(old: list[Tool], new: list[Tool]) -> Iterator[str]:
+    before, after = {tool.name: tool for tool in old}, {tool.name: tool for tool in new}
+    for name in sorted(before.keys() | after.keys()):
+        match before.get(name), after.get(name):
+            case None, Tool(kind=kind):
+                yield f"+ tool {name} ({kind})"
+            case Tool(kind=kind), None:
+                yield f"- tool {name} ({kind})"
+            case Tool() as old_tool, Tool() as new_tool:
+                yield from _changed_values(f"tool {name}", old_tool, new_tool)
+            case _:
+                pass
+
+
+def _changed_values(owner: str, old: msgspec.Struct, new: msgspec.Struct) -> Iterator[str]:
+    """Yield changed fields with both values in full: a part of a command or of an address decides what it does."""
+    for field in old.__struct_fields__:
+        old_value, new_value = getattr(old, field), getattr(new, field)
+        if old_value != new_value:
+            yield f"~ {owner}: {field}: {old_value!r} -> {new_value!r}"
 
 
 def _changed_fields(owner: str, old: msgspec.Struct, new: msgspec.Struct) -> Iterator[str]:

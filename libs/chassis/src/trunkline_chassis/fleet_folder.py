@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, TypeVar
 
 from trunkline_protocols import codec
-from trunkline_protocols.fleet import BUILT_IN_TOOLS, Agent, Company, EscalationPolicy, Fleet, Tool
+from trunkline_protocols.fleet import Agent, Company, EscalationPolicy, Fleet, Tool
 from trunkline_protocols.rules.fleet import find_defect
 from trunkline_protocols.wire import Record
 
@@ -43,6 +43,9 @@ def load_fleet(folder: Path) -> Fleet:
     tools = [_read_tool(file) for file in sorted((folder / "tools").glob("*.toml"))]
     fleet = Fleet(company=company.company, agents=agents, escalation=company.escalation, tools=tools)
     defect = find_defect(fleet)
+    if defect is not None and defect.tool:
+        file = folder / "tools" / f"{defect.tool}.toml"
+        raise FleetError(file, defect.reason, line=_line_of(file, defect.key))
     if defect is not None:
         file = {file.stem: file for file in agent_files}.get(defect.agent, folder / "agents")
         raise FleetError(file, defect.reason, line=_line_of(file, defect.key) if defect.agent else 0)
@@ -62,13 +65,9 @@ def _read_agent(file: Path) -> Agent:
 
 def _read_tool(file: Path) -> Tool:
     tool = _read_file(file, Tool)
-    if tool.name in BUILT_IN_TOOLS:
-        raise FleetError(file, f"name {tool.name!r} is reserved for a built-in tool", line=_line_of(file, "name"))
     if tool.name != file.stem:
         reason = f"name {tool.name!r} does not match the file name {file.name!r}"
         raise FleetError(file, reason, line=_line_of(file, "name"))
-    if not tool.url.startswith(("http://", "https://")) and not (tool.kind == "mcp" and tool.command):
-        raise FleetError(file, f"url must start with http:// or https://, got {tool.url!r}", line=_line_of(file, "url"))
     return tool
 
 

@@ -41,6 +41,13 @@ RENAMED: Final[dict[str, str]] = {
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
+McpCommands = list[list[str]]
+"""Commands that the operator permits; no version of the fleet can add one."""
+MCP_COMMANDS: Final = (
+    'Commands that tools of kind `mcp` may start, as JSON: `[["stock-mcp", "--read-only"]]`; executable and arguments '
+    "must be equal to those of the tool, and by default none is allowed"
+)
+
 
 class SettingsError(Exception):
     """The environment does not make valid settings; the message is one line for the operator."""

@@ -31,3 +31,7 @@ class Context(Record, frozen=True, kw_only=True):
     """Summary of everything before the transcript."""
     note: str = ""
     """Note from the previous agent of a handoff, or from a person at the desk."""
+    customer: str = ""
+    """The customer's id. With authentication, this, tenant, region and tier are claims of the access token."""
+    tier: str = ""
+    """The customer's tier, empty if there is none."""

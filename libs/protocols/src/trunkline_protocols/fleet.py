@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
 
@@ -22,6 +22,12 @@ FleetOrigin = Literal["start", "apply", "rollback"]
 
 BUILT_IN_TOOLS = ("search_knowledge", "consult", "escalate", "handoff")
 """Tools backed by the fleet's own protocols; they need no declaration."""
+
+Claim = Literal["customer.sub", "customer.tenant", "customer.region", "customer.tier"]
+"""A claim about the customer of a turn, verified by the ingress."""
+
+DEFAULT_DAILY_LIMIT: Final = 20
+"""Calls per customer and day of a tool that writes and declares no limit."""
 
 ToolName = Annotated[str, Meta(pattern="^[a-z0-9_-]{1,40}$")]
 
@@ -47,7 +53,20 @@ class Tool(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     idempotent: bool = True
     """If true, the server honours `Idempotency-Key`, so that a call with an unknown outcome is retried."""
     secret: str = ""
-    """Name of the secret sent as bearer token; its value is read from TRUNKLINE_SECRET_<NAME>."""
+    """Name of the secret sent as bearer token, in TRUNKLINE_SECRET_<NAME>; TRUNKLINE_SECRET_HOSTS lists its hosts."""
+    bind: dict[str, Claim] = {}
+    """Arguments that are filled from the customer's verified claims; the model neither sees nor sets them."""
+    unbound: bool = False
+    """If true, a tool that writes needs no binding: it may act for any customer that its arguments name."""
+    daily_limit: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    """Maximum calls per customer and day (UTC); default: 20 for a tool that writes, else unlimited."""
+
+    @property
+    def calls_per_day(self) -> int | None:
+        """Maximum calls per customer and day; None if unlimited."""
+        if self.daily_limit is not None:
+            return self.daily_limit
+        return DEFAULT_DAILY_LIMIT if self.writes else None
 
 
 class Company(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -21,11 +21,14 @@ from trunkline_protocols.ids import Specialty
 
 from trunkline_agents import handlers
 from trunkline_agents.adapters.artefact_store import KvArtefactStore
+from trunkline_agents.adapters.call_limits import KvCallLimits
 from trunkline_agents.adapters.http_tools import HttpToolClient
 from trunkline_agents.adapters.language_model import NatsLanguageModel
 from trunkline_agents.adapters.mcp_tools import McpToolClient
 from trunkline_agents.adapters.nats import ActiveNotices, NatsConsultations, NatsKnowledgeBase, NatsResultSink
+from trunkline_agents.adapters.schema_checker import ProcessSchemaChecker
 from trunkline_agents.adapters.tool_ledger import KvToolLedger
+from trunkline_agents.adapters.tool_secrets import ToolSecrets
 from trunkline_agents.application.advisor import Advisor
 from trunkline_agents.application.answer_writer import AnswerWriter
 from trunkline_agents.application.completion_ids import CompletionIds
@@ -36,7 +39,7 @@ from trunkline_agents.application.routing import CurrentRouting, RouterLoader
 from trunkline_agents.application.tool_loop import ToolLoop
 from trunkline_agents.application.turn_worker import TurnWorker
 from trunkline_agents.application.work_heartbeat import WorkHeartbeat
-from trunkline_agents.ports import ToolClient
+from trunkline_agents.ports import ToolPorts
 from trunkline_agents.settings import AgentsSettings, secret
 
 NAME: Final = "agents"
@@ -57,6 +60,8 @@ class _Adapters:
     sink: NatsResultSink
     consultations: NatsConsultations
     http_tools: HttpToolClient
+    mcp_tools: McpToolClient
+    schemas: ProcessSchemaChecker
 
 
 @asynccontextmanager
@@ -65,12 +70,15 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
     settings, bus, specialty = process.settings, process.bus, Specialty(process.settings.specialty)
     fleet = await follow_fleet(bus)
     routing = await _load_routing(process, fleet)
+    secrets = ToolSecrets(secret, settings.secret_hosts)
     adapters = _Adapters(
         knowledge=NatsKnowledgeBase(bus, settings.region, timeout_s=settings.search_timeout_s),
         model=NatsLanguageModel(bus, settings.region),
         sink=NatsResultSink(bus),
         consultations=NatsConsultations(bus),
-        http_tools=HttpToolClient(secret),
+        http_tools=HttpToolClient(secrets),
+        mcp_tools=McpToolClient(secrets, settings.mcp_commands),
+        schemas=ProcessSchemaChecker(),
     )
     consultations = ConsultationClient(
         adapters.consultations,
@@ -106,6 +114,7 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
     yield
     await asyncio.gather(*(consumer.drain(settings.shutdown_timeout_s) for consumer in consumers))
     await adapters.http_tools.close()
+    await adapters.schemas.close()
 
 
 async def _load_routing(process: Process[AgentsSettings], fleet: FleetView) -> CurrentRouting:
@@ -125,7 +134,11 @@ def _turn_worker(
     process: Process[AgentsSettings], adapters: _Adapters, consultations: ConsultationClient
 ) -> TurnWorker:
     ids = CompletionIds(process.instance, start=int(time.time() * 1000))
-    tools: dict[str, ToolClient] = {"http": adapters.http_tools, "mcp": McpToolClient()}
+    tools = ToolPorts(
+        clients={"http": adapters.http_tools, "mcp": adapters.mcp_tools},
+        schemas=adapters.schemas,
+        limits=KvCallLimits(process.bus, time.time),
+    )
     return TurnWorker(
         instance=process.instance,
         specialty=Specialty(process.settings.specialty),

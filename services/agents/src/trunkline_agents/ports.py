@@ -8,11 +8,14 @@ Errors:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.completion import Complete, CompletionReply, ToolSpec, ToolStep, ToolStepRecorded
 from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
+from trunkline_protocols.context import Context
 from trunkline_protocols.fleet import Fleet, Tool
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.knowledge import Passage, SearchKnowledge
@@ -101,6 +104,35 @@ class ToolClient(Protocol):
     async def call(self, tool: Tool, name: str, arguments: dict[str, Any], key: str) -> str:
         """Execute a call and return its result; `key` is its idempotency key. Raises `ToolError`."""
         ...
+
+
+class SchemaChecker(Protocol):
+    """Check of arguments against schemas of external tools, which may be hostile."""
+
+    async def find_violation(self, schema: dict[str, Any], arguments: dict[str, Any]) -> str:
+        """Return the reason for a mismatch, an empty string for a match; raise `ToolError` after the time limit."""
+        ...
+
+
+class CallLimits(Protocol):
+    """Count of tool calls per customer and day."""
+
+    async def admit(self, tool: Tool, context: Context, key: str) -> None:
+        """Count a call; raise `ToolError` if it exceeds the tool's limit or cannot be counted.
+
+        `key` is the call's idempotency key: another attempt at the same call is not counted again.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolPorts:
+    """Everything that executes external tools."""
+
+    clients: Mapping[str, ToolClient]
+    """Clients by the kind of tool."""
+    schemas: SchemaChecker
+    limits: CallLimits
 
 
 class ToolLedger(Protocol):

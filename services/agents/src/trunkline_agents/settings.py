@@ -6,7 +6,7 @@ import os
 
 from pydantic import Field
 from trunkline_chassis.cache_metrics import count_lookup
-from trunkline_chassis.settings import Identifier, ProcessSettings
+from trunkline_chassis.settings import MCP_COMMANDS, Identifier, McpCommands, ProcessSettings
 from trunkline_embedding import CachedEmbedder, open_embedder
 from trunkline_embedding.settings import EmbedderSettings
 
@@ -35,6 +35,13 @@ class AgentsSettings(ProcessSettings, RoutingSettings):
         1.5, ge=0, description="Timeout of a model's handoff summary; 0 disables the model"
     )
     training_timeout_s: float = Field(60.0, gt=0, description="Timeout of the routing's training")
+    mcp_commands: McpCommands = Field([], description=MCP_COMMANDS)
+    secret_hosts: dict[str, list[str]] = Field(
+        {},
+        description='Hosts that may receive each secret of tools, as JSON: `{"shop-key": ["shop.example"]}`. An entry '
+        "is `host`, `host:port`, or `http://host:port` for plain HTTP beyond this machine; a secret without an entry "
+        "is not sent",
+    )
 
 
 def secret(name: str) -> str:

@@ -79,7 +79,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
             *Pages(knowledge, fleet, process.notices).routes(),
             *SuiteOps(SupervisorClient(bus, region), inbox, log, region).routes(),
             *KnowledgeOps(knowledge).routes(),
-            *FleetOps(NatsFleetStore(bus), process.presences).routes(),
+            *FleetOps(NatsFleetStore(bus), process.presences, settings.mcp_commands).routes(),
             *NoticeOps(NatsNoticeStore(bus, region), process.notices, process.presences, region).routes(),
             *DeskOps(NatsDesk(bus), log, escalations, region).routes(),
         ],

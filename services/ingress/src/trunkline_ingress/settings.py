@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
-from trunkline_chassis.settings import ProcessSettings
+from trunkline_chassis.settings import MCP_COMMANDS, McpCommands, ProcessSettings
 
 
 class IngressSettings(ProcessSettings):
@@ -35,6 +35,7 @@ class IngressSettings(ProcessSettings):
     )
     messages_per_s: float = Field(5.0, gt=0, description="Sustained rate limit per socket")
     message_burst: int = Field(20, ge=1, description="Burst of messages per socket")
+    mcp_commands: McpCommands = Field([], description=MCP_COMMANDS)
     outgoing_frames: int = Field(
         512, ge=16, description="Frames queued per socket before a slow reader is disconnected"
     )

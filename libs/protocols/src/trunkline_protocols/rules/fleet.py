@@ -2,24 +2,58 @@
 
 from __future__ import annotations
 
-from trunkline_protocols.fleet import BUILT_IN_TOOLS, TRIAGE, Fleet
+from collections.abc import Collection, Sequence
+
+from trunkline_protocols.fleet import BUILT_IN_TOOLS, TRIAGE, Fleet, Tool
+from trunkline_protocols.rules.tools import find_tool_defect
 from trunkline_protocols.wire import Record
 
 
 class FleetDefect(Record, frozen=True, kw_only=True):
-    """Reason why a fleet is invalid; `agent` is empty if no single agent is at fault."""
+    """Reason why a fleet is invalid; `agent` or `tool` names the one at fault, if there is a single one."""
 
     agent: str
     key: str
     reason: str
+    tool: str = ""
+
+    @property
+    def subject(self) -> str:
+        """The agent or tool at fault, else `fleet`."""
+        return self.agent or (f"tool {self.tool}" if self.tool else "fleet")
 
 
 def find_defect(fleet: Fleet) -> FleetDefect | None:
     """Return the first inconsistency of a fleet, None if it is valid."""
-    specialties = set(fleet.specialties)
-    if TRIAGE not in specialties:
+    if TRIAGE not in fleet.specialties:
         reason = f"no agent has the specialty {TRIAGE!r}, which answers every new conversation"
         return FleetDefect(agent="", key="specialty", reason=reason)
+    return _defect_of_tools(fleet.tools) or _defect_of_agents(fleet)
+
+
+def disallowed_commands(fleet: Fleet, allowed: Collection[Sequence[str]]) -> list[Tool]:
+    """Return the tools whose command is not one of the operator's; executable and arguments must be equal."""
+    permitted = {tuple(command) for command in allowed}
+    return [tool for tool in fleet.tools if tool.command and tuple(tool.command) not in permitted]
+
+
+def _defect_of_tools(tools: list[Tool]) -> FleetDefect | None:
+    seen: set[str] = set()
+    for tool in tools:
+        if tool.name in BUILT_IN_TOOLS:
+            reason = f"name {tool.name!r} is reserved for a built-in tool"
+            return FleetDefect(agent="", tool=tool.name, key="name", reason=reason)
+        if tool.name in seen:
+            return FleetDefect(agent="", tool=tool.name, key="name", reason=f"tool {tool.name!r} is defined twice")
+        seen.add(tool.name)
+        defect = find_tool_defect(tool)
+        if defect is not None:
+            return FleetDefect(agent="", tool=tool.name, key=defect.key, reason=defect.reason)
+    return None
+
+
+def _defect_of_agents(fleet: Fleet) -> FleetDefect | None:
+    specialties = set(fleet.specialties)
     seen: set[str] = set()
     for agent in fleet.agents:
         if agent.name in seen:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import quote
 
 import aiohttp
-import msgspec
 from trunkline_protocols.completion import ToolSpec
+from trunkline_protocols.decoding import encode
 from trunkline_protocols.fleet import Tool
 
-from trunkline_agents.core.tools import truncate
+from trunkline_agents.adapters.tool_secrets import ToolSecrets
+from trunkline_agents.core.tool_paths import call_url
+from trunkline_agents.core.tools import ArgumentsError, truncate
 from trunkline_agents.ports import ToolError, ToolOutcomeUnknownError
 
-_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 _MAX_BYTES: Final = 64 * 1024
 _ATTEMPTS: Final = 2
 
@@ -24,9 +22,9 @@ _ATTEMPTS: Final = 2
 class HttpToolClient:
     """Executes HTTP tools declared in the fleet."""
 
-    def __init__(self, secret: Callable[[str], str]) -> None:
-        """`secret` returns a secret by name; secrets are never passed to a model or logged."""
-        self._secret = secret
+    def __init__(self, secrets: ToolSecrets) -> None:
+        """Send `secrets` to the hosts that they are bound to; they are never passed to a model or logged."""
+        self._secrets = secrets
         self._session: aiohttp.ClientSession | None = None
 
     async def specs(self, tool: Tool) -> list[ToolSpec]:
@@ -52,19 +50,22 @@ class HttpToolClient:
             await self._session.close()
 
     async def _request(self, tool: Tool, arguments: dict[str, Any], key: str) -> str:
-        url = _PLACEHOLDER.sub(lambda match: quote(str(arguments.pop(match[1], "")), safe=""), tool.url)
-        headers = {"Idempotency-Key": key} if tool.writes else {}
-        if tool.secret:
-            headers["Authorization"] = f"Bearer {self._secret(tool.secret)}"
+        try:
+            url, arguments = call_url(tool, arguments)
+        except ArgumentsError as error:
+            raise ToolError(str(error)) from error
+        headers = self._secrets.headers(tool)
+        if tool.writes:
+            headers["Idempotency-Key"] = key
         options: dict[str, Any] = {"headers": headers, "allow_redirects": False}
         if tool.method == "GET":
-            options["params"] = {name: str(value) for name, value in arguments.items()}
+            options["params"] = {name: _text(value) for name, value in arguments.items()}
         else:
             headers["Content-Type"] = "application/json"
-            options["data"] = msgspec.json.encode(arguments)
+            options["data"] = encode(arguments)
         try:
             async with asyncio.timeout(tool.timeout_s), self._open().request(tool.method, url, **options) as response:
-                body = (await response.content.read(_MAX_BYTES)).decode(errors="replace").strip()
+                body = (await _read(response)).decode(errors="replace").strip()
                 status = response.status
         except aiohttp.ClientConnectorError as error:
             raise ToolError(f"{tool.name} cannot be reached") from error
@@ -78,5 +79,23 @@ class HttpToolClient:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
+            # The session serves all customers: a cookie that a tool sets for one must not be sent for another.
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=None), cookie_jar=aiohttp.DummyCookieJar()
+            )
         return self._session
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Read a body to its end, at most `_MAX_BYTES` of it."""
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(_MAX_BYTES):
+        body += chunk
+        if len(body) >= _MAX_BYTES:
+            break
+    return bytes(body[:_MAX_BYTES])
+
+
+def _text(value: object) -> str:
+    """Return an argument as the value of a query: texts as they are, everything else as JSON."""
+    return value if isinstance(value, str) else encode(value).decode()

@@ -4,45 +4,60 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
 from prometheus_client import Counter
 from trunkline_protocols.completion import ToolCall, ToolOutcome, ToolStep
 
+from trunkline_agents.application.tool_catalogue import ExternalTool
 from trunkline_agents.application.tool_session import ToolSession
-from trunkline_agents.core.tools import MAX_STEPS, ArgumentsError, parse_arguments, tool_use
-from trunkline_agents.ports import ToolClient, ToolError, ToolOutcomeUnknownError
+from trunkline_agents.core.bindings import bound_values, without_bound
+from trunkline_agents.core.tools import (
+    MAX_CALLS,
+    MAX_STEPS,
+    ArgumentsError,
+    decode_arguments,
+    parse_arguments,
+    tool_use,
+)
+from trunkline_agents.ports import ToolError, ToolOutcomeUnknownError, ToolPorts
 
 _log: Final = structlog.get_logger(__name__)
 _CALLS: Final = Counter("trunkline_tool_calls_total", "Tool calls by tool and outcome", ["tool", "outcome"])
+_DROPPED: Final = Counter(
+    "trunkline_tool_bound_arguments_dropped_total", "Values of a model for bound arguments, by tool", ["tool"]
+)
+_UNKNOWN_TOOL: Final = "unknown"
 _LIMIT_REACHED: Final = "There are no more tools for this message: answer with what you know."
 
 
 class ToolExecutor:
     """Runs built-in tools, and external ones through their clients."""
 
-    def __init__(self, clients: Mapping[str, ToolClient]) -> None:
-        """`clients` are keyed by the kind of tool."""
-        self._clients = clients
+    def __init__(self, tools: ToolPorts) -> None:
+        """`tools` execute external tools."""
+        self._tools = tools
 
     async def run(self, session: ToolSession, step: ToolStep, *, is_taken_over: bool) -> list[ToolOutcome]:
         """Run all calls of a step concurrently; `is_taken_over` if another attempt may have run them already."""
         return list(
             await asyncio.gather(
                 *(
-                    self._run_call(session, call, session.key(position), is_taken_over=is_taken_over)
+                    self._run_call(session, call, position, is_taken_over=is_taken_over)
                     for position, call in enumerate(step.calls)
                 )
             )
         )
 
-    async def _run_call(self, session: ToolSession, call: ToolCall, key: str, *, is_taken_over: bool) -> ToolOutcome:
+    async def _run_call(
+        self, session: ToolSession, call: ToolCall, position: int, *, is_taken_over: bool
+    ) -> ToolOutcome:
         started = time.perf_counter()
         try:
-            outcome = ToolOutcome(id=call.id, text=await self._call(session, call, key, is_taken_over=is_taken_over))
+            text = await self._call(session, call, position, is_taken_over=is_taken_over)
+            outcome = ToolOutcome(id=call.id, text=text)
         except (ArgumentsError, ToolError) as error:
             is_unknown = isinstance(error, ToolOutcomeUnknownError)
             outcome = ToolOutcome(id=call.id, text=str(error), failed=True, unknown=is_unknown)
@@ -50,26 +65,46 @@ class ToolExecutor:
             _log.exception("tool.failed", tool=call.name, turn=session.task.request.ref.turn)
             outcome = ToolOutcome(id=call.id, text=f"{call.name} failed: {type(error).__name__}", failed=True)
         outcome = msgspec.structs.replace(outcome, ms=round((time.perf_counter() - started) * 1000, 3))
-        use = tool_use(call, outcome, key)
-        _CALLS.labels(use.tool, use.outcome).inc()
-        _log.info("tool.called", tool=use.tool, outcome=use.outcome, ms=use.ms)
+        use = tool_use(call, outcome, session.key(position))
+        # The model chooses the name: one that does not exist must not become a label or a line of its own.
+        name = call.name if call.name in session.tools.specs else _UNKNOWN_TOOL
+        _CALLS.labels(name, use.outcome).inc()
+        _log.info("tool.called", tool=name, outcome=use.outcome, ms=use.ms)
         return outcome
 
-    async def _call(self, session: ToolSession, call: ToolCall, key: str, *, is_taken_over: bool) -> str:
+    async def _call(self, session: ToolSession, call: ToolCall, position: int, *, is_taken_over: bool) -> str:
         specs = session.tools.specs
         spec = specs.get(call.name)
         if spec is None:
             raise ToolError(f"there is no tool {call.name!r}; there are: {', '.join(specs)}")
         if len(session.steps) >= MAX_STEPS:
             raise ToolError(_LIMIT_REACHED)
-        arguments = parse_arguments(call, spec)
-        built_in = session.task.built_in.get(call.name)
-        if built_in is not None:
-            return await built_in(arguments)
-        tool = session.tools.external[call.name]
+        if position >= MAX_CALLS:
+            raise ToolError(f"at most {MAX_CALLS} calls at a time; this one was not made")
+        external = session.tools.external.get(call.name)
+        if external is None:
+            built_in_arguments = parse_arguments(call, spec)
+            return await session.task.built_in[call.name](built_in_arguments)
+        arguments = await self._arguments(session, call, external)
+        tool = external.tool
         is_repeatable = not tool.writes or (tool.idempotent and tool.kind == "http")
         if is_taken_over and not is_repeatable:
             raise ToolOutcomeUnknownError(
                 f"{call.name} was in progress when an earlier attempt ended and may have been done; it is not repeated."
             )
-        return await self._clients[tool.kind].call(tool, call.name, arguments, key)
+        key = session.key(position)
+        await self._tools.limits.admit(tool, session.task.request.context, key)
+        return await self._tools.clients[tool.kind].call(tool, call.name, arguments, key)
+
+    async def _arguments(self, session: ToolSession, call: ToolCall, external: ExternalTool) -> dict[str, Any]:
+        """Return the checked arguments of a call: the model's, and the bound ones from the customer's claims."""
+        tool = external.tool
+        arguments, dropped = without_bound(decode_arguments(call), tool)
+        if dropped:
+            _DROPPED.labels(call.name).inc(dropped)
+            _log.warning("tool.bound_argument_dropped", tool=call.name, turn=session.task.request.ref.turn)
+        arguments |= bound_values(tool, session.task.request.context)
+        violation = await self._tools.schemas.find_violation(external.parameters, arguments)
+        if violation:
+            raise ArgumentsError(violation)
+        return arguments

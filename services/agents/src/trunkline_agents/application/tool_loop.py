@@ -7,7 +7,6 @@ skips completed steps, and repeats an interrupted one under the same idempotency
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -22,7 +21,7 @@ from trunkline_agents.application.tool_catalogue import OfferedTools, ToolCatalo
 from trunkline_agents.application.tool_executor import ToolExecutor
 from trunkline_agents.application.tool_session import ToolSession, ToolTask
 from trunkline_agents.core.tools import MAX_STEPS, TRANSFER_TOOLS, ArgumentsError, parse_arguments
-from trunkline_agents.ports import LanguageModel, ToolClient, ToolLedger
+from trunkline_agents.ports import LanguageModel, ToolLedger, ToolPorts
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -49,12 +48,12 @@ class ToolLoopResult:
 class ToolLoop:
     """Answers turns with a model that may call tools."""
 
-    def __init__(self, model: LanguageModel, ledger: ToolLedger, clients: Mapping[str, ToolClient]) -> None:
-        """`clients` execute external tools, keyed by their kind."""
+    def __init__(self, model: LanguageModel, ledger: ToolLedger, tools: ToolPorts) -> None:
+        """`tools` execute external tools."""
         self._model = model
         self._ledger = ledger
-        self._catalogue = ToolCatalogue(clients)
-        self._executor = ToolExecutor(clients)
+        self._catalogue = ToolCatalogue(tools.clients)
+        self._executor = ToolExecutor(tools)
 
     async def run(self, task: ToolTask) -> ToolLoopResult:
         """Run until the model answers, transfers the conversation, or exceeds the step limit."""

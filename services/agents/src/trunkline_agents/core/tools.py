@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
 from trunkline_protocols.accounting import ToolUse
 from trunkline_protocols.completion import ToolCall, ToolOutcome, ToolSpec
 from trunkline_protocols.decoding import DecodeError, decode
 from trunkline_protocols.fleet import Agent, Fleet, Tool
 
+from trunkline_agents.core.schemas import find_violation
+
 MAX_STEPS: Final = 6
 """Tool steps per turn; after them the model has to answer without tools."""
 
+MAX_CALLS: Final = 16
+"""Tool calls per step."""
 _MAX_NAME_CHARACTERS: Final = 64
+MAX_ARGUMENTS_CHARACTERS: Final = 32_000
+"""Characters of the arguments of a call, as the model writes them."""
 MAX_RESULT_CHARACTERS: Final = 4_000
 """Characters of a tool's result that are passed to the model."""
 
@@ -60,17 +64,25 @@ def external_tools(fleet: Fleet, agent: Agent) -> list[Tool]:
     return [tool for tool in fleet.tools if tool.name in agent.tools]
 
 
-def parse_arguments(call: ToolCall, spec: ToolSpec) -> dict[str, Any]:
-    """Decode and validate the arguments of a call; raise `ArgumentsError` if they do not match the schema."""
+def decode_arguments(call: ToolCall) -> dict[str, Any]:
+    """Decode the arguments of a call; raise `ArgumentsError` if they are not a JSON object of a reasonable size."""
+    if len(call.arguments) > MAX_ARGUMENTS_CHARACTERS:
+        raise ArgumentsError(f"the arguments are longer than {MAX_ARGUMENTS_CHARACTERS} characters")
     try:
         arguments = decode(call.arguments or "{}", object)
     except DecodeError as error:
         raise ArgumentsError(f"the arguments are not JSON: {error}") from error
-    violation = best_match(Draft202012Validator(spec.parameters).iter_errors(arguments))
-    if violation is not None:
-        raise ArgumentsError(f"the arguments do not fit: {violation.json_path}: {violation.message}"[:500])
     if not isinstance(arguments, dict):
         raise ArgumentsError("the arguments are not an object")
+    return arguments
+
+
+def parse_arguments(call: ToolCall, spec: ToolSpec) -> dict[str, Any]:
+    """Decode and validate the arguments of a built-in tool; raise `ArgumentsError` if they do not match the schema."""
+    arguments = decode_arguments(call)
+    violation = find_violation(spec.parameters, arguments)
+    if violation:
+        raise ArgumentsError(violation)
     return arguments
 
 

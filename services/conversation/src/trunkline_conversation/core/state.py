@@ -221,7 +221,8 @@ def _truncated(utterance: Utterance) -> Utterance:
 def context_of(state: Conversation, message: TurnReceived) -> Context:
     """Return the context for an agent.
 
-    Customer data comes from the message, because a new conversation has no commit yet.
+    Customer data comes from the message, because a new conversation has no commit yet; the ingress fills it from the
+    customer's verified identity.
     """
     return Context(
         tenant=message.tenant,
@@ -230,6 +231,8 @@ def context_of(state: Conversation, message: TurnReceived) -> Context:
         transcript=state.transcript,
         summary=state.summary,
         note=state.note,
+        customer=message.customer,
+        tier=message.tier,
     )
 
 

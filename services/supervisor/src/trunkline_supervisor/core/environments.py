@@ -35,6 +35,7 @@ SETTINGS: Final[dict[str, tuple[str, ...]]] = {
     "ingress": (
         *_PROCESS,
         *("AUTH_*", "RESUME_*", "OPERATOR_*", "SHARE_PORT", "MESSAGES_PER_S", "MESSAGE_BURST", "OUTGOING_FRAMES"),
+        "MCP_COMMANDS",
     ),
     "conversation": (
         *_PROCESS,
@@ -44,7 +45,7 @@ SETTINGS: Final[dict[str, tuple[str, ...]]] = {
         *_PROCESS,
         *_EMBEDDER,
         *("CONCURRENCY", "CONSULT_*", "SEARCH_TIMEOUT_S", "SECRET_*", "SPECIALTY", "SUMMARY_TIMEOUT_S"),
-        *("TRAINING_TIMEOUT_S", "WORK_HEARTBEAT_INTERVAL_S"),
+        *("TRAINING_TIMEOUT_S", "WORK_HEARTBEAT_INTERVAL_S", "MCP_COMMANDS"),
     ),
     "rag": (*_PROCESS, *_EMBEDDER, "BACKUP_*", "KNOWLEDGE_*", "MILVUS_*", "SOCKET_DIR", "TENANT"),
     "llm_gateway": (*_PROCESS, "LLM_*"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -10,8 +11,9 @@ from aiohttp import web
 from msgspec import Meta
 from trunkline_chassis.errors import FenceError
 from trunkline_chassis.fleet_store import FleetVersion
+from trunkline_chassis.settings import McpCommands
 from trunkline_protocols.fleet import Fleet, FleetOrigin
-from trunkline_protocols.rules.fleet import find_defect
+from trunkline_protocols.rules.fleet import disallowed_commands, find_defect
 
 from trunkline_ingress.core.operators import ADMINS, VIEWERS
 from trunkline_ingress.handlers.access import Route, author_of, operators
@@ -65,6 +67,8 @@ class FleetOps:
 
     store: FleetStore
     processes: LiveProcesses
+    mcp_commands: McpCommands
+    """Commands that the operator's environment permits; no version of the fleet may have another one."""
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -104,7 +108,7 @@ class FleetOps:
         body = await body_of(request, ApplyFleet)
         fault = find_defect(body.fleet)
         if fault is not None:
-            raise web.HTTPBadRequest(text=f"{fault.agent or 'fleet'}: {fault.key}: {fault.reason}")
+            raise web.HTTPBadRequest(text=f"{fault.subject}: {fault.key}: {fault.reason}")
         return await self._publish(
             body.fleet, after=body.after, by=author_of(request, body.by), origin="apply", note=body.note
         )
@@ -139,6 +143,10 @@ class FleetOps:
         return current
 
     async def _publish(self, fleet: Fleet, *, after: int, by: str, origin: FleetOrigin, note: str) -> web.Response:
+        refused = disallowed_commands(fleet, self.mcp_commands)
+        if refused:
+            reason = f"the command {shlex.join(refused[0].command)!r} is not one of TRUNKLINE_MCP_COMMANDS"
+            raise web.HTTPForbidden(text=f"tool {refused[0].name}: command: {reason}")
         try:
             version = await self.store.publish(fleet, after=after, by=by, origin=origin, note=note)
         except FenceError as error:

@@ -1,0 +1,43 @@
+"""Reach of a fleet: every address, command and secret that its tools use, as lines for the operator."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from trunkline_protocols.fleet import Fleet, Tool
+
+
+def reach(fleet: Fleet, *, before: Fleet | None = None) -> list[str]:
+    """Return one line per address, command and secret; those that the fleet `before` does not reach are marked `+`."""
+    known = set(_entries(before)) if before is not None else set()
+    return [f"{' ' if entry in known else '+'} {entry}" for entry in dict.fromkeys(_entries(fleet))]
+
+
+def _entries(fleet: Fleet) -> Iterator[str]:
+    for tool in sorted(fleet.tools, key=lambda tool: tool.name):
+        yield from _entries_of(tool)
+
+
+def _entries_of(tool: Tool) -> Iterator[str]:
+    name = _printable(tool.name)
+    scope = _printable(_scope(tool))
+    if tool.command:
+        yield f"command {_printable(shlex.join(tool.command))} (tool {name}, {scope})"
+    else:
+        method = tool.method if tool.kind == "http" else "MCP"
+        yield f"address {method} {_printable(tool.url)} (tool {name}, {scope})"
+    if tool.secret:
+        yield f"secret {_printable(tool.secret)} sent to {_printable(tool.url)} (tool {name})"
+
+
+def _scope(tool: Tool) -> str:
+    if tool.bind:
+        bound = ", ".join(f"{argument} = {claim}" for argument, claim in sorted(tool.bind.items()))
+        return f"{'writes' if tool.writes else 'reads'}, bound: {bound}"
+    return "writes, unbound" if tool.writes else "reads"
+
+
+def _printable(text: str) -> str:
+    """Return a text on one line, without control characters: a fleet must not write to the operator's terminal."""
+    return "".join(character if character.isprintable() else f"\\x{ord(character):02x}" for character in text)
