@@ -62,10 +62,12 @@ class AccessControl:
         """Add routes to an application together with their rules."""
         for route in routes:
             if route.method == hdrs.METH_GET:
-                app.router.add_get(route.path, route.handler)  # and HEAD, under the same rule
+                added = app.router.add_get(route.path, route.handler)  # and HEAD, under the same rule
             else:
-                app.router.add_route(route.method, route.path, route.handler)
-            self.rules[route.method, route.path] = route.access
+                added = app.router.add_route(route.method, route.path, route.handler)
+            # The router's own form of the path: a parameter loses its pattern.
+            path = added.resource.canonical if added.resource is not None else route.path
+            self.rules[route.method, path] = route.access
 
     @web.middleware
     async def enforce(self, request: web.Request, handler: Handler) -> web.StreamResponse:
