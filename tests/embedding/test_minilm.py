@@ -20,6 +20,7 @@ from trunkline_rag.adapters.milvus import MilvusStore
 from trunkline_rag.application.knowledge_base import KnowledgeBase
 
 from tests.support.embedders import LetterEmbedder
+from tests.support.parsers import InProcessParser
 from tests.support.weights import minilm_weights
 
 pytestmark = pytest.mark.processes
@@ -123,12 +124,12 @@ async def test_searches_are_served_while_passages_are_embedded_again(tmp_path: P
     folder = str(tmp_path / "milvus")
     letters = LetterEmbedder()
     first = MilvusStore(folder, embedder=letters.name, dimensions=letters.dimensions)
-    knowledge_base = KnowledgeBase(first, letters)
+    knowledge_base = KnowledgeBase(first, letters, parser=InProcessParser())
     request = ImportArticles(tenant="default", files=FILES)
     assert isinstance(await knowledge_base.import_articles(request), ArticlesImported)
     first.close()
     store = MilvusStore(folder, embedder=embedder.name, dimensions=embedder.dimensions)
-    knowledge_base = KnowledgeBase(store, embedder)
+    knowledge_base = KnowledgeBase(store, embedder, parser=InProcessParser())
     await knowledge_base.open()
     assert store.needs_vectors
     async with asyncio.TaskGroup() as tasks:

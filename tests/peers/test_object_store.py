@@ -17,6 +17,8 @@ from trunkline_rag.application.knowledge_base import KnowledgeBase
 from trunkline_rag.ports import ObjectMissingError, ObjectStoreUnavailableError
 from trunkline_supervisor.adapters.tcp import free_port
 
+from tests.support.parsers import InProcessParser
+
 PEERS = Path(os.environ.get("TRUNKLINE_PEERS", "/nowhere"))
 pytestmark = [
     pytest.mark.peers,
@@ -48,7 +50,7 @@ async def test_backup_in_s3_is_restored_from_there(bucket: str, tmp_path: Path) 
     """A backup is written, listed, pruned and read over HTTP."""
     objects = ObstoreObjectStore(bucket)
     store = MilvusStore(str(tmp_path / "milvus"))
-    knowledge_base = KnowledgeBase(store)
+    knowledge_base = KnowledgeBase(store, parser=InProcessParser())
     backups = Backups(knowledge_base, objects, keep=2)
     taken = []
     for number in range(3):

@@ -12,6 +12,8 @@ from trunkline_rag.core.articles import MAX_ARTICLE_BYTES, Document, parse, slug
 from trunkline_rag.core.passages import MAX_PASSAGE_CHARACTERS, split_text
 from trunkline_rag.core.scope import Scope, SearchAudience
 
+from tests.support.pdfs import pdf_with
+
 
 def documents(name: str, content: str) -> list[Document]:
     return [item for item in parse(ArticleFile(name=name, content=content)) if isinstance(item, Document)]
@@ -97,25 +99,6 @@ def test_pdf_is_read_and_one_without_text_is_reported() -> None:
     (found,) = parse(ArticleFile(name="guide.pdf", data=pdf_with("A refund takes five days.")))
     assert isinstance(found, Document)
     assert found.text == "A refund takes five days."
-
-
-def pdf_with(text: str) -> bytes:
-    """Write a PDF of one page and one line by hand, independent of the library that reads it."""
-    stream = f"BT /F1 12 Tf 20 100 Td ({text}) Tj ET".encode()
-    objects = [
-        b"<</Type/Catalog/Pages 2 0 R>>",
-        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
-        b"<</Length %d>>stream\n%s\nendstream" % (len(stream), stream),
-        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
-    ]
-    written, starts = b"%PDF-1.4\n", []
-    for number, content in enumerate(objects, start=1):
-        starts.append(len(written))
-        written += b"%d 0 obj%s endobj\n" % (number, content)
-    table = b"".join(b"%010d 00000 n \n" % start for start in starts)
-    trailer = b"trailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % len(written)
-    return written + b"xref\n0 6\n0000000000 65535 f \n" + table + trailer
 
 
 def test_scope_is_read_from_every_format() -> None:

@@ -25,6 +25,7 @@ from trunkline_rag.core.versions import ArticleVersion, latest_by_key
 from trunkline_rag.ports import ObjectStoreUnavailableError
 
 from tests.support.embedders import LetterEmbedder
+from tests.support.parsers import InProcessParser
 
 pytestmark = pytest.mark.processes
 
@@ -51,7 +52,7 @@ class Node:
             if embedder
             else MilvusStore(str(folder))
         )
-        self.knowledge_base = KnowledgeBase(self.store, embedder, own_source="fleet")
+        self.knowledge_base = KnowledgeBase(self.store, embedder, own_source="fleet", parser=InProcessParser())
 
     async def import_articles(self, files: Sequence[ArticleFile], source: str = "", *, prune: bool = False) -> None:
         request = ImportArticles(tenant="default", files=list(files), source=source, prune=prune)

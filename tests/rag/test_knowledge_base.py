@@ -17,13 +17,14 @@ from trunkline_rag.ports import StoreUnavailableError
 
 from tests.rag.sample_articles import FILES, import_files, search
 from tests.support.embedders import LetterEmbedder
+from tests.support.parsers import InProcessParser
 
 pytestmark = pytest.mark.processes
 
 
 async def test_import_skips_unchanged_articles_and_prunes_missing_ones(store: MilvusStore) -> None:
     """Pruning is per source: articles of other sources stay."""
-    knowledge_base = KnowledgeBase(store)
+    knowledge_base = KnowledgeBase(store, parser=InProcessParser())
     assert (await import_files(knowledge_base, source="here")).documents == 4
     await import_files(
         knowledge_base, source="elsewhere", files=[ArticleFile(name="x.md", content="---\nid: x\n---\nText.")]
@@ -41,7 +42,7 @@ async def test_index_after_imports_equals_that_of_a_fresh_start(
     folder = str(tmp_path / "milvus")
     name, dimensions = (embedder.name, embedder.dimensions) if embedder else ("lexical", 0)
     store = MilvusStore(folder, embedder=name, dimensions=dimensions)
-    knowledge_base = KnowledgeBase(store, embedder)
+    knowledge_base = KnowledgeBase(store, embedder, parser=InProcessParser())
     await import_files(knowledge_base, source="here")
     more = [ArticleFile(name=f"{n}.md", content=f"---\nid: {n}\n---\nA refund.\n\n{'x' * 999}\n\nEnd.") for n in "zaw"]
     await import_files(knowledge_base, source="here", files=more[:1], more=True)
@@ -60,7 +61,7 @@ async def test_index_after_imports_equals_that_of_a_fresh_start(
 
 async def test_customers_find_neither_internal_nor_expired_articles(store: MilvusStore) -> None:
     """An internal search finds internal articles too."""
-    knowledge_base = KnowledgeBase(store)
+    knowledge_base = KnowledgeBase(store, parser=InProcessParser())
     await import_files(knowledge_base)
     assert [passage.document for passage in (await search(knowledge_base, "refund")).passages] == ["refunds"]
     internal = await search(knowledge_base, "refund", internal=True)
@@ -72,7 +73,7 @@ async def test_customers_find_neither_internal_nor_expired_articles(store: Milvu
 
 async def test_passage_names_the_version_that_contains_it(store: MilvusStore) -> None:
     """Also after a change of the article."""
-    knowledge_base = KnowledgeBase(store)
+    knowledge_base = KnowledgeBase(store, parser=InProcessParser())
     await import_files(knowledge_base)
     passage = (await search(knowledge_base, "refund")).passages[0]
     await import_files(knowledge_base, files=[ArticleFile(name="refunds.md", content="---\nid: refunds\n---\nGone.")])
@@ -86,11 +87,11 @@ async def test_another_embedder_gets_its_own_collection_while_searches_continue(
     """Vectors of two models are never mixed; term search answers until the new ones are active."""
     folder = str(tmp_path / "milvus")
     first = MilvusStore(folder)
-    await import_files(KnowledgeBase(first))
+    await import_files(KnowledgeBase(first, parser=InProcessParser()))
     first.close()
     letters = LetterEmbedder()
     second = MilvusStore(folder, embedder=letters.name, dimensions=letters.dimensions)
-    knowledge_base = KnowledgeBase(second, letters)
+    knowledge_base = KnowledgeBase(second, letters, parser=InProcessParser())
     await knowledge_base.open()
     assert second.needs_vectors
     assert second.read_passages().vectors is None
@@ -109,9 +110,9 @@ async def test_native_search_finds_the_same_as_the_index(tmp_path: Path) -> None
     letters = LetterEmbedder()
     folder = str(tmp_path / "milvus")
     store = MilvusStore(folder, embedder=letters.name, dimensions=letters.dimensions, native_search=True)
-    knowledge_base = KnowledgeBase(store, letters)
+    knowledge_base = KnowledgeBase(store, letters, parser=InProcessParser())
     await import_files(knowledge_base)
-    in_process = KnowledgeBase(IndexSearchOnly(store), letters)
+    in_process = KnowledgeBase(IndexSearchOnly(store), letters, parser=InProcessParser())
     await in_process.open()
     for query in ("how long does a refund take", "my router is offline", "Offline again. Also I wait for a refund."):
         ours, theirs = await search(in_process, query), await search(knowledge_base, query)
@@ -152,7 +153,7 @@ class Outage(IndexSearchOnly):
 async def test_searches_during_an_outage_use_the_last_index_and_are_marked_stale(store: MilvusStore) -> None:
     """The next load after the outage ends it."""
     outage = Outage(store)
-    knowledge_base = KnowledgeBase(outage)
+    knowledge_base = KnowledgeBase(outage, parser=InProcessParser())
     await import_files(knowledge_base)
     assert not (await search(knowledge_base, "refund")).stale
     outage.is_down = True
@@ -169,7 +170,7 @@ async def test_searches_during_an_outage_use_the_last_index_and_are_marked_stale
 
 async def test_hostile_tenant_and_very_long_query_are_harmless(store: MilvusStore) -> None:
     """A quote in the tenant matches nothing; of a long query, 8,000 characters are searched."""
-    knowledge_base = KnowledgeBase(store)
+    knowledge_base = KnowledgeBase(store, parser=InProcessParser())
     await import_files(knowledge_base)
     hostile = SearchKnowledge(query="refund", tenant='x" or tenant != "')
     assert (await knowledge_base.search(hostile)).passages == []

@@ -12,6 +12,9 @@ from trunkline_protocols.knowledge import Article, GetArticle, ImportArticles, S
 from trunkline_rag.adapters.knowledge_folder import read_folder
 from trunkline_rag.adapters.milvus import MilvusStore
 from trunkline_rag.application.knowledge_base import KnowledgeBase
+from trunkline_rag.core.articles.limits import ParseLimits
+
+from tests.support.parsers import InProcessParser
 
 pytestmark = pytest.mark.processes
 
@@ -24,8 +27,9 @@ async def test_every_quote_of_500_random_answers_is_verbatim_in_the_cited_versio
     rng = random.Random(7)  # noqa: S311 - the same questions every time
     examples = [example for agent in load_fleet(ROOT / "fleet").agents for example in agent.examples]
     store = MilvusStore(str(tmp_path / "milvus"))
-    knowledge_base = KnowledgeBase(store)
-    request = read_folder(ROOT / "fleet" / "knowledge", "default")
+    knowledge_base = KnowledgeBase(store, parser=InProcessParser())
+    request, problems = read_folder(ROOT / "fleet" / "knowledge", "default", ParseLimits())
+    assert not problems
     await knowledge_base.import_articles(request)
     cited = []
     answered = 0

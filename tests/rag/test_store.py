@@ -17,6 +17,7 @@ from trunkline_rag.core.passages import split_document
 from trunkline_rag.ports import StoreUnavailableError
 
 from tests.rag.sample_articles import FILES, import_files
+from tests.support.parsers import InProcessParser
 
 pytestmark = pytest.mark.processes
 
@@ -53,7 +54,7 @@ def test_removed_article_is_not_found_and_its_versions_stay_readable(store: Milv
 async def test_article_that_is_imported_again_after_its_removal_stays(tmp_path: Path) -> None:
     """It gets a version after the tombstone, so that it is current before and after reopening."""
     store = MilvusStore(str(tmp_path / "milvus"))
-    knowledge_base = KnowledgeBase(store)
+    knowledge_base = KnowledgeBase(store, parser=InProcessParser())
     file = ArticleFile(name="wifi.md", content="---\nid: wifi\n---\nRestart the router.")
     for files in ([file], [], [file]):
         request = ImportArticles(tenant="default", files=files, source="here", prune=True)
@@ -91,10 +92,12 @@ WRITER = """
 import asyncio, sys
 from trunkline_protocols.knowledge import ArticleFile, ImportArticles
 from trunkline_rag.adapters.milvus import MilvusStore
+from trunkline_rag.adapters.parser.process import ParserProcess
 from trunkline_rag.application.knowledge_base import KnowledgeBase
+from trunkline_rag.core.articles.limits import ParseLimits
 
 async def main():
-    knowledge_base = KnowledgeBase(MilvusStore(sys.argv[1]))
+    knowledge_base = KnowledgeBase(MilvusStore(sys.argv[1]), parser=ParserProcess(ParseLimits()))
     print("open", flush=True)
     files = [ArticleFile(name="kb.jsonl", content=sys.stdin.read())]
     await knowledge_base.import_articles(ImportArticles(tenant="default", files=files))
@@ -113,7 +116,7 @@ def test_repeated_import_after_a_kill_loses_and_duplicates_nothing(tmp_path: Pat
     run_writer(folder, before, kill=False)
     run_writer(folder, after, kill=True)
     store = MilvusStore(folder)
-    knowledge_base = KnowledgeBase(store)
+    knowledge_base = KnowledgeBase(store, parser=InProcessParser())
     rows = store.read_passages().rows
     assert {row.document for row in rows} >= {f"d{n}" for n in range(0, 1_200, 2)}
     assert len({(row.document, row.text) for row in rows}) == len(rows)
@@ -167,7 +170,7 @@ async def test_repeated_import_after_a_failure_loses_and_duplicates_nothing(
 ) -> None:
     """The write fails before or after the row of the article; the same process continues."""
     store = MilvusStore(str(tmp_path / "milvus"))
-    knowledge_base = KnowledgeBase(store)
+    knowledge_base = KnowledgeBase(store, parser=InProcessParser())
     await import_files(knowledge_base, source="here")
     insert = store._milvus.insert
 

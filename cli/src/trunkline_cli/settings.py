@@ -6,9 +6,10 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 from trunkline_chassis.settings import EnvironmentSettings
+from trunkline_rag.settings import ParserSettings
 
 
-class ClientSettings(EnvironmentSettings):
+class ClientSettings(EnvironmentSettings, ParserSettings):
     """Address of the suite, and the credentials to use there."""
 
     url: str = Field("http://127.0.0.1:8080", pattern=r"^https?://", description="Address of a running suite")

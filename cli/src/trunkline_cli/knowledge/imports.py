@@ -1,4 +1,4 @@
-"""`trunkline kb import`: files are parsed here with the knowledge service's parser and sent as plain articles.
+"""`trunkline kb import`: files are parsed here by the knowledge service's parser process and sent as plain articles.
 
 Therefore a file may be larger than a message, and a PDF is not transferred. If a file cannot be parsed, its problem is
 reported and the others are imported. Unchanged articles are skipped, so an interrupted import can be repeated.
@@ -6,7 +6,7 @@ reported and the others are imported. Unchanged articles are skipped, so an inte
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,10 @@ import msgspec
 from rich.console import Console
 from rich.progress import track
 from trunkline_protocols.knowledge import ArticleFile, ArticlesImported, ImportArticles, ImportProblem
-from trunkline_rag.core.articles import Document, parse
+from trunkline_rag.adapters.parser.process import ParserProcess
+from trunkline_rag.core.articles import Document
+from trunkline_rag.core.articles.limits import ParseLimits
+from trunkline_rag.ports import ParserUnavailableError
 from watchfiles import watch
 
 from trunkline_cli.client import post
@@ -44,12 +47,9 @@ def import_paths(settings: ClientSettings, paths: list[Path], tenant: str, *, pr
         raise CommandError(f"no file ending in {', '.join(_SUFFIXES)} in {', '.join(map(str, paths))}")
     source = ",".join(sorted(str(path.resolve()) for path in paths))[:400]
     parsed, totals = _Parsed(), ArticlesImported(documents=0, passages=0)
-    console = Console(stderr=True)
-    shown = track(files, "importing", console=console, disable=not console.is_terminal)
-    batches = _batches(line for file in shown for line in _lines(file, parsed))
     # Each batch is sent one step late, because the last one is marked as such and lists the present articles.
     pending: list[str] = []
-    for batch in batches:
+    for batch in _batches(_lines(files, parsed, settings.parse_limits())):
         if pending:
             totals = _sum(totals, _send(settings, _request(tenant, pending, source, more=True)))
         pending = batch
@@ -98,21 +98,37 @@ def _files(path: Path) -> list[Path]:
     return [path]
 
 
-def _lines(file: Path, parsed: _Parsed) -> Iterator[str]:
-    """Yield the articles of a file as JSON lines; record their ids, and problems instead of raising them."""
+def _lines(files: list[Path], parsed: _Parsed, limits: ParseLimits) -> Iterator[str]:
+    """Yield the articles of files as JSON lines; record their ids, and problems instead of raising them."""
+    console = Console(stderr=True)
+    shown = track(files, "importing", console=console, disable=not console.is_terminal)
+    parser = ParserProcess(limits)
     try:
-        is_text = file.suffix.lower() != ".pdf"
-        content = file.read_text(encoding="utf-8") if is_text else ""
-        data = b"" if is_text else file.read_bytes()
-    except (OSError, UnicodeDecodeError) as error:
-        parsed.problems.append(ImportProblem(name=file.name, reason=str(error)))
-        return
-    for result in parse(ArticleFile(name=file.name, content=content, data=data)):
-        if isinstance(result, Document):
-            parsed.ids.append(result.id)
-            yield _line(result)
-        else:
-            parsed.problems.append(result)
+        for item in parser.parse(_contents(shown, parsed, limits)):
+            if isinstance(item, Document):
+                parsed.ids.append(item.id)
+                yield _line(item)
+            else:
+                parsed.problems.append(item)
+    except ParserUnavailableError as error:
+        raise CommandError(str(error)) from error
+    finally:
+        parser.close()
+
+
+def _contents(files: Iterable[Path], parsed: _Parsed, limits: ParseLimits) -> Iterator[ArticleFile]:
+    """Read files one after another; record those that cannot be read or are too large."""
+    for file in files:
+        name = file.name.encode(errors="replace").decode()
+        try:
+            if problem := limits.too_large(name, file.stat().st_size):
+                parsed.problems.append(problem)
+            elif file.suffix.lower() == ".pdf":
+                yield ArticleFile(name=name, data=file.read_bytes())
+            else:
+                yield ArticleFile(name=name, content=file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            parsed.problems.append(ImportProblem(name=name, reason=str(error)))
 
 
 def _line(document: Document) -> str:

@@ -21,6 +21,7 @@ from trunkline_rag.adapters.kv_change_feed import KvChangeFeed
 from trunkline_rag.adapters.kv_write_lock import KvWriteLock
 from trunkline_rag.adapters.milvus import MilvusAccess, MilvusStore
 from trunkline_rag.adapters.object_store import ObstoreObjectStore
+from trunkline_rag.adapters.parser.process import ParserProcess
 from trunkline_rag.application.backups import Backups
 from trunkline_rag.application.knowledge_base import KnowledgeBase
 from trunkline_rag.handlers import KnowledgeHandlers
@@ -35,6 +36,19 @@ _MAX_CONCURRENT_REQUESTS: Final = 64
 async def service(process: Process[RagSettings]) -> AsyncIterator[None]:
     """Serve knowledge requests; ready once the index is built and the knowledge folder is imported."""
     settings = process.settings
+    parser = ParserProcess(settings.parse_limits())
+    # Its start takes as long as that of the store.
+    await asyncio.to_thread(parser.start)
+    try:
+        async with _knowledge(process, parser):
+            yield
+    finally:
+        await asyncio.to_thread(parser.close)
+
+
+@asynccontextmanager
+async def _knowledge(process: Process[RagSettings], parser: ParserProcess) -> AsyncIterator[None]:
+    settings = process.settings
     embedder = await asyncio.to_thread(open_embedder, settings.embedder_choice())
     store = await asyncio.to_thread(_open_store, settings, embedder)
     try:
@@ -42,6 +56,7 @@ async def service(process: Process[RagSettings]) -> AsyncIterator[None]:
         knowledge_base = KnowledgeBase(
             store,
             embedder,
+            parser=parser,
             write_lock=KvWriteLock(process.bus, process.instance) if is_shared else None,
             changes=KvChangeFeed(process.bus, process.instance) if is_shared else None,
             own_source=FLEET_SOURCE,
@@ -88,9 +103,13 @@ async def _import_folder(settings: RagSettings, handlers: KnowledgeHandlers) -> 
     """Import the knowledge folder, if there is one; problems are logged and do not prevent the start."""
     if settings.knowledge_dir is None:
         return
-    request = await asyncio.to_thread(read_folder, settings.knowledge_dir, settings.tenant)
+    request, problems = await asyncio.to_thread(
+        read_folder, settings.knowledge_dir, settings.tenant, settings.parse_limits()
+    )
     reply = await handlers.handle(request)
     if isinstance(reply, Refused):
         _log.error("folder.import_failed", reason=reply.message)
-    for problem in reply.problems if isinstance(reply, ArticlesImported) else ():
+    elif isinstance(reply, ArticlesImported):
+        problems += reply.problems
+    for problem in problems:
         _log.warning("folder.file_rejected", file=problem.name, reason=problem.reason)

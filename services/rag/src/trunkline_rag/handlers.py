@@ -32,7 +32,7 @@ from trunkline_protocols.knowledge import (
 from trunkline_rag.application.backups import Backups, NoBackupError
 from trunkline_rag.application.knowledge_base import KnowledgeBase, NotEmptyError
 from trunkline_rag.core.backups import DamagedBackupError, Manifest
-from trunkline_rag.ports import ObjectStoreUnavailableError, StoreUnavailableError
+from trunkline_rag.ports import ObjectStoreUnavailableError, ParserUnavailableError, StoreUnavailableError
 
 
 class KnowledgeHandlers:
@@ -57,7 +57,7 @@ class KnowledgeHandlers:
                     return await self._handle_backup(request)
         except InvalidIdError as error:
             return Refused(code="bad_request", message=str(error), retryable=False)
-        except (StoreUnavailableError, EmbeddingError, BusError) as error:
+        except (StoreUnavailableError, ParserUnavailableError, EmbeddingError, BusError) as error:
             return Refused(code="unavailable", message=str(error), retryable=True)
 
     async def _handle_backup(self, request: TakeBackup | RestoreBackup | ListBackups) -> KnowledgeReply:

@@ -1,17 +1,37 @@
-"""Ports of the knowledge service: the store, split by the use of its callers, the write lock and the object store."""
+"""Ports of the knowledge service: the parser, the store by the use of its callers, the write lock, the backups."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from trunkline_rag.core.articles import Document
+from trunkline_protocols.knowledge import ArticleFile
+
+from trunkline_rag.core.articles import Document, ParsedItem
 from trunkline_rag.core.backups import StoreDump
 from trunkline_rag.core.passage_set import PassageSet, StagedArticle
 from trunkline_rag.core.question import SearchQuestion
 from trunkline_rag.core.scope import SearchAudience
 from trunkline_rag.core.versions import LatestVersion
+
+# -- parsing ---
+
+
+class ParserUnavailableError(RuntimeError):
+    """No parser process can be started."""
+
+
+class ArticleParser(Protocol):
+    """Parses untrusted files within limits; blocks and is called from one thread at a time."""
+
+    def parse(self, files: Iterable[ArticleFile], *, timeout_s: float | None = None) -> Iterator[ParsedItem]:
+        """Parse files in order; a file over a limit, or not read before the timeout, is reported as a problem.
+
+        Raises `ParserUnavailableError`.
+        """
+        ...
+
 
 # -- the store: all methods block and are called from threads; all raise `StoreUnavailableError` ---
 
@@ -116,8 +136,11 @@ class WriteLock(Protocol):
         """Other processes may write to the same store."""
         ...
 
-    def held(self) -> AbstractAsyncContextManager[None]:
-        """Acquire the lock, hold it for the block and release it; fail if it is lost in between."""
+    def held(self) -> AbstractAsyncContextManager[bool]:
+        """Acquire the lock, hold it for the block and release it; fail if it is lost in between.
+
+        Yields whether the last holder has published everything that it wrote: one that was killed, or failed, has not.
+        """
         ...
 
 

@@ -5,11 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
 from trunkline_chassis.settings import Identifier, ProcessSettings
 from trunkline_embedding.settings import EmbedderSettings
 
+from trunkline_rag.core.articles.limits import ParseLimits
 
-class RagSettings(ProcessSettings, EmbedderSettings):
+
+class ParserSettings(BaseSettings):
+    """Limits of the parser process; a file over one of them is reported, the others are imported."""
+
+    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="ignore")
+
+    parser_time_s: float = Field(
+        3.0, gt=0, description="Processor time for a file, plus 10 s per MiB; twice as much may elapse"
+    )
+    parser_memory_mib: int = Field(256, ge=128, description="Address space of the parser process in MiB")
+    parser_file_mib: int = Field(64, ge=1, le=1024, description="Maximum size of a file in MiB")
+
+    def parse_limits(self) -> ParseLimits:
+        """Return the limits."""
+        return ParseLimits(self.parser_time_s, self.parser_memory_mib, self.parser_file_mib)
+
+
+class RagSettings(ProcessSettings, EmbedderSettings, ParserSettings):
     """Store, backups and the folder that is imported at the start."""
 
     milvus_uri: str = Field(

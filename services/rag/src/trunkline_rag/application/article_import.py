@@ -14,29 +14,37 @@ from trunkline_protocols.ids import token
 from trunkline_protocols.knowledge import ArticlesImported, ImportArticles, ImportProblem
 
 from trunkline_rag.application.synced_index import SyncedIndex
-from trunkline_rag.core.articles import Document, parse
+from trunkline_rag.core.articles import Document
 from trunkline_rag.core.passage_set import StagedArticle
 from trunkline_rag.core.passages import split_document
 from trunkline_rag.core.versions import LatestVersion
-from trunkline_rag.ports import ArticleStore
+from trunkline_rag.ports import ArticleParser, ArticleStore
 
 _log: Final = structlog.get_logger(__name__)
 _BATCH: Final = 200
+_PARSE_TIMEOUT_S: Final = 60.0
+"""Files that are left then are reported: the requester waits for two minutes in all."""
 
 
 class ArticleImporter:
     """Writes imports into the store; searches use the previous index until an import is complete."""
 
-    def __init__(self, store: ArticleStore, index: SyncedIndex, embedder: Embedder | None) -> None:
+    def __init__(
+        self, store: ArticleStore, index: SyncedIndex, embedder: Embedder | None, parser: ArticleParser
+    ) -> None:
         """Without an embedder, passages are stored without vectors."""
         self._store = store
         self._index = index
         self._embedder = embedder
+        self._parser = parser
+        self._parsing = asyncio.Lock()
+        """Held by the one thread that parses, so that waiting imports take no threads from searches."""
 
     async def import_articles(self, request: ImportArticles) -> ArticlesImported:
         """Store changed articles, remove pruned ones and report problems."""
         tenant = token(request.tenant, "tenant")
-        documents, problems = await asyncio.to_thread(_parse_files, request)
+        async with self._parsing:
+            documents, problems = await asyncio.to_thread(self._parse_files, request)
         async with self._index.writing():
             known = await asyncio.to_thread(self._store.latest_versions, tenant)
             changed = [
@@ -44,7 +52,8 @@ class ArticleImporter:
                 for id_, document in documents.items()
                 if id_ not in known or known[id_].digest != document.digest
             ]
-            pruned = _pruned(request, known, documents)
+            # A file that could not be read may hold an article that is known.
+            pruned = _pruned(request, known, documents) if not problems else []
             passages = await asyncio.to_thread(self._store_all, tenant, changed)
             await asyncio.to_thread(self._store.remove, tenant, pruned)
             self._index.stage({(tenant, id_): None for id_ in pruned})
@@ -63,6 +72,16 @@ class ArticleImporter:
             unchanged=len(documents) - len(changed),
             removed=len(pruned),
         )
+
+    def _parse_files(self, request: ImportArticles) -> tuple[dict[str, Document], list[ImportProblem]]:
+        documents: dict[str, Document] = {}
+        problems: list[ImportProblem] = []
+        for item in self._parser.parse(request.files, timeout_s=_PARSE_TIMEOUT_S):
+            if isinstance(item, Document):
+                documents[item.id] = item
+            else:
+                problems.append(item)
+        return documents, problems
 
     def _store_all(self, tenant: str, documents: Sequence[Document]) -> int:
         """Store in batches, each durable at once: a repeated import skips the batches before a crash."""
@@ -83,18 +102,6 @@ class ArticleImporter:
             self._index.stage({(tenant, article.document.id): article for article in articles})
             passages += ends[-1]
         return passages
-
-
-def _parse_files(request: ImportArticles) -> tuple[dict[str, Document], list[ImportProblem]]:
-    documents: dict[str, Document] = {}
-    problems: list[ImportProblem] = []
-    for file in request.files:
-        for item in parse(file):
-            if isinstance(item, Document):
-                documents[item.id] = item
-            else:
-                problems.append(item)
-    return documents, problems
 
 
 def _pruned(request: ImportArticles, known: dict[str, LatestVersion], documents: dict[str, Document]) -> list[str]:

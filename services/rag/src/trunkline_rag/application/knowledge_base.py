@@ -29,7 +29,7 @@ from trunkline_rag.core.index import PassageRow
 from trunkline_rag.core.passage_set import PassageSet
 from trunkline_rag.core.question import Vectors
 from trunkline_rag.core.versions import latest_by_key
-from trunkline_rag.ports import ChangeFeed, Store, StoreUnavailableError, WriteLock
+from trunkline_rag.ports import ArticleParser, ChangeFeed, Store, StoreUnavailableError, WriteLock
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -50,6 +50,7 @@ class KnowledgeBase:
         store: Store,
         embedder: Embedder | None = None,
         *,
+        parser: ArticleParser,
         write_lock: WriteLock | None = None,
         changes: ChangeFeed | None = None,
         own_source: str = "",
@@ -64,7 +65,7 @@ class KnowledgeBase:
         self._own_source = own_source
         self._index = SyncedIndex(store, write_lock or LocalWriteLock(), changes or LocalChangeFeed())
         self._search = PassageSearch(store, self._index, embedder)
-        self._importer = ArticleImporter(store, self._index, embedder)
+        self._importer = ArticleImporter(store, self._index, embedder, parser)
 
     async def open(self) -> None:
         """Build the index from the store; if the store is unavailable, the previous index stays."""

@@ -47,7 +47,7 @@ SETTINGS: Final[dict[str, tuple[str, ...]]] = {
         *("CONCURRENCY", "CONSULT_*", "SEARCH_TIMEOUT_S", "SECRET_*", "SPECIALTY", "SUMMARY_TIMEOUT_S"),
         *("TRAINING_TIMEOUT_S", "WORK_HEARTBEAT_INTERVAL_S", "MCP_COMMANDS"),
     ),
-    "rag": (*_PROCESS, *_EMBEDDER, "BACKUP_*", "KNOWLEDGE_*", "MILVUS_*", "SOCKET_DIR", "TENANT"),
+    "rag": (*_PROCESS, *_EMBEDDER, "BACKUP_*", "KNOWLEDGE_*", "MILVUS_*", "PARSER_*", "SOCKET_DIR", "TENANT"),
     "llm_gateway": (*_PROCESS, "LLM_*"),
     "audit": (*_PROCESS, "AUDIT_*", "POSTGRES_*"),
 }

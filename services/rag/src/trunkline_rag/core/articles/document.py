@@ -17,6 +17,7 @@ MAX_ARTICLE_BYTES: Final = 60_000
 _MAX_PARTS: Final = 100
 _MAX_TITLE_CHARACTERS: Final = 90
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ def build_documents(
 
     Raises `InvalidArticleError`.
     """
+    title, text, updated = (_LONE_SURROGATE.sub("\ufffd", value) for value in (title, text, updated))
     if _ID.fullmatch(id_) is None:
         raise InvalidArticleError(f"id {id_[:80]!r} must be 1 to 64 of A-Z a-z 0-9 _ -")
     names = topics if isinstance(topics, list) else []

@@ -6,30 +6,45 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePath
 from typing import Final
 
+import msgspec
 from trunkline_protocols.knowledge import ArticleFile, ImportProblem
 
 from trunkline_rag.core.articles.document import ParsedItem
 from trunkline_rag.core.articles.html_page import parse_html
 from trunkline_rag.core.articles.json_lines import parse_json_lines
+from trunkline_rag.core.articles.limits import LINES_SUFFIX
 from trunkline_rag.core.articles.markdown import parse_markdown
 from trunkline_rag.core.articles.pdf import parse_pdf
 
+_BYTE_ORDER_MARK: Final = "\ufeff"
 _PARSERS: Final[dict[str, Callable[[ArticleFile], Iterator[ParsedItem]]]] = {
     ".md": parse_markdown,
     ".markdown": parse_markdown,
     ".html": parse_html,
     ".htm": parse_html,
-    ".jsonl": parse_json_lines,
     ".pdf": parse_pdf,
 }
-SUFFIXES: Final = tuple(_PARSERS)
+SUFFIXES: Final = (*_PARSERS, LINES_SUFFIX)
 """Lower-case suffixes of the supported formats."""
 
 
-def parse(file: ArticleFile) -> Iterator[ParsedItem]:
-    """Parse a file in the format that its suffix names."""
-    parser = _PARSERS.get(PurePath(file.name).suffix.lower())
-    if parser is None:
-        yield ImportProblem(name=file.name, reason=f"suffix must be one of: {', '.join(sorted(_PARSERS))}")
+def parse(file: ArticleFile, first_line: int = 1) -> Iterator[ParsedItem]:
+    """Parse a file in the format that its suffix names; any failure is a problem of this file only.
+
+    `first_line` numbers the first line of a piece of a JSON Lines file. Raises `MemoryError`.
+    """
+    suffix = PurePath(file.name).suffix.lower()
+    if suffix not in SUFFIXES:
+        yield ImportProblem(name=file.name, reason=f"suffix must be one of: {', '.join(sorted(SUFFIXES))}")
         return
-    yield from parser(file)
+    # A byte order mark would hide the front matter, and with it the visibility.
+    file = msgspec.structs.replace(file, content=file.content.removeprefix(_BYTE_ORDER_MARK))
+    try:
+        if suffix == LINES_SUFFIX:
+            yield from parse_json_lines(file, first_line)
+        else:
+            yield from _PARSERS[suffix](file)
+    except MemoryError:
+        raise
+    except Exception as error:  # parsers of third parties raise anything; one file never ends an import
+        yield ImportProblem(name=file.name, reason=f"cannot be read: {type(error).__name__}")

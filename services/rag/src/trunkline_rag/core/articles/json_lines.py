@@ -30,9 +30,10 @@ class _Line(msgspec.Struct):
 _decode_line: Final = Decoder[_Line](_Line).decode
 
 
-def parse_json_lines(file: ArticleFile) -> Iterator[ParsedItem]:
-    """Parse every line that is not blank; a problem is reported as `file:line`."""
-    for number, line in enumerate(file.content.splitlines(), start=1):
+def parse_json_lines(file: ArticleFile, first_line: int = 1) -> Iterator[ParsedItem]:
+    """Parse every line that is not blank; a problem is reported as `file:line`, counted from `first_line`."""
+    # Only at line feeds: JSON strings may hold the other separators of `splitlines`.
+    for number, line in enumerate(file.content.split("\n"), start=first_line):
         if not line.strip():
             continue
         try:

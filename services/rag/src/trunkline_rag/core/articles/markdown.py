@@ -13,10 +13,13 @@ from markdown_it import MarkdownIt
 from trunkline_protocols.knowledge import ArticleFile, ImportProblem
 
 from trunkline_rag.core.articles.document import Document, InvalidArticleError, ParsedItem, build_documents, slug
+from trunkline_rag.core.articles.limits import MAX_HEADER_DEPTH
 from trunkline_rag.core.scope import ScopeError, read_scope
 
-_FRONT_MATTER: Final = re.compile(r"\A---\r?\n(.*?)\r?\n---\r?\n?", re.DOTALL)
-_markdown: Final = MarkdownIt()
+_FRONT_MATTER: Final = re.compile(r"\A\s*^---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
+_UNCLOSED: Final = re.compile(r"\A\s*^---[ \t]*\r?\n[A-Za-z_]+[ \t]*:", re.MULTILINE)
+# Only the source of the first heading is needed, and inline parsing takes long for some texts.
+_markdown: Final = MarkdownIt().disable(["inline", "text_join"])
 
 
 def parse_markdown(file: ArticleFile) -> Iterator[ParsedItem]:
@@ -43,14 +46,43 @@ def _documents(file: ArticleFile) -> list[Document]:
 def _front_matter(content: str) -> tuple[dict[str, Any], str]:
     match = _FRONT_MATTER.match(content)
     if match is None:
+        # Access rules fail closed: without its fields, an internal article would be public.
+        if _UNCLOSED.match(content):
+            raise InvalidArticleError("front matter must end with a line ---")
         return {}, content
-    try:
-        fields = yaml.safe_load(match[1])
-    except yaml.YAMLError as error:
-        raise InvalidArticleError(f"front matter: {' '.join(str(error).split())}") from error
+    fields = _read_yaml(match[1])
+    if fields is None:
+        return {}, content[match.end() :]
     if not isinstance(fields, dict):
         raise InvalidArticleError("front matter must be a mapping")
     return fields, content[match.end() :]
+
+
+def _read_yaml(text: str) -> object:
+    """Read YAML; impossible dates and numbers are invalid too."""
+    try:
+        _check_header(text)
+        return yaml.load(text, Loader=yaml.CSafeLoader)
+    except InvalidArticleError:
+        raise
+    except yaml.YAMLError as error:
+        raise InvalidArticleError(f"front matter: {' '.join(str(error).split())}") from error
+    except (ValueError, OverflowError) as error:
+        raise InvalidArticleError(f"front matter: {error}") from error
+
+
+def _check_header(text: str) -> None:
+    """Refuse aliases, which grow exponentially, and deep nesting, which exhausts the stack of the parser."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise InvalidArticleError("front matter must not use aliases")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_HEADER_DEPTH:
+            raise InvalidArticleError(f"front matter is nested more than {MAX_HEADER_DEPTH} deep")
 
 
 def _first_heading(body: str) -> str:

@@ -1,0 +1,106 @@
+"""Limits of parsing: size, processor time, elapsed time, memory and depth of one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Final
+
+import msgspec
+from trunkline_protocols.knowledge import ArticleFile, ImportProblem
+
+MAX_DEPTH: Final = 200
+"""Maximum nesting of elements in a page; real pages have fewer than fifty."""
+
+MAX_OPEN_TAGS: Final = 1_000
+"""Maximum number of open tags in the source of a page; old pages leave some open, which nest or are closed later."""
+
+MAX_HEADER_DEPTH: Final = 8
+"""Maximum nesting of front matter; the fields that are read need two."""
+
+_MIB: Final = 1024 * 1024
+_EXTRA_S_PER_MIB: Final = 10.0
+_PIECE_CHARACTERS: Final = 256 * 1024
+_BATCH_PIECES: Final = 64
+_BATCH_SIZE: Final = 512 * 1024
+LINES_SUFFIX: Final = ".jsonl"
+"""Suffix of JSON Lines, the one format that is read in pieces."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParseLimits:
+    """Limits of one file; the time grows by ten seconds with each MiB, since long PDFs are slow to read."""
+
+    time_s: float = 3.0
+    """Processor time of a small file; twice as much may elapse."""
+    memory_mib: int = 256
+    """Address space of the parser process."""
+    file_mib: int = 64
+
+    def cpu_s(self, size: int) -> float:
+        """Return the processor time for a file of `size` bytes."""
+        return self.time_s + _EXTRA_S_PER_MIB * (size // _MIB)
+
+    def elapsed_s(self, size: int) -> float:
+        """Return the time after which the parser is ended: a parser that waits uses no processor time."""
+        return 2 * self.cpu_s(size)
+
+    def too_large(self, name: str, size: int) -> ImportProblem | None:
+        """Return the problem of a file that exceeds the size limit."""
+        if size <= self.file_mib * _MIB:
+            return None
+        return ImportProblem(name=name, reason=f"{size} bytes, at most {self.file_mib} MiB are accepted")
+
+
+class FilePiece(msgspec.Struct, frozen=True, array_like=True):
+    """The unit of parsing: a file, or some lines of a JSON Lines file."""
+
+    file: ArticleFile
+    first_line: int = 1
+    is_partial: bool = False
+
+    @property
+    def size(self) -> int:
+        """Number of characters or bytes."""
+        return len(self.file.content) + len(self.file.data)
+
+    @property
+    def name(self) -> str:
+        """Name for problems of the whole piece."""
+        return f"{self.file.name}, from line {self.first_line}" if self.is_partial else self.file.name
+
+
+def split_into_pieces(file: ArticleFile) -> Iterator[FilePiece]:
+    """Split JSON Lines between lines into pieces of about 256 kB; other files are one piece."""
+    content = file.content
+    if len(content) <= _PIECE_CHARACTERS or PurePath(file.name).suffix.lower() != LINES_SUFFIX:
+        yield FilePiece(file)
+        return
+    start, line = 0, 1
+    while start < len(content):
+        end = content.find("\n", start + _PIECE_CHARACTERS) + 1 or len(content)
+        piece = content[start:end]
+        yield FilePiece(ArticleFile(name=file.name, content=piece), first_line=line, is_partial=True)
+        start, line = end, line + piece.count("\n")
+
+
+def batches(files: Iterable[ArticleFile], limits: ParseLimits) -> Iterator[list[FilePiece] | ImportProblem]:
+    """Group the pieces of files, read one after another, into batches, and report files that are too large.
+
+    A large piece is a batch of its own: if it is too large to be received, no other piece is blamed.
+    """
+    batch: list[FilePiece] = []
+    size = 0
+    for file in files:
+        if problem := limits.too_large(file.name, len(file.content) + len(file.data)):
+            yield problem
+            continue
+        for piece in split_into_pieces(file):
+            if batch and (len(batch) == _BATCH_PIECES or size + piece.size > _BATCH_SIZE):
+                yield batch
+                batch, size = [], 0
+            batch.append(piece)
+            size += piece.size
+    if batch:
+        yield batch
