@@ -48,10 +48,11 @@ class FakeLock:
 
     def __init__(self, *, is_shared: bool) -> None:
         self.is_shared = is_shared
+        self.is_published = True
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
-        yield
+    async def held(self) -> AsyncIterator[bool]:
+        yield self.is_published
 
 
 class FakeFeed:
@@ -77,7 +78,8 @@ class Replica:
     def __init__(self, *, is_shared: bool = True) -> None:
         self.store = FakeStore()
         self.feed = FakeFeed()
-        self.index = SyncedIndex(self.store, FakeLock(is_shared=is_shared), self.feed)
+        self.lock = FakeLock(is_shared=is_shared)
+        self.index = SyncedIndex(self.store, self.lock, self.feed)
 
     async def write(self, name: str, *, is_complete: bool = True) -> None:
         async with self.index.writing():
@@ -158,10 +160,26 @@ async def test_interrupted_write_is_followed_by_a_load() -> None:
 
     with pytest.raises(OSError, match="lost"):
         await interrupted_write()
+    assert replica.feed.published == 1, "others refresh before their next write"
     replica.store.taken_calls()
     await replica.write("wifi")
     assert replica.store.taken_calls() == ["refresh", "read", "flush"]
     assert replica.documents() == {"refund", "half", "wifi"}
+
+
+async def test_lock_of_an_interrupted_writer_makes_all_processes_read_again() -> None:
+    """It has published nothing, so that the version of the feed is the same as before."""
+    replica = Replica()
+    await replica.index.load()
+    await replica.write("wifi")
+    replica.store.taken_calls()
+    published = replica.feed.published
+    replica.store.articles.append(article("foreign"))
+    replica.lock.is_published = False
+    await replica.write("parcel")
+    assert replica.store.taken_calls() == ["refresh", "read", "flush"]
+    assert replica.documents() == {"refund", "wifi", "foreign", "parcel"}
+    assert replica.feed.published == published + 2, "once for the interrupted write, once for its own"
 
 
 async def test_outage_keeps_the_index_refuses_writes_and_ends_with_a_load() -> None:

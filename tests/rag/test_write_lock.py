@@ -42,6 +42,30 @@ async def test_lock_of_a_killed_process_passes_on_after_the_timeout_and_to_its_s
         assert asyncio.get_running_loop().time() - started >= 1.0
 
 
+async def test_holder_learns_whether_the_last_one_has_finished(bus: Bus) -> None:
+    """Not after one that failed, and not after one that was killed, for any process; a complete write ends it."""
+    lock, other = KvWriteLock(bus, "rag-1"), KvWriteLock(bus, "rag-2", heartbeat_timeout_s=0.0)
+    async with lock.held() as is_published:
+        assert is_published, "the lock was never held"
+
+    async def failing_write() -> None:
+        async with lock.held():
+            raise OSError("connection lost")
+
+    with pytest.raises(OSError, match="lost"):
+        await failing_write()
+    async with other.held() as is_published:
+        assert not is_published
+    async with lock.held() as is_published:
+        assert is_published
+    await lock.acquire()
+    async with other.held() as is_published:
+        assert not is_published, "taken over"
+    await lock.acquire()
+    async with KvWriteLock(bus, "rag-1").held() as is_published:
+        assert not is_published, "restarted"
+
+
 async def test_block_of_a_lost_lock_ends_with_an_error(bus: Bus) -> None:
     """The other process took the lock although this one is alive."""
     other = KvWriteLock(bus, "rag-2", heartbeat_timeout_s=0.0)

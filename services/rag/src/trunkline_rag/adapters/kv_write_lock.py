@@ -34,6 +34,17 @@ class _Holder(msgspec.Struct, frozen=True):
 
     instance: str
     at: float
+    is_clean: bool = True
+    """If false (and the lock is free), the last write was interrupted, and some of it may be stored unpublished."""
+
+    @property
+    def is_released(self) -> bool:
+        """The lock is free, and everything that was written under it is published."""
+        return not self.instance and self.is_clean
+
+
+_FREE: Final = _Holder("", 0.0)
+"""A lock that was never held."""
 
 
 _decode_holder: Final = codec.Decoder[_Holder](_Holder).decode
@@ -56,17 +67,18 @@ class KvWriteLock:
         self._seq = 0
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
-        """Acquire, send heartbeats during the block, release.
+    async def held(self) -> AsyncIterator[bool]:
+        """Acquire, send heartbeats during the block, release; yield whether the last holder has finished its write.
 
         Raises `BusUnavailableError` if acquiring times out or the lock is lost during the block.
         """
-        await self.acquire()
+        was_clean, is_clean = await self.acquire(), False
         loss = asyncio.timeout(None)
         heartbeats = asyncio.ensure_future(self._send_heartbeats(loss))
         try:
             async with loss:
-                yield
+                yield was_clean
+            is_clean = True
         except TimeoutError as error:
             if not loss.expired():
                 raise
@@ -74,12 +86,13 @@ class KvWriteLock:
         finally:
             heartbeats.cancel()
             with contextlib.suppress(BusError):
-                await self.release()
+                await self.release(is_clean=is_clean)
 
-    async def acquire(self) -> None:
+    async def acquire(self) -> bool:
         """Wait until the lock is free, is this instance's own, or its holder's heartbeats time out; take it.
 
-        Without `held` no heartbeats follow. Raises `BusUnavailableError` after 110 s.
+        Returns whether the last holder has released it after a complete write. Without `held` no heartbeats follow.
+        Raises `BusUnavailableError` after 110 s.
         """
         clock = asyncio.get_running_loop().time
         deadline = clock() + _ACQUIRE_TIMEOUT_S
@@ -87,47 +100,55 @@ class KvWriteLock:
         while True:
             last = await self._bus.last_message(_STREAM, _LOCK)
             self._seq = last.seq if last is not None else 0
-            holder = _holder_of(last.payload) if last is not None else ""
+            holder = _read_holder(last.payload) if last is not None else _FREE
             if self._seq != last_seq:
                 last_seq, last_heartbeat_at = self._seq, clock()
-            if holder in {"", self._instance} or clock() - last_heartbeat_at > self._heartbeat_timeout_s:
+            if holder.instance in {"", self._instance} or clock() - last_heartbeat_at > self._heartbeat_timeout_s:
                 try:
                     await self._write(self._instance)
                 except FenceError:
                     continue
-                return
+                return holder.is_released
             if clock() > deadline:
-                raise BusUnavailableError(f"{holder} has held the write lock for {_ACQUIRE_TIMEOUT_S:g} s")
+                raise BusUnavailableError(f"{holder.instance} has held the write lock for {_ACQUIRE_TIMEOUT_S:g} s")
             await asyncio.sleep(_POLL_INTERVAL_S)
 
-    async def release(self) -> None:
-        """Free the lock; raise `FenceError` if another process has taken it over."""
-        await self._write("")
+    async def release(self, *, is_clean: bool = True) -> None:
+        """Free the lock, `is_clean` after a complete write; raise `FenceError` if another process has taken it over."""
+        await self._write("", is_clean=is_clean)
 
     async def _send_heartbeats(self, loss: asyncio.Timeout) -> None:
+        clock = asyncio.get_running_loop().time
+        last_heartbeat_at = clock()
         while True:
             await asyncio.sleep(self._heartbeat_timeout_s / _HEARTBEATS_PER_TIMEOUT)
             try:
                 await self._write(self._instance)
+                last_heartbeat_at = clock()
             except FenceError:
-                loss.reschedule(asyncio.get_running_loop().time())
+                loss.reschedule(clock())
                 return
+            except BusError:
+                # Another process takes the lock over after this time.
+                if clock() - last_heartbeat_at > self._heartbeat_timeout_s:
+                    loss.reschedule(clock())
+                    return
 
-    async def _write(self, instance: str) -> None:
+    async def _write(self, instance: str, *, is_clean: bool = True) -> None:
         """Write the holder, fenced by the last value that was read or written."""
         at = time.time()
         stored = await self._bus.append(
             _LOCK,
-            msgspec.json.encode(_Holder(instance, at)),
+            msgspec.json.encode(_Holder(instance, at, is_clean)),
             message_id=f"{self._instance}-{self._seq}-{at:.6f}",
             fence=(_LOCK, self._seq),
         )
         self._seq = stored.seq
 
 
-def _holder_of(payload: bytes) -> str:
+def _read_holder(payload: bytes) -> _Holder:
     """Return the holder, an unknown one if the value cannot be decoded: its lock expires without heartbeats."""
     try:
-        return _decode_holder(payload).instance
+        return _decode_holder(payload)
     except codec.DecodeError:
-        return _UNKNOWN_HOLDER
+        return _Holder(_UNKNOWN_HOLDER, 0.0)

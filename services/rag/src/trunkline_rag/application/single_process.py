@@ -13,9 +13,9 @@ class LocalWriteLock:
     is_shared: Final = False
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
-        """Hold the lock for the block."""
-        yield
+    async def held(self) -> AsyncIterator[bool]:
+        """Hold the lock for the block; there is no other holder."""
+        yield True
 
 
 class LocalChangeFeed:

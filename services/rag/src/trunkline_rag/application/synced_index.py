@@ -6,6 +6,7 @@ Its `IndexState` decides when the store is read again (`core/index_state.py` has
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -14,6 +15,7 @@ from typing import Final, TypeVar
 
 import structlog
 from prometheus_client import Gauge
+from trunkline_chassis.errors import BusError
 
 from trunkline_rag.core.index import Index
 from trunkline_rag.core.index_state import IndexEvent, IndexState
@@ -107,16 +109,21 @@ class SyncedIndex:
 
         Raises `StoreUnavailableError` if they cannot be read.
         """
-        async with self._mutex, self._write_lock.held():
-            await self._prepare_write()
+        async with self._mutex, self._write_lock.held() as is_published:
+            if not is_published:
+                # Every process has to read again what an interrupted writer may have stored.
+                await self._changes.publish(is_complete=False)
+            await self._prepare_write(must_load=not is_published)
             try:
                 yield
             except BaseException:
                 self._apply(IndexEvent.WRITE_FAILED)
+                with contextlib.suppress(BusError):
+                    await self._changes.publish(is_complete=False)
                 raise
 
-    async def _prepare_write(self) -> None:
-        if self._state.must_load_before_write(is_shared=self._write_lock.is_shared):
+    async def _prepare_write(self, *, must_load: bool) -> None:
+        if must_load or self._state.must_load_before_write(is_shared=self._write_lock.is_shared):
             await self._load()
         elif (version := await self._changes.version()) != self._version:
             await asyncio.to_thread(self._store.refresh)
