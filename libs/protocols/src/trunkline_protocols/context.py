@@ -34,4 +34,4 @@ class Context(Record, frozen=True, kw_only=True):
     customer: str = ""
     """The customer's id. With authentication, this, tenant, region and tier are claims of the access token."""
     tier: str = ""
-    """The customer's tier, empty if there is none."""
+    """The customer's tier; empty for a customer without one."""
