@@ -155,8 +155,10 @@ def _rss_mib(processes: list[psutil.Process]) -> float:
     return sum(process.memory_info().rss for process in processes) / 2**20
 
 
-async def _measure(url: str, questions: list[Question], rate: float) -> dict[str, Any]:
-    async with aiohttp.ClientSession() as session, session.get(f"{url}/v1/ops/status") as reply:
+async def _measure(url: str, token: str, questions: list[Question], rate: float) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {token}"}
+    async with aiohttp.ClientSession(headers=headers) as session, session.get(f"{url}/v1/ops/status") as reply:
+        reply.raise_for_status()
         processes = _processes(await reply.json())
     suite = [process for each in processes.values() for process in each]
     agents = processes["agents"]
@@ -218,7 +220,8 @@ def main() -> int:
                 print((folder / "up.log").read_text("utf-8"), file=sys.stderr)
                 return 1
             ready_s = time.monotonic() - started
-            report = asyncio.run(_measure(line.split()[1], questions, options.rate))
+            token = (folder / "data" / "secrets" / "operator").read_text("utf-8")
+            report = asyncio.run(_measure(line.split()[1], token, questions, options.rate))
         finally:
             suite.send_signal(signal.SIGINT)
             suite.wait(120)

@@ -17,6 +17,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Self
 
 import aiohttp
@@ -77,9 +78,10 @@ class _Client:
         turn = self.turns[id_] = _Turn((time.perf_counter() - started) * 1000, handed_off)
         return turn
 
-    async def read_trace(self, session: aiohttp.ClientSession, url: str) -> None:
-        """Set the times of models and consulted agents from the trace."""
-        async with session.get(f"{url}/v1/ops/trace/{self._conversation}") as response:
+    async def read_trace(self, session: aiohttp.ClientSession, url: str, token: str) -> None:
+        """Set the times of models and consulted agents from the trace, with the operator's token."""
+        headers = {"Authorization": f"Bearer {token}"}
+        async with session.get(f"{url}/v1/ops/trace/{self._conversation}", headers=headers) as response:
             response.raise_for_status()
             steps = (await response.json())["steps"]
         models_ms, consulted_ms = 0.0, []
@@ -156,6 +158,7 @@ def _percentiles(values: list[float]) -> dict[str, float]:
 
 
 async def _measure(options: argparse.Namespace) -> dict[str, Any]:
+    token = (options.data_dir / "secrets" / "operator").read_text("utf-8")
     report: dict[str, Any] = {}
     async with aiohttp.ClientSession() as session:
         for name, send, count, summarise in (
@@ -166,7 +169,7 @@ async def _measure(options: argparse.Namespace) -> dict[str, Any]:
                 continue
             clients = [await _Client.connect(session, options.url) for _ in range(min(options.customers, count))]
             await asyncio.gather(*(send(client, count // len(clients)) for client in clients))
-            await asyncio.gather(*(client.read_trace(session, options.url) for client in clients))
+            await asyncio.gather(*(client.read_trace(session, options.url, token) for client in clients))
             # The first turn of a conversation goes through triage.
             report[name] = summarise([turn for client in clients for turn in list(client.turns.values())[1:]])
         if options.turns:
@@ -178,6 +181,7 @@ def main() -> int:
     """Measure and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", default="http://127.0.0.1:8080")
+    parser.add_argument("--data-dir", type=Path, default=Path("var"), help="data folder of the suite")
     parser.add_argument("--handoffs", type=int, default=200, help="number; 0: not measured")
     parser.add_argument("--consultations", type=int, default=200, help="number; 0: not measured")
     parser.add_argument("--customers", type=int, default=4, help="concurrent customers, one conversation each")

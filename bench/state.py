@@ -2,11 +2,12 @@
 
 Writes the logs of conversations into the NATS of a running suite, as the conversation service does, then acts as an
 ingress: it appends messages to the inbox and waits for the commits that answer them. The overhead of a turn is the time
-between the two less the model's own time. Run it on a separate suite, with a small budget so that conversations are
-evicted:
+between the two less the model's own time. Run it on a separate suite with an external nats-server, whose users are not
+limited to one service, and with a small budget so that conversations are evicted:
 
-    TRUNKLINE_MEMORY_BUDGET_MIB=16 ./just up --data-dir /tmp/state
-    python bench/state.py --nats nats://127.0.0.1:PORT --conversations 50000
+    nats-server --jetstream --store_dir /tmp/state/nats
+    TRUNKLINE_NATS_URL=nats://127.0.0.1:4222 TRUNKLINE_MEMORY_BUDGET_MIB=16 ./just up --data-dir /tmp/state
+    python bench/state.py --nats nats://127.0.0.1:4222 --conversations 50000
 """
 
 from __future__ import annotations
