@@ -135,6 +135,9 @@ def test_reason_names_the_type_and_quotes_own_errors_only() -> None:
     """Errors that quote their input are named by their type."""
     assert reason_of(KeyError(SECRET)) == "KeyError"
     assert reason_of(InvalidIdError("conversation", SECRET)) == "InvalidIdError"
+    caused = KeyError(SECRET)
+    caused.__cause__ = OSError(SECRET)
+    assert reason_of(caused) == "KeyError: OSError"
     assert reason_of(BusUnavailableError("no reply")) == "BusUnavailableError: no reply"
 
 

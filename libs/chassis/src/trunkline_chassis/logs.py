@@ -55,9 +55,9 @@ def configure_logs(
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the type of an error, with its message if the error is Trunkline's own."""
-    message = _message_of(error)
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+    """Return the type of an error with its message, or with the type of its cause if the message may quote input."""
+    detail = _message_of(error) or (type(error.__cause__).__name__ if error.__cause__ is not None else "")
+    return f"{type(error).__name__}: {detail}" if detail else type(error).__name__
 
 
 class _LibraryHandler(logging.Handler):

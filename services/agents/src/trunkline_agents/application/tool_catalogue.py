@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 import structlog
+from trunkline_chassis.logs import reason_of
 from trunkline_protocols.completion import ToolSpec
 from trunkline_protocols.fleet import Agent, Fleet, Tool
 from trunkline_protocols.rules.tools import binding_problem, find_tool_defect, path_arguments
@@ -58,7 +59,7 @@ class ToolCatalogue:
                 for spec in await self._specs(tool):
                     _add(offered, tool, spec)
             except ToolError as error:
-                _log.warning("tool.unavailable", tool=tool.name, reason=str(error))
+                _log.warning("tool.unavailable", tool=tool.name, reason=reason_of(error))
         return offered
 
     async def _specs(self, tool: Tool) -> list[ToolSpec]:

@@ -15,6 +15,7 @@ over.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass, field
 from typing import Final, assert_never
@@ -212,9 +213,10 @@ class _Socket:
 
     async def _close(self, error: BaseException) -> None:
         if isinstance(error, CloseSocketError) and not self._socket.closed:
-            await self._write(error.frame)
             reason = error.frame.message.encode()[:_MAX_CLOSE_REASON_BYTES]
-            await self._socket.close(code=error.close_code, message=reason)
+            with contextlib.suppress(ConnectionResetError):  # the client has gone
+                await self._write(error.frame)
+                await self._socket.close(code=error.close_code, message=reason)
 
     async def _write(self, frame: ServerFrame) -> None:
         await self._send(codec.encode(frame))
