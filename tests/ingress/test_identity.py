@@ -19,8 +19,8 @@ def test_identity_is_unchanged_if_authentication_is_off() -> None:
 
 def test_tier_comes_from_the_token() -> None:
     """A client cannot choose its tier."""
-    assert authorize(ADA, Claims(sub="ada", tenant="t", region="r", tier="silver")).tier == "silver"
-    assert authorize(ADA, Claims(sub="ada", tenant="t", region="r")).tier == ""
+    assert authorize(ADA, Claims(sub="ada", tenant="t", region="r", tier="silver", exp=1.0)).tier == "silver"
+    assert authorize(ADA, Claims(sub="ada", tenant="t", region="r", exp=1.0)).tier == ""
 
 
 @pytest.mark.parametrize("field", ["customer", "tenant", "region"])
@@ -28,4 +28,4 @@ def test_other_identity_is_unauthorized(field: str) -> None:
     """Customer, tenant and region must be those of the token; the error names the field."""
     other = msgspec.structs.replace(ADA, **{field: "other"})
     with pytest.raises(UnauthorizedError, match=f"{field} .*, not 'other'"):
-        authorize(other, Claims(sub="ada", tenant="t", region="r"))
+        authorize(other, Claims(sub="ada", tenant="t", region="r", exp=1.0))

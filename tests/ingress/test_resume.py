@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -26,6 +27,8 @@ from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.log import CommitStored
 from trunkline_protocols.subjects import Audience
 from trunkline_protocols.turn import SocketAttached
+
+from tests.ingress.guards import open_guard
 
 SECRET = b"a secret of this test"
 ADA = Identity(
@@ -97,11 +100,12 @@ async def chat_server(streams: FakeStreams) -> AsyncIterator[tuple[str, SessionR
             ports=SessionPorts(inbox=streams, log=streams, presence=streams, canceller=streams),
             sessions=sessions,
             resume_secret=SECRET,
+            resume_ttl_s=3_600.0,
             max_queued_frames=64,
         ),
-        authenticator=Authenticator(secret=None),
-        messages_per_s=5,
-        message_burst=20,
+        authenticator=Authenticator(None),
+        guard=open_guard(),
+        first_frame_timeout_s=60.0,
     )
     app = web.Application()
     app.add_routes([web.get("/v1/chat", chat.serve)])
@@ -116,7 +120,7 @@ async def client_socket(url: str) -> AsyncIterator[aiohttp.ClientWebSocketRespon
 
 
 def resume_frame(identity: Identity) -> dict[str, object]:
-    token = sign(identity, SECRET)
+    token = sign(identity, SECRET, expires_at=time.time() + 3_600)
     return {"type": "resume", "conversation": identity.conversation, "resume_token": token, "last_seq": 1}
 
 

@@ -82,10 +82,10 @@ async def test_text_over_the_limit_is_too_large(suite: Suite) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "code"), [("not json", 1007), (b"\x00\x01", 1003), ('{"type":"message","text":"' + "x" * 70_000, 1009)]
+    ("raw", "code"), [("not json", 1007), (b"\x00\x01", 1003), ('{"type":"message","text":"' + "x" * 140_000, 1009)]
 )
 async def test_non_frame_closes_the_socket_with_its_close_code(suite: Suite, raw: str | bytes, code: int) -> None:
-    """Bytes that are not JSON, binary frames, frames over 64 KiB."""
+    """Bytes that are not JSON, binary frames, frames over 128 KiB."""
     async with Customer(suite.url) as customer:
         await customer.start()
         await customer.send(raw)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 
@@ -94,6 +95,17 @@ class Customer:
             message = await self.until("message")
             if message["in_reply_to"] == id_:
                 return message
+
+    async def article(self, document: str, rev: int = 0) -> dict[str, Any] | None:
+        """Return an article that the conversation cites, None if it is not found."""
+        assert self._session is not None
+        headers = {"Trunkline-Resume-Token": self.resume_token}
+        async with self._session.get(f"{self._url}/v1/articles/{document}?rev={rev}", headers=headers) as response:
+            if response.status == HTTPStatus.NOT_FOUND:
+                return None
+            assert response.status == HTTPStatus.OK, await response.text()
+            found: dict[str, Any] = msgspec.json.decode(await response.read())
+            return found
 
     async def until(self, type_: str) -> dict[str, Any]:
         """Wait for a frame of a type; fail on an error frame."""

@@ -15,11 +15,13 @@ from trunkline_protocols.escalation import Level
 from trunkline_protocols.wire import Record, Wire
 
 SUBPROTOCOL = "trunkline.v1"
-MAX_FRAME_BYTES = 64 * 1024
+MAX_FRAME_BYTES = 128 * 1024
 MAX_TEXT_CHARACTERS = 8_000
 
 Token = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
+AccessToken = Annotated[str, Meta(max_length=8_192)]
+"""A customer's JSON Web Token; empty without one."""
 
 ErrorCode = Literal["bad_frame", "unauthorized", "rate_limited", "too_large", "not_found", "unavailable", "internal"]
 
@@ -37,6 +39,8 @@ class Start(Wire, frozen=True, kw_only=True, tag="start"):
     locale: Token = "en"
     tier: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,64}$")] = ""
     """The customer's tier; ignored if authentication is on, since the token carries it."""
+    token: AccessToken = ""
+    """Access token, if authentication is on and the handshake had none."""
 
 
 class Resume(Wire, frozen=True, kw_only=True, tag="resume"):
@@ -45,6 +49,8 @@ class Resume(Wire, frozen=True, kw_only=True, tag="resume"):
     conversation: Token
     resume_token: Annotated[str, Meta(max_length=2_000)]
     last_seq: Annotated[int, Meta(ge=0)]
+    token: AccessToken = ""
+    """Access token, if authentication is on and the handshake had none."""
 
 
 class Message(Wire, frozen=True, kw_only=True, tag="message"):
@@ -182,6 +188,8 @@ class ErrorFrame(Wire, frozen=True, kw_only=True, tag="error", omit_defaults=Fal
     message: str
     retryable: bool = False
     id: str | UnsetType = UNSET
+    retry_after_s: float | UnsetType = UNSET
+    """Seconds after which a retry may succeed."""
 
 
 DurableFrame: TypeAlias = StartedFrame | AcceptedFrame | MessageFrame | HandoffFrame | EscalatedFrame | ClosedFrame

@@ -53,6 +53,13 @@ class GetArticle(Wire, frozen=True, kw_only=True, tag="knowledge.get"):
     tenant: str
     rev: int = 0
     """0: the latest."""
+    region: str = ""
+    """Region, language and specialties of the requester exclude articles for other audiences; default: any."""
+    language: str = ""
+    specialties: list[str] = []
+    """Specialties that quoted the article: it must be in the scope of one of them."""
+    internal: bool = False
+    """If true, internal articles are included."""
 
 
 class Article(Wire, frozen=True, kw_only=True, tag="knowledge.article"):

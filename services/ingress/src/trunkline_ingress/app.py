@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
 
 from aiohttp import web
 from trunkline_chassis.fleet_view import follow_fleet
@@ -13,6 +15,9 @@ from trunkline_chassis.kv_view import KvView
 from trunkline_chassis.lifecycle import Process
 from trunkline_protocols import codec, streams
 
+from trunkline_ingress.adapters.connections import ConnectionLimits, LimitedSite
+from trunkline_ingress.adapters.customer_tokens import CustomerTokens
+from trunkline_ingress.adapters.jwks import KeySet
 from trunkline_ingress.adapters.nats.announcements import NatsSocketPresence, NatsTurnCanceller
 from trunkline_ingress.adapters.nats.conversation_log import NatsConversationLog
 from trunkline_ingress.adapters.nats.desk import NatsDesk
@@ -23,13 +28,18 @@ from trunkline_ingress.adapters.nats.notices import NatsNoticeStore
 from trunkline_ingress.adapters.nats.supervisor import SupervisorClient
 from trunkline_ingress.adapters.operator_directory import Operators
 from trunkline_ingress.adapters.operator_keys import OperatorKeyFile
+from trunkline_ingress.application.cited_articles import CitedArticles
 from trunkline_ingress.application.session import SessionPorts
 from trunkline_ingress.application.session_opener import SessionOpener
 from trunkline_ingress.application.session_registry import SessionRegistry
-from trunkline_ingress.handlers.access import CUSTOMER, HEALTH_RULES, AccessControl, Route
+from trunkline_ingress.core.budget import Budget, Rate
+from trunkline_ingress.core.network import parse_hosts, parse_networks
+from trunkline_ingress.handlers.access import HEALTH_RULES, AccessControl, Route
+from trunkline_ingress.handlers.articles import ArticleEndpoint
 from trunkline_ingress.handlers.auth import Authenticator
 from trunkline_ingress.handlers.chat import ChatEndpoint
-from trunkline_ingress.handlers.http import bus_errors
+from trunkline_ingress.handlers.edge import EdgeGuard
+from trunkline_ingress.handlers.http import BODY_TIMEOUT_S, bus_errors
 from trunkline_ingress.handlers.ops.desk import DeskOps
 from trunkline_ingress.handlers.ops.fleet import FleetOps
 from trunkline_ingress.handlers.ops.knowledge import KnowledgeOps
@@ -38,6 +48,19 @@ from trunkline_ingress.handlers.ops.notices import NoticeOps
 from trunkline_ingress.handlers.ops.suite import SuiteOps
 from trunkline_ingress.handlers.pages import Pages
 from trunkline_ingress.handlers.subscriptions import Subscriptions
+from trunkline_ingress.ports import (
+    ConversationLog,
+    CurrentFleet,
+    Desk,
+    EscalationView,
+    FleetStore,
+    InboxHistory,
+    KnowledgeService,
+    LiveProcesses,
+    NoticeStore,
+    NoticeView,
+    SuiteStatusSource,
+)
 from trunkline_ingress.settings import IngressSettings
 
 NAME = "ingress"
@@ -45,45 +68,67 @@ _MAX_BODY_BYTES = 8 * 1024 * 1024
 _TCP_BACKLOG = 4096
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpPorts:
+    """Collaborators of the pages and of the operators' API."""
+
+    inbox: InboxHistory
+    log: ConversationLog
+    knowledge: KnowledgeService
+    fleet: CurrentFleet
+    fleet_store: FleetStore
+    notices: NoticeView
+    notice_store: NoticeStore
+    processes: LiveProcesses
+    supervisor: SuiteStatusSource
+    desk: Desk
+    escalations: EscalationView
+
+
+class _Endpoint(Protocol):
+    def routes(self) -> list[Route]: ...
+
+
 @asynccontextmanager
 async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     """Serve customers and operators over HTTP."""
     settings, bus, region = process.settings, process.bus, process.settings.region
-    inbox, log, knowledge = NatsInbox(bus), NatsConversationLog(bus), KnowledgeClient(bus, region)
+    inbox, log = NatsInbox(bus), NatsConversationLog(bus)
     fleet = await follow_fleet(bus)
     escalations = KvView(bus, streams.DESK.name, codec.waiting)
     await escalations.start()
     sessions = SessionRegistry(process.notices, escalations)
-    authenticator = _authenticator(settings)
+    guard = _edge_guard(settings)
     chat = ChatEndpoint(
         opener=SessionOpener(
             instance=process.instance,
             ports=SessionPorts(inbox, log, NatsSocketPresence(bus), NatsTurnCanceller(bus, region)),
             sessions=sessions,
             resume_secret=settings.resume_secret.get_secret_value().encode(),
+            resume_ttl_s=settings.resume_ttl_s,
             max_queued_frames=settings.outgoing_frames,
         ),
-        authenticator=authenticator,
-        messages_per_s=settings.messages_per_s,
-        message_burst=settings.message_burst,
+        authenticator=await _authenticator(process),
+        guard=guard,
+        first_frame_timeout_s=settings.edge_first_frame_timeout_s,
+    )
+    ports = HttpPorts(
+        inbox=inbox,
+        log=log,
+        knowledge=KnowledgeClient(bus, region),
+        fleet=fleet,
+        fleet_store=NatsFleetStore(bus),
+        notices=process.notices,
+        notice_store=NatsNoticeStore(bus, region),
+        processes=process.presences,
+        supervisor=SupervisorClient(bus, region),
+        desk=NatsDesk(bus),
+        escalations=escalations,
     )
     operators = _operators(process)
     access = AccessControl(operators, settings.is_single_machine, dict(HEALTH_RULES))
-    app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[access.enforce, bus_errors])
-    add_health_routes(app, process.readiness)
-    access.add_routes(
-        app,
-        [
-            Route("GET", "/v1/chat", chat.serve, CUSTOMER),
-            *OperatorOps(operators).routes(),
-            *Pages(knowledge, fleet, process.notices).routes(),
-            *SuiteOps(SupervisorClient(bus, region), inbox, log, region).routes(),
-            *KnowledgeOps(knowledge).routes(),
-            *FleetOps(NatsFleetStore(bus), process.presences, settings.mcp_commands).routes(),
-            *NoticeOps(NatsNoticeStore(bus, region), process.notices, process.presences, region).routes(),
-            *DeskOps(NatsDesk(bus), log, escalations, region).routes(),
-        ],
-    )
+    app = create_app(endpoints(ports, chat, operators, settings), access, guard, process.readiness)
+    app[BODY_TIMEOUT_S] = settings.edge_body_timeout_s
 
     await Subscriptions(process.instance, sessions).subscribe(bus, region)
     process.notices.on_change = sessions.publish_notice
@@ -93,18 +138,95 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     process.spawn(sessions.publish_positions())
     process.heartbeat.vitals = lambda: Vitals(queue_depth=len(sessions), fleet_version=fleet.current.version)
 
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.shutdown_timeout_s)
-    await runner.setup()
-    await web.TCPSite(
-        runner, settings.http_host, settings.http_port, backlog=_TCP_BACKLOG, reuse_port=settings.share_port
-    ).start()
+    runner = await _listen(app, guard, settings)
     yield
     await chat.close_all()
     await runner.cleanup()
 
 
-def _authenticator(settings: IngressSettings) -> Authenticator:
-    return Authenticator(secret=settings.auth_secret.get_secret_value() if settings.auth_secret else None)
+def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settings: IngressSettings) -> list[_Endpoint]:
+    """Return all endpoints; every route that the ingress serves belongs to one of them, or is a health check."""
+    region = settings.region
+    articles = CitedArticles(ports.knowledge, ports.log)
+    return [
+        chat,
+        OperatorOps(operators),
+        Pages(ports.fleet, ports.notices, settings.edge_embed_origins.split()),
+        ArticleEndpoint(articles, chat.authenticator, chat.opener.identity_of, region),
+        SuiteOps(ports.supervisor, ports.inbox, ports.log, region),
+        KnowledgeOps(ports.knowledge),
+        FleetOps(ports.fleet_store, ports.processes, settings.mcp_commands),
+        NoticeOps(ports.notice_store, ports.notices, ports.processes, region),
+        DeskOps(ports.desk, ports.log, ports.escalations, region),
+    ]
+
+
+def create_app(
+    served: Iterable[_Endpoint], access: AccessControl, guard: EdgeGuard, is_ready: Callable[[], bool]
+) -> web.Application:
+    """Create the application with its checks, in order: host and budget, access rule, errors of the bus."""
+    app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[guard.check, access.enforce, bus_errors])
+    add_health_routes(app, is_ready)
+    for endpoint in served:
+        access.add_routes(app, endpoint.routes())
+    return app
+
+
+async def _listen(app: web.Application, guard: EdgeGuard, settings: IngressSettings) -> web.AppRunner:
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=settings.shutdown_timeout_s,
+        # Counts until the next request has arrived whole, so that it limits the time for a header.
+        keepalive_timeout=settings.edge_header_timeout_s,
+    )
+    await runner.setup()
+    site = LimitedSite(
+        runner,
+        settings.http_host,
+        settings.http_port,
+        limits=ConnectionLimits(
+            total=settings.edge_connections,
+            per_address=settings.edge_sockets_per_address,
+            exempt=[*guard.trusted_proxies, *guard.unlimited],
+        ),
+        backlog=_TCP_BACKLOG,
+        reuse_port=settings.share_port,
+    )
+    await site.start()
+    return runner
+
+
+def _edge_guard(settings: IngressSettings) -> EdgeGuard:
+    return EdgeGuard(
+        hosts=parse_hosts(settings.edge_hosts),
+        trusted_proxies=parse_networks(settings.edge_trusted_proxies),
+        unlimited=parse_networks(settings.edge_unlimited),
+        budget=Budget(
+            {
+                "customer": Rate(settings.messages_per_s, settings.message_burst),
+                "address": Rate(settings.edge_address_rate, settings.edge_address_burst),
+                "tenant": Rate(settings.edge_tenant_rate, settings.edge_tenant_burst),
+            }
+        ),
+        sockets_per_address=settings.edge_sockets_per_address,
+    )
+
+
+async def _authenticator(process: Process[IngressSettings]) -> Authenticator:
+    settings = process.settings
+    keys = None
+    if settings.auth_jwks is not None:
+        keys = KeySet(settings.auth_jwks)
+        await keys.refresh()
+        process.spawn(keys.run())
+    tokens = CustomerTokens(
+        secret=settings.auth_secret.get_secret_value() if settings.auth_secret else None,
+        keys=keys,
+        audience=settings.auth_audience,
+        issuer=settings.auth_issuer,
+    )
+    return Authenticator(tokens if settings.authenticates else None, settings.auth_query_token)
 
 
 def _operators(process: Process[IngressSettings]) -> Operators:

@@ -25,6 +25,7 @@ from trunkline_protocols.presence import Presence
 from trunkline_protocols.subjects import Audience
 from trunkline_protocols.turn import SocketAttached
 
+from trunkline_ingress.core.identity import Claims
 from trunkline_ingress.core.operators import Operator
 from trunkline_ingress.core.trace import InboxEntry
 
@@ -163,7 +164,15 @@ class SuiteStatusSource(Protocol):
         ...
 
 
-# -- operators ---
+# -- customers and operators ---
+
+
+class TokenVerifier(Protocol):
+    """Access tokens of customers."""
+
+    async def verify(self, token: str) -> Claims:
+        """Return the claims of a token; raise `UnauthorizedError` if it is not valid now."""
+        ...
 
 
 class OperatorDirectory(Protocol):

@@ -52,6 +52,8 @@ class SessionOpener:
     ports: SessionPorts
     sessions: SessionRegistry
     resume_secret: bytes
+    resume_ttl_s: float
+    """Lifetime of resume tokens."""
     max_queued_frames: int
     restore_permits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MAX_CONCURRENT_RESTORES))
 
@@ -67,7 +69,7 @@ class SessionOpener:
             tier=request.tier,
         )
         session = self._session(authorize(identity, claims), send)
-        token = sign(session.identity, self.resume_secret)
+        token = sign(session.identity, self.resume_secret, expires_at=time.time() + self.resume_ttl_s)
         return OpenedSession(session, self.sessions.add(session), resume_token=token)
 
     async def resume(self, request: Resume, claims: Claims | None, send: SendFrame) -> OpenedSession | None:
@@ -75,11 +77,15 @@ class SessionOpener:
 
         Raises `UnauthorizedError`, `UnknownConversationError`, or `StaleSessionError` if the streams cannot be read.
         """
-        identity = verify(request.resume_token, self.resume_secret)
+        identity = self.identity_of(request.resume_token)
         if identity is None or identity.conversation != request.conversation:
             await self._refuse(ConversationId(request.conversation), claims)
-            raise UnauthorizedError("the resume token is not valid for this conversation")
+            raise UnauthorizedError("the resume token is not valid for this conversation, or has expired")
         return await self._restore(authorize(identity, claims), request.last_seq, send)
+
+    def identity_of(self, resume_token: str) -> Identity | None:
+        """Return the identity in a resume token, None if the token is not valid now."""
+        return verify(resume_token, self.resume_secret, now=time.time())
 
     async def _restore(self, identity: Identity, last_seq: int, send: SendFrame) -> OpenedSession | None:
         session = self._session(identity, send)

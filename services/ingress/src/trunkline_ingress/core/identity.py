@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated, TypeAlias
+
 import msgspec
+from msgspec import Meta
+from trunkline_protocols.frames import Name, Token
 from trunkline_protocols.ids import ConversationId
+
+Tier: TypeAlias = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,64}$")]
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,12 +25,13 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
-    """Claims of a customer's access token."""
+    """Claims of a customer's access token; `exp` in Unix seconds."""
 
-    sub: str
-    tenant: str = "default"
-    region: str = "local"
-    tier: str = ""
+    sub: Name
+    exp: float
+    tenant: Token = "default"
+    region: Token = "local"
+    tier: Tier = ""
 
 
 class UnauthorizedError(Exception):

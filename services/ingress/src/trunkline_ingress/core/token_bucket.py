@@ -13,11 +13,15 @@ class TokenBucket:
         self._tokens = float(burst)
         self._refilled_at = now
 
-    def take(self, now: float) -> bool:
-        """Take one token; return False if the bucket is empty."""
+    def wait_s(self, now: float) -> float:
+        """Return the seconds until a token is available, 0 if one is."""
         self._tokens = min(self._burst, self._tokens + (now - self._refilled_at) * self._rate_per_s)
         self._refilled_at = now
-        if self._tokens < 1:
+        return max(0.0, (1 - self._tokens) / self._rate_per_s)
+
+    def take(self, now: float) -> bool:
+        """Take one token; return False if the bucket is empty."""
+        if self.wait_s(now) > 0:
             return False
         self._tokens -= 1
         return True

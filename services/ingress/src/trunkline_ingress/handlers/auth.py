@@ -1,33 +1,62 @@
-"""Authentication of customers by JSON Web Tokens."""
+"""Authentication of customers: the access token of the handshake, or of a `start` or `resume` frame."""
 
 from __future__ import annotations
 
-import jwt
+from dataclasses import dataclass
+
 from aiohttp import web
-from trunkline_protocols import codec
 
-from trunkline_ingress.core.identity import Claims
+from trunkline_ingress.core.identity import Claims, UnauthorizedError
 from trunkline_ingress.handlers.http import bearer_of, check_origin
+from trunkline_ingress.ports import TokenVerifier
 
 
+@dataclass(frozen=True, slots=True)
 class Authenticator:
-    """Validates customers' tokens. Without a secret every caller is accepted, and only loopback is served."""
+    """Checks customers' tokens. Without a verifier every caller is accepted, and only loopback is served."""
 
-    def __init__(self, *, secret: str | None) -> None:
-        """`secret` signs customers' tokens (HS256)."""
-        self._secret = secret
+    verifier: TokenVerifier | None
+    allow_query_token: bool = False
+    """If true, `?token=` is accepted; addresses end up in the logs of proxies."""
 
-    def claims(self, request: web.Request) -> Claims | None:
-        """Return the claims of the customer's token, None if authentication is off.
+    async def handshake_claims(self, request: web.Request) -> Claims | None:
+        """Return the claims of the request's token, None without one or if authentication is off.
 
         Raises `HTTPUnauthorized` or `HTTPForbidden`.
         """
         check_origin(request)
-        if self._secret is None:
+        if self.verifier is None:
             return None
-        token = request.query.get("token") or bearer_of(request)
+        in_address = request.query.get("token")
+        if in_address is not None and not self.allow_query_token:
+            raise web.HTTPUnauthorized(text="a token in the address is not accepted, send it in the first frame")
+        token = bearer_of(request) or in_address
+        if token is None:
+            return None
         try:
-            payload = jwt.decode(token or "", self._secret, algorithms=["HS256"], options={"require": ["sub"]})
-            return codec.convert(payload, Claims)
-        except (jwt.InvalidTokenError, codec.ValidationError) as error:
-            raise web.HTTPUnauthorized(text=f"invalid access token: {error}") from error
+            return await self.verifier.verify(token)
+        except UnauthorizedError as error:
+            raise web.HTTPUnauthorized(text=str(error)) from error
+
+    async def request_claims(self, request: web.Request) -> Claims | None:
+        """Return the claims of the request's token, None if authentication is off.
+
+        Raises `HTTPUnauthorized`, also without a token, or `HTTPForbidden`.
+        """
+        claims = await self.handshake_claims(request)
+        if claims is None and self.verifier is not None:
+            raise web.HTTPUnauthorized(text="an access token is required")
+        return claims
+
+    async def frame_claims(self, token: str, handshake: Claims | None) -> Claims | None:
+        """Return the claims of a frame's token, else those of the handshake; None if authentication is off.
+
+        Raises `UnauthorizedError`.
+        """
+        if self.verifier is None:
+            return None
+        if token:
+            return await self.verifier.verify(token)
+        if handshake is None:
+            raise UnauthorizedError("an access token is required")
+        return handshake

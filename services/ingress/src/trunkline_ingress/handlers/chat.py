@@ -8,8 +8,8 @@
     cancel     -> `Session.leave_queue`
 
 An invalid frame gets `error` and the socket stays open. Close codes: 1007 for invalid JSON, 1003 for a binary frame,
-1009 for a frame over `MAX_FRAME_BYTES`, 1013 if the client must resume, 4001 if another socket took the conversation
-over.
+1009 for a frame over `MAX_FRAME_BYTES`, 1008 if the access token has expired or too many frames were refused, 1013 if
+the client must resume, 4001 if another socket took the conversation over, 4002 if none was started or resumed in time.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, assert_never
 from weakref import WeakSet
@@ -43,17 +44,35 @@ from trunkline_protocols.frames import (
 
 from trunkline_ingress.application.session import Session, SlowReaderError, StaleSessionError
 from trunkline_ingress.application.session_opener import OpenedSession, SessionOpener, UnknownConversationError
+from trunkline_ingress.core.budget import Payer
 from trunkline_ingress.core.identity import Claims, UnauthorizedError
 from trunkline_ingress.core.ledger import STARTED_SEQ
 from trunkline_ingress.core.token_bucket import TokenBucket
+from trunkline_ingress.handlers.access import CUSTOMER, Route
 from trunkline_ingress.handlers.auth import Authenticator
-from trunkline_ingress.handlers.frames import CloseSocketError, FrameError, parse_frame, resume_required, taken_over
+from trunkline_ingress.handlers.edge import EdgeGuard
+from trunkline_ingress.handlers.frames import (
+    IDLE,
+    CloseSocketError,
+    FrameError,
+    access_expired,
+    parse_frame,
+    rate_limited,
+    resume_required,
+    taken_over,
+    too_many_refused,
+)
 
 _log: Final = structlog.get_logger(__name__)
 
 _PING_INTERVAL_S: Final = 20.0
 _CLOSE_TIMEOUT_S: Final = 2.0
 _MAX_CLOSE_REASON_BYTES: Final = 120
+_REFUSED_PER_S: Final = 0.5
+_REFUSED_BURST: Final = 50
+"""Refused frames after which a socket is closed: a client that works never comes near it."""
+_MAX_SLEEP_S: Final = 60.0
+"""The wall clock may be changed while a socket waits for a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +81,22 @@ class ChatEndpoint:
 
     opener: SessionOpener
     authenticator: Authenticator
-    messages_per_s: float
-    message_burst: int
+    guard: EdgeGuard
+    first_frame_timeout_s: float
     sockets: WeakSet[web.WebSocketResponse] = field(default_factory=WeakSet)
+
+    def routes(self) -> list[Route]:
+        """Return the route."""
+        return [Route("GET", "/v1/chat", self.serve, CUSTOMER)]
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Serve one socket until it closes."""
-        claims = self.authenticator.claims(request)
+        claims = await self.authenticator.handshake_claims(request)
+        address = self.guard.address_of(request)
+        with self.guard.counted_socket(address):
+            return await self._serve(request, claims, address)
+
+    async def _serve(self, request: web.Request, claims: Claims | None, address: str) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(
             protocols=(SUBPROTOCOL,),
             max_msg_size=MAX_FRAME_BYTES,
@@ -78,8 +106,7 @@ class ChatEndpoint:
         )
         await socket.prepare(request)
         self.sockets.add(socket)
-        limiter = TokenBucket(rate_per_s=self.messages_per_s, burst=self.message_burst, now=time.monotonic())
-        await _Socket(socket, claims, self.opener, limiter).run()
+        await _Socket(self, socket, claims, address).run()
         return socket
 
     async def close_all(self) -> None:
@@ -91,12 +118,15 @@ class _Socket:
     """One WebSocket: parses frames, dispatches them to the session, maps errors to frames and close codes."""
 
     def __init__(
-        self, socket: web.WebSocketResponse, claims: Claims | None, opener: SessionOpener, limiter: TokenBucket
+        self, endpoint: ChatEndpoint, socket: web.WebSocketResponse, claims: Claims | None, address: str
     ) -> None:
+        self._endpoint = endpoint
         self._socket = socket
         self._claims = claims
-        self._opener = opener
-        self._limiter = limiter
+        """Claims of the handshake; once the conversation is open, the claims that it was opened with."""
+        self._opener = endpoint.opener
+        self._address = address
+        self._refused = TokenBucket(rate_per_s=_REFUSED_PER_S, burst=_REFUSED_BURST, now=time.monotonic())
         self._session: Session | None = None
 
     async def run(self) -> None:
@@ -104,6 +134,7 @@ class _Socket:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._receive_frames(tasks))
+                tasks.create_task(self._limit_idle_time())
         except* (_SocketClosed, ConnectionResetError, BrokenPipeError):
             pass
         except* CloseSocketError as group:
@@ -128,6 +159,8 @@ class _Socket:
                 await self._handle(message, tasks)
             except FrameError as error:
                 await self._write(error.frame)
+                if not self._refused.take(time.monotonic()):
+                    raise too_many_refused() from error
             except StaleSessionError as error:
                 _log.info("session.stale", conversation=error.conversation, reason=str(error))
                 raise resume_required() from error
@@ -137,7 +170,10 @@ class _Socket:
         raise _SocketClosed
 
     async def _handle(self, message: WSMessage, tasks: asyncio.TaskGroup) -> None:
+        wait_s = self._endpoint.guard.charge(self._address, self._payers())
         frame = parse_frame(message)
+        if wait_s > 0:
+            raise rate_limited(wait_s, id_=frame.id if isinstance(frame, Message) else "")
         match frame:
             case Start() | Resume():
                 await self._open(frame, tasks)
@@ -152,6 +188,7 @@ class _Socket:
         if self._session is not None:
             raise FrameError("bad_frame", "the socket already has a conversation")
         try:
+            self._claims = await self._endpoint.authenticator.frame_claims(frame.token, self._claims)
             opened = await (self._start(frame) if isinstance(frame, Start) else self._resume(frame))
         except UnauthorizedError as error:
             raise FrameError("unauthorized", str(error)) from error
@@ -161,6 +198,8 @@ class _Socket:
             self._opener.sessions.send_initial_frames(opened.session)
             tasks.create_task(opened.session.run())
             tasks.create_task(_wait_until_replaced(opened.replaced))
+            if self._claims is not None:
+                tasks.create_task(_wait_until_expired(self._claims.exp))
 
     async def _start(self, frame: Start) -> OpenedSession:
         opened = self._opener.start(frame, self._claims, self._send)
@@ -186,8 +225,6 @@ class _Socket:
         id_ = frame.id if isinstance(frame, Message) else ""
         if self._session is None:
             raise FrameError("bad_frame", "send start or resume first", id_=id_)
-        if not self._limiter.take(time.monotonic()):
-            raise FrameError("rate_limited", "rate limit exceeded", retryable=True, id_=id_)
         if self._session.closed and not isinstance(frame, Feedback):
             raise FrameError("bad_frame", "the conversation is closed, start a new one", id_=id_)
         return self._session
@@ -204,6 +241,23 @@ class _Socket:
                 await session.leave_queue()
             case _:
                 assert_never(frame)
+
+    # -- limits ---
+
+    def _payers(self) -> Mapping[Payer, Hashable]:
+        """Return who pays for a frame: a verified customer for all of its sockets, else the socket.
+
+        A name that nothing proves pays for nothing: anyone could exhaust the budget of another customer.
+        """
+        if self._claims is None:
+            return {"customer": id(self)}
+        return {"customer": (self._claims.tenant, self._claims.sub), "tenant": self._claims.tenant}
+
+    async def _limit_idle_time(self) -> None:
+        """Close the socket if no conversation is opened in time; the client may open another one when it needs it."""
+        await asyncio.sleep(self._endpoint.first_frame_timeout_s)
+        if self._session is None:
+            await self._socket.close(code=IDLE, message=b"no conversation was opened in time")
 
     # -- the socket ---
 
@@ -227,6 +281,12 @@ class _Socket:
 
 class _SocketClosed(Exception):  # noqa: N818 - not an error: ends the socket's tasks
     pass
+
+
+async def _wait_until_expired(expires_at: float) -> None:
+    while (left_s := expires_at - time.time()) > 0:  # noqa: ASYNC110 - the wall clock has no event
+        await asyncio.sleep(min(left_s, _MAX_SLEEP_S))
+    raise access_expired()
 
 
 async def _wait_until_replaced(replaced: asyncio.Event) -> None:

@@ -11,15 +11,25 @@ from trunkline_protocols.frames import MAX_TEXT_CHARACTERS, ClientFrame, ErrorCo
 
 _TAKEN_OVER: Final = 4001
 """Close code of a socket whose conversation another socket has taken over."""
+IDLE: Final = 4002
+"""Close code of a socket that has not started or resumed a conversation in time."""
 
 
 class FrameError(Exception):
     """A frame cannot be served: `frame` is sent, the socket stays open."""
 
-    def __init__(self, code: ErrorCode, message: str, *, retryable: bool = False, id_: str = "") -> None:
+    def __init__(
+        self, code: ErrorCode, message: str, *, retryable: bool = False, id_: str = "", retry_after_s: float = 0.0
+    ) -> None:
         """`id_` is the client's id of the message, if the frame has one."""
         super().__init__(message)
-        self.frame = ErrorFrame(code=code, message=message, retryable=retryable, id=id_ or msgspec.UNSET)
+        self.frame = ErrorFrame(
+            code=code,
+            message=message,
+            retryable=retryable,
+            id=id_ or msgspec.UNSET,
+            retry_after_s=round(retry_after_s, 3) or msgspec.UNSET,
+        )
 
 
 class CloseSocketError(Exception):
@@ -30,6 +40,28 @@ class CloseSocketError(Exception):
         super().__init__(message)
         self.close_code = close_code
         self.frame = ErrorFrame(code=code, message=message, retryable=retryable)
+
+
+def rate_limited(wait_s: float, *, id_: str = "") -> FrameError:
+    """Return the error for a frame over the budget."""
+    return FrameError("rate_limited", "rate limit exceeded", retryable=True, id_=id_, retry_after_s=wait_s)
+
+
+def too_many_refused() -> CloseSocketError:
+    """Return the error for a socket whose frames are refused again and again."""
+    return CloseSocketError(
+        WSCloseCode.POLICY_VIOLATION, "rate_limited", "too many refused frames on this socket", retryable=True
+    )
+
+
+def access_expired() -> CloseSocketError:
+    """Return the error for a socket whose access token has expired."""
+    return CloseSocketError(
+        WSCloseCode.POLICY_VIOLATION,
+        "unauthorized",
+        "the access token has expired, resume with a new one",
+        retryable=True,
+    )
 
 
 def resume_required() -> CloseSocketError:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -13,6 +14,8 @@ from trunkline_protocols import codec
 from trunkline_protocols.ids import ConversationId, InvalidIdError, token
 
 T = TypeVar("T")
+
+BODY_TIMEOUT_S: Final = web.AppKey("body_timeout_s", float)
 
 
 @web.middleware
@@ -37,7 +40,10 @@ def json_response(reply: object, *, status: int = 200) -> web.Response:
 async def body_of(request: web.Request, type_: type[T]) -> T:
     """Decode the request body; raise `HTTPBadRequest` with the path of the first invalid field."""
     try:
-        return codec.decode(await request.read(), type_)
+        async with asyncio.timeout(request.app[BODY_TIMEOUT_S]):
+            return codec.decode(await request.read(), type_)
+    except TimeoutError as error:
+        raise web.HTTPRequestTimeout(text="the body did not arrive in time") from error
     except codec.DecodeError as error:
         raise web.HTTPBadRequest(text=str(error)) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,18 +10,17 @@ from typing import Final
 import msgspec
 from aiohttp import web
 from trunkline_protocols.frames import NoticeFrame
-from trunkline_protocols.knowledge import Article, GetArticle
 
 from trunkline_ingress.application.session_registry import notice_frame
-from trunkline_ingress.handlers.access import ANYONE, CUSTOMER, Route
-from trunkline_ingress.handlers.http import json_response, token_of
-from trunkline_ingress.ports import CurrentFleet, KnowledgeService, NoticeView
+from trunkline_ingress.handlers.access import ANYONE, Route
+from trunkline_ingress.handlers.http import json_response
+from trunkline_ingress.ports import CurrentFleet, NoticeView
 
 PAGE: Final = Path(__file__).parents[1] / "page"
 _ASSETS: Final = {file.relative_to(PAGE).as_posix(): file for file in PAGE.rglob("*.*") if file.is_file()}
 _CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
 )
 
 
@@ -33,21 +33,14 @@ class _CompanyReply(msgspec.Struct):
     """Notices for all customers; a client without a conversation receives them here."""
 
 
-class _ArticleReply(msgspec.Struct):
-    document: str
-    title: str
-    text: str
-    rev: int
-    is_latest: bool
-
-
 @dataclass(frozen=True, slots=True)
 class Pages:
     """Serves the pages and the public data that they show."""
 
-    knowledge: KnowledgeService
     current: CurrentFleet
     notices: NoticeView
+    embed_origins: Sequence[str] = ()
+    """Origins whose pages may show the chat page in a frame."""
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -57,14 +50,13 @@ class Pages:
             Route("GET", "/favicon.ico", self.favicon, ANYONE),
             Route("GET", "/assets/{path:.+}", self.asset, ANYONE),
             Route("GET", "/v1/company", self.company, ANYONE),
-            Route("GET", "/v1/articles/{document}", self.article, CUSTOMER),
         ]
 
     # -- pages and assets ---
 
     async def chat_page(self, _: web.Request) -> web.StreamResponse:
         """Serve the chat page."""
-        return _file(PAGE / "chat" / "index.html")
+        return _file(PAGE / "chat" / "index.html", ancestors=" ".join(self.embed_origins) or "'none'")
 
     async def console(self, _: web.Request) -> web.StreamResponse:
         """Serve the operators' page; its data comes from the operators' API."""
@@ -96,28 +88,10 @@ class Pages:
             )
         )
 
-    async def article(self, request: web.Request) -> web.Response:
-        """Return the article of a citation in the quoted version; internal articles are not found."""
-        document = token_of(request, "document")
-        rev = request.query.get("rev", "0")
-        query = GetArticle(document=document, tenant="default", rev=int(rev) if rev.isdecimal() else 0)
-        reply = await self.knowledge.article(query)
-        if not isinstance(reply, Article) or reply.internal:
-            raise web.HTTPNotFound(text="article not found")
-        return json_response(
-            _ArticleReply(
-                document=reply.document,
-                title=reply.title,
-                text=reply.text,
-                rev=reply.rev,
-                is_latest=reply.is_latest,
-            )
-        )
 
-
-def _file(path: Path) -> web.FileResponse:
+def _file(path: Path, *, ancestors: str = "'none'") -> web.FileResponse:
     headers = {
-        "Content-Security-Policy": _CSP,
+        "Content-Security-Policy": _CSP.format(ancestors=ancestors),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-cache",

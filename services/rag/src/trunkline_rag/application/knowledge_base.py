@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 import structlog
@@ -28,6 +30,7 @@ from trunkline_rag.core.backups import StoreDump, merge_backup
 from trunkline_rag.core.index import PassageRow
 from trunkline_rag.core.passage_set import PassageSet
 from trunkline_rag.core.question import Vectors
+from trunkline_rag.core.scope import Scope, SearchAudience
 from trunkline_rag.core.versions import latest_by_key
 from trunkline_rag.ports import ArticleParser, ChangeFeed, Store, StoreUnavailableError, WriteLock
 
@@ -84,13 +87,18 @@ class KnowledgeBase:
         return await self._importer.import_articles(request)
 
     async def get_article(self, request: GetArticle) -> Article | Refused:
-        """Read one whole article in the requested version."""
+        """Read one whole article in the requested version, if the requester may see the article as it is now.
+
+        The scope of the latest version counts: an old version of an article that is internal or expired now is not
+        found. An old version that was internal itself is not found either. Versions of a removed article stay readable.
+        """
         tenant, document = token(request.tenant, "tenant"), token(request.document, "document")
         try:
             found = await asyncio.to_thread(self._store.get, tenant, document, request.rev)
+            latest = await asyncio.to_thread(self._store.get, tenant, document) if request.rev else found
         except StoreUnavailableError as error:
             return Refused(code="unavailable", message=str(error), retryable=True)
-        if found is None:
+        if found is None or not _may_read(request, found[0].scope, (latest or found)[0].scope):
             return Refused(code="not_found", message=f"no article {document}", retryable=False)
         read, is_latest = found
         return Article(
@@ -144,3 +152,19 @@ class KnowledgeBase:
         if self._embedder is None:
             return None
         return await asyncio.to_thread(self._embedder.embed, [row.embedding_text for row in rows])
+
+
+def _may_read(request: GetArticle, version: Scope, latest: Scope) -> bool:
+    if version.visibility == "internal" and not request.internal:
+        return False
+    today = datetime.fromtimestamp(time.time(), UTC).date().isoformat()
+    return any(
+        SearchAudience(
+            region=request.region,
+            language=request.language,
+            specialty=specialty,
+            internal=request.internal,
+            today=today,
+        ).may_see(latest)
+        for specialty in request.specialties or [""]
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from aiohttp import web
@@ -13,6 +13,9 @@ from trunkline_ingress.core.operators import VIEWERS, Role
 from trunkline_ingress.handlers.access import ANYONE, Route, operator_of, operators
 from trunkline_ingress.handlers.http import body_of, check_origin, json_response
 from trunkline_ingress.ports import ConsoleSessions
+
+_MAX_BODY_BYTES: Final = 4_096
+"""Any caller may send this body."""
 
 
 class RedeemLink(msgspec.Struct):
@@ -52,7 +55,8 @@ class OperatorOps:
     async def redeem(self, request: web.Request) -> web.Response:
         """Exchange the code of a console link for the token of a session."""
         check_origin(request)
-        token = self.sessions.redeem((await body_of(request, RedeemLink)).code)
+        body = await body_of(request.clone(client_max_size=_MAX_BODY_BYTES), RedeemLink)
+        token = self.sessions.redeem(body.code)
         if token is None:
             raise web.HTTPForbidden(text="this link is not valid or was used before")
         return json_response(_Session(token))
