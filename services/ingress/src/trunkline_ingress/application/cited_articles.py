@@ -40,7 +40,7 @@ class CitedArticles:
         )
 
     async def read_public(self, document: str, rev: int, region: str) -> Article | None:
-        """Return an article that any customer of the default tenant may see in a region, None if there is no such article."""
+        """Return an article that any customer of the default tenant may see in a region, None without one."""
         return await self._get(GetArticle(document=document, tenant="default", rev=rev, region=region))
 
     async def _get(self, query: GetArticle) -> Article | None:
