@@ -54,7 +54,7 @@ class PostgresServer:
     async def start(self) -> None:
         """Start the server unless it is running, and wait until it accepts connections."""
         if not self.running:
-            self._process = self._launch()
+            self.launch()
         await wait_until_ready(self.paths)
 
     async def create_database(self, name: str) -> str:
@@ -69,6 +69,11 @@ class PostgresServer:
         await connection.close()
         return self.paths.dsn(database=name)
 
+    def launch(self) -> None:
+        """Start the server without waiting."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(postgres_command(self.paths), stdout=log, stderr=log)
+
     def stop(self) -> None:
         """Shut down in an orderly way: sessions are closed, data is flushed."""
         self._end(signal.SIGINT)
@@ -81,10 +86,6 @@ class PostgresServer:
         """Stop the server for good."""
         self.stop()
         remove_socket_folder(self.paths.sockets, self._preferred)
-
-    def _launch(self) -> subprocess.Popen[bytes]:
-        with self._log.open("ab") as log:
-            return subprocess.Popen(postgres_command(self.paths), stdout=log, stderr=log)
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,25 @@ STOP_TIMEOUT_S = 60.0
 class Suite:
     """A running suite."""
 
-    def __init__(self, data_dir: Path, environment: dict[str, str] | None = None, *, nodes: int | None = None) -> None:
-        """Start the suite and wait until it is ready; `nodes`: number of NATS servers, by default one."""
+    def __init__(
+        self,
+        data_dir: Path,
+        environment: dict[str, str] | None = None,
+        *,
+        nodes: int | None = None,
+        prefix: Sequence[str] = (),
+    ) -> None:
+        """Start the suite and wait until it is ready.
+
+        `nodes`: number of NATS servers, by default one. `prefix`: beginning of the command, which executes the rest.
+        """
         self.data_dir = data_dir
         self._environment = environment or {}
         data_dir.mkdir(parents=True, exist_ok=True)
         self._output = (data_dir / "up.log").open("w+")
         self._process = subprocess.Popen(
             [
-                *(trunkline(), "up", "--port", "0", "--data-dir", str(data_dir)),
+                *(*prefix, trunkline(), "up", "--port", "0", "--data-dir", str(data_dir)),
                 *(("--nodes", str(nodes)) if nodes is not None else ()),
             ],
             env={**os.environ, **(environment or {})},
@@ -45,6 +55,11 @@ class Suite:
             start_new_session=True,
         )
         self.url = self._wait_ready()
+
+    @property
+    def supervisor_pid(self) -> int:
+        """Process id of `trunkline up`."""
+        return self._process.pid
 
     def _wait_ready(self) -> str:
         assert self._process.stdout is not None

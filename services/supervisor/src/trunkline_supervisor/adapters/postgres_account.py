@@ -1,7 +1,7 @@
 """The account of the embedded PostgreSQL, which refuses to run as root.
 
 If the suite itself runs as root, the server is started in a user namespace, in which the process has another uid while
-root keeps the files; if namespaces are not allowed, as `nobody`. Both wrappers exec the server: the started process is
+root keeps the files; if namespaces are not allowed, as uid 65534. Both wrappers exec the server: the started process is
 PostgreSQL itself and receives the signals. `initdb` also requires that its account has an entry in the user database.
 """
 
