@@ -242,6 +242,32 @@ async def test_lists_keep_their_start_and_their_nesting(modules: Page) -> None:
     assert [inner["type"] for inner in block["items"][0]] == ["paragraph", "list"]
 
 
+HOSTILE_ARTICLE = """
+![pixel](https://tracker.example/pixel.png) <img src="https://tracker.example/raw.png">
+[![both](//tracker.example/b.png)](https://shop.example)
+
+[script](javascript:alert(1)) [data](data:text/html,x) [file](file:///etc/passwd) [path](/v1/ops) [host](//evil.example)
+
+[web](https://shop.example/returns) [mail](mailto:help@shop.example) <iframe src="https://evil.example"></iframe>
+"""
+
+
+async def test_images_and_links_of_an_article_are_inert(modules: Page) -> None:
+    """Nothing is loaded; a link opens http, https and mailto only, without opener and referrer."""
+    body = """
+        const parent = document.createElement('div');
+        m.renderMarkdown(parent, x, { links: true });
+        const tags = [...parent.querySelectorAll('*')].map((node) => node.localName);
+        const links = [...parent.querySelectorAll('a')].map((node) => [node.protocol, node.rel, node.target]);
+        return { tags: [...new Set(tags)].sort(), links, text: parent.textContent };
+    """
+    rendered = await run_module(modules, "shared/markdown.js", body, HOSTILE_ARTICLE)
+    assert rendered["tags"] == ["a", "p"]
+    assert {protocol for protocol, _, _ in rendered["links"]} == {"https:", "mailto:"}
+    assert {(rel, target) for _, rel, target in rendered["links"]} == {("noopener noreferrer", "_blank")}
+    assert '<img src="https://tracker.example/raw.png">' in rendered["text"]
+
+
 @pytest.mark.parametrize(
     ("text", "quote", "found"),
     [

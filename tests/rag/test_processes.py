@@ -9,12 +9,13 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,9 +30,16 @@ from trunkline_protocols.knowledge import (
     PassagesFound,
     SearchKnowledge,
 )
+from trunkline_rag.adapters.kv_change_feed import KvChangeFeed
+from trunkline_rag.adapters.kv_write_lock import KvWriteLock
 from trunkline_rag.adapters.milvus import MilvusStore
+from trunkline_rag.application.knowledge_base import KnowledgeBase
+from trunkline_rag.core.articles import Document
+from trunkline_rag.core.passage_set import StagedArticle
 from trunkline_supervisor.adapters.tcp import free_port
 
+from tests.rag.sample_articles import import_files
+from tests.support.parsers import InProcessParser
 from tests.support.suite import wait_until
 
 pytestmark = pytest.mark.processes
@@ -57,6 +65,11 @@ class RagProcess:
         return int(float(found[1])) if found else -1
 
 
+def is_open(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture
 def milvus(tmp_path: Path) -> Iterator[str]:
     """Run a Milvus server and yield its address."""
@@ -72,6 +85,7 @@ def milvus(tmp_path: Path) -> Iterator[str]:
         str(port),
     ]
     with (tmp_path / "milvus.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
+        wait_until(lambda: is_open(port), "Milvus accepts connections")
         yield f"http://127.0.0.1:{port}"
         server.kill()
 
@@ -126,6 +140,53 @@ def article_line(id_: str, text: str) -> str:
 
 async def until(condition: Callable[[], bool], description: str) -> None:
     await asyncio.to_thread(wait_until, condition, description)
+
+
+class InterruptedStore(MilvusStore):
+    """A store whose process is interrupted after a write has been stored."""
+
+    is_interrupted = False
+
+    def put(self, tenant: str, articles: Sequence[StagedArticle]) -> None:
+        super().put(tenant, articles)
+        if self.is_interrupted:
+            raise OSError("interrupted")
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["failed", "killed"])
+async def test_revisions_are_unique_after_an_interrupted_write_of_another_process(
+    bus: Bus, milvus: str, *, is_killed: bool
+) -> None:
+    """The other process knows the versions since its own write, and nothing was published in between."""
+    stores = InterruptedStore(milvus), MilvusStore(milvus)
+    first, second = (
+        KnowledgeBase(
+            store,
+            parser=InProcessParser(),
+            write_lock=KvWriteLock(bus, f"rag-{number}", heartbeat_timeout_s=1.0),
+            changes=KvChangeFeed(bus, f"rag-{number}"),
+        )
+        for number, store in enumerate(stores)
+    )
+
+    def article(text: str) -> list[ArticleFile]:
+        return [ArticleFile(name="a.jsonl", content=article_line("same", text))]
+
+    await import_files(first, files=article("One."))
+    await import_files(second, files=article("Two."))
+    if is_killed:
+        await KvWriteLock(bus, "rag-0").acquire()
+        stored = StagedArticle(Document("same", "T", "Three.", rev=3), [], None)
+        await asyncio.to_thread(stores[0].put, "default", [stored])
+    else:
+        stores[0].is_interrupted = True
+        with pytest.raises(OSError, match="interrupted"):
+            await import_files(first, files=article("Three."))
+    await import_files(second, files=article("Four."))
+    versions = sorted((one.document.rev, one.document.text) for one in stores[1].dump().versions)
+    assert versions == [(1, "One."), (2, "Two."), (3, "Three."), (4, "Four.")]
+    for store in stores:
+        store.close()
 
 
 async def test_imports_of_one_process_are_found_by_all_and_overwrite_no_other(

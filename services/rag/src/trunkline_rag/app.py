@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import structlog
+from prometheus_client import Counter
 from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.rpc import Responder
 from trunkline_embedding import LEXICAL, Embedder, open_embedder
 from trunkline_protocols import codec, subjects
-from trunkline_protocols.knowledge import ArticlesImported, Refused
+from trunkline_protocols.knowledge import ArticlesImported, ImportProblem, Refused
 
 from trunkline_rag.adapters.knowledge_folder import FLEET_SOURCE, read_folder
 from trunkline_rag.adapters.kv_change_feed import KvChangeFeed
@@ -28,6 +29,9 @@ from trunkline_rag.handlers import KnowledgeHandlers
 from trunkline_rag.settings import RagSettings
 
 _log: Final = structlog.get_logger(__name__)
+_PARSERS_REPLACED: Final = Counter(
+    "trunkline_knowledge_parsers_replaced", "Parser processes that were ended by a file over its limits"
+)
 NAME: Final = "rag"
 _MAX_CONCURRENT_REQUESTS: Final = 64
 
@@ -36,7 +40,7 @@ _MAX_CONCURRENT_REQUESTS: Final = 64
 async def service(process: Process[RagSettings]) -> AsyncIterator[None]:
     """Serve knowledge requests; ready once the index is built and the knowledge folder is imported."""
     settings = process.settings
-    parser = ParserProcess(settings.parse_limits())
+    parser = ParserProcess(settings.parse_limits(), on_replaced=_report_replaced)
     # Its start takes as long as that of the store.
     await asyncio.to_thread(parser.start)
     try:
@@ -97,6 +101,11 @@ def _open_store(settings: RagSettings, embedder: Embedder | None) -> MilvusStore
     )
     _log.info("store.opened", took_ms=round((time.perf_counter() - started) * 1000))
     return store
+
+
+def _report_replaced(problem: ImportProblem) -> None:
+    _PARSERS_REPLACED.inc()
+    _log.warning("parser.replaced", file=problem.name, reason=problem.reason)
 
 
 async def _import_folder(settings: RagSettings, handlers: KnowledgeHandlers) -> None:

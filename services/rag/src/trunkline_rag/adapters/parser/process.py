@@ -8,11 +8,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-import structlog
-from prometheus_client import Counter
 from trunkline_protocols.decoding import DecodeError
 from trunkline_protocols.knowledge import ArticleFile, ImportProblem
 
@@ -30,8 +28,6 @@ from trunkline_rag.core.articles.document import ParsedItem
 from trunkline_rag.core.articles.limits import FilePiece, ParseLimits, batches
 from trunkline_rag.ports import ParserUnavailableError
 
-_log: Final = structlog.get_logger(__name__)
-_REPLACED: Final = Counter("trunkline_knowledge_parsers_replaced", "Parser processes that ended in mid-file")
 _WORKER: Final = "trunkline_rag.adapters.parser.worker"
 _START_TIMEOUT_S: Final = 60.0
 _SEND_TIMEOUT_S: Final = 60.0
@@ -41,9 +37,10 @@ _END_TIMEOUT_S: Final = 5.0
 class ParserProcess:
     """One parser process at a time; started by the first file, or early by `start`."""
 
-    def __init__(self, limits: ParseLimits) -> None:
-        """Start nothing yet."""
+    def __init__(self, limits: ParseLimits, *, on_replaced: Callable[[ImportProblem], None] | None = None) -> None:
+        """Start nothing yet. `on_replaced` is called for each file that its process has been ended for."""
         self._limits = limits
+        self._on_replaced = on_replaced
         self._worker: _Worker | None = None
         self._is_closed = False
         self._mutex = threading.Lock()
@@ -88,8 +85,8 @@ class ParserProcess:
                 # A process may end for another reason than its file, which a new process can read then.
                 if lost.is_over_limit or (was_new and done == 0):
                     problem = ImportProblem(name=pieces[done].name, reason=lost.reason)
-                    _REPLACED.inc()
-                    _log.warning("parser.replaced", file=problem.name, reason=problem.reason)
+                    if self._on_replaced is not None:
+                        self._on_replaced(problem)
                     done += 1
                     yield problem
             finally:
