@@ -103,8 +103,44 @@ def test_configuration_of_nats_is_valid_and_generated() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_server_is_reachable_from_its_own_service_alone() -> None:
+    """A process that is taken over connects neither to the archive nor to the knowledge base of another one."""
+    members: dict[str, set[str]] = {}
+    for name, service in SERVICES.items():
+        for network in service.get("networks", ["default"]):
+            members.setdefault(network, set()).add(name)
+    assert members["archive"] == {"postgres", "audit"}
+    assert members["knowledge"] == {"milvus", "rag"}
+    assert not members["default"] & {"postgres", "milvus"}
+    assert all(COMPOSE["networks"][name]["internal"] for name in ("archive", "knowledge"))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_process_gains_no_rights(name: str) -> None:
+    """The image runs as an unprivileged user, and it stays that way."""
+    if name != "provision":
+        assert OURS[name]["cap_drop"] == ["ALL"]
+        assert OURS[name]["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_container_has_the_secrets_of_its_own_service_alone() -> None:
+    """Passwords of servers are in the server and in the one process that uses it."""
+    holders: dict[str, set[str]] = {}
+    for name, service in SERVICES.items():
+        for secret in re.findall(r"\$\{(\w+):\?", yaml.safe_dump(service.get("environment", {}))):
+            holders.setdefault(secret, set()).add(name)
+    assert holders["POSTGRES_PASSWORD"] == {"postgres"}
+    assert holders["TRUNKLINE_POSTGRES_PASSWORD"] == {"postgres", "audit"}
+    assert holders["MILVUS_PASSWORD"] == {"rag"}
+    for secret in ("TRUNKLINE_RESUME_SECRET", "TRUNKLINE_AUTH_SECRET", "TRUNKLINE_OPERATOR_TOKEN"):
+        assert holders[secret] == {"ingress"}
+
+
 def test_file_contains_no_secret() -> None:
     """Secrets come from the environment, and compose refuses to start if one is missing."""
     text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
-    for name in ("TRUNKLINE_RESUME_SECRET", "TRUNKLINE_AUTH_SECRET", "TRUNKLINE_OPERATOR_TOKEN", "POSTGRES_PASSWORD"):
+    for name in (
+        *("TRUNKLINE_RESUME_SECRET", "TRUNKLINE_AUTH_SECRET", "TRUNKLINE_OPERATOR_TOKEN"),
+        *("POSTGRES_PASSWORD", "TRUNKLINE_POSTGRES_PASSWORD", "MILVUS_PASSWORD"),
+    ):
         assert f"${{{name}:?" in text

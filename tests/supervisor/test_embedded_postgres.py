@@ -185,3 +185,34 @@ async def _open_as_before(server: PostgresServer, folder: Path) -> None:
         server.stop()
     (folder / "secrets" / "postgres-superuser").unlink()
     initialise(server.paths)
+
+
+async def test_script_of_the_container_creates_the_same_role(server: PostgresServer) -> None:
+    """As compose.yaml runs it: after the image has created the database as superuser."""
+    await server.start()
+    superuser = await asyncpg.connect(server.paths.dsn(SUPERUSER, "postgres"))
+    for statement in ("DROP DATABASE trunkline", "DROP ROLE trunkline", "CREATE DATABASE trunkline"):
+        await superuser.execute(statement)
+    password = server.paths.password_file(SUPERUSER).read_text()
+    environment = {
+        "PATH": f"{Path(server.command[server.command.index('-D') - 1]).parent}:{os.environ['PATH']}",
+        "PGHOST": str(server.paths.socket_dir),
+        "PGPASSWORD": password,
+        "POSTGRES_USER": SUPERUSER,
+        "POSTGRES_DB": "trunkline",
+        "TRUNKLINE_POSTGRES_PASSWORD": "it's secret",
+    }
+    script = Path(__file__).parents[2] / "deploy" / "postgres-init.sh"
+    process = await asyncio.create_subprocess_exec(str(script), env=environment)
+    assert await process.wait() == 0
+    role = await superuser.fetchrow(
+        "SELECT rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = $1", OWNER
+    )
+    assert role is not None
+    assert set(role.values()) == {False}
+    await superuser.close()
+    owner = await asyncpg.connect(
+        host=str(server.paths.socket_dir), user=OWNER, password="it's secret", database="trunkline"
+    )
+    await owner.execute("CREATE TABLE one (id int)")
+    await owner.close()

@@ -34,6 +34,7 @@ class PostgresServer:
         self.paths = PostgresPaths(folder / "data", sockets, folder / "secrets")
         self.socket = self.paths.socket_dir / f".s.PGSQL.{PORT}"
         self._process: subprocess.Popen[bytes] | None = None
+        self.command: list[str] = []
         initialise(self.paths)
 
     @property
@@ -71,8 +72,9 @@ class PostgresServer:
 
     def launch(self) -> None:
         """Start the server without waiting."""
+        self.command = postgres_command(self.paths)
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(postgres_command(self.paths), stdout=log, stderr=log)
+            self._process = subprocess.Popen(self.command, stdout=log, stderr=log)
 
     def stop(self) -> None:
         """Shut down in an orderly way: sessions are closed, data is flushed."""
