@@ -10,7 +10,7 @@ class AuditSettings(ProcessSettings):
     """Settings of the audit service, in addition to those of every process."""
 
     postgres_dsn: str = Field(
-        "postgresql://postgres@127.0.0.1:5432/trunkline",
+        "postgresql://trunkline@127.0.0.1:5432/trunkline",
         description="PostgreSQL of the archive; several hosts, separated by commas, are tried in order",
         repr=False,
     )
