@@ -85,7 +85,9 @@ def test_steps_of_an_answer_follow_its_timings() -> None:
 
 def test_handoff_and_consultation_name_both_sides() -> None:
     """With the candidates of a handoff, and the advice or its absence."""
-    consulted = Consulted(specialty="technical", agent="wifi", question="Why?", advice="Restart.", requested_by="billing")
+    consulted = Consulted(
+        specialty="technical", agent="wifi", question="Why?", advice="Restart.", requested_by="billing"
+    )
     failed = msgspec.structs.replace(consulted, outcome="timeout", reason="deadline exceeded")
     handed_off = HandedOff(
         from_="billing", to="technical", agent="wifi", reason="Wi-Fi", summary="s", candidates=["orders", "technical"]

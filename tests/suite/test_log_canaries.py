@@ -84,6 +84,8 @@ class Outside:
                 return web.Response(status=500, text=f"{answer}: {json.dumps(body['messages'][::-1])}")
             case 2:
                 return web.Response(status=400, text=f"{answer}: {json.dumps(body['messages'][::-1])}")
+            case _:
+                pass
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         results = [message["content"] for message in body["messages"] if message["role"] == "tool"]
