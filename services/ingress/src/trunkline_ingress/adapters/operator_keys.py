@@ -49,7 +49,7 @@ class OperatorKeyFile:
         self._version: object = None
         self._operators: dict[str, Operator] = {}
         try:
-            self._load()
+            self.load()
         except (OSError, ValueError) as error:
             raise SettingsError(f"TRUNKLINE_OPERATOR_KEYS: {file}: {error}") from error
 
@@ -62,14 +62,14 @@ class OperatorKeyFile:
         while True:
             await asyncio.sleep(_POLL_INTERVAL_S)
             try:
-                changed = await asyncio.to_thread(self._load)
+                changed = await asyncio.to_thread(self.load)
             except (OSError, ValueError) as error:
                 _log.error("operators.unreadable", file=str(self._file), error=type(error).__name__)
             else:
                 if changed:
                     _log.info("operators.loaded", operators=len(self._operators))
 
-    def _load(self) -> bool:
+    def load(self) -> bool:
         """Read the file if it has changed; return whether it has. Raises `OSError` or `ValueError`."""
         status = self._file.stat()
         version = (status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode)

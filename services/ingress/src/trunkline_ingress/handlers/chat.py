@@ -171,7 +171,12 @@ class _Socket:
 
     async def _handle(self, message: WSMessage, tasks: asyncio.TaskGroup) -> None:
         wait_s = self._endpoint.guard.charge(self._address, self._payers())
-        frame = parse_frame(message)
+        try:
+            frame = parse_frame(message)
+        except FrameError as error:
+            if wait_s > 0:
+                raise rate_limited(wait_s) from error
+            raise
         if wait_s > 0:
             raise rate_limited(wait_s, id_=frame.id if isinstance(frame, Message) else "")
         match frame:
