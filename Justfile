@@ -46,6 +46,18 @@ peers venv="/tmp/trunkline-peers":
     @uv pip sync --quiet --python "{{venv}}/bin/python" --only-binary :all: --require-hashes requirements/peers.lock
     @TRUNKLINE_PEERS="{{venv}}" python -m pytest -m peers tests/peers
 
+# Fuzz every decoder, exit status 1 if one fails in a way that it must not: ./just fuzz [--seconds 300] [--target NAME] [--seed N]
+[group('verify')]
+fuzz *args:
+    @python -m tests.fuzz "$@"
+
+# Write a software bill of materials (CycloneDX, JSON) of the runtime lock: ./just sbom [FILE]
+[group('verify')]
+sbom file="sbom.json":
+    @[ -x .venv/tools/sbom/bin/python ] || python -m venv .venv/tools/sbom
+    @uv pip sync --quiet --python .venv/tools/sbom/bin/python --only-binary :all: --require-hashes requirements/sbom.lock
+    @PYTHONWARNINGS=ignore .venv/tools/sbom/bin/cyclonedx-py requirements requirements/run.lock --pyproject pyproject.toml --output-reproducible --output-file "{{file}}"
+
 # Format, lint, spelling, types, import contracts
 [group('verify')]
 check:

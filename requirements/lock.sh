@@ -13,4 +13,6 @@ uv pip compile requirements/bootstrap.in $common "$@" -o requirements/bootstrap.
 # shellcheck disable=SC2086
 uv pip compile requirements/build.in $common "$@" -o requirements/build.lock
 # shellcheck disable=SC2086
+uv pip compile requirements/sbom.in --only-binary :all: $common "$@" -o requirements/sbom.lock
+# shellcheck disable=SC2086
 uv pip compile requirements/peers.in --only-binary :all: $common "$@" -o requirements/peers.lock

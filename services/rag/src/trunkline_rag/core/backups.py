@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -122,7 +123,7 @@ def decompress_blob(name: str, compressed: bytes) -> bytes:
     """Return a blob's content; raise `DamagedBackupError` if it does not match the name."""
     try:
         content = gzip.decompress(compressed)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DamagedBackupError(f"blob {name}: {error}") from error
     if hashlib.sha256(content).hexdigest() != name:
         raise DamagedBackupError(f"blob {name}: content does not match its hash")
@@ -155,16 +156,23 @@ def pack_shards(dump: StoreDump) -> Iterator[tuple[Blob, Blob | None]]:
 
 
 def unpack_dump(manifest: Manifest, contents: Mapping[str, bytes]) -> StoreDump:
-    """Rebuild a dump from the contents of a manifest's blobs; passages are in the order of their keys."""
+    """Rebuild a dump from the contents of a manifest's blobs; passages are in the order of their keys.
+
+    Raises `DamagedBackupError` if contents and manifest do not fit.
+    """
     versions: list[ArticleVersion] = []
     found: list[tuple[PassageRow, Vectors | None]] = []
     for shard in manifest.shards:
-        texts = _decode_texts(contents[shard.texts])
+        try:
+            texts = _decode_texts(contents[shard.texts])
+            vectors: Sequence[Vectors | None] = [None] * len(texts.rows)
+            if shard.vectors:
+                vectors = list(np.frombuffer(contents[shard.vectors], dtype=_FLOAT).reshape(-1, manifest.dimensions))
+            rows = list(zip(texts.rows, vectors, strict=True))
+        except ValueError as error:
+            raise DamagedBackupError(f"shard {shard.texts}: {error}") from error
         versions += texts.versions
-        vectors: Sequence[Vectors | None] = [None] * len(texts.rows)
-        if shard.vectors:
-            vectors = list(np.frombuffer(contents[shard.vectors], dtype=_FLOAT).reshape(-1, manifest.dimensions))
-        found += zip(texts.rows, vectors, strict=True)
+        found += rows
     # The sort is stable, so passages of one article stay in their order.
     found.sort(key=lambda item: (item[0].tenant, item[0].document))
     has_vectors = bool(found) and all(vector is not None for _, vector in found)

@@ -1,0 +1,191 @@
+"""Every decoder with the errors that it may raise; anything else that it raises is a defect."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from aiohttp import WSMessage, WSMsgType
+from hypothesis import strategies as st
+from trunkline_agents.core.routing.artefact import UnreadableArtefactError, decode as decode_artefact
+from trunkline_agents.core.tools import ArgumentsError, decode_arguments
+from trunkline_audit.core.records import AuditedMessage, row_of
+from trunkline_chassis.fleet_folder import FleetError, load_fleet
+from trunkline_ingress.core.resume_tokens import verify
+from trunkline_ingress.handlers.frames import CloseSocketError, FrameError, parse_frame
+from trunkline_llm_gateway.adapters.anthropic import Anthropic
+from trunkline_llm_gateway.adapters.openai import OpenAI
+from trunkline_llm_gateway.core.config import ConfigError, ProviderConfig, parse_config
+from trunkline_llm_gateway.core.events import EventReader, EventTooLongError
+from trunkline_llm_gateway.ports import ProviderError
+from trunkline_protocols import codec, subjects
+from trunkline_protocols.completion import ToolCall
+from trunkline_protocols.ids import InvalidIdError
+from trunkline_protocols.knowledge import ArticleFile
+from trunkline_rag.adapters.milvus.passage_file import PassageFile
+from trunkline_rag.core.articles.formats import SUFFIXES, parse
+from trunkline_rag.core.backups import DamagedBackupError, decompress_blob
+
+from tests.fuzz.inputs import payloads, texts, toml
+
+
+@dataclass(frozen=True)
+class Target:
+    """A decoder: inputs for it, and a check that raises if the decoder fails in a way that it must not."""
+
+    name: str
+    inputs: st.SearchStrategy[Any]
+    check: Callable[[Any], None]
+
+
+def _check_codec(decoder: codec.Decoder[Any]) -> Callable[[bytes], None]:
+    def check(payload: bytes) -> None:
+        try:
+            value = decoder.decode(payload)
+        except codec.DecodeError:
+            return
+        assert decoder.decode(codec.encode(value)) == value
+
+    return check
+
+
+def _check_frame(text: str) -> None:
+    try:
+        parse_frame(WSMessage(WSMsgType.TEXT, text, None))
+    except FrameError as error:
+        codec.encode(error.frame)
+    except CloseSocketError as error:
+        codec.encode(error.frame)
+
+
+def _check_resume_token(text: str) -> None:
+    assert verify(text, b"secret" * 8, now=0.0) is None
+
+
+def _check_audit(payload: bytes) -> None:
+    row = row_of(
+        AuditedMessage("INBOX", 1, datetime(2026, 1, 1, tzinfo=UTC), "inbox.local.1.c1", payload), datetime.now(UTC)
+    )
+    assert row.raw == payload
+    assert row.payload is None or "\x00" not in row.payload
+
+
+def _check_artefact(payload: bytes) -> None:
+    for damaged in (payload, zlib.compress(payload), zlib.compress(msgspec.msgpack.encode(payload))):
+        try:
+            decode_artefact(damaged)
+        except UnreadableArtefactError:
+            continue
+
+
+def _check_backup(payload: bytes) -> None:
+    for damaged in (payload, gzip.compress(payload)[:-4] + b"\x00\x00\x00\x00", gzip.compress(payload)[:30]):
+        try:
+            decompress_blob("name", damaged)
+        except DamagedBackupError:
+            continue
+
+
+def _check_arguments(text: str) -> None:
+    try:
+        decode_arguments(ToolCall(id="c1", name="find-order", arguments=text))
+    except ArgumentsError:
+        return
+
+
+def _check_subject(text: str) -> None:
+    for parse_subject in (subjects.parse_conversation, subjects.parse_work):
+        try:
+            parse_subject(text)
+        except InvalidIdError:
+            continue
+
+
+def _check_article(suffix: str) -> Callable[[str], None]:
+    def check(text: str) -> None:
+        data = text.encode("utf-8", "surrogateescape")[:4_000] if suffix == ".pdf" else b""
+        for item in parse(ArticleFile(name=f"a{suffix}", content=text[:4_000], data=data)):
+            codec.encode(item)
+
+    return check
+
+
+def _check_parser(dialect: type[Anthropic | OpenAI]) -> Callable[[bytes], None]:
+    config = ProviderConfig(name="m", kind="openai", base_url="http://localhost", models=["small"])
+
+    def check(payload: bytes) -> None:
+        for is_whole in (False, True):
+            parser = dialect(config).parser()
+            try:
+                parser.feed_whole(payload) if is_whole else parser.feed(payload)
+            except ProviderError:
+                continue
+
+    return check
+
+
+def _check_events(payload: bytes) -> None:
+    reader = EventReader(max_bytes=1_000)
+    try:
+        for start in range(0, min(len(payload), 4_000), 7):
+            reader.feed(payload[start : start + 7])
+        reader.end()
+    except EventTooLongError:
+        return
+
+
+def _check_gateway_config(text: str) -> None:
+    try:
+        parse_config(text, "llm.toml")
+    except ConfigError:
+        return
+
+
+def _check_fleet_folder(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "fleet.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
+        try:
+            load_fleet(Path(folder))
+        except FleetError:
+            return
+
+
+def _check_passage_file(payload: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for body in (payload, msgspec.msgpack.encode(payload)):
+            block = struct.pack("<II", len(body), zlib.crc32(body)) + body
+            (Path(folder) / "passages.kept").write_bytes(block + payload)
+            PassageFile(Path(folder), "passages").read({})
+
+
+def _codec_targets() -> Iterator[Target]:
+    for name, decoder in vars(codec).items():
+        if isinstance(decoder, codec.Decoder):
+            yield Target(f"codec.{name}", payloads, _check_codec(decoder))
+
+
+TARGETS: Final = (
+    *_codec_targets(),
+    Target("frame", texts, _check_frame),
+    Target("resume token", texts, _check_resume_token),
+    Target("audit row", payloads, _check_audit),
+    Target("routing artefact", payloads, _check_artefact),
+    Target("passage file", payloads, _check_passage_file),
+    Target("backup blob", payloads, _check_backup),
+    Target("tool arguments", texts, _check_arguments),
+    Target("subject", texts, _check_subject),
+    Target("OpenAI answer", payloads, _check_parser(OpenAI)),
+    Target("Anthropic answer", payloads, _check_parser(Anthropic)),
+    Target("server-sent events", payloads, _check_events),
+    Target("gateway configuration", toml, _check_gateway_config),
+    Target("fleet folder", toml, _check_fleet_folder),
+    *(Target(f"article{suffix}", texts, _check_article(suffix)) for suffix in SUFFIXES),
+)
