@@ -105,6 +105,23 @@ async def test_undecodable_message_ends_in_the_dead_letters_and_blocks_nothing(
             await asyncio.sleep(0.1)
 
 
+async def test_unreadable_log_ends_its_own_conversation_only(suite: Suite, bus: Bus) -> None:
+    """Its messages are dead-lettered, its socket is closed with an error; another conversation is answered."""
+    async with Customer(suite.url) as damaged, Customer(suite.url) as other:
+        await damaged.start()
+        await damaged.ask("m1", QUESTION)
+        conversation = ConversationId(damaged.conversation)
+        await destroy(bus, subjects.log("local", conversation, "turn"), b'{"type":"\xff"}')
+        pids = {name: process["pid"] for name, process in (await asyncio.to_thread(suite.status)).items()}
+        await damaged.say("m2", QUESTION)
+        await other.start()
+        assert (await other.ask("m1", QUESTION))["in_reply_to"] == "m1"
+        with pytest.raises(AssertionError, match="internal"):
+            await damaged.resume()
+        now = await asyncio.to_thread(suite.status)
+        assert {name: now[name]["pid"] for name in pids if name in now} == pids
+
+
 async def test_fleet_is_rolled_back_from_an_unreadable_version(suite: Suite, bus: Bus) -> None:
     """The command publishes the last readable version again, and every process loads it."""
     for payload in (b"\xff", b"[" * 10_000, b'{"type":"fleet"}'):
