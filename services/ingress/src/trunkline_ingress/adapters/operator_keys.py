@@ -5,7 +5,7 @@
     role = "lead"
     sha256 = "<hex digest of the key>"
 
-Keys are drawn, 256 bits, by `trunkline operator-key`, so that a plain digest cannot be searched. If a changed file
+Keys have 256 random bits (docs/operations.md), so that a plain digest cannot be searched. If a changed file
 cannot be read, the last readable one holds and an error is logged; an empty file revokes every key.
 """
 
