@@ -87,7 +87,7 @@ async def test_tool_is_called_as_declared(shop: Shop, make_agent: Callable[..., 
 
 async def test_redelivered_turn_does_not_write_again(shop: Shop, make_agent: Callable[..., ToolAgent]) -> None:
     """The next attempt's model receives the recorded outcome, even if it would have requested another call."""
-    one = make_agent(refund_tool(shop, idempotent=False))
+    one = make_agent(refund_tool(shop))
     await one.attempt(calling(REFUND))
     other = msgspec.structs.replace(REFUND, id="x", arguments='{"order": "A-2"}')
     first = one.result
@@ -103,31 +103,30 @@ async def test_call_of_a_killed_attempt_is_completed_by_the_next(
 ) -> None:
     """Under the same key: the refund is made once and its outcome is known."""
     shop.gate.clear()
-    one = make_agent(refund_tool(shop))
+    idempotent = refund_tool(shop, idempotent=True)
+    one = make_agent(idempotent)
     async with asyncio.TaskGroup() as tasks:
         dying = tasks.create_task(one.attempt(calling(REFUND)))
         await shop.arrived.wait()
         dying.cancel()
     shop.gate.set()
-    assert (
-        text_of(await make_agent(refund_tool(shop)).attempt(calling(REFUND), by="try-2"))
-        == '{"refund": "refund 1 of A-1"}'
-    )
+    two = make_agent(idempotent)
+    assert text_of(await two.attempt(calling(REFUND), by="try-2")) == '{"refund": "refund 1 of A-1"}'
     assert shop.refunds == {"A-1": 1}
     assert len({headers["Idempotency-Key"] for _, _, headers, _ in shop.requests}) == 1
     assert len(shop.requests) == 2
 
 
-async def test_call_without_idempotency_is_not_repeated(shop: Shop, make_agent: Callable[..., ToolAgent]) -> None:
+async def test_call_is_not_repeated_by_default(shop: Shop, make_agent: Callable[..., ToolAgent]) -> None:
     """The model receives an unknown outcome if an earlier attempt was interrupted."""
     shop.gate.clear()
-    not_idempotent = refund_tool(shop, idempotent=False)
+    by_default = refund_tool(shop)
     async with asyncio.TaskGroup() as tasks:
-        dying = tasks.create_task(make_agent(not_idempotent).attempt(calling(REFUND)))
+        dying = tasks.create_task(make_agent(by_default).attempt(calling(REFUND)))
         await shop.arrived.wait()
         dying.cancel()
     shop.gate.set()
-    two = make_agent(not_idempotent)
+    two = make_agent(by_default)
     assert "may have been done" in text_of(await two.attempt(calling(REFUND), by="try-2"))
     assert two.uses() == [("issue-refund", "unknown")]
     assert len(shop.requests) == 1
@@ -145,7 +144,8 @@ async def test_concurrent_attempts_write_once(shop: Shop, make_agent: Callable[.
 async def test_lost_reply_is_retried_under_the_same_key(shop: Shop, make_agent: Callable[..., ToolAgent]) -> None:
     """Within one attempt."""
     shop.lose_replies = 1
-    assert "refund 1 of A-1" in text_of(await make_agent(refund_tool(shop)).attempt(calling(REFUND)))
+    one = make_agent(refund_tool(shop, idempotent=True))
+    assert "refund 1 of A-1" in text_of(await one.attempt(calling(REFUND)))
     assert (shop.refunds, len(shop.requests)) == ({"A-1": 1}, 2)
 
 

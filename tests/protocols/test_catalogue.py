@@ -48,7 +48,8 @@ def test_every_wire_message_is_in_the_catalogue() -> None:
     for module in pkgutil.iter_modules(trunkline_protocols.__path__):
         importlib.import_module(f"trunkline_protocols.{module.name}")
     sent = {message for channel in CHANNELS for message in channel.messages}
-    assert sent == set(Wire.__subclasses__())
+    defined = {type_ for type_ in Wire.__subclasses__() if type_.__module__.startswith("trunkline_protocols.")}
+    assert sent == defined
 
 
 @pytest.mark.parametrize("name", builders())

@@ -30,6 +30,7 @@ description = "Refund an order"
 url = "{url}/orders/{{order}}/refunds"
 timeout_s = 60
 writes = true
+idempotent = true
 unbound = true
 parameters = {{ type = "object", properties = {{ order = {{ type = "string" }} }}, required = ["order"] }}
 """

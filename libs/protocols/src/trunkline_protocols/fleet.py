@@ -50,8 +50,8 @@ class Tool(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     timeout_s: Seconds = 5.0
     writes: bool = False
     """If true, the tool has side effects and is executed once per turn across all attempts."""
-    idempotent: bool = True
-    """If true, the server honours `Idempotency-Key`, so that a call with an unknown outcome is retried."""
+    idempotent: bool = False
+    """If true, the server honours `Idempotency-Key`, so that a write with an unknown outcome is retried."""
     secret: str = ""
     """Name of the secret sent as bearer token, in TRUNKLINE_SECRET_<NAME>; TRUNKLINE_SECRET_HOSTS lists its hosts."""
     bind: dict[str, Claim] = {}
