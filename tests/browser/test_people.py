@@ -231,3 +231,17 @@ async def test_console_requires_the_operator_token(page: Page, tmp_path: Path) -
         await expect(page.get_by_test_id("token")).to_have_count(0)
     finally:
         assert await asyncio.to_thread(guarded.stop) == 0
+
+
+async def test_console_link_signs_in_once(page: Page, suite: Suite) -> None:
+    """Its code leaves the address at once; opened again in another tab, it asks for the token."""
+    link = suite.console_link
+    await page.goto(link)
+    await expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "open", timeout=TIMEOUT_MS)
+    assert "link" not in page.url
+    await page.reload()
+    await expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "open", timeout=TIMEOUT_MS)
+    await page.evaluate("sessionStorage.clear()")
+    await page.goto("about:blank")
+    await page.goto(link)
+    await expect(page.get_by_test_id("operator-token")).to_be_visible(timeout=TIMEOUT_MS)

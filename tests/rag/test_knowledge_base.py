@@ -83,6 +83,42 @@ async def test_passage_names_the_version_that_contains_it(store: MilvusStore) ->
     assert not article.is_latest
 
 
+async def test_article_is_read_by_its_present_audience_only(store: MilvusStore) -> None:
+    """The scope of the latest version counts for old versions too; an internal version is never read."""
+    knowledge_base = KnowledgeBase(store, parser=InProcessParser())
+
+    async def publish(scope: str) -> None:
+        article = ArticleFile(name="a.md", content=f"---\nid: a\n{scope}\n---\nText {scope or 'of the first version'}.")
+        await import_files(knowledge_base, files=[article])
+
+    async def reads(rev: int = 0, **audience: Any) -> bool:  # noqa: ANN401 - fields of several types
+        query = GetArticle(document="a", tenant="default", rev=rev, **audience)
+        return isinstance(await knowledge_base.get_article(query), Article)
+
+    await publish("")
+    first = store.latest_versions("default")["a"].rev
+    assert await reads()
+    assert await reads(first, region="local", language="en", specialties=["billing"])
+    for scope, refused, admitted in (
+        ("visibility: internal", {}, {"internal": True}),
+        ("region: mars", {"region": "local"}, {"region": "mars"}),
+        ("language: de", {"language": "en"}, {"language": "de"}),
+        ("specialties: [returns]", {"specialties": ["billing"]}, {"specialties": ["billing", "returns"]}),
+        ("valid_until: 2020-01-01", {}, None),
+        ("valid_from: 2999-01-01", {}, None),
+    ):
+        await publish(scope)
+        for rev in (0, first):
+            assert not await reads(rev, **refused), scope
+            assert admitted is None or await reads(rev, **admitted), scope
+    await publish("visibility: internal")
+    internal = store.latest_versions("default")["a"].rev
+    await publish("")
+    assert await reads(first)
+    assert not await reads(internal)
+    assert await reads(internal, internal=True)
+
+
 async def test_another_embedder_gets_its_own_collection_while_searches_continue(tmp_path: Path) -> None:
     """Vectors of two models are never mixed; term search answers until the new ones are active."""
     folder = str(tmp_path / "milvus")

@@ -68,6 +68,7 @@ class Suite:
             readable, _, _ = select.select([self._process.stdout], [], [], 0.5)
             line = self._process.stdout.readline() if readable else ""
             if line.startswith("ready "):
+                self.console_link = self._process.stdout.readline().split()[1]
                 return line.split()[1]
             if self._process.poll() is not None:
                 break

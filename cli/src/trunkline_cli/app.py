@@ -23,6 +23,7 @@ from trunkline_cli.errors import CommandError
 from trunkline_cli.fleet.command import fleet
 from trunkline_cli.knowledge.command import knowledge
 from trunkline_cli.notices.command import notice, notices
+from trunkline_cli.operator_keys import operator_key
 from trunkline_cli.options import DataDir, Json, Url, client_settings, console
 
 app = typer.Typer(
@@ -130,6 +131,7 @@ def trace(
         console().print(traces.trace_table(found))
 
 
+app.command("operator-key")(operator_key)
 app.command()(notice)
 app.add_typer(notices, name="notices")
 app.add_typer(knowledge, name="kb")

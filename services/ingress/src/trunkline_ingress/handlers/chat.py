@@ -194,6 +194,10 @@ class _Socket:
             raise FrameError("bad_frame", "the socket already has a conversation")
         try:
             self._claims = await self._endpoint.authenticator.frame_claims(frame.token, self._claims)
+        except UnauthorizedError as error:
+            # Retryable with another token, unlike a conversation that belongs to another customer.
+            raise FrameError("unauthorized", str(error), retryable=True) from error
+        try:
             opened = await (self._start(frame) if isinstance(frame, Start) else self._resume(frame))
         except UnauthorizedError as error:
             raise FrameError("unauthorized", str(error)) from error

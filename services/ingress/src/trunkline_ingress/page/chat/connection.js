@@ -31,6 +31,8 @@ const ANSWER_TIMEOUT_MS = 45_000;
 const STABLE_MS = 10_000;
 /** Close code of the server if another tab has resumed the conversation. */
 const CONTINUED_ELSEWHERE = 4001;
+/** Close code of the server for a socket that opened no conversation in time. */
+const IDLE = 4002;
 /** Close code of the page for a connection that it gives up. */
 const DROPPED = 4900;
 const NORMAL_CLOSURE = 1000;
@@ -63,6 +65,8 @@ export class Connection {
   #retryTimer = 0;
   #silenceTimer = 0;
   #stableTimer = 0;
+  /** The server has closed an unused socket, and nothing needs another one. */
+  #isIdle = false;
 
   /**
    * @param {string} url
@@ -77,6 +81,7 @@ export class Connection {
   connect() {
     clearTimeout(this.#retryTimer);
     this.#retryTimer = 0;
+    this.#isIdle = false;
     if (this.#socket) return;
     this.#report(this.#attempt === 0 ? 'connecting' : 'reconnecting');
     const socket = new WebSocket(this.#url, PROTOCOL);
@@ -94,6 +99,7 @@ export class Connection {
 
   /** Send the entries of the outbox that were not yet sent on this socket. */
   flush() {
+    if (this.#isIdle && this.#session.outbox().length > 0) this.connect();
     if (this.#phase !== 'ready') return;
     const unsent = this.#session.outbox().filter((entry) => !this.#sentKeys.has(entry.key));
     if (unsent.length === 0) return;
@@ -182,7 +188,10 @@ export class Connection {
    */
   #isHandshakeFailure(frame) {
     if (frame.type !== 'error') return false;
-    if (this.#phase === 'resuming') return frame.code !== 'not_found' && frame.code !== 'unauthorized';
+    if (this.#phase === 'resuming') {
+      // An `unauthorized` that is retryable concerns the access token, of which the next attempt has a new one.
+      return frame.code !== 'not_found' && (frame.code !== 'unauthorized' || Boolean(frame.retryable));
+    }
     return this.#phase === 'starting' && Boolean(frame.retryable);
   }
 
@@ -209,6 +218,11 @@ export class Connection {
     }
     if (this.#session.isOver()) {
       this.#report('closed');
+      return;
+    }
+    if (code === IDLE) {
+      // The next message opens a socket.
+      this.#isIdle = true;
       return;
     }
     this.#report('reconnecting');

@@ -184,9 +184,11 @@ const HANDLERS = {
   },
 
   error(state, frame) {
-    const lost = frame.code === 'not_found' || frame.code === 'unauthorized';
+    // A retryable `unauthorized` concerns the access token, not the conversation.
+    const lost = frame.code === 'not_found' || (frame.code === 'unauthorized' && !frame.retryable);
     if (state.resuming && lost) return lose(state);
     if (state.resuming) return state; // The connection retries the resume.
+    if (frame.code === 'unauthorized' && frame.retryable) return state; // The next connection has a new access token.
     if (frame.id !== undefined && frame.id !== null) return messageError(state, frame);
 
     const problem = { code: frame.code, message: frame.message, retryable: Boolean(frame.retryable) };

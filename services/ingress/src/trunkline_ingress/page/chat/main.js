@@ -8,6 +8,7 @@
 import { fetchCompany } from '../shared/company.js';
 import { randomId } from '../shared/ids.js';
 import { readItem, writeItem } from '../shared/storage.js';
+import { AccessToken } from './access.js';
 import { Connection, retryDelay } from './connection.js';
 import * as conversation from './conversation.js';
 import { PassagePanel } from './passage.js';
@@ -109,18 +110,20 @@ function customer() {
 function startFrame() {
   /** @type {ClientFrame} */
   const frame = { type: 'start', customer: customer(), channel: 'web', locale: navigator.language || 'en' };
+  const access = accessToken.startFields();
   const parameters = new URLSearchParams(location.search);
   for (const name of ['tenant', 'region']) {
     const value = parameters.get(name);
     if (value) frame[name] = value;
   }
-  return frame;
+  return { ...frame, ...access };
 }
 
 function resumeFrame() {
   const known = state.conversation;
   return known && {
     type: 'resume', conversation: known.id, resume_token: known.token, last_seq: state.lastSeq,
+    ...accessToken.fields(),
   };
 }
 
@@ -142,6 +145,8 @@ address.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
 address.search = '';
 address.hash = '';
 
+const accessToken = new AccessToken();
+
 const connection = new Connection(address.href, {
   resume: resumeFrame,
   start: startFrame,
@@ -155,6 +160,8 @@ const connection = new Connection(address.href, {
     link = { ...next, long: next.state === 'reconnecting' && link.long };
     watchOutage();
     render();
+    // The token may have expired, and a new one must be there before the next socket is open.
+    if (next.state === 'reconnecting') void accessToken.refresh();
   },
 });
 
@@ -174,7 +181,9 @@ async function fetchArticle({ document: name, rev = 0 }) {
   const path = `/v1/articles/${encodeURIComponent(name)}${rev ? `?rev=${rev}` : ''}`;
   const known = articles.get(path);
   if (known) return known;
-  const response = await fetch(path);
+  const headers = accessToken.headers();
+  if (state.conversation) headers.set('Trunkline-Resume-Token', state.conversation.token);
+  const response = await fetch(path, { headers });
   if (!response.ok) throw new Error(`article ${name}: status ${response.status}`);
   /** @type {Article} */
   const article = await response.json();
@@ -235,7 +244,7 @@ async function showCompany(attempt = 0) {
 
 view.restoreDraft(readItem('sessionStorage', STORED_DRAFT) ?? '');
 if (state.ended) connection.close();
-else connection.connect();
+else void accessToken.refresh().then(() => connection.connect());
 void showCompany();
 apply(conversation.expireNotices(state, Date.now() / 1000));
 scheduleExpiry();

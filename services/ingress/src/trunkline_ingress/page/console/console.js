@@ -111,8 +111,10 @@ function poll(task, intervalMs) {
 
 // -- views ---
 
+const client = new OpsClient(requestToken);
+
 const context = {
-  ops: new OpsApi(new OpsClient(requestToken)), attempt, requirePerson,
+  ops: new OpsApi(client), attempt, requirePerson,
   person: () => person,
   /** @param {string} hash */
   navigate: (hash) => { location.hash = hash; },
@@ -170,10 +172,34 @@ async function showCompany() {
   showTitle();
 }
 
+/** Sign in with the code of the link that `trunkline up` prints, and remove it from the address. */
+async function redeemLink() {
+  const code = new URLSearchParams(location.hash.slice(1)).get('link');
+  if (!code) return;
+  history.replaceState(null, '', location.pathname);
+  try {
+    await client.redeem(code);
+  } catch (error) {
+    if (!(error instanceof OpsError)) throw error;
+  }
+}
+
+/** A named key has a name of its own, which the operator cannot change. */
+async function adoptName() {
+  /** @type {{name: string}} */
+  const { name } = await client.send('GET', '/v1/ops/me');
+  if (!name) return;
+  person = name;
+  /** @type {HTMLButtonElement} */ (byId('person')).disabled = true;
+  showPerson();
+}
+
 byId('error-close').addEventListener('click', () => showError(''));
 byId('person').addEventListener('click', () => changePerson().then(() => polls.desk.now()));
 window.addEventListener('hashchange', route);
 showPerson();
+void showCompany();
+await redeemLink();
 route();
 polls.desk.start();
-void showCompany();
+void attempt(adoptName);

@@ -40,6 +40,17 @@ export class OpsClient {
     this.#requestToken = requestToken;
   }
 
+  /**
+   * Exchange the code of a console link for the token of a session; return whether the link was valid.
+   * @param {string} code
+   */
+  async redeem(code) {
+    const response = await this.#fetch('POST', '/v1/console/session', { code }, '');
+    if (!response.ok) return false;
+    this.#setToken((await response.json()).token);
+    return true;
+  }
+
   /** Return the server's time in Unix seconds; the browser's clock may be wrong. */
   now() {
     return Date.now() / 1000 + this.#clockOffsetS;
@@ -109,11 +120,15 @@ export class OpsClient {
   /** @param {boolean} rejected */
   async #renewToken(rejected) {
     // Concurrent rejected requests share one dialog.
-    this.#pendingToken ??= this.#requestToken(rejected).then((token) => {
-      this.#token = token;
-      writeItem('sessionStorage', STORED_TOKEN, token);
-    }).finally(() => { this.#pendingToken = null; });
+    this.#pendingToken ??= this.#requestToken(rejected).then((token) => this.#setToken(token))
+      .finally(() => { this.#pendingToken = null; });
     await this.#pendingToken;
+  }
+
+  /** @param {string} token */
+  #setToken(token) {
+    this.#token = token;
+    writeItem('sessionStorage', STORED_TOKEN, token);
   }
 }
 

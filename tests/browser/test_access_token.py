@@ -1,0 +1,78 @@
+"""The chat page in a frame of a host page, which gives it the customer's access token."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import jwt
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer, unused_port
+from playwright.async_api import Page, expect
+
+from tests.support.chat_page import TIMEOUT_MS
+from tests.support.suite import Suite
+
+pytestmark = [pytest.mark.processes, pytest.mark.browser]
+
+SECRET = "a secret of thirty-two characters or more"
+QUESTION = "How many days do I have to return an item?"
+HOST_PAGE = """<!doctype html><title>Shop</title><script>
+addEventListener('message', async ({{source, data}}) => {{
+  if (data.type !== 'trunkline.token_request') return;
+  const token = await (await fetch('/token')).text();
+  source.postMessage({{type: 'trunkline.token', token}}, '{suite}');
+}});
+</script><iframe src="{suite}/" style="width: 100%; height: 90vh"></iframe>"""
+
+
+class Shop:
+    """A web shop whose page shows the chat."""
+
+    def __init__(self, suite: str) -> None:
+        self.suite = suite
+        self.life_s = 600.0
+        self.issued = 0
+
+    async def page(self, _: web.Request) -> web.Response:
+        """Return the host page."""
+        return web.Response(text=HOST_PAGE.format(suite=self.suite), content_type="text/html")
+
+    async def token(self, _: web.Request) -> web.Response:
+        """Return an access token of the customer who is signed in."""
+        self.issued += 1
+        return web.Response(
+            text=jwt.encode({"sub": "ada", "tier": "gold", "exp": time.time() + self.life_s}, SECRET, algorithm="HS256")
+        )
+
+
+async def test_chat_in_a_frame_uses_the_token_of_its_host_page(page: Page, tmp_path: Path) -> None:
+    """Through a reconnect after the token has expired, and for the article of a citation."""
+    port = unused_port()
+    origin = f"http://127.0.0.1:{port}"
+    environment = {"TRUNKLINE_AUTH_SECRET": SECRET, "TRUNKLINE_EDGE_EMBED_ORIGINS": origin}
+    suite = await asyncio.to_thread(Suite, tmp_path / "suite", environment)
+    shop = Shop(suite.url)
+    shop.life_s = 3.0
+    app = web.Application()
+    app.add_routes([web.get("/", shop.page), web.get("/token", shop.token)])
+    try:
+        async with TestServer(app, port=port):
+            await page.goto(origin)
+            chat = page.frame_locator("iframe")
+            replies = chat.locator('[data-testid="reply"][data-final="true"]')
+            for count in (1, 2):
+                await chat.get_by_test_id("composer").fill(QUESTION)
+                await chat.get_by_test_id("composer").press("Enter")
+                await expect(replies).to_have_count(count, timeout=TIMEOUT_MS)
+                async with asyncio.timeout(TIMEOUT_MS / 1000):
+                    while shop.issued <= count:
+                        await asyncio.sleep(0.05)
+            shop.life_s = 600.0
+            await chat.get_by_test_id("citation").first.click()
+            await expect(chat.locator("#passage-article mark").first).to_be_visible(timeout=TIMEOUT_MS)
+            await page.goto("about:blank")  # The host page must not request a token of a server that has stopped.
+    finally:
+        assert await asyncio.to_thread(suite.stop) == 0
