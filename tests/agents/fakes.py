@@ -8,12 +8,13 @@ from typing import Any
 
 from trunkline_agents.core.routing.artefact import RoutingModel
 from trunkline_protocols.broadcast import NoticePublished
-from trunkline_protocols.completion import Complete, Completed, CompletionReply, ToolStep, ToolStepRecorded
+from trunkline_protocols.completion import Complete, Completed, CompletionReply
 from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
 from trunkline_protocols.context import Context
 from trunkline_protocols.fleet import Fleet, Tool
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.knowledge import Passage, SearchKnowledge
+from trunkline_protocols.tool_steps import ToolStep, ToolStepRecorded
 from trunkline_protocols.turn import AnswerTurn
 
 PASSAGE = Passage(document="refunds", title="Refunds", text="Refunds take 5 days.", score=0.9)

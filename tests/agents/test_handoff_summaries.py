@@ -14,7 +14,7 @@ from trunkline_agents.core.routing.training import train
 from trunkline_protocols.accounting import Usage
 from trunkline_protocols.completion import Complete, Completed, CompletionReply
 from trunkline_protocols.context import Context, Utterance
-from trunkline_protocols.knowledge import Refused
+from trunkline_protocols.refusal import Refused
 from trunkline_protocols.turn import Answered, AnswerTurn, HandOff
 
 from tests.agents.builders import make_request, make_task, make_worker, small_fleet

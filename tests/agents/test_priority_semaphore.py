@@ -9,7 +9,7 @@ from contextlib import suppress
 from hypothesis import given, strategies as st
 from trunkline_agents.application.priority_semaphore import PrioritySemaphore
 from trunkline_agents.core.priority import priority
-from trunkline_protocols.context import Urgency
+from trunkline_protocols.escalation import Urgency
 from trunkline_protocols.turn import AnswerTurn
 
 from tests.agents.builders import make_request

@@ -18,8 +18,9 @@ from trunkline_agents.adapters.schema_checker import ProcessSchemaChecker
 from trunkline_agents.core.tool_paths import call_url
 from trunkline_agents.core.tools import ArgumentsError
 from trunkline_agents.ports import ToolError
-from trunkline_protocols.completion import Complete, Completed, ToolCall
+from trunkline_protocols.completion import Complete, Completed
 from trunkline_protocols.fleet import DEFAULT_DAILY_LIMIT, Tool
+from trunkline_protocols.tool_steps import ToolCall
 
 from tests.agents.tool_agent import CONTEXT, Environment, ToolAgent, answer, calling, text_of
 from tests.support.shop import Shop

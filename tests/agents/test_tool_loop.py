@@ -13,9 +13,10 @@ import msgspec
 import pytest
 from trunkline_agents.application.tool_loop import Transfer
 from trunkline_agents.core.tools import MAX_STEPS
-from trunkline_protocols.completion import Complete, Completed, ToolCall, ToolOutcome
+from trunkline_protocols.completion import Complete, Completed
 from trunkline_protocols.fleet import Tool
-from trunkline_protocols.knowledge import Refused
+from trunkline_protocols.refusal import Refused
+from trunkline_protocols.tool_steps import ToolCall, ToolOutcome
 
 from tests.agents.tool_agent import Environment, ToolAgent, answer, calling, text_of
 from tests.support.shop import Shop

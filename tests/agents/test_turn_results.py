@@ -8,9 +8,10 @@ import pytest
 from trunkline_agents.application.routing import FleetRouting
 from trunkline_agents.core.routing.router import Router
 from trunkline_agents.core.routing.training import train
-from trunkline_protocols.completion import Complete, Completed, CompletionReply, ToolCall
+from trunkline_protocols.completion import Complete, Completed, CompletionReply
 from trunkline_protocols.ids import Specialty
-from trunkline_protocols.knowledge import Refused
+from trunkline_protocols.refusal import Refused
+from trunkline_protocols.tool_steps import ToolCall
 from trunkline_protocols.turn import Answered, Escalate, HandOff, Routed, TurnFailed, TurnResult
 
 from tests.agents.builders import INSTANCE, make_request, make_task, make_worker, small_fleet

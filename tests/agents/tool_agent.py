@@ -17,9 +17,10 @@ from trunkline_agents.application.tool_session import BuiltInTool, ToolTask
 from trunkline_agents.ports import ToolPorts
 from trunkline_chassis.bus import Bus
 from trunkline_protocols.accounting import Usage
-from trunkline_protocols.completion import Complete, Completed, ToolCall
+from trunkline_protocols.completion import Complete, Completed
 from trunkline_protocols.context import Context
 from trunkline_protocols.fleet import Agent, Company, Fleet, KnowledgeFilter, Tool
+from trunkline_protocols.tool_steps import ToolCall
 
 from tests.agents.builders import make_request
 from tests.agents.fakes import ScriptedModel

@@ -18,10 +18,10 @@ from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.latency import RecentLatency
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.broadcast import NoticePublished
+from trunkline_protocols.dead_letter import DeadLetter
 from trunkline_protocols.ids import ConversationId, Instance, conversation_id, turn_id
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit, Started, TurnAnswered
-from trunkline_protocols.presence import DeadLetter
 
 STREAMS = [stream.name for stream in streams.AUDITED]
 

@@ -12,8 +12,8 @@ from trunkline_chassis.errors import BusUnavailableError
 from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.rpc import Responder
 from trunkline_protocols import codec
-from trunkline_protocols.knowledge import Refused
 from trunkline_protocols.presence import GetStatus, SuiteStatus
+from trunkline_protocols.refusal import Refused
 from trunkline_protocols.wire import Wire
 
 TIMEOUT_S = 20.0

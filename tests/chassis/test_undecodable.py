@@ -27,8 +27,8 @@ from trunkline_chassis.notices import Notices
 from trunkline_chassis.presence import PresenceRegistry
 from trunkline_chassis.provision import provision
 from trunkline_protocols import codec, subjects
-from trunkline_protocols.completion import Spent
 from trunkline_protocols.ids import Instance
+from trunkline_protocols.spending import Spent
 
 from tests.support.nats import nats_server
 from tests.support.undecodable import UNDECODABLE

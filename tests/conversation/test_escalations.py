@@ -12,8 +12,8 @@ from trunkline_conversation.core.decisions import Decision, first_step, on_resul
 from trunkline_conversation.core.escalations import breach, leave_queue
 from trunkline_conversation.core.state import Conversation
 from trunkline_conversation.core.steps import Append, Environment, Step, SystemReply, Work
-from trunkline_protocols.context import Urgency, Utterance
-from trunkline_protocols.escalation import URGENCIES, Escalation, EscalationWaiting
+from trunkline_protocols.context import Utterance
+from trunkline_protocols.escalation import URGENCIES, Escalation, EscalationWaiting, Urgency
 from trunkline_protocols.ids import ConversationId, Specialty, TurnRef
 from trunkline_protocols.log import Breached, Escalated, LeftQueue, TurnAnswered
 from trunkline_protocols.rules.escalation import pressure, queue, queue_position

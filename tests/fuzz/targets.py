@@ -27,9 +27,9 @@ from trunkline_llm_gateway.core.config import ConfigError, ProviderConfig, parse
 from trunkline_llm_gateway.core.events import EventReader, EventTooLongError
 from trunkline_llm_gateway.ports import ProviderError
 from trunkline_protocols import codec, subjects
-from trunkline_protocols.completion import ToolCall
 from trunkline_protocols.ids import InvalidIdError
 from trunkline_protocols.knowledge import ArticleFile
+from trunkline_protocols.tool_steps import ToolCall
 from trunkline_rag.adapters.milvus.passage_file import PassageFile
 from trunkline_rag.core.articles.formats import SUFFIXES, parse
 from trunkline_rag.core.backups import DamagedBackupError, decompress_blob

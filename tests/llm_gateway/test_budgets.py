@@ -17,7 +17,8 @@ from trunkline_llm_gateway.application.spending_sync import SpendingSync
 from trunkline_llm_gateway.core import costs
 from trunkline_llm_gateway.core.budgets import Spending, budget_of, budget_status, day_of
 from trunkline_llm_gateway.core.config import BudgetConfig, ProviderConfig
-from trunkline_protocols.completion import Complete, Spent
+from trunkline_protocols.completion import Complete
+from trunkline_protocols.spending import Spent
 
 
 def test_budget_warns_and_is_then_exhausted() -> None:

@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 from trunkline_llm_gateway.core.budgets import day_of
 from trunkline_llm_gateway.core.config import BudgetConfig, GatewayConfig, RouteConfig
 from trunkline_protocols.completion import CancelCompletion, Completed
-from trunkline_protocols.knowledge import Refused
+from trunkline_protocols.refusal import Refused
 
 from tests.llm_gateway.gateway_harness import FALLBACK_TEXT, MODEL_TEXT, make_request, provider_config, running_gateway
 from tests.support.model_server import Fault, ModelServer, serve_model

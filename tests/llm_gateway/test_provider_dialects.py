@@ -16,8 +16,9 @@ from trunkline_llm_gateway.adapters.anthropic import Anthropic
 from trunkline_llm_gateway.adapters.openai import OpenAI
 from trunkline_llm_gateway.adapters.remote import RemoteProvider
 from trunkline_llm_gateway.ports import Call, ProviderError, ProviderResult
-from trunkline_protocols.completion import Complete, ToolCall, ToolOutcome, ToolSpec, ToolStep
+from trunkline_protocols.completion import Complete, ToolSpec
 from trunkline_protocols.context import Utterance
+from trunkline_protocols.tool_steps import ToolCall, ToolOutcome, ToolStep
 
 from tests.llm_gateway.gateway_harness import make_request, provider_config
 

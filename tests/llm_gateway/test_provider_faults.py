@@ -12,7 +12,7 @@ from trunkline_llm_gateway.adapters.openai import OpenAI
 from trunkline_llm_gateway.adapters.remote import RemoteProvider
 from trunkline_llm_gateway.core.config import ProviderConfig
 from trunkline_llm_gateway.ports import Call, ProviderError
-from trunkline_protocols.knowledge import Refused
+from trunkline_protocols.refusal import Refused
 
 from tests.llm_gateway.gateway_harness import (
     FALLBACK_TEXT,

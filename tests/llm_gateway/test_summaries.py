@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from trunkline_llm_gateway.core.config import ProviderConfig
 from trunkline_protocols.completion import Complete
-from trunkline_protocols.knowledge import Refused
+from trunkline_protocols.refusal import Refused
 
 from tests.llm_gateway.gateway_harness import (
     GatewayHarness,

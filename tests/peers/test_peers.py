@@ -16,8 +16,9 @@ import aiohttp
 import msgspec
 import pytest
 from trunkline_llm_gateway.ports import Call
-from trunkline_protocols.completion import ToolOutcome, ToolSpec, ToolStep
-from trunkline_protocols.knowledge import Refused
+from trunkline_protocols.completion import ToolSpec
+from trunkline_protocols.refusal import Refused
+from trunkline_protocols.tool_steps import ToolOutcome, ToolStep
 from trunkline_supervisor.adapters.tcp import free_port
 
 from tests.llm_gateway.gateway_harness import make_request, provider_config, running_gateway

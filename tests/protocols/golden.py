@@ -13,6 +13,7 @@ from trunkline_protocols import (
     citations,
     completion,
     consultation,
+    dead_letter,
     desk,
     escalation,
     fleet,
@@ -22,7 +23,10 @@ from trunkline_protocols import (
     knowledge,
     log,
     presence,
+    refusal,
     snapshot,
+    spending,
+    tool_steps,
     turn,
     wire,
 )
@@ -181,7 +185,7 @@ _SAMPLES: list[wire.Wire] = [
         backups=[BACKUP],
         progress=knowledge.BackupProgress(operation="backup", done=3, total=9),
     ),
-    knowledge.Refused(code="bad_request", message="what?", retryable=False),
+    refusal.Refused(code="bad_request", message="what?", retryable=False),
     completion.Complete(
         instructions="You are the refunds specialist.",
         text="Where is my refund?",
@@ -196,16 +200,16 @@ _SAMPLES: list[wire.Wire] = [
         deadline_at=AT,
     ),
     completion.CancelCompletion(request_id="a-1", turn=T, reason="overtaken"),
-    completion.ToolStepRecorded(
-        step=completion.ToolStep(
-            calls=[completion.ToolCall(id="call-1", name="issue-refund", arguments='{"order": "A-1"}')],
-            outcomes=[completion.ToolOutcome(id="call-1", text="done")],
+    tool_steps.ToolStepRecorded(
+        step=tool_steps.ToolStep(
+            calls=[tool_steps.ToolCall(id="call-1", name="issue-refund", arguments='{"order": "A-1"}')],
+            outcomes=[tool_steps.ToolOutcome(id="call-1", text="done")],
             text="One moment.",
         ),
         by="a-1",
     ),
-    completion.ToolCallsCounted(keys=["c1-1/0.1"]),
-    completion.Spent(tenant="default", day=20_454, instance="llm_gateway-1", usd=1.25),
+    tool_steps.ToolCallsCounted(keys=["c1-1/0.1"]),
+    spending.Spent(tenant="default", day=20_454, instance="llm_gateway-1", usd=1.25),
     completion.Completed(
         text="Refunds take 5 days.",
         provider="extractive",
@@ -240,7 +244,7 @@ _SAMPLES: list[wire.Wire] = [
             )
         ],
     ),
-    presence.DeadLetter(
+    dead_letter.DeadLetter(
         stream="INBOX",
         consumer="slot-local-1",
         subject="inbox.local.1.c1",

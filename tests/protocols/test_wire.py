@@ -13,6 +13,7 @@ from trunkline_protocols import (
     broadcast,
     completion,
     consultation,
+    dead_letter,
     desk,
     escalation,
     fleet,
@@ -21,7 +22,10 @@ from trunkline_protocols import (
     knowledge,
     log,
     presence,
+    refusal,
     snapshot,
+    spending,
+    tool_steps,
     turn,
 )
 from trunkline_protocols.wire import Wire
@@ -33,6 +37,7 @@ MODULES: tuple[ModuleType, ...] = (
     broadcast,
     completion,
     consultation,
+    dead_letter,
     desk,
     escalation,
     fleet,
@@ -41,7 +46,10 @@ MODULES: tuple[ModuleType, ...] = (
     knowledge,
     log,
     presence,
+    refusal,
     snapshot,
+    spending,
+    tool_steps,
     turn,
 )
 

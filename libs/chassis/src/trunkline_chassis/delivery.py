@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 import structlog
 from prometheus_client import Counter
 from trunkline_protocols import codec, subjects
-from trunkline_protocols.presence import DeadLetter
+from trunkline_protocols.dead_letter import DeadLetter
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import nats.errors
 import structlog
 from trunkline_protocols import codec
-from trunkline_protocols.knowledge import Refused
+from trunkline_protocols.refusal import Refused
 
 from trunkline_chassis.cancellation import cancel_and_wait
 from trunkline_chassis.errors import BusError

@@ -11,15 +11,9 @@ from typing import Any, Final, Literal, get_args
 
 from trunkline_protocols import streams
 from trunkline_protocols.broadcast import NoticeMessage, NoticeReceipt
-from trunkline_protocols.completion import (
-    CancelCompletion,
-    Complete,
-    CompletionReply,
-    Spent,
-    ToolCallsCounted,
-    ToolStepRecorded,
-)
+from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
 from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
+from trunkline_protocols.dead_letter import DeadLetter
 from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.fleet import FleetPublished
@@ -35,15 +29,17 @@ from trunkline_protocols.knowledge import (
     ImportArticles,
     ListBackups,
     PassagesFound,
-    Refused,
     RestoreBackup,
     SearchKnowledge,
     TakeBackup,
 )
 from trunkline_protocols.log import Commit, CommitStored
-from trunkline_protocols.presence import DeadLetter, GetStatus, Presence, SuiteStatus
+from trunkline_protocols.presence import GetStatus, Presence, SuiteStatus
+from trunkline_protocols.refusal import Refused
 from trunkline_protocols.snapshot import Snapshot
+from trunkline_protocols.spending import Spent
 from trunkline_protocols.subjects import COMMIT_KINDS, LANES, Audience
+from trunkline_protocols.tool_steps import ToolCallsCounted, ToolStepRecorded
 from trunkline_protocols.turn import AgentMessage, AnswerTurn, Delta, SocketAttached
 from trunkline_protocols.wire import Wire
 

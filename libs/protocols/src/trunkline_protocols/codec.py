@@ -9,15 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from trunkline_protocols.broadcast import NoticesMessage
-from trunkline_protocols.completion import (
-    CancelCompletion,
-    Complete,
-    CompletionReply,
-    Spent,
-    ToolCallsCounted,
-    ToolStepRecorded,
-)
+from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
 from trunkline_protocols.consultation import ConsultCancelled, ConsultReply
+from trunkline_protocols.dead_letter import DeadLetter
 from trunkline_protocols.decoding import (
     DecodeError,
     Decoder,
@@ -36,8 +30,10 @@ from trunkline_protocols.frames import ClientFrame, ServerFrame
 from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
 from trunkline_protocols.log import Commit, CommitStored
-from trunkline_protocols.presence import DeadLetter, Presence, SuiteStatus
+from trunkline_protocols.presence import Presence, SuiteStatus
 from trunkline_protocols.snapshot import Snapshot
+from trunkline_protocols.spending import Spent
+from trunkline_protocols.tool_steps import ToolCallsCounted, ToolStepRecorded
 from trunkline_protocols.turn import AgentMessage, Delta, SocketAttached, WorkMessage
 
 __all__ = [

@@ -8,7 +8,9 @@ from trunkline_protocols.accounting import ProviderAttempt, Usage
 from trunkline_protocols.citations import Citation
 from trunkline_protocols.context import Utterance
 from trunkline_protocols.ids import Instance, TurnRef
-from trunkline_protocols.knowledge import Passage, Refused
+from trunkline_protocols.knowledge import Passage
+from trunkline_protocols.refusal import Refused
+from trunkline_protocols.tool_steps import ToolCall, ToolStep
 from trunkline_protocols.wire import Record, Wire
 
 Purpose = Literal["answer", "summary"]
@@ -32,33 +34,6 @@ class ToolSpec(Record, frozen=True, kw_only=True):
     """JSON schema of the arguments."""
 
 
-class ToolCall(Record, frozen=True, kw_only=True):
-    """A tool call by the model; `arguments` is unvalidated JSON, checked by the process that runs the tool."""
-
-    id: str
-    name: str
-    arguments: str
-
-
-class ToolOutcome(Record, frozen=True, kw_only=True):
-    """Result of the tool call with the same id; a failure is a result too."""
-
-    id: str
-    text: str
-    failed: bool = False
-    unknown: bool = False
-    """If true, the call may have taken effect; implies `failed`."""
-    ms: float = 0.0
-
-
-class ToolStep(Record, frozen=True, kw_only=True):
-    """One earlier step of the tool loop: the model's calls and their outcomes."""
-
-    calls: list[ToolCall]
-    outcomes: list[ToolOutcome]
-    text: str = ""
-
-
 class AdviceNote(Record, frozen=True, kw_only=True):
     """Advice of a consulted specialist, attributed in the answer."""
 
@@ -66,23 +41,6 @@ class AdviceNote(Record, frozen=True, kw_only=True):
     """Customer-facing title of the specialist."""
     text: str
     citations: list[Citation] = []
-
-
-class ToolStepRecorded(Wire, frozen=True, kw_only=True, tag="tool.step"):
-    """A tool step in KV TOOLS: recorded before execution without outcomes, and after it with them.
-
-    A later attempt at the turn resumes from here, so that no executed call is repeated.
-    """
-
-    step: ToolStep
-    by: str
-    """The attempt that recorded it."""
-
-
-class ToolCallsCounted(Wire, frozen=True, kw_only=True, tag="tool.calls"):
-    """Calls of one tool for one customer on one day, in KV TOOL_CALLS; an idempotency key counts once."""
-
-    keys: list[str]
 
 
 class Complete(Wire, frozen=True, kw_only=True, tag="llm.complete"):
@@ -133,15 +91,6 @@ class CancelCompletion(Wire, frozen=True, kw_only=True, tag="llm.cancel"):
     hop: int = 0
     attempt: int = 0
     """If set, cancel only requests of earlier attempts at the turn; if 0, cancel the whole turn, later requests too."""
-
-
-class Spent(Wire, frozen=True, kw_only=True, tag="llm.spent"):
-    """Spending of one gateway process for a tenant on a day (UTC, days since 1970), in KV SPENDING."""
-
-    tenant: str
-    day: int
-    instance: str
-    usd: float
 
 
 class Completed(Wire, frozen=True, kw_only=True, tag="llm.completed"):

@@ -9,9 +9,6 @@ from trunkline_protocols.wire import Record
 Role = Literal["customer", "agent", "person"]
 
 
-Urgency = Literal["low", "normal", "high", "critical"]
-
-
 class Utterance(Record, frozen=True, kw_only=True):
     """One message of a conversation; `specialty` is set for agents only."""
 

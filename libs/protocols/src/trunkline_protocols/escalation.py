@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from trunkline_protocols.context import Urgency
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.wire import Record, Wire
 
 Level = Literal["senior", "person"]
 """Escalation target: senior agents first, then people."""
 
+Urgency = Literal["low", "normal", "high", "critical"]
 URGENCIES: Final[tuple[Urgency, ...]] = ("low", "normal", "high", "critical")
 
 

@@ -6,8 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
 
-from trunkline_protocols.context import Urgency
-from trunkline_protocols.escalation import Level
+from trunkline_protocols.escalation import Level, Urgency
 from trunkline_protocols.wire import Record, Wire
 
 TRIAGE = "triage"

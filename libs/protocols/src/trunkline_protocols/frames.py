@@ -10,8 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import UNSET, Meta, UnsetType, field
 
 from trunkline_protocols.citations import Citation
-from trunkline_protocols.context import Urgency
-from trunkline_protocols.escalation import Level
+from trunkline_protocols.escalation import Level, Urgency
 from trunkline_protocols.wire import Record, Wire
 
 SUBPROTOCOL = "trunkline.v1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from trunkline_protocols.refusal import Refused
 from trunkline_protocols.wire import Record, Wire
 
 
@@ -180,14 +181,6 @@ class BackupList(Wire, frozen=True, kw_only=True, tag="knowledge.backups"):
     location: str
     backups: list[BackupInfo]
     progress: BackupProgress | None = None
-
-
-class Refused(Wire, frozen=True, kw_only=True, tag="refused"):
-    """Error reply to any request; `retryable` if a later attempt may succeed."""
-
-    code: str
-    message: str
-    retryable: bool
 
 
 KnowledgeRequest: TypeAlias = SearchKnowledge | GetArticle | ImportArticles | TakeBackup | RestoreBackup | ListBackups

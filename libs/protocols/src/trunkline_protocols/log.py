@@ -7,8 +7,7 @@ from typing import TypeAlias
 from trunkline_protocols.accounting import ProviderAttempt, Timings, ToolUse, Usage
 from trunkline_protocols.citations import Citation, Retrieved
 from trunkline_protocols.consultation import ConsultOutcome
-from trunkline_protocols.context import Urgency
-from trunkline_protocols.escalation import Level
+from trunkline_protocols.escalation import Level, Urgency
 from trunkline_protocols.ids import ConversationId, TurnId
 from trunkline_protocols.subjects import CommitKind
 from trunkline_protocols.wire import Record, Wire

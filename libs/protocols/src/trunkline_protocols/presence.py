@@ -1,4 +1,4 @@
-"""Status messages of processes: presence, the supervision tree and dead letters."""
+"""Status messages of processes: presence and the supervision tree."""
 
 from __future__ import annotations
 
@@ -60,17 +60,3 @@ class SuiteStatus(Wire, frozen=True, kw_only=True, tag="status"):
 
     ready: bool
     processes: list[ProcessStatus]
-
-
-class DeadLetter(Wire, frozen=True, kw_only=True, tag="dead_letter"):
-    """A message that could not be handled, kept for inspection and replay."""
-
-    stream: str
-    consumer: str
-    subject: str
-    sequence: int
-    deliveries: int
-    reason: str
-    payload: str
-    """Original payload; invalid UTF-8 is replaced."""
-    at: float

@@ -11,7 +11,8 @@ from typing import TypeAlias
 from trunkline_protocols.accounting import ProviderAttempt, Timings, ToolUse, Usage
 from trunkline_protocols.citations import Citation, Retrieved
 from trunkline_protocols.consultation import Consult, Consultation
-from trunkline_protocols.context import Context, Urgency
+from trunkline_protocols.context import Context
+from trunkline_protocols.escalation import Urgency
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId, TurnRef
 from trunkline_protocols.subjects import Lane
 from trunkline_protocols.wire import Record, Wire

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from trunkline_protocols.broadcast import NoticePublished
-from trunkline_protocols.completion import Complete, CompletionReply, ToolSpec, ToolStep, ToolStepRecorded
+from trunkline_protocols.completion import Complete, CompletionReply, ToolSpec
 from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
 from trunkline_protocols.context import Context
 from trunkline_protocols.fleet import Fleet, Tool
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.knowledge import Passage, SearchKnowledge
+from trunkline_protocols.tool_steps import ToolStep, ToolStepRecorded
 from trunkline_protocols.turn import AgentMessage, AnswerTurn
 
 from trunkline_agents.core.routing.artefact import RoutingModel

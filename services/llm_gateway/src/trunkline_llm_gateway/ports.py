@@ -8,7 +8,9 @@ from typing import Protocol, TypeAlias
 import msgspec
 from trunkline_protocols.accounting import Usage
 from trunkline_protocols.citations import Citation
-from trunkline_protocols.completion import Complete, Spent, ToolCall
+from trunkline_protocols.completion import Complete
+from trunkline_protocols.spending import Spent
+from trunkline_protocols.tool_steps import ToolCall
 from trunkline_protocols.turn import Delta
 
 Emit: TypeAlias = Callable[[str], Awaitable[None]]

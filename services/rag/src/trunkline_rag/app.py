@@ -15,7 +15,8 @@ from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.rpc import Responder
 from trunkline_embedding import LEXICAL, Embedder, open_embedder
 from trunkline_protocols import codec, subjects
-from trunkline_protocols.knowledge import ArticlesImported, ImportProblem, Refused
+from trunkline_protocols.knowledge import ArticlesImported, ImportProblem
+from trunkline_protocols.refusal import Refused
 
 from trunkline_rag.adapters.knowledge_folder import FLEET_SOURCE, read_folder
 from trunkline_rag.adapters.kv_change_feed import KvChangeFeed

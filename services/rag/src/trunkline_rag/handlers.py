@@ -23,11 +23,11 @@ from trunkline_protocols.knowledge import (
     KnowledgeReply,
     KnowledgeRequest,
     ListBackups,
-    Refused,
     RestoreBackup,
     SearchKnowledge,
     TakeBackup,
 )
+from trunkline_protocols.refusal import Refused
 
 from trunkline_rag.application.backups import Backups, NoBackupError
 from trunkline_rag.application.knowledge_base import KnowledgeBase, NotEmptyError

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from trunkline_protocols.context import Urgency
-from trunkline_protocols.escalation import URGENCIES, Escalation, EscalationWaiting
+from trunkline_protocols.escalation import URGENCIES, Escalation, EscalationWaiting, Urgency
 
 _WEIGHTS: Final[dict[Urgency, float]] = {"low": 1.0, "normal": 2.0, "high": 4.0, "critical": 8.0}
 

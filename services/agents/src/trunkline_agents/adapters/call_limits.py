@@ -9,10 +9,10 @@ from typing import Final
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import BusError, FenceError
 from trunkline_protocols import codec
-from trunkline_protocols.completion import ToolCallsCounted
 from trunkline_protocols.context import Context
 from trunkline_protocols.fleet import Tool
 from trunkline_protocols.streams import DAY_S, TOOL_CALLS
+from trunkline_protocols.tool_steps import ToolCallsCounted
 
 from trunkline_agents.ports import ToolError
 

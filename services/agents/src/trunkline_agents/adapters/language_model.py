@@ -14,7 +14,7 @@ from trunkline_chassis.errors import BusUnavailableError
 from trunkline_chassis.watched_requests import WatchedRequester
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
-from trunkline_protocols.knowledge import Refused
+from trunkline_protocols.refusal import Refused
 
 _log: Final = structlog.get_logger(__name__)
 

@@ -12,7 +12,8 @@ from trunkline_protocols import codec, subjects
 from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
 from trunkline_protocols.ids import Instance
-from trunkline_protocols.knowledge import Passage, PassagesFound, Refused, SearchKnowledge
+from trunkline_protocols.knowledge import Passage, PassagesFound, SearchKnowledge
+from trunkline_protocols.refusal import Refused
 from trunkline_protocols.turn import AgentMessage
 
 _log: Final = structlog.get_logger(__name__)

@@ -8,8 +8,8 @@ from trunkline_chassis.bus import Bus, StreamMessage
 from trunkline_chassis.errors import BusRefusedError, FenceError
 from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec
-from trunkline_protocols.completion import ToolStep, ToolStepRecorded
 from trunkline_protocols.streams import TOOLS
+from trunkline_protocols.tool_steps import ToolStep, ToolStepRecorded
 from trunkline_protocols.turn import AnswerTurn
 
 _STREAM: Final = f"KV_{TOOLS.name}"

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 from prometheus_client import Counter
 from trunkline_protocols.completion import Complete, Completed, CompletionReply
-from trunkline_protocols.knowledge import Refused
+from trunkline_protocols.refusal import Refused
 from trunkline_protocols.rules.summary import extract
 from trunkline_protocols.turn import AnswerTurn
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 from prometheus_client import Counter
-from trunkline_protocols.completion import ToolCall, ToolOutcome, ToolStep
+from trunkline_protocols.tool_steps import ToolCall, ToolOutcome, ToolStep
 
 from trunkline_agents.application.tool_catalogue import ExternalTool
 from trunkline_agents.application.tool_session import ToolSession

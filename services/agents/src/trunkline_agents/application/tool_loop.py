@@ -14,8 +14,9 @@ import msgspec
 import structlog
 from trunkline_chassis.errors import BusError
 from trunkline_protocols.accounting import ToolUse
-from trunkline_protocols.completion import Completed, CompletionReply, ToolCall, ToolStep
-from trunkline_protocols.knowledge import Refused
+from trunkline_protocols.completion import Completed, CompletionReply
+from trunkline_protocols.refusal import Refused
+from trunkline_protocols.tool_steps import ToolCall, ToolStep
 
 from trunkline_agents.application.tool_catalogue import OfferedTools, ToolCatalogue
 from trunkline_agents.application.tool_executor import ToolExecutor

@@ -8,9 +8,10 @@ from typing import Any, TypeAlias
 
 import msgspec
 from trunkline_protocols.accounting import ToolUse, Usage
-from trunkline_protocols.completion import Complete, Completed, ToolStep
+from trunkline_protocols.completion import Complete, Completed
 from trunkline_protocols.fleet import Agent, Fleet
 from trunkline_protocols.knowledge import Passage
+from trunkline_protocols.tool_steps import ToolStep
 from trunkline_protocols.turn import AnswerTurn
 
 from trunkline_agents.application.tool_catalogue import OfferedTools

@@ -10,7 +10,7 @@ from trunkline_protocols.accounting import Timings, ToolUse
 from trunkline_protocols.completion import Completed
 from trunkline_protocols.fleet import TRIAGE, Agent
 from trunkline_protocols.ids import Instance, Specialty
-from trunkline_protocols.knowledge import Refused
+from trunkline_protocols.refusal import Refused
 from trunkline_protocols.turn import Escalate, HandOff, TurnResult
 
 from trunkline_agents.application.answer_writer import AnswerWriter

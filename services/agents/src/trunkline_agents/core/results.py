@@ -9,7 +9,7 @@ from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.citations import Retrieved
 from trunkline_protocols.completion import Completed
 from trunkline_protocols.consultation import Consultation
-from trunkline_protocols.context import Urgency
+from trunkline_protocols.escalation import Urgency
 from trunkline_protocols.fleet import TRIAGE
 from trunkline_protocols.ids import Instance, Specialty
 from trunkline_protocols.knowledge import Passage

@@ -6,9 +6,10 @@ import hashlib
 from typing import Any, Final
 
 from trunkline_protocols.accounting import ToolUse
-from trunkline_protocols.completion import ToolCall, ToolOutcome, ToolSpec
+from trunkline_protocols.completion import ToolSpec
 from trunkline_protocols.decoding import DecodeError, decode
 from trunkline_protocols.fleet import Agent, Fleet, Tool
+from trunkline_protocols.tool_steps import ToolCall, ToolOutcome
 
 from trunkline_agents.core.schemas import find_violation
 

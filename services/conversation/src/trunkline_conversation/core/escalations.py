@@ -8,8 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from msgspec.structs import replace
-from trunkline_protocols.context import Urgency
-from trunkline_protocols.escalation import Escalation, Level
+from trunkline_protocols.escalation import Escalation, Level, Urgency
 from trunkline_protocols.fleet import ESCALATION, EscalationPolicy
 from trunkline_protocols.ids import Specialty
 from trunkline_protocols.inbox import TurnReceived

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from trunkline_protocols.context import Urgency
-from trunkline_protocols.escalation import EscalationWaiting
+from trunkline_protocols.escalation import EscalationWaiting, Urgency
 from trunkline_protocols.fleet import EscalationPolicy
 from trunkline_protocols.ids import Specialty, TurnId
 from trunkline_protocols.inbox import TurnReceived

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 from trunkline_protocols import codec
-from trunkline_protocols.completion import ToolCall
+from trunkline_protocols.tool_steps import ToolCall
 
 from trunkline_llm_gateway.ports import ProviderError
 

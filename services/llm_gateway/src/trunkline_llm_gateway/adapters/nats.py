@@ -7,8 +7,8 @@ from collections.abc import Callable
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.kv_view import KvView
 from trunkline_protocols import codec, subjects
-from trunkline_protocols.completion import Spent
 from trunkline_protocols.ids import Instance
+from trunkline_protocols.spending import Spent
 from trunkline_protocols.streams import SPENDING
 from trunkline_protocols.turn import Delta
 

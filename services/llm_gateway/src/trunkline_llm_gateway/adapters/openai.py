@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import msgspec
 from trunkline_protocols import codec
-from trunkline_protocols.completion import Complete, ToolCall, ToolStep
+from trunkline_protocols.completion import Complete
+from trunkline_protocols.tool_steps import ToolCall, ToolStep
 
 from trunkline_llm_gateway.adapters.answer_parser import AnswerParser
 from trunkline_llm_gateway.core.config import ProviderConfig

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
-from trunkline_protocols.knowledge import Refused
+from trunkline_protocols.refusal import Refused
 
 from trunkline_llm_gateway.application.attempt import CompletionJob
 from trunkline_llm_gateway.application.attempt_recorder import AttemptRecorder

@@ -15,7 +15,7 @@ import msgspec
 from trunkline_chassis.cache_metrics import CACHE_HITS, CACHE_MISSES
 from trunkline_protocols import codec
 from trunkline_protocols.completion import Complete, Completed, CompletionReply
-from trunkline_protocols.knowledge import Refused
+from trunkline_protocols.refusal import Refused
 
 from trunkline_llm_gateway.application.in_flight import Deadline
 

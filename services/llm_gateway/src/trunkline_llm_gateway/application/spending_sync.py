@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 from trunkline_chassis.errors import BusError
-from trunkline_protocols.completion import Spent
+from trunkline_protocols.spending import Spent
 
 from trunkline_llm_gateway.core.budgets import Spending
 from trunkline_llm_gateway.ports import SpendingStore

@@ -18,9 +18,9 @@ from trunkline_protocols.knowledge import (
     GetArticle,
     ImportArticles,
     PassagesFound,
-    Refused,
     SearchKnowledge,
 )
+from trunkline_protocols.refusal import Refused
 
 from trunkline_rag.application.article_import import ArticleImporter
 from trunkline_rag.application.passage_search import PassageSearch

@@ -12,9 +12,8 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 from msgspec import Meta
-from trunkline_protocols.context import Urgency
 from trunkline_protocols.desk import Claim, Close, DeskMessage, HandBack, Reply
-from trunkline_protocols.escalation import EscalationWaiting
+from trunkline_protocols.escalation import EscalationWaiting, Urgency
 from trunkline_protocols.frames import MAX_TEXT_CHARACTERS
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.rules.escalation import queue

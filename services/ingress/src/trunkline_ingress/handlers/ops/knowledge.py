@@ -11,11 +11,11 @@ from trunkline_protocols.knowledge import (
     ImportArticles,
     KnowledgeReply,
     PassagesFound,
-    Refused,
     RestoreBackup,
     SearchKnowledge,
     TakeBackup,
 )
+from trunkline_protocols.refusal import Refused
 
 from trunkline_ingress.core.operators import ADMINS, LEADS, VIEWERS
 from trunkline_ingress.handlers.access import Route, operators
