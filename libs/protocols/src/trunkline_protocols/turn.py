@@ -48,7 +48,7 @@ class TaskClaimed(Wire, frozen=True, kw_only=True, tag="task.claimed"):
     ref: TurnRef
 
 
-class AgentHeartbeat(Wire, frozen=True, kw_only=True, tag="agent.beat"):
+class AgentHeartbeat(Wire, frozen=True, kw_only=True, tag="agent.heartbeat"):
     """Heartbeat of an agent process for its current turns."""
 
     turns: list[TurnId]
