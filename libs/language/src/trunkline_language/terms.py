@@ -1,4 +1,4 @@
-"""Index terms of a text: lower case, stemmed, without stop words.
+"""Words of a text, and its index terms: lower case, stemmed, without stop words.
 
 Stemming happens here because the stemmer setting of Milvus has no effect.
 """
@@ -26,6 +26,11 @@ _STOP_WORDS: Final = frozenset(
 _STEMMER: Final = Stemmer.Stemmer("english")
 
 
+def tokenize(text: str) -> list[str]:
+    """Split a text into lower-case words of ASCII letters and digits."""
+    return _WORD.findall(text.lower())
+
+
 @lru_cache(maxsize=50_000)
 def stem(word: str) -> str:
     """Return the stem of a word in lower case."""
@@ -35,4 +40,4 @@ def stem(word: str) -> str:
 
 def terms(text: str) -> list[str]:
     """Return the terms of a text in order, with repetitions."""
-    return [stem(word) for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS]
+    return [stem(word) for word in tokenize(text) if word not in _STOP_WORDS]

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from trunkline_language.terms import tokenize
 from trunkline_protocols.fleet import Agent
 
-from trunkline_agents.core.routing.features import tokenize
 from trunkline_agents.core.routing.router import MIN_WORDS, Router, RoutingChoice
 
 MAX_CONSULTATIONS: Final = 2

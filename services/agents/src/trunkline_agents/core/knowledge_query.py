@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from trunkline_language.terms import tokenize
 from trunkline_protocols.context import Context
 from trunkline_protocols.fleet import Agent
 from trunkline_protocols.knowledge import SearchKnowledge
+from trunkline_protocols.rules.locale import language_of
 
-from trunkline_agents.core.routing.features import tokenize
 from trunkline_agents.core.routing.router import MIN_WORDS
 
 _MAX_PASSAGES: Final = 5
@@ -33,11 +34,6 @@ def knowledge_query(text: str, context: Context, agent: Agent) -> SearchKnowledg
         topics=agent.knowledge.topics,
         limit=_MAX_PASSAGES,
         region=context.region,
-        language=_language(context.locale),
+        language=language_of(context.locale),
         specialty=agent.specialty,
     )
-
-
-def _language(locale: str) -> str:
-    """Return the language of a locale: `de` for `de-AT`, `de_AT` and `DE`."""
-    return locale.replace("_", "-").partition("-")[0].lower()

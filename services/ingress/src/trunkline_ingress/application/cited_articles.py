@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trunkline_protocols.knowledge import Article, GetArticle
+from trunkline_protocols.rules.locale import language_of
 
-from trunkline_ingress.core.citations import citing_specialties, language_of
+from trunkline_ingress.core.citations import citing_specialties
 from trunkline_ingress.core.identity import Identity
 from trunkline_ingress.ports import ConversationLog, KnowledgeService
 

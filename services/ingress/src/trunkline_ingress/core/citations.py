@@ -21,8 +21,3 @@ def citing_specialties(commits: Iterable[CommitStored], document: str, rev: int)
                 found.add(event.specialty)
                 found.update(part.specialty for part in commit.events if isinstance(part, Consulted))
     return sorted(found)
-
-
-def language_of(locale: str) -> str:
-    """Return the language of a locale such as `de-AT`."""
-    return locale.replace("_", "-").partition("-")[0].lower()

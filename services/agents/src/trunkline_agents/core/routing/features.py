@@ -7,7 +7,6 @@ that precedes a message has two more blocks: the last message weighs as much as 
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
@@ -15,7 +14,7 @@ from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
-from trunkline_language.terms import stem
+from trunkline_language.terms import stem, tokenize
 
 _BLOCK_BITS: Final = 19
 BLOCK_SIZE: Final = 1 << _BLOCK_BITS
@@ -23,7 +22,6 @@ BLOCK_SIZE: Final = 1 << _BLOCK_BITS
 
 DIMENSIONS: Final = 4 * BLOCK_SIZE
 
-_WORD: Final = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 _MAX_CHARACTERS: Final = 5
 _HASH_MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 """Fibonacci hashing: 2^64 divided by the golden ratio distributes the upper bits of the product evenly."""
@@ -35,11 +33,6 @@ _BLOCK_WEIGHTS: Final = np.array([0.793, 0.609] * 2)
 
 _MAX_WORDS: Final = 400
 """A message may be a page long; its topic is in the first hundred words, and triage has a budget of one millisecond."""
-
-
-def tokenize(text: str) -> list[str]:
-    """Split a text into lower-case words."""
-    return _WORD.findall(text.lower())
 
 
 def word_ngrams(tokens: list[str]) -> list[str]:

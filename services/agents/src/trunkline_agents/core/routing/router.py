@@ -11,10 +11,10 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from trunkline_language.terms import tokenize
 from trunkline_protocols.fleet import ESCALATION, TRIAGE, Agent, Fleet
 
 from trunkline_agents.core.routing.artefact import RoutingModel
-from trunkline_agents.core.routing.features import tokenize
 
 MIN_WORDS: Final = 4
 """Shorter messages carry too little information to change the owner; most real customer turns are that short."""
