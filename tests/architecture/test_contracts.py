@@ -86,6 +86,8 @@ def test_contracts_hold() -> None:
         ("trunkline_conversation/core/decisions.py", "import asyncio", PURE_CORE),
         ("trunkline_ingress/core/ledger.py", "import time", PURE_CORE),
         ("trunkline_supervisor/core/health.py", "import structlog", PURE_CORE),
+        ("trunkline_llm_gateway/core/retries.py", "import random", PURE_CORE),
+        ("trunkline_ingress/core/delta_filter.py", "import secrets", PURE_CORE),
         ("trunkline_audit/core/records.py", "import psycopg", PURE_CORE),
         ("trunkline_protocols/turn.py", "import pydantic", SMALL_PROTOCOLS),
     ],
