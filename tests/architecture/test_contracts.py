@@ -80,7 +80,7 @@ def test_contracts_hold() -> None:
             SERVICE_LAYERS,
         ),
         ("trunkline_supervisor/application/pool.py", "from trunkline_supervisor import adapters", SERVICE_LAYERS),
-        ("trunkline_supervisor/core/suite.py", "from trunkline_supervisor import ports", SERVICE_LAYERS),
+        ("trunkline_supervisor/core/blueprint.py", "from trunkline_supervisor import ports", SERVICE_LAYERS),
         ("trunkline_audit/application/recorder.py", "from trunkline_audit import adapters", SERVICE_LAYERS),
         ("trunkline_audit/adapters/postgres.py", "from trunkline_audit import settings", SERVICE_LAYERS),
         ("trunkline_conversation/core/decisions.py", "import asyncio", PURE_CORE),

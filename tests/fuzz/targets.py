@@ -24,7 +24,7 @@ from trunkline_ingress.handlers.frames import CloseSocketError, FrameError, pars
 from trunkline_llm_gateway.adapters.anthropic import Anthropic
 from trunkline_llm_gateway.adapters.openai import OpenAI
 from trunkline_llm_gateway.core.config import ConfigError, ProviderConfig, parse_config
-from trunkline_llm_gateway.core.events import EventReader, EventTooLongError
+from trunkline_llm_gateway.core.server_sent_events import EventReader, EventTooLongError
 from trunkline_llm_gateway.ports import ProviderError
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.ids import InvalidIdError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import assume, given, strategies as st
 from trunkline_llm_gateway.core.continuation import MIN_ECHO_CHARACTERS, Continuation
-from trunkline_llm_gateway.core.events import EventReader, EventTooLongError
+from trunkline_llm_gateway.core.server_sent_events import EventReader, EventTooLongError
 
 # -- continuation ---
 

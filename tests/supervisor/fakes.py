@@ -10,9 +10,9 @@ from pathlib import Path
 from trunkline_chassis.presence import PresenceRegistry
 from trunkline_protocols.fleet import Fleet
 from trunkline_protocols.presence import GetStatus, Presence, ProcessState, SuiteStatus
+from trunkline_supervisor.core.blueprint import PoolSpec, ProcessSpec
 from trunkline_supervisor.core.restarts import Restarts
 from trunkline_supervisor.core.scaling import PoolLoad
-from trunkline_supervisor.core.suite import PoolSpec, ProcessSpec
 from trunkline_supervisor.ports import ServerPlan
 
 

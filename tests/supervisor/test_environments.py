@@ -16,8 +16,8 @@ from trunkline_llm_gateway.settings import GatewaySettings
 from trunkline_rag.settings import RagSettings
 from trunkline_supervisor.adapters.child_process import LocalLauncher
 from trunkline_supervisor.adapters.provider_keys import key_variables
+from trunkline_supervisor.core.blueprint import ProcessSpec
 from trunkline_supervisor.core.environments import SETTINGS, own_environment
-from trunkline_supervisor.core.suite import ProcessSpec
 
 SERVICES: dict[str, type[BaseSettings]] = {
     "agents": AgentsSettings,

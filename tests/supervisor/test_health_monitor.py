@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from trunkline_supervisor.application.health_monitor import HealthMonitor
+from trunkline_supervisor.core.blueprint import ProcessSpec
 from trunkline_supervisor.core.health import FROZEN_AFTER_S, HEARTBEAT_LATE_S, PARTITIONED_AFTER_S, STOP_TIMEOUT_S
-from trunkline_supervisor.core.suite import ProcessSpec
 
 from tests.supervisor.fakes import FakeChild, FakePresences, FakeProbe
 

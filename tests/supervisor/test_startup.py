@@ -18,10 +18,10 @@ from trunkline_supervisor.application.pool_factory import PoolFactory
 from trunkline_supervisor.application.scaler import Scaler
 from trunkline_supervisor.application.startup import SuitePlan, SuiteStartup, start_unless_stopped
 from trunkline_supervisor.application.tree import Tree
+from trunkline_supervisor.core.blueprint import Addresses, Blueprint, PoolSizes
 from trunkline_supervisor.core.errors import NotReadyError
 from trunkline_supervisor.core.restarts import MAX_DEATHS
 from trunkline_supervisor.core.scaling import PoolLoad
-from trunkline_supervisor.core.suite import Addresses, Blueprint, PoolSizes
 
 from tests.supervisor.fakes import (
     FakeBus,

@@ -36,8 +36,8 @@ from trunkline_supervisor.application.lifetime import Lifetime
 from trunkline_supervisor.application.pool_factory import PoolFactory
 from trunkline_supervisor.application.startup import SuitePlan, SuiteStartup, start_unless_stopped
 from trunkline_supervisor.application.tree import Tree
+from trunkline_supervisor.core.blueprint import Addresses, Blueprint, PoolSizes
 from trunkline_supervisor.core.errors import SuiteError
-from trunkline_supervisor.core.suite import Addresses, Blueprint, PoolSizes
 from trunkline_supervisor.settings import SuiteSettings, inherited_environment, user_runtime_dir
 
 _HOST: Final = "127.0.0.1"

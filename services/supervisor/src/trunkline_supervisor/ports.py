@@ -11,9 +11,9 @@ from typing import Protocol
 from trunkline_protocols.fleet import Fleet
 from trunkline_protocols.presence import GetStatus, ProcessState, SuiteStatus
 
+from trunkline_supervisor.core.blueprint import PoolSpec, ProcessSpec
 from trunkline_supervisor.core.restarts import Restarts
 from trunkline_supervisor.core.scaling import PoolLoad
-from trunkline_supervisor.core.suite import PoolSpec, ProcessSpec
 
 
 class Child(Protocol):

@@ -18,7 +18,7 @@ import aiohttp
 
 from trunkline_llm_gateway.adapters.answer_parser import AnswerParser
 from trunkline_llm_gateway.core.config import ProviderConfig
-from trunkline_llm_gateway.core.events import EventReader, EventTooLongError
+from trunkline_llm_gateway.core.server_sent_events import EventReader, EventTooLongError
 from trunkline_llm_gateway.ports import Emit, ProviderError
 
 _MAX_ANSWER_BYTES: Final = 16 << 20

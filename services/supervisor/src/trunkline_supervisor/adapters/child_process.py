@@ -15,9 +15,9 @@ from typing import BinaryIO, Final
 import structlog
 from prometheus_client import Counter
 
+from trunkline_supervisor.core.blueprint import ProcessSpec
 from trunkline_supervisor.core.environments import own_environment
 from trunkline_supervisor.core.restarts import Restarts
-from trunkline_supervisor.core.suite import ProcessSpec
 
 _log: Final = structlog.get_logger(__name__)
 _RESTARTS: Final = Counter("trunkline_process_restarts_total", "Restarts of a process", ["service", "instance"])

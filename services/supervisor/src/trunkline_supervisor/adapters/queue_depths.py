@@ -10,8 +10,8 @@ from trunkline_chassis.errors import BusError
 from trunkline_chassis.presence import PresenceRegistry
 from trunkline_protocols import streams, subjects
 
+from trunkline_supervisor.core.blueprint import PoolSpec
 from trunkline_supervisor.core.scaling import PoolLoad
-from trunkline_supervisor.core.suite import PoolSpec
 
 _SPECIALTY: Final = "TRUNKLINE_SPECIALTY"
 _TIMEOUT_S: Final = 1.0

@@ -14,7 +14,7 @@ from trunkline_supervisor.adapters.nats_server import nats_server_command, plan_
 from trunkline_supervisor.adapters.postgres import PostgresPaths, initialise, postgres_command
 from trunkline_supervisor.adapters.postgres_roles import answers, wait_until_ready
 from trunkline_supervisor.adapters.probes import NatsProbe
-from trunkline_supervisor.core.suite import ProcessSpec
+from trunkline_supervisor.core.blueprint import ProcessSpec
 from trunkline_supervisor.ports import ServerPlan
 
 _NATS_TIMEOUT_S: Final = 2.5

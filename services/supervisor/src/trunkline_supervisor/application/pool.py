@@ -10,8 +10,8 @@ from typing import Final
 import structlog
 from prometheus_client import Counter, Gauge
 
+from trunkline_supervisor.core.blueprint import PoolSpec, ProcessSpec
 from trunkline_supervisor.core.restarts import DEATH_WINDOW_S, RestartIntensity
-from trunkline_supervisor.core.suite import PoolSpec, ProcessSpec
 from trunkline_supervisor.ports import Child
 
 _log: Final = structlog.get_logger(__name__)

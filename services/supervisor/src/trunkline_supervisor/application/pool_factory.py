@@ -9,7 +9,7 @@ from trunkline_protocols.presence import ProcessState
 from trunkline_supervisor.application.health_monitor import HealthMonitor
 from trunkline_supervisor.application.lifetime import Lifetime
 from trunkline_supervisor.application.pool import Pool
-from trunkline_supervisor.core.suite import PoolSpec, ProcessSpec
+from trunkline_supervisor.core.blueprint import PoolSpec, ProcessSpec
 from trunkline_supervisor.ports import Child, PeerPublisher, ProcessLauncher, ServerPlan
 
 

@@ -11,8 +11,8 @@ import structlog
 
 from trunkline_supervisor.application.pool import Pool
 from trunkline_supervisor.application.tree import Tree
+from trunkline_supervisor.core.blueprint import Blueprint, PoolSpec
 from trunkline_supervisor.core.scaling import PoolScale, ScalingLimits, next_scale
-from trunkline_supervisor.core.suite import Blueprint, PoolSpec
 from trunkline_supervisor.ports import FleetSource, QueueDepths
 
 _log: Final = structlog.get_logger(__name__)

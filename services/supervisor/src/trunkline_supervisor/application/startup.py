@@ -16,7 +16,7 @@ from trunkline_supervisor.application.lifetime import Lifetime
 from trunkline_supervisor.application.pool_factory import PoolFactory
 from trunkline_supervisor.application.scaler import Scaler
 from trunkline_supervisor.application.tree import Tree
-from trunkline_supervisor.core.suite import Blueprint
+from trunkline_supervisor.core.blueprint import Blueprint
 from trunkline_supervisor.ports import BusConnector, FleetSource, ServerGroup, SuiteBus
 
 
