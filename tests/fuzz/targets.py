@@ -20,7 +20,8 @@ from trunkline_agents.core.tools import ArgumentsError, decode_arguments
 from trunkline_audit.core.records import AuditedMessage, row_of
 from trunkline_chassis.fleet_folder import FleetError, load_fleet
 from trunkline_ingress.core.resume_tokens import verify
-from trunkline_ingress.handlers.frames import CloseSocketError, FrameError, parse_frame
+from trunkline_ingress.handlers.frame_errors import CloseSocketError, FrameError
+from trunkline_ingress.handlers.frame_parser import parse_frame
 from trunkline_llm_gateway.adapters.anthropic import Anthropic
 from trunkline_llm_gateway.adapters.openai import OpenAI
 from trunkline_llm_gateway.core.config import ConfigError, ProviderConfig, parse_config

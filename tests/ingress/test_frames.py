@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from aiohttp import WSCloseCode, WSMessage, WSMsgType
-from trunkline_ingress.handlers.frames import CloseSocketError, FrameError, parse_frame
+from trunkline_ingress.handlers.frame_errors import CloseSocketError, FrameError
+from trunkline_ingress.handlers.frame_parser import parse_frame
 
 
 def text(frame: str) -> WSMessage:

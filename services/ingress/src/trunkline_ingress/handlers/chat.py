@@ -51,17 +51,17 @@ from trunkline_ingress.core.token_bucket import TokenBucket
 from trunkline_ingress.handlers.access import CUSTOMER, Route
 from trunkline_ingress.handlers.auth import Authenticator
 from trunkline_ingress.handlers.edge import EdgeGuard
-from trunkline_ingress.handlers.frames import (
+from trunkline_ingress.handlers.frame_errors import (
     IDLE,
     CloseSocketError,
     FrameError,
     access_expired,
-    parse_frame,
     rate_limited,
     resume_required,
     taken_over,
     too_many_refused,
 )
+from trunkline_ingress.handlers.frame_parser import parse_frame
 
 _log: Final = structlog.get_logger(__name__)
 

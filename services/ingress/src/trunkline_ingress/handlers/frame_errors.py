@@ -1,13 +1,12 @@
-"""Parsing of client frames, and the errors sent for frames that cannot be served."""
+"""Errors of a chat socket: a refused frame keeps it open, any other fault closes it with a code."""
 
 from __future__ import annotations
 
 from typing import Final
 
 import msgspec
-from aiohttp import WSCloseCode, WSMessage, WSMsgType
-from trunkline_protocols import codec
-from trunkline_protocols.frames import MAX_TEXT_CHARACTERS, ClientFrame, ErrorCode, ErrorFrame
+from aiohttp import WSCloseCode
+from trunkline_protocols.frames import ErrorCode, ErrorFrame
 
 _TAKEN_OVER: Final = 4001
 """Close code of a socket whose conversation another socket has taken over."""
@@ -74,24 +73,3 @@ def resume_required() -> CloseSocketError:
 def taken_over() -> CloseSocketError:
     """Return the error for a socket whose conversation another socket has taken over."""
     return CloseSocketError(_TAKEN_OVER, "unavailable", "the conversation continues on another connection")
-
-
-def parse_frame(message: WSMessage) -> ClientFrame:
-    """Parse a WebSocket message; raise `FrameError` or `CloseSocketError` if it is not a client frame."""
-    if message.type is not WSMsgType.TEXT:
-        raise CloseSocketError(WSCloseCode.UNSUPPORTED_DATA, "bad_frame", "only text frames are supported")
-    try:
-        return codec.client_frame.decode(message.data)
-    except codec.DecodeError as error:
-        raise _refusal(message.data, str(error)) from error
-
-
-def _refusal(raw: str, reason: str) -> FrameError | CloseSocketError:
-    """Return the error for a text that is not a frame, with the id of the client's message if it has one."""
-    try:
-        fields = codec.read_malformed(raw)
-    except codec.DecodeError:
-        return CloseSocketError(WSCloseCode.INVALID_TEXT, "bad_frame", f"invalid JSON: {reason}")
-    id_, text = fields.get("id"), fields.get("text")
-    too_large = isinstance(text, str) and len(text) > MAX_TEXT_CHARACTERS
-    return FrameError("too_large" if too_large else "bad_frame", reason, id_=id_ if isinstance(id_, str) else "")
