@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypedDict
 
 from trunkline_chassis.errors import BusUnavailableError, FenceError
 from trunkline_protocols import codec
@@ -42,6 +42,17 @@ class StaleSessionError(Exception):
 
 class SlowReaderError(Exception):
     """The client reads slower than frames are sent to it."""
+
+
+class _InboxHeader(TypedDict):
+    """Fields that a message, a request to end and one to leave the queue have in common."""
+
+    conversation: ConversationId
+    previous: int
+    customer: str
+    tenant: str
+    ingress: Instance
+    received_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +120,13 @@ class Session:
                 return
             inbox_seq = await self._store(
                 TurnReceived(
-                    conversation=self.conversation,
+                    **self._header(),
                     message_id=message_id,
                     text=text,
                     seq=self._ledger.next_seq,
-                    previous=self._ledger.last_inbox,
-                    customer=self.identity.customer,
-                    tenant=self.identity.tenant,
                     region=self.identity.region,
                     channel=self.identity.channel,
                     locale=self.identity.locale,
-                    ingress=self._ingress,
-                    received_at=self._now(),
                     tier=self.identity.tier,
                 ),
                 message_id,
@@ -138,15 +144,7 @@ class Session:
     async def request_end(self) -> None:
         """Store the request to end and cancel answers in progress; `closed` follows with its commit."""
         async with self._lock:
-            request = EndRequested(
-                conversation=self.conversation,
-                previous=self._ledger.last_inbox,
-                customer=self.identity.customer,
-                tenant=self.identity.tenant,
-                ingress=self._ingress,
-                received_at=self._now(),
-            )
-            self._ledger.last_inbox = await self._store(request, f"end-{self._ledger.last_inbox}")
+            await self._store_request(EndRequested(**self._header()), "end")
             for inbox_seq in self._ledger.unanswered.values():
                 await self._ports.canceller.cancel(turn_id(self.conversation, inbox_seq))
             self._reset_check()
@@ -161,20 +159,26 @@ class Session:
                 text=text,
                 received_at=self._now(),
             )
-            self._ledger.last_inbox = await self._store(feedback, f"feedback-{self._ledger.last_inbox}")
+            await self._store_request(feedback, "feedback")
 
     async def leave_queue(self) -> None:
         """Store the request to leave the escalation queue."""
         async with self._lock:
-            cancelled = WaitCancelled(
-                conversation=self.conversation,
-                previous=self._ledger.last_inbox,
-                customer=self.identity.customer,
-                tenant=self.identity.tenant,
-                ingress=self._ingress,
-                received_at=self._now(),
-            )
-            self._ledger.last_inbox = await self._store(cancelled, f"cancel-{self._ledger.last_inbox}")
+            await self._store_request(WaitCancelled(**self._header()), "cancel")
+
+    def _header(self) -> _InboxHeader:
+        return _InboxHeader(
+            conversation=self.conversation,
+            previous=self._ledger.last_inbox,
+            customer=self.identity.customer,
+            tenant=self.identity.tenant,
+            ingress=self._ingress,
+            received_at=self._now(),
+        )
+
+    async def _store_request(self, request: InboxMessage, kind: str) -> None:
+        """Store a request, deduplicated by its kind and the inbox message before it."""
+        self._ledger.last_inbox = await self._store(request, f"{kind}-{self._ledger.last_inbox}")
 
     async def _store(self, message: InboxMessage, message_id: str) -> int:
         try:
