@@ -1,6 +1,6 @@
 """Benefit of batching: embeddings and completions as single requests and as lists, on llama.cpp's server.
 
-    python bench/batching.py --peers VENV [--duration 5]
+    python -m bench.batching --peers VENV [--duration 5]
 
 VENV is the environment that `./just peers` creates. The model has two layers of random weights: the bench measures the
 path to a model, not the model. Embeddings: threads embed one short text after another, with and without batching.

@@ -3,7 +3,7 @@
 Writes the fleet to a temporary folder, runs a suite with it, sends questions for every agent (lines that are not among
 its examples), and prints routing accuracy, memory and CPU time per agent.
 
-    TRUNKLINE_DATA=... python bench/fleet150.py --examples 20 --questions 4 --rate 20
+    TRUNKLINE_DATA=... python -m bench.fleet150 --examples 20 --questions 4 --rate 20
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ with advice, then one about a single subject without. The commits contain the ti
 agents' own work; the rest is the overhead of the protocol.
 
     TRUNKLINE_LLM_CONFIG=bench/simulated.toml TRUNKLINE_MESSAGES_PER_S=1000 ./just up
-    python bench/protocols.py --handoffs 200 --consultations 200 --turns 0
+    python -m bench.protocols --handoffs 200 --consultations 200 --turns 0
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import aiohttp
+
+from bench.percentiles import percentiles
 
 _QUESTIONS: Final = (
     "I was charged twice for my order, can I get a refund?",
@@ -119,7 +121,7 @@ async def _alternate_subjects(client: _Client, count: int) -> None:
 def _summarise_handoffs(turns: list[_Turn]) -> dict[str, Any]:
     moved = [turn.overhead_ms for turn in turns if turn.handed_off]
     plain = [turn.overhead_ms for turn in turns if not turn.handed_off]
-    return {"handoffs": len(moved), "turn_overhead_ms": _percentiles(moved), **_compare(plain, moved)}
+    return {"handoffs": len(moved), "turn_overhead_ms": percentiles(moved), **_compare(plain, moved)}
 
 
 def _summarise_consultations(turns: list[_Turn]) -> dict[str, Any]:
@@ -129,16 +131,16 @@ def _summarise_consultations(turns: list[_Turn]) -> dict[str, Any]:
     overhead = [turn.overhead_ms for turn in advised]
     return {
         "consultations": len(pairs),
-        "own_work_ms": _percentiles([work_ms for _, work_ms in pairs]),
-        "over_own_work_ms": _percentiles([waited_ms - work_ms for waited_ms, work_ms in pairs]),
-        "turn_overhead_ms": _percentiles(overhead),
+        "own_work_ms": percentiles([work_ms for _, work_ms in pairs]),
+        "over_own_work_ms": percentiles([waited_ms - work_ms for waited_ms, work_ms in pairs]),
+        "turn_overhead_ms": percentiles(overhead),
         **_compare(plain, overhead),
     }
 
 
 def _compare(plain: list[float], other: list[float]) -> dict[str, Any]:
-    cost = _percentiles(other).get("p50", 0.0) - _percentiles(plain).get("p50", 0.0)
-    return {"plain_turn_overhead_ms": _percentiles(plain), "cost_ms_p50": round(cost, 2)}
+    cost = percentiles(other).get("p50", 0.0) - percentiles(plain).get("p50", 0.0)
+    return {"plain_turn_overhead_ms": percentiles(plain), "cost_ms_p50": round(cost, 2)}
 
 
 async def _growth(client: _Client, count: int) -> dict[str, Any]:
@@ -147,14 +149,9 @@ async def _growth(client: _Client, count: int) -> dict[str, Any]:
     tenth = max(1, count // 10)
     return {
         "turns": count,
-        "first_tenth_ms": _percentiles(times[1 : tenth + 1]),
-        "last_tenth_ms": _percentiles(times[-tenth:]),
+        "first_tenth_ms": percentiles(times[1 : tenth + 1]),
+        "last_tenth_ms": percentiles(times[-tenth:]),
     }
-
-
-def _percentiles(values: list[float]) -> dict[str, float]:
-    ordered = sorted(values)
-    return {f"p{percent}": round(ordered[len(ordered) * percent // 100], 2) for percent in (50, 95) if ordered}
 
 
 async def _measure(options: argparse.Namespace) -> dict[str, Any]:

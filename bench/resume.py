@@ -3,7 +3,7 @@
 Starts a private nats-server, writes conversations whose turns are interleaved, and resumes them by the code of the
 ingress, with the ingress' limit of concurrent reads. Needs no suite:
 
-    python bench/resume.py --conversations 400 --turns 75 --resumes 200
+    python -m bench.resume --conversations 400 --turns 75 --resumes 200
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -29,92 +28,39 @@ from trunkline_ingress.adapters.nats.conversation_log import NatsConversationLog
 from trunkline_ingress.adapters.nats.inbox import NatsInbox
 from trunkline_ingress.application.session import Session, SessionPorts
 from trunkline_ingress.core.identity import Identity
-from trunkline_protocols import codec, streams, subjects
-from trunkline_protocols.ids import ConversationId, Instance, Specialty, conversation_id, turn_id
-from trunkline_protocols.inbox import TurnReceived
-from trunkline_protocols.log import Commit, Started, TurnAnswered
-from trunkline_protocols.rules.message_id_filter import with_id
+from trunkline_protocols import streams
+from trunkline_protocols.ids import turn_id
 from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
 from trunkline_supervisor.adapters.tcp import free_port
 
-_REGION: Final = "local"
-_INSTANCE: Final = Instance("bench-ingress")
+from bench.conversations import (
+    ANSWER,
+    FRAMES_PER_TURN,
+    INGRESS,
+    QUESTION,
+    REGION,
+    BenchConversation,
+    append_answer,
+    append_message,
+    new_conversations,
+    next_message,
+)
+
 _MAX_CONCURRENT_RESUMES: Final = 16
 _MAX_CONCURRENT_WRITES: Final = 64
-_FRAMES_PER_TURN: Final = 2
-"""`accepted` and `message`."""
+_ANSWER: Final = f"{ANSWER} " * 4
 
 _T = TypeVar("_T")
 _Target = TypeVar("_Target")
 
 
-@dataclass(slots=True)
-class _Conversation:
-    """A conversation with the positions that its next turn refers to."""
-
-    id: ConversationId
-    turns: int = 0
-    last_commit: int = 0
-    last_message: int = 0
-    ids: bytes = b""
-
-    @property
-    def last_frame(self) -> int:
-        """Return the number of its last frame."""
-        return 1 + _FRAMES_PER_TURN * self.turns
-
-
-async def _append_turn(bus: Bus, conversation: _Conversation) -> None:
+async def _append_turn(bus: Bus, conversation: BenchConversation) -> None:
     """Append one turn: a message and the commit that answers it."""
-    number = conversation.turns + 1
-    message = TurnReceived(
-        conversation=conversation.id,
-        message_id=f"m{number}",
-        text="I was charged twice for my order, can I get a refund?",
-        seq=conversation.last_frame + 1,
-        previous=conversation.last_message,
-        customer="bench",
-        tenant="default",
-        region=_REGION,
-        channel="web",
-        locale="en",
-        ingress=_INSTANCE,
-        received_at=time.time(),
-    )
-    message_id = f"{conversation.id}-{message.message_id}"
-    inbox = await bus.append(subjects.inbox(_REGION, conversation.id), codec.encode(message), message_id=message_id)
-    answered = TurnAnswered(
-        message_id=message.message_id,
-        accepted_seq=message.seq,
-        text=message.text,
-        received_at=message.received_at,
-        answer="We refund the second charge within five days. You do not have to do anything. " * 4,
-        specialty="billing",
-        agent="billing-charges",
-    )
-    opening = [Started(customer="bench", tenant="default", channel="web", locale="en")] if number == 1 else []
-    commit = Commit(
-        conversation=conversation.id,
-        region=_REGION,
-        tenant="default",
-        customer="bench",
-        kind="turn",
-        turn=turn_id(conversation.id, inbox.seq),
-        epoch=0,
-        owner=Specialty("billing"),
-        agent="billing-charges",
-        inbox_seq=inbox.seq,
-        previous=conversation.last_commit,
-        frames_before=_FRAMES_PER_TURN * conversation.turns,
-        at=time.time(),
-        events=[*opening, answered],
-        ids_before=conversation.ids,
-    )
-    log = await bus.append(
-        subjects.log(_REGION, conversation.id, "turn"), codec.encode(commit), message_id=f"{commit.turn}-turn-0"
-    )
-    conversation.ids = with_id(conversation.ids, message.message_id)
-    conversation.turns, conversation.last_message, conversation.last_commit = number, inbox.seq, log.seq
+    message = next_message(conversation, QUESTION)
+    await append_message(bus, conversation, message)
+    inbox_seq = conversation.last_message
+    turn = turn_id(conversation.id, inbox_seq)
+    await append_answer(bus, conversation, message, _ANSWER, turn=turn, inbox_seq=inbox_seq)
 
 
 async def _gather_limited(awaitables: Iterable[Awaitable[_T]], limit: int) -> list[_T]:
@@ -135,23 +81,23 @@ class _Bench:
         self._bus = bus
         self._server = server
 
-    async def seed(self, conversations: int, turns: int) -> list[_Conversation]:
+    async def seed(self, conversations: int, turns: int) -> list[BenchConversation]:
         """Write conversations whose turns are interleaved: one turn of each at a time."""
-        seeded = [_Conversation(conversation_id(secrets.token_hex(10))) for _ in range(conversations)]
+        seeded = new_conversations(conversations)
         for _ in range(turns):
             await _gather_limited(
                 (_append_turn(self._bus, conversation) for conversation in seeded), _MAX_CONCURRENT_WRITES
             )
         return seeded
 
-    async def resume(self, conversation: _Conversation, missed: int) -> Session:
+    async def resume(self, conversation: BenchConversation, missed: int) -> Session:
         """Resume after `missed` frames."""
         session = Session(
             Identity(
                 conversation=conversation.id,
                 customer="bench",
                 tenant="default",
-                region=_REGION,
+                region=REGION,
                 channel="web",
                 locale="en",
             ),
@@ -159,9 +105,9 @@ class _Bench:
                 NatsInbox(self._bus),
                 NatsConversationLog(self._bus),
                 NatsSocketPresence(self._bus),
-                NatsTurnCanceller(self._bus, _REGION),
+                NatsTurnCanceller(self._bus, REGION),
             ),
-            ingress=_INSTANCE,
+            ingress=INGRESS,
             send=_discard,
             now=time.time,
             max_queued_frames=64,
@@ -195,7 +141,7 @@ async def _discard(raw: bytes) -> None:
 
 async def _measure(options: argparse.Namespace, url: str, server: psutil.Process) -> dict[str, Any]:
     bus = await connect(url, "bench-resume")
-    await provision(bus, region=_REGION, specialties=["billing"], replicas=1)
+    await provision(bus, region=REGION, specialties=["billing"], replicas=1)
     bench = _Bench(bus, server)
     conversations = await bench.seed(options.conversations, options.turns)
     report: dict[str, Any] = {
@@ -206,7 +152,7 @@ async def _measure(options: argparse.Namespace, url: str, server: psutil.Process
     }
     chosen = conversations[: options.resumes]
     cases = {
-        "everything": _FRAMES_PER_TURN * options.turns + 1,
+        "everything": FRAMES_PER_TURN * options.turns + 1,
         "20_frames": 20,
         "4_frames": 4,
         "1_frame": 1,
@@ -215,7 +161,7 @@ async def _measure(options: argparse.Namespace, url: str, server: psutil.Process
     sessions: list[Session] = []
     for name, missed in cases.items():
 
-        async def resume(conversation: _Conversation, missed: int = missed) -> Session:
+        async def resume(conversation: BenchConversation, missed: int = missed) -> Session:
             return await bench.resume(conversation, missed)
 
         sessions, report[name] = await bench.measure(resume, chosen)

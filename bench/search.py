@@ -3,7 +3,7 @@
 Starts a nats-server and one `rag` process, imports articles that are composed of the paragraphs of a documents file,
 and searches for the texts of a queries file:
 
-    python bench/search.py --documents tau_banking.documents.jsonl --queries banking77.train.jsonl --passages 10000
+    python -m bench.search --documents tau_banking.documents.jsonl --queries banking77.train.jsonl --passages 10000
 
 Then it kills the process with SIGKILL during an import and starts it again.
 """

@@ -1,6 +1,6 @@
 """Reproducible split of a file of labelled rows in two, for `trunkline bench routing`.
 
-    python bench/splits.py FILE --seed 1 --hold-out 0.1 --out DIR [--examples 10]
+    python -m bench.splits FILE --seed 1 --hold-out 0.1 --out DIR [--examples 10]
 
 The same share of every label, and of the rows without one, is held out into DIR/held.jsonl. The others, with
 `--examples` at most this number per label, are in DIR/kept.jsonl.

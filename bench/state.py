@@ -7,7 +7,7 @@ limited to one service, and with a small budget so that conversations are evicte
 
     nats-server --jetstream --store_dir /tmp/state/nats
     TRUNKLINE_NATS_URL=nats://127.0.0.1:4222 TRUNKLINE_MEMORY_BUDGET_MIB=16 ./just up --data-dir /tmp/state
-    python bench/state.py --nats nats://127.0.0.1:4222 --conversations 50000
+    python -m bench.state --nats nats://127.0.0.1:4222 --conversations 50000
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ import asyncio
 import json
 import random
 import re
-import secrets
 import sys
 import time
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,15 +28,21 @@ from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_protocols import codec, streams, subjects
-from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId, conversation_id
-from trunkline_protocols.inbox import TurnReceived
-from trunkline_protocols.log import Commit, CommitStored, Started, TurnAnswered
-from trunkline_protocols.rules.message_id_filter import with_id
+from trunkline_protocols.ids import TurnId
+from trunkline_protocols.log import CommitStored, TurnAnswered
 
-_REGION: Final = "local"
-_INSTANCE: Final = Instance("bench-ingress")
-_QUESTION: Final = "I was charged twice for my order, can I get a refund?"
-_ANSWER: Final = "We refund the second charge within five days. You do not have to do anything."
+from bench.conversations import (
+    ANSWER,
+    INGRESS,
+    QUESTION,
+    BenchConversation,
+    append_answer,
+    append_message,
+    new_conversations,
+    next_message,
+)
+from bench.percentiles import percentiles
+
 _HEAVY_BYTES: Final = 65_536
 _MAX_QUESTION_CHARACTERS: Final = 8_000
 _FLEET: Final = Path(__file__).parents[1] / "fleet"
@@ -48,18 +52,6 @@ _AUDIT_TIMEOUT_S: Final = 600.0
 _GAUGES: Final = ("trunkline_conversations_in_memory", "trunkline_conversations_bytes", "process_resident_memory_bytes")
 
 
-@dataclass(slots=True)
-class _Conversation:
-    """A conversation with the positions that its next commit and message refer to."""
-
-    id: ConversationId
-    commits: int = 0
-    last_commit: int = 0
-    ids: bytes = b""
-    messages: int = 0
-    last_message: int = 0
-
-
 class _Seeder:
     """Appends commits of conversations that billing owns."""
 
@@ -67,12 +59,14 @@ class _Seeder:
         self._bus = bus
         self._permits = asyncio.Semaphore(_MAX_CONCURRENT_WRITES)
 
-    async def seed(self, conversations: Sequence[_Conversation], commits: int, *, question: str, answer: str) -> None:
+    async def seed(
+        self, conversations: Sequence[BenchConversation], commits: int, *, question: str, answer: str
+    ) -> None:
         """Append `commits` commits to each conversation, in order, and concurrently over conversations."""
         await asyncio.gather(*(self._seed(conversation, commits, question, answer) for conversation in conversations))
         await self._wait_for_audit()
 
-    async def _seed(self, conversation: _Conversation, commits: int, question: str, answer: str) -> None:
+    async def _seed(self, conversation: BenchConversation, commits: int, question: str, answer: str) -> None:
         async with self._permits:
             for _ in range(commits):
                 await self._append(conversation, question, answer)
@@ -87,42 +81,11 @@ class _Seeder:
                     return
                 await asyncio.sleep(0.2)
 
-    async def _append(self, conversation: _Conversation, question: str, answer: str) -> None:
-        conversation.commits += 1
-        number = conversation.commits
-        started = [Started(customer="bench", tenant="default", channel="web", locale="en")] if number == 1 else []
-        answered = TurnAnswered(
-            message_id=f"s{number}",
-            accepted_seq=2 * number,
-            text=question,
-            received_at=time.time(),
-            answer=answer,
-            specialty="billing",
-            agent="billing-charges",
-        )
-        commit = Commit(
-            conversation=conversation.id,
-            region=_REGION,
-            tenant="default",
-            customer="bench",
-            kind="turn",
-            turn=TurnId(f"{conversation.id}-s{number}"),
-            epoch=0,
-            owner=Specialty("billing"),
-            agent="billing-charges",
-            # Seeded commits answer no inbox message; the first real message has a higher sequence.
-            inbox_seq=0,
-            previous=conversation.last_commit,
-            frames_before=2 * (number - 1),
-            at=time.time(),
-            events=[*started, answered],
-            ids_before=conversation.ids,
-        )
-        appended = await self._bus.append(
-            subjects.log(_REGION, conversation.id, "turn"), codec.encode(commit), message_id=f"{commit.turn}-seed"
-        )
-        conversation.last_commit = appended.seq
-        conversation.ids = with_id(conversation.ids, answered.message_id)
+    async def _append(self, conversation: BenchConversation, question: str, answer: str) -> None:
+        message = next_message(conversation, question)
+        turn = TurnId(f"{conversation.id}-s{conversation.turns + 1}")
+        # Seeded commits answer no inbox message; the first real message has a higher sequence.
+        await append_answer(self._bus, conversation, message, answer, turn=turn, inbox_seq=0)
 
 
 class _Customers:
@@ -136,7 +99,7 @@ class _Customers:
 
     async def subscribe(self) -> None:
         """Subscribe to the commits for this ingress."""
-        await self._bus.subscribe(subjects.out_of(_INSTANCE), self._on_message)
+        await self._bus.subscribe(subjects.out_of(INGRESS), self._on_message)
 
     async def _on_message(self, message: Msg) -> None:
         stored = codec.out.decode(message.data)
@@ -146,41 +109,23 @@ class _Customers:
                 waiting.set_result(stored)
 
     async def overheads_ms(
-        self, conversations: Sequence[_Conversation], question: str, concurrency: int
+        self, conversations: Sequence[BenchConversation], question: str, concurrency: int
     ) -> list[float]:
         """Send the same message in each conversation; return the overheads."""
         permits = asyncio.Semaphore(concurrency)
 
-        async def ask(conversation: _Conversation) -> float:
+        async def ask(conversation: BenchConversation) -> float:
             async with permits:
                 return await self._ask(conversation, question)
 
         return list(await asyncio.gather(*(ask(conversation) for conversation in conversations)))
 
-    async def _ask(self, conversation: _Conversation, question: str) -> float:
-        conversation.messages += 1
-        message = TurnReceived(
-            conversation=conversation.id,
-            message_id=f"b{conversation.messages}",
-            text=question,
-            seq=2 * (conversation.commits + conversation.messages),
-            previous=conversation.last_message,
-            customer="bench",
-            tenant="default",
-            region=_REGION,
-            channel="web",
-            locale="en",
-            ingress=_INSTANCE,
-            received_at=time.time(),
-        )
+    async def _ask(self, conversation: BenchConversation, question: str) -> float:
+        message = next_message(conversation, question)
         answer = self._waiting[conversation.id] = asyncio.get_running_loop().create_future()
         started = time.perf_counter()
-        appended = await self._bus.append(
-            subjects.inbox(_REGION, conversation.id),
-            codec.encode(message),
-            message_id=f"{conversation.id}-{message.message_id}",
-        )
-        conversation.last_message = appended.seq
+        await append_message(self._bus, conversation, message)
+        conversation.turns += 1
         stored = await asyncio.wait_for(answer, _ANSWER_TIMEOUT_S)
         took_ms = (time.perf_counter() - started) * 1000
         events = stored.commit.events
@@ -188,10 +133,6 @@ class _Customers:
         self.route_ms += [each.route_ms for each in timings]
         self.search_ms += [each.search_ms for each in timings]
         return took_ms - sum(each.model_ms for each in timings)
-
-
-def _new_conversations(count: int) -> list[_Conversation]:
-    return [_Conversation(conversation_id(secrets.token_hex(10))) for _ in range(count)]
 
 
 def _long_question() -> str:
@@ -205,14 +146,11 @@ def _long_question() -> str:
         for example in agent.examples
         if not any(phrase.lower() in example.lower() for phrase in [*phrases, *rules.frustration_words])
     ]
-    return f"{_QUESTION} {'. '.join(examples)}"[:_MAX_QUESTION_CHARACTERS]
+    return f"{QUESTION} {'. '.join(examples)}"[:_MAX_QUESTION_CHARACTERS]
 
 
-def _percentiles(values: list[float]) -> dict[str, float]:
-    ordered = sorted(values)
-    return {f"p{percent}": round(ordered[len(ordered) * percent // 100], 2) for percent in (50, 95)} | {
-        "max": round(ordered[-1], 2)
-    }
+def _summarise(values: list[float]) -> dict[str, float]:
+    return percentiles(values) | {"max": round(max(values), 2)}
 
 
 async def _read_gauges(bus: Bus) -> dict[str, float]:
@@ -242,21 +180,21 @@ async def _measure(options: argparse.Namespace) -> dict[str, Any]:
     rng = random.Random(options.seed)  # noqa: S311 - load, not secrets
     report: dict[str, Any] = {}
 
-    async def turns(name: str, conversations: Sequence[_Conversation], question: str = _QUESTION) -> None:
+    async def turns(name: str, conversations: Sequence[BenchConversation], question: str = QUESTION) -> None:
         customers.route_ms, customers.search_ms = [], []
-        report[name] = _percentiles(await customers.overheads_ms(conversations, question, options.concurrency)) | {
-            "route_p50": _percentiles(customers.route_ms)["p50"],
-            "search_p50": _percentiles(customers.search_ms)["p50"],
+        report[name] = _summarise(await customers.overheads_ms(conversations, question, options.concurrency)) | {
+            "route_p50": percentiles(customers.route_ms)["p50"],
+            "search_p50": percentiles(customers.search_ms)["p50"],
         }
 
-    few = _new_conversations(options.sample)
-    await seeder.seed(few, 3, question=_QUESTION, answer=_ANSWER)
+    few = new_conversations(options.sample)
+    await seeder.seed(few, 3, question=QUESTION, answer=ANSWER)
     await turns("first_turn_of_a_run", few)
     await turns("plain", few)
 
-    many = _new_conversations(options.conversations)
+    many = new_conversations(options.conversations)
     started = time.perf_counter()
-    await seeder.seed(many, 3, question=_QUESTION, answer=_ANSWER)
+    await seeder.seed(many, 3, question=QUESTION, answer=ANSWER)
     report["seeded"] = {
         "conversations": len(many),
         "commits": 3 * len(many),
@@ -270,14 +208,14 @@ async def _measure(options: argparse.Namespace) -> dict[str, Any]:
     await turns("of_many_with_evictions", rng.sample(many, min(options.touched, len(many))))
     report["memory"] = await _read_gauges(bus)
 
-    old = _new_conversations(1)
-    await seeder.seed(old, options.turns, question=_QUESTION, answer=_ANSWER)
+    old = new_conversations(1)
+    await seeder.seed(old, options.turns, question=QUESTION, answer=ANSWER)
     await turns("first_after_long_history_without_snapshot", old)
-    report["after_long_history"] = _percentiles(
-        [(await customers.overheads_ms(old, _QUESTION, 1))[0] for _ in range(options.sample)]
+    report["after_long_history"] = _summarise(
+        [(await customers.overheads_ms(old, QUESTION, 1))[0] for _ in range(options.sample)]
     )
 
-    heavy = _new_conversations(options.sample)
+    heavy = new_conversations(options.sample)
     await seeder.seed(heavy, 3, question="q" * _HEAVY_BYTES, answer="a" * _HEAVY_BYTES)
     await turns("after_messages_of_64_KiB_not_in_memory", heavy)
     await turns("after_messages_of_64_KiB", heavy)

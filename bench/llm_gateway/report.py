@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bench.llm_gateway.load import LoadResult
+from bench.percentiles import percentiles
 
 _PERCENTILES: Final = (50, 95, 99)
 
@@ -45,7 +45,7 @@ def summarise(measurement: Measurement) -> dict[str, Any]:
         "answered": len(measurement.overhead_ms),
         "errors": len(measurement.errors),
         "error_samples": measurement.errors[:3],
-        "overhead_ms": _percentiles(measurement.overhead_ms),
+        "overhead_ms": percentiles(measurement.overhead_ms, _PERCENTILES, digits=3),
         "cpu_us_per_request": round(measurement.cpu_s * 1e6 / max(1, len(measurement.overhead_ms)), 1),
     }
 
@@ -72,10 +72,3 @@ def summarise_cancellations(cancelled_at: dict[str, float], closed_at: dict[str,
     if delays_ms:
         report |= {"p50": round(delays_ms[len(delays_ms) // 2], 3), "max": round(delays_ms[-1], 3)}
     return report
-
-
-def _percentiles(values: Iterable[float]) -> dict[str, float]:
-    ordered = sorted(values)
-    return {
-        f"p{at}": round(ordered[min(len(ordered) - 1, len(ordered) * at // 100)], 3) for at in _PERCENTILES if ordered
-    }
