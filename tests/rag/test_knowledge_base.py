@@ -91,7 +91,7 @@ async def test_article_is_read_by_its_present_audience_only(store: MilvusStore) 
         article = ArticleFile(name="a.md", content=f"---\nid: a\n{scope}\n---\nText {scope or 'of the first version'}.")
         await import_files(knowledge_base, files=[article])
 
-    async def reads(rev: int = 0, **audience: Any) -> bool:  # noqa: ANN401 - fields of several types
+    async def reads(rev: int = 0, **audience: Any) -> bool:
         query = GetArticle(document="a", tenant="default", rev=rev, **audience)
         return isinstance(await knowledge_base.get_article(query), Article)
 

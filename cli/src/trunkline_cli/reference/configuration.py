@@ -56,10 +56,10 @@ _OPENING: Final = """\
 Every setting is an environment variable. Generated from the code by `./just docs`.
 
 `trunkline up` passes to each process the variables of its own section, so a variable of any section can be set for the
-whole suite; variables that it computes itself (addresses, instance names) override inherited ones. If a value is invalid, the
-process exits with one line that names the variable. Settings of an agent, an article or a tool are part of the fleet,
-see [fleet/README.md](../fleet/README.md); model providers are configured in the TOML file that `TRUNKLINE_LLM_CONFIG`
-names, see [examples/README.md](../examples/README.md).
+whole suite; variables that it computes itself (addresses, instance names) override inherited ones. If a value is
+invalid, the process exits with one line that names the variable. Settings of an agent, an article or a tool are part of
+the fleet, see [fleet/README.md](../fleet/README.md); model providers are configured in the TOML file that
+`TRUNKLINE_LLM_CONFIG` names, see [examples/README.md](../examples/README.md).
 """
 _SECRETS: Final = """
 ## Secrets of tools and model providers
