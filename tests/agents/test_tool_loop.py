@@ -136,7 +136,7 @@ async def test_call_is_not_repeated_by_default(shop: Shop, make_agent: Callable[
 async def test_concurrent_attempts_write_once(shop: Shop, make_agent: Callable[..., ToolAgent]) -> None:
     """The first attempt to record the step determines its calls."""
     other = msgspec.structs.replace(REFUND, arguments='{"order": "A-2"}')
-    one, two = make_agent(refund_tool(shop)), make_agent(refund_tool(shop))
+    one, two = (make_agent(refund_tool(shop, idempotent=True)) for _ in range(2))
     both = await asyncio.gather(one.attempt(calling(REFUND), by="a"), two.attempt(calling(other), by="b"))
     assert sum(shop.refunds.values()) == 1
     assert text_of(both[0]) == text_of(both[1])
