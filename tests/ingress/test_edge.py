@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 from aiohttp import web
 from trunkline_ingress.adapters.connections import ConnectionLimits, LimitedSite
 from trunkline_ingress.application.session import SessionPorts
@@ -23,6 +24,7 @@ from trunkline_ingress.core.network import (
     parse_hosts,
     parse_networks,
 )
+from trunkline_ingress.core.refusals import RecentRefusals
 from trunkline_ingress.handlers.auth import Authenticator
 from trunkline_ingress.handlers.chat import ChatEndpoint
 from trunkline_ingress.handlers.edge import EdgeGuard
@@ -197,16 +199,37 @@ async def errors_after(socket: aiohttp.ClientWebSocketResponse, frames: list[dic
     return [answer.get("code", answer["type"]) for answer in answers]
 
 
-async def test_forged_resumes_are_limited_and_the_socket_is_closed_at_last() -> None:
+async def test_forged_resumes_are_limited() -> None:
     """Every frame counts, before a conversation too."""
     forged = {"type": "resume", "conversation": "c1", "resume_token": "x.y", "last_seq": 0}
     async with open_socket(edge(open_guard(customer=Rate(0.01, 5)))) as socket:
         assert await errors_after(socket, [forged] * 8) == ["unauthorized"] * 5 + ["rate_limited"] * 3
-        for _ in range(60):
-            await socket.send_json(forged)
-        while (message := await socket.receive(timeout=10)).type is aiohttp.WSMsgType.TEXT:
-            pass
-        assert (message.type, socket.close_code) == (aiohttp.WSMsgType.CLOSE, 1008)
+
+
+def test_socket_with_refused_frames_is_slowed_down_and_closed_at_last() -> None:
+    """A client with few mistakes notices nothing, and refusals are forgotten."""
+    refusals = RecentRefusals(0.0)
+    assert [refusals.record(0.0) for _ in range(51)] == [0.0] * 10 + [1.0] * 20 + [5.0] * 20 + [None]
+    assert refusals.record(120.0) == 0.0
+    seldom = RecentRefusals(0.0)
+    assert {seldom.record(now * 2.0) for now in range(500)} == {0.0}
+
+
+async def test_flooding_socket_is_closed_and_does_not_delay_another_one() -> None:
+    """The pause is the socket's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trunkline_ingress.core.refusals._DELAYS_S", ((10, 0.0), (20, 0.01)))
+        async with open_socket(edge(open_guard())) as socket:
+            for _ in range(60):
+                await socket.send_json({"type": "dance"})
+            while (message := await socket.receive(timeout=10)).type is aiohttp.WSMsgType.TEXT:
+                pass
+            assert (message.type, socket.close_code) == (aiohttp.WSMsgType.CLOSE, 1008)
+    async with edge() as url, aiohttp.ClientSession() as session:
+        flooding, calm = [await session.ws_connect(f"{url}/v1/chat") for _ in range(2)]
+        for _ in range(45):
+            await flooding.send_json({"type": "dance"})
+        assert await errors_after(calm, [START]) == ["started"]
 
 
 async def test_customer_has_one_budget_on_all_sockets_and_touches_no_other() -> None:
@@ -306,6 +329,17 @@ async def test_silent_connections_are_capped(limits: tuple[int, int]) -> None:
         assert await status(url, "/page") == 200
     assert caps.open == 0
     assert not caps.by_address
+
+
+def test_refusal_is_written_by_the_loop_of_the_processes() -> None:
+    """The processes run on uvloop, whose transports have classes of their own."""
+
+    async def refused() -> bytes:
+        async with edge(limits=ConnectionLimits(total=0, per_address=1, exempt=())) as url:
+            return await raw(url, b"")
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(refused()).startswith(b"HTTP/1.1 429 ")
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /page HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])

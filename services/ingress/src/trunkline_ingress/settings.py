@@ -76,7 +76,7 @@ class IngressSettings(ProcessSettings):
         pattern=r"^(https?://[A-Za-z0-9.:-]+( +|$))*$",
     )
     edge_address_rate: float = Field(
-        500.0, gt=0, description="Sustained rate of frames and requests per address and process, per second"
+        1_000.0, gt=0, description="Sustained rate of frames and requests per address and process, per second"
     )
     edge_address_burst: int = Field(10_000, ge=1, description="Burst of frames and requests per address and process")
     edge_tenant_rate: float = Field(
@@ -100,8 +100,8 @@ class IngressSettings(ProcessSettings):
 
     @property
     def is_single_machine(self) -> bool:
-        """True if only this machine can connect."""
-        return is_loopback(self.http_host)
+        """True if only this machine can connect: no address of a network, and no proxy or name for one."""
+        return is_loopback(self.http_host) and not self.edge_trusted_proxies and not self.edge_hosts
 
     @property
     def authenticates(self) -> bool:

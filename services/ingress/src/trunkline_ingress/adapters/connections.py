@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 import structlog
 from aiohttp import web
@@ -79,8 +79,8 @@ class _LimitedConnection(asyncio.Protocol):
         if now - self._limits.logged_at >= _LOG_INTERVAL_S:
             self._limits.logged_at = now
             _log.warning("connections.refused", open=self._limits.open, address=self._address)
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.write(_REFUSAL)
+        # uvloop's transports are not subclasses of asyncio's.
+        cast("asyncio.Transport", transport).write(_REFUSAL)
         transport.close()
 
     def data_received(self, data: bytes) -> None:

@@ -47,7 +47,7 @@ from trunkline_ingress.application.session_opener import OpenedSession, SessionO
 from trunkline_ingress.core.budget import Payer
 from trunkline_ingress.core.identity import Claims, UnauthorizedError
 from trunkline_ingress.core.ledger import STARTED_SEQ
-from trunkline_ingress.core.token_bucket import TokenBucket
+from trunkline_ingress.core.refusals import RecentRefusals
 from trunkline_ingress.handlers.access import CUSTOMER, Route
 from trunkline_ingress.handlers.auth import Authenticator
 from trunkline_ingress.handlers.edge import EdgeGuard
@@ -68,9 +68,6 @@ _log: Final = structlog.get_logger(__name__)
 _PING_INTERVAL_S: Final = 20.0
 _CLOSE_TIMEOUT_S: Final = 2.0
 _MAX_CLOSE_REASON_BYTES: Final = 120
-_REFUSED_PER_S: Final = 0.5
-_REFUSED_BURST: Final = 50
-"""Refused frames after which a socket is closed: a client that works never comes near it."""
 _MAX_SLEEP_S: Final = 60.0
 """The wall clock may be changed while a socket waits for a time."""
 
@@ -106,7 +103,8 @@ class ChatEndpoint:
         )
         await socket.prepare(request)
         self.sockets.add(socket)
-        await _Socket(self, socket, claims, address).run()
+        if request.transport is not None:  # the client has not gone meanwhile
+            await _Socket(self, socket, request.transport, claims, address).run()
         return socket
 
     async def close_all(self) -> None:
@@ -118,15 +116,21 @@ class _Socket:
     """One WebSocket: parses frames, dispatches them to the session, maps errors to frames and close codes."""
 
     def __init__(
-        self, endpoint: ChatEndpoint, socket: web.WebSocketResponse, claims: Claims | None, address: str
+        self,
+        endpoint: ChatEndpoint,
+        socket: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        claims: Claims | None,
+        address: str,
     ) -> None:
         self._endpoint = endpoint
+        self._transport = transport
         self._socket = socket
         self._claims = claims
         """Claims of the handshake; once the conversation is open, the claims that it was opened with."""
         self._opener = endpoint.opener
         self._address = address
-        self._refused = TokenBucket(rate_per_s=_REFUSED_PER_S, burst=_REFUSED_BURST, now=time.monotonic())
+        self._refusals = RecentRefusals(time.monotonic())
         self._session: Session | None = None
 
     async def run(self) -> None:
@@ -159,8 +163,7 @@ class _Socket:
                 await self._handle(message, tasks)
             except FrameError as error:
                 await self._write(error.frame)
-                if not self._refused.take(time.monotonic()):
-                    raise too_many_refused() from error
+                await self._slow_down(error)
             except StaleSessionError as error:
                 _log.info("session.stale", conversation=error.conversation, reason=str(error))
                 raise resume_required() from error
@@ -261,6 +264,20 @@ class _Socket:
         if self._claims is None:
             return {"customer": id(self)}
         return {"customer": (self._claims.tenant, self._claims.sub), "tenant": self._claims.tenant}
+
+    async def _slow_down(self, error: FrameError) -> None:
+        """Pause after a refused frame if there were several, so that a flood costs little; at last end the socket."""
+        delay_s = self._refusals.record(time.monotonic())
+        if delay_s is None:
+            raise too_many_refused() from error
+        if delay_s > 0:
+            # Without reading: the client's next frames stay in its own buffers, and cost nothing here.
+            self._transport.pause_reading()
+            try:
+                await asyncio.sleep(delay_s)
+            finally:
+                if not self._transport.is_closing():
+                    self._transport.resume_reading()
 
     async def _limit_idle_time(self) -> None:
         """Close the socket if no conversation is opened in time; the client may open another one when it needs it."""
