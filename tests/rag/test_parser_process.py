@@ -58,10 +58,16 @@ def read(parser: ParserProcess, *files: ArticleFile) -> tuple[list[str], dict[st
 
 def worker() -> psutil.Process:
     """Return the parser process of this test."""
-    (found,) = [
-        child for child in psutil.Process().children() if "trunkline_rag.adapters.parser.worker" in child.cmdline()
-    ]
+    (found,) = [child for child in psutil.Process().children() if _is_worker(child)]
     return found
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    """Return whether a child of this test run is a parser; a child of another test may have ended."""
+    try:
+        return "trunkline_rag.adapters.parser.worker" in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.mark.parametrize("bomb", BOMBS, ids=lambda bomb: bomb.name)

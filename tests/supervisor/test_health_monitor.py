@@ -109,3 +109,18 @@ async def test_server_has_more_time_until_its_first_answer(harness: Harness) -> 
     harness.now += 2.0
     await harness.monitor.check_server(harness.child, harness.probe, 1.0)
     assert harness.child.replaced == ["frozen"]
+
+
+async def test_probe_that_raises_counts_as_no_answer(harness: Harness) -> None:
+    """A driver may fail in its own way if the server dies in the middle of a request; the suite goes on."""
+
+    async def fail() -> bool:
+        raise RuntimeError("cannot switch to state 11; another operation is in progress")
+
+    await harness.monitor.check_server(harness.child, harness.probe, 1.0)
+    assert harness.monitor.answered(harness.child)
+    await harness.monitor.check_server(harness.child, fail, 1.0)
+    assert not harness.monitor.answered(harness.child)
+    harness.now += 2.0
+    await harness.monitor.check_server(harness.child, fail, 1.0)
+    assert harness.child.replaced == ["frozen"]

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from pydantic import ValidationError
-from trunkline_chassis.fleet_folder import FleetError, load_fleet
+from trunkline_chassis.fleet_folder import FleetError
 from trunkline_chassis.settings import SettingsError
 from trunkline_supervisor.app import run_suite, secure
 from trunkline_supervisor.core.errors import SuiteError
@@ -76,14 +76,15 @@ def up(
         raise CommandError(f"--nodes must be 1 or 3, got {nodes}")
     given: dict[str, Any] = {"http_port": port, "data_dir": data_dir, "fleet_dir": fleet_dir, "nodes": nodes}
     settings = SuiteSettings(**{name: value for name, value in given.items() if value is not None})
-    load_fleet(settings.fleet_dir)  # if the fleet is invalid, its error is the only line
-    if notice_line := secure(settings):
-        print(f"trunkline: {notice_line}", file=sys.stderr)  # noqa: T201
-    asyncio.run(run_suite(settings, _announce))
+    account_line = secure(settings)
 
+    def announce(url: str, console_link: str) -> None:
+        if account_line:
+            # Only now, so that a start that fails has one line: its error.
+            print(f"trunkline: {account_line}", file=sys.stderr)  # noqa: T201
+        print(f"ready {url}\nconsole {console_link} (works once)", flush=True)  # noqa: T201
 
-def _announce(url: str, console_link: str) -> None:
-    print(f"ready {url}\nconsole {console_link} (works once)", flush=True)  # noqa: T201
+    asyncio.run(run_suite(settings, announce))
 
 
 @app.command()

@@ -47,7 +47,13 @@ async def wait_until_ready(paths: PostgresPaths, *, timeout_s: float = 30.0) -> 
     while True:
         try:
             await _ensure_owner(paths)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except (
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+            OSError,
+            TimeoutError,
+        ) as error:
             if loop.time() > deadline:
                 raise PostgresStartError(f"PostgreSQL in {paths.data} is not ready: {error!r}") from error
             await asyncio.sleep(_RETRY_INTERVAL_S)
@@ -66,7 +72,8 @@ async def answers(paths: PostgresPaths) -> bool:
                 connection.terminate()
     except asyncpg.PostgresError:
         return True
-    except (asyncpg.InterfaceError, OSError, TimeoutError):
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError):
+        # The driver is confused if the server dies while it prepares a statement (InternalClientError).
         return False
     return True
 

@@ -78,7 +78,12 @@ class HealthMonitor:
         pid = child.pid
         if not pid:
             return
-        self._record(pid, answered=await probe())
+        try:
+            answered = await probe()
+        except Exception as error:  # a driver that fails in its own way says only that the server does not answer
+            _log.warning("probe.failed", instance=child.spec.instance, error=type(error).__name__)
+            answered = False
+        self._record(pid, answered=answered)
         allowed_s = timeout_s if pid in self._answered else _SERVER_START_FACTOR * timeout_s
         if assess_server(unanswered_s=self._unanswered_s(pid), timeout_s=allowed_s) == "frozen":
             self._replace(child, "frozen")
