@@ -21,7 +21,7 @@ from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.knowledge import Article, GetArticle
 from trunkline_protocols.log import CommitStored, TurnAnswered
 
-from tests.ingress.test_edge import Verifier
+from tests.ingress.edge_server import Verifier
 from tests.protocols.sample_parts import COMMIT
 
 SECRET = b"s" * 32
