@@ -116,6 +116,20 @@ def test_scope_is_read_from_every_format() -> None:
         assert documents(name, content)[0].scope == scope
 
 
+def test_scope_field_in_another_spelling_never_makes_an_article_public() -> None:
+    """It is refused by name; HTML compares names without case, and refuses two values."""
+    for name in ("Visibility", "VISIBILITY", "valid-from", "valid until"):
+        expected = name.lower().replace("-", "_").replace(" ", "_")
+        line = json.dumps({"id": "a", "title": "A", "content": "Text.", name: "internal"})
+        for file, content in (("a.md", f"---\n{name}: internal\n---\nText."), ("a.jsonl", line)):
+            assert f"{name!r} must be written {expected}" in problems(file, content)[0][1]
+    page = "<html><head>{}</head><body><p>Text.</p></body></html>"
+    upper = page.format('<META NAME="Visibility" CONTENT="internal">')
+    assert documents("a.html", upper)[0].scope == Scope(visibility="internal")
+    both = "".join(f'<meta name="visibility" content="{value}">' for value in ("internal", "public"))
+    assert "twice" in problems("a.html", page.format(both))[0][1]
+
+
 def test_audience_sees_articles_within_its_scope() -> None:
     """An empty field restricts nothing, on either side."""
     eu = Scope(region="eu", valid_from="2026-01-01", valid_until="2026-12-31", specialties=("billing",))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -11,6 +11,7 @@ Visibility = Literal["public", "internal"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+_FIELDS: Final = ("region", "language", "specialties", "visibility", "valid_from", "valid_until")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class ScopeError(ValueError):
 
 def read_scope(fields: Mapping[str, Any]) -> Scope:
     """Read a scope from the fields of front matter, a JSON line or a page; raise `ScopeError` if one is invalid."""
+    check_field_names(fields)
     specialties = fields.get("specialties") or []
     if not isinstance(specialties, (list, tuple)):
         raise ScopeError(f"specialties {specialties!r} must be a list")
@@ -73,6 +75,17 @@ def read_scope(fields: Mapping[str, Any]) -> Scope:
         valid_from=_read_date(fields, "valid_from"),
         valid_until=_read_date(fields, "valid_until"),
     )
+
+
+def check_field_names(names: Iterable[object]) -> None:
+    """Raise `ScopeError` if a name differs from that of a scope field by case, hyphens or spaces only.
+
+    Access rules fail closed: with the field ignored, an internal article would be public.
+    """
+    for name in map(str, names):
+        meant = name.strip().lower().replace("-", "_").replace(" ", "_")
+        if meant in _FIELDS and name != meant:
+            raise ScopeError(f"field {name!r} must be written {meant}")
 
 
 def _read_name(fields: Mapping[str, Any], key: str) -> str:

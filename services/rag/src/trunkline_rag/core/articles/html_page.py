@@ -30,7 +30,7 @@ def parse_html(file: ArticleFile) -> Iterator[ParsedItem]:
         _check_depth(tree.root)
         title_node = tree.css_first("title") or tree.css_first("h1")
         title = " ".join(title_node.text().split()) if title_node is not None else ""
-        metadata = {node.attributes.get("name"): node.attributes.get("content") for node in tree.css("meta[name]")}
+        metadata = _metadata(tree)
         _drop(tree.css(", ".join(_DROPPED_TAGS)))
         root = tree.css_first("main") or tree.css_first("article") or tree.body
         text = "\n\n".join(_blocks(root)) if root is not None else ""
@@ -39,10 +39,21 @@ def parse_html(file: ArticleFile) -> Iterator[ParsedItem]:
             title=title or PurePath(file.name).stem,
             text=text,
             topics=None,
-            scope=read_scope({str(name): value for name, value in metadata.items() if name in _SCOPE_FIELDS}),
+            scope=read_scope(metadata),
         )
     except (InvalidArticleError, ScopeError) as error:
         yield ImportProblem(name=file.name, reason=str(error))
+
+
+def _metadata(tree: LexborHTMLParser) -> dict[str, str]:
+    """Return the scope fields of the `meta` elements; HTML compares their names without case."""
+    found: dict[str, str] = {}
+    for node in tree.css("meta[name]"):
+        name = (node.attributes.get("name") or "").strip().lower().replace("-", "_")
+        value = node.attributes.get("content") or ""
+        if name in _SCOPE_FIELDS and found.setdefault(name, value) != value:
+            raise InvalidArticleError(f"meta {name} is given twice with different values")
+    return found
 
 
 def _check_open_tags(source: str) -> None:

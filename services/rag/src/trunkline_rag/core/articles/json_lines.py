@@ -10,7 +10,7 @@ from trunkline_protocols.decoding import DecodeError, Decoder
 from trunkline_protocols.knowledge import ArticleFile, ImportProblem
 
 from trunkline_rag.core.articles.document import InvalidArticleError, ParsedItem, build_documents, slug
-from trunkline_rag.core.scope import ScopeError, read_scope
+from trunkline_rag.core.scope import ScopeError, check_field_names, read_scope
 
 
 class _Line(msgspec.Struct):
@@ -28,6 +28,7 @@ class _Line(msgspec.Struct):
 
 
 _decode_line: Final = Decoder[_Line](_Line).decode
+_decode_names: Final = Decoder[dict[str, msgspec.Raw]](dict[str, msgspec.Raw]).decode
 
 
 def parse_json_lines(file: ArticleFile, first_line: int = 1) -> Iterator[ParsedItem]:
@@ -38,6 +39,7 @@ def parse_json_lines(file: ArticleFile, first_line: int = 1) -> Iterator[ParsedI
             continue
         try:
             decoded = _decode_line(line)
+            check_field_names(_decode_names(line))
             yield from build_documents(
                 id_=slug(decoded.id),
                 title=decoded.title,
