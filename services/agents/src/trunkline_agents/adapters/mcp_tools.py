@@ -88,6 +88,8 @@ class McpToolClient:
         from mcp import Client, StdioServerParameters  # noqa: PLC0415
         from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415
 
+        from trunkline_agents.adapters.mcp_transport import BoundedTransport  # noqa: PLC0415
+
         if tool.command:
             if tuple(tool.command) not in self._commands:
                 raise ToolError(f"the command of {tool.name} is not one of TRUNKLINE_MCP_COMMANDS")
@@ -96,11 +98,10 @@ class McpToolClient:
                 yield client
             return
         headers = self._secrets.headers(tool)
+        # Without the proxies and credentials that variables and files of the account may name.
+        transport = BoundedTransport(verify=self._certificates(), trust_env=False)
         async with (
-            # Without the proxies and credentials that variables and files of the account may name.
-            httpx2.AsyncClient(
-                headers=headers, timeout=tool.timeout_s, trust_env=False, verify=self._certificates()
-            ) as http,
+            httpx2.AsyncClient(headers=headers, timeout=tool.timeout_s, trust_env=False, transport=transport) as http,
             Client(streamable_http_client(tool.url, http_client=http)) as client,
         ):
             yield client
