@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 from trunkline_chassis.bus import Bus
+from trunkline_chassis.errors import BusUnavailableError
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.knowledge import (
     ArticleFile,
@@ -44,6 +45,7 @@ from tests.support.suite import wait_until
 
 pytestmark = pytest.mark.processes
 IMPORTS = 12
+_ATTEMPTS = 3
 
 
 @dataclass
@@ -124,7 +126,14 @@ async def services(tmp_path: Path, milvus: str, nats_url: str, bus: Bus) -> Asyn
 
 
 async def request_reply(bus: Bus, subject: str, request: ImportArticles | SearchKnowledge) -> KnowledgeReply:
-    return codec.knowledge_reply.decode(await bus.request(subject, codec.encode(request), timeout_s=60))
+    """Send the request again without a reply: NATS may have delivered it to a process that has just been killed."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            return codec.knowledge_reply.decode(await bus.request(subject, codec.encode(request), timeout_s=20))
+        except BusUnavailableError:
+            if attempt + 1 == _ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")
 
 
 async def import_lines(bus: Bus, *articles: str) -> ArticlesImported:
