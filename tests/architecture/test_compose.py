@@ -115,6 +115,31 @@ def test_server_is_reachable_from_its_own_service_alone() -> None:
     assert all(COMPOSE["networks"][name]["internal"] for name in ("archive", "knowledge"))
 
 
+def test_metrics_without_access_control_are_on_no_published_port() -> None:
+    """The ingress alone publishes a port, and the metrics behind that one need the key of an operator."""
+    assert [name for name in OURS if "ports" in SERVICES[name]] == ["ingress"]
+
+
+def test_prometheus_scrapes_every_process_and_has_a_key_for_the_ingress() -> None:
+    """A process that is missing from the file would have no alert; a key is sent to the ingress alone."""
+    config = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text(encoding="utf-8"))
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    targets = {
+        name: sorted(target for group in job["static_configs"] for target in group["targets"])
+        for name, job in jobs.items()
+    }
+    expected = sorted(
+        f"{name}:{service['environment']['TRUNKLINE_HTTP_PORT']}"
+        for name, service in OURS.items()
+        if name not in {"ingress", "provision"}
+    )
+    assert targets == {"trunkline": expected, "trunkline-ingress": ["ingress:8080"]}
+    assert jobs["trunkline-ingress"]["authorization"]["type"] == "Bearer"
+    assert "authorization" not in jobs["trunkline"]
+    hosts = OURS["ingress"]["environment"]["TRUNKLINE_EDGE_HOSTS"]
+    assert "ingress" in re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", hosts).split(",")
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_process_gains_no_rights(name: str) -> None:
     """The image runs as an unprivileged user, and it stays that way."""

@@ -49,6 +49,13 @@ def blueprint(nats_url: str, postgres_dsn: str) -> Blueprint:
     return Blueprint("local", Path("fleet"), addresses, SIZES)
 
 
+def test_public_address_is_for_the_ingress_alone() -> None:
+    """Health and metrics of the other processes have no access control: they stay on loopback."""
+    for pool in blueprint("", "").pools(["triage"]):
+        environment = pool.process(1).environment
+        assert environment.get("TRUNKLINE_HTTP_HOST") == (None if pool.service == "ingress" else "127.0.0.1"), pool
+
+
 class Harness:
     """A suite of fakes. Servers answer their probes, services send heartbeats."""
 

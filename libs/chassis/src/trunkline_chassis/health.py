@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def add_health_routes(app: web.Application, is_ready: Callable[[], bool]) -> None:
-    """Add the three endpoints to an application."""
+    """Add liveness and readiness to an application; they are open to every caller."""
 
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"live": True})
@@ -21,14 +21,16 @@ def add_health_routes(app: web.Application, is_ready: Callable[[], bool]) -> Non
         ready = is_ready()
         return web.json_response({"ready": ready}, status=200 if ready else 503)
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
 
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+
+async def serve_metrics(_: web.Request) -> web.Response:
+    """Serve the metrics of this process; the caller of this handler decides who may read them."""
+    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 class HealthServer:
-    """HTTP server of these endpoints, for processes that serve nothing else on the port."""
+    """HTTP server of health and metrics without access control, on an address that only the operator reaches."""
 
     def __init__(self, host: str, port: int, is_ready: Callable[[], bool]) -> None:
         """Port 0 selects a free port."""
@@ -36,6 +38,7 @@ class HealthServer:
         self._port = port
         app = web.Application()
         add_health_routes(app, is_ready)
+        app.router.add_get("/metrics", serve_metrics)
         self._runner = web.AppRunner(app, access_log=None)
 
     async def start(self) -> str:

@@ -30,7 +30,6 @@ CUSTOMER: Final = Access("customer")
 HEALTH_RULES: Final[Mapping[tuple[str, str], Access]] = {
     ("GET", "/healthz"): ANYONE,
     ("GET", "/readyz"): ANYONE,
-    ("GET", "/metrics"): ANYONE,
 }
 
 

@@ -54,8 +54,10 @@ class PoolSpec:
     def process(self, number: int) -> ProcessSpec:
         """Return the process of a number, counted from 1."""
         instance = f"{self.name}-{number}"
-        ports = {} if self.service == "ingress" else {"TRUNKLINE_HTTP_PORT": "0"}
-        environment = {**ports, "TRUNKLINE_INSTANCE": instance, **self.environment}
+        # Health and metrics have no access control: a public TRUNKLINE_HTTP_HOST is for the ingress alone.
+        private = {"TRUNKLINE_HTTP_HOST": "127.0.0.1", "TRUNKLINE_HTTP_PORT": "0"}
+        pages = {} if self.service == "ingress" else private
+        environment = {**pages, "TRUNKLINE_INSTANCE": instance, **self.environment}
         return ProcessSpec(self.service, instance, [sys.executable, "-m", f"trunkline_{self.service}"], environment)
 
 
