@@ -28,6 +28,7 @@ from trunkline_llm_gateway.core.config import ConfigError, ProviderConfig, parse
 from trunkline_llm_gateway.core.server_sent_events import EventReader, EventTooLongError
 from trunkline_llm_gateway.ports import ProviderError
 from trunkline_protocols import codec, subjects
+from trunkline_protocols.decoding import read_names
 from trunkline_protocols.ids import InvalidIdError
 from trunkline_protocols.knowledge import ArticleFile
 from trunkline_protocols.tool_steps import ToolCall
@@ -93,6 +94,13 @@ def _check_backup(payload: bytes) -> None:
             decompress_blob("name", damaged)
         except DamagedBackupError:
             continue
+
+
+def _check_names(text: str) -> None:
+    try:
+        assert all(isinstance(name, str) for name in read_names(text))
+    except codec.DecodeError:
+        return
 
 
 def _check_arguments(text: str) -> None:
@@ -181,6 +189,7 @@ TARGETS: Final = (
     Target("routing artefact", payloads, _check_artefact),
     Target("passage file", payloads, _check_passage_file),
     Target("backup blob", payloads, _check_backup),
+    Target("names of an object", texts, _check_names),
     Target("tool arguments", texts, _check_arguments),
     Target("subject", texts, _check_subject),
     Target("OpenAI answer", payloads, _check_parser(OpenAI)),

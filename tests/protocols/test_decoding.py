@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 import pytest
 from trunkline_protocols import codec
+from trunkline_protocols.decoding import read_names
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.inbox import FeedbackGiven
 from trunkline_protocols.wire import Wire
@@ -90,6 +91,15 @@ def test_lone_surrogates_are_encoded_as_replacement_characters() -> None:
     assert decoded.conversation == "c\N{REPLACEMENT CHARACTER}"
     assert decoded.text == "\N{GRINNING FACE} \N{REPLACEMENT CHARACTER}"
     assert next(iter(json.loads(encoded))) == "type"
+
+
+def test_names_of_an_object_are_read_with_repeated_ones() -> None:
+    """Escapes are resolved, inner objects left out; another value, or text that is not JSON, is an error."""
+    assert read_names('{"a":{"b":1,"b":2},"\\u0061":[{"c":1}],"d":1}') == ["a", "a", "d"]
+    assert read_names(" {}") == []
+    for text in ("", "{", "[]", '"a"', '{"a":NaN}', '{"a":' + "[" * 100_000 + "]" * 100_000 + "}"):
+        with pytest.raises(codec.DecodeError):
+            read_names(text)
 
 
 def test_fields_of_malformed_json_are_read_if_it_is_json() -> None:

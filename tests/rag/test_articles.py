@@ -130,6 +130,40 @@ def test_scope_field_in_another_spelling_never_makes_an_article_public() -> None
     assert "twice" in problems("a.html", page.format(both))[0][1]
 
 
+def test_field_that_is_given_twice_refuses_the_article() -> None:
+    """The last value would count, so a second `public` would undo `internal`; the problem names file and field."""
+    first, second = '"visibility": "internal"', '"visibility": "public"'
+    line = '{"id": "a", "title": "A", "content": "Text.", %s, %s}'
+    page = "<html><head>%s%s</head><body><p>Text.</p></body></html>"
+    meta = '<meta name="%s" content="%s">'
+    refused = {
+        "a.md": "---\nvisibility: internal\ntitle: A\nvisibility: public\n---\nText.",
+        "b.md": '---\nvisibility: internal\n"visib\\x69lity": public\n---\nText.',
+        "c.md": f"---\n{{{first}, {second}}}\n---\nText.",
+        "d.md": "---\nvisibility: internal\n? visibility\n: public\n---\nText.",
+        "a.jsonl:1": line % (first, second),
+        "b.jsonl:1": line % (first, '"visib\\u0069lity": "public"'),
+        "c.jsonl:1": line % ('"x": {"visibility": 1}, ' + first, second),
+        "a.html": page % (meta % ("visibility", "internal"), meta % ("Visibility", "public")),
+        "b.html": page % (meta % ("visibility", "internal"), meta % ("visibility", "internal")),
+    }
+    for name, content in refused.items():
+        file = name.partition(":")[0]
+        assert documents(file, content) == [], name
+        ((problem, reason),) = problems(file, content)
+        assert problem == name
+        assert "'visibility'" in reason
+        assert "twice" in reason
+    nested = problems("a.md", "---\nextra:\n- a: 1\n  a: 2\n---\nText.")
+    assert "'a' twice" in nested[0][1]
+    for key in ("<<", "!!merge more"):
+        merged = f"---\nvisibility: public\n{key}: {{visibility: internal}}\n---\nText."
+        assert "merge keys" in problems("a.md", merged)[0][1]
+    # A name may occur in several objects of a line, and in several lines.
+    lines = "\n".join('{"id": "%s", "title": "A", "content": "T", "x": {"id": 1}}' % id_ for id_ in "ab")  # noqa: UP031
+    assert [found.id for found in documents("a.jsonl", lines)] == ["a", "b"]
+
+
 def test_audience_sees_articles_within_its_scope() -> None:
     """An empty field restricts nothing, on either side."""
     eu = Scope(region="eu", valid_from="2026-01-01", valid_until="2026-12-31", specialties=("billing",))

@@ -94,6 +94,31 @@ def read_malformed(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def read_names(text: str) -> list[str]:
+    """Return the names of the outermost object of JSON in their order, repeated ones too, which decoders drop.
+
+    Raises `DecodeError` if the text is not JSON, is no object or is nested too deeply.
+    """
+    names: list[str] = []
+
+    def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        # Objects are complete from the innermost to the outermost.
+        names[:] = [name for name, _ in pairs]
+        return {}
+
+    try:
+        found = json.loads(
+            text, object_pairs_hook=keep, parse_constant=_refuse_constant, parse_int=str, parse_float=str
+        )
+    except RecursionError:
+        raise ValidationError("nested too deeply") from None
+    except ValueError:
+        raise DecodeError("JSON is malformed") from None
+    if not isinstance(found, dict):
+        raise ValidationError("Expected `object`")
+    return names
+
+
 def encode(message: object) -> bytes:
     """Encode as JSON; lone surrogates, which UTF-8 cannot represent, become U+FFFD."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -49,6 +50,16 @@ class InvalidArticleError(ValueError):
 
 
 ParsedItem: TypeAlias = Document | ImportProblem
+
+
+def first_repeated(names: Iterable[str]) -> str | None:
+    """Return the first name that occurs a second time."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def slug(text: str) -> str:

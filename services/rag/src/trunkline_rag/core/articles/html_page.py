@@ -46,13 +46,17 @@ def parse_html(file: ArticleFile) -> Iterator[ParsedItem]:
 
 
 def _metadata(tree: LexborHTMLParser) -> dict[str, str]:
-    """Return the scope fields of the `meta` elements; HTML compares their names without case."""
+    """Return the scope fields of the `meta` elements; HTML compares their names without case.
+
+    Raises `InvalidArticleError` if a field is given twice: one of the values would silently count.
+    """
     found: dict[str, str] = {}
     for node in tree.css("meta[name]"):
         name = (node.attributes.get("name") or "").strip().lower().replace("-", "_")
-        value = node.attributes.get("content") or ""
-        if name in _SCOPE_FIELDS and found.setdefault(name, value) != value:
-            raise InvalidArticleError(f"meta {name} is given twice with different values")
+        if name in found:
+            raise InvalidArticleError(f"meta {name!r} is given twice")
+        if name in _SCOPE_FIELDS:
+            found[name] = node.attributes.get("content") or ""
     return found
 
 

@@ -6,10 +6,16 @@ from collections.abc import Iterator
 from typing import Final
 
 import msgspec
-from trunkline_protocols.decoding import DecodeError, Decoder
+from trunkline_protocols.decoding import DecodeError, Decoder, read_names
 from trunkline_protocols.knowledge import ArticleFile, ImportProblem
 
-from trunkline_rag.core.articles.document import InvalidArticleError, ParsedItem, build_documents, slug
+from trunkline_rag.core.articles.document import (
+    InvalidArticleError,
+    ParsedItem,
+    build_documents,
+    first_repeated,
+    slug,
+)
 from trunkline_rag.core.scope import ScopeError, check_field_names, read_scope
 
 
@@ -28,7 +34,6 @@ class _Line(msgspec.Struct):
 
 
 _decode_line: Final = Decoder[_Line](_Line).decode
-_decode_names: Final = Decoder[dict[str, msgspec.Raw]](dict[str, msgspec.Raw]).decode
 
 
 def parse_json_lines(file: ArticleFile, first_line: int = 1) -> Iterator[ParsedItem]:
@@ -39,7 +44,7 @@ def parse_json_lines(file: ArticleFile, first_line: int = 1) -> Iterator[ParsedI
             continue
         try:
             decoded = _decode_line(line)
-            check_field_names(_decode_names(line))
+            _check_names(line)
             yield from build_documents(
                 id_=slug(decoded.id),
                 title=decoded.title,
@@ -50,3 +55,11 @@ def parse_json_lines(file: ArticleFile, first_line: int = 1) -> Iterator[ParsedI
             )
         except (DecodeError, InvalidArticleError, ScopeError) as error:
             yield ImportProblem(name=f"{file.name}:{number}", reason=str(error))
+
+
+def _check_names(line: str) -> None:
+    """Refuse a field in another spelling, and one that is given twice, of which a decoder keeps the last."""
+    names = read_names(line)
+    if (name := first_repeated(names)) is not None:
+        raise InvalidArticleError(f"field {name!r} is given twice")
+    check_field_names(names)

@@ -12,12 +12,20 @@ import yaml
 from markdown_it import MarkdownIt
 from trunkline_protocols.knowledge import ArticleFile, ImportProblem
 
-from trunkline_rag.core.articles.document import Document, InvalidArticleError, ParsedItem, build_documents, slug
+from trunkline_rag.core.articles.document import (
+    Document,
+    InvalidArticleError,
+    ParsedItem,
+    build_documents,
+    first_repeated,
+    slug,
+)
 from trunkline_rag.core.articles.limits import MAX_HEADER_DEPTH
 from trunkline_rag.core.scope import ScopeError, read_scope
 
 _FRONT_MATTER: Final = re.compile(r"\A\s*^---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 _UNCLOSED: Final = re.compile(r"\A\s*^---[ \t]*\r?\n[A-Za-z_]+[ \t]*:", re.MULTILINE)
+_MERGE_TAG: Final = "tag:yaml.org,2002:merge"
 # Only the source of the first heading is needed, and inline parsing takes long for some texts.
 _markdown: Final = MarkdownIt().disable(["inline", "text_join"])
 
@@ -62,7 +70,12 @@ def _read_yaml(text: str) -> object:
     """Read YAML; impossible dates and numbers are invalid too."""
     try:
         _check_header(text)
-        return yaml.load(text, Loader=yaml.CSafeLoader)
+        loader = yaml.CSafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_keys(node)
+        return loader.construct_document(node)
     except InvalidArticleError:
         raise
     except yaml.YAMLError as error:
@@ -83,6 +96,25 @@ def _check_header(text: str) -> None:
             depth -= 1
         if depth > MAX_HEADER_DEPTH:
             raise InvalidArticleError(f"front matter is nested more than {MAX_HEADER_DEPTH} deep")
+
+
+def _check_keys(root: yaml.Node) -> None:
+    """Refuse a key that is given twice, of which YAML keeps the last, and merge keys, which add fields to a mapping.
+
+    Access rules fail closed: a second `visibility: public` would undo `internal`.
+    """
+    nodes = [root]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        elif isinstance(node, yaml.MappingNode):
+            names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if (name := first_repeated(names)) is not None:
+                raise InvalidArticleError(f"front matter has field {name!r} twice")
+            if any(key.tag == _MERGE_TAG for key, _ in node.value):
+                raise InvalidArticleError("front matter must not use merge keys")
+            nodes += [value for _, value in node.value]
 
 
 def _first_heading(body: str) -> str:
