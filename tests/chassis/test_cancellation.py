@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 
 import pytest
 from trunkline_chassis.bus import Bus
-from trunkline_chassis.cancellation import cancel_and_wait, propagate_cancellation
+from trunkline_chassis.cancellation import cancel_and_wait, propagate_cancellation, run_in_thread
 from trunkline_chassis.heartbeat import Heartbeat, initial_presence
 from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.notices import Notices
@@ -86,3 +87,24 @@ async def test_cleanup_after_a_cancellation_is_not_cancelled_again() -> None:
     await asyncio.sleep(0)
     task.cancel()
     assert await task == "cleaned up"
+
+
+async def test_cancellation_of_work_in_a_thread_is_raised_after_its_end() -> None:
+    """The work receives a request to end early; its error is the cause. Without a cancellation it is raised itself."""
+    stop, ended = threading.Event(), threading.Event()
+
+    def work() -> None:
+        assert stop.wait(30.0)
+        ended.set()
+        raise OSError("connection lost")
+
+    running = asyncio.ensure_future(run_in_thread(work, on_cancel=stop.set))
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError) as cancelled:
+        await running
+    assert ended.is_set()
+    assert isinstance(cancelled.value.__cause__, OSError)
+    with pytest.raises(OSError, match="lost"):
+        await run_in_thread(work)
+    assert await run_in_thread(lambda: 7) == 7

@@ -7,7 +7,7 @@ a task that is cancelled only once then keeps running.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -32,6 +32,26 @@ async def propagate_cancellation(work: Awaitable[T]) -> T:
     if task is not None and task.cancelling() > before:
         raise asyncio.CancelledError
     return result
+
+
+async def run_in_thread(work: Callable[[], T], *, on_cancel: Callable[[], object] | None = None) -> T:
+    """Run blocking work in a thread; a cancellation is raised after its end, unlike that of `asyncio.to_thread`.
+
+    For work under a lock: a thread cannot be cancelled, and would go on after the lock is released. `on_cancel`
+    requests an early end from the work. Raises its error, or `CancelledError` with that error as its cause.
+    """
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    cancelled = False
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError:
+            cancelled = True
+            if on_cancel is not None:
+                on_cancel()
+    if cancelled:
+        raise asyncio.CancelledError from running.exception()
+    return running.result()
 
 
 async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:

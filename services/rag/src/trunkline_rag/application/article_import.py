@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
-from typing import Final
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 import numpy as np
 import structlog
+from trunkline_chassis.cancellation import run_in_thread
 from trunkline_embedding import Embedder
 from trunkline_protocols.ids import token
 from trunkline_protocols.knowledge import ArticlesImported, ImportArticles, ImportProblem
@@ -26,8 +28,14 @@ _PARSE_TIMEOUT_S: Final = 60.0
 """Files that are left then are reported: the requester waits for two minutes in all."""
 
 
+T = TypeVar("T")
+
+
 class ArticleImporter:
-    """Writes imports into the store; searches use the previous index until an import is complete."""
+    """Writes imports into the store; searches use the previous index until an import is complete.
+
+    A cancelled import ends after its batch, and holds the write lock until then.
+    """
 
     def __init__(
         self, store: ArticleStore, index: SyncedIndex, embedder: Embedder | None, parser: ArticleParser
@@ -44,9 +52,9 @@ class ArticleImporter:
         """Store changed articles, remove pruned ones and report problems."""
         tenant = token(request.tenant, "tenant")
         async with self._parsing:
-            documents, problems = await asyncio.to_thread(self._parse_files, request)
+            documents, problems = await _run(lambda stop: self._parse_files(request, stop))
         async with self._index.writing():
-            known = await asyncio.to_thread(self._store.latest_versions, tenant)
+            known = await run_in_thread(lambda: self._store.latest_versions(tenant))
             changed = [
                 dataclasses.replace(document, rev=self._store.next_rev(tenant, id_), source=request.source)
                 for id_, document in documents.items()
@@ -54,8 +62,8 @@ class ArticleImporter:
             ]
             # A file that could not be read may hold an article that is known.
             pruned = _pruned(request, known, documents) if not problems else []
-            passages = await asyncio.to_thread(self._store_all, tenant, changed)
-            await asyncio.to_thread(self._store.remove, tenant, pruned)
+            passages = await _run(lambda stop: self._store_all(tenant, changed, stop))
+            await run_in_thread(lambda: self._store.remove(tenant, pruned))
             self._index.stage({(tenant, id_): None for id_ in pruned})
             await self._index.commit(is_changed=bool(changed or pruned), is_complete=not request.more)
         _log.info(
@@ -73,20 +81,26 @@ class ArticleImporter:
             removed=len(pruned),
         )
 
-    def _parse_files(self, request: ImportArticles) -> tuple[dict[str, Document], list[ImportProblem]]:
+    def _parse_files(
+        self, request: ImportArticles, stop: threading.Event
+    ) -> tuple[dict[str, Document], list[ImportProblem]]:
         documents: dict[str, Document] = {}
         problems: list[ImportProblem] = []
         for item in self._parser.parse(request.files, timeout_s=_PARSE_TIMEOUT_S):
+            if stop.is_set():
+                break
             if isinstance(item, Document):
                 documents[item.id] = item
             else:
                 problems.append(item)
         return documents, problems
 
-    def _store_all(self, tenant: str, documents: Sequence[Document]) -> int:
+    def _store_all(self, tenant: str, documents: Sequence[Document], stop: threading.Event) -> int:
         """Store in batches, each durable at once: a repeated import skips the batches before a crash."""
         passages = 0
         for start in range(0, len(documents), _BATCH):
+            if stop.is_set():
+                break
             batch = documents[start : start + _BATCH]
             rows = [split_document(document, tenant) for document in batch]
             texts = [row.embedding_text for document_rows in rows for row in document_rows]
@@ -102,6 +116,12 @@ class ArticleImporter:
             self._index.stage({(tenant, article.document.id): article for article in articles})
             passages += ends[-1]
         return passages
+
+
+async def _run(work: Callable[[threading.Event], T]) -> T:
+    """Run work in a thread; a cancellation sets the event and is raised after the end of the work."""
+    stop = threading.Event()
+    return await run_in_thread(lambda: work(stop), on_cancel=stop.set)
 
 
 def _pruned(request: ImportArticles, known: dict[str, LatestVersion], documents: dict[str, Document]) -> list[str]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import structlog
+from trunkline_chassis.cancellation import run_in_thread
 from trunkline_embedding import Embedder
 from trunkline_protocols.ids import token
 from trunkline_protocols.knowledge import (
@@ -117,7 +118,7 @@ class KnowledgeBase:
         async with self._index.writing():
             if not self._store.needs_vectors:
                 return
-            passages = await asyncio.to_thread(self._store.read_passages)
+            passages = await run_in_thread(self._store.read_passages)
             vectors = await self._embed(passages.rows)
             await self._index.replace(lambda: self._store.replace_vectors(PassageSet(passages.rows, vectors)))
         embedder = self._embedder.name if self._embedder is not None else None
@@ -126,7 +127,7 @@ class KnowledgeBase:
     async def dump(self) -> StoreDump:
         """Read the whole store between two imports."""
         async with self._index.writing():
-            return await asyncio.to_thread(self._store.dump)
+            return await run_in_thread(self._store.dump)
 
     async def restore(self, backup: StoreDump, *, replace: bool) -> None:
         """Activate a backup; searches use the previous content until then.
@@ -135,7 +136,7 @@ class KnowledgeBase:
         they are imported at every start.
         """
         async with self._index.writing():
-            live = (await asyncio.to_thread(self._store.dump)).versions
+            live = (await run_in_thread(self._store.dump)).versions
             others = sum(
                 not latest.is_removed and latest.document.source != self._own_source
                 for latest in latest_by_key(live).values()

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 import structlog
 from prometheus_client import Gauge
+from trunkline_chassis.cancellation import run_in_thread
 from trunkline_chassis.errors import BusError
 
 from trunkline_rag.core.index import Index
@@ -77,8 +78,8 @@ class SyncedIndex:
         try:
             # The store reads the latest versions itself when it is opened.
             if self._write_lock.is_shared or self._state is not IndexState.UNLOADED:
-                await asyncio.to_thread(self._store.refresh)
-            passages = await asyncio.to_thread(_without_gc, self._store.read_passages)
+                await run_in_thread(self._store.refresh)
+            passages = await run_in_thread(lambda: _without_gc(self._store.read_passages))
         except StoreUnavailableError as error:
             self._apply(IndexEvent.LOAD_FAILED)
             _log.warning("store.unavailable", error=str(error))
@@ -126,7 +127,7 @@ class SyncedIndex:
         if must_load or self._state.must_load_before_write(is_shared=self._write_lock.is_shared):
             await self._load()
         elif (version := await self._changes.version()) != self._version:
-            await asyncio.to_thread(self._store.refresh)
+            await run_in_thread(self._store.refresh)
             self._version = version
             self._apply(IndexEvent.REFRESHED)
         if self._state is IndexState.UNAVAILABLE:
@@ -141,7 +142,7 @@ class SyncedIndex:
         """Publish a write to other processes; if no more writes follow, apply the staged articles to the index."""
         must_index = is_complete and (bool(self._staged) or not self._state.is_index_complete)
         if must_index:
-            await asyncio.to_thread(self._store.flush)
+            await run_in_thread(self._store.flush)
         if is_changed or must_index:
             self._version = await self._changes.publish(is_complete=is_complete)
         if must_index and self._state.is_index_complete:
@@ -151,7 +152,7 @@ class SyncedIndex:
 
     async def replace(self, write: Callable[[], None]) -> None:
         """Run a blocking write that activates new collections, publish it and load the index from them."""
-        await asyncio.to_thread(write)
+        await run_in_thread(write)
         await self._changes.publish(is_complete=True)
         await self._load()
 
