@@ -41,6 +41,14 @@ class ArchiveReader:
         finally:
             await connection.close()
 
+    async def execute(self, script: str) -> None:
+        """Run statements, separated by semicolons."""
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            await connection.execute(script)
+        finally:
+            await connection.close()
+
     async def messages(self) -> list[tuple[str, int, str, bytes]]:
         """Return the recorded messages; none if there is no schema yet."""
         try:

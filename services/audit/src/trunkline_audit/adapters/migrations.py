@@ -32,6 +32,18 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc] # yoyo has no ty
     def connect(self, dburi: DatabaseURI) -> psycopg.Connection[Any]:
         return psycopg.connect(dburi.args["conninfo"], autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S)
 
+    def apply_one(self, migration: Any, force: bool = False, mark: bool = True) -> None:  # noqa: ANN401, FBT001, FBT002
+        """Apply a migration and record it in one transaction.
+
+        The original records it in a later one: a process that is killed in between would repeat the migration.
+        """
+        self.ensure_internal_schema_updated()
+        with self.transaction():
+            migration.process_steps(self, "apply", force=force)
+            self.log_migration(migration, "apply")
+            if mark:
+                self.mark_one(migration, log=False)
+
     def get_log_data(self, migration: Any = None, operation: str = "apply") -> dict[str, Any]:  # noqa: ANN401
         """Return the log entry with uid and host name.
 

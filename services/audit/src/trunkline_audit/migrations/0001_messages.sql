@@ -1,6 +1,7 @@
 -- Every protocol message, as its stream held it.
+-- It can be repeated: a process may have been killed before the migration was recorded.
 
-CREATE TABLE messages (
+CREATE TABLE IF NOT EXISTS messages (
     stream       text        NOT NULL,
     sequence     bigint      NOT NULL,
     at           timestamptz NOT NULL,
@@ -26,9 +27,9 @@ COMMENT ON COLUMN messages.payload IS 'For searching: raw as JSON, null when it 
 COMMENT ON COLUMN messages.raw IS 'The bytes themselves: the truth';
 COMMENT ON COLUMN messages.sha256 IS 'SHA-256 of raw';
 
-CREATE INDEX messages_by_conversation ON messages (conversation, sequence) WHERE conversation IS NOT NULL;
+CREATE INDEX IF NOT EXISTS messages_by_conversation ON messages (conversation, sequence) WHERE conversation IS NOT NULL;
 
-CREATE TABLE positions (
+CREATE TABLE IF NOT EXISTS positions (
     stream   text        PRIMARY KEY,
     sequence bigint      NOT NULL,
     at       timestamptz NOT NULL
@@ -39,7 +40,7 @@ COMMENT ON TABLE positions IS 'Up to where messages has everything of a stream; 
 -- What was said in a conversation, in order: SELECT * FROM conversation_messages WHERE conversation = '...'
 -- A customer's text is listed once, even if the client has sent it again; an answer never precedes its question, even
 -- if the clocks of two streams differ.
-CREATE VIEW conversation_messages AS
+CREATE OR REPLACE VIEW conversation_messages AS
 WITH asked AS (
     SELECT DISTINCT ON (conversation, payload ->> 'message_id')
         conversation, turn, at, sequence, payload
