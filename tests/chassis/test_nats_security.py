@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import nkeys
 import pytest
 from trunkline_chassis.bus import connect
 from trunkline_chassis.errors import BusConfigError, BusUnavailableError
@@ -131,3 +133,42 @@ async def test_unusable_configuration_is_named(url: str, security: NatsSecurity,
 def test_passwords_are_not_shown() -> None:
     """Neither in a log nor in a traceback."""
     assert "secret" not in repr(NatsSecurity(user="ada", password="secret"))
+
+
+async def test_client_proves_its_key(start_server: Callable[[str], int], tmp_path: Path) -> None:
+    """The server knows the public half of the seed, and refuses the one of another."""
+    for name in ("own", "other"):
+        (tmp_path / name).write_bytes(nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER) + b"\n")
+    public = nkeys.from_seed(bytearray((tmp_path / "own").read_bytes().strip())).public_key.decode()
+    port = start_server(f"authorization {{ users: [{{ nkey: {public} }}] }}")
+    bus = await connect(f"nats://127.0.0.1:{port}", "test", security=NatsSecurity(nkey=tmp_path / "own"))
+    await bus.close()
+    with pytest.raises(BusConfigError, match="refused the credentials"):
+        await connect(f"nats://127.0.0.1:{port}", "test", security=NatsSecurity(nkey=tmp_path / "other"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("nkey", "canary", "has no valid NKEY seed"),
+        ("nkey", "", "has no valid NKEY seed"),
+        ("creds", "canary\n", "has no user JWT"),
+        ("creds", "-----BEGIN NATS USER JWT-----", "has no user JWT"),
+        ("creds", "-----BEGIN NATS USER JWT-----\ncanary\n", "has no valid NKEY seed"),
+        (
+            "creds",
+            "-----BEGIN NATS USER JWT-----\ncanary\n-----BEGIN USER NKEY SEED-----\ncanary\n",
+            "has no valid NKEY seed",
+        ),
+    ],
+)
+async def test_damaged_credentials_file_is_named_without_its_content(
+    tmp_path: Path, name: str, content: str, reason: str
+) -> None:
+    """Before a connection is tried: the client would read some of them without end."""
+    file = tmp_path / "file"
+    file.write_text(content)
+    security = NatsSecurity(nkey=file) if name == "nkey" else NatsSecurity(creds=file)
+    with pytest.raises(BusConfigError, match=reason) as refusal:
+        await connect("nats://127.0.0.1:1", "test", security=security)
+    assert "canary" not in str(refusal.value)

@@ -1,7 +1,7 @@
 """No log of a suite holds a secret, a customer's text, an article, a tool's reply or a model's answer.
 
 Every one of them contains a canary, every kind of error is provoked, then everything that the suite wrote to its logs
-and to the terminal is searched.
+and to the terminal is searched. `test_connection_canaries.py` has the secrets of connections that fail at the start.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -38,9 +39,10 @@ class NatsSecurity:
             raise BusConfigError("NATS: set one of user and password, nkey, creds")
         if self.user or user:
             options |= {"user": self.user or user, "password": self.password or password}
-        for name, file in (("nkeys_seed", self.nkey), ("user_credentials", self.creds)):
-            if file is not None:
-                options[name] = str(_readable(file))
+        if self.nkey is not None:
+            options["nkeys_seed"] = _checked_nkey(self.nkey)
+        if self.creds is not None:
+            options["user_credentials"] = _checked_credentials(self.creds)
         if any(urlsplit(server).scheme in _TLS_SCHEMES for server in servers) or self.ca or self.cert:
             options["tls"] = self._tls()
         return options
@@ -74,3 +76,31 @@ def _readable(file: Path) -> Path:
     except OSError as error:
         raise BusConfigError(f"NATS: cannot read {file}: {error.strerror}") from error
     return file
+
+
+def _checked_nkey(file: Path) -> str:
+    _check_seed(file, _readable(file).read_bytes())
+    return str(file)
+
+
+def _checked_credentials(file: Path) -> str:
+    """Return the name of a file with JWT and seed: nats-py reads one without a JWT without end."""
+    lines = _readable(file).read_bytes().splitlines(keepends=True)
+    jwt, seed = (
+        next((after for before, after in pairwise(lines) if marker in before), b"")[:-1]
+        for marker in (b"BEGIN NATS USER JWT", b"BEGIN USER NKEY SEED")
+    )
+    if not jwt:
+        raise BusConfigError(f"NATS: {file} has no user JWT")
+    _check_seed(file, seed)
+    return str(file)
+
+
+def _check_seed(file: Path, seed: bytes) -> None:
+    # Imported here, since its library takes memory that other identities do not need.
+    import nkeys  # noqa: PLC0415
+
+    try:
+        nkeys.from_seed(bytearray(seed.strip())).wipe()
+    except Exception as error:  # the library raises its own errors and those of base32 and of the curve
+        raise BusConfigError(f"NATS: {file} has no valid NKEY seed") from error

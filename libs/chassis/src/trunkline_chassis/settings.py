@@ -93,7 +93,7 @@ class NatsSettings(EnvironmentSettings):
 class ProcessSettings(NatsSettings):
     """Settings of every process; services add their own fields."""
 
-    nats_url: str = Field("nats://127.0.0.1:4222", description="NATS servers, separated by commas")
+    nats_url: str = Field("nats://127.0.0.1:4222", description="NATS servers, separated by commas", repr=False)
     region: Identifier = Field("local", description="Region whose conversations this process serves")
     instance: str = Field(
         "", description="Name of this process, stable across restarts; default: service and host name"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,7 @@ class EmbedderChoice:
     directory: Path | None = None
     url: str = ""
     model: str = ""
-    key: str = ""
+    key: str = field(default="", repr=False)
 
     @property
     def is_lexical(self) -> bool:

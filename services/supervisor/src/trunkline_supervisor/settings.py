@@ -23,7 +23,7 @@ class SuiteSettings(NatsSettings):
     http_port: int = Field(8080, ge=0, le=65535, description="Port of the ingress; 0 takes a free one")
     fleet_dir: Path = Field(Path("fleet"), description="Fleet to run")
     region: Identifier = Field("local", description="Region of this suite")
-    nats_url: str | None = Field(None, description="NATS to use instead of the embedded one")
+    nats_url: str | None = Field(None, description="NATS to use instead of the embedded one", repr=False)
     postgres_dsn: str | None = Field(None, description="PostgreSQL to use instead of the embedded one", repr=False)
     milvus_uri: str | None = Field(None, description="Milvus to use instead of the embedded one")
     llm_config: Path | None = Field(

@@ -14,7 +14,7 @@ class ProcessSpec:
     service: str
     instance: str
     command: list[str]
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
     stop_signal: str = "SIGTERM"
     stop_timeout_s: float = 15.0
 
@@ -23,19 +23,19 @@ class ProcessSpec:
 class Addresses:
     """Addresses and secrets that the services of a suite share."""
 
-    nats_url: str
-    postgres_dsn: str
+    nats_url: str = field(repr=False)
+    postgres_dsn: str = field(repr=False)
     milvus_uri: str
     backup_url: str
     http_port: int
-    resume_secret: str
-    operator_token: str = ""
+    resume_secret: str = field(repr=False)
+    operator_token: str = field(default="", repr=False)
     """Token of the operators' API, for the ingress alone."""
     operator_link: str = ""
     """File with the code of the console link, for the ingress alone."""
     socket_dir: str = ""
     """Private folder for Unix sockets."""
-    nats_variables: dict[str, dict[str, str]] = field(default_factory=dict)
+    nats_variables: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
     """Variables with the NATS credentials of each service."""
 
 
@@ -45,7 +45,7 @@ class PoolSpec:
 
     service: str
     name: str
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
     min_processes: int = 1
     max_processes: int = 1
     queue_threshold: int = 8
