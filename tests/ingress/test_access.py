@@ -232,12 +232,24 @@ async def test_route_without_a_rule_is_refused(tmp_path: Path) -> None:
         "/v1/ops/status;x",
         "/assets/../v1/ops/status",
         "/assets/..%2f..%2fapp.py",
+        "/assets/%2e%2e/%2e%2e/metrics",
+        "//metrics",
+        "/metrics/",
+        "/%6detrics",
+        "/healthz/../metrics",
+        "/metrics%00",
+        "/metrics%2f",
+        "/v1/ops%2fstatus",
+        "/v1/ops/status%20",
+        "/v1/./ops/./status",
+        "/v1/company/../ops/status",
     ],
 )
 async def test_no_spelling_of_a_path_avoids_the_rule(url: str, path: str) -> None:
     """The rule belongs to the route that the router selects, not to a prefix of the path."""
     async with aiohttp.ClientSession() as session, session.get(URL(url + path, encoded=True)) as response:
         assert response.status in {401, 403, 404}, path
+        assert "python_info" not in await response.text()
 
 
 async def test_person_is_the_name_of_the_key(tmp_path: Path) -> None:

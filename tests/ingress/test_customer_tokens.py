@@ -46,11 +46,19 @@ def handmade(header: dict[str, Any], payload: object, signature: bytes = b"") ->
     return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
 
 
-def hs256_with(key: bytes) -> str:
-    """Return a token signed with HS256 and any bytes, which PyJWT itself refuses for a public key."""
-    head, body, _ = handmade({"alg": "HS256", "typ": "JWT", "kid": "rsa"}, claims()).split(".")
-    mac = hmac.new(key, f"{head}.{body}".encode(), hashlib.sha256).digest()
-    return f"{head}.{body}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+def hs256_with(key: bytes, payload: str = "", **header: object) -> str:
+    """Return a token signed with HS256, any bytes as key and any text as payload, which PyJWT itself would refuse."""
+    parts = (json.dumps({"alg": "HS256", "typ": "JWT", "kid": "rsa", **header}), payload or json.dumps(claims()))
+    signed_part = ".".join(base64.urlsafe_b64encode(part.encode()).rstrip(b"=").decode() for part in parts)
+    mac = hmac.new(key, signed_part.encode(), hashlib.sha256).digest()
+    return f"{signed_part}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+
+
+def with_own_key(**header: object) -> str:
+    """Return a token of an attacker, whose header names the attacker's key."""
+    key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+    jwk = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True) | {"kid": "rsa", "use": "sig"}
+    return jwt.encode(claims(), key, algorithm="RS256", headers={"kid": "rsa", "jwk": jwk, **header})
 
 
 def key_set(**keys: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> dict[str, Any]:
@@ -79,7 +87,12 @@ async def tokens(tmp_path: Path) -> CustomerTokens:
 
 async def test_valid_tokens_of_every_algorithm_are_accepted(tokens: CustomerTokens) -> None:
     """HS256 with the secret, RS256 and ES256 with the keys of the set."""
-    for token in (signed(), signed(RSA_KEY, "RS256", kid="rsa"), signed(EC_KEY, "ES256", kid="ec")):
+    for token in (
+        signed(),
+        hs256_with(SECRET.encode()),
+        signed(RSA_KEY, "RS256", kid="rsa"),
+        signed(EC_KEY, "ES256", kid="ec"),
+    ):
         assert (await tokens.verify(token)).sub == "ada"
     found = await tokens.verify(signed(tenant="t", region="r", tier="gold", aud=["other", "chat"]))
     assert (found.tenant, found.region, found.tier) == ("t", "r", "gold")
@@ -111,7 +124,10 @@ TRICKS: dict[str, Callable[[], str]] = {
     "expired": lambda: signed(exp=time.time() - 60),
     "no exp": lambda: signed(exp=None),
     "exp is text": lambda: signed(exp="tomorrow"),
-    "exp is infinite": lambda: handmade({"alg": "HS256"}, {"sub": "ada", "exp": 1e999}),
+    "exp is infinite": lambda: hs256_with(SECRET.encode(), json.dumps(claims(exp=1e999))),
+    "exp is no number": lambda: hs256_with(SECRET.encode(), json.dumps(claims(exp=float("nan")))),
+    "exp is true": lambda: signed(exp=True),
+    "exp is a list": lambda: signed(exp=[time.time() + 600]),
     "not yet valid": lambda: signed(nbf=time.time() + 600),
     "other audience": lambda: signed(aud="admin"),
     "no audience": lambda: signed(aud=None),
@@ -122,10 +138,21 @@ TRICKS: dict[str, Callable[[], str]] = {
     "tenant with a wildcard": lambda: signed(tenant="*"),
     "region with a dot": lambda: signed(region="local.>"),
     "tenant is a number": lambda: signed(tenant=7),
-    "payload is a list": lambda: handmade({"alg": "HS256"}, ["sub"]),
+    "sub is a number": lambda: hs256_with(SECRET.encode(), json.dumps(claims(sub=7))),
+    "payload is a list": lambda: hs256_with(SECRET.encode(), '["sub"]'),
+    "payload is text": lambda: hs256_with(SECRET.encode(), "sub=ada"),
     "critical header": lambda: jwt.encode(claims(), SECRET, headers={"crit": ["x"], "x": 1}),
     "very long": lambda: signed(padding="x" * 10_000),
-    "deeply nested": lambda: handmade({"alg": "HS256"}, {"sub": "ada"}) + "." + "[" * 4_000,
+    "deeply nested": lambda: hs256_with(SECRET.encode(), json.dumps(claims())[:-1] + ', "x": ' + "[" * 4_000),
+    "five parts": lambda: signed() + ".." + "x" * 40,
+    "token twice": lambda: f"{signed()}.{signed()}",
+    "empty secret": lambda: hs256_with(b""),
+    "key set as secret": lambda: hs256_with(json.dumps(key_set(rsa=RSA_KEY)).encode()),
+    "key in the header": with_own_key,
+    "address of keys in the header": lambda: with_own_key(jku="https://evil.example/jwks", x5u="https://evil.example"),
+    "ES256 signature of zeros": lambda: handmade({"alg": "ES256", "kid": "ec"}, claims(), b"\x00" * 64),
+    "RS256 without a signature": lambda: handmade({"alg": "RS256", "kid": "rsa"}, claims()),
+    "payload not encoded": lambda: hs256_with(SECRET.encode(), b64=False, crit=["b64"]),
 }
 
 
