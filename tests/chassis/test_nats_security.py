@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -172,3 +176,54 @@ async def test_damaged_credentials_file_is_named_without_its_content(
     with pytest.raises(BusConfigError, match=reason) as refusal:
         await connect("nats://127.0.0.1:1", "test", security=security)
     assert "canary" not in str(refusal.value)
+
+
+def _claims_of(kind: str, subject: nkeys.KeyPair, issuer: nkeys.KeyPair, **claims: object) -> str:
+    """Return a JWT of NATS: the claims of a subject, signed by its issuer."""
+    now = int(time.time())
+    payload = {
+        "jti": secrets.token_hex(16),
+        "iat": now,
+        "iss": issuer.public_key.decode(),
+        "sub": subject.public_key.decode(),
+        "name": kind,
+        "nats": {"type": kind, "version": 2, **claims},
+    }
+    parts = [json.dumps(part).encode() for part in ({"typ": "JWT", "alg": "ed25519-nkey"}, payload)]
+    head = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+    return (head + b"." + base64.urlsafe_b64encode(issuer.sign(head)).rstrip(b"=")).decode()
+
+
+def _key_pair(prefix: int) -> nkeys.KeyPair:
+    return nkeys.from_seed(bytearray(nkeys.encode_seed(os.urandom(32), prefix)))
+
+
+async def test_credentials_file_of_an_account_is_accepted_and_that_of_a_stranger_refused(
+    start_server: Callable[[str], int], tmp_path: Path
+) -> None:
+    """The server trusts an operator, the operator an account, and the account its users."""
+    operator, account, stranger = (
+        _key_pair(prefix)
+        for prefix in (nkeys.PREFIX_BYTE_OPERATOR, nkeys.PREFIX_BYTE_ACCOUNT, nkeys.PREFIX_BYTE_ACCOUNT)
+    )
+    (tmp_path / "operator.jwt").write_text(_claims_of("operator", operator, operator))
+    unlimited = {"subs": -1, "data": -1, "payload": -1, "conn": -1, "leaf": -1, "imports": -1, "exports": -1}
+    known = _claims_of("account", account, operator, limits={**unlimited, "wildcards": True})
+    port = start_server(
+        f'operator: "{tmp_path}/operator.jwt"\nresolver: MEMORY\n'
+        f"resolver_preload: {{ {account.public_key.decode()}: {known} }}"
+    )
+    for issuer in (account, stranger):
+        seed = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
+        user = _claims_of("user", nkeys.from_seed(bytearray(seed)), issuer, subs=-1, data=-1, payload=-1)
+        file = tmp_path / "user.creds"
+        file.write_text(
+            f"-----BEGIN NATS USER JWT-----\n{user}\n------END NATS USER JWT------\n\n"
+            f"-----BEGIN USER NKEY SEED-----\n{seed.decode()}\n------END USER NKEY SEED------\n"
+        )
+        if issuer is account:
+            bus = await connect(f"nats://127.0.0.1:{port}", "test", security=NatsSecurity(creds=file))
+            await bus.close()
+        else:
+            with pytest.raises(BusConfigError, match="refused the credentials"):
+                await connect(f"nats://127.0.0.1:{port}", "test", security=NatsSecurity(creds=file))
