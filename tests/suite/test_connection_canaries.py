@@ -24,12 +24,16 @@ import nkeys
 import pytest
 from aiohttp import web
 from pymilvus.grpc_gen import milvus_pb2_grpc
+from trunkline_agents.adapters.artefact_store import KvArtefactStore
+from trunkline_agents.ports import TrainingFailedError
 from trunkline_chassis.bus import Bus
+from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_supervisor.adapters.tcp import free_port
 
 from tests.support.suite import wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
+FLEET: Final = Path(__file__).parents[2] / "fleet"
 _END_TIMEOUT_S: Final = 90.0
 
 
@@ -116,6 +120,21 @@ async def test_key_of_the_embedder(bus: Bus, nats_url: str, tmp_path: Path, hand
         ended = await run("rag", tmp_path, NATS_URL=nats_url, **options)
     ended.assert_failed_without(key)
     assert "trunkline_embedding/remote.py" in ended.text
+
+
+@pytest.mark.parametrize("end", ["", "\n", "ü"], ids=["refused", "line break", "non-ASCII"])
+async def test_key_of_the_embedder_in_the_trainer(bus: Bus, end: str) -> None:
+    """Its error output, which an agents process logs, is one line without messages of libraries."""
+    key = canary("embedder")
+    async with embedding_service(_refuse) as url:
+        options = {"EMBEDDER": "remote", "EMBEDDER_URL": url, "EMBEDDER_MODEL": "m", "EMBEDDER_KEY": key + end}
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in options.items():
+                environment.setenv(f"TRUNKLINE_{name}", value)
+            with pytest.raises(TrainingFailedError, match=r"EmbeddingError|UnicodeEncodeError") as failure:
+                await KvArtefactStore(bus, training_timeout_s=60).model(f"v-{secrets.token_hex(4)}", load_fleet(FLEET))
+    assert key not in str(failure.value)
+    assert len(str(failure.value).splitlines()) == 1
 
 
 # -- Milvus ---

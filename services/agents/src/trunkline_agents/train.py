@@ -2,7 +2,8 @@
 
     python -m trunkline_agents.train FLEET_FILE VERSION OUTPUT
 
-Trains the fleet's routing with the embedder configured in the environment and writes the artefact.
+Trains the fleet's routing with the embedder configured in the environment and writes the artefact. If that fails, the
+reason is on stderr, without messages of libraries.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from trunkline_chassis.logs import reason_of
 from trunkline_protocols.decoding import decode
 from trunkline_protocols.fleet import Fleet
 
@@ -17,8 +19,15 @@ from trunkline_agents.core.routing.artefact import encode
 from trunkline_agents.core.routing.training import train
 from trunkline_agents.settings import RoutingSettings
 
-if __name__ == "__main__":
-    source, version, output = sys.argv[1:]
+
+def _run(source: str, version: str, output: str) -> None:
     fleet = decode(Path(source).read_bytes(), Fleet)
     embedder = RoutingSettings().routing_embedder()
     Path(output).write_bytes(encode(train(fleet, version, embedder.embed if embedder else None)))
+
+
+if __name__ == "__main__":
+    try:
+        _run(*sys.argv[1:])
+    except Exception as error:  # the parent process logs it, and a library's message may quote its input
+        sys.exit(reason_of(error))
