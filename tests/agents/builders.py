@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from trunkline_agents.adapters.package_data import built_in_examples, language_texts
 from trunkline_agents.application.answer_writer import AnswerWriter
 from trunkline_agents.application.completion_ids import CompletionIds
 from trunkline_agents.application.consultation_client import ConsultationClient
 from trunkline_agents.application.handoff_summariser import HandoffSummariser
+from trunkline_agents.application.message_analyst import MessageAnalyst
 from trunkline_agents.application.routing import FleetRouting
 from trunkline_agents.application.stopwatch import Stopwatch
 from trunkline_agents.application.tool_loop import ToolLoop
@@ -29,6 +31,8 @@ from tests.agents.fakes import (
 )
 
 INSTANCE = Instance("agents-1")
+BUILT_IN = built_in_examples()
+LANGUAGES = language_texts()
 REF_FIELDS = ("turn", "attempt", "hop", "epoch")
 
 

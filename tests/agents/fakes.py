@@ -13,7 +13,7 @@ from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultR
 from trunkline_protocols.context import Context
 from trunkline_protocols.fleet import Fleet, Tool
 from trunkline_protocols.ids import Instance
-from trunkline_protocols.knowledge import Passage, SearchKnowledge
+from trunkline_protocols.knowledge import AnalyseMessage, MessageAnalysed, Passage, SearchKnowledge
 from trunkline_protocols.tool_steps import ToolStep, ToolStepRecorded
 from trunkline_protocols.turn import AnswerTurn
 
@@ -25,10 +25,14 @@ class FakeKnowledgeBase:
     """A knowledge base that returns the same passage for every query."""
 
     queries: list[SearchKnowledge] = field(default_factory=list)
+    analysis: MessageAnalysed = MessageAnalysed()
 
     async def search(self, query: SearchKnowledge) -> list[Passage]:
         self.queries.append(query)
         return [PASSAGE]
+
+    async def analyse(self, request: AnalyseMessage) -> MessageAnalysed:
+        return self.analysis
 
 
 @dataclass

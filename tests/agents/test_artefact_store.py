@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from trunkline_agents.adapters.artefact_store import KvArtefactStore
 from trunkline_agents.application.routing import CurrentRouting, RouterLoader
+from trunkline_agents.adapters.package_data import built_in_examples
 from trunkline_agents.core.routing.artefact import artefact_version
 from trunkline_agents.ports import TrainingFailedError
 from trunkline_chassis.bus import Bus
@@ -23,7 +24,7 @@ FLEET = load_fleet(FOLDER)
 
 async def test_processes_that_start_together_train_once(bus: Bus) -> None:
     """One trains in a subprocess, the others read its artefact."""
-    version = artefact_version(FLEET, "lexical")
+    version = artefact_version(FLEET, "lexical", built_in_examples())
     stores = [KvArtefactStore(bus, training_timeout_s=60) for _ in range(3)]
     models = await asyncio.gather(*(store.model(version, FLEET) for store in stores))
     assert {model.version for model in models} == {version}

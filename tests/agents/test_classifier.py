@@ -109,7 +109,8 @@ def test_nearest_example_counts_if_no_boundary_separates_the_classes(scattered: 
 
 
 def test_artefact_contains_the_examples(scattered: Classifier) -> None:
-    decoded = decode(encode(RoutingModel("v", scattered, scattered, 0.0, 0.0))).by_agent
+    intents = fit_intents([("hello", "greeting"), ("bye", "goodbye"), ("good bye", "goodbye")])
+    decoded = decode(encode(RoutingModel("v", scattered, scattered, intents, 0.0, 0.0))).by_agent
     for centre in CENTRES:
         assert decoded.rank("the same words", centre)[0][0] == scattered.rank("the same words", centre)[0][0]
 

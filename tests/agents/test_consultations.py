@@ -27,13 +27,13 @@ from trunkline_protocols.consultation import (
 from trunkline_protocols.context import Context
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId, TurnRef
 
-from tests.agents.builders import make_request, small_fleet
+from tests.agents.builders import BUILT_IN, make_request, small_fleet
 from tests.agents.fakes import FakeConsultations, FakeKnowledgeBase, FakeModel, UnusedStore
 
 BILLING, TECHNICAL = Specialty("billing"), Specialty("technical")
 REQUESTER = Instance("agents-billing-1")
 FLEET = small_fleet()
-ROUTER = Router(FLEET, train(FLEET, "test"))
+ROUTER = Router(FLEET, train(FLEET, "test", built_in=BUILT_IN))
 BOTH = "I was charged twice on my invoice and my thermostat is offline"
 
 
@@ -274,7 +274,7 @@ class CountingRouter(Router):
 
 def test_number_of_classified_parts_is_limited() -> None:
     """Planning must cost less than the answer."""
-    router = CountingRouter(FLEET, train(FLEET, "test"))
+    router = CountingRouter(FLEET, train(FLEET, "test", built_in=BUILT_IN))
     (found,) = plan_consultations(router, FLEET.of("billing")[0], ". ".join([BOTH] * 200))
     assert found.choice.specialty == "technical"
     assert router.choices == MAX_PARTS

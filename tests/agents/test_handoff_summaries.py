@@ -17,7 +17,7 @@ from trunkline_protocols.context import Context, Utterance
 from trunkline_protocols.refusal import Refused
 from trunkline_protocols.turn import Answered, AnswerTurn, HandOff
 
-from tests.agents.builders import make_request, make_task, make_worker, small_fleet
+from tests.agents.builders import BUILT_IN, make_request, make_task, make_worker, small_fleet
 from tests.agents.fakes import FakeModel
 
 TRANSCRIPT = [
@@ -130,7 +130,7 @@ async def test_model_is_not_requested_without_need(context: Context, timeout_s: 
 async def test_only_a_handoff_requests_a_summary() -> None:
     """A plain turn has one completion: its answer."""
     fleet = small_fleet()
-    routing = FleetRouting(1, fleet, Router(fleet, train(fleet, "test")))
+    routing = FleetRouting(1, fleet, Router(fleet, train(fleet, "test", built_in=BUILT_IN)))
     model = SummaryModel()
     worker = make_worker("billing", model, summariser=make_summariser(model))
     moved = await worker.process(make_task(handoff_request(), routing))

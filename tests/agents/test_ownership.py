@@ -14,11 +14,11 @@ from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_protocols.context import Context, Utterance
 from trunkline_protocols.turn import Answered, HandOff, Routed, TurnResult
 
-from tests.agents.builders import make_request, make_task, make_worker
+from tests.agents.builders import BUILT_IN, make_request, make_task, make_worker
 from tests.agents.fakes import FakeModel
 
 FLEET = load_fleet(Path(__file__).parents[2] / "fleet")
-ROUTING = FleetRouting(1, FLEET, Router(FLEET, train(FLEET, "test")))
+ROUTING = FleetRouting(1, FLEET, Router(FLEET, train(FLEET, "test", built_in=BUILT_IN)))
 OUT_OF_SCOPE = "qwx zzyv blorf mnurk"
 REFUND = "I was charged twice for my order, can I get a refund?"
 BROKEN = "my router keeps dropping the wifi connection every night"

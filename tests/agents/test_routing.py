@@ -17,9 +17,9 @@ from trunkline_protocols.fleet import Agent, Fleet
 from tests.support.embedders import WordEmbedder
 
 FLEET = load_fleet(Path(__file__).parents[2] / "fleet")
-MODEL = train(FLEET, artefact_version(FLEET, "lexical"))
+MODEL = train(FLEET, artefact_version(FLEET, "lexical", BUILT_IN), built_in=BUILT_IN)
 ROUTER = Router(FLEET, MODEL)
-EMBEDDING_ROUTER = Router(FLEET, train(FLEET, "words", WordEmbedder().embed))
+EMBEDDING_ROUTER = Router(FLEET, train(FLEET, "words", WordEmbedder().embed, built_in=BUILT_IN))
 OUT_OF_SCOPE = "qwx zzyv blorf"
 BROKEN = "my router keeps dropping the wifi connection every night"
 
@@ -95,9 +95,9 @@ def test_version_depends_on_the_training_data_only() -> None:
     first, *others = FLEET.agents
     more = Fleet(company=FLEET.company, agents=[_with(first, examples=[*first.examples, "one more"]), *others])
     softer = Fleet(company=FLEET.company, agents=[_with(first, tone="softer"), *others])
-    assert artefact_version(more, "lexical") != artefact_version(FLEET, "lexical")
-    assert artefact_version(softer, "lexical") == artefact_version(FLEET, "lexical")
-    assert artefact_version(FLEET, "minilm-1") != artefact_version(FLEET, "lexical")
+    assert artefact_version(more, "lexical", BUILT_IN) != artefact_version(FLEET, "lexical", BUILT_IN)
+    assert artefact_version(softer, "lexical", BUILT_IN) == artefact_version(FLEET, "lexical", BUILT_IN)
+    assert artefact_version(FLEET, "minilm-1", BUILT_IN) != artefact_version(FLEET, "lexical", BUILT_IN)
 
 
 def _with(agent: Agent, **changes: Any) -> Agent:

@@ -14,14 +14,14 @@ from trunkline_protocols.refusal import Refused
 from trunkline_protocols.tool_steps import ToolCall
 from trunkline_protocols.turn import Answered, Escalate, HandOff, Routed, TurnFailed, TurnResult
 
-from tests.agents.builders import INSTANCE, make_request, make_task, make_worker, small_fleet
+from tests.agents.builders import BUILT_IN, INSTANCE, make_request, make_task, make_worker, small_fleet
 from tests.agents.fakes import FakeModel, ScriptedModel
 
 FLEET_VERSION = 7
 FLEET = small_fleet()
 WITH_TOOLS = small_fleet(tools=["escalate", "handoff", "consult"])
-ROUTING = FleetRouting(FLEET_VERSION, FLEET, Router(FLEET, train(FLEET, "test")))
-ROUTING_WITH_TOOLS = FleetRouting(FLEET_VERSION, WITH_TOOLS, Router(WITH_TOOLS, train(WITH_TOOLS, "tools")))
+ROUTING = FleetRouting(FLEET_VERSION, FLEET, Router(FLEET, train(FLEET, "test", built_in=BUILT_IN)))
+ROUTING_WITH_TOOLS = FleetRouting(FLEET_VERSION, WITH_TOOLS, Router(WITH_TOOLS, train(WITH_TOOLS, "tools", built_in=BUILT_IN)))
 
 CHARGED = "I was charged twice on my invoice"
 OFFLINE = "my thermostat is offline"

@@ -21,6 +21,7 @@ class Service:
 
     name = "service"
     dimensions = 1
+    vocabulary: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         self.requests: list[list[str]] = []

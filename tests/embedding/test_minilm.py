@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from scipy.special import erf
 from tokenizers import Tokenizer
-from trunkline_embedding import EmbedderChoice, EmbeddingError, open_embedder
+from trunkline_embedding import EmbedderChoice, EmbeddingError, message_embedder, open_embedder
 from trunkline_embedding.minilm import MinilmEmbedder
 from trunkline_protocols.knowledge import ArticleFile, ArticlesImported, ImportArticles, SearchKnowledge
 from trunkline_rag.adapters.milvus import MilvusStore
@@ -60,8 +60,7 @@ def test_int8_graph_is_close_to_the_float32_model(directory: Path, embedder: Min
 
 def test_middle_layer_is_appended_on_request(directory: Path, embedder: MinilmEmbedder) -> None:
     """The vector is normalised as a whole, and the name differs, since the two kinds are not comparable."""
-    both = open_embedder(EmbedderChoice("minilm", directory), middle_layer=True)
-    assert both is not None
+    both = message_embedder(embedder)
     actual = both.embed(TEXTS)
     assert both.name == f"{embedder.name}-middle"
     assert actual.shape == (len(TEXTS), both.dimensions) == (len(TEXTS), 2 * embedder.dimensions)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from trunkline_rag.core.index import Index, PassageRow
+from trunkline_rag.core.index import Index
+from trunkline_rag.core.passage_row import PassageRow
 from trunkline_rag.core.question import read_question
 from trunkline_rag.core.vector_index import MIN_CLUSTERED_ROWS, VectorIndex
 

@@ -12,6 +12,8 @@ from trunkline_rag.core.question import Vectors
 class LetterEmbedder:
     """Embeds the frequency of each letter."""
 
+    vocabulary: frozenset[str] = frozenset()
+
     def __init__(self, name: str = "letters", *, sign: int = 1) -> None:
         self.name = name
         self.dimensions = 26
@@ -28,6 +30,7 @@ class WordEmbedder:
 
     name = "words"
     dimensions = 64
+    vocabulary: frozenset[str] = frozenset()
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         rows = np.full((len(texts), self.dimensions), 0.01, np.float32)

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 from trunkline_embedding import LEXICAL, Embedder, EmbedderChoice, EmbeddingError, open_embedder
 from trunkline_protocols.knowledge import ArticleFile
+from trunkline_rag.application.passage_embedding import embed_passages
 from trunkline_rag.core.articles import Document, parse, slug
 from trunkline_rag.core.index import Index
 from trunkline_rag.core.passages import split_document
@@ -106,10 +107,10 @@ def _articles(file: Path) -> list[Document]:
 
 def _build_index(articles: Sequence[Document], choice: EmbedderChoice) -> tuple[Index, Embedder | None, int]:
     """Return the index of the articles' passages, its embedder, and the number of passages."""
-    rows = [row for article in articles for row in split_document(article, _TENANT)]
+    split = [row for article in articles for row in split_document(article, _TENANT)]
     try:
         embedder = open_embedder(choice)
-        vectors = embedder.embed([row.embedding_text for row in rows]) if embedder is not None else None
+        rows, vectors = embed_passages(split, embedder)
     except EmbeddingError as error:
         raise CommandError(str(error)) from error
     index = Index(rows)
@@ -133,7 +134,8 @@ def _search_all(index: Index, embedder: Embedder | None, queries: Sequence[_Quer
         query_started = time.perf_counter()
         question = read_question(query.query)
         if embedder is not None:
-            question = question.with_vectors(embedder.embed(question.sentences))
+            vectors = embedder.embed(question.sentences if question.is_long else [question.text])
+            question = question.with_vectors(vectors) if question.is_long else question.with_vector(vectors[0])
         hits = index.search(question, tenant=_TENANT, limit=_MAX_PASSAGES)
         times_ms.append((time.perf_counter() - query_started) * 1000)
         ranked.append(list(dict.fromkeys(hit.row.document for hit in hits)))

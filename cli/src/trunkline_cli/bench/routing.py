@@ -21,7 +21,7 @@ from trunkline_agents.core.routing.classifier import Classifier, Prediction
 from trunkline_agents.core.routing.examples import ConversationExample, parse_conversation
 from trunkline_agents.core.routing.scope import scope_threshold
 from trunkline_agents.core.routing.training import TrainingError, fit, held_out_scores
-from trunkline_embedding import LEXICAL, Embedder, EmbedderChoice, EmbeddingError, open_embedder
+from trunkline_embedding import LEXICAL, Embedder, EmbedderChoice, EmbeddingError, message_embedder, open_embedder
 
 from trunkline_cli.bench.rows import percentile, read_rows
 from trunkline_cli.errors import CommandError
@@ -98,7 +98,8 @@ def measure_routing(train: Path, test: Path, validation: Path | None, choice: Em
 
 def _open_embedder(choice: EmbedderChoice) -> Embedder | None:
     try:
-        return open_embedder(choice, middle_layer=True)
+        embedder = open_embedder(choice)
+        return message_embedder(embedder) if embedder is not None else None
     except EmbeddingError as error:
         raise CommandError(str(error)) from error
 

@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from trunkline_embedding.cache import CachedEmbedder
 from trunkline_embedding.choice import LEXICAL, EmbedderChoice, open_embedder
-from trunkline_embedding.port import Embedder, EmbeddingError, Vectors
+from trunkline_embedding.packing import pack, unpack
+from trunkline_embedding.port import Embedder, EmbeddingError, Vectors, message_embedder
 
-__all__ = ["LEXICAL", "CachedEmbedder", "Embedder", "EmbedderChoice", "EmbeddingError", "Vectors", "open_embedder"]
+__all__ = [
+    "LEXICAL",
+    "CachedEmbedder",
+    "Embedder",
+    "EmbedderChoice",
+    "EmbeddingError",
+    "Vectors",
+    "message_embedder",
+    "open_embedder",
+    "pack",
+    "unpack",
+]

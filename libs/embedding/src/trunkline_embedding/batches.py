@@ -40,6 +40,7 @@ class BatchedEmbedder:
         """Send at most `max_texts` texts per batch; a call with that many texts is sent on its own."""
         self.name = embedder.name
         self.dimensions = embedder.dimensions
+        self.vocabulary = embedder.vocabulary
         self._embedder = embedder
         self._max_wait_s = max_wait_s
         self._max_texts = max_texts

@@ -9,32 +9,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load_file
 
+from trunkline_embedding.model_config import BertConfig, UnsupportedModelError
+
 _OPSET: Final = 20
 _ONNXRUNTIME: Final = "com.microsoft"
 """Domain of the runtime's non-standard operators: one for all attention heads instead of a dozen."""
-
-
-class BertConfig(msgspec.Struct, frozen=True):
-    """Shape of the encoder, read from config.json."""
-
-    hidden_size: int
-    num_attention_heads: int
-    num_hidden_layers: int
-    model_type: str = "bert"
-    hidden_act: str = "gelu"
-    layer_norm_eps: float = 1e-12
-    max_position_embeddings: int = 512
-
-
-class UnsupportedModelError(ValueError):
-    """The directory contains no supported BERT encoder; the message names the difference."""
 
 
 def encoder(weights: Path, config: BertConfig) -> onnx.ModelProto:

@@ -28,6 +28,7 @@ class CachedEmbedder:
         self._on_lookup = on_lookup
         self.name = embedder.name
         self.dimensions = embedder.dimensions
+        self.vocabulary = embedder.vocabulary
 
     def cached(self, texts: Sequence[str]) -> Vectors | None:
         """Return the vectors if all of them are cached, else None; never blocks, so it needs no thread."""

@@ -8,7 +8,7 @@ weights, and its own sha256 is recorded.
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,11 +21,10 @@ from onnxruntime import InferenceSession, SessionOptions
 from tokenizers import Tokenizer
 from trunkline_protocols.decoding import DecodeError, decode
 
-from trunkline_embedding.bert import BertConfig, UnsupportedModelError, encoder
+from trunkline_embedding.model_config import BertConfig, UnsupportedModelError
 from trunkline_embedding.port import EmbeddingError, Vectors
-from trunkline_embedding.quantisation import write_quantised
+from trunkline_embedding.weights import WEIGHT_FILES, file_sha256, weights_sha256
 
-_FILES: Final = ("model.safetensors", "config.json", "tokenizer.json")
 _MAX_TOKENS: Final = 256
 
 _CONVERSION_VERSION: Final = 2
@@ -58,21 +57,19 @@ class _ConversionRecord(msgspec.Struct, frozen=True):
 class MinilmEmbedder:
     """Embedder that runs one text at a time, since batches do not speed up int8."""
 
-    def __init__(self, directory: Path, *, middle_layer: bool = False, graph_folder: Path | None = None) -> None:
-        """Open the model, and convert it first if there is no graph yet.
-
-        With `middle_layer`, a vector is concatenated with that of the model's middle layer, normalised together.
-        """
+    def __init__(self, directory: Path, *, graph_folder: Path | None = None) -> None:
+        """Open the model, and convert it first if there is no graph yet."""
         directory = _model_directory(directory)
         try:
             config = decode((directory / "config.json").read_bytes(), BertConfig)
             self._tokenizer = _tokenizer(directory, config)
-            graph, weights_sha256 = self._graph(directory, config, graph_folder)
+            graph, digest = self._graph(directory, config, graph_folder)
         except (OSError, DecodeError, UnsupportedModelError) as error:
             raise EmbeddingError(f"{directory}: {error}", retryable=False) from error
-        self._outputs = ["embedding", "middle"] if middle_layer else ["embedding"]
-        self.name = f"minilm-{weights_sha256[:16]}-{_CONVERSION_VERSION}{'-middle' if middle_layer else ''}"
-        self.dimensions = config.hidden_size * len(self._outputs)
+        self._outputs = ["embedding"]
+        self.vocabulary = frozenset(word for word in self._tokenizer.get_vocab() if word.isalpha())
+        self.name = f"minilm-{digest[:16]}-{_CONVERSION_VERSION}"
+        self.dimensions = config.hidden_size
         options = SessionOptions()
         # Several processes share the cores: threads inside each would only compete.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -80,6 +77,14 @@ class MinilmEmbedder:
         self._session = InferenceSession(
             str(graph), options, providers=["CPUExecutionProvider"], disabled_optimizers=["SkipLayerNormFusion"]
         )
+
+    def with_middle_layer(self) -> MinilmEmbedder:
+        """Return an embedder in the same memory that appends the middle layer, normalised together."""
+        layered = copy.copy(self)
+        layered._outputs = ["embedding", "middle"]  # noqa: SLF001 - a copy of the same class
+        layered.name = f"{self.name}-middle"
+        layered.dimensions = 2 * self.dimensions
+        return layered
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one row per text."""
@@ -93,19 +98,23 @@ class MinilmEmbedder:
 
     def _graph(self, directory: Path, config: BertConfig, graph_folder: Path | None) -> tuple[Path, str]:
         """Return the graph and the hash of the weights; convert again if the graph is missing or has changed."""
-        weights = directory / "model.safetensors"
-        weights_sha256 = _sha256(weights)
+        digest = weights_sha256(directory)
         folder = graph_folder or (directory if os.access(directory, os.W_OK) else Path.home() / ".cache" / "trunkline")
         folder.mkdir(parents=True, exist_ok=True)
-        graph = folder / f"model-int8-{weights_sha256[:16]}-{_CONVERSION_VERSION}.onnx"
+        graph = folder / f"model-int8-{digest[:16]}-{_CONVERSION_VERSION}.onnx"
         record = graph.with_suffix(".json")
         if graph.is_file() and record.is_file():
             with contextlib.suppress(DecodeError):  # a damaged record: convert again
-                if decode(record.read_bytes(), _ConversionRecord) == _ConversionRecord(weights_sha256, _sha256(graph)):
-                    return graph, weights_sha256
-        write_quantised(encoder(weights, config), [self._inputs(text) for text in _SAMPLES], graph)
-        record.write_bytes(msgspec.json.encode(_ConversionRecord(weights_sha256, _sha256(graph))))
-        return graph, weights_sha256
+                if decode(record.read_bytes(), _ConversionRecord) == _ConversionRecord(digest, file_sha256(graph)):
+                    return graph, digest
+        # Imported here: the libraries of the conversion take 60 MiB that an installed graph does not need.
+        from trunkline_embedding.bert import encoder  # noqa: PLC0415
+        from trunkline_embedding.quantisation import write_quantised  # noqa: PLC0415
+
+        model = encoder(directory / "model.safetensors", config)
+        write_quantised(model, [self._inputs(text) for text in _SAMPLES], graph)
+        record.write_bytes(msgspec.json.encode(_ConversionRecord(digest, file_sha256(graph))))
+        return graph, digest
 
 
 def _tokenizer(directory: Path, config: BertConfig) -> Tokenizer:
@@ -118,11 +127,6 @@ def _tokenizer(directory: Path, config: BertConfig) -> Tokenizer:
 def _model_directory(root: Path) -> Path:
     """Return the folder with the model's files: `root`, or the first folder below it that has all of them."""
     for candidate in [root, *sorted({file.parent for file in root.glob("**/model.safetensors")})]:
-        if all((candidate / name).is_file() for name in _FILES):
+        if all((candidate / name).is_file() for name in WEIGHT_FILES):
             return candidate
-    raise EmbeddingError(f"{root}: no folder with {', '.join(_FILES)}", retryable=False)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    raise EmbeddingError(f"{root}: no folder with {', '.join(WEIGHT_FILES)}", retryable=False)

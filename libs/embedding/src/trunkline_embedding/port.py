@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,28 @@ class Embedder(Protocol):
         """Return the length of every vector."""
         ...
 
+    @property
+    def vocabulary(self) -> frozenset[str]:
+        """Return whole words in lower case that the model knows; empty if they are not known here."""
+        ...
+
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one row per text; raise `EmbeddingError` on failure."""
         ...
+
+
+@runtime_checkable
+class LayeredEmbedder(Embedder, Protocol):
+    """An embedder whose middle layer separates similar classes better than its last one."""
+
+    def with_middle_layer(self) -> Embedder:
+        """Return an embedder whose vectors append the middle layer to the last one, normalised together."""
+        ...
+
+
+def message_embedder(embedder: Embedder) -> Embedder:
+    """Return the embedder of messages that are routed: with the middle layer, if it has one.
+
+    The first `embedder.dimensions` components of its vectors, normalised, are the vectors of `embedder`.
+    """
+    return embedder.with_middle_layer() if isinstance(embedder, LayeredEmbedder) else embedder

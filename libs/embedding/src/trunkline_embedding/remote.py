@@ -43,6 +43,7 @@ class RemoteEmbedder:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._client = httpx.Client(timeout=timeout_s, headers=headers)
         self.dimensions = self._embed_batch(["dimensions"]).shape[1]
+        self.vocabulary: frozenset[str] = frozenset()
         self.name = f"remote-{urlsplit(url).hostname}-{model}-{self.dimensions}"
 
     def embed(self, texts: Sequence[str]) -> Vectors:

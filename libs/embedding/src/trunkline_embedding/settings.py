@@ -11,12 +11,16 @@ from trunkline_embedding.choice import EmbedderChoice
 
 
 class EmbedderSettings(BaseSettings):
-    """Choice of the embedder and its options. The default, lexical, needs no model."""
+    """Choice of the embedder and its options. The default uses the installed weights of MiniLM, if there are any."""
 
     model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    embedder: str = Field("lexical", description="lexical, minilm or remote; also minilm:DIR or remote:URL")
-    embedder_dir: Path | None = Field(None, description="Directory of the minilm model (safetensors, tokenizer)")
+    embedder: str = Field(
+        "auto",
+        description="auto (minilm if its weights are installed, else lexical), lexical, minilm or remote; also "
+        "minilm:DIR or remote:URL",
+    )
+    embedder_dir: Path | None = Field(None, description="Directory of another minilm model (safetensors, tokenizer)")
     embedder_url: str = Field("", description="Address of an OpenAI-compatible embedding service, up to /v1")
     embedder_model: str = Field("", description="Model of the embedding service")
     embedder_key: SecretStr = Field(SecretStr(""), description="API key of the embedding service")

@@ -1,4 +1,7 @@
-"""Words of a text, and its index terms: lower case, stemmed, without stop words.
+"""Words of a text, and its index terms: normalised, stemmed, without stop words.
+
+Text is normalised by Unicode: compatibility forms, case and combining marks do not count. Runs of a script without
+blanks (Han, kana, Thai …) become pairs of characters.
 
 Stemming happens here because the stemmer setting of Milvus has no effect.
 """
@@ -6,12 +9,22 @@ Stemming happens here because the stemmer setting of Milvus has no effect.
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 import Stemmer
 
-_WORD: Final = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
+_ASCII_WORD: Final = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
+_WORD: Final = re.compile(r"[^\W_]+(?:'[^\W\d_]+)?")
+_APOSTROPHES: Final = str.maketrans("\u2018\u2019\u02bc", "'''")
+_UNSPACED: Final = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
+)
+"""Thai, Lao, Burmese, Khmer, kana and Han: scripts that are written without blanks between words."""
+
 _STOP_WORDS: Final = frozenset(
     """
     a about after again all also am an and any are as at be because been before being between both but by can could
@@ -27,8 +40,27 @@ _STEMMER: Final = Stemmer.Stemmer("english")
 
 
 def tokenize(text: str) -> list[str]:
-    """Split a text into lower-case words of ASCII letters and digits."""
-    return _WORD.findall(text.lower())
+    """Split a text into words of letters and digits, in lower case and without diacritics."""
+    if text.isascii():
+        return _ASCII_WORD.findall(text.lower())
+    return [part for word in _WORD.findall(_normalised(text)) for part in _split_unspaced(word)]
+
+
+def _normalised(text: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", text.translate(_APOSTROPHES)).casefold()
+    return "".join(character for character in decomposed if not unicodedata.combining(character))
+
+
+def _split_unspaced(word: str) -> Iterator[str]:
+    """Yield a word as it is, and runs of unspaced scripts in it as pairs of characters."""
+    start = 0
+    for run in _UNSPACED.finditer(word):
+        if run.start() > start:
+            yield word[start : run.start()]
+        yield from map("".join, pairwise(run[0])) if len(run[0]) > 1 else (run[0],)
+        start = run.end()
+    if start < len(word):
+        yield word[start:]
 
 
 @lru_cache(maxsize=50_000)

@@ -20,6 +20,7 @@ from trunkline_protocols.fleet import FleetPublished
 from trunkline_protocols.frames import ClientFrame, ServerFrame
 from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import (
+    AnalyseMessage,
     Article,
     ArticlesImported,
     BackupList,
@@ -28,6 +29,7 @@ from trunkline_protocols.knowledge import (
     GetArticle,
     ImportArticles,
     ListBackups,
+    MessageAnalysed,
     PassagesFound,
     RestoreBackup,
     SearchKnowledge,
@@ -215,6 +217,16 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         flows=(
             Flow(("agents", "ingress"), ("rag",), (SearchKnowledge,)),
             Flow(("rag",), ("agents", "ingress"), (PassagesFound, Refused), reply=True),
+        ),
+    ),
+    Channel(
+        name="analyse",
+        address="rag.{region}.analyse",
+        carrier="request",
+        summary="Vector and language of a customer's message",
+        flows=(
+            Flow(("agents",), ("rag",), (AnalyseMessage,)),
+            Flow(("rag",), ("agents",), (MessageAnalysed, Refused), reply=True),
         ),
     ),
     Channel(

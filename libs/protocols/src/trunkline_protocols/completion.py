@@ -55,6 +55,10 @@ class Complete(Wire, frozen=True, kw_only=True, tag="llm.complete"):
     transcript: list[Utterance] = []
     summary: str = ""
     passages: list[Passage] = []
+    parts: list[str] = []
+    """The questions of a message that asks several; empty if it asks one."""
+    intent: str = ""
+    """Recognised intent of the message; empty for an ordinary question."""
     advice: list[AdviceNote] = []
     notices: list[str] = []
     """Texts of active notices that this conversation does not contain yet."""

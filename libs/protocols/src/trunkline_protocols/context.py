@@ -15,6 +15,8 @@ class Utterance(Record, frozen=True, kw_only=True):
     role: Role
     text: str
     specialty: str = ""
+    documents: list[str] = []
+    """Articles that an agent's message cites."""
 
 
 class Context(Record, frozen=True, kw_only=True):

@@ -29,6 +29,8 @@ class Escalation(Record, frozen=True, kw_only=True):
     claimed_by: str = ""
     """Person at the desk with the claim, or empty."""
     breaches: int = 0
+    say: str = ""
+    """Authored instruction that the customer reads first."""
 
 
 class EscalationWaiting(Wire, frozen=True, kw_only=True, tag="escalation.waiting"):

@@ -28,6 +28,7 @@ Claim = Literal["customer.sub", "customer.tenant", "customer.region", "customer.
 DEFAULT_DAILY_LIMIT: Final = 20
 """Calls per customer and day of a tool that writes and declares no limit."""
 
+LanguageCode = Annotated[str, Meta(pattern="^[a-z]{2}$")]
 ToolName = Annotated[str, Meta(pattern="^[a-z0-9_-]{1,40}$")]
 
 
@@ -77,6 +78,13 @@ class Company(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clarify: NonEmptyText
     abstain: NonEmptyText
     examples: Annotated[list[NonEmptyText], Meta(min_length=1)]
+    languages: list[LanguageCode] = []
+    """Languages (ISO 639-1) in which the fleet answers; default: English."""
+
+    @property
+    def served_languages(self) -> list[str]:
+        """Return the languages in which the fleet answers."""
+        return self.languages or ["en"]
 
 
 class KnowledgeFilter(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,15 +110,23 @@ class Agent(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Specialties to consult if a message concerns their field too."""
     tools: list[ToolName] = []
     """Tools available to the agent's model: built-in or declared by the fleet."""
+    urgent: bool = False
+    """If true, a message that is routed to this agent is an emergency, and a person takes over."""
 
 
 class EscalationRule(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Rule that escalates with `urgency` if a message contains one of `phrases`."""
+    """Rule that escalates with `urgency` if a message resembles `examples` or contains one of `phrases`."""
 
     name: Slug
-    phrases: Annotated[list[NonEmptyText], Meta(min_length=1)]
     urgency: Urgency
+    examples: list[NonEmptyText] = []
+    """Messages of customers in such a case; at least five, or none."""
+    phrases: list[NonEmptyText] = []
+    """Words that mean the case wherever they occur."""
+    say: str = ""
+    """Instruction that the customer reads first, also if a person takes over."""
     to: Level = "senior"
+    """A critical case always goes to a person."""
 
 
 class Sla(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -131,6 +147,14 @@ class EscalationPolicy(Record, frozen=True, kw_only=True, forbid_unknown_fields=
     """Conditions for an escalation to senior agents or people, and its SLA."""
 
     rules: list[EscalationRule] = []
+    near_misses: list[NonEmptyText] = []
+    """Messages that share words with the rules' examples but are ordinary questions."""
+    emergency_say: NonEmptyText = (
+        "If anybody is hurt or in danger, call the emergency services first: 112 in Europe, 999 in the United Kingdom, "
+        "911 in North America. Leave the room or the building if it is not safe, and switch off the power or unplug "
+        "the device only if you can do so without danger."
+    )
+    """Instruction in an emergency that no rule of the fleet describes."""
     person_phrases: list[NonEmptyText] = []
     """Phrases that request a person."""
     frustration_words: list[NonEmptyText] = []
@@ -145,6 +169,8 @@ class EscalationPolicy(Record, frozen=True, kw_only=True, forbid_unknown_fields=
         "I have asked a person to take over. You are number {position} in the queue; please keep this chat open."
     )
     """Message to a waiting customer; {position} is the queue position."""
+    noted_note: NonEmptyText = "Thank you, I have added that to your case. You are number {position} in the queue."
+    """Reply to a waiting customer's message that asks nothing; {position} is the queue position."""
 
 
 class Fleet(Record, frozen=True, kw_only=True):

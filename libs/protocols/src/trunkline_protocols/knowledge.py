@@ -22,10 +22,19 @@ class SearchKnowledge(Wire, frozen=True, kw_only=True, tag="knowledge.search"):
     specialty: str = ""
     internal: bool = False
     """If true, internal articles are included."""
+    vector: bytes = b""
+    """Message vector of `query` by `MessageAnalysed`; if empty, the knowledge service embeds the query."""
+    earlier: str = ""
+    """Customer's previous question, if `query` may be a follow-up to it."""
+    focus: list[str] = []
+    """Articles that the previous answer cited; passages of these are preferred."""
 
 
 class Passage(Record, frozen=True, kw_only=True):
-    """A piece of an article; `text` is verbatim. `score` grows with relevance and compares only within one reply."""
+    """A piece of an article; `text` is verbatim.
+
+    `score` (0 to 1) is the estimated probability that the article answers the question: below 0.5 it probably does not.
+    """
 
     document: str
     title: str
@@ -37,6 +46,10 @@ class Passage(Record, frozen=True, kw_only=True):
     """Headings above `text` in the article."""
     internal: bool = False
     """If true, never quoted to a customer."""
+    sentence_scores: list[float] = []
+    """Relevance of each sentence of `text` to the question; empty if the passages were compared by words only."""
+    part: int = 0
+    """Index of the question in `Complete.parts` that the passage was found for."""
 
 
 class PassagesFound(Wire, frozen=True, kw_only=True, tag="knowledge.passages"):
@@ -45,6 +58,25 @@ class PassagesFound(Wire, frozen=True, kw_only=True, tag="knowledge.passages"):
     passages: list[Passage]
     stale: bool = False
     """If true, the store is unreachable and the passages come from the process' own index."""
+
+
+class AnalyseMessage(Wire, frozen=True, kw_only=True, tag="knowledge.analyse"):
+    """Query: vector and language of a customer's message."""
+
+    text: str
+    languages: list[str] = []
+    """Languages (ISO 639-1) in which the fleet answers; default: any."""
+
+
+class MessageAnalysed(Wire, frozen=True, kw_only=True, tag="knowledge.analysed"):
+    """Reply to `AnalyseMessage`."""
+
+    embedder: str = ""
+    """Fingerprint of the model; empty if texts are compared by words only."""
+    vector: bytes = b""
+    """Message vector, one int8 per component: its sentence vector, then that of the model's middle layer if any."""
+    language: str = ""
+    """Language of the message (ISO 639-1) if it is certainly none of the fleet's, else empty."""
 
 
 class GetArticle(Wire, frozen=True, kw_only=True, tag="knowledge.get"):
@@ -183,7 +215,9 @@ class BackupList(Wire, frozen=True, kw_only=True, tag="knowledge.backups"):
     progress: BackupProgress | None = None
 
 
-KnowledgeRequest: TypeAlias = SearchKnowledge | GetArticle | ImportArticles | TakeBackup | RestoreBackup | ListBackups
+KnowledgeRequest: TypeAlias = (
+    SearchKnowledge | AnalyseMessage | GetArticle | ImportArticles | TakeBackup | RestoreBackup | ListBackups
+)
 KnowledgeReply: TypeAlias = (
-    PassagesFound | Article | ArticlesImported | BackupTaken | BackupRestored | BackupList | Refused
+    PassagesFound | MessageAnalysed | Article | ArticlesImported | BackupTaken | BackupRestored | BackupList | Refused
 )

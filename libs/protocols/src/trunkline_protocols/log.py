@@ -130,6 +130,8 @@ class Escalated(Record, frozen=True, kw_only=True, tag_field="event", tag="escal
     level: Level = "senior"
     since: float = 0.0
     due_at: float = 0.0
+    say: str = ""
+    """Authored instruction that the customer reads first."""
 
 
 class Breached(Record, frozen=True, kw_only=True, tag_field="event", tag="breached"):

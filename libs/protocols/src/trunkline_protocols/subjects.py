@@ -12,7 +12,7 @@ attach.<region>.<partition>.<conversation>          core: an ingress holds the c
 result.<instance>                                   core: results, claims and heartbeats for a conversation process
 advice.<instance>                                   core: replies to a consultation
 consult.<specialty>.cancelled                       core: cancellation of a consultation
-rag.<region>.search | article | import | backups    core, request and reply
+rag.<region>.search | analyse | article | import | backups    core, request and reply
 llm.<region>.complete                               core, request and reply
 llm.<region>.cancel                                 core: cancellation of completions
 supervisor.<region>.status                          core, request and reply
@@ -191,6 +191,11 @@ def dead_letter(stream: str, consumer: str) -> str:
 def search(region: str) -> str:
     """Return the subject of search requests."""
     return f"rag.{token(region, 'region')}.search"
+
+
+def analyse(region: str) -> str:
+    """Return the subject of requests for the analysis of a message."""
+    return f"rag.{token(region, 'region')}.analyse"
 
 
 def article(region: str) -> str:

@@ -12,10 +12,23 @@ from trunkline_protocols.accounting import ProviderAttempt, Timings, ToolUse, Us
 from trunkline_protocols.citations import Citation, Retrieved
 from trunkline_protocols.consultation import Consult, Consultation
 from trunkline_protocols.context import Context
-from trunkline_protocols.escalation import Urgency
+from trunkline_protocols.escalation import Level, Urgency
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId, TurnRef
 from trunkline_protocols.subjects import Lane
 from trunkline_protocols.wire import Record, Wire
+
+
+class MessageAnalysis(Record, frozen=True, kw_only=True):
+    """What is known about a message before it is answered: made once in a turn and passed on with the work."""
+
+    embedder: str = ""
+    """Fingerprint of the model that made `vector`."""
+    vector: bytes = b""
+    """Message vector, see `MessageAnalysed`."""
+    language: str = ""
+    """Language of the message (ISO 639-1) if it is certainly none of the fleet's, else empty."""
+    intent: str = ""
+    """Recognised intent, for example `thanks`; empty for an ordinary question."""
 
 
 class AnswerTurn(Wire, frozen=True, kw_only=True, tag="turn.answer"):
@@ -37,6 +50,10 @@ class AnswerTurn(Wire, frozen=True, kw_only=True, tag="turn.answer"):
     urgency: Urgency = "normal"
     due_at: float = 0.0
     """SLA deadline of an escalation, 0 for other work."""
+    analysis: MessageAnalysis | None = None
+    """Analysis by the agent that routed or handed over the turn; None for the first agent."""
+    is_waiting: bool = False
+    """If true, the customer waits for a person: only an explicit question with a good answer is answered."""
 
 
 WorkMessage: TypeAlias = AnswerTurn | Consult
@@ -90,6 +107,7 @@ class Routed(Wire, frozen=True, kw_only=True, tag="turn.routed"):
     confidence: float
     timings: Timings = Timings()
     fleet_version: int = 0
+    analysis: MessageAnalysis | None = None
 
 
 class HandOffTarget(Record, frozen=True, kw_only=True):
@@ -123,6 +141,7 @@ class HandOff(Wire, frozen=True, kw_only=True, tag="turn.hand_off"):
     instance: str = ""
     tools: list[ToolUse] = []
     """Tool calls before this decision."""
+    analysis: MessageAnalysis | None = None
 
 
 class Escalate(Wire, frozen=True, kw_only=True, tag="turn.escalate"):
@@ -132,9 +151,13 @@ class Escalate(Wire, frozen=True, kw_only=True, tag="turn.escalate"):
     urgency: Urgency
     reason: str
     summary: str
+    level: Level = "senior"
+    say: str = ""
+    """Authored instruction that the customer reads first, for example in case of danger."""
     fleet_version: int = 0
     tools: list[ToolUse] = []
     """Tool calls before this decision."""
+    analysis: MessageAnalysis | None = None
 
 
 class TurnFailed(Wire, frozen=True, kw_only=True, tag="turn.failed"):

@@ -26,6 +26,7 @@ from trunkline_agents.adapters.http_tools import HttpToolClient
 from trunkline_agents.adapters.language_model import NatsLanguageModel
 from trunkline_agents.adapters.mcp_tools import McpToolClient
 from trunkline_agents.adapters.nats import ActiveNotices, NatsConsultations, NatsKnowledgeBase, NatsResultSink
+from trunkline_agents.adapters.package_data import built_in_examples, language_texts
 from trunkline_agents.adapters.schema_checker import ProcessSchemaChecker
 from trunkline_agents.adapters.tool_ledger import KvToolLedger
 from trunkline_agents.adapters.tool_secrets import ToolSecrets
@@ -34,6 +35,7 @@ from trunkline_agents.application.answer_writer import AnswerWriter
 from trunkline_agents.application.completion_ids import CompletionIds
 from trunkline_agents.application.consultation_client import ConsultationClient
 from trunkline_agents.application.handoff_summariser import HandoffSummariser
+from trunkline_agents.application.message_analyst import MessageAnalyst
 from trunkline_agents.application.priority_semaphore import PrioritySemaphore
 from trunkline_agents.application.routing import CurrentRouting, RouterLoader
 from trunkline_agents.application.tool_loop import ToolLoop
@@ -123,8 +125,9 @@ async def _load_routing(process: Process[AgentsSettings], fleet: FleetView) -> C
     if not fleet.fleet.of(settings.specialty):
         specialties = ", ".join(fleet.fleet.specialties)
         raise UnknownSpecialtyError(f"specialty {settings.specialty!r} must be one of: {specialties}")
-    embedder = await asyncio.to_thread(settings.routing_embedder)
-    loader = RouterLoader(KvArtefactStore(process.bus, training_timeout_s=settings.training_timeout_s), embedder)
+    embedder = await asyncio.to_thread(lambda: settings.embedder_choice().fingerprint)
+    store = KvArtefactStore(process.bus, training_timeout_s=settings.training_timeout_s)
+    loader = RouterLoader(store, embedder, built_in_examples())
     routing = CurrentRouting(settings.specialty, loader, await loader.load(fleet.current))
     fleet.on_change = routing.on_fleet_change
     return routing
@@ -142,6 +145,8 @@ def _turn_worker(
     return TurnWorker(
         instance=process.instance,
         specialty=Specialty(process.settings.specialty),
+        analyst=MessageAnalyst(adapters.knowledge),
+        languages=language_texts(),
         writer=AnswerWriter(
             knowledge=adapters.knowledge,
             model=adapters.model,

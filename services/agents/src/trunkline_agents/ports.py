@@ -18,7 +18,7 @@ from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultR
 from trunkline_protocols.context import Context
 from trunkline_protocols.fleet import Fleet, Tool
 from trunkline_protocols.ids import Instance
-from trunkline_protocols.knowledge import Passage, SearchKnowledge
+from trunkline_protocols.knowledge import AnalyseMessage, MessageAnalysed, Passage, SearchKnowledge
 from trunkline_protocols.tool_steps import ToolStep, ToolStepRecorded
 from trunkline_protocols.turn import AgentMessage, AnswerTurn
 
@@ -30,6 +30,14 @@ class KnowledgeSearch(Protocol):
 
     async def search(self, query: SearchKnowledge) -> list[Passage]:
         """Return the best passages; an empty list if the service is unavailable."""
+        ...
+
+
+class MessageAnalysisSource(Protocol):
+    """The knowledge service, which has the embedder."""
+
+    async def analyse(self, request: AnalyseMessage) -> MessageAnalysed:
+        """Return vector and language of a message; an empty analysis if the service is unavailable."""
         ...
 
 

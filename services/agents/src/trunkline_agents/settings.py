@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 
 from pydantic import Field
-from trunkline_chassis.cache_metrics import count_lookup
 from trunkline_chassis.settings import MCP_COMMANDS, Identifier, McpCommands, ProcessSettings
-from trunkline_embedding import CachedEmbedder, open_embedder
+from trunkline_embedding import Embedder, message_embedder, open_embedder
 from trunkline_embedding.settings import EmbedderSettings
 
 
 class RoutingSettings(EmbedderSettings):
     """Settings shared by the trainer and the processes that use its artefacts."""
 
-    def routing_embedder(self) -> CachedEmbedder | None:
-        """Open the embedder; None if routing uses n-grams alone."""
-        embedder = open_embedder(self.embedder_choice(), middle_layer=True)
-        return CachedEmbedder(embedder, on_lookup=count_lookup) if embedder is not None else None
+    def routing_embedder(self) -> Embedder | None:
+        """Open the embedder of messages; None if routing uses n-grams alone."""
+        embedder = open_embedder(self.embedder_choice())
+        return message_embedder(embedder) if embedder is not None else None
 
 
 class AgentsSettings(ProcessSettings, RoutingSettings):

@@ -15,6 +15,7 @@ from trunkline_chassis.logs import reason_of
 from trunkline_protocols.decoding import decode
 from trunkline_protocols.fleet import Fleet
 
+from trunkline_agents.adapters.package_data import built_in_examples
 from trunkline_agents.core.routing.artefact import encode
 from trunkline_agents.core.routing.training import train
 from trunkline_agents.settings import RoutingSettings
@@ -23,7 +24,8 @@ from trunkline_agents.settings import RoutingSettings
 def _run(source: str, version: str, output: str) -> None:
     fleet = decode(Path(source).read_bytes(), Fleet)
     embedder = RoutingSettings().routing_embedder()
-    Path(output).write_bytes(encode(train(fleet, version, embedder.embed if embedder else None)))
+    model = train(fleet, version, embedder.embed if embedder else None, built_in=built_in_examples())
+    Path(output).write_bytes(encode(model))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from trunkline_rag.adapters.object_store import ObstoreObjectStore
 from trunkline_rag.adapters.parser.process import ParserProcess
 from trunkline_rag.application.backups import Backups
 from trunkline_rag.application.knowledge_base import KnowledgeBase
+from trunkline_rag.core.language import load_model
 from trunkline_rag.handlers import KnowledgeHandlers
 from trunkline_rag.settings import RagSettings
 
@@ -54,13 +55,16 @@ async def service(process: Process[RagSettings]) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _knowledge(process: Process[RagSettings], parser: ParserProcess) -> AsyncIterator[None]:
     settings = process.settings
-    embedder = await asyncio.to_thread(open_embedder, settings.embedder_choice())
+    embedder, _ = await asyncio.gather(
+        asyncio.to_thread(open_embedder, settings.embedder_choice()), asyncio.to_thread(load_model)
+    )
     store = await asyncio.to_thread(_open_store, settings, embedder)
     try:
         is_shared = "://" in settings.milvus_uri
         knowledge_base = KnowledgeBase(
             store,
             embedder,
+            fingerprint=settings.embedder_choice().fingerprint if embedder is not None else "",
             parser=parser,
             write_lock=KvWriteLock(process.bus, process.instance) if is_shared else None,
             changes=KvChangeFeed(process.bus, process.instance) if is_shared else None,
@@ -78,6 +82,7 @@ async def _knowledge(process: Process[RagSettings], parser: ParserProcess) -> As
         responder = Responder(process.bus, NAME, process.latency, process.group)
         for subject in (
             subjects.search(settings.region),
+            subjects.analyse(settings.region),
             subjects.article(settings.region),
             subjects.import_articles(settings.region),
             subjects.backups(settings.region),

@@ -1,6 +1,7 @@
 """Request handlers of the knowledge service.
 
 SearchKnowledge  -> `KnowledgeBase.search`
+AnalyseMessage   -> `KnowledgeBase.analyse`
 GetArticle       -> `KnowledgeBase.get_article`
 ImportArticles   -> `KnowledgeBase.import_articles`
 TakeBackup       -> `Backups.take`
@@ -14,6 +15,7 @@ from trunkline_chassis.errors import BusError
 from trunkline_embedding import EmbeddingError
 from trunkline_protocols.ids import InvalidIdError
 from trunkline_protocols.knowledge import (
+    AnalyseMessage,
     BackupInfo,
     BackupList,
     BackupRestored,
@@ -49,6 +51,8 @@ class KnowledgeHandlers:
             match request:
                 case SearchKnowledge():
                     return await self._knowledge_base.search(request)
+                case AnalyseMessage():
+                    return await self._knowledge_base.analyse(request)
                 case GetArticle():
                     return await self._knowledge_base.get_article(request)
                 case ImportArticles():

@@ -12,11 +12,13 @@ from trunkline_protocols import codec, subjects
 from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
 from trunkline_protocols.ids import Instance
-from trunkline_protocols.knowledge import Passage, PassagesFound, SearchKnowledge
+from trunkline_protocols.knowledge import AnalyseMessage, MessageAnalysed, Passage, PassagesFound, SearchKnowledge
 from trunkline_protocols.refusal import Refused
 from trunkline_protocols.turn import AgentMessage
 
 _log: Final = structlog.get_logger(__name__)
+_ANALYSIS_TIMEOUT_S: Final = 1.0
+"""Timeout of an analysis; after it, the message is routed by its words."""
 
 
 class NatsKnowledgeBase:
@@ -40,6 +42,18 @@ class NatsKnowledgeBase:
             return reply.passages
         _log.warning("search.refused", code=reply.code if isinstance(reply, Refused) else type(reply).__name__)
         return []
+
+    async def analyse(self, request: AnalyseMessage) -> MessageAnalysed:
+        """Return the analysis of a message; an empty one if the service is unavailable or refuses it."""
+        try:
+            raw = await self._bus.request(
+                subjects.analyse(self._region), codec.encode(request), timeout_s=_ANALYSIS_TIMEOUT_S
+            )
+            reply = codec.knowledge_reply.decode(raw)
+        except (BusUnavailableError, codec.DecodeError) as error:
+            _log.warning("analysis.unavailable", error=str(error))
+            return MessageAnalysed()
+        return reply if isinstance(reply, MessageAnalysed) else MessageAnalysed()
 
 
 class NatsResultSink:

@@ -20,7 +20,8 @@ from trunkline_protocols.consultation import (
 from trunkline_protocols.fleet import Agent
 
 from trunkline_agents.application.routing import CurrentRouting, FleetRouting
-from trunkline_agents.core.knowledge_query import knowledge_query, search_text
+from trunkline_agents.core.follow_up import follow_up_of
+from trunkline_agents.core.knowledge_query import knowledge_query
 from trunkline_agents.core.prompts import instructions
 from trunkline_agents.ports import Consultations, KnowledgeSearch, LanguageModel
 
@@ -115,8 +116,9 @@ class Advisor:
     async def _advice(self, consult: Consult, routing: FleetRouting) -> ConsultReply:
         started = time.perf_counter()
         agent = routing.router.choose_agent(self._specialty, consult.question, current=consult.agent)
+        follow_up = follow_up_of(consult.question, consult.context.transcript)
         passages = await self._knowledge.search(
-            knowledge_query(search_text(consult.question, consult.context), consult.context, agent)
+            knowledge_query(consult.question, consult.context, agent, follow_up=follow_up)
         )
         completion = await self._model.complete(
             Complete(

@@ -9,10 +9,11 @@ from typing import Final
 import structlog
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.fleet_store import FleetVersion
-from trunkline_chassis.logs import reason_of
-from trunkline_embedding import LEXICAL, CachedEmbedder, EmbeddingError
+from trunkline_embedding import LEXICAL, unpack
 from trunkline_protocols.fleet import Fleet
+from trunkline_protocols.turn import MessageAnalysis
 
+from trunkline_agents.core.intents.examples import BuiltInExamples
 from trunkline_agents.core.routing.artefact import artefact_version
 from trunkline_agents.core.routing.router import Embedding, Router
 from trunkline_agents.ports import ArtefactStore, TrainingFailedError
@@ -27,36 +28,31 @@ class FleetRouting:
     version: int
     fleet: Fleet
     router: Router
-    embedder: CachedEmbedder | None = None
+    embedder: str = LEXICAL
+    """Fingerprint of the model that the router was trained with."""
 
-    async def embed(self, text: str) -> Embedding | None:
-        """Return the embedding of a message; None, i.e. routing by n-grams, without an embedder or if it fails."""
-        if self.embedder is None:
+    def embedding_of(self, analysis: MessageAnalysis) -> Embedding | None:
+        """Return the vector of a message; None, i.e. routing by n-grams, if it has none of this router's model."""
+        if not analysis.vector or analysis.embedder != self.embedder:
             return None
-        vectors = self.embedder.cached([text])
-        if vectors is None:
-            try:
-                vectors = await asyncio.to_thread(self.embedder.embed, [text])
-            except EmbeddingError as error:
-                _log.warning("routing.embedding_failed", error=reason_of(error))
-                return None
-        embedding: Embedding = vectors[0]
+        embedding: Embedding = unpack([analysis.vector])[0]
         return embedding
 
 
 class RouterLoader:
     """Loads routers from the artefact store, which trains a missing artefact once for all processes."""
 
-    def __init__(self, store: ArtefactStore, embedder: CachedEmbedder | None) -> None:
-        """Without an embedder, routing uses n-grams alone."""
+    def __init__(self, store: ArtefactStore, embedder: str, built_in: BuiltInExamples) -> None:
+        """`embedder` is the fingerprint of the model; with `lexical`, routing uses n-grams alone."""
         self._store = store
         self._embedder = embedder
+        self._built_in = built_in
 
     async def load(self, latest: FleetVersion) -> FleetRouting:
         """Load the routing of a fleet version; raise `TrainingFailedError` if its artefact cannot be trained."""
-        version = artefact_version(latest.fleet, self._embedder.name if self._embedder is not None else LEXICAL)
+        version = artefact_version(latest.fleet, self._embedder, self._built_in)
         model = await self._store.model(version, latest.fleet)
-        _log.info("routing.artefact_loaded", version=version, fleet_version=latest.version)
+        _log.info("routing.artefact_loaded", version=version, fleet_version=latest.version, embedder=self._embedder)
         return FleetRouting(latest.version, latest.fleet, Router(latest.fleet, model), self._embedder)
 
 

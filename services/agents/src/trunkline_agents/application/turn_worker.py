@@ -11,19 +11,24 @@ from trunkline_protocols.completion import Completed
 from trunkline_protocols.fleet import TRIAGE, Agent
 from trunkline_protocols.ids import Instance, Specialty
 from trunkline_protocols.refusal import Refused
-from trunkline_protocols.turn import Escalate, HandOff, TurnResult
+from trunkline_protocols.turn import Escalate, HandOff, MessageAnalysis, TurnResult
 
 from trunkline_agents.application.answer_writer import AnswerWriter
 from trunkline_agents.application.completion_ids import CompletionIds
 from trunkline_agents.application.handoff_summariser import HandoffSummariser
+from trunkline_agents.application.message_analyst import MessageAnalyst, intents
 from trunkline_agents.application.tool_loop import Transfer
 from trunkline_agents.application.turn_task import TurnTask
+from trunkline_agents.core.intents.recognition import NOT_HELPED, SMALL_TALK, Alarm, find_alarm, recognise
+from trunkline_agents.core.languages import LanguageTexts
 from trunkline_agents.core.results import ResultBuilder
 from trunkline_agents.core.routing.examples import with_transcript
 from trunkline_agents.core.routing.router import Embedding, RoutingChoice
 from trunkline_agents.core.transcript import clarification_count, previous_owner
 
 _log: Final = structlog.get_logger(__name__)
+_MIN_SCORE_WHILE_WAITING: Final = 0.8
+"""Score that an article needs to answer a customer who waits for a person."""
 
 
 class TurnWorker:
@@ -34,6 +39,8 @@ class TurnWorker:
         *,
         instance: Instance,
         specialty: Specialty,
+        analyst: MessageAnalyst,
+        languages: LanguageTexts,
         writer: AnswerWriter,
         summariser: HandoffSummariser,
         ids: CompletionIds,
@@ -41,6 +48,8 @@ class TurnWorker:
         """`instance` and `specialty` are those of this process."""
         self._instance = instance
         self._specialty = specialty
+        self._analyst = analyst
+        self._languages = languages
         self._writer = writer
         self._summariser = summariser
         self._ids = ids
@@ -55,25 +64,70 @@ class TurnWorker:
             return results.failed(f"{type(error).__name__}: {error}", retryable=True)
 
     async def _process(self, task: TurnTask, results: ResultBuilder) -> TurnResult:
-        request, router = task.request, task.routing.router
-        embedding = await task.routing.embed(request.text)
-        if self._specialty == TRIAGE:
-            choice = _triage(task, embedding)
-            if choice.specialty != TRIAGE:
-                timings = Timings(queued_ms=task.clock.queued_ms, route_ms=task.clock.lap_ms())
-                return results.routed(choice, timings)
-            return await self._answer(task, choice.agent, results)
-        agent = router.choose_agent(self._specialty, request.text, embedding, current=request.agent)
-        # After a handoff or routing (hop > 0) the new owner keeps the turn: at most one change per turn.
-        if request.ref.hop == 0:
-            previous = previous_owner(request.context.transcript)
-            better = router.better_specialty(agent, request.text, embedding, previous_owner=previous)
-            if better is not None:
-                return await self._hand_off(task, better, results)
-        return await self._answer(task, agent, results)
+        request, routing = task.request, task.routing
+        analysis = await self._analyst.analyse(request, routing)
+        embedding = routing.embedding_of(analysis)
+        choice = self._choose(task, embedding)
+        if request.analysis is None:
+            probabilities = intents(request.text, analysis, routing)
+            alarm = find_alarm(probabilities, routing.fleet, routed_to_urgent=choice.agent.urgent)
+            if alarm is not None:
+                return results.alarm(alarm, analysis)
+            analysis = msgspec.structs.replace(analysis, intent=recognise(probabilities))
+        if analysis.language:
+            reply = self._languages.unserved(analysis.language, routing.fleet.company.served_languages)
+            return results.said(choice.agent, reply)
+        if analysis.intent == NOT_HELPED and await self._analyst.repeats_that_nothing_helped(request, routing):
+            return results.alarm(Alarm("normal", "person", "the advice did not help"), analysis)
+        if analysis.intent not in SMALL_TALK and not request.is_waiting:
+            change = await self._change_owner(task, choice, analysis, results)
+            if change is not None:
+                return change
+        agent = choice.agent if choice.specialty == self._specialty else self._own_agent(task, embedding)
+        if request.is_waiting and not await self._is_answered_well(task, agent, analysis):
+            return results.noted(agent)
+        return await self._answer(task, agent, analysis, results)
 
-    async def _answer(self, task: TurnTask, agent: Agent, results: ResultBuilder) -> TurnResult:
-        draft = await self._writer.write(task, agent)
+    def _choose(self, task: TurnTask, embedding: Embedding | None) -> RoutingChoice:
+        """Choose specialty and agent for the message: the present ones, unless others are clearly better."""
+        if self._specialty == TRIAGE:
+            return _triage(task, embedding)
+        agent = self._own_agent(task, embedding)
+        # After a handoff or routing (hop > 0) the new owner keeps the turn: at most one change per turn.
+        if task.request.ref.hop == 0:
+            previous = previous_owner(task.request.context.transcript)
+            better = task.routing.router.better_specialty(agent, task.request.text, embedding, previous_owner=previous)
+            if better is not None:
+                return better
+        return RoutingChoice(self._specialty, agent, 0.0)
+
+    def _own_agent(self, task: TurnTask, embedding: Embedding | None) -> Agent:
+        return task.routing.router.choose_agent(
+            self._specialty, task.request.text, embedding, current=task.request.agent
+        )
+
+    async def _change_owner(
+        self, task: TurnTask, choice: RoutingChoice, analysis: MessageAnalysis, results: ResultBuilder
+    ) -> TurnResult | None:
+        """Return the result that moves the turn to another specialty, None to answer it here."""
+        if choice.specialty == self._specialty:
+            return None
+        if self._specialty == TRIAGE:
+            timings = Timings(queued_ms=task.clock.queued_ms, route_ms=task.clock.lap_ms())
+            return results.routed(choice, timings, analysis)
+        return await self._hand_off(task, choice, analysis, results)
+
+    async def _is_answered_well(self, task: TurnTask, agent: Agent, analysis: MessageAnalysis) -> bool:
+        """Return whether the message of a waiting customer is small talk, or a question that an article answers."""
+        if analysis.intent in SMALL_TALK:
+            return True
+        found = await self._writer.find(task, agent, analysis)
+        return any(passage.score >= _MIN_SCORE_WHILE_WAITING for passage in found.passages)
+
+    async def _answer(
+        self, task: TurnTask, agent: Agent, analysis: MessageAnalysis, results: ResultBuilder
+    ) -> TurnResult:
+        draft = await self._writer.write(task, agent, analysis)
         match draft.outcome:
             case Completed() as completion:
                 timings = msgspec.structs.replace(
@@ -81,25 +135,31 @@ class TurnWorker:
                 )
                 return results.answered(agent.name, completion, draft.sources, timings=timings, tools=draft.tools)
             case Transfer() as transfer:
-                return await self._transfer(task, transfer, draft.tools, results)
+                return await self._transfer(task, transfer, draft.tools, analysis, results)
             case Refused(code=code, message=message, retryable=retryable):
                 return results.failed(f"{code}: {message}", retryable=retryable, cancelled=code == "cancelled")
 
     async def _transfer(
-        self, task: TurnTask, transfer: Transfer, tools: list[ToolUse], results: ResultBuilder
+        self,
+        task: TurnTask,
+        transfer: Transfer,
+        tools: list[ToolUse],
+        analysis: MessageAnalysis,
+        results: ResultBuilder,
     ) -> HandOff | Escalate:
         """Convert the model's decision into a result, which the conversation service may overrule."""
         arguments = transfer.arguments
         if transfer.name == "handoff":
             agent = task.routing.router.choose_agent(arguments["specialty"], task.request.text)
             choice = RoutingChoice(arguments["specialty"], agent, 1.0)
-            return await self._hand_off(task, choice, results, reason=arguments["reason"], tools=tools)
+            return await self._hand_off(task, choice, analysis, results, reason=arguments["reason"], tools=tools)
         return results.escalate(arguments["urgency"], arguments["reason"], tools=tools)
 
     async def _hand_off(
         self,
         task: TurnTask,
         choice: RoutingChoice,
+        analysis: MessageAnalysis,
         results: ResultBuilder,
         *,
         reason: str = "",
@@ -111,7 +171,7 @@ class TurnWorker:
         timings = Timings(
             queued_ms=clock.queued_ms, route_ms=route_ms, completion_ms=clock.lap_ms(), model_ms=summary.model_ms
         )
-        return results.hand_off(choice, summary, reason=reason, timings=timings, tools=tools or [])
+        return results.hand_off(choice, summary, reason=reason, timings=timings, tools=tools or [], analysis=analysis)
 
 
 def _triage(task: TurnTask, embedding: Embedding | None) -> RoutingChoice:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,6 +48,12 @@ def plan_consultations(router: Router, agent: Agent, text: str) -> list[PlannedC
             if known is None or known.choice.confidence < choice.confidence:
                 best[choice.specialty] = PlannedConsultation(part, choice)
     return sorted(best.values(), key=lambda planned: -planned.choice.confidence)[:MAX_CONSULTATIONS]
+
+
+def unconsulted(text: str, planned: Sequence[PlannedConsultation]) -> str:
+    """Return the parts of a message that no specialist is consulted about; the whole message if there are none."""
+    consulted = {each.text for each in planned}
+    return ". ".join(part for part in split_clauses(text) if part not in consulted) or text
 
 
 def split_clauses(text: str) -> list[str]:

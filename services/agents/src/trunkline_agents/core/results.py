@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
 from trunkline_protocols.accounting import Timings, ToolUse, Usage
 from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.citations import Retrieved
 from trunkline_protocols.completion import Completed
 from trunkline_protocols.consultation import Consultation
 from trunkline_protocols.escalation import Urgency
-from trunkline_protocols.fleet import TRIAGE
+from trunkline_protocols.fleet import TRIAGE, Agent
 from trunkline_protocols.ids import Instance, Specialty
 from trunkline_protocols.knowledge import Passage
 from trunkline_protocols.rules.summary import extract
-from trunkline_protocols.turn import Answered, AnswerTurn, Escalate, HandOff, Routed, TurnFailed
+from trunkline_protocols.turn import (
+    Answered,
+    AnswerTurn,
+    Escalate,
+    HandOff,
+    MessageAnalysis,
+    Routed,
+    TurnFailed,
+)
 
+from trunkline_agents.core.intents.recognition import Alarm
 from trunkline_agents.core.routing.router import RoutingChoice
 
 
@@ -73,7 +83,23 @@ class ResultBuilder:
             fleet_version=self.fleet_version,
         )
 
-    def routed(self, choice: RoutingChoice, timings: Timings) -> Routed:
+    def said(self, agent: Agent, text: str) -> Answered:
+        """Return an authored text as the answer; it neither takes ownership nor counts as an abstention."""
+        return Answered(
+            ref=self.request.ref,
+            specialty=self.specialty,
+            agent=agent.name,
+            text=text,
+            owns=False,
+            instance=self.instance,
+            fleet_version=self.fleet_version,
+        )
+
+    def noted(self, agent: Agent) -> Answered:
+        """Return that a message of a waiting customer asks nothing that could be answered well."""
+        return msgspec.structs.replace(self.said(agent, ""), abstained=True)
+
+    def routed(self, choice: RoutingChoice, timings: Timings, analysis: MessageAnalysis) -> Routed:
         """Return triage's choice of specialty and agent."""
         return Routed(
             ref=self.request.ref,
@@ -82,10 +108,18 @@ class ResultBuilder:
             confidence=round(choice.confidence, 4),
             timings=timings,
             fleet_version=self.fleet_version,
+            analysis=analysis,
         )
 
     def hand_off(
-        self, choice: RoutingChoice, summary: HandoffSummary, *, reason: str, timings: Timings, tools: list[ToolUse]
+        self,
+        choice: RoutingChoice,
+        summary: HandoffSummary,
+        *,
+        reason: str,
+        timings: Timings,
+        tools: list[ToolUse],
+        analysis: MessageAnalysis,
     ) -> HandOff:
         """Return a handoff; the default reason names the specialist."""
         return HandOff(
@@ -102,7 +136,13 @@ class ResultBuilder:
             tools=tools,
             instance=self.instance,
             fleet_version=self.fleet_version,
+            analysis=analysis,
         )
+
+    def alarm(self, alarm: Alarm, analysis: MessageAnalysis) -> Escalate:
+        """Return the escalation that a message itself demands."""
+        escalation = self.escalate(alarm.urgency, alarm.reason, tools=[])
+        return msgspec.structs.replace(escalation, level=alarm.level, say=alarm.say, analysis=analysis)
 
     def escalate(self, urgency: Urgency, reason: str, *, tools: list[ToolUse]) -> Escalate:
         """Return an escalation with an extract of the conversation."""

@@ -11,7 +11,7 @@ from prometheus_client import Counter, Histogram
 from trunkline_protocols.ids import Instance, TurnRef, turn_id
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import TurnAnswered
-from trunkline_protocols.turn import AnswerTurn, Routed, TurnResult
+from trunkline_protocols.turn import AnswerTurn, Escalate, HandOff, Routed, TurnResult
 
 from trunkline_conversation.application.dispatch import AgentLost, DeadlineExceeded, Dispatch, Unclaimed
 from trunkline_conversation.application.repository import CommitCause, ConversationRepository
@@ -120,6 +120,8 @@ class TurnProcessor:
                     if isinstance(decision, Drop):
                         self._count_stale(signal)
                         continue
+                    if isinstance(signal, Routed | HandOff | Escalate) and signal.analysis is not None:
+                        turn = replace(turn, analysis=signal.analysis)
                     if isinstance(signal, Routed) and isinstance(decision, Work):
                         turn = replace(turn, assigned=decisions.assignment(signal))
                     return decision, turn
@@ -140,6 +142,8 @@ class TurnProcessor:
             lane=work.lane,
             urgency=work.urgency,
             due_at=work.due_at,
+            analysis=turn.analysis,
+            is_waiting=work.is_waiting,
         )
 
     def _count_stale(self, result: TurnResult) -> None:

@@ -22,7 +22,16 @@ from trunkline_protocols.inbox import EndRequested, TurnReceived
 from trunkline_protocols.log import Closed, Consulted, CustomerReplied, Event, OwnerAssigned, ToolUsed, TurnAnswered
 from trunkline_protocols.turn import Answered, Escalate, HandOff, Routed, TurnFailed, TurnResult
 
-from trunkline_conversation.core.escalations import LANES, assess, escalate, exceeds_current, waiting_note
+from trunkline_conversation.core.escalations import (
+    LANES,
+    EscalationAssessment,
+    assess,
+    escalate,
+    exceeds_current,
+    first_said,
+    noted,
+    waiting_note,
+)
 from trunkline_conversation.core.handoffs import hand_off
 from trunkline_conversation.core.state import Conversation
 from trunkline_conversation.core.steps import Append, Drop, Environment, Step, SystemReply, Turn, Work, opening
@@ -44,7 +53,7 @@ def begin(
 ) -> Turn:
     """Start a turn: the owner answers, triage if there is no owner or the fleet no longer has its specialty."""
     owner = Specialty(state.owner if state.owner in specialties else TRIAGE)
-    work = Work(specialty=owner, agent=state.agent, hop=state.hops)
+    work = Work(specialty=owner, agent=state.agent, hop=state.hops, is_waiting=_is_waiting(state))
     if owner == ESCALATION and state.escalation is not None:
         urgency = state.escalation.urgency
         work = replace(work, lane=LANES[urgency], urgency=urgency, due_at=state.escalation.due_at)
@@ -59,17 +68,25 @@ def first_step(state: Conversation, turn: Turn, environment: Environment) -> Ste
         return _to_person(state, turn)
     if state.hops > 0:
         # Another process has committed a part of this turn: resume after it.
-        is_waiting = state.escalation is not None and state.escalation.level == "person"
-        return SystemReply(waiting_note(state, environment)) if is_waiting else turn.work
+        say = state.escalation.say if state.escalation is not None else ""
+        if _is_waiting(state):
+            return SystemReply(first_said(say, waiting_note(state, environment)))
+        return replace(turn.work, say=say)
     assessment = assess(state, turn.message, environment.policy)
     if assessment is None:
         return turn.work
     if exceeds_current(state, assessment):
         return escalate(
-            state, turn, environment, reason=assessment.reason, urgency=assessment.urgency, level=assessment.level
+            state,
+            turn,
+            environment,
+            reason=assessment.reason,
+            urgency=assessment.urgency,
+            level=assessment.level,
+            say=assessment.say,
         )
     if assessment.level == "person":
-        return system_answer(state, turn, waiting_note(state, environment))
+        return system_answer(state, turn, first_said(assessment.say, waiting_note(state, environment)))
     return turn.work
 
 
@@ -118,6 +135,8 @@ def on_result(state: Conversation, turn: Turn, result: TurnResult, environment: 
 
 def _decide(state: Conversation, turn: Turn, result: TurnResult, environment: Environment) -> Decision:
     match result:
+        case Answered(abstained=True) if turn.work.is_waiting:
+            return system_answer(state, turn, noted(state, environment))
         case Answered(abstained=True) if _failed_too_often(state, turn, environment):
             return _escalate_failure(state, turn, result, environment)
         case Answered():
@@ -128,8 +147,8 @@ def _decide(state: Conversation, turn: Turn, result: TurnResult, environment: En
             return escalate(state, turn, environment, reason=f"triage chose {to}, which is not available")
         case HandOff():
             return hand_off(state, turn, result, environment)
-        case Escalate(urgency=urgency, reason=reason, summary=summary):
-            return escalate(state, turn, environment, reason=reason, summary=summary, urgency=urgency)
+        case Escalate():
+            return _escalate(state, turn, result, environment)
         case TurnFailed(cancelled=True):
             return system_answer(state, turn, LEFT)
         case TurnFailed(retryable=retryable):
@@ -137,6 +156,28 @@ def _decide(state: Conversation, turn: Turn, result: TurnResult, environment: En
             return next_attempt or give_up(state, turn)
         case _:
             assert_never(result)
+
+
+def _escalate(state: Conversation, turn: Turn, result: Escalate, environment: Environment) -> Append:
+    """Escalate as an agent requests; a customer who waits for a person already is told so."""
+    assessment = EscalationAssessment(result.level, result.urgency, result.reason)
+    if turn.work.is_waiting and not exceeds_current(state, assessment):
+        return system_answer(state, turn, first_said(result.say, waiting_note(state, environment)))
+    return escalate(
+        state,
+        turn,
+        environment,
+        reason=result.reason,
+        summary=result.summary,
+        urgency=result.urgency,
+        level=result.level,
+        say=result.say,
+    )
+
+
+def _is_waiting(state: Conversation) -> bool:
+    """Return whether the conversation waits for a person who has not claimed it yet."""
+    return state.escalation is not None and state.escalation.level == "person" and not state.escalation.claimed_by
 
 
 def assignment(result: Routed) -> OwnerAssigned:
@@ -194,7 +235,7 @@ def _answer(state: Conversation, turn: Turn, result: Answered) -> Append:
         accepted_seq=turn.message.seq,
         text=turn.message.text,
         received_at=turn.message.received_at,
-        answer=result.text,
+        answer=first_said(turn.work.say, result.text),
         specialty=result.specialty,
         agent=result.agent,
         citations=result.citations,

@@ -33,13 +33,14 @@ class EscalationAssessment:
     level: Level
     urgency: Urgency
     reason: str
+    say: str = ""
 
 
 def assess(state: Conversation, message: TurnReceived, policy: EscalationPolicy) -> EscalationAssessment | None:
     """Apply the fleet's rules to a message and combine the matches: the highest urgency and level count."""
     text = _normalised(message.text)
     found = [
-        EscalationAssessment(rule.to, rule.urgency, f"rule {rule.name}")
+        EscalationAssessment(rule.to, rule.urgency, f"rule {rule.name}", rule.say)
         for rule in policy.rules
         if _contains_any(text, rule.phrases)
     ]
@@ -53,7 +54,9 @@ def assess(state: Conversation, message: TurnReceived, policy: EscalationPolicy)
     for assessment in found:
         urgency = higher(urgency, assessment.urgency)
     level: Level = "person" if any(assessment.level == "person" for assessment in found) else "senior"
-    return EscalationAssessment(level, urgency, "; ".join(assessment.reason for assessment in found))
+    reason = "; ".join(assessment.reason for assessment in found)
+    say = "\n\n".join(assessment.say for assessment in found if assessment.say)
+    return EscalationAssessment(level, urgency, reason, say)
 
 
 def exceeds_current(state: Conversation, assessment: EscalationAssessment) -> bool:
@@ -75,17 +78,22 @@ def escalate(
     summary: str = "",
     urgency: Urgency = "normal",
     level: Level = "senior",
+    say: str = "",
 ) -> Append:
     """Escalate: senior agents answer the turn, or the customer gets the position in the queue for a person.
 
-    The level is `person` if senior agents escalate themselves, or if the fleet has none or none of them is up.
+    The level is `person` if the case is critical, if senior agents escalate themselves, or if the fleet has none or
+    none of them is up. The customer reads `say` first.
     """
+    say = say or turn.work.say
     if turn.work.specialty == ESCALATION or ESCALATION not in environment.specialties or ESCALATION in environment.down:
         level = "person"
     current = state.escalation
     if current is not None:
         urgency = higher(urgency, current.urgency)
         level = "person" if current.level == "person" else level
+    if urgency == "critical":
+        level = "person"
     since = current.since if current is not None and current.level == level else environment.now
     escalation = Escalation(
         level=level,
@@ -94,6 +102,7 @@ def escalate(
         summary=summary or extract(turn.message.text, state.transcript),
         since=since,
         due_at=environment.now + environment.policy.sla_s.of(urgency),
+        say=say,
     )
     event = Escalated(
         from_=turn.work.specialty,
@@ -104,6 +113,7 @@ def escalate(
         level=level,
         since=since,
         due_at=escalation.due_at,
+        say=say,
     )
     then = _next_step(turn, event, environment)
     return Append("escalation", [*opening(state, turn), event], ESCALATION, "", state.epoch + 1, then)
@@ -112,10 +122,16 @@ def escalate(
 def _next_step(turn: Turn, event: Escalated, environment: Environment) -> Work | SystemReply:
     """Return the work for senior agents, or the reply to a customer that waits for a person."""
     if event.level == "person":
-        return SystemReply(_waiting_text(event.position, environment))
+        return SystemReply(first_said(event.say, _waiting_text(event.position, environment)))
     urgency = event.urgency
-    hop = turn.work.hop + 1
-    return Work(Specialty(ESCALATION), hop=hop, lane=LANES[urgency], urgency=urgency, due_at=event.due_at)
+    return Work(
+        Specialty(ESCALATION),
+        hop=turn.work.hop + 1,
+        lane=LANES[urgency],
+        urgency=urgency,
+        due_at=event.due_at,
+        say=event.say,
+    )
 
 
 def breach(state: Conversation, environment: Environment) -> Append | None:
@@ -149,6 +165,17 @@ def waiting_note(state: Conversation, environment: Environment) -> str:
     return _waiting_text(
         _position(state, state.escalation, environment) if state.escalation is not None else 1, environment
     )
+
+
+def noted(state: Conversation, environment: Environment) -> str:
+    """Return the reply to a message of a waiting customer that asks nothing that could be answered."""
+    position = _position(state, state.escalation, environment) if state.escalation is not None else 1
+    return environment.policy.noted_note.replace("{position}", str(position))
+
+
+def first_said(say: str, text: str) -> str:
+    """Put an instruction before a text."""
+    return f"{say}\n\n{text}" if say else text
 
 
 def _waiting_text(position: int, environment: Environment) -> str:

@@ -175,7 +175,8 @@ def _apply_escalation(
 
 
 def _utterance_of(event: TurnAnswered) -> Utterance:
-    return Utterance(role="agent", text=event.answer, specialty=event.specialty)
+    documents = list(dict.fromkeys(citation.document for citation in event.citations))
+    return Utterance(role="agent", text=event.answer, specialty=event.specialty, documents=documents)
 
 
 def _escalation_of(state: Conversation, event: Escalated) -> Escalation:
@@ -188,6 +189,7 @@ def _escalation_of(state: Conversation, event: Escalated) -> Escalation:
         summary=event.summary,
         since=event.since,
         due_at=event.due_at,
+        say=event.say,
         from_=current.from_ if current is not None else event.from_,
     )
 

@@ -12,6 +12,7 @@ from trunkline_protocols.ids import Specialty, TurnId
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Event, HandedOff, OwnerAssigned, Started, TurnAnswered
 from trunkline_protocols.subjects import CommitKind, Lane
+from trunkline_protocols.turn import MessageAnalysis
 
 from trunkline_conversation.core.state import Conversation
 
@@ -27,6 +28,10 @@ class Work:
     lane: Lane = "normal"
     urgency: Urgency = "normal"
     due_at: float = 0.0
+    is_waiting: bool = False
+    """The customer waits for a person: the agent answers only an explicit question, and well."""
+    say: str = ""
+    """Authored instruction that the customer reads before the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,8 @@ class Turn:
     message: TurnReceived
     work: Work
     assigned: OwnerAssigned | None = None
+    analysis: MessageAnalysis | None = None
+    """Analysis of the message by the first agent that got the turn."""
 
 
 @dataclass(frozen=True, slots=True)

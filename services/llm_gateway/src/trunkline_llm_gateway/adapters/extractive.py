@@ -6,13 +6,20 @@ import time
 from typing import Final
 
 from trunkline_protocols.accounting import Usage
+from trunkline_protocols.completion import Complete
 
 from trunkline_llm_gateway.core.attribution import advice_citations, attribute
-from trunkline_llm_gateway.core.extractive import Composed, compose
+from trunkline_llm_gateway.core.extractive import MIN_SCORE, Composed, compose
 from trunkline_llm_gateway.core.small_talk import small_talk_reply
 from trunkline_llm_gateway.ports import Call, Emit, ProviderResult
 
 MODEL: Final = "extractive"
+_NOT_HELPED: Final = "not_helped"
+_OFF_TOPIC: Final = "off_topic"
+_MIN_SCORE_OFF_TOPIC: Final = 0.8
+"""Score that a passage needs to answer a message that looks like a question about something else."""
+
+_OFFER: Final = "If that does not help either, tell me, and a person takes over."
 
 
 class ExtractiveProvider:
@@ -26,8 +33,7 @@ class ExtractiveProvider:
         """Compose the answer and emit it sentence by sentence."""
         request = call.request
         started = time.perf_counter()
-        courtesy = small_talk_reply(request.text, speaker=request.speaker)
-        composed = compose(request.text, request.passages) if courtesy is None else Composed([courtesy], [])
+        composed = _compose(request)
         took_ms = round((time.perf_counter() - started) * 1000, 3)
         advice = [attribute(note) for note in request.advice]
         parts = [*request.notices, *(composed.parts or ([] if advice else [request.abstain])), *advice]
@@ -47,3 +53,16 @@ class ExtractiveProvider:
 
     async def close(self) -> None:
         """Do nothing: there is no connection."""
+
+
+def _compose(request: Complete) -> Composed:
+    """Reply to small talk, else quote the passages; after advice that did not help, quote what was not said yet."""
+    courtesy = small_talk_reply(request.intent, speaker=request.speaker, greeting=request.abstain)
+    if courtesy is not None:
+        return Composed([courtesy], [])
+    said = [utterance.text for utterance in request.transcript if utterance.role == "agent"]
+    if request.intent == _NOT_HELPED:
+        composed = compose(request.text, request.passages, said=said)
+        return Composed([*composed.parts, _OFFER], composed.citations) if composed.parts else composed
+    min_score = _MIN_SCORE_OFF_TOPIC if request.intent == _OFF_TOPIC else MIN_SCORE
+    return compose(request.text, request.passages, parts=request.parts, min_score=min_score)

@@ -1,15 +1,16 @@
 """Extractive answers: made only of sentences of the passages, each with its citation, or empty.
 
-A sentence is scored by the share of the question's rare words that it covers, plus its title and its passage. The best
-sentence leads; its neighbours and other good sentences follow, from another article only if they cover more of the
-question than the answer so far. A sentence about another code than the requested one (E5 for E2) is about another
-subject. If even the best passage covers too little of the question, the honest answer is to abstain.
+Passages that were compared by meaning bring a score for each sentence: the best sentences of the best article are
+quoted in reading order, and those of a second article if it is almost as probable. Without such scores, a sentence is
+scored by the share of the question's rare words that it covers, plus its title and its passage: the best sentence
+leads; its neighbours and other good sentences follow, from another article only if they cover more of the question than
+the answer so far. A sentence about another code than the requested one (E5 for E2) is about another subject. If even
+the best passage is not probable enough, the honest answer is to abstain.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +21,10 @@ from trunkline_language.terms import terms
 from trunkline_protocols.citations import Citation
 from trunkline_protocols.knowledge import Passage
 
-MIN_COVERAGE: Final = 0.4
-"""Share of the question's weight that a passage must cover to be an answer at all. Chosen on halves of the demo fleet's
-questions and of CLINC150's out of scope; of the other halves 94 % and 11 % are answered (bench/README.md)."""
+from trunkline_llm_gateway.core.quoted_sentences import QuotedSentence, choose_by_meaning, has_other_code
+
+MIN_SCORE: Final = 0.5
+"""Score that a passage needs to be an answer at all: the probability that its article answers the question."""
 
 _MIN_SHARED_TERMS: Final = 2
 """Terms that question and passage must share: a single term may cover a whole question that has no other."""
@@ -38,8 +40,6 @@ _PASSAGE_WEIGHT: Final = 0.5
 _ITEM_PENALTY: Final = 0.12
 _NEIGHBOUR_BONUS: Final = 0.15
 _MIN_SENTENCE_WORDS: Final = 4
-_CODE: Final = re.compile(r"(?=[a-z]*[0-9])(?=[0-9]*[a-z])[a-z0-9]+")
-"""Letters and digits in one word: an error, a model, an article number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,32 +66,78 @@ class _ScoredSentence:
     score: float
 
 
-def compose(question: str, passages: Sequence[Passage]) -> Composed:
-    """Compose an answer to a question from passages."""
-    question_terms = set(terms(question))
+def compose(
+    question: str,
+    passages: Sequence[Passage],
+    *,
+    parts: Sequence[str] = (),
+    said: Sequence[str] = (),
+    min_score: float = MIN_SCORE,
+) -> Composed:
+    """Compose an answer to a question from passages.
+
+    `parts` are its questions if it asks several: each is answered or declined. Sentences that `said`, the answers so
+    far, contain are left out. `min_score` is the score that the best passage needs.
+    """
     quotable = [passage for passage in passages if not passage.internal]
-    if not any(_is_answer(passage, question_terms, question) for passage in quotable):
+    if not parts:
+        return _answer(_choose_sentences(question, quotable, said, min_score))
+    answers: list[Composed] = []
+    for number, part in enumerate(parts):
+        found = [passage for passage in quotable if passage.part == number]
+        answers.append(_answer(_choose_sentences(part, found, said, min_score)))
+    if not any(answer.parts for answer in answers):
         return Composed([], [])
-    candidates = _score_sentences(question_terms, quotable)
-    if not candidates:
-        return Composed([], [])
-    chosen = _choose(candidates)
+    return _joined(parts, answers)
+
+
+def _choose_sentences(
+    question: str, passages: Sequence[Passage], said: Sequence[str], min_score: float
+) -> list[QuotedSentence]:
+    if any(passage.sentence_scores for passage in passages):
+        return choose_by_meaning(set(terms(question)), passages, said, min_score)
+    return _choose_by_words(question, passages, min_score)
+
+
+def _answer(chosen: Sequence[QuotedSentence]) -> Composed:
     return Composed(
-        parts=[candidate.sentence.text for candidate in chosen],
+        parts=[each.sentence.text for each in chosen],
         citations=[
             Citation(
-                document=candidate.source.document,
-                title=candidate.source.title,
-                quote=candidate.sentence.quote,
-                rev=candidate.source.rev,
+                document=each.source.document,
+                title=each.source.title,
+                quote=each.sentence.quote,
+                rev=each.source.rev,
             )
-            for candidate in chosen
+            for each in chosen
         ],
     )
 
 
-def _is_answer(passage: Passage, question_terms: set[str], question: str) -> bool:
-    if passage.score < MIN_COVERAGE:
+def _joined(parts: Sequence[str], answers: Sequence[Composed]) -> Composed:
+    """Join the answers to several questions without repetition; a question without an answer is named."""
+    texts: list[str] = []
+    citations: list[Citation] = []
+    for part, answer in zip(parts, answers, strict=True):
+        for text, citation in zip(answer.parts, answer.citations, strict=True):
+            if citation not in citations:
+                texts.append(text)
+                citations.append(citation)
+        if not answer.parts:
+            texts.append(f"To your question “{part.rstrip(' .')}” I found nothing in our help articles.")
+    return Composed(texts, citations)
+
+
+def _choose_by_words(question: str, passages: Sequence[Passage], min_score: float) -> list[QuotedSentence]:
+    question_terms = set(terms(question))
+    if not any(_is_answer(passage, question_terms, question, min_score) for passage in passages):
+        return []
+    candidates = _score_sentences(question_terms, passages)
+    return [QuotedSentence(each.source, each.sentence) for each in _choose(candidates)] if candidates else []
+
+
+def _is_answer(passage: Passage, question_terms: set[str], question: str, min_score: float) -> bool:
+    if passage.score < min_score:
         return False
     shared = question_terms & set(terms(f"{passage.title} {passage.headings} {passage.text}"))
     return len(shared) >= _MIN_SHARED_TERMS or len(question.split()) <= _SHORT_QUESTION_WORDS
@@ -104,7 +150,7 @@ def _score_sentences(question_terms: set[str], passages: Sequence[Passage]) -> l
         for position, sentence in enumerate(sentences(passage.text))
         if len(sentence.text.split()) >= _MIN_SENTENCE_WORDS
     ]
-    found = [sentence for sentence in found if not _has_other_code(question_terms, sentence[-1])]
+    found = [sentence for sentence in found if not has_other_code(question_terms, sentence[-1])]
     weight = _weights(question_terms, [sentence_terms for *_, sentence_terms in found])
     total = sum(weight.values()) or 1.0
     candidates = []
@@ -117,12 +163,6 @@ def _score_sentences(question_terms: set[str], passages: Sequence[Passage]) -> l
         if coverage > 0:
             candidates.append(_ScoredSentence(number, position, passage, sentence, covered, score))
     return candidates
-
-
-def _has_other_code(question_terms: set[str], sentence_terms: set[str]) -> bool:
-    requested = set(filter(_CODE.fullmatch, question_terms))
-    mentioned = set(filter(_CODE.fullmatch, sentence_terms))
-    return bool(requested and mentioned) and requested.isdisjoint(mentioned)
 
 
 def _weights(question_terms: set[str], sentences_terms: Sequence[set[str]]) -> dict[str, float]:

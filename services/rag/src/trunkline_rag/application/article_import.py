@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import threading
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Final, TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from trunkline_embedding import Embedder
 from trunkline_protocols.ids import token
 from trunkline_protocols.knowledge import ArticlesImported, ImportArticles, ImportProblem
 
+from trunkline_rag.application.passage_embedding import embed_passages
 from trunkline_rag.application.synced_index import SyncedIndex
 from trunkline_rag.core.articles import Document
 from trunkline_rag.core.passage_set import StagedArticle
@@ -102,15 +104,13 @@ class ArticleImporter:
             if stop.is_set():
                 break
             batch = documents[start : start + _BATCH]
-            rows = [split_document(document, tenant) for document in batch]
-            texts = [row.embedding_text for document_rows in rows for row in document_rows]
-            vectors = self._embedder.embed(texts) if self._embedder is not None else None
-            ends = np.cumsum([0, *map(len, rows)]).tolist()
+            split = [split_document(document, tenant) for document in batch]
+            rows, vectors = embed_passages([row for document_rows in split for row in document_rows], self._embedder)
+            ends = np.cumsum([0, *map(len, split)]).tolist()
+            parts = [slice(start, end) for start, end in pairwise(ends)]
             articles = [
-                StagedArticle(
-                    document, document_rows, vectors[ends[number] : ends[number + 1]] if vectors is not None else None
-                )
-                for number, (document, document_rows) in enumerate(zip(batch, rows, strict=True))
+                StagedArticle(document, rows[part], vectors[part] if vectors is not None else None)
+                for document, part in zip(batch, parts, strict=True)
             ]
             self._store.put(tenant, articles)
             self._index.stage({(tenant, article.document.id): article for article in articles})

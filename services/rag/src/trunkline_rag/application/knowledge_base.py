@@ -14,21 +14,25 @@ from trunkline_chassis.cancellation import run_in_thread
 from trunkline_embedding import Embedder
 from trunkline_protocols.ids import token
 from trunkline_protocols.knowledge import (
+    AnalyseMessage,
     Article,
     ArticlesImported,
     GetArticle,
     ImportArticles,
+    MessageAnalysed,
     PassagesFound,
     SearchKnowledge,
 )
 from trunkline_protocols.refusal import Refused
 
 from trunkline_rag.application.article_import import ArticleImporter
+from trunkline_rag.application.message_analysis import MessageAnalyser
+from trunkline_rag.application.passage_embedding import embed_passages
 from trunkline_rag.application.passage_search import PassageSearch
 from trunkline_rag.application.single_process import LocalChangeFeed, LocalWriteLock
 from trunkline_rag.application.synced_index import SyncedIndex
 from trunkline_rag.core.backups import StoreDump, merge_backup
-from trunkline_rag.core.index import PassageRow
+from trunkline_rag.core.passage_row import PassageRow
 from trunkline_rag.core.passage_set import PassageSet
 from trunkline_rag.core.question import Vectors
 from trunkline_rag.core.scope import Scope, SearchAudience
@@ -54,6 +58,7 @@ class KnowledgeBase:
         store: Store,
         embedder: Embedder | None = None,
         *,
+        fingerprint: str = "",
         parser: ArticleParser,
         write_lock: WriteLock | None = None,
         changes: ChangeFeed | None = None,
@@ -61,14 +66,20 @@ class KnowledgeBase:
     ) -> None:
         """Wire the parts; searches find nothing until `open` has run.
 
-        `write_lock` and `changes` are needed if other processes write to the same store. `own_source` is the import
-        source that is imported at every start.
+        `fingerprint` names the embedder's model in analyses. `write_lock` and `changes` are needed if other processes
+        write to the same store. `own_source` is the import source that is imported at every start.
         """
         self._store = store
         self._embedder = embedder
         self._own_source = own_source
-        self._index = SyncedIndex(store, write_lock or LocalWriteLock(), changes or LocalChangeFeed())
-        self._search = PassageSearch(store, self._index, embedder)
+        self._index = SyncedIndex(
+            store,
+            write_lock or LocalWriteLock(),
+            changes or LocalChangeFeed(),
+            known_words=embedder.vocabulary if embedder is not None else frozenset(),
+        )
+        self._analyser = MessageAnalyser(embedder, fingerprint, self._index.correct)
+        self._search = PassageSearch(store, self._index, embedder, self._analyser)
         self._importer = ArticleImporter(store, self._index, embedder, parser)
 
     async def open(self) -> None:
@@ -82,6 +93,10 @@ class KnowledgeBase:
     async def search(self, request: SearchKnowledge) -> PassagesFound:
         """Find passages, best first."""
         return await self._search.search(request)
+
+    async def analyse(self, request: AnalyseMessage) -> MessageAnalysed:
+        """Return vector and language of a message."""
+        return await self._analyser.analyse(request)
 
     async def import_articles(self, request: ImportArticles) -> ArticlesImported:
         """Store changed articles and report problems; searches use the previous index until `more` is false."""
@@ -119,8 +134,8 @@ class KnowledgeBase:
             if not self._store.needs_vectors:
                 return
             passages = await run_in_thread(self._store.read_passages)
-            vectors = await self._embed(passages.rows)
-            await self._index.replace(lambda: self._store.replace_vectors(PassageSet(passages.rows, vectors)))
+            rows, vectors = await self._embed(passages.rows)
+            await self._index.replace(lambda: self._store.replace_vectors(PassageSet(rows, vectors)))
         embedder = self._embedder.name if self._embedder is not None else None
         _log.info("passages.reembedded", passages=len(passages.rows), embedder=embedder)
 
@@ -145,14 +160,12 @@ class KnowledgeBase:
                 raise NotEmptyError(others)
             dump = merge_backup(backup, live)
             if dump.embedder != self._store.embedder_tag:
-                vectors = await self._embed(dump.rows)
-                dump = dataclasses.replace(dump, vectors=vectors, embedder=self._store.embedder_tag)
+                rows, vectors = await self._embed(dump.rows)
+                dump = dataclasses.replace(dump, rows=rows, vectors=vectors, embedder=self._store.embedder_tag)
             await self._index.replace(lambda: self._store.replace(dump))
 
-    async def _embed(self, rows: Sequence[PassageRow]) -> Vectors | None:
-        if self._embedder is None:
-            return None
-        return await asyncio.to_thread(self._embedder.embed, [row.embedding_text for row in rows])
+    async def _embed(self, rows: Sequence[PassageRow]) -> tuple[list[PassageRow], Vectors | None]:
+        return await asyncio.to_thread(embed_passages, rows, self._embedder)
 
 
 def _may_read(request: GetArticle, version: Scope, latest: Scope) -> bool:

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
+import numpy as np
 import structlog
 from trunkline_chassis.cache_metrics import count_lookup
 from trunkline_chassis.logs import reason_of
-from trunkline_embedding import CachedEmbedder, Embedder, EmbeddingError
+from trunkline_embedding import CachedEmbedder, Embedder, EmbeddingError, Vectors, unpack
 from trunkline_protocols.ids import token
 from trunkline_protocols.knowledge import Passage, PassagesFound, SearchKnowledge
 
+from trunkline_rag.application.message_analysis import MessageAnalyser
 from trunkline_rag.application.synced_index import SyncedIndex
 from trunkline_rag.core.index import SearchHit
-from trunkline_rag.core.question import SearchQuestion, read_question
+from trunkline_rag.core.question import SearchQuestion, Vector, read_question
 from trunkline_rag.core.scope import SearchAudience
 from trunkline_rag.ports import NativeSearch, StoreUnavailableError
 
 _log: Final = structlog.get_logger(__name__)
 _MAX_PASSAGES: Final = 50
 _CANDIDATES: Final = 50
+_MIN_LENGTH: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +40,20 @@ class _Hits:
 class PassageSearch:
     """Answers search requests."""
 
-    def __init__(self, store: NativeSearch, index: SyncedIndex, embedder: Embedder | None) -> None:
+    def __init__(
+        self, store: NativeSearch, index: SyncedIndex, embedder: Embedder | None, analyser: MessageAnalyser
+    ) -> None:
         """Without an embedder, searches go by terms only."""
         self._store = store
         self._index = index
-        # For questions only: they repeat. Passages do not, and would evict the questions.
+        # For the sentences of long questions. Passages are not cached, since they would evict the questions.
         self._embedder = CachedEmbedder(embedder, on_lookup=count_lookup) if embedder is not None else None
+        self._analyser = analyser
 
     async def search(self, request: SearchKnowledge) -> PassagesFound:
         """Find passages, best first."""
         limit = max(1, min(request.limit, _MAX_PASSAGES))
-        found = await self._find(await self._embedded_question(request.query), request, limit)
+        found = await self._find(await self._question(request), request, limit)
         return PassagesFound(
             passages=[
                 Passage(
@@ -58,24 +64,49 @@ class PassageSearch:
                     rev=hit.row.rev,
                     headings=hit.row.headings,
                     internal=hit.row.scope.visibility == "internal",
+                    sentence_scores=hit.sentence_scores,
                 )
                 for hit in found.hits
             ],
             stale=found.is_stale,
         )
 
-    async def _embedded_question(self, query: str) -> SearchQuestion:
-        question = read_question(query)
+    async def _question(self, request: SearchKnowledge) -> SearchQuestion:
+        """Read the question, with vectors if there is an embedder."""
+        question = read_question(self._index.correct(request.query))
         if self._embedder is None or not question.sentences:
             return question
-        vectors = self._embedder.cached(question.sentences)
+        if question.is_long:
+            return await self._with_sentence_vectors(question, self._embedder)
+        vector = self._given_vector(request.vector, self._embedder.dimensions)
+        earlier = read_question(self._index.correct(request.earlier)) if request.earlier else None
+        texts = [question.text] if vector is None else []
+        texts += [earlier.text] if earlier is not None else []
+        vectors = await self._analyser.vectors(texts) if texts else None
+        if texts and vectors is None:
+            return question
+        found = list(_first_part(vectors, self._embedder.dimensions)) if vectors is not None else []
+        question = question.with_vector(vector if vector is not None else found[0])
+        if earlier is not None:
+            question = replace(question, earlier=earlier.with_vector(found[-1]))
+        return replace(question, focus=frozenset(request.focus))
+
+    async def _with_sentence_vectors(self, question: SearchQuestion, embedder: CachedEmbedder) -> SearchQuestion:
+        vectors = embedder.cached(question.sentences)
         if vectors is None:
             try:
-                vectors = await asyncio.to_thread(self._embedder.embed, question.sentences)
+                vectors = await asyncio.to_thread(embedder.embed, question.sentences)
             except EmbeddingError as error:
                 _log.warning("question.embed_failed", error=reason_of(error))
                 return question
         return question.with_vectors(vectors)
+
+    def _given_vector(self, packed: bytes, dimensions: int) -> Vector | None:
+        """Return the sentence vector of a message vector; None if there is none, or it is of another model."""
+        if len(packed) != self._analyser.dimensions:
+            return None
+        vector: Vector = unpack([packed], dimensions)[0]
+        return vector
 
     async def _find(self, question: SearchQuestion, request: SearchKnowledge, limit: int) -> _Hits:
         audience = SearchAudience(
@@ -106,3 +137,10 @@ class PassageSearch:
             lambda: self._store.search(question, tenant=tenant, topics=topics, audience=audience, limit=_CANDIDATES)
         )
         return self._index.current.hits_from_ranks(rankings, question, tenant=tenant, audience=audience, limit=limit)
+
+
+def _first_part(vectors: Vectors, dimensions: int) -> Vectors:
+    """Return the sentence vectors of message vectors: their first components, normalised."""
+    parts = vectors[:, :dimensions]
+    normalised: Vectors = parts / np.maximum(np.linalg.norm(parts, axis=1, keepdims=True), _MIN_LENGTH)
+    return normalised

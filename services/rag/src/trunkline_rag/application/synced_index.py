@@ -21,6 +21,7 @@ from trunkline_chassis.errors import BusError
 from trunkline_rag.core.index import Index
 from trunkline_rag.core.index_state import IndexEvent, IndexState
 from trunkline_rag.core.passage_set import PassageSet, StagedArticle
+from trunkline_rag.core.spelling import Speller
 from trunkline_rag.core.vector_index import VectorIndex
 from trunkline_rag.core.versions import ArticleKey
 from trunkline_rag.ports import ChangeFeed, PassageSource, StoreUnavailableError, WriteLock
@@ -34,9 +35,17 @@ R = TypeVar("R")
 class SyncedIndex:
     """Index of the store's passages and guard of its writes. One per process."""
 
-    def __init__(self, store: PassageSource, write_lock: WriteLock, changes: ChangeFeed) -> None:
-        """Start empty; `load` reads the store."""
+    def __init__(
+        self,
+        store: PassageSource,
+        write_lock: WriteLock,
+        changes: ChangeFeed,
+        *,
+        known_words: frozenset[str] = frozenset(),
+    ) -> None:
+        """Start empty; `load` reads the store. `known_words` are no typing mistakes, though no article has them."""
         self._store = store
+        self._known_words = known_words
         self._write_lock = write_lock
         self._changes = changes
         self._mutex = asyncio.Lock()
@@ -49,11 +58,16 @@ class SyncedIndex:
         """Content of `current`."""
         self.current = Index([])
         """The index that answers searches; replaced as a whole."""
+        self._speller = Speller([])
 
     @property
     def is_stale(self) -> bool:
         """The store could not be read, and `current` is of an earlier time."""
         return self._state is IndexState.UNAVAILABLE
+
+    def correct(self, text: str) -> str:
+        """Return a question with its typing mistakes corrected by the words of `current`."""
+        return self._speller.correct(text)
 
     # -- reading ---
 
@@ -95,10 +109,12 @@ class SyncedIndex:
         # Concurrently: terms are Python's work, and faiss releases the interpreter lock.
         building = asyncio.to_thread(_without_gc, lambda: Index(passages.rows))
         if passages.vectors is None:
-            self.current = await building
+            index = await building
         else:
             index, vectors = await asyncio.gather(building, asyncio.to_thread(VectorIndex, passages.vectors))
-            self.current = index.with_vectors(vectors)
+            index = index.with_vectors(vectors)
+        self._speller = await asyncio.to_thread(index.speller, self._known_words)
+        self.current = index
         self.passages, self._staged = passages, {}
         _PASSAGES.set(len(self.current))
 

@@ -21,7 +21,7 @@ import numpy as np
 from trunkline_protocols.decoding import Decoder
 
 from trunkline_rag.core.articles import Document
-from trunkline_rag.core.index import PassageRow
+from trunkline_rag.core.passage_row import PassageRow
 from trunkline_rag.core.question import Vectors
 from trunkline_rag.core.versions import ArticleKey, ArticleVersion, latest_by_key
 

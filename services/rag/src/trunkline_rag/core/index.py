@@ -1,20 +1,28 @@
-"""The search index of a process: term ranking (BM25) and vector ranking over all passages, rebuilt from the store."""
+"""The search index of a process over all passages, rebuilt from the store.
+
+A short question with a vector is ranked by the evidence of meaning and words (`relevance`); the best passages by
+vectors and by terms (BM25) are its candidates. Without vectors, and for long questions, the ranks of all sentences are
+fused.
+"""
 
 from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from trunkline_language.terms import terms
 
 from trunkline_rag.core.bm25 import Bm25
+from trunkline_rag.core.meaning import MeaningRanking
+from trunkline_rag.core.passage_row import PassageRow, row_terms
 from trunkline_rag.core.question import SearchQuestion
-from trunkline_rag.core.scope import UNRESTRICTED, Scope, SearchAudience
+from trunkline_rag.core.relevance import TOPIC_BONUS, probability, probability_by_words
+from trunkline_rag.core.scope import SearchAudience
+from trunkline_rag.core.spelling import Speller
 from trunkline_rag.core.vector_index import VectorIndex
 
 ANY_CUSTOMER: Final = SearchAudience()
@@ -24,49 +32,26 @@ RANK_CONSTANT: Final = 50
 _VECTOR_WEIGHT: Final = 0.3
 """Weight of a rank by vectors relative to one by terms."""
 
-_TITLE_WEIGHT: Final = 2
 _FURTHER_PASSAGE_DECAY: Final = 0.6
 """Factor for each further passage of a document, for long questions."""
 
-_LONG_QUESTION_SENTENCES: Final = 3
-"""From this number of sentences on, a question is a story and asks for the article that covers most of it. A shorter
-one asks for a single passage, and further passages of its article add nothing."""
-
 _PASSAGES_PER_DOCUMENT: Final = 2
+_PASSAGES_BY_RANK: Final = (3, 2, 1)
+"""Passages of the best articles, ranked by evidence; of every further one there is one."""
+
 _CANDIDATES: Final = 50
-_MIN_RELEVANCE: Final = 0.34
-"""Share of a query's term weight that a passage inside the topics must cover, else the search ignores the topics."""
-
-
-@dataclass(frozen=True, slots=True)
-class PassageRow:
-    """A passage as it is stored."""
-
-    document: str
-    tenant: str
-    title: str
-    topics: tuple[str, ...]
-    headings: str
-    text: str
-    scope: Scope = UNRESTRICTED
-    rev: int = 0
-
-    def is_same_document(self, other: PassageRow) -> bool:
-        """Return whether both are passages of one article."""
-        return (self.tenant, self.document) == (other.tenant, other.document)
-
-    @property
-    def embedding_text(self) -> str:
-        """Text that is embedded for the passage: title, headings and its own text."""
-        return "\n".join(part for part in (self.title, self.headings, self.text) if part)
+_MIN_RELEVANCE_IN_TOPICS: Final = probability_by_words(0.34)
+"""Score of the best passage inside the topics below which a search by words ignores the topics."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
-    """A matching passage; `score` is the share (0 to 1) of the query's term weight that it covers."""
+    """A matching passage; `score` (0 to 1) is the probability that its article answers the question."""
 
     row: PassageRow
     score: float
+    sentence_scores: list[float] = field(default_factory=list)
+    """Score of each sentence; empty if the question has no vector."""
 
 
 class Index:
@@ -76,6 +61,7 @@ class Index:
         """Index the terms of all rows; title and headings count as text of each passage."""
         self._rows = list(rows)
         self._vectors: VectorIndex | None = None
+        self._meaning: MeaningRanking | None = None
         terms_by_row = [row_terms(row) for row in self._rows]
         self._terms = [frozenset(found) for found in terms_by_row]
         self._bm25 = Bm25(terms_by_row)
@@ -92,7 +78,12 @@ class Index:
         """Return a copy that also ranks by vectors; `vectors` has one per row."""
         hybrid = copy.copy(self)
         hybrid._vectors = vectors  # noqa: SLF001 - a copy of the same class
+        hybrid._meaning = MeaningRanking(self._rows, self._terms, vectors, self._bm25.rarity)  # noqa: SLF001
         return hybrid
+
+    def speller(self, known: frozenset[str] = frozenset()) -> Speller:
+        """Return a speller for the words of the passages; `known` are further words that are no mistakes."""
+        return Speller((row.embedding_text for row in self._rows), known)
 
     def __len__(self) -> int:
         """Return the number of passages."""
@@ -115,15 +106,49 @@ class Index:
         if not visible.all():
             allowed = allowed & visible[self._scope_numbers]
         in_topics = self._topic_mask(topics)
+        if question.vector is not None and self._meaning is not None:
+            rows = self._meaning.candidates(question, allowed)
+            for words in question.terms:
+                rows.update(_best(self._bm25.scores(words), allowed))
+            return self._hits_by_evidence(self._meaning, rows, question, in_topics, limit)
         if in_topics is not None:
             hits = self._ranked(question, allowed & in_topics, limit)
-            if hits and max(hit.score for hit in hits) >= _MIN_RELEVANCE:
+            if hits and max(hit.score for hit in hits) >= _MIN_RELEVANCE_IN_TOPICS:
                 return hits
         return self._ranked(question, allowed, limit)
 
     def _topic_mask(self, topics: Sequence[str]) -> NDArray[np.bool_] | None:
         masks = [self._by_topic[topic] for topic in topics if topic in self._by_topic]
         return np.logical_or.reduce(masks) if masks else None
+
+    def _hits_by_evidence(
+        self,
+        meaning: MeaningRanking,
+        rows: Iterable[int],
+        question: SearchQuestion,
+        in_topics: NDArray[np.bool_] | None,
+        limit: int,
+    ) -> list[SearchHit]:
+        """Rank candidates by their evidence; an article ranks by its best passage."""
+        numbers = sorted(rows)
+        if not numbers:
+            return []
+        evidence = meaning.evidence(question, numbers)
+        if in_topics is not None:
+            evidence += np.float32(TOPIC_BONUS) * in_topics[numbers].astype(np.float32)
+        by_document: dict[str, list[tuple[int, float]]] = {}
+        for number in np.argsort(-evidence, kind="stable").tolist():
+            row = numbers[number]
+            by_document.setdefault(self._rows[row].document, []).append((row, float(evidence[number])))
+        kept = [
+            passage
+            for rank, passages in enumerate(by_document.values())
+            for passage in passages[: _PASSAGES_BY_RANK[min(rank, len(_PASSAGES_BY_RANK) - 1)]]
+        ]
+        return [
+            SearchHit(self._rows[row], probability(found), meaning.sentence_scores(question, row, found))
+            for row, found in kept[:limit]
+        ]
 
     def _ranked(self, question: SearchQuestion, allowed: NDArray[np.bool_], limit: int) -> list[SearchHit]:
         """Fuse the term and vector ranks of every sentence; a document ranks by its best passages."""
@@ -136,10 +161,11 @@ class Index:
     def _hits(
         self, rankings: Sequence[tuple[float, list[int]]], question: SearchQuestion, limit: int
     ) -> list[SearchHit]:
-        all_terms = {term for words in question.terms for term in words}
-        is_long = len(question.sentences) >= _LONG_QUESTION_SENTENCES
-        rows = self._fused(rankings, decay=_FURTHER_PASSAGE_DECAY if is_long else 0.0)
-        return [SearchHit(self._rows[row], self._coverage(all_terms, row)) for row in rows[:limit]]
+        rows = self._fused(rankings, decay=_FURTHER_PASSAGE_DECAY if question.is_long else 0.0)
+        return [
+            SearchHit(self._rows[row], probability_by_words(self._coverage(question.all_terms, row)))
+            for row in rows[:limit]
+        ]
 
     def hits_from_ranks(
         self,
@@ -163,6 +189,9 @@ class Index:
             )
             for ranked in rankings
         ]
+        if question.vector is not None and self._meaning is not None:
+            rows = {row for _, ranked in lists for row in ranked}
+            return self._hits_by_evidence(self._meaning, rows, question, None, limit)
         return self._hits(lists, question, limit)
 
     def _row_at(self, tenant: str, document: str, position: int) -> int | None:
@@ -203,11 +232,6 @@ def _best(scores: NDArray[np.float32], allowed: NDArray[np.bool_]) -> list[int]:
     order = np.lexsort((candidates, -found))
     best: list[int] = candidates[order].tolist()
     return best
-
-
-def row_terms(row: PassageRow) -> list[str]:
-    """Return the terms of a passage; those of its title count twice."""
-    return terms(row.text) + terms(row.headings) + terms(row.title) * _TITLE_WEIGHT
 
 
 def _masks(labels: Sequence[Sequence[str]]) -> dict[str, NDArray[np.bool_]]:

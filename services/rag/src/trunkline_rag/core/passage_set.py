@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trunkline_rag.core.articles import Document
-from trunkline_rag.core.index import PassageRow
+from trunkline_rag.core.passage_row import PassageRow
 from trunkline_rag.core.question import Vectors
 from trunkline_rag.core.versions import ArticleKey
 

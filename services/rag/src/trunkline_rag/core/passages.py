@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from semantic_text_splitter import MarkdownSplitter
 
 from trunkline_rag.core.articles import Document
-from trunkline_rag.core.index import PassageRow
+from trunkline_rag.core.passage_row import PassageRow
 
 MAX_PASSAGE_CHARACTERS: Final = 600
 """A length that a sentence encoder reads without truncation and a person at a glance."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import faiss
@@ -36,6 +37,16 @@ class VectorIndex:
         """Index one vector per row."""
         self._vectors = vectors
         self._cells = _build_cells(vectors) if len(vectors) >= MIN_CLUSTERED_ROWS else None
+
+    @property
+    def dimensions(self) -> int:
+        """Return the length of the vectors."""
+        return int(self._vectors.shape[1])
+
+    def similarities(self, rows: Sequence[int], vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the cosine similarity of a normalised vector to each of the rows."""
+        found: NDArray[np.float32] = self._vectors[rows] @ vector
+        return found
 
     def nearest(self, queries: Vectors, allowed: NDArray[np.bool_], limit: int) -> list[list[int]]:
         """Return the nearest allowed rows for every query vector, nearest first."""

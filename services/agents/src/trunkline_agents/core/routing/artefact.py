@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from trunkline_protocols.decoding import Decoder
 from trunkline_protocols.fleet import Agent, Fleet
 
+from trunkline_agents.core.intents.examples import BuiltInExamples, labelled_examples
+from trunkline_agents.core.intents.model import IntentModel
 from trunkline_agents.core.routing.classifier import Classifier, EmbeddingModel, ExampleIndex, LinearModel
 from trunkline_agents.core.routing.examples import ConversationExample, parse_conversation
 
-_FORMAT: Final = 5
+_FORMAT: Final = 6
 """Incremented with the layout and with the training procedure: thresholds are valid for the scores they come from."""
 
 
@@ -25,11 +27,12 @@ _MAX_BYTES: Final = 256 * 1024 * 1024
 
 
 class RoutingModel(msgspec.Struct, frozen=True):
-    """Classifiers for specialty and agent, and the scope thresholds: by n-grams alone, and with an embedding."""
+    """Models of specialty, agent and intent, and the scope thresholds: by n-grams alone, and with an embedding."""
 
     version: str
     by_specialty: Classifier
     by_agent: Classifier
+    intents: IntentModel
     scope_threshold: float
     embedding_scope_threshold: float
 
@@ -62,11 +65,21 @@ class _PackedClassifier(msgspec.Struct, frozen=True):
     examples: _PackedExamples | None
 
 
+class _PackedIntents(msgspec.Struct, frozen=True):
+    classes: list[str]
+    dimensions: bytes
+    idf: bytes
+    weights: list[_Matrix]
+    """By n-grams, then by embedding if the model uses one."""
+    biases: list[list[float]]
+
+
 class _Artefact(msgspec.Struct, frozen=True):
     format: int
     version: str
     by_specialty: _PackedClassifier
     by_agent: _PackedClassifier
+    intents: _PackedIntents
     scope_threshold: float
     embedding_scope_threshold: float
 
@@ -83,8 +96,8 @@ def training_examples(agent: Agent) -> list[ConversationExample]:
     ]
 
 
-def artefact_version(fleet: Fleet, embedder: str) -> str:
-    """Return the artefact version of a fleet: a hash of format, embedder name, agents and training examples."""
+def artefact_version(fleet: Fleet, embedder: str, built_in: BuiltInExamples) -> str:
+    """Return the artefact version of a fleet: a hash of format, embedder, agents and all training examples."""
     parts: Sequence[str] = [
         str(_FORMAT),
         embedder,
@@ -93,6 +106,8 @@ def artefact_version(fleet: Fleet, embedder: str) -> str:
             for agent in fleet.agents
             for part in ("\x01", agent.name, agent.specialty, *chain(*training_examples(agent)))
         ),
+        "\x02",
+        *chain(*labelled_examples(fleet, built_in)),
     ]
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:16]
 
@@ -104,6 +119,7 @@ def encode(model: RoutingModel) -> bytes:
         version=model.version,
         by_specialty=_pack(model.by_specialty),
         by_agent=_pack(model.by_agent),
+        intents=_pack_intents(model.intents),
         scope_threshold=model.scope_threshold,
         embedding_scope_threshold=model.embedding_scope_threshold,
     )
@@ -120,6 +136,7 @@ def decode(payload: bytes) -> RoutingModel:
             artefact.version,
             _unpack(artefact.by_specialty),
             _unpack(artefact.by_agent),
+            _unpack_intents(artefact.intents),
             artefact.scope_threshold,
             artefact.embedding_scope_threshold,
         )
@@ -142,7 +159,7 @@ def _pack(classifier: Classifier) -> _PackedClassifier:
     examples = embedding.examples if embedding is not None else None
     return _PackedClassifier(
         classes=classifier.classes,
-        dimensions=np.diff(classifier.dimensions, prepend=0).astype(np.int32).tobytes(),
+        dimensions=_pack_dimensions(classifier.dimensions),
         idf=classifier.idf.astype(np.float16).tobytes(),
         class_bits=classifier.class_bits.tobytes(),
         weights=[_pack_matrix(model.weights) for model in models],
@@ -155,22 +172,56 @@ def _pack_examples(examples: ExampleIndex) -> _PackedExamples:
     return _PackedExamples(_pack_matrix(examples.embeddings), examples.starts.tolist(), examples.weight)
 
 
+def _pack_intents(model: IntentModel) -> _PackedIntents:
+    models = [model.ngrams] if model.embedding is None else [model.ngrams, model.embedding]
+    return _PackedIntents(
+        classes=model.classes,
+        dimensions=_pack_dimensions(model.dimensions),
+        idf=model.idf.astype(np.float16).tobytes(),
+        weights=[_pack_matrix(each.weights) for each in models],
+        biases=[each.bias.tolist() for each in models],
+    )
+
+
+def _unpack_intents(packed: _PackedIntents) -> IntentModel:
+    models = _unpack_models(packed.weights, packed.biases)
+    return IntentModel(
+        packed.classes,
+        _unpack_dimensions(packed.dimensions),
+        _unpack_floats(packed.idf),
+        models[0],
+        models[1] if len(models) > 1 else None,
+    )
+
+
+def _pack_dimensions(dimensions: NDArray[np.int32]) -> bytes:
+    return np.diff(dimensions, prepend=0).astype(np.int32).tobytes()
+
+
+def _unpack_dimensions(packed: bytes) -> NDArray[np.int32]:
+    return np.cumsum(np.frombuffer(packed, dtype=np.int32)).astype(np.int32)
+
+
+def _unpack_models(matrices: list[_Matrix], biases: list[list[float]]) -> list[LinearModel]:
+    return [
+        LinearModel(_unpack_matrix(matrix), np.array(bias, dtype=np.float32))
+        for matrix, bias in zip(matrices, biases, strict=True)
+    ]
+
+
 def _pack_matrix(values: NDArray[np.float32]) -> _Matrix:
     return _Matrix((values.shape[0], values.shape[1]), values.astype(np.float16).tobytes())
 
 
 def _unpack(packed: _PackedClassifier) -> Classifier:
-    models = [
-        LinearModel(_unpack_matrix(matrix), np.array(bias, dtype=np.float32))
-        for matrix, bias in zip(packed.weights, packed.biases, strict=True)
-    ]
+    models = _unpack_models(packed.weights, packed.biases)
     examples = None
     if packed.examples is not None:
         starts = np.array(packed.examples.starts, dtype=np.int32)
         examples = ExampleIndex(_unpack_matrix(packed.examples.embeddings), starts, packed.examples.weight)
     return Classifier(
         packed.classes,
-        np.cumsum(np.frombuffer(packed.dimensions, dtype=np.int32)).astype(np.int32),
+        _unpack_dimensions(packed.dimensions),
         _unpack_floats(packed.idf),
         np.frombuffer(packed.class_bits, dtype=np.uint8).reshape(-1, -(-len(packed.classes) // 8)),
         models[0],

@@ -70,6 +70,10 @@ class Router:
             specialty = ESCALATION if can_escalate else TRIAGE
         return RoutingChoice(specialty, self.choose_agent(specialty, text, embedding), best - second)
 
+    def intents(self, text: str, embedding: Embedding | None = None) -> dict[str, float]:
+        """Return the probability of each intent of a message."""
+        return self._model.intents.probabilities(text, embedding)
+
     def choose_agent(
         self, specialty: str, text: str, embedding: Embedding | None = None, *, current: str = ""
     ) -> Agent:

@@ -15,6 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 from trunkline_protocols.fleet import Fleet
 
+from trunkline_agents.core.intents.examples import BuiltInExamples, labelled_examples
+from trunkline_agents.core.intents.training import fit_intents
 from trunkline_agents.core.routing.artefact import RoutingModel, training_examples
 from trunkline_agents.core.routing.classifier import (
     EMBEDDING_WEIGHT,
@@ -178,9 +180,13 @@ def _linear_model(weights: NDArray[np.float64], bias: NDArray[np.float64], class
 
 
 def train(
-    fleet: Fleet, version: str, embed: Callable[[Sequence[str]], NDArray[np.float32]] | None = None
+    fleet: Fleet,
+    version: str,
+    embed: Callable[[Sequence[str]], NDArray[np.float32]] | None = None,
+    *,
+    built_in: BuiltInExamples,
 ) -> RoutingModel:
-    """Train a fleet's routing model on its agents' examples: by specialty and by agent."""
+    """Train a fleet's routing model on its agents' examples, by specialty and by agent, and on those of intents."""
     examples = [example for agent in fleet.agents for example in training_examples(agent)]
     agents = [agent.name for agent in fleet.agents for _ in training_examples(agent)]
     specialties = [agent.specialty for agent in fleet.agents for _ in training_examples(agent)]
@@ -192,4 +198,7 @@ def train(
         embedding_threshold = scope_threshold(
             held_out_scores(examples, specialties, embeddings, neighbour_weight=weight)
         )
-    return RoutingModel(version, by_specialty, fit(examples, agents, embeddings), threshold, embedding_threshold)
+    messages = labelled_examples(fleet, built_in)
+    intents = fit_intents(messages, embed([text for text, _ in messages]) if embed is not None else None)
+    by_agent = fit(examples, agents, embeddings)
+    return RoutingModel(version, by_specialty, by_agent, intents, threshold, embedding_threshold)

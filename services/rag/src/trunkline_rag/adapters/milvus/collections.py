@@ -41,9 +41,13 @@ class CollectionNames:
         return f"articles_{self.generation}"
 
 
-def embedder_tag(embedder: str) -> str:
-    """Convert an embedder's name to characters that a collection name may contain."""
-    return re.sub(r"[^A-Za-z0-9]+", "_", embedder)
+def embedder_tag(embedder: str, dimensions: int = 0) -> str:
+    """Convert an embedder's name to characters that a collection name may contain.
+
+    The suffix says that the passages have vectors of their sentences too.
+    """
+    tag = re.sub(r"[^A-Za-z0-9]+", "_", embedder)
+    return f"{tag}_sentences" if dimensions else tag
 
 
 def new_names(tag: str, at_ns: int, generation: str = _FIRST_GENERATION) -> CollectionNames:
@@ -83,6 +87,7 @@ def passage_fields(dimensions: int, *, native_search: bool) -> dict[str, dict[st
     fields = {
         **_common_fields(),
         "headings": _varchar(_MAX_TEXT_BYTES),
+        "sentences": _varchar(_MAX_TEXT_BYTES),
         "place": {"datatype": DataType.INT64},
         "is_internal": {"datatype": DataType.BOOL},
         "region": _varchar(64),

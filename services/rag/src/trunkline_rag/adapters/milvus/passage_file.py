@@ -23,7 +23,7 @@ import numpy as np
 import structlog
 from trunkline_protocols.decoding import DecodeError, Decoder
 
-from trunkline_rag.core.index import PassageRow
+from trunkline_rag.core.passage_row import PassageRow
 from trunkline_rag.core.passage_set import PassageSet, StagedArticle
 from trunkline_rag.core.question import Vectors
 from trunkline_rag.core.versions import ArticleKey, LatestVersion

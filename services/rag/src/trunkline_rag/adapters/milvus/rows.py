@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ import msgspec
 from trunkline_protocols.decoding import convert
 
 from trunkline_rag.core.articles import Document
-from trunkline_rag.core.index import PassageRow, row_terms
+from trunkline_rag.core.passage_row import PassageRow, row_terms
 from trunkline_rag.core.question import Vectors
 from trunkline_rag.core.scope import Scope, SearchAudience
 from trunkline_rag.core.versions import ArticleVersion
@@ -108,6 +109,7 @@ def _passage_row(row: PassageRow, position: int) -> dict[str, Any]:
         "title": row.title,
         "headings": row.headings,
         "text": row.text,
+        "sentences": base64.b64encode(row.sentences).decode(),
         "topics": list(row.topics),
         "scope": msgspec.to_builtins(row.scope),
         "rev": row.rev,
@@ -131,6 +133,7 @@ def read_passage(stored: dict[str, Any]) -> PassageRow:
         text=stored["text"],
         scope=convert(stored["scope"], Scope),
         rev=stored["rev"],
+        sentences=base64.b64decode(stored["sentences"]) if "sentences" in stored else b"",
     )
 
 

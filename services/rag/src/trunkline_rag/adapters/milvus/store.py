@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
+from itertools import chain
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import numpy as np
@@ -90,7 +91,7 @@ class MilvusStore:
         """
         self._milvus = MilvusConnection(uri, access)
         self.has_native_search = native_search if native_search is not None else self._milvus.is_server
-        self.embedder_tag = embedder_tag(embedder)
+        self.embedder_tag = embedder_tag(embedder, dimensions)
         self._dimensions = dimensions
         self._use_collections(self._milvus.active_collections() or self._create_first())
         self._has_no_orphans = False
@@ -124,11 +125,14 @@ class MilvusStore:
     def put(self, tenant: str, articles: Sequence[StagedArticle]) -> None:
         """Write the new passages, then the articles, which commits them, then delete the old passages."""
         if self.needs_vectors:
-            articles = [replace(article, vectors=None) for article in articles]
+            articles = [_without_vectors(article) for article in articles]
         native = self._milvus.has_field(self._names.passages, "words")
         rows = [
             row for article in articles for row in passage_rows(article.rows, article.vectors, native_search=native)
         ]
+        if not self._milvus.has_field(self._names.passages, "sentences"):
+            for row in rows:
+                del row["sentences"]
         with self._without_orphans():
             if self._file is not None:
                 self._file.append(tenant, articles)
@@ -194,7 +198,8 @@ class MilvusStore:
     def _read_stored_passages(self) -> PassageSet:
         fields = ["key", "document", "tenant", "title", "topics", "headings", "text", "scope", "rev"]
         has_vectors = self._milvus.has_field(self._names.passages, "vector")
-        stored = self._milvus.read_rows(self._names.passages, [*fields, "vector"] if has_vectors else fields)
+        optional = [name for name in ("vector", "sentences") if self._milvus.has_field(self._names.passages, name)]
+        stored = self._milvus.read_rows(self._names.passages, [*fields, *optional])
         found = [row for row in stored if self._is_latest(row)]
         # The keys of a document's passages sort by position.
         found.sort(key=lambda row: str(row["key"]))
@@ -211,17 +216,20 @@ class MilvusStore:
         if not question.sentences:
             return []
         allowed = audience_filter(tenant, topics, audience)
+        # A question with a vector of its own is searched as a whole: both requests have one row per question.
+        terms = [list(chain(*question.terms))] if question.vector is not None else question.terms
+        vectors = question.vector[np.newaxis] if question.vector is not None else question.vectors
         by_terms = AnnSearchRequest(
-            data=[" ".join(found) for found in question.terms],
+            data=[" ".join(found) for found in terms],
             anns_field="terms",
             param={"metric_type": "BM25"},
             limit=limit,
             expr=allowed,
         )
         requests = [by_terms]
-        if question.vectors is not None and not self.needs_vectors:
+        if vectors is not None and not self.needs_vectors:
             by_vectors = AnnSearchRequest(
-                data=question.vectors.tolist(),
+                data=vectors.tolist(),
                 anns_field="vector",
                 param={"metric_type": "IP"},
                 limit=limit,
@@ -346,3 +354,8 @@ class MilvusStore:
     def _delete_orphans(self, *where: str) -> None:
         rows = self._milvus.read_rows(self._names.passages, ["key", "document", "tenant", "rev"], *where)
         self._milvus.delete(self._names.passages, [row["key"] for row in rows if not self._is_latest(row)])
+
+
+def _without_vectors(article: StagedArticle) -> StagedArticle:
+    """Return an article for passages of another embedder."""
+    return replace(article, vectors=None, rows=[replace(row, sentences=b"") for row in article.rows])

@@ -1,0 +1,88 @@
+"""What the probabilities of intents mean: an alarm, a wish for a person, small talk, or an ordinary question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from trunkline_protocols.escalation import Level, Urgency
+from trunkline_protocols.fleet import EscalationRule, Fleet
+
+from trunkline_agents.core.intents.model import RULE_PREFIX, URGENT_PREFIX
+
+GREETING: Final = "greeting"
+EMERGENCY: Final = "emergency"
+PERSON: Final = "person"
+UPSET: Final = "upset"
+NOT_HELPED: Final = "not_helped"
+VAGUE: Final = "vague"
+OFF_TOPIC: Final = "off_topic"
+SMALL_TALK: Final = frozenset({GREETING, "how_are_you", "thanks", "praise", "done", "goodbye", "bot", "abilities"})
+
+_MIN_DANGER: Final = 0.3
+"""Probability of all emergencies together from which on a message is one: a missed danger costs more than a false
+alarm."""
+
+_MIN_ROUTED_DANGER: Final = 0.15
+"""The same for a message that is routed to an urgent agent."""
+
+_SECOND_SHARE: Final = 0.35
+"""Share of the danger that a second rule needs to add its instruction."""
+
+_MIN_RULE: Final = 0.5
+_MIN_INTENT: Final = 0.5
+_MIN_OFF_TOPIC: Final = 0.35
+"""Such a message is answered too, but only from an article that is certain to fit."""
+_MIN_UPSET: Final = 0.45
+_MIN_SMALL_TALK: Final = 0.6
+"""Probability of all small talk together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An escalation because of what a message says, with the instruction that the customer reads first."""
+
+    urgency: Urgency
+    level: Level
+    reason: str
+    say: str = ""
+
+
+def find_alarm(probabilities: Mapping[str, float], fleet: Fleet, *, routed_to_urgent: bool = False) -> Alarm | None:
+    """Return the alarm that a message raises: danger first, then a rule of the fleet, a wish for a person, anger."""
+    critical = {rule.name: rule for rule in fleet.escalation.rules if rule.examples and rule.urgency == "critical"}
+    danger = {name: probabilities.get(f"{RULE_PREFIX}{name}", 0.0) for name in critical}
+    other = sum(share for name, share in probabilities.items() if name == EMERGENCY or name.startswith(URGENT_PREFIX))
+    total = other + sum(danger.values())
+    if total >= (_MIN_ROUTED_DANGER if routed_to_urgent else _MIN_DANGER):
+        return _danger_alarm(danger, total, critical, fleet)
+    for rule in fleet.escalation.rules:
+        if rule.examples and probabilities.get(f"{RULE_PREFIX}{rule.name}", 0.0) >= _MIN_RULE:
+            return Alarm(rule.urgency, rule.to, f"rule {rule.name}", rule.say)
+    if probabilities.get(PERSON, 0.0) >= _MIN_INTENT:
+        return Alarm("normal", "person", "the customer asks for a person")
+    if probabilities.get(UPSET, 0.0) >= _MIN_UPSET:
+        return Alarm("high", "senior", "the customer is upset")
+    return None
+
+
+def recognise(probabilities: Mapping[str, float]) -> str:
+    """Return the intent of a message that raises no alarm; an empty string for an ordinary question."""
+    small_talk = {name: probabilities.get(name, 0.0) for name in SMALL_TALK}
+    if sum(small_talk.values()) >= _MIN_SMALL_TALK:
+        return max(small_talk, key=lambda name: small_talk[name])
+    for name in (NOT_HELPED, VAGUE):
+        if probabilities.get(name, 0.0) >= _MIN_INTENT:
+            return name
+    return OFF_TOPIC if probabilities.get(OFF_TOPIC, 0.0) >= _MIN_OFF_TOPIC else ""
+
+
+def _danger_alarm(
+    danger: Mapping[str, float], total: float, rules: Mapping[str, EscalationRule], fleet: Fleet
+) -> Alarm:
+    """Return the alarm of the most probable rules; the general instruction if no rule of the fleet describes it."""
+    likely = sorted((name for name in danger if danger[name] >= _SECOND_SHARE * total), key=lambda name: -danger[name])
+    says = [rules[name].say for name in likely[:2] if rules[name].say]
+    reason = f"rule {likely[0]}" if likely else EMERGENCY
+    return Alarm("critical", "person", reason, "\n\n".join(says) or fleet.escalation.emergency_say)

@@ -1,0 +1,46 @@
+"""Training of the intent model with scikit-learn; imported by the trainer only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from sklearn.linear_model import LogisticRegression
+
+from trunkline_agents.core.intents.model import IntentModel
+from trunkline_agents.core.routing.classifier import LinearModel
+from trunkline_agents.core.routing.features import DIMENSIONS, hashed_counts, normalize_blocks
+
+_COST: Final = 20.0
+"""Inverse of the regularisation, as for the routing's logistic regression."""
+_MAX_ITERATIONS: Final = 500
+
+
+def fit_intents(examples: Sequence[tuple[str, str]], embeddings: NDArray[np.float32] | None = None) -> IntentModel:
+    """Train on messages with their intents and, if given, the message vectors of the texts."""
+    labels = [label for _, label in examples]
+    classes = sorted(set(labels))
+    rows = [hashed_counts(text) for text, _ in examples]
+    dimensions, frequency = np.unique(np.concatenate([row for row, _ in rows]), return_counts=True)
+    idf = (np.log((1 + len(rows)) / (1 + frequency)) + 1).astype(np.float32)
+    column_of = np.zeros(DIMENSIONS, dtype=np.int32)
+    column_of[dimensions] = np.arange(len(dimensions), dtype=np.int32)
+    columns = [column_of[row] for row, _ in rows]
+    values = [normalize_blocks(row, counts * idf[column]) for (row, counts), column in zip(rows, columns, strict=True)]
+    ends = np.cumsum([0, *map(len, columns)])
+    matrix = csr_matrix((np.concatenate(values), np.concatenate(columns), ends), shape=(len(rows), len(dimensions)))
+    return IntentModel(
+        classes,
+        dimensions.astype(np.int32),
+        idf,
+        _fit(matrix, labels),
+        _fit(embeddings, labels) if embeddings is not None else None,
+    )
+
+
+def _fit(features: csr_matrix | NDArray[np.float32], labels: Sequence[str]) -> LinearModel:
+    model = LogisticRegression(C=_COST, max_iter=_MAX_ITERATIONS).fit(features, labels)
+    return LinearModel(np.ascontiguousarray(model.coef_.T, dtype=np.float32), model.intercept_.astype(np.float32))
