@@ -117,6 +117,8 @@ def make_worker(
     return TurnWorker(
         instance=INSTANCE,
         specialty=Specialty(specialty),
+        analyst=MessageAnalyst(FakeKnowledgeBase()),
+        languages=LANGUAGES,
         writer=writer,
         summariser=summariser or HandoffSummariser(model, timeout_s=0.0),
         ids=ids,

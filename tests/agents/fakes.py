@@ -25,7 +25,7 @@ class FakeKnowledgeBase:
     """A knowledge base that returns the same passage for every query."""
 
     queries: list[SearchKnowledge] = field(default_factory=list)
-    analysis: MessageAnalysed = MessageAnalysed()
+    analysis: MessageAnalysed = field(default_factory=MessageAnalysed)
 
     async def search(self, query: SearchKnowledge) -> list[Passage]:
         self.queries.append(query)

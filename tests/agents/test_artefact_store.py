@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from trunkline_agents.adapters.artefact_store import KvArtefactStore
-from trunkline_agents.application.routing import CurrentRouting, RouterLoader
 from trunkline_agents.adapters.package_data import built_in_examples
+from trunkline_agents.application.routing import CurrentRouting, RouterLoader
 from trunkline_agents.core.routing.artefact import artefact_version
 from trunkline_agents.ports import TrainingFailedError
 from trunkline_chassis.bus import Bus
@@ -34,7 +34,7 @@ async def test_processes_that_start_together_train_once(bus: Bus) -> None:
 
 async def test_new_fleet_version_is_loaded_without_a_restart(bus: Bus) -> None:
     """The next version of the fleet has its own router."""
-    loader = RouterLoader(KvArtefactStore(bus, training_timeout_s=60), None)
+    loader = RouterLoader(KvArtefactStore(bus, training_timeout_s=60), "lexical", built_in_examples())
     routing = CurrentRouting("billing", loader, await loader.load(FleetVersion(1, published(FLEET))))
     smaller = Fleet(company=FLEET.company, agents=[agent for agent in FLEET.agents if agent.name != "billing-refunds"])
     async with asyncio.TaskGroup() as tasks:

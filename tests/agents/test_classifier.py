@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from trunkline_agents.core.intents.training import fit_intents
 from trunkline_agents.core.routing.artefact import RoutingModel, decode, encode
 from trunkline_agents.core.routing.classifier import Classifier
 from trunkline_agents.core.routing.examples import ConversationExample, parse_conversation

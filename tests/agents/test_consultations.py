@@ -156,7 +156,7 @@ class EndlessModel:
 
 
 def make_advisor(consultations: FakeConsultations, model: LanguageModel, specialty: str = "technical") -> Advisor:
-    loader = RouterLoader(UnusedStore(), None)
+    loader = RouterLoader(UnusedStore(), "lexical", BUILT_IN)
     return Advisor(
         specialty=specialty,
         routing=CurrentRouting(specialty, loader, FleetRouting(1, FLEET, ROUTER)),

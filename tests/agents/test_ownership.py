@@ -59,8 +59,8 @@ async def test_clear_message_is_routed_and_its_specialty_stays_the_owner() -> No
     assert [await dialogue.send(text) for text in (REFUND, "when will the refund be on my card?")] == ["billing"] * 2
 
 
-async def test_out_of_scope_messages_get_greeting_clarification_and_escalation() -> None:
-    """The three bands, with the fleet's text for each."""
+async def test_out_of_scope_messages_are_declined_and_then_escalated() -> None:
+    """The fleet's text says so, and names the way to a person."""
     dialogue = Dialogue()
     assert [await dialogue.send(f"{OUT_OF_SCOPE} {number}") for number in range(3)] == [
         "triage",
@@ -68,7 +68,7 @@ async def test_out_of_scope_messages_get_greeting_clarification_and_escalation()
         "escalation",
     ]
     abstentions = [request.abstain for request in dialogue.model.completions]
-    assert abstentions[:2] == [FLEET.company.greeting, FLEET.company.clarify]
+    assert abstentions[:2] == [FLEET.company.abstain] * 2
 
 
 async def test_clear_answer_to_a_clarifying_question_is_routed() -> None:

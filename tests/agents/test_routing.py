@@ -14,6 +14,7 @@ from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_protocols.context import Utterance
 from trunkline_protocols.fleet import Agent, Fleet
 
+from tests.agents.builders import BUILT_IN
 from tests.support.embedders import WordEmbedder
 
 FLEET = load_fleet(Path(__file__).parents[2] / "fleet")
@@ -93,8 +94,12 @@ def test_invalid_payload_is_refused(payload: bytes) -> None:
 def test_version_depends_on_the_training_data_only() -> None:
     """Another example changes the version; another tone does not."""
     first, *others = FLEET.agents
-    more = Fleet(company=FLEET.company, agents=[_with(first, examples=[*first.examples, "one more"]), *others])
-    softer = Fleet(company=FLEET.company, agents=[_with(first, tone="softer"), *others])
+    more = Fleet(
+        company=FLEET.company,
+        escalation=FLEET.escalation,
+        agents=[_with(first, examples=[*first.examples, "one more"]), *others],
+    )
+    softer = Fleet(company=FLEET.company, escalation=FLEET.escalation, agents=[_with(first, tone="softer"), *others])
     assert artefact_version(more, "lexical", BUILT_IN) != artefact_version(FLEET, "lexical", BUILT_IN)
     assert artefact_version(softer, "lexical", BUILT_IN) == artefact_version(FLEET, "lexical", BUILT_IN)
     assert artefact_version(FLEET, "minilm-1", BUILT_IN) != artefact_version(FLEET, "lexical", BUILT_IN)

@@ -21,7 +21,9 @@ FLEET_VERSION = 7
 FLEET = small_fleet()
 WITH_TOOLS = small_fleet(tools=["escalate", "handoff", "consult"])
 ROUTING = FleetRouting(FLEET_VERSION, FLEET, Router(FLEET, train(FLEET, "test", built_in=BUILT_IN)))
-ROUTING_WITH_TOOLS = FleetRouting(FLEET_VERSION, WITH_TOOLS, Router(WITH_TOOLS, train(WITH_TOOLS, "tools", built_in=BUILT_IN)))
+ROUTING_WITH_TOOLS = FleetRouting(
+    FLEET_VERSION, WITH_TOOLS, Router(WITH_TOOLS, train(WITH_TOOLS, "tools", built_in=BUILT_IN))
+)
 
 CHARGED = "I was charged twice on my invoice"
 OFFLINE = "my thermostat is offline"

@@ -17,7 +17,7 @@ CONVERSATION = ConversationId("cabc")
 SPECIALTIES = frozenset({"triage", "billing", "technical", "escalation"})
 POLICY = EscalationPolicy(
     rules=[
-        EscalationRule(name="fire", phrases=["smoke", "on fire"], urgency="critical"),
+        EscalationRule(name="fire", phrases=["smoke", "on fire"], urgency="critical", say="Unplug it."),
         EscalationRule(name="legal", phrases=["my lawyer"], urgency="high", to="person"),
     ],
     person_phrases=["speak to a person"],

@@ -43,15 +43,14 @@ def escalated(step: Decision) -> Escalated:
     return event
 
 
-def test_critical_rule_escalates_to_senior_agents_on_the_urgent_lane() -> None:
-    """Critical work is served before all other work."""
+def test_critical_case_goes_to_a_person_and_the_instruction_comes_first() -> None:
+    """Whatever level the rule names."""
     step = opened(owned(), "There is SMOKE, coming from it!")
     event = escalated(step)
-    assert (event.urgency, event.level, event.from_) == ("critical", "senior", "billing")
+    assert (event.urgency, event.level, event.from_) == ("critical", "person", "billing")
     assert isinstance(step, Append)
-    assert isinstance(step.then, Work)
-    assert (step.then.specialty, step.then.lane, step.then.urgency) == ("escalation", "urgent", "critical")
-    assert step.then.due_at == NOW + POLICY.sla_s.critical
+    assert step.then == SystemReply("Unplug it.\n\nYou are number 1.")
+    assert event.due_at == NOW + POLICY.sla_s.critical
     assert (step.owner, step.epoch) == ("escalation", 1)
 
 

@@ -169,6 +169,8 @@ _SAMPLES: list[wire.Wire] = [
     broadcast.NoticeReceipt(notice="n1", instance=AGENTS, received_at=AT),
     knowledge.SearchKnowledge(query="refund", tenant="default", topics=["refunds"], limit=3),
     knowledge.PassagesFound(passages=[PASSAGE]),
+    knowledge.AnalyseMessage(text="Where is my refund?", languages=["en"]),
+    knowledge.MessageAnalysed(embedder="minilm-1", vector=b"\x01\x02", language="de"),
     knowledge.GetArticle(document="refunds", tenant="default"),
     knowledge.Article(document="refunds", title="Refunds", text="# Refunds"),
     knowledge.ImportArticles(tenant="default", files=[knowledge.ArticleFile(name="refunds.md", content="# Refunds")]),

@@ -118,15 +118,15 @@ class EscalationRule(Record, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Rule that escalates with `urgency` if a message resembles `examples` or contains one of `phrases`."""
 
     name: Slug
-    urgency: Urgency
-    examples: list[NonEmptyText] = []
-    """Messages of customers in such a case; at least five, or none."""
     phrases: list[NonEmptyText] = []
     """Words that mean the case wherever they occur."""
-    say: str = ""
-    """Instruction that the customer reads first, also if a person takes over."""
+    urgency: Urgency
     to: Level = "senior"
     """A critical case always goes to a person."""
+    examples: list[NonEmptyText] = []
+    """Messages of customers in such a case; at least five, or none."""
+    say: str = ""
+    """Instruction that the customer reads first, also if a person takes over."""
 
 
 class Sla(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -31,7 +31,8 @@ class MessageAnalyst:
         if not earlier:
             return False
         analysis = await self._analyse(earlier[-1], routing)
-        return recognise(intents(earlier[-1], analysis, routing)) == NOT_HELPED
+        by_words = routing.embedding_of(analysis) is None
+        return recognise(intents(earlier[-1], analysis, routing), by_words=by_words) == NOT_HELPED
 
     async def _analyse(self, text: str, routing: FleetRouting) -> MessageAnalysis:
         found = await self._source.analyse(AnalyseMessage(text=text, languages=routing.fleet.company.served_languages))

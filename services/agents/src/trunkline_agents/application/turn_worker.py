@@ -70,10 +70,12 @@ class TurnWorker:
         choice = self._choose(task, embedding)
         if request.analysis is None:
             probabilities = intents(request.text, analysis, routing)
-            alarm = find_alarm(probabilities, routing.fleet, routed_to_urgent=choice.agent.urgent)
+            alarm = find_alarm(
+                probabilities, routing.fleet, by_words=embedding is None, routed_to_urgent=choice.agent.urgent
+            )
             if alarm is not None:
                 return results.alarm(alarm, analysis)
-            analysis = msgspec.structs.replace(analysis, intent=recognise(probabilities))
+            analysis = msgspec.structs.replace(analysis, intent=recognise(probabilities, by_words=embedding is None))
         if analysis.language:
             reply = self._languages.unserved(analysis.language, routing.fleet.company.served_languages)
             return results.said(choice.agent, reply)

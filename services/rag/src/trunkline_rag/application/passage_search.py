@@ -102,7 +102,7 @@ class PassageSearch:
         return question.with_vectors(vectors)
 
     def _given_vector(self, packed: bytes, dimensions: int) -> Vector | None:
-        """Return the sentence vector of a message vector; None if there is none, or it is of another model."""
+        """Return the sentence vector of a message vector; None without one of this model."""
         if len(packed) != self._analyser.dimensions:
             return None
         vector: Vector = unpack([packed], dimensions)[0]

@@ -27,6 +27,9 @@ alarm."""
 _MIN_ROUTED_DANGER: Final = 0.15
 """The same for a message that is routed to an urgent agent."""
 
+_MARGIN_BY_WORDS: Final = 0.2
+"""Added to every threshold if a message has no vector: its words alone are weaker evidence."""
+
 _SECOND_SHARE: Final = 0.35
 """Share of the danger that a second rule needs to add its instruction."""
 
@@ -49,33 +52,40 @@ class Alarm:
     say: str = ""
 
 
-def find_alarm(probabilities: Mapping[str, float], fleet: Fleet, *, routed_to_urgent: bool = False) -> Alarm | None:
-    """Return the alarm that a message raises: danger first, then a rule of the fleet, a wish for a person, anger."""
+def find_alarm(
+    probabilities: Mapping[str, float], fleet: Fleet, *, by_words: bool = False, routed_to_urgent: bool = False
+) -> Alarm | None:
+    """Return the alarm that a message raises: danger first, then a rule of the fleet, a wish for a person, anger.
+
+    `by_words` says that the message had no vector.
+    """
+    margin = _MARGIN_BY_WORDS if by_words else 0.0
     critical = {rule.name: rule for rule in fleet.escalation.rules if rule.examples and rule.urgency == "critical"}
     danger = {name: probabilities.get(f"{RULE_PREFIX}{name}", 0.0) for name in critical}
     other = sum(share for name, share in probabilities.items() if name == EMERGENCY or name.startswith(URGENT_PREFIX))
     total = other + sum(danger.values())
-    if total >= (_MIN_ROUTED_DANGER if routed_to_urgent else _MIN_DANGER):
+    if total >= (_MIN_ROUTED_DANGER if routed_to_urgent else _MIN_DANGER) + margin:
         return _danger_alarm(danger, total, critical, fleet)
     for rule in fleet.escalation.rules:
-        if rule.examples and probabilities.get(f"{RULE_PREFIX}{rule.name}", 0.0) >= _MIN_RULE:
+        if rule.examples and probabilities.get(f"{RULE_PREFIX}{rule.name}", 0.0) >= _MIN_RULE + margin:
             return Alarm(rule.urgency, rule.to, f"rule {rule.name}", rule.say)
-    if probabilities.get(PERSON, 0.0) >= _MIN_INTENT:
+    if probabilities.get(PERSON, 0.0) >= _MIN_INTENT + margin:
         return Alarm("normal", "person", "the customer asks for a person")
-    if probabilities.get(UPSET, 0.0) >= _MIN_UPSET:
+    if probabilities.get(UPSET, 0.0) >= _MIN_UPSET + margin:
         return Alarm("high", "senior", "the customer is upset")
     return None
 
 
-def recognise(probabilities: Mapping[str, float]) -> str:
+def recognise(probabilities: Mapping[str, float], *, by_words: bool = False) -> str:
     """Return the intent of a message that raises no alarm; an empty string for an ordinary question."""
+    margin = _MARGIN_BY_WORDS if by_words else 0.0
     small_talk = {name: probabilities.get(name, 0.0) for name in SMALL_TALK}
-    if sum(small_talk.values()) >= _MIN_SMALL_TALK:
+    if sum(small_talk.values()) >= _MIN_SMALL_TALK + margin:
         return max(small_talk, key=lambda name: small_talk[name])
     for name in (NOT_HELPED, VAGUE):
-        if probabilities.get(name, 0.0) >= _MIN_INTENT:
+        if probabilities.get(name, 0.0) >= _MIN_INTENT + margin:
             return name
-    return OFF_TOPIC if probabilities.get(OFF_TOPIC, 0.0) >= _MIN_OFF_TOPIC else ""
+    return OFF_TOPIC if probabilities.get(OFF_TOPIC, 0.0) >= _MIN_OFF_TOPIC + margin else ""
 
 
 def _danger_alarm(
