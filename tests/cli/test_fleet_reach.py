@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import msgspec
-from trunkline_cli.fleet.differences import differences
-from trunkline_cli.fleet.reach import reach
+from trunkline_cli.fleet.core.differences import differences
+from trunkline_cli.fleet.core.reach import reach
 from trunkline_protocols.fleet import Tool
 
 from tests.agents.builders import small_fleet

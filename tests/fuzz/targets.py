@@ -19,6 +19,9 @@ from trunkline_agents.core.routing.artefact import UnreadableArtefactError, deco
 from trunkline_agents.core.tools import ArgumentsError, decode_arguments
 from trunkline_audit.core.records import AuditedMessage, row_of
 from trunkline_chassis.fleet_folder import FleetError, load_fleet
+from trunkline_cli.fleet.core.check import check_folder
+from trunkline_cli.fleet.core.findings import render
+from trunkline_cli.fleet.core.folder import FleetFolder, FolderFile
 from trunkline_ingress.core.resume_tokens import verify
 from trunkline_ingress.handlers.frame_errors import CloseSocketError, FrameError
 from trunkline_ingress.handlers.frame_parser import parse_frame
@@ -167,6 +170,14 @@ def _check_fleet_folder(text: str) -> None:
             return
 
 
+def _check_fleet_check(text: str) -> None:
+    """The check of a folder raises nothing: each defect is a finding."""
+    text = text.encode("utf-8", "replace").decode()
+    names = ("fleet.toml", "agents/a/a.toml", "tools/t.toml", "knowledge/k/k.md", "knowledge/k/k.jsonl")
+    for finding in check_folder(FleetFolder(tuple(FolderFile(name, text) for name in names))):
+        assert render(finding, "fleet").isprintable()
+
+
 def _check_passage_file(payload: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for body in (payload, msgspec.msgpack.encode(payload)):
@@ -197,5 +208,6 @@ TARGETS: Final = (
     Target("server-sent events", payloads, _check_events),
     Target("gateway configuration", toml, _check_gateway_config),
     Target("fleet folder", toml, _check_fleet_folder),
+    Target("fleet check", toml, _check_fleet_check),
     *(Target(f"article{suffix}", texts, _check_article(suffix)) for suffix in SUFFIXES),
 )

@@ -1,4 +1,4 @@
-"""A fleet is not code: the operators' API adds no command, and `fleet diff` shows all that a version would reach."""
+"""Commands that change the fleet: what a version would reach and change is shown, and what has no effect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from tests.support.suite import Suite, run_cli
 
 pytestmark = pytest.mark.processes
 
-FLEET = Path(__file__).parents[2] / "fleet"
+ROOT = Path(__file__).parents[2]
+FLEET = ROOT / "fleet"
+EXAMPLE = ROOT / "examples" / "minimal-fleet"
 TOOL = 'name = "stock"\ndescription = "Stock"\nkind = "mcp"\ncommand = ["touch", "/tmp/planted"]\n'
 
 
@@ -28,3 +30,27 @@ def test_version_with_a_command_is_shown_and_refused(suite: Suite, tmp_path: Pat
     assert refused.returncode == 1
     assert "TRUNKLINE_MCP_COMMANDS" in refused.stderr
     assert suite.get("/v1/ops/fleet")["version"] == before
+
+
+def test_apply_without_a_difference_changes_nothing_and_shows_warnings(suite: Suite, tmp_path: Path) -> None:
+    """A file that is not read has no effect; warnings are on stderr."""
+    folder = Path(shutil.copytree(FLEET, tmp_path / "fleet"))
+    (folder / "agents" / "billing" / "notes.md").write_text("")
+    before = suite.get("/v1/ops/fleet")["version"]
+    applied = run_cli(suite, "fleet", "apply", str(folder))
+    assert applied.returncode == 0, applied.stderr
+    assert applied.stdout == f"no difference from version {before}\n"
+    assert f"{folder}/agents/billing/notes.md: warning: not read" in applied.stderr
+    assert suite.get("/v1/ops/fleet")["version"] == before
+
+
+def test_start_shows_warnings_of_its_fleet(tmp_path: Path) -> None:
+    """The suite starts as always."""
+    folder = Path(shutil.copytree(EXAMPLE, tmp_path / "fleet"))
+    (folder / "agents" / "sales.toml").write_text("")
+    running = Suite(tmp_path / "data", {"TRUNKLINE_FLEET_DIR": str(folder)})
+    try:
+        log = (running.data_dir / "up.log").read_text(encoding="utf-8")
+    finally:
+        assert running.stop() == 0
+    assert f"trunkline: {folder}/agents/sales.toml: warning: not read" in log

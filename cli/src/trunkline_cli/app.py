@@ -37,7 +37,10 @@ def main() -> None:
     """Run the command; print errors as lines on stderr and exit with status 1."""
     try:
         app()
-    except (CommandError, SuiteError, SettingsError, FleetError) as error:
+    except CommandError as error:
+        print(f"trunkline: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(error.exit_status)
+    except (SuiteError, SettingsError, FleetError) as error:
         print(f"trunkline: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
     except ValidationError as error:
@@ -72,16 +75,21 @@ def up(
     ] = None,
 ) -> None:
     """Run the whole suite in the foreground until Ctrl-C."""
+    # Imported here, as in `fleet check`.
+    from trunkline_cli.fleet.folder_warnings import find_warnings, print_warnings  # noqa: PLC0415
+
     if nodes not in {None, 1, 3}:
         raise CommandError(f"--nodes must be 1 or 3, got {nodes}")
     given: dict[str, Any] = {"http_port": port, "data_dir": data_dir, "fleet_dir": fleet_dir, "nodes": nodes}
     settings = SuiteSettings(**{name: value for name, value in given.items() if value is not None})
     account_line = secure(settings)
+    warnings = find_warnings(settings.fleet_dir)
 
     def announce(url: str, console_link: str) -> None:
         if account_line:
             # Only now, so that a start that fails has one line: its error.
             print(f"trunkline: {account_line}", file=sys.stderr)  # noqa: T201
+        print_warnings(warnings)
         print(f"ready {url}\nconsole {console_link} (works once)", flush=True)  # noqa: T201
 
     asyncio.run(run_suite(settings, announce))

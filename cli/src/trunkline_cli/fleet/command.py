@@ -8,11 +8,13 @@ from typing import Annotated
 
 import msgspec
 import typer
+from trunkline_protocols import decoding
 from trunkline_protocols.fleet import Fleet
 
 from trunkline_cli.errors import CommandError
 from trunkline_cli.fleet import versions
-from trunkline_cli.fleet.reach import reach
+from trunkline_cli.fleet.core.findings import is_clean
+from trunkline_cli.fleet.core.reach import reach
 from trunkline_cli.options import DataDir, Json, Url, client_settings, console
 from trunkline_cli.settings import ClientSettings
 
@@ -28,6 +30,26 @@ def show(url: Url = None, data_dir: DataDir = None, as_json: Json = False) -> No
         typer.echo(msgspec.json.encode(versions.read_active(settings)))
     else:
         console().print(versions.versions_table(versions.read_versions(settings)))
+
+
+@fleet.command()
+def check(folder: Folder, as_json: Json = False) -> None:  # noqa: FBT002
+    """Check a folder without a suite: all that loading refuses, and all that has no effect.
+
+    Exit status 1 if there is an error or a warning, 2 if the folder holds no fleet.
+    """
+    # Imported here: the rules for schemas take a tenth of a second that other commands do not need.
+    from trunkline_cli.fleet.core.check import check_folder  # noqa: PLC0415
+    from trunkline_cli.fleet.findings_output import findings_lines, findings_report  # noqa: PLC0415
+    from trunkline_cli.fleet.folder_reader import read_fleet_folder  # noqa: PLC0415
+
+    findings = check_folder(read_fleet_folder(folder))
+    if as_json:
+        typer.echo(decoding.encode(findings_report(folder, findings)))
+    else:
+        typer.echo("\n".join(findings_lines(folder, findings)))
+    if not is_clean(findings):
+        raise typer.Exit(1)
 
 
 @fleet.command()
@@ -47,8 +69,11 @@ def apply(
     note: Annotated[str, typer.Option(help="Reason of the change, stored with the version")] = "",
 ) -> None:
     """Validate a folder and make it the active fleet; turns in flight keep their version."""
+    from trunkline_cli.fleet.folder_warnings import find_warnings, print_warnings  # noqa: PLC0415 - as in `check`
+
     settings = client_settings(url, data_dir)
     active, wanted, lines = versions.compare_folder(settings, folder)
+    print_warnings(find_warnings(folder))
     if not lines:
         typer.echo(_no_difference(active))
         return

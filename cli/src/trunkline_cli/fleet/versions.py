@@ -13,7 +13,7 @@ from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_protocols.fleet import Fleet
 
 from trunkline_cli.client import get, post
-from trunkline_cli.fleet.differences import differences
+from trunkline_cli.fleet.core.differences import differences
 from trunkline_cli.settings import ClientSettings
 
 _PATH: Final = "/v1/ops/fleet"

@@ -6,9 +6,8 @@ import re
 from typing import TYPE_CHECKING, TypeVar
 
 from trunkline_protocols import codec
-from trunkline_protocols.fleet import Agent, Company, EscalationPolicy, Fleet, Tool
+from trunkline_protocols.fleet import Agent, Fleet, FleetFile, Tool
 from trunkline_protocols.rules.fleet import find_defect
-from trunkline_protocols.wire import Record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,17 +26,12 @@ class FleetError(ValueError):
         self.reason = reason
 
 
-class _CompanyFile(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    company: Company
-    escalation: EscalationPolicy = EscalationPolicy()
-
-
 def load_fleet(folder: Path) -> Fleet:
     """Load `fleet.toml`, `agents/<specialty>/<name>.toml` and `tools/<name>.toml` below `folder`.
 
     Raises `FleetError` for the first defect.
     """
-    company = _read_file(folder / "fleet.toml", _CompanyFile)
+    company = _read_file(folder / "fleet.toml", FleetFile)
     agent_files = sorted((folder / "agents").glob("*/*.toml"))
     agents = [_read_agent(file) for file in agent_files]
     tools = [_read_tool(file) for file in sorted((folder / "tools").glob("*.toml"))]

@@ -173,6 +173,13 @@ class EscalationPolicy(Record, frozen=True, kw_only=True, forbid_unknown_fields=
     """Reply to a waiting customer's message that asks nothing; {position} is the queue position."""
 
 
+class FleetFile(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Content of `fleet.toml`; agents and tools have files of their own."""
+
+    company: Company
+    escalation: EscalationPolicy = EscalationPolicy()
+
+
 class Fleet(Record, frozen=True, kw_only=True):
     """All agents of a company, with tools and escalation policy."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from trunkline_protocols.fleet import BUILT_IN_TOOLS, TRIAGE, Fleet, Tool
-from trunkline_protocols.rules.tools import find_tool_defect
+from trunkline_protocols.rules.tools import tool_defects
 from trunkline_protocols.wire import Record
 
 
@@ -25,10 +25,16 @@ class FleetDefect(Record, frozen=True, kw_only=True):
 
 def find_defect(fleet: Fleet) -> FleetDefect | None:
     """Return the first inconsistency of a fleet, None if it is valid."""
+    return next(fleet_defects(fleet), None)
+
+
+def fleet_defects(fleet: Fleet) -> Iterator[FleetDefect]:
+    """Yield every inconsistency of a fleet."""
     if TRIAGE not in fleet.specialties:
         reason = f"no agent has the specialty {TRIAGE!r}, which answers every new conversation"
-        return FleetDefect(agent="", key="specialty", reason=reason)
-    return _defect_of_tools(fleet.tools) or _defect_of_agents(fleet)
+        yield FleetDefect(agent="", key="specialty", reason=reason)
+    yield from _defects_of_tools(fleet.tools)
+    yield from _defects_of_agents(fleet)
 
 
 def disallowed_commands(fleet: Fleet, allowed: Collection[Sequence[str]]) -> list[Tool]:
@@ -37,36 +43,34 @@ def disallowed_commands(fleet: Fleet, allowed: Collection[Sequence[str]]) -> lis
     return [tool for tool in fleet.tools if tool.command and tuple(tool.command) not in permitted]
 
 
-def _defect_of_tools(tools: list[Tool]) -> FleetDefect | None:
+def _defects_of_tools(tools: list[Tool]) -> Iterator[FleetDefect]:
     seen: set[str] = set()
     for tool in tools:
         if tool.name in BUILT_IN_TOOLS:
             reason = f"name {tool.name!r} is reserved for a built-in tool"
-            return FleetDefect(agent="", tool=tool.name, key="name", reason=reason)
+            yield FleetDefect(agent="", tool=tool.name, key="name", reason=reason)
         if tool.name in seen:
-            return FleetDefect(agent="", tool=tool.name, key="name", reason=f"tool {tool.name!r} is defined twice")
+            yield FleetDefect(agent="", tool=tool.name, key="name", reason=f"tool {tool.name!r} is defined twice")
         seen.add(tool.name)
-        defect = find_tool_defect(tool)
-        if defect is not None:
-            return FleetDefect(agent="", tool=tool.name, key=defect.key, reason=defect.reason)
-    return None
+        for defect in tool_defects(tool):
+            yield FleetDefect(agent="", tool=tool.name, key=defect.key, reason=defect.reason)
 
 
-def _defect_of_agents(fleet: Fleet) -> FleetDefect | None:
+def _defects_of_agents(fleet: Fleet) -> Iterator[FleetDefect]:
     specialties = set(fleet.specialties)
+    tools = {*BUILT_IN_TOOLS, *(tool.name for tool in fleet.tools)}
     seen: set[str] = set()
     for agent in fleet.agents:
         if agent.name in seen:
-            return FleetDefect(agent=agent.name, key="name", reason=f"agent {agent.name!r} is defined twice")
+            yield FleetDefect(agent=agent.name, key="name", reason=f"agent {agent.name!r} is defined twice")
         seen.add(agent.name)
         for key, targets in (("hand_off_to", agent.hand_off_to), ("consult", agent.consult)):
             for target in targets:
                 if target not in specialties:
                     reason = f"{key} names the unknown specialty {target!r}"
-                    return FleetDefect(agent=agent.name, key=key, reason=reason)
+                    yield FleetDefect(agent=agent.name, key=key, reason=reason)
         for name in agent.tools:
-            if name not in BUILT_IN_TOOLS and all(tool.name != name for tool in fleet.tools):
-                return FleetDefect(agent=agent.name, key="tools", reason=f"tools names the unknown tool {name!r}")
+            if name not in tools:
+                yield FleetDefect(agent=agent.name, key="tools", reason=f"tools names the unknown tool {name!r}")
         if agent.specialty in agent.consult:
-            return FleetDefect(agent=agent.name, key="consult", reason="an agent cannot consult its own specialty")
-    return None
+            yield FleetDefect(agent=agent.name, key="consult", reason="an agent cannot consult its own specialty")

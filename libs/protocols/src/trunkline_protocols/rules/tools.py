@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final
 
 from trunkline_protocols.fleet import Tool
@@ -38,13 +38,21 @@ class ToolDefect(Record, frozen=True, kw_only=True):
 
 def find_tool_defect(tool: Tool) -> ToolDefect | None:
     """Return the first inconsistency of a tool, None if it is valid."""
+    return next(tool_defects(tool), None)
+
+
+def tool_defects(tool: Tool) -> Iterator[ToolDefect]:
+    """Yield every inconsistency of a tool, at most one of each kind: address, secret, effects, binding."""
     checks: tuple[Callable[[Tool], ToolDefect | None], ...] = (
         _address_defect,
         _secret_defect,
         _writes_defect,
         _binding_defect,
     )
-    return next((defect for check in checks if (defect := check(tool)) is not None), None)
+    for check in checks:
+        defect = check(tool)
+        if defect is not None:
+            yield defect
 
 
 def binding_problem(schema: dict[str, Any], bound: Collection[str]) -> str:

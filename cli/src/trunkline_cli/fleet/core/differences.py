@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from trunkline_protocols.fleet import Agent, Fleet, Tool
 
-from trunkline_cli.options import short
+from trunkline_cli.fleet.core.text import shortened
 
 _MAX_VALUE_CHARACTERS: Final = 80
 
@@ -71,4 +71,4 @@ def _first(items: list[object]) -> str:
 
 
 def _short(value: object) -> str:
-    return short(value, _MAX_VALUE_CHARACTERS)
+    return shortened(value, _MAX_VALUE_CHARACTERS)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from trunkline_protocols.fleet import Fleet, Tool
 
+from trunkline_cli.fleet.core.text import printable
+
 
 def reach(fleet: Fleet, *, before: Fleet | None = None) -> list[str]:
     """Return one line per address, command and secret; those that the fleet `before` does not reach are marked `+`."""
@@ -20,15 +22,15 @@ def _entries(fleet: Fleet) -> Iterator[str]:
 
 
 def _entries_of(tool: Tool) -> Iterator[str]:
-    name = _printable(tool.name)
-    scope = _printable(_scope(tool))
+    name = printable(tool.name)
+    scope = printable(_scope(tool))
     if tool.command:
-        yield f"command {_printable(shlex.join(tool.command))} (tool {name}, {scope})"
+        yield f"command {printable(shlex.join(tool.command))} (tool {name}, {scope})"
     else:
         method = tool.method if tool.kind == "http" else "MCP"
-        yield f"address {method} {_printable(tool.url)} (tool {name}, {scope})"
+        yield f"address {method} {printable(tool.url)} (tool {name}, {scope})"
     if tool.secret:
-        yield f"secret {_printable(tool.secret)} sent to {_printable(tool.url)} (tool {name})"
+        yield f"secret {printable(tool.secret)} sent to {printable(tool.url)} (tool {name})"
 
 
 def _scope(tool: Tool) -> str:
@@ -36,8 +38,3 @@ def _scope(tool: Tool) -> str:
         bound = ", ".join(f"{argument} = {claim}" for argument, claim in sorted(tool.bind.items()))
         return f"{'writes' if tool.writes else 'reads'}, bound: {bound}"
     return "writes, unbound" if tool.writes else "reads"
-
-
-def _printable(text: str) -> str:
-    """Return a text on one line, without control characters: a fleet must not write to the operator's terminal."""
-    return "".join(character if character.isprintable() else f"\\x{ord(character):02x}" for character in text)

@@ -1,0 +1,64 @@
+"""Lines of keys in a TOML text, for the location of a finding."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeAlias
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+"""Keys from the top of a document to a value; an integer is an index of an array, from 0."""
+
+_HEADER: Final = re.compile(r"\s*(\[\[?)\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?")
+_ASSIGNMENT: Final = re.compile(r"\s*([\w.\"'-]+)\s*=")
+
+
+def line_of(text: str, path: KeyPath) -> int:
+    """Return the line, from 1, that sets a key or its closest parent, else 0."""
+    depth, found = 0, 0
+    for number, candidate in _assignments(text):
+        if len(candidate) > depth and candidate == path[: len(candidate)]:
+            depth, found = len(candidate), number
+    return found
+
+
+def lines_of_items(text: str, path: KeyPath, items: Sequence[str]) -> list[int]:
+    """Return the line of each text of an array; the line of its key for one that is written with escapes."""
+    start = line_of(text, path)
+    if not start:
+        return [0] * len(items)
+    offset = sum(len(line) for line in text.splitlines(keepends=True)[: start - 1])
+    lines = []
+    for item in items:
+        at = text.find(item, offset)
+        lines.append(text.count("\n", 0, at) + 1 if at >= 0 else start)
+        offset = at + len(item) if at >= 0 else offset
+    return lines
+
+
+def dotted(path: KeyPath) -> str:
+    """Return a path as text: `escalation.rules[1].urgency`."""
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    return text.removeprefix(".")
+
+
+def _assignments(text: str) -> Iterator[tuple[int, KeyPath]]:
+    """Yield the line and the path of each table header and assignment."""
+    table: KeyPath = ()
+    tables: dict[KeyPath, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = _HEADER.fullmatch(line)
+        if header is not None:
+            table = _names(header[2])
+            if header[1] == "[[":
+                tables[table] = tables.get(table, -1) + 1
+                table = (*table, tables[table])
+            yield number, table
+            continue
+        assignment = _ASSIGNMENT.match(line)
+        if assignment is not None:
+            yield number, (*table, *_names(assignment[1]))
+
+
+def _names(key: str) -> KeyPath:
+    return tuple(name.strip().strip("\"'") for name in key.split("."))
