@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 FLEET = ROOT / "fleet"
 EXAMPLE = ROOT / "examples" / "minimal-fleet"
 TOOL = 'name = "stock"\ndescription = "Stock"\nkind = "mcp"\ncommand = ["touch", "/tmp/planted"]\n'
+FIND = 'name = "find"\ndescription = "Finds."\nmethod = "GET"\nurl = "https://shop.example/{path}"\n'
 
 
 def test_version_with_a_command_is_shown_and_refused(suite: Suite, tmp_path: Path) -> None:
@@ -30,6 +31,24 @@ def test_version_with_a_command_is_shown_and_refused(suite: Suite, tmp_path: Pat
     assert refused.returncode == 1
     assert "TRUNKLINE_MCP_COMMANDS" in refused.stderr
     assert suite.get("/v1/ops/fleet")["version"] == before
+
+
+def test_change_of_tools_alone_is_applied(suite: Suite, tmp_path: Path) -> None:
+    """A new tool, then another address of it; each makes a version, and applying it again makes none."""
+    folder = Path(shutil.copytree(FLEET, tmp_path / "fleet"))
+    (folder / "tools").mkdir()
+    first = suite.get("/v1/ops/fleet")["version"]
+    for path, line in (("find", "+ tool find (http)"), ("seek", "~ tool find: url: 'https://shop.example/find' -> ")):
+        (folder / "tools" / "find.toml").write_text(FIND.format(path=path))
+        before = suite.get("/v1/ops/fleet")["version"]
+        applied = run_cli(suite, "fleet", "apply", str(folder))
+        assert applied.returncode == 0, applied.stderr
+        assert applied.stdout.startswith(line)
+        version = suite.get("/v1/ops/fleet")["version"]
+        assert version > before
+        again = run_cli(suite, "fleet", "apply", str(folder))
+        assert again.stdout == f"no difference from version {version}\n"
+    assert run_cli(suite, "fleet", "rollback", "--to", str(first)).returncode == 0
 
 
 def test_apply_without_a_difference_changes_nothing_and_shows_warnings(suite: Suite, tmp_path: Path) -> None:
