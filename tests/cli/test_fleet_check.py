@@ -11,6 +11,7 @@ from trunkline_chassis.fleet_folder import FleetError, load_fleet
 from trunkline_cli.fleet.core.check import check_folder
 from trunkline_cli.fleet.core.findings import is_clean
 from trunkline_cli.fleet.core.folder import FleetFolder, FolderFile
+from trunkline_cli.fleet.core.lines import line_of
 from trunkline_cli.fleet.folder_reader import read_fleet_folder
 
 from tests.cli.fleet_files import (
@@ -260,6 +261,26 @@ def test_bound_placeholder_needs_no_parameter() -> None:
         "[parameters]", '[bind]\ncustomer = "customer.sub"\n\n[parameters]', 1
     )
     assert findings_of(clean_files() | {FIND: text}) == []
+
+
+def test_hostile_schema_is_judged_but_not_applied() -> None:
+    """Applied, this valid schema takes 2**60 steps: each definition refers to the next one twice."""
+    definitions = [
+        f'd{n} = {{ allOf = [{{ "$ref" = "#/$defs/d{n + 1}" }}, {{ "$ref" = "#/$defs/d{n + 1}" }}] }}'
+        for n in range(60)
+    ]
+    schema = '"$ref" = "#/$defs/d0"\n[parameters."$defs"]\n' + "\n".join(definitions) + "\nd60 = {}\n"
+    text = TOOL.replace('type = "object"\n', "", 1).replace("[parameters]\n", "", 1).partition("required")[0]
+    findings = findings_of(clean_files() | {FIND: text.replace("/{booking}", "") + "\n[parameters]\n" + schema})
+    assert findings == []
+
+
+@pytest.mark.parametrize("line", ["[" + " " * 100_000, "a" + " " * 100_000 + "b", "[a" + "]" * 50_000])
+def test_long_line_is_searched_in_linear_time(line: str) -> None:
+    """The location of a finding reads lines that are not TOML too; a pattern that backtracks would take hours."""
+    assert line_of(f"name = 1\n{line}", ("name",)) == 1
+    (finding,) = findings_of(changed(PRICES, "updated", f"{line}\nupdated"))
+    assert (finding.file, finding.rule) == (PRICES, "invalid-article")
 
 
 def test_first_line_of_repeated_examples_is_named() -> None:

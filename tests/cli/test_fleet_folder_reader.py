@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_cli.errors import CommandError
 from trunkline_cli.fleet.core.check import check_folder
 from trunkline_cli.fleet.core.findings import Finding, render
@@ -64,6 +65,26 @@ def test_hidden_agent_is_checked_because_it_is_loaded(folder: Path) -> None:
     (folder / "agents" / "rental" / "._boats.toml").write_bytes(b"\xff")
     (finding,) = check_folder(read_fleet_folder(folder))
     assert (finding.severity, finding.file) == ("error", "agents/rental/._boats.toml")
+
+
+def test_linked_folder_of_agents_is_read_as_the_loader_does(folder: Path, tmp_path: Path) -> None:
+    """Its specialty is known to the others."""
+    (folder / BOATS).parent.rename(tmp_path / "shared")
+    (folder / BOATS).parent.symlink_to(tmp_path / "shared")
+    assert {agent.name for agent in load_fleet(folder).agents} == {"boats", "reception", "senior"}
+    assert check_folder(read_fleet_folder(folder)) == []
+
+
+def test_volume_of_a_container_has_no_findings(folder: Path) -> None:
+    """Kubernetes mounts links to files in a hidden folder, which is itself behind a hidden link."""
+    for name in (BOATS, PRICES):
+        file = folder / name
+        hidden = file.parent / "..2026_11_27"
+        hidden.mkdir()
+        file.rename(hidden / file.name)
+        (file.parent / "..data").symlink_to(hidden.name)
+        file.symlink_to(f"..data/{file.name}")
+    assert check_folder(read_fleet_folder(folder)) == []
 
 
 @pytest.mark.parametrize("name", ["nowhere", "empty", "file"])

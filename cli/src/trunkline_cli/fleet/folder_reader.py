@@ -38,7 +38,8 @@ def read_fleet_folder(folder: Path) -> FleetFolder:
 
 def _read_below(folder: Path, top: Path, empty: list[str]) -> Iterator[FolderFile]:
     """Yield the files below one of the folders; folders without a file are added to `empty`."""
-    for path in sorted(top.rglob("*")):
+    # The loader follows links to folders of agents, a recursive listing does not.
+    for path in sorted({*top.rglob("*"), *top.glob("*/*.toml")}):
         if not path.is_dir():
             yield _read_file(folder, path)
         elif not path.name.startswith(".") and not any(path.iterdir()):

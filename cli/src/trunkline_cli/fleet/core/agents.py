@@ -36,8 +36,8 @@ def _repeated_examples(agents: tuple[Definition[Agent], ...]) -> Iterator[Findin
     first: dict[str, str] = {}
     for agent in agents:
         examples = agent.record.examples
-        for index, example in enumerate(examples):
-            line = agent.item_line(("examples",), examples, index)
+        lines = agent.item_lines(("examples",), examples)
+        for example, line in zip(examples, lines, strict=True):
             earlier = first.get(comparable(example))
             if earlier is None:
                 first[comparable(example)] = f"{agent.file.path}:{line}"

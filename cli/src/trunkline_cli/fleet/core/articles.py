@@ -25,7 +25,7 @@ ARTICLE_FIELDS: Final = (
 """Fields of the front matter that an import reads."""
 
 _HEADER: Final = re.compile(r"\A\ufeff?\s*^---[ \t]*\r?\n(.*?)^---[ \t]*$", re.DOTALL | re.MULTILINE)
-_FIELD: Final = re.compile(r"([A-Za-z_][\w -]*?)\s*:(?:\s|$)")
+_FIELD: Final = re.compile(r"([A-Za-z_][\w -]*):(?:\s|$)")
 _REPLACEMENT: Final = "\ufffd"
 _PDF: Final = ".pdf"
 _JSON_LINES: Final = ".jsonl"
@@ -148,7 +148,7 @@ def _fields(text: str) -> dict[str, int]:
         return {}
     first = text.count("\n", 0, header.start(1)) + 1
     matches = [_FIELD.match(line) for line in header[1].split("\n")]
-    return {match[1]: first + number for number, match in enumerate(matches) if match is not None}
+    return {match[1].rstrip(): first + number for number, match in enumerate(matches) if match is not None}
 
 
 def _line_of_field(text: str, key: str) -> int:

@@ -43,9 +43,9 @@ class Definition(Generic[T]):
             file=self.file.path, line=line_of(self.file.text, path), key=dotted(path), message=reason, **fields
         )
 
-    def item_line(self, path: KeyPath, items: list[str], index: int) -> int:
-        """Return the line of an item of an array of texts."""
-        return lines_of_items(self.file.text, path, items)[index]
+    def item_lines(self, path: KeyPath, items: list[str]) -> list[int]:
+        """Return the lines of the items of an array of texts."""
+        return lines_of_items(self.file.text, path, items)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,8 +60,13 @@ class FolderFile:
     @property
     def is_article(self) -> bool:
         """Return whether the file is imported as an article."""
-        is_below = self.parts[0] == KNOWLEDGE and len(self.parts) > 1
+        is_below = self.parts[0] == KNOWLEDGE and len(self.parts) > 1 and not self.is_in_hidden_folder
         return is_below and PurePosixPath(self.path).suffix.lower() in SUFFIXES
+
+    @property
+    def is_in_hidden_folder(self) -> bool:
+        """Return whether a folder above is hidden: volumes of containers keep a second copy of each file in one."""
+        return any(part.startswith(".") for part in self.parts[:-1])
 
 
 @dataclass(frozen=True, slots=True)

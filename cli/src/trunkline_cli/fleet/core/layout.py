@@ -35,7 +35,8 @@ def layout_findings(folder: FleetFolder) -> Iterator[Finding]:
 
 def _may_stay(file: FolderFile) -> bool:
     is_document = len(file.parts) == 1 and file.name.lower().startswith(_DOCUMENTS)
-    return file.name.startswith(".") or file.path == FLEET_FILE or is_document
+    is_hidden = file.name.startswith(".") or file.is_in_hidden_folder
+    return is_hidden or file.path == FLEET_FILE or is_document
 
 
 def _ignored(path: str, hint: str) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
@@ -9,7 +10,6 @@ from typing import Final, TypeAlias
 KeyPath: TypeAlias = tuple[str | int, ...]
 """Keys from the top of a document to a value; an integer is an index of an array, from 0."""
 
-_HEADER: Final = re.compile(r"\s*(\[\[?)\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?")
 _ASSIGNMENT: Final = re.compile(r"\s*([\w.\"'-]+)\s*=")
 
 
@@ -42,15 +42,21 @@ def dotted(path: KeyPath) -> str:
     return text.removeprefix(".")
 
 
-def _assignments(text: str) -> Iterator[tuple[int, KeyPath]]:
-    """Yield the line and the path of each table header and assignment."""
+@functools.lru_cache(maxsize=8)
+def _assignments(text: str) -> tuple[tuple[int, KeyPath], ...]:
+    """Return the line and the path of each table header and assignment."""
+    return tuple(_read_assignments(text))
+
+
+def _read_assignments(text: str) -> Iterator[tuple[int, KeyPath]]:
     table: KeyPath = ()
     tables: dict[KeyPath, int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        header = _HEADER.fullmatch(line)
-        if header is not None:
-            table = _names(header[2])
-            if header[1] == "[[":
+        stripped = line.strip()
+        if stripped.startswith("["):
+            is_array = stripped.startswith("[[")
+            table = _names(stripped.strip("[").partition("]")[0])
+            if is_array:
                 tables[table] = tables.get(table, -1) + 1
                 table = (*table, tables[table])
             yield number, table

@@ -71,7 +71,7 @@ def _defects_of_table(value: object, type_: type[msgspec.Struct], path: KeyPath)
     fields = {field.encode_name: field for field in msgspec.structs.fields(type_)}
     for key in value:
         if key not in fields:
-            close = difflib.get_close_matches(str(key), fields, n=1)
+            close = difflib.get_close_matches(str(key)[:_MAX_VALUE_CHARACTERS], fields, n=1)
             yield ShapeDefect((*path, str(key)), f"unknown key{f', did you mean {close[0]!r}?' if close else ''}")
     for name, field in fields.items():
         if name in value:

@@ -46,7 +46,8 @@ def _arguments(tool: Definition[Tool]) -> Iterator[Finding]:
     schema = tool.record.parameters
     if tool.record.kind != "http" or "parameters" in tool.defective:
         return
-    violation = find_violation(schema, {})
+    # As a definition that no argument reaches: the schema is judged, but a hostile one is not applied.
+    violation = find_violation({"$defs": {"parameters": schema}}, {})
     if violation.startswith(_SCHEMA_DEFECT):
         reason = violation.removeprefix(_SCHEMA_DEFECT)
         yield tool.finding(("parameters",), f"the schema {reason}", severity="warning", rule="invalid-schema")

@@ -38,11 +38,11 @@ def _without_article(
     known |= {PurePosixPath(finding.file).parent.name for finding in refused}
     for agent in definitions.agents:
         topics = agent.record.knowledge.topics
-        for index, topic in enumerate(topics):
+        for topic, line in zip(topics, agent.item_lines(path, topics), strict=True):
             if topic not in known:
                 reason = f"no article has the topic {topic!r}"
                 finding = agent.finding(path, reason, severity="warning", rule="topic-without-article")
-                yield msgspec.structs.replace(finding, line=agent.item_line(path, topics, index))
+                yield msgspec.structs.replace(finding, line=line)
 
 
 def _without_topic(entry: ArticleEntry) -> Finding:
