@@ -63,7 +63,11 @@ def test_complete_fleet_has_no_finding() -> None:
         (changed(BOATS, '"find-booking"', '"find-booking", "pay"'), BOATS, "tools", "tools", "inconsistent"),
         (changed(FIND, "https://", "ftp://"), FIND, "url", "url", "inconsistent"),
         (changed(FIND, '"GET"', '"DELETE"'), FIND, "method", "method", "inconsistent"),
+        (clean_files() | {"fleet.toml": COMPANY + '[escalation]\ntiers = { plus = "big" }\n'}, "fleet.toml", "tiers", "escalation.tiers.plus", "invalid-key"),
         (changed(PRICES, "updated", "Visibility: internal\nupdated"), PRICES, "", "", "invalid-article"),
+        (changed(PRICES, "id: prices", "id: price list"), PRICES, "id:", "id", "invalid-article"),
+        (changed(PRICES, "[prices]", "[prices, boat hire]"), PRICES, "topics", "topics", "invalid-article"),
+        (changed(PRICES, "updated", "visibility: secret\nupdated"), PRICES, "visibility", "visibility", "invalid-article"),
     ],
 )  # fmt: skip
 def test_refusal_is_an_error(files: dict[str, str], file: str, part: str, key: str, rule: str) -> None:
@@ -174,6 +178,25 @@ def test_unreadable_agent_has_no_consequences_elsewhere() -> None:
     """Its specialty still exists, and its topics and tools may be those that no other agent names."""
     files = clean_files() | {BOATS: "name = "}
     assert [(finding.file, finding.rule) for finding in findings_of(files)] == [(BOATS, "invalid-toml")]
+
+
+def test_misplaced_file_has_no_consequences_elsewhere() -> None:
+    """Others name the specialty and the tool that exist when the file is moved or renamed."""
+    files = clean_files()
+    moved = files | {"agents/desk/reception.toml": files[RECEPTION], "tools/find.toml": files[FIND]}
+    findings = findings_of({path: text for path, text in moved.items() if path not in {RECEPTION, FIND}})
+    assert [(finding.file, finding.key, finding.rule) for finding in findings] == [
+        ("agents/desk/reception.toml", "specialty", "misplaced"),
+        ("tools/find.toml", "name", "misplaced"),
+    ]
+    renamed = changed(FIND, 'name = "find-booking"', 'name = "find"')
+    assert [(finding.file, finding.rule) for finding in findings_of(renamed)] == [(FIND, "misplaced")]
+
+
+def test_key_below_the_wrong_table_header_has_a_hint() -> None:
+    """TOML adds lines at the end of a file to its last table."""
+    (finding,) = findings_of(clean_files() | {SENIOR: clean_files()[SENIOR] + "consult = []\n"})
+    assert (finding.key, finding.message) == ("knowledge.consult", "unknown key, move it above [knowledge]")
 
 
 def test_unreadable_article_counts_for_the_topic_of_its_folder() -> None:

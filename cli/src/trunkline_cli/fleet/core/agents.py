@@ -52,7 +52,7 @@ def _few_examples(definitions: Definitions) -> Iterator[Finding]:
     for agent in definitions.agents:
         count = len(agent.record.examples)
         is_only = len(fleet.of(agent.record.specialty)) == 1
-        is_known = agent.is_readable and "examples" not in agent.defective
+        is_known = agent.is_readable and not agent.defective & {"examples", "specialty"}
         if is_only and is_known and count < MIN_EXAMPLES_PER_SPECIALTY:
             reason = (
                 f"{count} examples for the specialty {agent.record.specialty!r}, which has no other agent; "
@@ -63,7 +63,7 @@ def _few_examples(definitions: Definitions) -> Iterator[Finding]:
 
 def _targets(agent: Definition[Agent]) -> Iterator[Finding]:
     record = agent.record
-    if record.specialty in record.hand_off_to:
+    if record.specialty in record.hand_off_to and "specialty" not in agent.defective:
         reason = f"an agent cannot hand over to its own specialty {record.specialty!r}"
         yield agent.finding(("hand_off_to",), reason, severity="warning", rule="handoff-to-itself")
     for tool, key, targets in (("handoff", "hand_off_to", record.hand_off_to), ("consult", "consult", record.consult)):

@@ -109,7 +109,14 @@ def _parse(file: FolderFile) -> Iterator[ArticleEntry | Finding]:
             if isinstance(item, Document):
                 yield ArticleEntry(file, item, line)
             else:
-                yield _error(file, item.reason, rule="invalid-article", line=line)
+                yield _error(file, item.reason, rule="invalid-article", key=_field_in(item.reason), line=line)
+
+
+def _field_in(reason: str) -> str:
+    """Return the field that the reason of a refusal begins with, else an empty string."""
+    word = reason.partition(" ")[0]
+    word = "topics" if word == "topic" else word
+    return word if word in ARTICLE_FIELDS else ""
 
 
 def _pieces(file: FolderFile) -> Iterator[tuple[int, str]]:

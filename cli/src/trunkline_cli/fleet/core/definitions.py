@@ -10,14 +10,14 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from trunkline_protocols import decoding
-from trunkline_protocols.fleet import Agent, Company, Fleet, FleetFile, Tool
+from trunkline_protocols.fleet import TRIAGE, Agent, Company, Fleet, FleetFile, Tool
 from trunkline_protocols.rules.fleet import FleetDefect, fleet_defects
 from trunkline_protocols.wire import Record
 
 from trunkline_cli.fleet.core.findings import Finding
 from trunkline_cli.fleet.core.folder import AGENTS, FLEET_FILE, FleetFolder, FolderFile
 from trunkline_cli.fleet.core.lines import KeyPath, dotted, line_of, lines_of_items
-from trunkline_cli.fleet.core.shapes import salvage, shape_defects
+from trunkline_cli.fleet.core.shapes import UNKNOWN_KEY, salvage, shape_defects
 
 T = TypeVar("T", bound=Record)
 
@@ -83,7 +83,8 @@ def read_definitions(folder: FleetFolder) -> tuple[Definitions, list[Finding]]:
     for tool in tools:
         findings.extend(_misplaced(tool, name=tool.file.stem))
     definitions = Definitions(company, tuple(map(_as_its_file, agents)), tuple(tools))
-    findings.extend(_inconsistencies(definitions))
+    misplaced = {agent.record.specialty for agent in agents} | {tool.file.stem for tool in tools}
+    findings.extend(_inconsistencies(definitions, misplaced))
     return definitions, findings
 
 
@@ -100,12 +101,20 @@ def _decode(file: FolderFile, type_: type[T], findings: list[Finding], **fallbac
         return Definition(file, salvage({}, type_, **fallback), is_readable=False)
     defects = list(shape_defects(table, type_))
     for path, reason in defects:
-        finding = Definition(file, _NO_COMPANY).finding(path, reason, severity="error", rule="invalid-key")
+        hint = _hint(path, type_) if reason.startswith(UNKNOWN_KEY) else ""
+        finding = Definition(file, _NO_COMPANY).finding(path, f"{reason}{hint}", severity="error", rule="invalid-key")
         findings.append(finding)
     if not defects:
         return Definition(file, decoding.convert(table, type_))
     defective = frozenset(str(path[0]) for path, _ in defects if path)
     return Definition(file, salvage(table, type_, **fallback), defective)
+
+
+def _hint(path: KeyPath, type_: type[Record]) -> str:
+    """Return where an unknown key belongs: TOML adds a line at the end of a file to the last table."""
+    if len(path) == 1 or path[-1] not in {field.encode_name for field in msgspec.structs.fields(type_)}:
+        return ""
+    return f", move it above [{dotted(path[:-1])}]"
 
 
 def _misplaced(definition: Definition[T], **expected: str) -> Iterator[Finding]:
@@ -121,22 +130,30 @@ def _misplaced(definition: Definition[T], **expected: str) -> Iterator[Finding]:
 def _as_its_file(agent: Definition[Agent]) -> Definition[Agent]:
     """Return an agent with the name and the specialty of its file, so that a misplaced one has one finding only."""
     record = msgspec.structs.replace(agent.record, name=agent.file.stem, specialty=agent.file.parent)
-    return dataclasses.replace(agent, record=record)
+    is_moved = record.specialty != agent.record.specialty
+    defective = agent.defective | {"specialty"} if is_moved else agent.defective
+    return dataclasses.replace(agent, record=record, defective=defective)
 
 
-def _inconsistencies(definitions: Definitions) -> Iterator[Finding]:
-    """Yield the inconsistencies that the loader refuses, except consequences of defects that are reported already."""
+def _inconsistencies(definitions: Definitions, misplaced: set[str]) -> Iterator[Finding]:
+    """Yield the inconsistencies that the loader refuses, except consequences of defects that are reported already.
+
+    `misplaced` has the specialties and tools that exist once misplaced files are corrected.
+    """
     agents = {agent.record.name: agent for agent in definitions.agents}
     tools = {tool.record.name: tool for tool in definitions.tools}
     for defect in fleet_defects(definitions.fleet):
+        if defect.unknown and defect.unknown in misplaced:
+            continue
         if defect.tool:
             tool = tools[defect.tool]
             if tool.is_readable and not (defect.key != "name" and tool.defective & _RULED_KEYS):
                 yield _inconsistency(tool, defect)
         elif defect.agent:
             agent = agents[defect.agent]
-            yield _inconsistency(agent, defect)
-        else:
+            if defect.unknown or defect.key != "consult" or "specialty" not in agent.defective:
+                yield _inconsistency(agent, defect)
+        elif TRIAGE not in misplaced:
             yield Finding(severity="error", file=AGENTS, key=defect.key, rule="inconsistent", message=defect.reason)
 
 

@@ -14,6 +14,9 @@ from trunkline_cli.fleet.core.lines import KeyPath
 from trunkline_cli.fleet.core.text import shortened
 
 T = TypeVar("T", bound=Record)
+UNKNOWN_KEY: Final = "unknown key"
+"""Beginning of the reason for a key that its record does not have."""
+
 _MAX_VALUE_CHARACTERS: Final = 60
 
 
@@ -30,14 +33,10 @@ def shape_defects(value: object, type_: Any, path: KeyPath = ()) -> Iterator[Sha
     if isinstance(plain, type) and issubclass(plain, msgspec.Struct):
         yield from _defects_of_table(value, plain, path)
         return
-    if get_origin(plain) is list and isinstance(value, list):
-        (item_type,) = get_args(plain)
-        defects = [
-            found for index, item in enumerate(value) for found in shape_defects(item, item_type, (*path, index))
-        ]
-        if defects:
-            yield from defects
-            return
+    defects = list(_defects_of_items(value, plain, path))
+    if defects:
+        yield from defects
+        return
     reason = _refusal(value, type_, plain)
     if reason:
         yield ShapeDefect(path, reason)
@@ -64,6 +63,16 @@ def salvage(value: object, type_: type[T], **fallback: str) -> T:
     return type_(**found)
 
 
+def _defects_of_items(value: object, plain: Any, path: KeyPath) -> Iterator[ShapeDefect]:  # noqa: ANN401 - any annotation
+    """Yield the defects of the items of an array, or of the values of a table with keys of its own."""
+    if get_origin(plain) is list and isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from shape_defects(item, get_args(plain)[0], (*path, index))
+    if get_origin(plain) is dict and isinstance(value, dict):
+        for key, item in value.items():
+            yield from shape_defects(item, get_args(plain)[1], (*path, str(key)))
+
+
 def _defects_of_table(value: object, type_: type[msgspec.Struct], path: KeyPath) -> Iterator[ShapeDefect]:
     if not isinstance(value, dict):
         yield ShapeDefect(path, "must be a table")
@@ -72,7 +81,7 @@ def _defects_of_table(value: object, type_: type[msgspec.Struct], path: KeyPath)
     for key in value:
         if key not in fields:
             close = difflib.get_close_matches(str(key)[:_MAX_VALUE_CHARACTERS], fields, n=1)
-            yield ShapeDefect((*path, str(key)), f"unknown key{f', did you mean {close[0]!r}?' if close else ''}")
+            yield ShapeDefect((*path, str(key)), f"{UNKNOWN_KEY}{f', did you mean {close[0]!r}?' if close else ''}")
     for name, field in fields.items():
         if name in value:
             yield from shape_defects(value[name], field.type, (*path, name))

@@ -23,7 +23,7 @@ def tool_findings(definitions: Definitions) -> Iterator[Finding]:
     """Yield the silent defects of tools."""
     used = {name for agent in definitions.agents for name in agent.record.tools}
     for tool in definitions.tools:
-        if definitions.are_known("tools") and tool.record.name not in used:
+        if definitions.are_known("tools") and not used & {tool.record.name, tool.file.stem}:
             yield tool.finding(("name",), "no agent uses this tool", severity="warning", rule="unused-tool")
         if tool.is_readable:
             yield from _unused_keys(tool)

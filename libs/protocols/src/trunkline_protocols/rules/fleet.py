@@ -10,12 +10,16 @@ from trunkline_protocols.wire import Record
 
 
 class FleetDefect(Record, frozen=True, kw_only=True):
-    """Reason why a fleet is invalid; `agent` or `tool` names the one at fault, if there is a single one."""
+    """Reason why a fleet is invalid; `agent` or `tool` names the one at fault, if there is a single one.
+
+    `unknown` is the specialty or tool that it refers to and that does not exist.
+    """
 
     agent: str
     key: str
     reason: str
     tool: str = ""
+    unknown: str = ""
 
     @property
     def subject(self) -> str:
@@ -68,9 +72,10 @@ def _defects_of_agents(fleet: Fleet) -> Iterator[FleetDefect]:
             for target in targets:
                 if target not in specialties:
                     reason = f"{key} names the unknown specialty {target!r}"
-                    yield FleetDefect(agent=agent.name, key=key, reason=reason)
+                    yield FleetDefect(agent=agent.name, key=key, reason=reason, unknown=target)
         for name in agent.tools:
             if name not in tools:
-                yield FleetDefect(agent=agent.name, key="tools", reason=f"tools names the unknown tool {name!r}")
+                reason = f"tools names the unknown tool {name!r}"
+                yield FleetDefect(agent=agent.name, key="tools", reason=reason, unknown=name)
         if agent.specialty in agent.consult:
             yield FleetDefect(agent=agent.name, key="consult", reason="an agent cannot consult its own specialty")
