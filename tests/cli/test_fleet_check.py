@@ -34,6 +34,8 @@ from tests.cli.fleet_files import (
 
 ROOT = Path(__file__).parents[2]
 MCP = 'name = "find-booking"\ndescription = "d"\nkind = "mcp"\ncommand = ["boats-mcp"]\n'
+RULE = '[[escalation.rules]]\nname = "fire"\nurgency = "high"\n'
+CASES = 'examples = [\n"smoke",\n"on fire",\n"case 2",\n"case 3",\n"case 4",\n]\n'
 WRITES = 'method = "PUT"\nwrites = true\nunbound = true'
 
 
@@ -108,6 +110,11 @@ def test_refusal_is_an_error(files: dict[str, str], file: str, part: str, key: s
         (changed(FIND, "url", "idempotent = true\nurl"), FIND, "idempotent", "idempotent", "unused-key"),
         (changed(FIND, "url", 'allow = ["x"]\nurl'), FIND, "allow", "allow", "unused-key"),
         (clean_files() | {"fleet.toml": COMPANY + 2 * '[[escalation.rules]]\nname = "fire"\nphrases = ["x"]\nurgency = "high"\n'}, "fleet.toml", "", "escalation.rules[1].name", "repeated-rule"),
+        (clean_files() | {"fleet.toml": COMPANY + RULE}, "fleet.toml", "[[escalation.rules]]", "escalation.rules[0]", "rule-without-trigger"),
+        (clean_files() | {"fleet.toml": COMPANY + RULE + 'examples = ["fire!", "smoke!"]\n'}, "fleet.toml", "fire!", "escalation.rules[0].examples", "few-examples"),
+        (clean_files() | {"fleet.toml": f'{COMPANY}[escalation]\nnear_misses = ["On fire"]\n{RULE}{CASES}'}, "fleet.toml", '"on fire"', "escalation.rules[0].examples", "contradictory-example"),
+        (changed(BOATS, "boats question 3", "Smoke?") | {"fleet.toml": COMPANY + RULE + CASES}, "fleet.toml", '"smoke"', "escalation.rules[0].examples", "contradictory-example"),
+        (clean_files() | {"fleet.toml": COMPANY + RULE + CASES + RULE.replace("fire", "law") + CASES.replace("case", "claim").replace("on fire", "SMOKE!").replace("smoke", "court")}, "fleet.toml", '"SMOKE!"', "escalation.rules[1].examples", "contradictory-example"),
         (clean_files() | {"agents/rental/notes.md": ""}, "agents/rental/notes.md", "", "", "ignored-file"),
         (clean_files() | {"agents/kayaks.toml": ""}, "agents/kayaks.toml", "", "", "ignored-file"),
         (clean_files() | {"agents/rental/old/kayaks.toml": ""}, "agents/rental/old/kayaks.toml", "", "", "ignored-file"),

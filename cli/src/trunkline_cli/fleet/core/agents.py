@@ -28,7 +28,6 @@ def agent_findings(definitions: Definitions) -> Iterator[Finding]:
     if definitions.agents and ESCALATION not in definitions.fleet.specialties:
         reason = f"no agent has the specialty {ESCALATION!r}: every escalation goes to people"
         yield Finding(severity="note", file=AGENTS, key="specialty", rule="no-senior-agents", message=reason)
-    yield from _repeated_rules(definitions)
 
 
 def _repeated_examples(agents: tuple[Definition[Agent], ...]) -> Iterator[Finding]:
@@ -70,13 +69,3 @@ def _targets(agent: Definition[Agent]) -> Iterator[Finding]:
         if tool in record.tools and not targets and key not in agent.defective:
             reason = f"the tool {tool!r} is never offered, because {key} is empty"
             yield agent.finding(("tools",), reason, severity="warning", rule="tool-without-target")
-
-
-def _repeated_rules(definitions: Definitions) -> Iterator[Finding]:
-    seen: set[str] = set()
-    for index, rule in enumerate(definitions.company.record.escalation.rules):
-        if rule.name in seen:
-            path = ("escalation", "rules", index, "name")
-            reason = f"the rule {rule.name!r} is defined twice"
-            yield definitions.company.finding(path, reason, severity="warning", rule="repeated-rule")
-        seen.add(rule.name)

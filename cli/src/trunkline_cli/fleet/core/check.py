@@ -5,6 +5,7 @@ from __future__ import annotations
 from trunkline_cli.fleet.core.agents import agent_findings
 from trunkline_cli.fleet.core.articles import article_findings, read_articles
 from trunkline_cli.fleet.core.definitions import read_definitions
+from trunkline_cli.fleet.core.escalation import escalation_findings
 from trunkline_cli.fleet.core.findings import SEVERITIES, Finding
 from trunkline_cli.fleet.core.folder import FleetFolder
 from trunkline_cli.fleet.core.layout import layout_findings
@@ -21,6 +22,7 @@ def check_folder(folder: FleetFolder) -> list[Finding]:
         *refused_articles,
         *layout_findings(folder),
         *agent_findings(definitions),
+        *escalation_findings(definitions),
         *tool_findings(definitions),
         *topic_findings(definitions, articles, refused_articles),
         *article_findings(articles, definitions.fleet.specialties),
