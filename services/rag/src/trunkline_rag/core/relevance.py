@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 COVERAGE_WEIGHT: Final = 0.3
 """Weight of the covered share of the question's term weight, relative to one cosine similarity."""
 
-TOPIC_BONUS: Final = 0.12
+TOPIC_BONUS: Final = 0.16
 """Evidence for a passage of the agent's topics: a fence that is left for clearly better passages."""
 
 FOCUS_BONUS: Final = 0.45
@@ -26,7 +26,7 @@ FOCUS_BONUS: Final = 0.45
 EARLIER_WEIGHT: Final = 0.5
 """Weight of the previous question relative to the current one, if that may be a follow-up."""
 
-_MIDPOINT: Final = 0.88
+_MIDPOINT: Final = 0.92
 """Evidence at which half of the best passages answer the question."""
 _SLOPE: Final = 5.0
 

@@ -9,7 +9,7 @@ from typing import Final
 from trunkline_protocols.escalation import Level, Urgency
 from trunkline_protocols.fleet import EscalationRule, Fleet
 
-from trunkline_agents.core.intents.model import RULE_PREFIX, URGENT_PREFIX
+from trunkline_agents.core.intents.model import NEAR_MISS, RULE_PREFIX, URGENT_PREFIX
 
 GREETING: Final = "greeting"
 EMERGENCY: Final = "emergency"
@@ -20,7 +20,7 @@ VAGUE: Final = "vague"
 OFF_TOPIC: Final = "off_topic"
 SMALL_TALK: Final = frozenset({GREETING, "how_are_you", "thanks", "praise", "done", "goodbye", "bot", "abilities"})
 
-_MIN_DANGER: Final = 0.3
+_MIN_DANGER: Final = 0.35
 """Probability of all emergencies together from which on a message is one: a missed danger costs more than a false
 alarm."""
 
@@ -64,7 +64,8 @@ def find_alarm(
     danger = {name: probabilities.get(f"{RULE_PREFIX}{name}", 0.0) for name in critical}
     other = sum(share for name, share in probabilities.items() if name == EMERGENCY or name.startswith(URGENT_PREFIX))
     total = other + sum(danger.values())
-    if total >= (_MIN_ROUTED_DANGER if routed_to_urgent else _MIN_DANGER) + margin:
+    is_danger = total >= (_MIN_ROUTED_DANGER if routed_to_urgent else _MIN_DANGER) + margin
+    if is_danger and total > probabilities.get(NEAR_MISS, 0.0):
         return _danger_alarm(danger, total, critical, fleet)
     for rule in fleet.escalation.rules:
         if rule.examples and probabilities.get(f"{RULE_PREFIX}{rule.name}", 0.0) >= _MIN_RULE + margin:
