@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -11,7 +12,7 @@ from trunkline_protocols.completion import Completed
 from trunkline_protocols.fleet import TRIAGE, Agent
 from trunkline_protocols.ids import Instance, Specialty
 from trunkline_protocols.refusal import Refused
-from trunkline_protocols.turn import Escalate, HandOff, MessageAnalysis, TurnResult
+from trunkline_protocols.turn import AnswerTurn, Escalate, HandOff, MessageAnalysis, TurnResult
 
 from trunkline_agents.application.answer_writer import AnswerWriter
 from trunkline_agents.application.completion_ids import CompletionIds
@@ -19,6 +20,7 @@ from trunkline_agents.application.handoff_summariser import HandoffSummariser
 from trunkline_agents.application.message_analyst import MessageAnalyst, intents
 from trunkline_agents.application.tool_loop import Transfer
 from trunkline_agents.application.turn_task import TurnTask
+from trunkline_agents.core.follow_up import follow_up_of
 from trunkline_agents.core.intents.recognition import NOT_HELPED, SMALL_TALK, Alarm, find_alarm, recognise
 from trunkline_agents.core.languages import LanguageTexts
 from trunkline_agents.core.results import ResultBuilder
@@ -75,7 +77,9 @@ class TurnWorker:
             )
             if alarm is not None:
                 return results.alarm(alarm, analysis)
-            analysis = msgspec.structs.replace(analysis, intent=recognise(probabilities, by_words=embedding is None))
+            analysis = msgspec.structs.replace(
+                analysis, intent=_intent(request, probabilities, by_words=embedding is None)
+            )
         if analysis.language:
             reply = self._languages.unserved(analysis.language, routing.fleet.company.served_languages)
             return results.said(choice.agent, reply)
@@ -174,6 +178,11 @@ class TurnWorker:
             queued_ms=clock.queued_ms, route_ms=route_ms, completion_ms=clock.lap_ms(), model_ms=summary.model_ms
         )
         return results.hand_off(choice, summary, reason=reason, timings=timings, tools=tools or [], analysis=analysis)
+
+
+def _intent(request: AnswerTurn, probabilities: Mapping[str, float], *, by_words: bool) -> str:
+    follow_up = follow_up_of(request.text, request.context.transcript)
+    return recognise(probabilities, by_words=by_words, is_follow_up=bool(follow_up.documents))
 
 
 def _triage(task: TurnTask, embedding: Embedding | None) -> RoutingChoice:

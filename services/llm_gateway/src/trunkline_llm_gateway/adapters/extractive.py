@@ -16,7 +16,7 @@ from trunkline_llm_gateway.ports import Call, Emit, ProviderResult
 MODEL: Final = "extractive"
 _NOT_HELPED: Final = "not_helped"
 _OFF_TOPIC: Final = "off_topic"
-_MIN_SCORE_OFF_TOPIC: Final = 0.8
+_MIN_SCORE_OFF_TOPIC: Final = 0.9
 """Score that a passage needs to answer a message that looks like a question about something else."""
 
 _OFFER: Final = "If that does not help either, tell me, and a person takes over."

@@ -26,7 +26,7 @@ FOCUS_BONUS: Final = 0.45
 EARLIER_WEIGHT: Final = 0.5
 """Weight of the previous question relative to the current one, if that may be a follow-up."""
 
-_MIDPOINT: Final = 0.92
+_MIDPOINT: Final = 0.96
 """Evidence at which half of the best passages answer the question."""
 _SLOPE: Final = 5.0
 

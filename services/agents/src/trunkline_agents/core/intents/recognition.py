@@ -35,7 +35,7 @@ _SECOND_SHARE: Final = 0.35
 
 _MIN_RULE: Final = 0.5
 _MIN_INTENT: Final = 0.5
-_MIN_OFF_TOPIC: Final = 0.35
+_MIN_OFF_TOPIC: Final = 0.25
 """Such a message is answered too, but only from an article that is certain to fit."""
 _MIN_UPSET: Final = 0.45
 _MIN_SMALL_TALK: Final = 0.6
@@ -77,8 +77,11 @@ def find_alarm(
     return None
 
 
-def recognise(probabilities: Mapping[str, float], *, by_words: bool = False) -> str:
-    """Return the intent of a message that raises no alarm; an empty string for an ordinary question."""
+def recognise(probabilities: Mapping[str, float], *, by_words: bool = False, is_follow_up: bool = False) -> str:
+    """Return the intent of a message that raises no alarm; an empty string for an ordinary question.
+
+    A follow-up to an answer is on its topic.
+    """
     margin = _MARGIN_BY_WORDS if by_words else 0.0
     small_talk = {name: probabilities.get(name, 0.0) for name in SMALL_TALK}
     if sum(small_talk.values()) >= _MIN_SMALL_TALK + margin:
@@ -86,7 +89,8 @@ def recognise(probabilities: Mapping[str, float], *, by_words: bool = False) -> 
     for name in (NOT_HELPED, VAGUE):
         if probabilities.get(name, 0.0) >= _MIN_INTENT + margin:
             return name
-    return OFF_TOPIC if probabilities.get(OFF_TOPIC, 0.0) >= _MIN_OFF_TOPIC + margin else ""
+    is_off_topic = not is_follow_up and probabilities.get(OFF_TOPIC, 0.0) >= _MIN_OFF_TOPIC + margin
+    return OFF_TOPIC if is_off_topic else ""
 
 
 def _danger_alarm(
