@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import Page
 
 from tests.support.browser import open_browser
+from tests.support.console_page import waiting_conversation
 from tests.support.suite import Suite
 
 
@@ -38,3 +39,10 @@ async def console(tmp_path: Path, suite: Suite) -> AsyncIterator[Page]:
         await page.evaluate("token => sessionStorage.setItem('trunkline.operator', token)", suite.operator_token)
         await page.reload()
         yield page
+
+
+@pytest.fixture
+async def waiting(page: Page, suite: Suite) -> AsyncIterator[str]:
+    """A conversation on `page` with one answer that waits for a person."""
+    async with waiting_conversation(page, suite) as conversation:
+        yield conversation

@@ -32,26 +32,33 @@ ENTRY: dict[str, object] = {
     "position": 1,
     "claimed_by": "",
     "breaches": 0,
+    "last_message": "It smells\nof smoke",
+    "messages": 3,
+    "unanswered": 1,
 }
 
 
-async def test_queue_separates_waiting_from_claimed_and_puts_own_conversations_first(modules: Page) -> None:
+async def test_queue_is_divided_into_own_waiting_and_others_conversations(modules: Page) -> None:
     """Within each group the server's order stays."""
     owners = {"a": "", "b": "Bob", "c": "Ada", "d": "", "e": "Bob", "f": "Ada"}
     entries = [{**ENTRY, "conversation": name, "claimed_by": owner} for name, owner in owners.items()]
-    body = "return [m.waitingEntries(x), m.claimedEntries(x, 'Ada')].map((all) => all.map((one) => one.conversation));"
-    assert await run_module(modules, "console/queue.js", body, entries) == [["a", "d"], ["c", "f", "b", "e"]]
+    body = (
+        "return [m.ownEntries(x, 'Ada'), m.waitingEntries(x), m.othersEntries(x, 'Ada')]"
+        ".map((all) => all.map((one) => one.conversation));"
+    )
+    assert await run_module(modules, "console/queue.js", body, entries) == [["c", "f"], ["a", "d"], ["b", "e"]]
 
 
 @pytest.mark.parametrize(
     ("changes", "now", "expected"),
     [
-        ({}, 1_025, {"position": "1", "customer": "Visitor 0123", "reason": "Asked for person"}),
+        ({}, 1_025, {"position": "1", "customer": "Visitor 0123", "message": "It smells\nof smoke"}),
         ({}, 1_025, {"since": "waiting 25 s", "due": "due in 1 min", "overdue": False, "slaPercent": 25}),
         ({}, 1_400, {"due": "5 min overdue", "overdue": True, "slaPercent": 100}),
         ({}, 990, {"since": "waiting 0 s", "slaPercent": 0}),
-        ({"position": 0, "claimed_by": "Ada"}, 1_025, {"position": "", "reason": "with you"}),
-        ({"claimed_by": "Bob"}, 1_060, {"reason": "with Bob", "since": "escalated 1 min ago"}),
+        ({"last_message": ""}, 1_025, {"message": "Asked for person"}),
+        ({"position": 0, "claimed_by": "Ada"}, 1_060, {"position": "", "since": "escalated 1 min ago"}),
+        ({"claimed_by": "Bob"}, 1_060, {"since": "with Bob · escalated 1 min ago"}),
     ],
 )
 async def test_queue_entry_shows_its_owner_and_deadline(
@@ -62,6 +69,42 @@ async def test_queue_entry_shows_its_owner_and_deadline(
         modules, "console/queue.js", "return m.describeEntry(x[0], 'Ada', x[1]);", [ENTRY | changes, now]
     )
     assert {name: texts[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("messages", "unanswered", "read", "unread"), [(3, 1, 0, 1), (3, 1, 3, 0), (5, 3, 3, 2), (5, 0, 1, 0), (2, 1, 4, 0)]
+)
+async def test_message_is_unread_until_it_is_read_or_answered(
+    modules: Page, messages: int, unanswered: int, read: int, unread: int
+) -> None:
+    """A browser without marks counts the unanswered messages; a stale mark never counts below zero."""
+    body = "return m.unreadOf(x[0], x[1]);"
+    entry = {**ENTRY, "messages": messages, "unanswered": unanswered}
+    assert await run_module(modules, "console/read-marks.js", body, [entry, read]) == unread
+
+
+async def test_alerts_report_new_messages_and_new_conversations_only(modules: Page) -> None:
+    """A breach that returns a claimed conversation to the queue is new again; an answered message is not."""
+    body = (
+        "const states = (all) => new Map(all.map(([id, waiting, unread]) => [id, { waiting, unread }]));"
+        "return m.alertTexts(states(x[0]), states(x[1]), (id) => id.toUpperCase());"
+    )
+    before = [["a", True, 0], ["b", False, 1], ["c", False, 2], ["d", False, 0]]
+    after = [["a", True, 0], ["b", False, 2], ["c", False, 0], ["d", True, 0], ["e", True, 0]]
+    assert await run_module(modules, "console/alerts.js", body, [before, after]) == [
+        "New message from B",
+        "D is waiting for a person",
+        "E is waiting for a person",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("unread", "waiting", "text"), [(0, 0, ""), (2, 0, "2 unread"), (0, 1, "1 waiting"), (2, 1, "2 unread, 1 waiting")]
+)
+async def test_counts_are_read_out_in_words(modules: Page, unread: int, waiting: int, text: str) -> None:
+    """Zero counts are omitted."""
+    counts = {"unread": unread, "waiting": waiting}
+    assert await run_module(modules, "console/queue.js", "return m.countsText(x);", counts) == text
 
 
 async def test_open_conversation_is_described_in_one_line(modules: Page) -> None:

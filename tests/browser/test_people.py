@@ -3,56 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Locator, Page, Request, Route, expect
+from playwright.async_api import Page, Request, Route, expect
 
-from tests.support.chat_page import TIMEOUT_MS, conversation_of, expect_final_replies, open_page, send_message
+from tests.support.chat_page import TIMEOUT_MS, expect_final_replies, open_page, send_message
+from tests.support.console_page import PERSON, RETURN, claim, queue_entry
 from tests.support.suite import Suite, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser]
 
 TOKEN = "a token of thirty-two characters or more"
-PERSON = "I want to speak to a person"
-RETURN = "How many days do I have to return an item?"
-
-
-@pytest.fixture
-async def waiting(page: Page, suite: Suite) -> AsyncIterator[str]:
-    """A conversation on `page` with one answer that waits for a person."""
-    await open_page(page, suite)
-    await send_message(page, RETURN)
-    await expect_final_replies(page, 1)
-    await send_message(page, PERSON)
-    await expect_final_replies(page, 2)
-    await expect(page.get_by_test_id("escalated")).to_have_attribute("data-stage", "waiting")
-    conversation = await conversation_of(page)
-    yield conversation
-    # An escalation left in the queue would precede the one of the next test.
-    await page.request.post(
-        f"{suite.url}/v1/ops/desk/{conversation}/claim", data={"person": "Ada"}, headers=suite.operator_headers
-    )
-    await page.request.post(
-        f"{suite.url}/v1/ops/desk/{conversation}/close", data={"person": "Ada"}, headers=suite.operator_headers
-    )
-
-
-def queue_entry(console: Page, conversation: str) -> Locator:
-    return console.locator(f'[data-testid="line"][data-conversation="{conversation}"]')
 
 
 def reply_id_of(request: Request) -> str:
     body = request.post_data_json
     assert body is not None
     return str(body["reply_id"])
-
-
-async def claim(console: Page, conversation: str) -> None:
-    await queue_entry(console, conversation).get_by_role("link").click()
-    await console.get_by_test_id("claim").click()
-    await expect(console.get_by_test_id("reply")).to_be_visible(timeout=TIMEOUT_MS)
 
 
 async def test_person_claims_answers_and_hands_back_a_conversation(page: Page, console: Page, waiting: str) -> None:

@@ -13,6 +13,8 @@ Level = Literal["senior", "person"]
 Urgency = Literal["low", "normal", "high", "critical"]
 URGENCIES: Final[tuple[Urgency, ...]] = ("low", "normal", "high", "critical")
 
+MAX_EXCERPT_CHARACTERS: Final = 160
+
 
 class Escalation(Record, frozen=True, kw_only=True):
     """State of an open escalation. Times in Unix seconds."""
@@ -41,3 +43,9 @@ class EscalationWaiting(Wire, frozen=True, kw_only=True, tag="escalation.waiting
     tenant: str
     customer: str
     escalation: Escalation
+    last_message: str = ""
+    """The customer's last message, shortened to `MAX_EXCERPT_CHARACTERS`."""
+    messages: int = 0
+    """Number of the customer's messages so far."""
+    unanswered: int = 0
+    """Number of the customer's messages since the last answer of an agent or a person."""

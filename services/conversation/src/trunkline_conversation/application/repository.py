@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trunkline_chassis.errors import FenceError
-from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.ids import EVERY_INGRESS, ConversationId, Instance, TurnId, turn_id
 from trunkline_protocols.inbox import EndRequested, TurnReceived, WaitCancelled
 from trunkline_protocols.log import Commit, CommitStored
 
+from trunkline_conversation.core.queue_entry import queue_entry
 from trunkline_conversation.core.state import Conversation, evolve, from_snapshot, to_snapshot
 from trunkline_conversation.core.steps import Append
 from trunkline_conversation.ports import ConversationPorts
@@ -115,7 +115,7 @@ class ConversationRepository:
             raise OvertakenError("another process has committed") from None
         self._state = evolve(state, commit, sequence)
         await self._notify([CommitStored(sequence=sequence, commit=commit)])
-        if self._state.escalation != state.escalation:
+        if queue_entry(self._state) != queue_entry(state):
             await self.update_escalation_queue()
         await self._store_snapshot_if_due(self._state)
         return self._state
@@ -171,17 +171,8 @@ class ConversationRepository:
 
     async def update_escalation_queue(self) -> None:
         """Make the escalation queue match the log; idempotent."""
-        state = await self.load()
-        escalation = state.escalation
-        if escalation is not None and escalation.level == "person":
-            await self._escalation_queue.put(
-                EscalationWaiting(
-                    conversation=self.id,
-                    region=self._region,
-                    tenant=state.tenant,
-                    customer=state.customer,
-                    escalation=escalation,
-                )
-            )
+        entry = queue_entry(await self.load())
+        if entry is not None:
+            await self._escalation_queue.put(entry)
         else:
             await self._escalation_queue.remove(self.id)

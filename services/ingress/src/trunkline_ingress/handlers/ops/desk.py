@@ -72,6 +72,12 @@ class QueueEntry(msgspec.Struct, kw_only=True):
     position: int
     claimed_by: str
     breaches: int
+    last_message: str
+    """The customer's last message, shortened."""
+    messages: int
+    """Number of the customer's messages so far."""
+    unanswered: int
+    """Number of the customer's messages since the last answer."""
 
 
 class EscalatedConversation(msgspec.Struct, kw_only=True):
@@ -182,4 +188,7 @@ def _entry(item: EscalationWaiting, position: int) -> QueueEntry:
         position=position,
         claimed_by=escalation.claimed_by,
         breaches=escalation.breaches,
+        last_message=item.last_message,
+        messages=item.messages,
+        unanswered=item.unanswered,
     )

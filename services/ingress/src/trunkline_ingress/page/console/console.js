@@ -13,6 +13,7 @@ import { NoticesView } from './notices.js';
 import { OpsApi } from './ops-api.js';
 import { OpsClient, OpsError } from './ops-client.js';
 import { Poll } from './poll.js';
+import { countsText } from './queue.js';
 import { SuiteView } from './suite.js';
 
 const STORED_PERSON = 'trunkline.person';
@@ -95,8 +96,9 @@ async function attempt(action) {
  * Poll a task, and show its result as the state of the connection.
  * @param {() => Promise<void>} task
  * @param {number} intervalMs
+ * @param {{runsHidden?: boolean}} [options]
  */
-function poll(task, intervalMs) {
+function poll(task, intervalMs, options = {}) {
   return new Poll(async () => {
     try {
       await task();
@@ -106,7 +108,7 @@ function poll(task, intervalMs) {
       else reportError(error);
       throw error;
     }
-  }, intervalMs);
+  }, intervalMs, options);
 }
 
 // -- views ---
@@ -126,11 +128,11 @@ const notices = new NoticesView({ ...context, refresh: () => polls.notices.now()
 const suite = new SuiteView({ ...context, refresh: () => polls.suite.now() }, byId('view-suite'));
 
 const polls = {
-  // Always active: every view shows the number of waiting conversations.
+  // Always active: every view, and the title of a hidden tab, shows the number of waiting and unread conversations.
   desk: poll(async () => {
     await desk.update();
     showTitle();
-  }, DESK_INTERVAL_MS),
+  }, DESK_INTERVAL_MS, { runsHidden: true }),
   notices: poll(() => notices.update(), VIEW_INTERVAL_MS),
   suite: poll(() => suite.update(), VIEW_INTERVAL_MS),
 };
@@ -140,11 +142,12 @@ let view = 'desk';
 let companyName = '';
 
 function showTitle() {
-  const waiting = desk.waitingCount();
-  byId('desk-count').hidden = waiting === 0;
-  setText(byId('desk-count'), String(waiting));
-  setAttribute(byId('tab-desk'), 'aria-label', waiting ? `Desk, ${waiting} waiting` : null);
-  document.title = `${waiting ? `(${waiting}) ` : ''}${VIEWS[view]} – ${companyName || 'Console'}`;
+  const counts = desk.counts();
+  const total = counts.unread + counts.waiting;
+  byId('desk-count').hidden = total === 0;
+  setText(byId('desk-count'), String(total));
+  setAttribute(byId('tab-desk'), 'aria-label', total ? `Desk, ${countsText(counts)}` : null);
+  document.title = `${total ? `(${total}) ` : ''}${VIEWS[view]} – ${companyName || 'Console'}`;
 }
 
 /** Show the view of the address: `#desk/<conversation>`, `#notices` or `#suite/<conversation>`. */

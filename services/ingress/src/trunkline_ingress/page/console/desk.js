@@ -1,12 +1,14 @@
 // @ts-check
 /**
- * The desk: the escalation queue, the claimed conversations, and the open conversation beside them.
+ * The desk: the operator's own conversations, the escalation queue, and the open conversation beside them.
  *
  * @import {ConsoleContext, QueueEntry} from './types.js'
  */
-import { byId, el, keyed, query, setAttribute, setText } from '../shared/dom.js';
+import { byId, el, hiddenText, keyed, query, setAttribute, setText } from '../shared/dom.js';
+import { Alerts, isInFront } from './alerts.js';
 import { CasePanel } from './case.js';
-import { claimedEntries, describeEntry, waitingEntries, waitingText } from './queue.js';
+import { describeEntry, isClaimedBy, othersEntries, ownEntries, waitingEntries, waitingText } from './queue.js';
+import { ReadMarks } from './read-marks.js';
 
 /** The view, bound to console.html. */
 export class DeskView {
@@ -14,6 +16,8 @@ export class DeskView {
   #root = byId('view-desk');
   #claimNext = byId('claim-next', HTMLButtonElement);
   #case;
+  #readMarks = new ReadMarks();
+  #alerts = new Alerts();
   /** @type {QueueEntry[]} */
   #entries = [];
   #loaded = false;
@@ -27,13 +31,17 @@ export class DeskView {
     this.#context = context;
     this.#case = new CasePanel(context, (conversation) => (
       this.#entries.find((entry) => entry.conversation === conversation) ?? null), byId('case'));
+    byId('alerts').replaceWith(this.#alerts.root);
     this.#claimNext.addEventListener('click', () => this.#onClaimNext());
     this.#root.addEventListener('keydown', (event) => this.#onKey(event));
   }
 
-  /** Return the number of unclaimed conversations. */
-  waitingCount() {
-    return waitingEntries(this.#entries).length;
+  /** Return the number of own conversations with unread messages, and of unclaimed conversations. */
+  counts() {
+    return {
+      unread: ownEntries(this.#entries, this.#context.person()).filter((entry) => this.#unread(entry) > 0).length,
+      waiting: waitingEntries(this.#entries).length,
+    };
   }
 
   /** Update the queue and the open conversation. */
@@ -42,6 +50,9 @@ export class DeskView {
     this.#loaded = true;
     this.#render();
     await this.#case.update();
+    this.#markRead();
+    this.#alerts.update(this.#entries, (entry) => this.#unread(entry));
+    this.#render();
   }
 
   /**
@@ -58,17 +69,42 @@ export class DeskView {
 
   #render() {
     const waiting = waitingEntries(this.#entries);
-    const claimed = claimedEntries(this.#entries, this.#context.person());
+    const own = ownEntries(this.#entries, this.#context.person());
+    const others = othersEntries(this.#entries, this.#context.person());
+    this.#renderList(byId('own'), own);
     this.#renderList(byId('waiting'), waiting);
-    this.#renderList(byId('claimed'), claimed);
+    this.#renderList(byId('claimed'), others);
     byId('queue-empty').hidden = !this.#loaded || waiting.length > 0;
-    byId('claimed-title').hidden = claimed.length === 0;
+    byId('own-title').hidden = own.length === 0;
+    byId('claimed-title').hidden = others.length === 0;
     setText(byId('waiting-title'), waiting.length ? `Waiting: ${waiting.length}` : 'Waiting');
     this.#claimNext.disabled = waiting.length === 0;
     if (this.#lastCount !== null && waiting.length > this.#lastCount) {
       this.#context.announce(waitingText(waiting.length));
     }
     this.#lastCount = waiting.length;
+  }
+
+  /**
+   * Return the number of unread messages in one of the operator's own conversations, 0 in any other.
+   * @param {QueueEntry} entry
+   */
+  #unread(entry) {
+    const isOwn = isClaimedBy(entry, this.#context.person());
+    return isOwn && !this.#isRead(entry) ? this.#readMarks.unread(entry) : 0;
+  }
+
+  /**
+   * Return whether the operator has a conversation in view.
+   * @param {QueueEntry} entry
+   */
+  #isRead({ conversation }) {
+    return conversation === this.#open && !this.#root.hidden && isInFront();
+  }
+
+  #markRead() {
+    const read = this.#entries.find((entry) => this.#isRead(entry));
+    if (read) this.#readMarks.mark(read, this.#entries);
   }
 
   /**
@@ -94,7 +130,11 @@ export class DeskView {
     setText(query(node, '.customer'), texts.customer);
     setAttribute(query(node, '.customer'), 'title', entry.customer);
     setText(query(node, '.urgency'), entry.urgency);
-    setText(query(node, '.reason'), texts.reason);
+    const unread = this.#unread(entry);
+    setAttribute(node, 'data-unread', unread);
+    query(node, '.unread').hidden = unread === 0;
+    setText(query(node, '.unread-count'), String(unread));
+    setText(query(node, '.excerpt'), texts.message);
     setText(query(node, '.since'), texts.since);
     setText(query(node, '.due'), texts.due);
     query(node, '.sla i').style.setProperty('width', `${texts.slaPercent.toFixed(1)}%`);
@@ -112,7 +152,7 @@ export class DeskView {
   }
 
   /**
-   * Move between the entries of both lists with the arrow keys.
+   * Move between the entries of all lists with the arrow keys.
    * @param {KeyboardEvent} event
    */
   #onKey(event) {
@@ -131,7 +171,9 @@ function createEntry({ conversation }) {
   return el('li', { class: 'entry', 'data-testid': 'line', 'data-conversation': conversation },
     el('span', { class: 'position' }),
     el('a', { href: `#desk/${conversation}` },
-      el('span', { class: 'customer' }), el('span', { class: 'urgency' }), el('span', { class: 'reason' }),
+      el('span', { class: 'customer' }), el('span', { class: 'urgency' }), el('span', { class: 'excerpt' }),
+      el('span', { class: 'count unread', 'data-testid': 'unread' }, el('span', { class: 'unread-count' }),
+        hiddenText(' unread')),
       el('span', { class: 'since' }), el('span', { class: 'due' }),
       el('span', { class: 'sla', 'aria-hidden': 'true' }, el('i'))));
 }

@@ -1,5 +1,5 @@
 // @ts-check
-/** A periodic task: it pauses while the tab is hidden, never overlaps itself, and backs off while it fails. */
+/** A periodic task: it never overlaps itself, backs off while it fails, and may pause while the tab is hidden. */
 
 const MAX_DELAY_MS = 15_000;
 /** Number of failures up to which the delay doubles. */
@@ -8,6 +8,7 @@ const MAX_DOUBLINGS = 5;
 export class Poll {
   #task;
   #intervalMs;
+  #runsHidden;
   #timer = 0;
   /** @type {Promise<void>|null} */
   #running = null;
@@ -19,10 +20,12 @@ export class Poll {
   /**
    * @param {() => Promise<void>} task  reports its own errors; a rejection only delays the next run
    * @param {number} intervalMs
+   * @param {{runsHidden?: boolean}} [options]  `runsHidden`: go on while the tab is hidden
    */
-  constructor(task, intervalMs) {
+  constructor(task, intervalMs, { runsHidden = false } = {}) {
     this.#task = task;
     this.#intervalMs = intervalMs;
+    this.#runsHidden = runsHidden;
     document.addEventListener('visibilitychange', () => { if (this.#active) void this.now(); });
   }
 
@@ -47,9 +50,13 @@ export class Poll {
       return this.#running;
     }
     clearTimeout(this.#timer);
-    if (document.hidden) return Promise.resolve();
+    if (this.#isPaused()) return Promise.resolve();
     this.#running = this.#run();
     return this.#running;
+  }
+
+  #isPaused() {
+    return document.hidden && !this.#runsHidden;
   }
 
   async #run() {
@@ -63,7 +70,7 @@ export class Poll {
       }
     } while (this.#repeat);
     this.#running = null;
-    if (!this.#active || document.hidden) return;
+    if (!this.#active || this.#isPaused()) return;
     const delay = Math.min(MAX_DELAY_MS, this.#intervalMs * 2 ** Math.min(this.#failures, MAX_DOUBLINGS));
     this.#timer = setTimeout(() => this.now(), delay);
   }

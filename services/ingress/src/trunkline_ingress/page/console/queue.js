@@ -16,13 +16,21 @@ export function waitingEntries(entries) {
 }
 
 /**
- * Return the claimed entries, those of `person` first.
+ * Return the entries that `person` has claimed, in order.
  * @param {QueueEntry[]} entries
  * @param {string} person
  */
-export function claimedEntries(entries, person) {
-  const claimed = entries.filter((entry) => entry.claimed_by);
-  return claimed.toSorted((a, b) => Number(b.claimed_by === person) - Number(a.claimed_by === person));
+export function ownEntries(entries, person) {
+  return entries.filter((entry) => isClaimedBy(entry, person));
+}
+
+/**
+ * Return the entries that others than `person` have claimed, in order.
+ * @param {QueueEntry[]} entries
+ * @param {string} person
+ */
+export function othersEntries(entries, person) {
+  return entries.filter((entry) => entry.claimed_by && !isClaimedBy(entry, person));
 }
 
 /**
@@ -47,12 +55,20 @@ export function describeEntry(entry, person, now) {
   return {
     position: entry.position ? String(entry.position) : '',
     customer: customerName(entry.customer),
-    reason: owner ? `with ${owner === person ? 'you' : owner}` : prettify(entry.reason),
-    since: owner ? `escalated ${waiting} ago` : `waiting ${waiting}`,
+    message: entry.last_message || prettify(entry.reason),
+    since: owner ? `${owner === person ? '' : `with ${owner} · `}escalated ${waiting} ago` : `waiting ${waiting}`,
     due: dueIn(entry.due_at, now),
     overdue: now > entry.due_at,
     slaPercent: Math.min(100, Math.max(0, used * 100)),
   };
+}
+
+/**
+ * Count unread messages and waiting conversations in words: `2 unread, 1 waiting`; '' if there are none.
+ * @param {{unread: number, waiting: number}} counts
+ */
+export function countsText({ unread, waiting }) {
+  return [...(unread ? [`${unread} unread`] : []), ...(waiting ? [`${waiting} waiting`] : [])].join(', ');
 }
 
 /**

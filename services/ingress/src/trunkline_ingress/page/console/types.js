@@ -15,6 +15,9 @@
  * @property {number} position  0 if a person has claimed it
  * @property {string} claimed_by  '' if no person has
  * @property {number} breaches
+ * @property {string} last_message  the customer's, shortened; '' before the first
+ * @property {number} messages  of the customer so far
+ * @property {number} unanswered  messages of the customer since the last answer
  *
  * @typedef {object} TranscriptEntry
  * @property {'customer'|'agent'|'person'} role

@@ -1,0 +1,78 @@
+"""The desk as people work at it: several conversations, customers who leave, outages, internal notes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.support.chat_page import TIMEOUT_MS, send_message
+from tests.support.console_page import PERSON, claim, queue_entry
+
+pytestmark = [pytest.mark.processes, pytest.mark.browser]
+
+
+async def test_message_in_a_conversation_in_the_background_is_counted_until_it_is_read(
+    page: Page, console: Page, waiting: str
+) -> None:
+    """The queue shows the customer's own words; badge and title count what the person has not read."""
+    entry = queue_entry(console, waiting)
+    await expect(console.get_by_test_id("waiting").locator(entry)).to_contain_text(PERSON, timeout=TIMEOUT_MS)
+    await expect(console).to_have_title(re.compile(r"^\(1\) Desk"))
+    await claim(console, waiting)
+    await expect(console.get_by_test_id("own").locator(entry)).to_have_count(1)
+    await expect(console).to_have_title(re.compile("^Desk"), timeout=TIMEOUT_MS)
+
+    await console.get_by_test_id("tab-suite").click()
+    await send_message(page, "The parcel never came")
+    await expect(console).to_have_title(re.compile(r"^\(1\) Suite"), timeout=TIMEOUT_MS)
+    await expect(console.get_by_test_id("tab-desk")).to_have_attribute("aria-label", "Desk, 1 unread")
+    await send_message(page, "Nor did the second one")
+    await console.get_by_test_id("tab-desk").click()
+    await expect(entry).to_contain_text("Nor did the second one", timeout=TIMEOUT_MS)
+    await expect(entry.get_by_test_id("unread")).to_have_text("2 unread", timeout=TIMEOUT_MS)
+    await entry.get_by_role("link").click()
+    await expect(entry.get_by_test_id("unread")).to_be_hidden(timeout=TIMEOUT_MS)
+    await expect(console).to_have_title(re.compile("^Desk"), timeout=TIMEOUT_MS)
+    await console.reload()
+    await expect(entry).to_contain_text("Nor did the second one", timeout=TIMEOUT_MS)
+    await expect(entry.get_by_test_id("unread")).to_be_hidden()
+
+
+async def test_alerts_are_off_until_they_are_switched_on(console: Page) -> None:
+    """The choice is kept; a browser that forbids notifications says so at once."""
+    sound, notifications = console.get_by_test_id("alert-sound"), console.get_by_test_id("alert-notifications")
+    await expect(sound).not_to_be_checked()
+    await expect(notifications).not_to_be_checked()
+    await sound.check()
+    await console.reload()
+    await expect(console.get_by_test_id("alert-sound")).to_be_checked()
+
+    await console.evaluate("Notification.requestPermission = async () => 'denied'")
+    await notifications.click()
+    await expect(console.get_by_test_id("alerts")).to_contain_text("does not permit notifications")
+    await expect(notifications).not_to_be_checked()
+
+
+async def test_notification_names_the_customer_and_no_words(page: Page, console: Page, waiting: str) -> None:
+    """It appears only if the page is not in front; other people may see the screen."""
+    await claim(console, waiting)
+    await console.evaluate(
+        """() => {
+          window.shown = [];
+          const Fake = class extends EventTarget {
+            constructor(title, { body }) { super(); window.shown.push(body); }
+          };
+          Fake.permission = 'granted';
+          Fake.requestPermission = async () => 'granted';
+          window.Notification = Fake;
+          document.hasFocus = () => false;
+        }"""
+    )
+    await console.get_by_test_id("alert-notifications").check()
+    await send_message(page, "My secret is 1234")
+    await console.wait_for_function("() => window.shown.length > 0", timeout=TIMEOUT_MS)
+    shown = await console.evaluate("window.shown.join()")
+    assert shown.startswith("New message from Visitor ")
+    assert "1234" not in shown
