@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -35,6 +36,7 @@ ENTRY: dict[str, object] = {
     "last_message": "It smells\nof smoke",
     "messages": 3,
     "unanswered": 1,
+    "gone_since": 0,
 }
 
 
@@ -58,6 +60,7 @@ async def test_queue_is_divided_into_own_waiting_and_others_conversations(module
         ({}, 990, {"since": "waiting 0 s", "slaPercent": 0}),
         ({"last_message": ""}, 1_025, {"message": "Asked for person"}),
         ({"position": 0, "claimed_by": "Ada"}, 1_060, {"position": "", "since": "escalated 1 min ago"}),
+        ({}, 1_025, {"gone": ""}),
         ({"claimed_by": "Bob"}, 1_060, {"since": "with Bob · escalated 1 min ago"}),
     ],
 )
@@ -69,6 +72,17 @@ async def test_queue_entry_shows_its_owner_and_deadline(
         modules, "console/queue.js", "return m.describeEntry(x[0], 'Ada', x[1]);", [ENTRY | changes, now]
     )
     assert {name: texts[name] for name in expected} == expected
+
+
+async def test_customer_who_is_gone_is_described_with_the_time(modules: Page) -> None:
+    """In the queue and in the open conversation, where the operator also learns that a reply is not lost."""
+    gone = {**ENTRY, "gone_since": 1_000, "claimed_by": "Ada"}
+    texts = await run_module(modules, "console/queue.js", "return m.describeEntry(x, 'Ada', 1050);", gone)
+    assert re.fullmatch(r"gone since \d\d:\d\d", texts["gone"])
+    body = "return [m.factsText(x, false, 1050), m.standingText(x, false, 'Ada')];"
+    facts, standing = await run_module(modules, "console/case-texts.js", body, gone)
+    assert facts.endswith(texts["gone"])
+    assert "on return" in standing
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.support.chat_page import TIMEOUT_MS, send_message
-from tests.support.console_page import PERSON, claim, queue_entry
+from tests.support.console_page import PERSON, claim, queue_entry, waiting_conversation
+from tests.support.suite import Suite
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser]
 
@@ -38,6 +39,52 @@ async def test_message_in_a_conversation_in_the_background_is_counted_until_it_i
     await console.reload()
     await expect(entry).to_contain_text("Nor did the second one", timeout=TIMEOUT_MS)
     await expect(entry.get_by_test_id("unread")).to_be_hidden()
+
+
+async def test_customer_who_closes_the_page_waits_behind_the_others(
+    page: Page, console: Page, suite: Suite, waiting: str
+) -> None:
+    """Until the customer returns; the desk says since when the page is closed."""
+    entry = queue_entry(console, waiting)
+    other_page = await page.context.new_page()
+    async with waiting_conversation(other_page, suite) as other:
+        other_entry = queue_entry(console, other)
+        await expect(entry).to_have_attribute("data-position", "1", timeout=TIMEOUT_MS)
+        await expect(other_entry).to_have_attribute("data-position", "2", timeout=TIMEOUT_MS)
+        await expect(entry.get_by_test_id("gone")).to_be_hidden()
+
+        await page.goto("about:blank")
+        await expect(entry.get_by_test_id("gone")).to_contain_text("gone since", timeout=TIMEOUT_MS)
+        await expect(entry).to_have_attribute("data-position", "2", timeout=TIMEOUT_MS)
+        await expect(other_entry).to_have_attribute("data-position", "1", timeout=TIMEOUT_MS)
+        await expect(other_page.get_by_test_id("escalated")).to_contain_text("number 1", timeout=TIMEOUT_MS)
+        await entry.get_by_role("link").click()
+        await expect(console.get_by_test_id("case")).to_contain_text("gone since", timeout=TIMEOUT_MS)
+        await expect(console.get_by_test_id("standing")).to_contain_text("sees a reply on return")
+
+        await page.goto(suite.url)
+        await expect(entry.get_by_test_id("gone")).to_be_hidden(timeout=TIMEOUT_MS)
+        await expect(entry).to_have_attribute("data-position", "1", timeout=TIMEOUT_MS)
+
+
+async def test_outage_is_not_an_empty_queue(console: Page) -> None:
+    """The desk says that Trunkline cannot be reached, and recovers by itself."""
+    failure = console.get_by_test_id("queue-failure")
+    await expect(console.get_by_test_id("nobody")).to_be_visible(timeout=TIMEOUT_MS)
+    await console.route("**/v1/ops/**", lambda route: route.abort())
+    await expect(failure).to_contain_text("Trunkline cannot be reached. The list is as of", timeout=TIMEOUT_MS)
+    await expect(console.get_by_test_id("nobody")).to_be_hidden()
+    await expect(console.get_by_test_id("take-next")).to_be_disabled()
+    await expect(console).to_have_title(re.compile(r"^\(!\) Desk"))
+    await console.reload()
+    await expect(failure).to_contain_text("Trunkline cannot be reached. Trying again.", timeout=TIMEOUT_MS)
+    await expect(console.get_by_test_id("nobody")).to_be_hidden()
+
+    await console.unroute("**/v1/ops/**")
+    await expect(failure).to_be_hidden(timeout=TIMEOUT_MS)
+    await expect(console.get_by_test_id("nobody")).to_be_visible(timeout=TIMEOUT_MS)
+    await expect(console).to_have_title(re.compile("^Desk"))
+    await expect(console.get_by_test_id("connection")).to_have_attribute("data-state", "open")
 
 
 async def test_alerts_are_off_until_they_are_switched_on(console: Page) -> None:

@@ -116,6 +116,9 @@ class FakeEscalationQueue:
     def entries(self) -> list[EscalationWaiting]:
         return list(self.waiting.values())
 
+    def entry(self, conversation: ConversationId) -> EscalationWaiting | None:
+        return self.waiting.get(conversation)
+
     async def put(self, entry: EscalationWaiting) -> None:
         self.waiting[entry.conversation] = entry
 

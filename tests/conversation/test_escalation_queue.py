@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from trunkline_chassis.bus import Bus
 from trunkline_conversation.adapters.kv_escalation_queue import KvEscalationQueue
@@ -55,3 +56,12 @@ async def test_entry_is_put_replaced_and_removed(queue: EscalationQueue) -> None
         await until_entries(queue, [])
     await queue.put(entry(30.0))
     await until_entries(queue, [entry(30.0)])
+
+
+async def test_value_that_returns_is_written_again(queue: EscalationQueue) -> None:
+    """A customer leaves and is back: the entry is as it was, and that is no repeated delivery."""
+    here = entry(10.0)
+    for expected in (here, msgspec.structs.replace(here, gone_since=5.0), here):
+        await queue.put(expected)
+        await until_entries(queue, [expected])
+        assert queue.entry(CONVERSATION) == expected

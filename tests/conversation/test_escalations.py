@@ -246,13 +246,16 @@ def test_turn_resumes_after_a_crash_behind_the_escalation() -> None:
     assert (step.lane, step.hop) == ("urgent", 1)
 
 
-def entry(number: int, urgency: Urgency, since: float, due_at: float, claimed_by: str = "") -> EscalationWaiting:
+def entry(
+    number: int, urgency: Urgency, since: float, due_at: float, claimed_by: str = "", gone_since: float = 0.0
+) -> EscalationWaiting:
     return EscalationWaiting(
         conversation=ConversationId(f"c{number}"),
         region="local",
         tenant="default",
         customer="ada",
         escalation=escalation(urgency=urgency, since=since, due_at=due_at, claimed_by=claimed_by),
+        gone_since=gone_since,
     )
 
 
@@ -263,10 +266,65 @@ def test_queue_is_ordered_by_urgency_age_and_sla() -> None:
     assert [waiting.conversation for waiting in queue([normal, high, served], NOW)] == ["c2", "c1"]
 
 
-@given(st.lists(st.tuples(st.sampled_from(URGENCIES), st.integers(0, 900)), min_size=1, max_size=8))
-def test_position_matches_the_order_of_the_queue(known: list[tuple[Urgency, int]]) -> None:
+ENTRIES = st.lists(
+    st.tuples(st.sampled_from(URGENCIES), st.integers(0, 900), st.sampled_from([0.0, NOW - 60, NOW - 5])),
+    min_size=1,
+    max_size=8,
+).map(
+    lambda known: [
+        entry(number, urgency, NOW - age_s, NOW + 900, gone_since=gone_since)
+        for number, (urgency, age_s, gone_since) in enumerate(known)
+    ]
+)
+
+
+def names(entries: list[EscalationWaiting]) -> list[str]:
+    return [waiting.conversation for waiting in entries]
+
+
+@given(ENTRIES)
+def test_customers_who_are_gone_wait_behind_all_others(entries: list[EscalationWaiting]) -> None:
+    """Within both groups pressure decides."""
+    order = queue(entries, NOW)
+    assert [bool(waiting.gone_since) for waiting in order] == sorted(bool(waiting.gone_since) for waiting in order)
+    for gone in (False, True):
+        pressures = [pressure(each.escalation, NOW) for each in order if bool(each.gone_since) is gone]
+        assert pressures == sorted(pressures, reverse=True)
+
+
+@given(ENTRIES, st.data())
+def test_breach_never_lifts_a_customer_who_is_gone_above_one_who_is_there(
+    entries: list[EscalationWaiting], data: st.DataObject
+) -> None:
+    """However urgent the entry becomes."""
+    number = data.draw(st.integers(0, len(entries) - 1))
+    escalation = msgspec.structs.replace(entries[number].escalation, urgency="critical", breaches=9, since=0.0)
+    entries[number] = msgspec.structs.replace(entries[number], escalation=escalation, gone_since=NOW - 60)
+    order = queue(entries, NOW)
+    behind = order[names(order).index(entries[number].conversation) :]
+    assert all(waiting.gone_since for waiting in behind)
+
+
+@given(ENTRIES, st.data())
+def test_customer_who_returns_has_the_place_of_one_who_stayed(
+    entries: list[EscalationWaiting], data: st.DataObject
+) -> None:
+    """The wait counts on while the page is closed."""
+    number = data.draw(st.integers(0, len(entries) - 1))
+    stayed = [*entries]
+    stayed[number] = msgspec.structs.replace(entries[number], gone_since=0.0)
+    gone = [*entries]
+    gone[number] = msgspec.structs.replace(entries[number], gone_since=NOW - 60)
+    returned = [*gone]
+    returned[number] = msgspec.structs.replace(gone[number], gone_since=0.0)
+    assert names(queue(returned, NOW)) == names(queue(stayed, NOW))
+    name = entries[number].conversation
+    assert names(queue(gone, NOW)).index(name) >= names(queue(stayed, NOW)).index(name)
+
+
+@given(ENTRIES)
+def test_position_matches_the_order_of_the_queue(entries: list[EscalationWaiting]) -> None:
     """The position in a reply is the one that the desk shows, for every entry."""
-    entries = [entry(number, urgency, NOW - age_s, NOW + 900) for number, (urgency, age_s) in enumerate(known)]
     for number, waiting in enumerate(queue(entries, NOW), start=1):
         assert queue_position(entries, waiting.conversation, waiting.escalation, NOW) == number
 

@@ -37,6 +37,8 @@ class Vitals:
     detail: dict[str, str] = field(default_factory=dict)
     specialties: list[str] = field(default_factory=list)
     fleet_version: int = 0
+    attached: list[str] | None = None
+    """Escalated conversations whose socket the process holds."""
 
 
 class Heartbeat:
@@ -69,6 +71,7 @@ class Heartbeat:
             detail=vitals.detail,
             specialties=vitals.specialties,
             fleet_version=vitals.fleet_version,
+            attached=vitals.attached,
             p50_ms=round(self._latency.percentile(50), 3),
             p95_ms=round(self._latency.percentile(95), 3),
         )

@@ -49,3 +49,5 @@ class EscalationWaiting(Wire, frozen=True, kw_only=True, tag="escalation.waiting
     """Number of the customer's messages so far."""
     unanswered: int = 0
     """Number of the customer's messages since the last answer of an agent or a person."""
+    gone_since: float = 0.0
+    """Time since which no ingress holds the customer's socket, 0 while one does."""

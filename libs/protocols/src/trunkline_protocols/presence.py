@@ -33,6 +33,8 @@ class Presence(Wire, frozen=True, kw_only=True, tag="presence"):
     specialties: list[str] = []
     """Specialties that an agents process serves."""
     fleet_version: int = 0
+    attached: list[str] | None = None
+    """Escalated conversations whose socket an ingress holds; None if it does not report them."""
 
 
 class GetStatus(Wire, frozen=True, kw_only=True, tag="status.get"):

@@ -18,15 +18,17 @@ from trunkline_conversation.adapters.jetstream_work_queue import JetStreamWorkQu
 from trunkline_conversation.adapters.kv_escalation_queue import KvEscalationQueue
 from trunkline_conversation.adapters.nats_notifier import NatsNotifier
 from trunkline_conversation.application.actor import ActorConfig, ConversationActor
+from trunkline_conversation.application.customer_socket_monitor import CustomerSocketMonitor
 from trunkline_conversation.application.dispatch import TurnTimeouts
 from trunkline_conversation.application.environment import EnvironmentReader
 from trunkline_conversation.application.registry import ConversationRegistry
 from trunkline_conversation.core.ownership import SlotOwnership
-from trunkline_conversation.handlers import InboxHandler, PeerHandlers, watch_overdue
+from trunkline_conversation.handlers import InboxHandler, PeerHandlers, watch_overdue, watch_sockets
 from trunkline_conversation.ports import ConversationPorts
 from trunkline_conversation.settings import ConversationSettings
 
 NAME = "conversation"
+_INGRESS = "ingress"
 
 
 @asynccontextmanager
@@ -82,6 +84,8 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     process.spawn(
         watch_overdue(conversations, escalation_queue, held_slots=lambda: consumer.held, now=time.time),
     )
+    sockets = CustomerSocketMonitor(escalation_queue, lambda: process.presences.alive(_INGRESS), now=time.time)
+    process.spawn(watch_sockets(conversations, sockets, held_slots=lambda: consumer.held))
     process.spawn(conversations.run())
     process.spawn(consumer.run())
     process.presences.on_departure = peers.on_departure

@@ -5,6 +5,7 @@ result.<instance>                          -> `PeerHandlers.on_result`       res
 attach.<region>.<partition>.<conversation> -> `PeerHandlers.on_attached`     an ingress holds a socket
 KV PRESENCE                                -> `PeerHandlers.on_departure`    a conversation process stops or has died
 timer, over KV DESK                        -> `watch_overdue`                escalations whose SLA has expired
+timer, over KV DESK                        -> `watch_sockets`                customers in the queue who leave or return
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ from trunkline_protocols import codec, subjects
 from trunkline_protocols.ids import ConversationId, InvalidIdError, partition_of, slot_of
 from trunkline_protocols.presence import Presence
 
-from trunkline_conversation.application.actor import Envelope, Overdue
+from trunkline_conversation.application.actor import Envelope, Overdue, SocketChanged
+from trunkline_conversation.application.customer_socket_monitor import CustomerSocketMonitor
 from trunkline_conversation.application.registry import ConversationRegistry
 from trunkline_conversation.core.ownership import SlotOwnership
 from trunkline_conversation.ports import EscalationQueue, InboxItem, Log, SlotConsumer
 
 _log: Final = structlog.get_logger(__name__)
 _OVERDUE_POLL_INTERVAL_S: Final = 0.5
+_SOCKET_POLL_INTERVAL_S: Final = 0.5
 
 
 class InboxHandler:
@@ -150,7 +153,17 @@ async def watch_overdue(
                 conversations.offer(entry.conversation, _unsettled(0, Overdue()))
 
 
-def _unsettled(sequence: int, message: InboxItem | Overdue) -> Envelope:
+async def watch_sockets(
+    conversations: ConversationRegistry, monitor: CustomerSocketMonitor, *, held_slots: Callable[[], list[int]]
+) -> None:
+    """Notify the conversations of held slots when their customer's socket is gone or back; until cancelled."""
+    while True:
+        await asyncio.sleep(_SOCKET_POLL_INTERVAL_S)
+        for change in monitor.changes(held_slots()):
+            conversations.offer(change.conversation, _unsettled(0, SocketChanged(change.gone_since)))
+
+
+def _unsettled(sequence: int, message: InboxItem | Overdue | SocketChanged) -> Envelope:
     """Return an envelope for a message without a delivery, so that settling does nothing."""
     return Envelope(sequence, message, done=_no_settlement, dead_letter=_log_dead_letter)
 

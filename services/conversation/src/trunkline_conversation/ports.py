@@ -92,6 +92,10 @@ class EscalationQueue(Protocol):
         """Return all entries of the local view, unordered."""
         ...
 
+    def entry(self, conversation: ConversationId) -> EscalationWaiting | None:
+        """Return the entry of a conversation in the local view, None without one."""
+        ...
+
     async def put(self, entry: EscalationWaiting) -> None:
         """Add or replace the entry of a conversation."""
         ...

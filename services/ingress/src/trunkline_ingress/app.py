@@ -137,7 +137,9 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     process.spawn(escalations.run())
     process.spawn(sessions.check_overdue_sessions())
     process.spawn(sessions.publish_positions())
-    process.heartbeat.vitals = lambda: Vitals(queue_depth=len(sessions), fleet_version=fleet.current.version)
+    process.heartbeat.vitals = lambda: Vitals(
+        queue_depth=len(sessions), fleet_version=fleet.current.version, attached=sessions.attached
+    )
 
     runner = await _listen(app, guard, settings)
     yield

@@ -1,4 +1,4 @@
-"""Order of the escalation queue: urgency times age, relative to the SLA."""
+"""Order of the escalation queue: customers who are there first, then urgency times age, relative to the SLA."""
 
 from __future__ import annotations
 
@@ -31,18 +31,23 @@ def pressure(escalation: Escalation, now: float) -> float:
 
 
 def queue(waiting: Iterable[EscalationWaiting], now: float) -> list[EscalationWaiting]:
-    """Return the unclaimed entries, highest pressure first."""
+    """Return the unclaimed entries, highest pressure first; entries whose customer is gone come last."""
     unclaimed = [entry for entry in waiting if not entry.escalation.claimed_by]
-    return sorted(unclaimed, key=lambda entry: _rank(entry.conversation, entry.escalation, now))
+    return sorted(unclaimed, key=lambda entry: _rank(entry.conversation, entry.escalation, now, entry.gone_since))
 
 
 def queue_position(waiting: Iterable[EscalationWaiting], conversation: str, escalation: Escalation, now: float) -> int:
     """Return the queue position of a conversation's escalation, queued already or not; 1 is the next."""
-    rank = _rank(conversation, escalation, now)
-    others = (entry for entry in waiting if entry.conversation != conversation and not entry.escalation.claimed_by)
-    return 1 + sum(_rank(entry.conversation, entry.escalation, now) < rank for entry in others)
+    unclaimed, gone_since = [], 0.0
+    for entry in waiting:
+        if entry.conversation == conversation:
+            gone_since = entry.gone_since
+        elif not entry.escalation.claimed_by:
+            unclaimed.append(entry)
+    rank = _rank(conversation, escalation, now, gone_since)
+    return 1 + sum(_rank(entry.conversation, entry.escalation, now, entry.gone_since) < rank for entry in unclaimed)
 
 
-def _rank(conversation: str, escalation: Escalation, now: float) -> tuple[float, float, str]:
-    """Return the sort key: highest pressure first, then the longest wait."""
-    return -pressure(escalation, now), escalation.since, conversation
+def _rank(conversation: str, escalation: Escalation, now: float, gone_since: float) -> tuple[bool, float, float, str]:
+    """Return the sort key: customers who are there first, then the highest pressure, then the longest wait."""
+    return gone_since > 0, -pressure(escalation, now), escalation.since, conversation

@@ -33,14 +33,19 @@ class KvEscalationQueue:
         """Return the entries of the view."""
         return tuple(self._view.values.values())
 
+    def entry(self, conversation: ConversationId) -> EscalationWaiting | None:
+        """Return the entry of a conversation in the view."""
+        return self._view.values.get(conversation)
+
     async def put(self, entry: EscalationWaiting) -> None:
         """Write an entry."""
-        await self._write(entry.conversation, codec.encode(entry), entry.escalation.due_at)
+        await self._write(entry.conversation, codec.encode(entry))
 
     async def remove(self, conversation: ConversationId) -> None:
         """Write an empty value, which is a deletion."""
-        await self._write(conversation, b"", self._now())
+        await self._write(conversation, b"")
 
-    async def _write(self, conversation: ConversationId, payload: bytes, at: float) -> None:
+    async def _write(self, conversation: ConversationId, payload: bytes) -> None:
+        # The time tells a value that returns, as that of a customer who is back, from a repeated delivery.
         subject = f"$KV.{streams.DESK.name}.{conversation}"
-        await self._bus.append(subject, payload, message_id=f"{conversation}-{at:.6f}-{crc32(payload)}")
+        await self._bus.append(subject, payload, message_id=f"{conversation}-{self._now():.6f}-{crc32(payload)}")

@@ -1,7 +1,7 @@
 """Actor of one conversation: processes its messages one after another, in order, and commits behind the fence.
 
 Two chains of messages arrive, each with its own order and gap detection: the customer's messages and the commands of
-the desk. In addition, a timer reports an escalation whose SLA has expired.
+the desk. In addition, timers report an escalation whose SLA has expired, and a change of its customer's socket.
 """
 
 from __future__ import annotations
@@ -53,11 +53,18 @@ class Overdue:
 
 
 @dataclass(frozen=True, slots=True)
+class SocketChanged:
+    """The socket of the escalation's customer is gone since a time, or attached again if it is 0."""
+
+    gone_since: float
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """A message with the callbacks that settle it; `sequence` is that in the inbox, 0 for a timer."""
 
     sequence: int
-    message: InboxItem | Overdue
+    message: InboxItem | Overdue | SocketChanged
     done: Callable[[], Awaitable[None]]
     dead_letter: Callable[[str], Awaitable[None]]
 
@@ -174,17 +181,19 @@ class ConversationActor:
             finally:
                 self._dispatch.stop()
 
-    async def _process(self, item: InboxItem | Overdue) -> None:
+    async def _process(self, item: InboxItem | Overdue | SocketChanged) -> None:
         if isinstance(item, Overdue):
             await self._desk.raise_overdue()
+        elif isinstance(item, SocketChanged):
+            await self._repository.update_escalation_queue(gone_since=item.gone_since)
         elif isinstance(item.message, DeskMessage):
             await self._desk.process(item.message, item.sequence)
         else:
             await self._process_in_order(item)
 
-    async def _apologise(self, item: InboxItem | Overdue) -> None:
+    async def _apologise(self, item: InboxItem | Overdue | SocketChanged) -> None:
         """Answer a dead-lettered message of the customer: it was accepted."""
-        if isinstance(item, Overdue) or not isinstance(item.message, TurnReceived):
+        if not isinstance(item, InboxItem) or not isinstance(item.message, TurnReceived):
             return
         try:
             await self._turns.apologise(item.message, item.sequence)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msgspec.structs import replace
 from trunkline_chassis.errors import FenceError
 from trunkline_protocols.ids import EVERY_INGRESS, ConversationId, Instance, TurnId, turn_id
 from trunkline_protocols.inbox import EndRequested, TurnReceived, WaitCancelled
@@ -169,10 +170,14 @@ class ConversationRepository:
         """Publish the last commit again: if a message is redelivered, its answer may have been lost."""
         await self._notify(await self._log.commits(self.id, after=state.sequence - 1))
 
-    async def update_escalation_queue(self) -> None:
-        """Make the escalation queue match the log; idempotent."""
+    async def update_escalation_queue(self, *, gone_since: float | None = None) -> None:
+        """Make the escalation queue match the log; idempotent. `gone_since` of the entry stays unless it is given."""
         entry = queue_entry(await self.load())
-        if entry is not None:
-            await self._escalation_queue.put(entry)
-        else:
+        if entry is None:
             await self._escalation_queue.remove(self.id)
+            return
+        if gone_since is None:
+            # The view may lag behind: the monitor of the sockets then corrects the entry.
+            current = self._escalation_queue.entry(self.id)
+            gone_since = current.gone_since if current is not None else 0.0
+        await self._escalation_queue.put(replace(entry, gone_since=gone_since))

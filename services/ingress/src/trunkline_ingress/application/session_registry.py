@@ -23,6 +23,8 @@ _OPEN: Final = Gauge("trunkline_conversations_open", "Conversations with an open
 
 _CHECK_INTERVAL_S: Final = 0.5
 _POSITIONS_INTERVAL_S: Final = 1.0
+_MAX_ATTACHED: Final = 5_000
+"""Conversations that a heartbeat reports, some 150 KiB; beyond it, the presence of customers is unknown."""
 
 
 class SessionRegistry:
@@ -66,6 +68,12 @@ class SessionRegistry:
         entry = self._by_conversation.pop(conversation, None)
         if entry is not None:
             entry[1].set()
+
+    @property
+    def attached(self) -> list[str] | None:
+        """Escalated conversations with an open socket; None if they are too many for a heartbeat."""
+        found = sorted(key for key in self._escalations.values if ConversationId(key) in self._by_conversation)
+        return found if len(found) <= _MAX_ATTACHED else None
 
     # -- frames ---
 

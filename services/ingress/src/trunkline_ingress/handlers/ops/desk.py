@@ -78,6 +78,8 @@ class QueueEntry(msgspec.Struct, kw_only=True):
     """Number of the customer's messages so far."""
     unanswered: int
     """Number of the customer's messages since the last answer."""
+    gone_since: float
+    """Time since which the customer's page is closed, 0 while it is open."""
 
 
 class EscalatedConversation(msgspec.Struct, kw_only=True):
@@ -191,4 +193,5 @@ def _entry(item: EscalationWaiting, position: int) -> QueueEntry:
         last_message=item.last_message,
         messages=item.messages,
         unanswered=item.unanswered,
+        gone_since=item.gone_since,
     )

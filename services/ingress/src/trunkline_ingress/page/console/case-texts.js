@@ -6,7 +6,7 @@
  */
 import { prettify } from '../shared/names.js';
 import { dueIn, span } from '../shared/times.js';
-import { isClaimedBy } from './queue.js';
+import { goneText, isClaimedBy } from './queue.js';
 
 /**
  * Return the facts of a conversation in one line.
@@ -20,13 +20,14 @@ export function factsText(entry, closed, now) {
   return [
     prettify(entry.reason),
     ...(entry.claimed_by ? [`reply ${due}`] : [`waiting ${span(now - entry.since)}`, due]),
+    ...(entry.gone_since ? [goneText(entry.gone_since, now)] : []),
     ...(entry.breaches ? [`${entry.breaches} earlier SLA ${entry.breaches === 1 ? 'breach' : 'breaches'}`] : []),
     ...(entry.tenant === 'default' ? [] : [entry.tenant]),
   ].filter(Boolean).join(' · ');
 }
 
 /**
- * Explain why `person` cannot write; '' if no explanation is needed.
+ * Explain why `person` cannot write, or why the customer does not see it now; '' if no explanation is needed.
  * @param {QueueEntry|null} entry
  * @param {boolean} closed
  * @param {string} person
@@ -34,7 +35,8 @@ export function factsText(entry, closed, now) {
 export function standingText(entry, closed, person) {
   if (closed) return 'This conversation is closed.';
   if (!entry) return 'The agents answer this conversation.';
-  return entry.claimed_by && !isClaimedBy(entry, person) ? `${entry.claimed_by} has claimed this conversation.` : '';
+  if (entry.claimed_by && !isClaimedBy(entry, person)) return `${entry.claimed_by} has claimed this conversation.`;
+  return entry.gone_since ? 'The customer has closed the page and sees a reply on return.' : '';
 }
 
 /**

@@ -130,8 +130,15 @@ const suite = new SuiteView({ ...context, refresh: () => polls.suite.now() }, by
 const polls = {
   // Always active: every view, and the title of a hidden tab, shows the number of waiting and unread conversations.
   desk: poll(async () => {
-    await desk.update();
-    showTitle();
+    try {
+      await adoptName();
+      await desk.update();
+    } catch (error) {
+      if (error instanceof OpsError) desk.showFailure(error.message);
+      throw error;
+    } finally {
+      showTitle();
+    }
   }, DESK_INTERVAL_MS, { runsHidden: true }),
   notices: poll(() => notices.update(), VIEW_INTERVAL_MS),
   suite: poll(() => suite.update(), VIEW_INTERVAL_MS),
@@ -147,7 +154,8 @@ function showTitle() {
   byId('desk-count').hidden = total === 0;
   setText(byId('desk-count'), String(total));
   setAttribute(byId('tab-desk'), 'aria-label', total ? `Desk, ${countsText(counts)}` : null);
-  document.title = `${total ? `(${total}) ` : ''}${VIEWS[view]} – ${companyName || 'Console'}`;
+  const mark = desk.hasFailed() ? '(!) ' : total ? `(${total}) ` : '';
+  document.title = `${mark}${VIEWS[view]} – ${companyName || 'Console'}`;
 }
 
 /** Show the view of the address: `#desk/<conversation>`, `#notices` or `#suite/<conversation>`. */
@@ -187,10 +195,14 @@ async function redeemLink() {
   }
 }
 
+let isNameKnown = false;
+
 /** A named key has a name of its own, which the operator cannot change. */
 async function adoptName() {
+  if (isNameKnown) return;
   /** @type {{name: string}} */
   const { name } = await client.send('GET', '/v1/ops/me');
+  isNameKnown = true;
   if (!name) return;
   person = name;
   /** @type {HTMLButtonElement} */ (byId('person')).disabled = true;
@@ -205,4 +217,3 @@ void showCompany();
 await redeemLink();
 route();
 polls.desk.start();
-void attempt(adoptName);

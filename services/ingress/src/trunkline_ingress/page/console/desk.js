@@ -7,7 +7,7 @@
 import { byId, el, hiddenText, keyed, query, setAttribute, setText } from '../shared/dom.js';
 import { Alerts, isInFront } from './alerts.js';
 import { CasePanel } from './case.js';
-import { describeEntry, isClaimedBy, othersEntries, ownEntries, waitingEntries, waitingText } from './queue.js';
+import { describeEntry, failureText, isClaimedBy, othersEntries, ownEntries, waitingEntries, waitingText } from './queue.js';
 import { ReadMarks } from './read-marks.js';
 
 /** The view, bound to console.html. */
@@ -20,7 +20,10 @@ export class DeskView {
   #alerts = new Alerts();
   /** @type {QueueEntry[]} */
   #entries = [];
-  #loaded = false;
+  /** Server time of the last complete update, 0 before the first. */
+  #updatedAt = 0;
+  /** Reason for the failure of the last update, '' if it succeeded. */
+  #failure = '';
   /** The open conversation, '' for none. */
   #open = '';
   /** @type {number|null} */
@@ -47,12 +50,27 @@ export class DeskView {
   /** Update the queue and the open conversation. */
   async update() {
     this.#entries = await this.#context.ops.queue();
-    this.#loaded = true;
     this.#render();
     await this.#case.update();
+    this.#updatedAt = this.#context.ops.now();
+    this.#failure = '';
     this.#markRead();
     this.#alerts.update(this.#entries, (entry) => this.#unread(entry));
     this.#render();
+  }
+
+  /**
+   * Show that the queue cannot be updated; the next update hides it.
+   * @param {string} reason
+   */
+  showFailure(reason) {
+    this.#failure = reason;
+    this.#render();
+  }
+
+  /** Return whether the last update has failed. */
+  hasFailed() {
+    return this.#failure !== '';
   }
 
   /**
@@ -74,15 +92,23 @@ export class DeskView {
     this.#renderList(byId('own'), own);
     this.#renderList(byId('waiting'), waiting);
     this.#renderList(byId('claimed'), others);
-    byId('queue-empty').hidden = !this.#loaded || waiting.length > 0;
+    byId('queue-empty').hidden = this.#updatedAt === 0 || this.hasFailed() || waiting.length > 0;
+    this.#renderFailure();
     byId('own-title').hidden = own.length === 0;
     byId('claimed-title').hidden = others.length === 0;
     setText(byId('waiting-title'), waiting.length ? `Waiting: ${waiting.length}` : 'Waiting');
-    this.#claimNext.disabled = waiting.length === 0;
+    this.#claimNext.disabled = waiting.length === 0 || this.hasFailed();
     if (this.#lastCount !== null && waiting.length > this.#lastCount) {
       this.#context.announce(waitingText(waiting.length));
     }
     this.#lastCount = waiting.length;
+  }
+
+  #renderFailure() {
+    const text = this.#failure && failureText(this.#failure, this.#updatedAt, this.#context.ops.now());
+    setAttribute(this.#root, 'data-stale', this.hasFailed());
+    byId('queue-failure').hidden = !this.hasFailed();
+    setText(byId('queue-failure'), text);
   }
 
   /**
@@ -125,6 +151,9 @@ export class DeskView {
     setAttribute(node, 'data-position', entry.position);
     setAttribute(node, 'data-claimed-by', entry.claimed_by);
     setAttribute(node, 'data-overdue', texts.overdue);
+    setAttribute(node, 'data-gone', texts.gone !== '');
+    query(node, '.gone').hidden = texts.gone === '';
+    setText(query(node, '.gone'), texts.gone);
     setAttribute(query(node, 'a'), 'aria-current', entry.conversation === this.#open ? 'true' : null);
     setText(query(node, '.position'), texts.position);
     setText(query(node, '.customer'), texts.customer);
@@ -174,6 +203,7 @@ function createEntry({ conversation }) {
       el('span', { class: 'customer' }), el('span', { class: 'urgency' }), el('span', { class: 'excerpt' }),
       el('span', { class: 'count unread', 'data-testid': 'unread' }, el('span', { class: 'unread-count' }),
         hiddenText(' unread')),
+      el('span', { class: 'gone', 'data-testid': 'gone' }),
       el('span', { class: 'since' }), el('span', { class: 'due' }),
       el('span', { class: 'sla', 'aria-hidden': 'true' }, el('i'))));
 }

@@ -1,7 +1,7 @@
 // @ts-check
 /** A periodic task: it never overlaps itself, backs off while it fails, and may pause while the tab is hidden. */
 
-const MAX_DELAY_MS = 15_000;
+const MAX_DELAY_MS = 5000;
 /** Number of failures up to which the delay doubles. */
 const MAX_DOUBLINGS = 5;
 
@@ -26,7 +26,9 @@ export class Poll {
     this.#task = task;
     this.#intervalMs = intervalMs;
     this.#runsHidden = runsHidden;
-    document.addEventListener('visibilitychange', () => { if (this.#active) void this.now(); });
+    const wake = () => { if (this.#active) void this.now(); };
+    document.addEventListener('visibilitychange', wake);
+    window.addEventListener('online', wake);
   }
 
   start() {

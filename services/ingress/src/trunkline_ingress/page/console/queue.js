@@ -5,7 +5,7 @@
  * @import {QueueEntry} from './types.js'
  */
 import { customerName, prettify } from '../shared/names.js';
-import { dueIn, span } from '../shared/times.js';
+import { clock, dueIn, span } from '../shared/times.js';
 
 /**
  * Return the unclaimed entries, in order.
@@ -57,10 +57,31 @@ export function describeEntry(entry, person, now) {
     customer: customerName(entry.customer),
     message: entry.last_message || prettify(entry.reason),
     since: owner ? `${owner === person ? '' : `with ${owner} · `}escalated ${waiting} ago` : `waiting ${waiting}`,
+    gone: entry.gone_since ? goneText(entry.gone_since, now) : '',
     due: dueIn(entry.due_at, now),
     overdue: now > entry.due_at,
     slaPercent: Math.min(100, Math.max(0, used * 100)),
   };
+}
+
+/**
+ * Describe a customer who has closed the page.
+ * @param {number} since
+ * @param {number} now
+ */
+export function goneText(since, now) {
+  return `gone since ${clock(since, now)}`;
+}
+
+/**
+ * Describe a queue that cannot be updated.
+ * @param {string} reason  a sentence
+ * @param {number} updatedAt  time of the last update, 0 if there was none
+ * @param {number} now
+ */
+export function failureText(reason, updatedAt, now) {
+  const age = updatedAt ? ` The list is as of ${clock(updatedAt, now, { second: '2-digit' })}.` : '';
+  return `${reason}${age} Trying again.`;
 }
 
 /**

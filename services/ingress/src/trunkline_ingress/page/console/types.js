@@ -18,6 +18,7 @@
  * @property {string} last_message  the customer's, shortened; '' before the first
  * @property {number} messages  of the customer so far
  * @property {number} unanswered  messages of the customer since the last answer
+ * @property {number} gone_since  time since which the customer's page is closed, 0 while it is open
  *
  * @typedef {object} TranscriptEntry
  * @property {'customer'|'agent'|'person'} role
