@@ -160,6 +160,23 @@ async def test_desk_explains_why_an_operator_cannot_write(
     assert await run_module(modules, "console/case-texts.js", body, [entry, closed]) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("no address", []),
+        ("See https://a.example/b?c=1.", ["https://a.example/b?c=1"]),
+        ("(http://a.example), https://b.example/x_(y)!", ["http://a.example", "https://b.example/x_(y)"]),
+        ("javascript:alert(1) ftp://a.example", []),
+        ("**https://a.example/**", ["https://a.example/"]),
+    ],
+)
+async def test_addresses_in_texts_become_links(modules: Page, text: str, addresses: list[str]) -> None:
+    """Without the punctuation behind them, with safe schemes only, and without loss of text."""
+    parts = await run_module(modules, "console/links.js", "return m.splitAddresses(x);", text)
+    assert [part["text"] for part in parts if part["isAddress"]] == addresses
+    assert "".join(part["text"] for part in parts) == text
+
+
 async def test_summary_is_split_by_specialty(modules: Page) -> None:
     """A line without a specialty stays whole."""
     summary = "customer: charged twice: why?\n\nA note: with a space"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, WebSocket, expect
 
 from tests.support.chat_page import TIMEOUT_MS, send_message
 from tests.support.console_page import PERSON, claim, queue_entry, waiting_conversation
@@ -85,6 +85,46 @@ async def test_outage_is_not_an_empty_queue(console: Page) -> None:
     await expect(console.get_by_test_id("nobody")).to_be_visible(timeout=TIMEOUT_MS)
     await expect(console).to_have_title(re.compile("^Desk"))
     await expect(console.get_by_test_id("connection")).to_have_attribute("data-state", "open")
+
+
+async def test_internal_note_never_reaches_the_customer(page: Page, console: Page, waiting: str) -> None:
+    """Colleagues read it in the case and in the trace; no frame to the customer holds it, nor after a resume."""
+    frames: list[str | bytes] = []
+
+    def on_frame(frame: str | bytes) -> None:
+        frames.append(frame)
+
+    def on_socket(socket: WebSocket) -> None:
+        socket.on("framereceived", on_frame)
+
+    page.on("websocket", on_socket)
+    await page.reload()
+    await expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "open", timeout=TIMEOUT_MS)
+    await queue_entry(console, waiting).get_by_role("link").click()
+    await console.get_by_test_id("write-note").click()
+    await console.get_by_test_id("note-text").fill("Carrier says **lost**: https://carrier.example/c?9")
+    await console.get_by_test_id("confirm").click()
+    note = console.locator('[data-testid="said"][data-role="note"]')
+    await expect(note).to_contain_text("Ada · Internal note", timeout=TIMEOUT_MS)
+    await expect(note.locator("strong")).to_have_text("lost")
+    await expect(note.get_by_role("link")).to_have_attribute("href", "https://carrier.example/c?9")
+
+    await claim(console, waiting)
+    await console.get_by_test_id("reply").fill("Here is **more**: https://shop.example/help")
+    await console.get_by_test_id("reply").press("Enter")
+    reply = console.locator('[data-testid="said"][data-role="person"]')
+    await expect(reply.locator("strong")).to_have_text("more", timeout=TIMEOUT_MS)
+    await expect(reply.get_by_role("link")).to_have_attribute("href", "https://shop.example/help")
+    replies = page.locator('[data-testid="reply"][data-specialty="person"]')
+    await expect(replies).to_have_count(1, timeout=TIMEOUT_MS)
+    await page.reload()
+    await expect(replies).to_have_count(1, timeout=TIMEOUT_MS)
+    await console.get_by_test_id("to-trace").click()
+    steps = console.get_by_test_id("steps")
+    await expect(steps).to_contain_text("Ada added an internal note: Carrier says", timeout=TIMEOUT_MS)
+    assert any("more" in str(frame) for frame in frames)
+    assert not any("carrier" in str(frame).lower() for frame in frames)
+    assert "carrier" not in (await page.content()).lower()
 
 
 async def test_alerts_are_off_until_they_are_switched_on(console: Page) -> None:

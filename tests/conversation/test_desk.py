@@ -12,7 +12,7 @@ from trunkline_conversation.core.desk import AlreadyApplied, Rejected, decide
 from trunkline_conversation.core.state import Conversation
 from trunkline_conversation.core.steps import Append
 from trunkline_conversation.ports import InboxItem
-from trunkline_protocols.desk import Claim, Close, DeskMessage, HandBack, Reply
+from trunkline_protocols.desk import AddNote, Claim, Close, DeskMessage, HandBack, Reply
 from trunkline_protocols.escalation import Escalation
 from trunkline_protocols.log import (
     Breached,
@@ -20,12 +20,13 @@ from trunkline_protocols.log import (
     CustomerReplied,
     Escalated,
     HandedBack,
+    NoteAdded,
     PersonReplied,
     TurnAnswered,
 )
 
 from tests.conversation.actor_harness import ActorHarness
-from tests.conversation.builders import CONVERSATION, NOW, begun, committed, environment, received
+from tests.conversation.builders import CONVERSATION, NOW, begun, committed, environment, fresh, received
 
 
 def command(type_: type[DeskMessage], person: str = "grace", **fields: Any) -> DeskMessage:
@@ -116,6 +117,25 @@ def test_conversation_is_handed_back_to_its_previous_owner_with_a_note() -> None
     assert (after.owner, after.escalation, after.note, after.epoch) == ("billing", None, "Refund is booked.", 2)
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_note_changes_nothing_but_the_log(*, closed: bool) -> None:
+    """Any person may add one, also without the claim and after the end; a repeat with the same id is not added."""
+    state = msgspec.structs.replace(waiting(claimed_by="grace"), closed=closed)
+    note = command(AddNote, "alan", note_id="n1", text="Ask the carrier.")
+    append = decide(state, note, environment())
+    assert isinstance(append, Append)
+    assert append.events == [NoteAdded(note_id="n1", person="alan", text="Ask the carrier.")]
+    after = committed(state, append, inbox_seq=1, sequence=11, desk_seq=5)
+    assert after == msgspec.structs.replace(state, sequence=11, desk_seq=5, replies=["n1"])
+    assert decide(after, note, environment()) == AlreadyApplied()
+
+
+def test_note_on_an_unknown_conversation_is_rejected() -> None:
+    """It would start a log without a customer."""
+    note = command(AddNote, note_id="n1", text="Hello?")
+    assert isinstance(decide(fresh(), note, environment()), Rejected)
+
+
 def test_hand_back_to_an_unknown_specialty_is_rejected() -> None:
     """The specialty comes from the console and is validated."""
     rejection = decide(waiting(claimed_by="grace"), command(HandBack, note="", to="cooking"), environment())
@@ -170,6 +190,19 @@ async def test_redelivered_command_is_applied_once(harness: ActorHarness) -> Non
     assert events(harness).count(PersonReplied) == 1
     assert events(harness).count(Claimed) == 1
     assert all(outcome.done for outcome in harness.notifier.outcomes)
+
+
+async def test_note_reaches_no_agent(harness: ActorHarness) -> None:
+    """The work after it holds none of its words."""
+    await request_person(harness)
+    harness.deliver(2, command(AddNote, note_id="n1", text="Beware of dogs."))
+    harness.deliver(3, command(Claim, previous=2))
+    harness.deliver(4, command(HandBack, note="done", to="billing", previous=3))
+    harness.deliver(5, received(2, previous=1))
+    await harness.actor.run()
+    assert events(harness).count(NoteAdded) == 1
+    assert "done" in repr(harness.work_queue.requests[-1])
+    assert "dogs" not in repr(harness.work_queue.requests)
 
 
 async def test_repeated_reply_is_committed_once(harness: ActorHarness) -> None:

@@ -21,6 +21,7 @@ from trunkline_protocols.log import (
     CustomerReplied,
     Event,
     HandedOff,
+    NoteAdded,
     PersonReplied,
     TurnAnswered,
 )
@@ -30,6 +31,7 @@ from trunkline_protocols.subjects import CommitKind
 from trunkline_protocols.turn import SocketAttached
 
 C = ConversationId("cabc")
+INTERNAL = "for colleagues only"
 
 
 class ConversationSimulator:
@@ -107,6 +109,10 @@ class ConversationSimulator:
         """A person replies, whether or not a message is unanswered."""
         event = PersonReplied(reply_id="r", person="grace", text="Hello.", in_reply_to="", due_at=1.0)
         self._commit("escalation", event, self.settled)
+
+    def add_note(self) -> None:
+        """A person adds an internal note, which sends no frame."""
+        self._commit("escalation", NoteAdded(note_id="n", person="grace", text=INTERNAL), self.settled)
 
     def close(self) -> None:
         """Close the conversation; unanswered messages can still be answered."""
@@ -225,7 +231,17 @@ def received(message_id: str, ledger: Ledger) -> TurnReceived:
     )
 
 
-ACTIONS = ["message", "answer", "hand_off", "message", "answer", "forward_to_person", "person_reply", "rate"]
+ACTIONS = [
+    "message",
+    "answer",
+    "hand_off",
+    "message",
+    "answer",
+    "forward_to_person",
+    "person_reply",
+    "rate",
+    "add_note",
+]
 scripts = st.lists(st.sampled_from(ACTIONS), max_size=40)
 """Actions in a conversation whose commits are received at once."""
 delayed_scripts = st.lists(st.sampled_from([*ACTIONS, "receive", "receive", "receive", "close"]), max_size=60)

@@ -72,6 +72,7 @@ TABLE = {
     "POST /v1/ops/desk/{conversation}/claim": "agent lead admin",
     "POST /v1/ops/desk/{conversation}/reply": "agent lead admin",
     "POST /v1/ops/desk/{conversation}/hand_back": "agent lead admin",
+    "POST /v1/ops/desk/{conversation}/note": "agent lead admin",
     "POST /v1/ops/desk/{conversation}/close": "agent lead admin",
 }
 """Callers by route. A new route fails the test until its rule is written down here too."""

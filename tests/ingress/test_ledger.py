@@ -12,7 +12,7 @@ from trunkline_protocols.frames import AcceptedFrame, MessageFrame
 from trunkline_protocols.log import CustomerMessageEvent, Event
 from trunkline_protocols.rules.frames import frames_in
 
-from tests.ingress.conversation_simulator import ConversationSimulator, delayed_scripts, scripts, simulate
+from tests.ingress.conversation_simulator import INTERNAL, ConversationSimulator, delayed_scripts, scripts, simulate
 
 
 @given(delayed_scripts)
@@ -30,6 +30,18 @@ def test_another_ingress_derives_the_frames_that_were_sent(script: list[str]) ->
     assert ledger.accepted == simulator.ledger.accepted
     assert ledger.closed == simulator.ledger.closed
     assert not any(map(ledger.is_uncertain, [*ledger.accepted, "new"]))
+
+
+@given(delayed_scripts)
+def test_no_frame_holds_an_internal_note(script: list[str]) -> None:
+    """Neither one that was sent live nor one that a resume sends."""
+    simulator = simulate(script, delayed=True)
+    simulator.add_note()
+    simulator.receive_all()
+    _, frames = simulator.replay()
+    assert INTERNAL not in repr(simulator.sent)
+    assert INTERNAL not in repr(frames)
+    assert INTERNAL in repr(simulator.commits)
 
 
 @given(scripts, scripts)

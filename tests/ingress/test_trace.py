@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from trunkline_ingress.core.trace import InboxEntry, Trace, build_trace
 from trunkline_protocols.accounting import Timings, Usage
-from trunkline_protocols.desk import Claim, Reply, SlotMessage
+from trunkline_protocols.desk import AddNote, Claim, Reply, SlotMessage
 from trunkline_protocols.inbox import FeedbackGiven
 from trunkline_protocols.log import (
     Breached,
@@ -16,6 +16,7 @@ from trunkline_protocols.log import (
     HandedBack,
     HandedOff,
     LeftQueue,
+    NoteAdded,
     OwnerAssigned,
     PersonReplied,
     TurnAnswered,
@@ -114,6 +115,7 @@ def test_escalation_is_traced_from_the_queue_to_the_hand_back() -> None:
             Claimed(person="grace", due_at=1.0),
             PersonReplied(reply_id="r", person="grace", text="Hello.", in_reply_to="", due_at=1.0),
             HandedBack(person="grace", to="billing", note="n"),
+            NoteAdded(note_id="n", person="grace", text="Carrier lost it."),
             LeftQueue(to="billing"),
         )
     ) == [
@@ -122,16 +124,18 @@ def test_escalation_is_traced_from_the_queue_to_the_hand_back() -> None:
         ("person grace", "customer", "desk.claimed", "grace claimed the conversation"),
         ("person grace", "customer", "desk.replied", "grace replied: Hello."),
         ("person grace", "billing", "desk.handed_back", "grace handed the conversation back to billing"),
+        ("person grace", "people", "desk.note_added", "grace added an internal note: Carrier lost it."),
         ("customer", "conversation", "queue.left", "Customer left the queue"),
     ]
 
 
 def test_feedback_and_desk_commands_are_ordered_by_time() -> None:
     """Both come from the inbox, each with its own sender."""
+    note = AddNote(conversation=C, person="grace", note_id="n", text="Lost.", previous=2, at=5.0)
     claim = Claim(conversation=C, person="grace", previous=0, at=3.0)
     reply = Reply(conversation=C, person="grace", reply_id="r", text="Hello.", previous=1, at=4.0)
     feedback = FeedbackGiven(conversation=C, previous=0, rating=5, received_at=2.0)
-    messages: list[SlotMessage] = [reply, claim, feedback]
+    messages: list[SlotMessage] = [note, reply, claim, feedback]
     trace = trace_of(
         simulate([]),
         *(InboxEntry("desk.local.1.cabc", sequence, message) for sequence, message in enumerate(messages, start=1)),
@@ -140,4 +144,5 @@ def test_feedback_and_desk_commands_are_ordered_by_time() -> None:
         ("customer", "conversation", "feedback.given", "Customer rated the conversation 5 of 5"),
         ("person grace", "conversation", "desk.claim", "grace requested to claim the conversation"),
         ("person grace", "conversation", "desk.reply", "grace sent a reply: Hello."),
+        ("person grace", "conversation", "desk.note", "grace sent an internal note: Lost."),
     ]

@@ -43,6 +43,7 @@ from tests.protocols.sample_parts import (
     CONTEXT,
     ESCALATION,
     INGRESS,
+    NOTES,
     OWNER,
     PASSAGE,
     PEOPLE,
@@ -145,6 +146,7 @@ _SAMPLES: list[wire.Wire] = [
     ),
     desk.Claim(conversation=C, person="grace", previous=0, at=AT, reply_to="_INBOX.x"),
     desk.Reply(conversation=C, person="grace", reply_id="r1", text="Hello Ada.", previous=3, at=AT),
+    desk.AddNote(conversation=C, person="grace", note_id="n1", text="Ask the carrier.", previous=3, at=AT),
     desk.HandBack(conversation=C, person="grace", note="Refund is booked.", previous=4, at=AT, to="billing"),
     desk.Close(conversation=C, person="grace", reason="settled by a person", previous=5, at=AT),
     desk.DeskOutcome(done=False, reason="claim it first"),
@@ -305,7 +307,7 @@ _SAMPLES: list[wire.Wire] = [
 
 SAMPLES: dict[str, wire.Wire] = {
     f"{type(sample).__module__.rpartition('.')[2]}.{type(sample).__name__}": sample for sample in _SAMPLES
-} | {"log.Commit-people": PEOPLE, "log.Commit-tools": TOOLS}
+} | {"log.Commit-people": PEOPLE, "log.Commit-tools": TOOLS, "log.Commit-notes": NOTES}
 
 if __name__ == "__main__":
     folder = Path(__file__).parent / "golden"

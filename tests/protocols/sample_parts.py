@@ -132,6 +132,7 @@ PEOPLE = log.Commit(
         log.LeftQueue(to="billing"),
     ],
 )
+NOTES = msgspec.structs.replace(PEOPLE, events=[log.NoteAdded(note_id="n1", person="grace", text="Ask the carrier.")])
 COMPANY = fleet.Company(name="A", description="B", greeting="C", clarify="D", abstain="E", examples=["F"])
 AGENT = fleet.Agent(
     name="reception",

@@ -89,7 +89,7 @@ def test_type_is_the_first_key(type_: type[Wire]) -> None:
 def test_golden_commits_decode_to_the_same_events() -> None:
     """Together they contain every kind of event."""
     kinds: set[type] = set()
-    for name in ("log.Commit", "log.Commit-people", "log.Commit-tools"):
+    for name in ("log.Commit", "log.Commit-people", "log.Commit-tools", "log.Commit-notes"):
         golden, sample = (GOLDEN / f"{name}.json").read_bytes().strip(), SAMPLES[name]
         assert isinstance(sample, log.Commit)
         assert msgspec.json.decode(golden, type=log.Commit) == sample

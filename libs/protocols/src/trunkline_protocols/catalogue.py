@@ -130,7 +130,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         address="desk.{region}.{partition}.{conversation}",
         carrier="stream",
         stored_in=streams.INBOX.name,
-        summary="Commands of people at the desk: claim, reply, hand back, close",
+        summary="Commands of people at the desk: claim, reply, hand back, note, close",
         flows=(
             Flow(("ingress",), ("conversation", "audit"), _each(DeskMessage)),
             Flow(("conversation",), ("ingress",), (DeskOutcome,), reply=True),

@@ -45,6 +45,18 @@ class HandBack(Wire, frozen=True, kw_only=True, tag="desk.hand_back"):
     reply_to: str = ""
 
 
+class AddNote(Wire, frozen=True, kw_only=True, tag="desk.note"):
+    """Command: add an internal note, which no customer and no agent sees. `note_id` is the idempotency key."""
+
+    conversation: ConversationId
+    person: str
+    note_id: str
+    text: str
+    previous: int
+    at: float
+    reply_to: str = ""
+
+
 class Close(Wire, frozen=True, kw_only=True, tag="desk.close"):
     """Command: close the conversation."""
 
@@ -56,7 +68,7 @@ class Close(Wire, frozen=True, kw_only=True, tag="desk.close"):
     reply_to: str = ""
 
 
-DeskMessage: TypeAlias = Claim | Reply | HandBack | Close
+DeskMessage: TypeAlias = Claim | Reply | HandBack | AddNote | Close
 SlotMessage: TypeAlias = InboxMessage | DeskMessage
 """Union of all messages that a slot's consumer delivers."""
 

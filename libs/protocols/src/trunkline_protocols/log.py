@@ -166,6 +166,14 @@ class HandedBack(Record, frozen=True, kw_only=True, tag_field="event", tag="hand
     note: str
 
 
+class NoteAdded(Record, frozen=True, kw_only=True, tag_field="event", tag="note_added"):
+    """Internal note of a person at the desk, for colleagues only: never in a frame or in the context of an agent."""
+
+    note_id: str
+    person: str
+    text: str
+
+
 class Closed(Record, frozen=True, kw_only=True, tag_field="event", tag="closed"):
     """End of the conversation."""
 
@@ -186,6 +194,7 @@ Event: TypeAlias = (
     | LeftQueue
     | Claimed
     | HandedBack
+    | NoteAdded
     | Closed
 )
 CustomerMessageEvent: TypeAlias = TurnAnswered | CustomerReplied

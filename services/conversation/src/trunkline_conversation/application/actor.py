@@ -17,7 +17,7 @@ from typing import Final, assert_never
 import structlog
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.logs import reason_of
-from trunkline_protocols.desk import Claim, Close, DeskMessage, HandBack, Reply
+from trunkline_protocols.desk import AddNote, Claim, Close, DeskMessage, HandBack, Reply
 from trunkline_protocols.ids import ConversationId, Instance
 from trunkline_protocols.inbox import EndRequested, FeedbackGiven, TurnReceived, WaitCancelled
 from trunkline_protocols.turn import TaskClaimed, TurnResult
@@ -239,7 +239,7 @@ class ConversationActor:
             case FeedbackGiven():
                 # No decision to make: the inbox is the record.
                 pass
-            case Claim() | Reply() | HandBack() | Close():
+            case Claim() | Reply() | HandBack() | AddNote() | Close():
                 await self._desk.process(item.message, item.sequence)
             case _:
                 assert_never(item.message)

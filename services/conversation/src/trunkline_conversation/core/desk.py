@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
-from trunkline_protocols.desk import Claim, Close, DeskMessage, HandBack, Reply
+from trunkline_protocols.desk import AddNote, Claim, Close, DeskMessage, HandBack, Reply
 from trunkline_protocols.fleet import ESCALATION
-from trunkline_protocols.log import Claimed, Closed, HandedBack, PersonReplied
+from trunkline_protocols.log import Claimed, Closed, HandedBack, NoteAdded, PersonReplied
 
 from trunkline_conversation.core.state import Conversation
 from trunkline_conversation.core.steps import Append, Environment
@@ -30,6 +30,8 @@ DeskDecision: TypeAlias = Append | Rejected | AlreadyApplied
 
 def decide(state: Conversation, command: DeskMessage, environment: Environment) -> DeskDecision:
     """Decide a command."""
+    if isinstance(command, AddNote):
+        return _add_note(state, command)
     if state.closed and not (isinstance(command, Reply) and command.reply_id in state.replies):
         return AlreadyApplied() if isinstance(command, Close) else Rejected("the conversation is closed")
     match command:
@@ -55,6 +57,16 @@ def decide(state: Conversation, command: DeskMessage, environment: Environment) 
             return Append("closed", [Closed(reason=command.reason)], state.owner, state.agent, state.epoch)
         case _:
             assert_never(command)
+
+
+def _add_note(state: Conversation, command: AddNote) -> DeskDecision:
+    """Add a note: no claim is required, and the conversation may be closed."""
+    if command.note_id in state.replies:
+        return AlreadyApplied()
+    if not state.started:
+        return Rejected("the conversation has no message yet")
+    event = NoteAdded(note_id=command.note_id, person=command.person, text=command.text)
+    return Append("escalation", [event], state.owner, state.agent, state.epoch)
 
 
 def _claim(state: Conversation, command: Claim, environment: Environment) -> DeskDecision:

@@ -24,6 +24,7 @@ from trunkline_protocols.log import (
     HandedBack,
     HandedOff,
     LeftQueue,
+    NoteAdded,
     OwnerAssigned,
     PersonReplied,
     Started,
@@ -81,7 +82,7 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """Id of the customer's last message to a person at the desk, empty once it is answered."""
     escalation: Escalation | None = None
     replies: list[str] = []
-    """Ids of the latest desk replies: a desk that received no outcome sends the same reply again."""
+    """Ids of the latest desk replies and notes: a desk that received no outcome sends the same one again."""
 
     @property
     def started(self) -> bool:
@@ -130,11 +131,8 @@ def _apply(state: Conversation, event: Event) -> Conversation:
         case CustomerReplied(message_id=message_id, text=text):
             shown = _with_utterances(state, Utterance(role="customer", text=text))
             return msgspec.structs.replace(shown, turns=state.turns + 1, last_message=message_id)
-        case PersonReplied(reply_id=reply_id, text=text, due_at=due_at):
-            replied = _with_utterances(state, Utterance(role="person", text=text))
-            escalation = state.escalation and msgspec.structs.replace(state.escalation, due_at=due_at)
-            replies = [*state.replies[1 - MAX_REPLY_IDS :], reply_id]
-            return msgspec.structs.replace(replied, last_message="", failures=0, escalation=escalation, replies=replies)
+        case PersonReplied() | NoteAdded():
+            return _apply_text_of_person(state, event)
         case HandedOff(to=to, agent=agent, summary=note):
             return msgspec.structs.replace(state, owner=to, agent=agent, note=note, hops=state.hops + 1)
         case Escalated() | Breached() | LeftQueue() | Claimed() | HandedBack():
@@ -145,6 +143,20 @@ def _apply(state: Conversation, event: Event) -> Conversation:
             return msgspec.structs.replace(state, closed=True, escalation=None)
         case _:
             assert_never(event)
+
+
+def _apply_text_of_person(state: Conversation, event: PersonReplied | NoteAdded) -> Conversation:
+    match event:
+        case PersonReplied(reply_id=reply_id, text=text, due_at=due_at):
+            replied = _with_utterances(state, Utterance(role="person", text=text))
+            escalation = state.escalation and msgspec.structs.replace(state.escalation, due_at=due_at)
+            known = msgspec.structs.replace(replied, last_message="", failures=0, escalation=escalation)
+        case NoteAdded(note_id=reply_id):
+            # Only the id: the text must not reach an agent.
+            known = state
+        case _:
+            assert_never(event)
+    return msgspec.structs.replace(known, replies=[*state.replies[1 - MAX_REPLY_IDS :], reply_id])
 
 
 def _apply_escalation(

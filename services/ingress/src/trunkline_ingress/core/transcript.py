@@ -1,19 +1,23 @@
-"""Transcript of a conversation for people at the desk: every message, in order."""
+"""Transcript of a conversation for people at the desk: every message and internal note, in order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal, TypeAlias
 
 import msgspec
 from trunkline_protocols.citations import Citation
 from trunkline_protocols.context import Role
-from trunkline_protocols.log import Closed, CommitStored, CustomerReplied, PersonReplied, TurnAnswered
+from trunkline_protocols.log import Closed, CommitStored, CustomerReplied, NoteAdded, PersonReplied, TurnAnswered
+
+TranscriptRole: TypeAlias = Role | Literal["note"]
+"""Author of an entry; `note` is an internal note of a person."""
 
 
 class TranscriptEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One message; `at` in Unix seconds. `author` is an agent or a person, empty for the customer."""
 
-    role: Role
+    role: TranscriptRole
     text: str
     at: float
     author: str = ""
@@ -22,7 +26,7 @@ class TranscriptEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def transcript(commits: Iterable[CommitStored]) -> tuple[list[TranscriptEntry], bool]:
-    """Return all messages of a log, and whether the conversation is closed."""
+    """Return all messages and notes of a log, and whether the conversation is closed."""
     entries: list[TranscriptEntry] = []
     closed = False
     for commit in (stored.commit for stored in commits):
@@ -44,6 +48,8 @@ def transcript(commits: Iterable[CommitStored]) -> tuple[list[TranscriptEntry], 
                     entries.append(TranscriptEntry(role="customer", text=text, at=at))
                 case PersonReplied(text=text, person=person):
                     entries.append(TranscriptEntry(role="person", text=text, at=commit.at, author=person))
+                case NoteAdded(text=text, person=person):
+                    entries.append(TranscriptEntry(role="note", text=text, at=commit.at, author=person))
                 case Closed():
                     closed = True
                 case _:

@@ -19,6 +19,7 @@ from trunkline_protocols.log import (
     HandedBack,
     HandedOff,
     LeftQueue,
+    NoteAdded,
     OwnerAssigned,
     PersonReplied,
     Started,
@@ -72,7 +73,7 @@ def _steps_of_event(commit: Commit, event: Event) -> list[TraceStep]:
             return [_consultation_step(commit, event)]
         case ToolUsed():
             return [_tool_step(commit, event)]
-        case Escalated() | Breached() | LeftQueue() | Claimed() | HandedBack() | PersonReplied():
+        case Escalated() | Breached() | LeftQueue() | Claimed() | HandedBack() | PersonReplied() | NoteAdded():
             return [_escalation_step(commit, event)]
         case Started() | CustomerReplied() | Closed():
             return []
@@ -152,7 +153,7 @@ def _tool_step(commit: Commit, event: ToolUsed) -> TraceStep:
 
 
 def _escalation_step(
-    commit: Commit, event: Escalated | Breached | LeftQueue | Claimed | HandedBack | PersonReplied
+    commit: Commit, event: Escalated | Breached | LeftQueue | Claimed | HandedBack | PersonReplied | NoteAdded
 ) -> TraceStep:
     match event:
         case Escalated():
@@ -175,6 +176,9 @@ def _escalation_step(
         case PersonReplied():
             from_, to, type_ = f"person {event.person}", "customer", "desk.replied"
             summary = f"{event.person} replied: {event.text}"
+        case NoteAdded():
+            from_, to, type_ = f"person {event.person}", "people", "desk.note_added"
+            summary = f"{event.person} added an internal note: {event.text}"
         case _:
             assert_never(event)
     return TraceStep(at=commit.at, from_=from_, to=to, type=type_, summary=summary, detail=_fields(event))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from trunkline_protocols.desk import Claim, Close, HandBack, Reply
+from trunkline_protocols.desk import AddNote, Claim, Close, DeskMessage, HandBack, Reply
 from trunkline_protocols.inbox import EndRequested, FeedbackGiven, TurnReceived, WaitCancelled
 
 from trunkline_ingress.core.trace.steps import Detail, InboxEntry, TraceStep, tag_of
@@ -26,12 +26,12 @@ def step_of_message(entry: InboxEntry) -> TraceStep:
             summary = "Customer ended the conversation"
         case WaitCancelled():
             summary = "Customer asked to leave the queue"
-        case Claim() | Reply() | HandBack() | Close():
+        case Claim() | Reply() | HandBack() | AddNote() | Close():
             sender = f"person {message.person}"
             summary = _summary_of_command(message)
         case _:
             assert_never(message)
-    at = message.at if isinstance(message, Claim | Reply | HandBack | Close) else message.received_at
+    at = message.at if isinstance(message, DeskMessage) else message.received_at
     return TraceStep(
         at=at,
         from_=sender,
@@ -43,7 +43,7 @@ def step_of_message(entry: InboxEntry) -> TraceStep:
     )
 
 
-def _summary_of_command(command: Claim | Reply | HandBack | Close) -> str:
+def _summary_of_command(command: DeskMessage) -> str:
     match command:
         case Claim():
             return f"{command.person} requested to claim the conversation"
@@ -51,6 +51,8 @@ def _summary_of_command(command: Claim | Reply | HandBack | Close) -> str:
             return f"{command.person} sent a reply: {command.text}"
         case HandBack():
             return f"{command.person} requested to hand the conversation back: {command.note or 'no note'}"
+        case AddNote():
+            return f"{command.person} sent an internal note: {command.text}"
         case Close():
             return f"{command.person} requested to close the conversation: {command.reason}"
         case _:

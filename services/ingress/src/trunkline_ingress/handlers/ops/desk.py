@@ -1,4 +1,4 @@
-"""/v1/ops/desk: the queue of escalated conversations; people claim, answer, hand back or close them."""
+"""/v1/ops/desk: the queue of escalated conversations; people claim, answer, annotate, hand back or close them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 from msgspec import Meta
-from trunkline_protocols.desk import Claim, Close, DeskMessage, HandBack, Reply
+from trunkline_protocols.desk import AddNote, Claim, Close, DeskMessage, HandBack, Reply
 from trunkline_protocols.escalation import EscalationWaiting, Urgency
 from trunkline_protocols.frames import MAX_TEXT_CHARACTERS
 from trunkline_protocols.ids import ConversationId
@@ -26,6 +26,7 @@ from trunkline_ingress.ports import ConversationLog, Desk, EscalationView
 
 Person = Annotated[str, Meta(max_length=100)]
 """Name of the person for the shared token of a single machine; a named key has its own."""
+IdempotencyKey = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
 
 
@@ -38,7 +39,7 @@ class ClaimBody(msgspec.Struct):
 class ReplyBody(msgspec.Struct):
     """Body of `POST .../reply`; a repeat with the same `reply_id` is the same reply."""
 
-    reply_id: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
+    reply_id: IdempotencyKey
     text: Text
     person: Person = ""
 
@@ -49,6 +50,14 @@ class HandBackBody(msgspec.Struct):
     person: Person = ""
     note: str = ""
     to: str = ""
+
+
+class NoteBody(msgspec.Struct):
+    """Body of `POST .../note`; a repeat with the same `note_id` is the same note."""
+
+    note_id: IdempotencyKey
+    text: Text
+    person: Person = ""
 
 
 class CloseBody(msgspec.Struct):
@@ -109,6 +118,7 @@ class DeskOps:
             Route("POST", "/v1/ops/desk/{conversation}/claim", self.claim, operators(AGENTS)),
             Route("POST", "/v1/ops/desk/{conversation}/reply", self.reply, operators(AGENTS)),
             Route("POST", "/v1/ops/desk/{conversation}/hand_back", self.hand_back, operators(AGENTS)),
+            Route("POST", "/v1/ops/desk/{conversation}/note", self.add_note, operators(AGENTS)),
             Route("POST", "/v1/ops/desk/{conversation}/close", self.close, operators(AGENTS)),
         ]
 
@@ -152,6 +162,12 @@ class DeskOps:
         """Hand a conversation back to the fleet."""
         body = await body_of(request, HandBackBody)
         command = partial(HandBack, person=person_of(request, body.person), note=body.note, to=body.to)
+        return await self._submit(conversation_of(request), command)
+
+    async def add_note(self, request: web.Request) -> web.Response:
+        """Add an internal note, which the customer never sees."""
+        body = await body_of(request, NoteBody)
+        command = partial(AddNote, person=person_of(request, body.person), note_id=body.note_id, text=body.text)
         return await self._submit(conversation_of(request), command)
 
     async def close(self, request: web.Request) -> web.Response:

@@ -24,6 +24,23 @@ export function openHandBackDialog(specialties) {
   });
 }
 
+/**
+ * Request an internal note; null if cancelled.
+ * @param {string} text  the note so far
+ */
+export function openNoteDialog(text) {
+  const control = el('textarea', {
+    name: 'text', rows: 4, required: true, maxlength: 8000, 'data-testid': 'note-text',
+  });
+  control.value = text;
+  return openDialog({
+    title: 'Internal note',
+    text: 'For your colleagues. Neither the customer nor the agents see it.',
+    fields: [field('Note', control)],
+    confirm: 'Add note', testid: 'note-form',
+  });
+}
+
 /** Request the reason for closing; null if cancelled. */
 export function openCloseDialog() {
   return openDialog({

@@ -8,11 +8,12 @@ export function createCaseLayout() {
   const urgency = el('span', { class: 'urgency' });
   const facts = el('p', { class: 'facts' });
   const traceLink = el('a', { 'data-testid': 'to-trace' }, 'Trace');
+  const note = el('button', { type: 'button', class: 'quiet', 'data-testid': 'write-note' }, 'Note');
   const handBack = el('button', { type: 'button', class: 'quiet', 'data-testid': 'hand-back' }, 'Hand back');
   const close = el('button', { type: 'button', class: 'quiet', 'data-testid': 'close' }, 'Close');
   const head = el('header', { class: 'case-head' }, el('a', { class: 'back', href: '#desk' }, 'Queue'),
     el('div', { class: 'case-title' }, el('div', { class: 'case-name' }, title, urgency), facts),
-    el('div', { class: 'case-actions' }, traceLink, handBack, close));
+    el('div', { class: 'case-actions' }, traceLink, note, handBack, close));
 
   const summaryLines = el('ul');
   const summary = el('details', { class: 'summary', 'data-testid': 'summary' },
@@ -36,7 +37,7 @@ export function createCaseLayout() {
   const empty = el('p', { class: 'empty', 'data-testid': 'no-case' });
   return {
     root: [empty, head, scroller, foot],
-    empty, head, title, urgency, facts, traceLink, handBack, close, scroller, summary, summaryLines, log, pending,
+    empty, head, title, urgency, facts, traceLink, note, handBack, close, scroller, summary, summaryLines, log, pending,
     foot, standing, claim, form, composer, send,
   };
 }

@@ -9,6 +9,7 @@ import { el } from '../shared/dom.js';
 import { renderMarkdown } from '../shared/markdown.js';
 import { prettifyAgent, specialtyName } from '../shared/names.js';
 import { clock } from '../shared/times.js';
+import { linkAddresses } from './links.js';
 
 /**
  * Create the node of a message.
@@ -17,11 +18,9 @@ import { clock } from '../shared/times.js';
  */
 export function createMessage(entry, { customer, hueOf, now }) {
   const isAgent = entry.role === 'agent';
-  const name = { customer, person: entry.author, agent: specialtyName(entry.specialty) }[entry.role];
-  const role = isAgent ? prettifyAgent(entry.author, entry.specialty) : '';
-  const text = el('div', { class: isAgent ? 'text' : 'bubble' });
-  if (isAgent) renderMarkdown(text, entry.text);
-  else text.textContent = entry.text;
+  const name = { customer, person: entry.author, note: entry.author, agent: specialtyName(entry.specialty) }[entry.role];
+  const role = isAgent ? prettifyAgent(entry.author, entry.specialty) : entry.role === 'note' ? 'Internal note' : '';
+  const text = createText(entry);
   const sources = [...new Set(entry.citations.map((citation) => citation.title))];
   return el('article', {
     class: 'item message', 'data-testid': 'said', 'data-role': entry.role,
@@ -32,6 +31,18 @@ export function createMessage(entry, { customer, hueOf, now }) {
     el('time', { datetime: new Date(entry.at * 1000).toISOString() }, clock(entry.at, now))),
   text,
   ...(sources.length ? [el('p', { class: 'sources' }, `Sources: ${sources.join('; ')}`)] : []));
+}
+
+/**
+ * Create the text of a message as the customer sees it: Markdown, except for the customer's own words.
+ * @param {TranscriptEntry} entry
+ */
+function createText({ role, text }) {
+  const node = el('div', { class: { agent: 'text', customer: 'bubble', person: 'bubble text', note: 'bubble text' }[role] });
+  if (role === 'customer') node.textContent = text;
+  else renderMarkdown(node, text, { links: true });
+  linkAddresses(node);
+  return node;
 }
 
 /**

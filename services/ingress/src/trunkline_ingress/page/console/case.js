@@ -10,7 +10,7 @@ import { el, isScrolledToEnd, keyed, setAttribute, setText } from '../shared/dom
 import { randomId } from '../shared/ids.js';
 import { customerName, isField, specialtyName } from '../shared/names.js';
 import { Palette } from '../shared/palette.js';
-import { openCloseDialog, openHandBackDialog } from './case-dialogs.js';
+import { openCloseDialog, openHandBackDialog, openNoteDialog } from './case-dialogs.js';
 import { createCaseLayout } from './case-layout.js';
 import { createMessage, createPendingReply } from './case-messages.js';
 import { factsText, standingText, summaryLines } from './case-texts.js';
@@ -186,6 +186,24 @@ export class CasePanel {
     if (claimed) this.#parts.composer.focus();
   }
 
+  /** Add an internal note. If its outcome is unknown, the dialog offers the same note again. */
+  async #onNote() {
+    const { ops, attempt, refresh, requirePerson } = this.#context;
+    const conversation = this.#id;
+    const person = await requirePerson();
+    if (!person) return;
+    const noteId = randomId();
+    for (let text = ''; ;) {
+      const values = await openNoteDialog(text);
+      if (!values?.text.trim()) return;
+      text = values.text.trim();
+      const added = await attempt(() => ops.addNote(conversation, { person, note_id: noteId, text }));
+      if (added) break;
+    }
+    this.#followsEnd = true;
+    await refresh();
+  }
+
   async #onHandBack() {
     const { ops, attempt, person, refresh } = this.#context;
     // Not to pseudo-specialties: they would only escalate the conversation again.
@@ -264,8 +282,9 @@ export class CasePanel {
   }
 
   #listen() {
-    const { claim, handBack, close, form, composer, scroller } = this.#parts;
+    const { claim, note, handBack, close, form, composer, scroller } = this.#parts;
     claim.addEventListener('click', () => this.#onClaim());
+    note.addEventListener('click', () => this.#onNote());
     handBack.addEventListener('click', () => this.#onHandBack());
     close.addEventListener('click', () => this.#onClose());
     form.addEventListener('submit', (event) => {

@@ -200,9 +200,10 @@ function createEntry({ conversation }) {
   return el('li', { class: 'entry', 'data-testid': 'line', 'data-conversation': conversation },
     el('span', { class: 'position' }),
     el('a', { href: `#desk/${conversation}` },
-      el('span', { class: 'customer' }), el('span', { class: 'urgency' }), el('span', { class: 'excerpt' }),
-      el('span', { class: 'count unread', 'data-testid': 'unread' }, el('span', { class: 'unread-count' }),
-        hiddenText(' unread')),
+      el('span', { class: 'customer' }), el('span', { class: 'urgency' }), el('span', { class: 'said' },
+        el('span', { class: 'excerpt' }),
+        el('span', { class: 'count unread', 'data-testid': 'unread' }, el('span', { class: 'unread-count' }),
+          hiddenText(' unread'))),
       el('span', { class: 'gone', 'data-testid': 'gone' }),
       el('span', { class: 'since' }), el('span', { class: 'due' }),
       el('span', { class: 'sla', 'aria-hidden': 'true' }, el('i'))));

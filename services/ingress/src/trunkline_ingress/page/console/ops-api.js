@@ -66,6 +66,15 @@ export class OpsApi {
   }
 
   /**
+   * Add an internal note; a repeat with the same `note_id` is the same note.
+   * @param {string} conversation
+   * @param {{person: string, note_id: string, text: string}} body
+   */
+  addNote(conversation, body) {
+    return this.#command(conversation, 'note', body);
+  }
+
+  /**
    * @param {string} conversation
    * @param {{person: string, note: string, to: string}} body  `to`: a specialty, '' for the previous owner
    */

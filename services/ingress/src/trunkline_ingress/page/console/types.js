@@ -21,7 +21,7 @@
  * @property {number} gone_since  time since which the customer's page is closed, 0 while it is open
  *
  * @typedef {object} TranscriptEntry
- * @property {'customer'|'agent'|'person'} role
+ * @property {'customer'|'agent'|'person'|'note'} role  `note`: an internal note of a person
  * @property {string} text
  * @property {number} at
  * @property {string} author  an agent or a person
