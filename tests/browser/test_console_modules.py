@@ -121,6 +121,35 @@ async def test_counts_are_read_out_in_words(modules: Page, unread: int, waiting:
     assert await run_module(modules, "console/queue.js", "return m.countsText(x);", counts) == text
 
 
+@pytest.mark.parametrize(
+    ("uncertain", "updated_at", "pattern"),
+    [
+        (True, 1_000, r"No route\. The list is as of \d\d:\d\d:40\. Trying again\."),
+        (True, 0, r"No route\. Trying again\."),
+        (False, 1_000, r"No route\."),
+    ],
+)
+async def test_failure_says_how_old_the_queue_is(
+    modules: Page, updated_at: int, pattern: str, *, uncertain: bool
+) -> None:
+    """A rejected request is not sent again."""
+    body = "return m.failureText(x[0], x[1], 1_060);"
+    failure = {"message": "No route.", "uncertain": uncertain}
+    assert re.fullmatch(pattern, await run_module(modules, "console/queue.js", body, [failure, updated_at]))
+
+
+async def test_item_to_review_is_described_in_one_line(modules: Page) -> None:
+    """Time, rating, the way through the fleet, tenant."""
+    item = {"at": 1_000, "specialty": "billing", "to": "escalation", "rating": 0, "tenant": "shop"}
+    body = "return m.reviewFacts(x, 1_060);"
+    moved = await run_module(modules, "console/review-texts.js", body, item)
+    assert re.fullmatch(r"\d\d:\d\d · Billing → Senior team · shop", moved)
+    rated = await run_module(
+        modules, "console/review-texts.js", body, item | {"to": "", "specialty": "", "rating": 2, "tenant": "default"}
+    )
+    assert re.fullmatch(r"\d\d:\d\d · rated 2 of 5", rated)
+
+
 async def test_open_conversation_is_described_in_one_line(modules: Page) -> None:
     """Reason, deadline, earlier breaches and tenant."""
     body = "return m.factsText(x[0], x[1], 1050);"

@@ -7,8 +7,8 @@ import re
 import pytest
 from playwright.async_api import Page, WebSocket, expect
 
-from tests.support.chat_page import TIMEOUT_MS, send_message
-from tests.support.console_page import PERSON, claim, queue_entry, waiting_conversation
+from tests.support.chat_page import TIMEOUT_MS, conversation_of, expect_final_replies, open_page, send_message
+from tests.support.console_page import PERSON, RETURN, claim, queue_entry, waiting_conversation
 from tests.support.suite import Suite
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser]
@@ -125,6 +125,23 @@ async def test_internal_note_never_reaches_the_customer(page: Page, console: Pag
     assert any("more" in str(frame) for frame in frames)
     assert not any("carrier" in str(frame).lower() for frame in frames)
     assert "carrier" not in (await page.content()).lower()
+
+
+async def test_low_rating_leads_to_its_conversation(page: Page, console: Page, suite: Suite) -> None:
+    """The list is filled from the streams, and its link opens the transcript."""
+    await open_page(page, suite)
+    await send_message(page, RETURN)
+    await expect_final_replies(page, 1)
+    conversation = await conversation_of(page)
+    await page.get_by_test_id("rate-1").click()
+    await console.get_by_test_id("tab-review").click()
+    rated = console.get_by_test_id("review-low_rating").locator(
+        f'[data-testid="review-item"][data-conversation="{conversation}"]'
+    )
+    await expect(rated).to_contain_text("rated 1 of 5 · Returns", timeout=TIMEOUT_MS)
+    await expect(rated).to_contain_text(RETURN)
+    await rated.get_by_test_id("to-conversation").click()
+    await expect(console.get_by_test_id("said").first).to_contain_text(RETURN, timeout=TIMEOUT_MS)
 
 
 async def test_alerts_are_off_until_they_are_switched_on(console: Page) -> None:

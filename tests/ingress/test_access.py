@@ -52,6 +52,7 @@ TABLE = {
     "GET /v1/articles/{document}": "customer",
     "GET /v1/ops/me": "viewer agent lead admin auditor",
     "GET /v1/ops/status": "viewer agent lead admin auditor",
+    "GET /v1/ops/review": "viewer agent lead admin auditor",
     "GET /v1/ops/trace/{conversation}": "lead admin auditor",
     "POST /v1/ops/knowledge/search": "viewer agent lead admin auditor",
     "POST /v1/ops/knowledge/import": "lead admin",

@@ -83,6 +83,16 @@ def log(region: str, conversation: ConversationId, kind: CommitKind) -> str:
     return f"conv.{_suffix(region, conversation)}.{kind}"
 
 
+def log_any(region: str) -> str:
+    """Return the filter over the logs of all conversations of a region."""
+    return f"conv.{token(region, 'region')}.>"
+
+
+def inbox_any(region: str) -> str:
+    """Return the filter over all messages of customers of a region."""
+    return f"inbox.{token(region, 'region')}.>"
+
+
 def log_fence(region: str, conversation: ConversationId) -> str:
     """Return the filter over all commit kinds of a conversation, for the fence and for reading its log.
 

@@ -25,10 +25,12 @@ from trunkline_ingress.adapters.nats.fleet import NatsFleetStore
 from trunkline_ingress.adapters.nats.inbox import NatsInbox
 from trunkline_ingress.adapters.nats.knowledge import KnowledgeClient
 from trunkline_ingress.adapters.nats.notices import NatsNoticeStore
+from trunkline_ingress.adapters.nats.recent_records import NatsRecentRecords
 from trunkline_ingress.adapters.nats.supervisor import SupervisorClient
 from trunkline_ingress.adapters.operator_directory import Operators
 from trunkline_ingress.adapters.operator_keys import OperatorKeyFile
 from trunkline_ingress.application.cited_articles import CitedArticles
+from trunkline_ingress.application.review_index import ReviewIndex
 from trunkline_ingress.application.session import SessionPorts
 from trunkline_ingress.application.session_opener import SessionOpener
 from trunkline_ingress.application.session_registry import SessionRegistry
@@ -46,6 +48,7 @@ from trunkline_ingress.handlers.ops.knowledge import KnowledgeOps
 from trunkline_ingress.handlers.ops.me import OperatorOps
 from trunkline_ingress.handlers.ops.metrics import MetricsOps
 from trunkline_ingress.handlers.ops.notices import NoticeOps
+from trunkline_ingress.handlers.ops.review import ReviewOps
 from trunkline_ingress.handlers.ops.suite import SuiteOps
 from trunkline_ingress.handlers.pages import Pages
 from trunkline_ingress.handlers.subscriptions import Subscriptions
@@ -60,6 +63,7 @@ from trunkline_ingress.ports import (
     LiveProcesses,
     NoticeStore,
     NoticeView,
+    RecentRecords,
     SuiteStatusSource,
 )
 from trunkline_ingress.settings import IngressSettings
@@ -75,6 +79,7 @@ class HttpPorts:
 
     inbox: InboxHistory
     log: ConversationLog
+    records: RecentRecords
     knowledge: KnowledgeService
     fleet: CurrentFleet
     fleet_store: FleetStore
@@ -116,6 +121,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     ports = HttpPorts(
         inbox=inbox,
         log=log,
+        records=NatsRecentRecords(bus),
         knowledge=KnowledgeClient(bus, region),
         fleet=fleet,
         fleet_store=NatsFleetStore(bus),
@@ -161,6 +167,7 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
         KnowledgeOps(ports.knowledge),
         FleetOps(ports.fleet_store, ports.processes, settings.mcp_commands),
         NoticeOps(ports.notice_store, ports.notices, ports.processes, region),
+        ReviewOps(ReviewIndex(ports.records, region)),
         DeskOps(ports.desk, ports.log, ports.escalations, region),
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from trunkline_chassis.fleet_store import FleetHistory, FleetVersion
 from trunkline_protocols.broadcast import NoticeMessage, NoticePublished
@@ -11,7 +11,7 @@ from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.fleet import Fleet, FleetOrigin
 from trunkline_protocols.ids import ConversationId, TurnId
-from trunkline_protocols.inbox import InboxMessage
+from trunkline_protocols.inbox import FeedbackGiven, InboxMessage
 from trunkline_protocols.knowledge import (
     GetArticle,
     ImportArticles,
@@ -20,7 +20,7 @@ from trunkline_protocols.knowledge import (
     SearchKnowledge,
     TakeBackup,
 )
-from trunkline_protocols.log import CommitStored
+from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import Presence
 from trunkline_protocols.subjects import Audience
 from trunkline_protocols.turn import SocketAttached
@@ -96,6 +96,30 @@ class ConversationLog(Protocol):
 
     async def commit_at(self, sequence: int) -> CommitStored | None:
         """Read the commit at a log sequence, None if not found."""
+        ...
+
+
+T = TypeVar("T")
+
+
+class RecentMessages(NamedTuple, Generic[T]):
+    """Messages at the end of a stream."""
+
+    end: int
+    """Sequence up to which the stream was read."""
+    messages: list[T]
+    """In order; undecodable ones are left out."""
+
+
+class RecentRecords(Protocol):
+    """The ends of the log and of the inbox, over all conversations of a region."""
+
+    async def commits(self, region: str, *, after: int, limit: int) -> RecentMessages[Commit]:
+        """Read the commits after a sequence, but at most the last `limit` sequences of the stream."""
+        ...
+
+    async def ratings(self, region: str, *, after: int, limit: int) -> RecentMessages[FeedbackGiven]:
+        """Read the customers' ratings in the same way."""
         ...
 
 

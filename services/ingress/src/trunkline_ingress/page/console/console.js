@@ -14,14 +14,16 @@ import { OpsApi } from './ops-api.js';
 import { OpsClient, OpsError } from './ops-client.js';
 import { Poll } from './poll.js';
 import { countsText } from './queue.js';
+import { ReviewView } from './review.js';
 import { SuiteView } from './suite.js';
 
 const STORED_PERSON = 'trunkline.person';
-/** @typedef {'desk'|'notices'|'suite'} ViewName */
+/** @typedef {'desk'|'review'|'notices'|'suite'} ViewName */
 /** @type {Record<ViewName, string>} */
-const VIEWS = { desk: 'Desk', notices: 'Notices', suite: 'Suite' };
+const VIEWS = { desk: 'Desk', review: 'Review', notices: 'Notices', suite: 'Suite' };
 const DESK_INTERVAL_MS = 1000;
 const VIEW_INTERVAL_MS = 2000;
+const REVIEW_INTERVAL_MS = 10_000;
 
 // -- operator ---
 
@@ -104,7 +106,8 @@ function poll(task, intervalMs, options = {}) {
       await task();
       showConnection(null);
     } catch (error) {
-      if (error instanceof OpsError) showConnection(error);
+      // A request that is rejected has been answered.
+      if (error instanceof OpsError) showConnection(error.uncertain ? error : null);
       else reportError(error);
       throw error;
     }
@@ -124,6 +127,7 @@ const context = {
   announce: (text) => setText(byId('announcement'), text),
 };
 const desk = new DeskView({ ...context, refresh: () => polls.desk.now() });
+const review = new ReviewView({ ...context, refresh: () => polls.review.now() }, byId('view-review'));
 const notices = new NoticesView({ ...context, refresh: () => polls.notices.now() }, byId('view-notices'));
 const suite = new SuiteView({ ...context, refresh: () => polls.suite.now() }, byId('view-suite'));
 
@@ -134,12 +138,13 @@ const polls = {
       await adoptName();
       await desk.update();
     } catch (error) {
-      if (error instanceof OpsError) desk.showFailure(error.message);
+      if (error instanceof OpsError) desk.showFailure(error);
       throw error;
     } finally {
       showTitle();
     }
   }, DESK_INTERVAL_MS, { runsHidden: true }),
+  review: poll(() => review.update(), REVIEW_INTERVAL_MS),
   notices: poll(() => notices.update(), VIEW_INTERVAL_MS),
   suite: poll(() => suite.update(), VIEW_INTERVAL_MS),
 };
@@ -154,11 +159,11 @@ function showTitle() {
   byId('desk-count').hidden = total === 0;
   setText(byId('desk-count'), String(total));
   setAttribute(byId('tab-desk'), 'aria-label', total ? `Desk, ${countsText(counts)}` : null);
-  const mark = desk.hasFailed() ? '(!) ' : total ? `(${total}) ` : '';
+  const mark = desk.isOutOfDate() ? '(!) ' : total ? `(${total}) ` : '';
   document.title = `${mark}${VIEWS[view]} – ${companyName || 'Console'}`;
 }
 
-/** Show the view of the address: `#desk/<conversation>`, `#notices` or `#suite/<conversation>`. */
+/** Show the view of the address: `#desk/<conversation>`, `#review`, `#notices` or `#suite/<conversation>`. */
 function route() {
   const [name, conversation = ''] = location.hash.slice(1).split('/', 2);
   view = Object.hasOwn(VIEWS, name) ? /** @type {ViewName} */ (name) : 'desk';

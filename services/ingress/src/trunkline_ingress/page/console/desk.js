@@ -3,6 +3,7 @@
  * The desk: the operator's own conversations, the escalation queue, and the open conversation beside them.
  *
  * @import {ConsoleContext, QueueEntry} from './types.js'
+ * @import {OpsError} from './ops-client.js'
  */
 import { byId, el, hiddenText, keyed, query, setAttribute, setText } from '../shared/dom.js';
 import { Alerts, isInFront } from './alerts.js';
@@ -22,8 +23,8 @@ export class DeskView {
   #entries = [];
   /** Server time of the last complete update, 0 before the first. */
   #updatedAt = 0;
-  /** Reason for the failure of the last update, '' if it succeeded. */
-  #failure = '';
+  /** @type {OpsError|null} */
+  #failure = null;
   /** The open conversation, '' for none. */
   #open = '';
   /** @type {number|null} */
@@ -53,7 +54,7 @@ export class DeskView {
     this.#render();
     await this.#case.update();
     this.#updatedAt = this.#context.ops.now();
-    this.#failure = '';
+    this.#failure = null;
     this.#markRead();
     this.#alerts.update(this.#entries, (entry) => this.#unread(entry));
     this.#render();
@@ -61,16 +62,16 @@ export class DeskView {
 
   /**
    * Show that the queue cannot be updated; the next update hides it.
-   * @param {string} reason
+   * @param {OpsError} failure
    */
-  showFailure(reason) {
-    this.#failure = reason;
+  showFailure(failure) {
+    this.#failure = failure;
     this.#render();
   }
 
-  /** Return whether the last update has failed. */
-  hasFailed() {
-    return this.#failure !== '';
+  /** Return whether the queue is out of date because Trunkline cannot be reached. */
+  isOutOfDate() {
+    return this.#failure !== null && this.#failure.uncertain;
   }
 
   /**
@@ -92,12 +93,12 @@ export class DeskView {
     this.#renderList(byId('own'), own);
     this.#renderList(byId('waiting'), waiting);
     this.#renderList(byId('claimed'), others);
-    byId('queue-empty').hidden = this.#updatedAt === 0 || this.hasFailed() || waiting.length > 0;
+    byId('queue-empty').hidden = this.#updatedAt === 0 || this.#failure !== null || waiting.length > 0;
     this.#renderFailure();
     byId('own-title').hidden = own.length === 0;
     byId('claimed-title').hidden = others.length === 0;
     setText(byId('waiting-title'), waiting.length ? `Waiting: ${waiting.length}` : 'Waiting');
-    this.#claimNext.disabled = waiting.length === 0 || this.hasFailed();
+    this.#claimNext.disabled = waiting.length === 0 || this.#failure !== null;
     if (this.#lastCount !== null && waiting.length > this.#lastCount) {
       this.#context.announce(waitingText(waiting.length));
     }
@@ -105,10 +106,10 @@ export class DeskView {
   }
 
   #renderFailure() {
-    const text = this.#failure && failureText(this.#failure, this.#updatedAt, this.#context.ops.now());
-    setAttribute(this.#root, 'data-stale', this.hasFailed());
-    byId('queue-failure').hidden = !this.hasFailed();
-    setText(byId('queue-failure'), text);
+    const failure = this.#failure;
+    setAttribute(this.#root, 'data-stale', failure !== null);
+    byId('queue-failure').hidden = failure === null;
+    if (failure) setText(byId('queue-failure'), failureText(failure, this.#updatedAt, this.#context.ops.now()));
   }
 
   /**

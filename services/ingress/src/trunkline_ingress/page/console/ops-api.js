@@ -3,7 +3,7 @@
  * Requests of the operators' API. All methods reject with `OpsError`.
  *
  * @import {CurrentFleet, EscalatedConversation, FleetVersion, QueueEntry, SuiteStatus, Trace} from './types.js'
- * @import {NewNotice, NoticeStatus} from './types.js'
+ * @import {NewNotice, NoticeStatus, Review} from './types.js'
  * @import {OpsClient} from './ops-client.js'
  */
 
@@ -124,6 +124,16 @@ export class OpsApi {
    */
   recallNotice(notice) {
     return this.#client.send('DELETE', `/v1/ops/notices/${encodeURIComponent(notice)}`);
+  }
+
+  // -- review ---
+
+  /**
+   * Return the turns and ratings to review, latest first.
+   * @returns {Promise<Review>}
+   */
+  review() {
+    return this.#client.send('GET', '/v1/ops/review');
   }
 
   // -- suite ---

@@ -75,13 +75,14 @@ export function goneText(since, now) {
 
 /**
  * Describe a queue that cannot be updated.
- * @param {string} reason  a sentence
+ * @param {{message: string, uncertain: boolean}} failure  a sentence; `uncertain`: the request is sent again
  * @param {number} updatedAt  time of the last update, 0 if there was none
  * @param {number} now
  */
-export function failureText(reason, updatedAt, now) {
+export function failureText({ message, uncertain }, updatedAt, now) {
+  if (!uncertain) return message;
   const age = updatedAt ? ` The list is as of ${clock(updatedAt, now, { second: '2-digit' })}.` : '';
-  return `${reason}${age} Trying again.`;
+  return `${message}${age} Trying again.`;
 }
 
 /**

@@ -34,6 +34,20 @@
  * @property {boolean} closed
  * @property {TranscriptEntry[]} transcript
  *
+ * @typedef {'unanswered'|'low_rating'|'misroute'} ReviewKind
+ * @typedef {object} ReviewItem  a turn or rating to review
+ * @property {ReviewKind} kind
+ * @property {string} conversation
+ * @property {string} turn  '' for a rating
+ * @property {number} at
+ * @property {string} tenant
+ * @property {string} specialty  that answered, or that the turn left; '' if unknown
+ * @property {string} to  specialty that the turn was moved to
+ * @property {number} rating  0 for a turn
+ * @property {string} reason  '' for roles that may not read conversations
+ * @property {string} text  the customer's; '' for roles that may not read conversations
+ * @typedef {{items: ReviewItem[], since: number}} Review
+ *
  * @typedef {'agents'|'customers'|'all'} Audience
  * @typedef {object} Notice
  * @property {string} notice  its id
