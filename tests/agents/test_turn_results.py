@@ -85,6 +85,14 @@ async def test_result_names_its_turn_and_fleet_version(
         assert result.instance == INSTANCE
 
 
+async def test_answer_has_the_title_of_its_agent() -> None:
+    """The fleet's title, which customers see beside the answer."""
+    result = await process(FakeModel(), CHARGED, "billing")
+    assert isinstance(result, Answered)
+    (agent,) = (agent for agent in ROUTING.fleet.agents if agent.name == result.agent)
+    assert result.title == agent.title
+
+
 async def test_transfer_by_the_model_keeps_its_arguments() -> None:
     """Target, urgency and reason are the model's."""
     moved = await process(calling(HANDOFF), CHARGED, "billing", ROUTING_WITH_TOOLS)

@@ -167,6 +167,28 @@ async def test_handoff_names_the_specialties(modules: Page, handoff: dict[str, o
     assert await run_module(modules, "chat/wording.js", "return m.handoffText(x);", handoff) == text
 
 
+@pytest.mark.parametrize(
+    ("reply", "author"),
+    [
+        (
+            {"specialty": "technical", "agent": "technical-cameras", "title": "Camera technician"},
+            {"name": "Technical", "role": "Camera technician"},
+        ),
+        (
+            {"specialty": "technical", "agent": "technical-cameras", "title": ""},
+            {"name": "Technical", "role": "Cameras specialist"},
+        ),
+        ({"specialty": "person", "agent": "Ada", "title": ""}, {"name": "Ada", "role": "Fernwick"}),
+        ({"specialty": None, "agent": None, "title": ""}, {"name": "Fernwick", "role": ""}),
+    ],
+)
+async def test_reply_is_attributed_by_the_title_of_its_agent(
+    modules: Page, reply: dict[str, object], author: dict[str, object]
+) -> None:
+    """Without one, by the agent's name in words; people are shown with the company."""
+    assert await run_module(modules, "chat/wording.js", "return m.authorOf(x, 'Fernwick');", reply) == author
+
+
 async def test_escalation_shows_position_and_urgency_while_waiting(modules: Page) -> None:
     """Other stages have a heading only."""
     waiting = {"stage": "waiting", "position": 1, "urgency": "high"}

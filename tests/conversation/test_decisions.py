@@ -24,7 +24,7 @@ from trunkline_protocols.ids import Specialty, TurnRef
 from trunkline_protocols.log import Escalated, Event, HandedOff, OwnerAssigned, Started, ToolUsed, TurnAnswered
 from trunkline_protocols.turn import TurnFailed, TurnResult
 
-from tests.conversation.builders import answered, begun, committed, environment, fresh, handed_off, routed
+from tests.conversation.builders import answered, begun, committed, environment, fresh, handed_off, ref, routed
 
 
 def decide(state: Conversation, turn: Turn, result: TurnResult) -> Decision:
@@ -60,6 +60,17 @@ def test_choice_of_triage_needs_no_separate_commit() -> None:
     assert isinstance(append, Append)
     assert [type(event) for event in append.events] == [Started, OwnerAssigned, TurnAnswered]
     assert (append.kind, append.owner, append.epoch, append.then) == ("turn", "billing", 0, None)
+
+
+def test_commit_keeps_the_title_of_the_agent() -> None:
+    """An answer of the system has none."""
+    turn = begun(fresh())
+    append = decide(fresh(), turn, answered(turn, title="Refunds specialist"))
+    assert isinstance(append, Append)
+    assert [event.title for event in append.events if isinstance(event, TurnAnswered)] == ["Refunds specialist"]
+    failed = decide(fresh(), turn, TurnFailed(ref=ref(turn), reason="no model", retryable=False))
+    assert isinstance(failed, Append)
+    assert [event.title for event in failed.events if isinstance(event, TurnAnswered)] == [""]
 
 
 def test_small_talk_assigns_no_owner() -> None:

@@ -89,6 +89,17 @@ def test_messages_sent_at_once_are_numbered_before_their_answers() -> None:
     ]
 
 
+def test_message_frame_has_the_title_and_the_time_of_the_commit() -> None:
+    """A commit of an earlier version has no title."""
+    stored = simulate(["message", "answer"]).commits[-1].commit
+    (answer,) = stored.events
+    titled = msgspec.structs.replace(answer, title="Refunds specialist")
+    for event, title in ((answer, ""), (titled, "Refunds specialist")):
+        (frame,) = frames_of(msgspec.structs.replace(stored, events=[event], at=5.0), 3)
+        assert isinstance(frame, MessageFrame)
+        assert (frame.title, frame.at) == (title, 5.0)
+
+
 def test_closed_conversation_is_closed_after_a_resume() -> None:
     """`closed` is a durable frame."""
     simulator = simulate(["message", "answer", "close"])

@@ -295,6 +295,8 @@ _SAMPLES: list[wire.Wire] = [
         agent="billing-refunds",
         citations=[CITATION],
         in_reply_to="m1",
+        title="Refunds specialist",
+        at=AT,
     ),
     frames.HandoffFrame(turn="c1-1", seq=3, from_="billing", to="technical", reason="r"),
     frames.EscalatedFrame(turn="c1-1", seq=3, urgency="high", position=2),

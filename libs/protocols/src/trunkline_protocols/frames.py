@@ -121,6 +121,10 @@ class MessageFrame(Wire, frozen=True, kw_only=True, tag="message", omit_defaults
     citations: list[Citation]
     in_reply_to: str
     consulted: list[ConsultedPart] = []
+    title: str = ""
+    """The agent's title, for example "Camera technician"; empty for people and for texts of the system."""
+    at: float = 0.0
+    """Time of the commit, in Unix seconds."""
 
 
 class ConsultedPart(Record, frozen=True, kw_only=True):

@@ -54,6 +54,8 @@ class TurnAnswered(Record, frozen=True, kw_only=True, tag_field="event", tag="tu
     """If true, the agent could not answer from the knowledge base."""
     notices: list[str] = []
     fleet_version: int = 0
+    title: str = ""
+    """The agent's title at the time of the answer; empty for a text of the system."""
 
 
 class CustomerReplied(Record, frozen=True, kw_only=True, tag_field="event", tag="customer_said"):

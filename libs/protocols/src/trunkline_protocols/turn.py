@@ -78,6 +78,8 @@ class Answered(Wire, frozen=True, kw_only=True, tag="turn.answered"):
     specialty: Specialty
     agent: str
     text: str
+    title: str = ""
+    """The agent's title, as the customer sees it."""
     citations: list[Citation] = []
     retrieved: list[Retrieved] = []
     owns: bool = True

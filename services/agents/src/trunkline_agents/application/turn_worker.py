@@ -139,7 +139,7 @@ class TurnWorker:
                 timings = msgspec.structs.replace(
                     draft.timings, first_token_ms=completion.first_token_ms, model_ms=completion.model_ms
                 )
-                return results.answered(agent.name, completion, draft.sources, timings=timings, tools=draft.tools)
+                return results.answered(agent, completion, draft.sources, timings=timings, tools=draft.tools)
             case Transfer() as transfer:
                 return await self._transfer(task, transfer, draft.tools, analysis, results)
             case Refused(code=code, message=message, retryable=retryable):

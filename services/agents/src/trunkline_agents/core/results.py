@@ -58,14 +58,15 @@ class ResultBuilder:
     fleet_version: int
 
     def answered(
-        self, agent: str, completion: Completed, sources: Sources, *, timings: Timings, tools: list[ToolUse]
+        self, agent: Agent, completion: Completed, sources: Sources, *, timings: Timings, tools: list[ToolUse]
     ) -> Answered:
         """Return the answer for the customer; triage's answers neither take ownership nor count as abstentions."""
         is_owner = self.specialty != TRIAGE
         return Answered(
             ref=self.request.ref,
             specialty=self.specialty,
-            agent=agent,
+            agent=agent.name,
+            title=agent.title,
             text=completion.text,
             citations=completion.citations,
             retrieved=[Retrieved(document=passage.document, score=passage.score) for passage in sources.passages],

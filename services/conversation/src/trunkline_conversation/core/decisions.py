@@ -250,6 +250,7 @@ def _answer(state: Conversation, turn: Turn, result: Answered) -> Append:
         abstained=result.abstained,
         notices=result.notices,
         fleet_version=result.fleet_version,
+        title=result.title,
     )
     consulted: list[Event] = [_consulted(result.specialty, consultation) for consultation in result.consultations]
     return Append("turn", [*opening(state, turn), *consulted, answered], owner, agent, state.epoch)

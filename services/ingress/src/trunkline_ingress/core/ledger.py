@@ -195,10 +195,19 @@ def _frame_of(commit: Commit, event: VisibleEvent, seq: int) -> CommitFrame:
                     for consulted in commit.events
                     if isinstance(consulted, Consulted) and consulted.outcome == "advised"
                 ],
+                title=event.title,
+                at=commit.at,
             )
         case PersonReplied(person=person, text=text, in_reply_to=id_):
             return MessageFrame(
-                turn=commit.turn, seq=seq, text=text, specialty=PERSON, agent=person, citations=[], in_reply_to=id_
+                turn=commit.turn,
+                seq=seq,
+                text=text,
+                specialty=PERSON,
+                agent=person,
+                citations=[],
+                in_reply_to=id_,
+                at=commit.at,
             )
         case HandedOff(from_=from_, to=to, reason=reason):
             return HandoffFrame(turn=commit.turn, seq=seq, from_=from_, to=to, reason=reason)

@@ -92,7 +92,7 @@ const HANDLERS = {
     if (state.cut.length > 0 && !frame.replace) return state;
     return append(state, {
       kind: 'reply', turn: frame.turn, text: frame.text, final: false,
-      specialty: state.specialty, agent: null, citations: [], consulted: [],
+      specialty: state.specialty, agent: null, title: '', at: null, citations: [], consulted: [],
     });
   },
 
@@ -101,6 +101,7 @@ const HANDLERS = {
     const reply = {
       kind: 'reply', turn: frame.turn, text: frame.text, final: true,
       specialty: frame.specialty ?? state.specialty, agent: frame.agent ?? null,
+      title: frame.title ?? '', at: frame.at || null,
       citations: Array.isArray(frame.citations) ? frame.citations : [],
       consulted: Array.isArray(frame.consulted) ? frame.consulted : [],
     };

@@ -12,7 +12,8 @@
  * @typedef {{type: 'accepted', id: string, seq: number}} AcceptedFrame
  * @typedef {{type: 'delta', turn: string, text: string, replace?: boolean}} DeltaFrame
  * @typedef {{type: 'message', turn: string, seq: number, text: string, specialty?: string, agent?: string,
- *            citations?: Citation[], consulted?: Consulted[], in_reply_to: string|string[]}} MessageFrame
+ *            citations?: Citation[], consulted?: Consulted[], in_reply_to: string|string[],
+ *            title?: string, at?: number}} MessageFrame  `at` in Unix seconds
  * @typedef {{type: 'handoff', turn: string, seq: number, from?: string, to?: string, reason?: string}} HandoffFrame
  * @typedef {{type: 'escalated', turn: string, seq: number, urgency?: string, position?: number,
  *            level?: string}} EscalatedFrame
@@ -40,7 +41,9 @@
  * @property {string|null} trouble  the error to show
  *
  * @typedef {{kind: 'reply', key: string, turn: string, text: string, final: boolean,
- *            specialty: string|null, agent: string|null, citations: Citation[], consulted: Consulted[]}} ReplyItem
+ *            specialty: string|null, agent: string|null, title: string, at: number|null,
+ *            citations: Citation[], consulted: Consulted[]}} ReplyItem  `title`: the agent's, may be ''; `at`: null while
+ *   it streams
  * @typedef {{kind: 'handoff', key: string, turn: string, from: string|null, to: string|null, reason: string,
  *            back: boolean}} HandoffItem  `back`: from a person, or from the queue for one
  * @typedef {'senior'|'waiting'|'leaving'|'left'|'over'} EscalationStage

@@ -16,13 +16,14 @@ export const CONNECTION_TEXTS = {
 };
 
 /**
- * Return the name and the role of a reply's author; the role may be ''.
- * @param {ReplyItem} reply
+ * Return the name and the role of a reply's author: the agent's title, or its name in words without one. The role may
+ * be ''.
+ * @param {Pick<ReplyItem, 'specialty'|'agent'|'title'>} reply
  * @param {string} company
  */
-export function authorOf({ specialty, agent }, company) {
+export function authorOf({ specialty, agent, title }, company) {
   if (specialty === PERSON) return { name: agent || 'A person', role: company };
-  return { name: specialty ? specialtyName(specialty) : company, role: prettifyAgent(agent, specialty) };
+  return { name: specialty ? specialtyName(specialty) : company, role: title || prettifyAgent(agent, specialty) };
 }
 
 /**
