@@ -34,7 +34,14 @@ def environment(**changes: Any) -> Environment:
     return Environment(**(fields | changes))
 
 
-def received(number: int = 1, *, previous: int = 0, text: str = "Where is my refund?", tier: str = "") -> TurnReceived:
+def received(
+    number: int = 1,
+    *,
+    previous: int = 0,
+    text: str = "Where is my refund?",
+    tier: str = "",
+    wants_person: bool = False,
+) -> TurnReceived:
     """Return the customer's n-th message."""
     return TurnReceived(
         conversation=CONVERSATION,
@@ -50,6 +57,7 @@ def received(number: int = 1, *, previous: int = 0, text: str = "Where is my ref
         ingress=Instance("ingress-1"),
         received_at=1.0,
         tier=tier,
+        wants_person=wants_person,
     )
 
 

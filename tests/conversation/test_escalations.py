@@ -15,7 +15,7 @@ from trunkline_conversation.core.steps import Append, Environment, Step, SystemR
 from trunkline_protocols.context import Utterance
 from trunkline_protocols.escalation import URGENCIES, Escalation, EscalationWaiting, Urgency
 from trunkline_protocols.ids import ConversationId, Specialty, TurnRef
-from trunkline_protocols.log import Breached, Escalated, LeftQueue, TurnAnswered
+from trunkline_protocols.log import Breached, CustomerReplied, Escalated, LeftQueue, TurnAnswered
 from trunkline_protocols.rules.escalation import pressure, queue, queue_position
 from trunkline_protocols.turn import Escalate
 
@@ -68,6 +68,45 @@ def test_request_for_a_person_is_answered_with_the_queue_position() -> None:
     assert (event.level, event.position) == ("person", 5)
     assert isinstance(step, Append)
     assert step.then == SystemReply("You are number 5.")
+
+
+@pytest.mark.parametrize(
+    ("tier", "text", "urgency", "reply"),
+    [
+        ("", "Where is my refund?", "normal", "You are number 1."),
+        ("business", "Where is my refund?", "high", "You are number 1."),
+        ("", "There is smoke!", "critical", "Unplug it.\n\nYou are number 1."),
+        ("", "I want to speak to a person", "normal", "You are number 1."),
+    ],
+)
+def test_frame_that_requests_a_person_escalates_to_one(tier: str, text: str, urgency: str, reply: str) -> None:
+    """Whatever its text says, with and without an owner; tier and rules raise the urgency, instructions precede."""
+    for state in (owned(), fresh()):
+        turn = begun(state, 2, text=text, tier=tier, wants_person=True)
+        step = first_step(state, turn, environment())
+        event = escalated(step)
+        assert (event.level, event.urgency, event.position) == ("person", urgency, 1)
+        assert "the customer asks for a person" in event.reason
+        assert isinstance(step, Append)
+        assert step.then == SystemReply(reply)
+
+
+def test_repeated_request_for_a_person_is_answered_with_the_position_again() -> None:
+    """The conversation keeps its place; senior agents do not hold a request back."""
+    waiting = owned(owner="escalation", escalation=escalation())
+    step = first_step(waiting, begun(waiting, 2, wants_person=True), environment())
+    assert isinstance(step, Append)
+    assert [event.answer for event in step.events if isinstance(event, TurnAnswered)] == ["You are number 1."]
+    senior = owned(owner="escalation", escalation=escalation(level="senior"))
+    assert escalated(first_step(senior, begun(senior, 2, wants_person=True), environment())).level == "person"
+
+
+def test_request_for_a_person_reaches_the_person_that_has_the_conversation() -> None:
+    """It is shown to the person as a message."""
+    held = owned(owner="escalation", escalation=escalation(claimed_by="grace"))
+    step = first_step(held, begun(held, 2, text="Are you there?", wants_person=True), environment())
+    assert isinstance(step, Append)
+    assert [type(event) for event in step.events] == [CustomerReplied]
 
 
 def test_position_of_a_new_critical_escalation_is_before_older_calm_ones() -> None:

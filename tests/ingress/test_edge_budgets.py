@@ -27,6 +27,16 @@ async def test_forged_resumes_are_limited() -> None:
         assert await errors_after(socket, [forged] * 8) == ["unauthorized"] * 5 + ["rate_limited"] * 3
 
 
+async def test_requests_for_a_person_are_limited_like_messages() -> None:
+    """The error names the request; before `start` it is refused."""
+    request = {"type": "request_person", "id": "p1"}
+    async with open_socket(edge(open_guard(customer=Rate(0.01, 2)))) as socket:
+        for code in ("bad_frame", "bad_frame", "rate_limited"):
+            await socket.send_json(request)
+            answer = await socket.receive_json(timeout=10)
+            assert (answer["code"], answer["id"]) == (code, "p1")
+
+
 def test_socket_with_refused_frames_is_slowed_down_and_closed_at_last() -> None:
     """A client with few mistakes notices nothing, and refusals are forgotten."""
     refusals = RecentRefusals(0.0)

@@ -280,6 +280,7 @@ _SAMPLES: list[wire.Wire] = [
     frames.Start(customer="ada", tenant="t", region="r", channel="web", locale="en"),
     frames.Resume(conversation="c1", resume_token="x.y", last_seq=3),
     frames.Message(id="m1", text="Where is my refund?"),
+    frames.RequestPerson(id="m2", text="Let me talk to somebody."),
     frames.End(),
     frames.Feedback(rating=5, text="thanks"),
     frames.LeaveQueue(),

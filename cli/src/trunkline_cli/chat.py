@@ -22,6 +22,7 @@ from trunkline_protocols.frames import (
     NoticeFrame,
     NoticeRecalledFrame,
     PositionFrame,
+    RequestPerson,
     ServerFrame,
     Start,
     StartedFrame,
@@ -119,7 +120,7 @@ async def ask(settings: ClientSettings, text: str, *, as_json: bool, out: TextIO
 
 
 async def converse(settings: ClientSettings) -> None:
-    """Chat until the user enters an empty line, /end or Ctrl-D."""
+    """Chat until the user enters an empty line, /end or Ctrl-D; /person requests a person."""
     screen = Screen(sys.stdout)
     async with open_chat(settings) as chat:
         await chat.send(_start())
@@ -127,7 +128,8 @@ async def converse(settings: ClientSettings) -> None:
         while text := (await _read_line()).strip():
             if text == "/end":
                 break
-            await chat.send(Message(id=_message_id(), text=text))
+            person = text == "/person"
+            await chat.send(RequestPerson(id=_message_id()) if person else Message(id=_message_id(), text=text))
             await _show_answer(chat, screen)
         await chat.send(End())
 

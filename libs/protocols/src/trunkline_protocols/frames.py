@@ -59,12 +59,21 @@ class Message(Wire, frozen=True, kw_only=True, tag="message"):
     text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
 
 
+class RequestPerson(Wire, frozen=True, kw_only=True, tag="request_person"):
+    """Request a person: as a message that asks for one, but independent of its language and of the fleet's phrases."""
+
+    id: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,64}$")] = ""
+    """The client's idempotency key, as of `message`; without one, every frame is a new request."""
+    text: Annotated[str, Meta(max_length=MAX_TEXT_CHARACTERS)] = ""
+    """The customer's words; default: a plain sentence."""
+
+
 class End(Wire, frozen=True, kw_only=True, tag="end"):
     """Close the conversation."""
 
 
 class Feedback(Wire, frozen=True, kw_only=True, tag="feedback"):
-    """Rate the conversation."""
+    """Rate the conversation. A later rating replaces an earlier one: the text may follow in a second frame."""
 
     rating: Annotated[int, Meta(ge=1, le=5)]
     text: Annotated[str, Meta(max_length=MAX_TEXT_CHARACTERS)] = ""
@@ -74,7 +83,7 @@ class LeaveQueue(Wire, frozen=True, kw_only=True, tag="cancel"):
     """Leave an escalation queue."""
 
 
-ClientFrame: TypeAlias = Start | Resume | Message | End | Feedback | LeaveQueue
+ClientFrame: TypeAlias = Start | Resume | Message | RequestPerson | End | Feedback | LeaveQueue
 
 
 # -- server -> client ---

@@ -31,6 +31,8 @@ class TurnReceived(Wire, frozen=True, kw_only=True, tag="turn.received"):
     received_at: float
     tier: str = ""
     """The customer's tier, if the company has tiers."""
+    wants_person: bool = False
+    """If true, the customer requests a person, whatever the text says."""
 
 
 class EndRequested(Wire, frozen=True, kw_only=True, tag="end.requested"):

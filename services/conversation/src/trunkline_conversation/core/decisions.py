@@ -16,10 +16,11 @@ from typing import Final, TypeAlias, assert_never
 
 from trunkline_protocols.accounting import ToolUse
 from trunkline_protocols.consultation import Consultation
-from trunkline_protocols.fleet import ESCALATION, TRIAGE
+from trunkline_protocols.fleet import ESCALATION, TRIAGE, EscalationPolicy
 from trunkline_protocols.ids import Specialty, TurnId
 from trunkline_protocols.inbox import EndRequested, TurnReceived
 from trunkline_protocols.log import Closed, Consulted, CustomerReplied, Event, OwnerAssigned, ToolUsed, TurnAnswered
+from trunkline_protocols.rules.escalation import higher
 from trunkline_protocols.turn import Answered, Escalate, HandOff, Routed, TurnFailed, TurnResult
 
 from trunkline_conversation.core.escalations import (
@@ -43,6 +44,7 @@ APOLOGY: Final = (
     "I am sorry, something went wrong on our side and I could not answer this message. Please try again in a moment."
 )
 LEFT: Final = "You have ended the conversation before this message was answered."
+_PERSON_REQUESTED: Final = "the customer asks for a person"
 ALREADY_CLOSED: Final = "This conversation has been closed. Please start a new one, and we will gladly help."
 
 Decision: TypeAlias = Step | Drop
@@ -72,7 +74,7 @@ def first_step(state: Conversation, turn: Turn, environment: Environment) -> Ste
         if _is_waiting(state):
             return SystemReply(first_said(say, waiting_note(state, environment)))
         return replace(turn.work, say=say)
-    assessment = assess(state, turn.message, environment.policy)
+    assessment = _assess(state, turn.message, environment.policy)
     if assessment is None:
         return turn.work
     if exceeds_current(state, assessment):
@@ -88,6 +90,18 @@ def first_step(state: Conversation, turn: Turn, environment: Environment) -> Ste
     if assessment.level == "person":
         return system_answer(state, turn, first_said(assessment.say, waiting_note(state, environment)))
     return turn.work
+
+
+def _assess(state: Conversation, message: TurnReceived, policy: EscalationPolicy) -> EscalationAssessment | None:
+    """Apply the fleet's rules; a request for a person needs none of them, but they may raise its urgency."""
+    found = assess(state, message, policy)
+    if not message.wants_person or (found is not None and found.level == "person"):
+        return found
+    urgency = higher("normal", policy.tiers.get(message.tier, "low"))
+    if found is None:
+        return EscalationAssessment("person", urgency, _PERSON_REQUESTED)
+    reason = f"{_PERSON_REQUESTED}; {found.reason}"
+    return replace(found, level="person", urgency=higher(urgency, found.urgency), reason=reason)
 
 
 def close(state: Conversation, request: EndRequested) -> Append:

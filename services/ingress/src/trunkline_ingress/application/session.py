@@ -27,6 +27,8 @@ from trunkline_ingress.ports import ConversationLog, CustomerInbox, SocketPresen
 
 _MIN_CHECK_DELAY_S: Final = 2.0
 _MAX_CHECK_DELAY_S: Final = 10.0
+PERSON_REQUEST: Final = "I would like to talk to a person."
+"""Text of a request for a person that has none."""
 
 Outgoing: TypeAlias = ServerFrame | CommitStored | Delta
 
@@ -111,7 +113,7 @@ class Session:
         )
         return missed if last_seq <= self._ledger.last_seq else None
 
-    async def accept_message(self, message_id: str, text: str) -> None:
+    async def accept_message(self, message_id: str, text: str, *, wants_person: bool = False) -> None:
         """Store a message and send `accepted`; if the id is known, send the same `accepted` as before."""
         async with self._lock:
             seq = await self._accepted_seq(message_id)
@@ -128,11 +130,17 @@ class Session:
                     channel=self.identity.channel,
                     locale=self.identity.locale,
                     tier=self.identity.tier,
+                    wants_person=wants_person,
                 ),
                 message_id,
             )
             await self._write(self._ledger.accept(message_id, inbox_seq))
             self._reset_check()
+
+    async def request_person(self, request_id: str, text: str) -> None:
+        """Store a request for a person as a message; without an id it gets one that no client can choose."""
+        message_id = request_id or f"person.{self._ledger.next_seq}"
+        await self.accept_message(message_id, text or PERSON_REQUEST, wants_person=True)
 
     async def _accepted_seq(self, message_id: str) -> int | None:
         """Return the number that a message was accepted with, None if it is new."""

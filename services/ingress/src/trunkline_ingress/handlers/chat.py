@@ -1,11 +1,12 @@
 """WebSocket endpoint `GET /v1/chat`.
 
-    start      -> `SessionOpener.start`
-    resume     -> `SessionOpener.resume`
-    message    -> `Session.accept_message`
-    end        -> `Session.request_end`
-    feedback   -> `Session.store_feedback`
-    cancel     -> `Session.leave_queue`
+    start           -> `SessionOpener.start`
+    resume          -> `SessionOpener.resume`
+    message         -> `Session.accept_message`
+    request_person  -> `Session.request_person`
+    end             -> `Session.request_end`
+    feedback        -> `Session.store_feedback`
+    cancel          -> `Session.leave_queue`
 
 An invalid frame gets `error` and the socket stays open. Close codes: 1007 for invalid JSON, 1003 for a binary frame,
 1009 for a frame over `MAX_FRAME_BYTES`, 1008 if the access token has expired or too many frames were refused, 1013 if
@@ -35,6 +36,7 @@ from trunkline_protocols.frames import (
     Feedback,
     LeaveQueue,
     Message,
+    RequestPerson,
     Resume,
     ResumedFrame,
     ServerFrame,
@@ -181,11 +183,11 @@ class _Socket:
                 raise rate_limited(wait_s) from error
             raise
         if wait_s > 0:
-            raise rate_limited(wait_s, id_=frame.id if isinstance(frame, Message) else "")
+            raise rate_limited(wait_s, id_=_id_of(frame))
         match frame:
             case Start() | Resume():
                 await self._open(frame, tasks)
-            case Message() | End() | Feedback() | LeaveQueue():
+            case Message() | RequestPerson() | End() | Feedback() | LeaveQueue():
                 await self._dispatch(frame, self._permitted_session(frame))
             case _:
                 assert_never(frame)
@@ -234,17 +236,19 @@ class _Socket:
 
     def _permitted_session(self, frame: ClientFrame) -> Session:
         """Return the session if it may handle the frame now, else raise `FrameError`."""
-        id_ = frame.id if isinstance(frame, Message) else ""
+        id_ = _id_of(frame)
         if self._session is None:
             raise FrameError("bad_frame", "send start or resume first", id_=id_)
         if self._session.closed and not isinstance(frame, Feedback):
             raise FrameError("bad_frame", "the conversation is closed, start a new one", id_=id_)
         return self._session
 
-    async def _dispatch(self, frame: Message | End | Feedback | LeaveQueue, session: Session) -> None:
+    async def _dispatch(self, frame: Message | RequestPerson | End | Feedback | LeaveQueue, session: Session) -> None:
         match frame:
             case Message():
                 await session.accept_message(frame.id, frame.text)
+            case RequestPerson():
+                await session.request_person(frame.id, frame.text)
             case End():
                 await session.request_end()
             case Feedback():
@@ -313,6 +317,11 @@ async def _wait_until_expired(expires_at: float) -> None:
     while (left_s := expires_at - time.time()) > 0:  # noqa: ASYNC110 - the wall clock has no event
         await asyncio.sleep(min(left_s, _MAX_SLEEP_S))
     raise access_expired()
+
+
+def _id_of(frame: ClientFrame) -> str:
+    """Return the client's idempotency key of a frame, empty if it has none."""
+    return frame.id if isinstance(frame, Message | RequestPerson) else ""
 
 
 async def _wait_until_replaced(replaced: asyncio.Event) -> None:

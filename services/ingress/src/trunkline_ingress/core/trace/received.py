@@ -18,7 +18,8 @@ def step_of_message(entry: InboxEntry) -> TraceStep:
     match message:
         case TurnReceived():
             detail |= {"id": message.message_id, "seq": message.seq, "text": message.text, "channel": message.channel}
-            summary = f"Customer message: {message.text}"
+            detail |= {"wants_person": True} if message.wants_person else {}
+            summary = f"Customer {'requested a person' if message.wants_person else 'message'}: {message.text}"
         case FeedbackGiven():
             detail |= {"rating": message.rating, "text": message.text}
             summary = f"Customer rated the conversation {message.rating} of 5"
