@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,22 @@ async def test_person_claims_answers_and_hands_back_a_conversation(page: Page, c
     await console.get_by_test_id("to-trace").click()
     steps = console.get_by_test_id("steps")
     await expect(steps).to_contain_text("Ada handed the conversation back to billing", timeout=TIMEOUT_MS)
+
+
+async def test_person_is_requested_by_keyboard_before_any_message(page: Page, suite: Suite) -> None:
+    """The button follows the composer; the state replaces it, and it is back after the queue is left."""
+    await open_page(page, suite)
+    await page.get_by_test_id("composer").focus()
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_test_id("request-person")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("person-text")).to_have_text("You are number 1 in the queue", timeout=TIMEOUT_MS)
+    await expect(page.get_by_test_id("request-person")).to_be_hidden()
+    await expect(page.get_by_test_id("composer")).to_be_focused()
+    await expect(page.get_by_test_id("own-message")).to_have_text(re.compile("I would like to talk to a person"))
+    await expect_final_replies(page, 1)
+    await page.get_by_test_id("leave-queue").click()
+    await expect(page.get_by_test_id("request-person")).to_be_visible(timeout=TIMEOUT_MS)
 
 
 async def test_reply_with_lost_acknowledgement_is_retried_and_shown_once(

@@ -109,7 +109,7 @@ def ask(
 
 @app.command()
 def chat(url: Url = None) -> None:
-    """Chat in the terminal; an empty line or /end ends the conversation."""
+    """Chat in the terminal; an empty line or /end ends the conversation, /person requests a person."""
     asyncio.run(conversation.converse(client_settings(url)))
 
 

@@ -5,22 +5,39 @@
  * @import {OutboxEntry, State} from './types.js'
  */
 import { addControl, append, isInQueue, mapOwn, settleQueue } from './items.js';
+import { inQueue, isPersonRequested } from './state.js';
 
 /** Number of hidden notices that are remembered. */
 const MAX_HIDDEN = 50;
+
+/** Text of a request for a person. */
+const PERSON_REQUEST = 'I would like to talk to a person.';
 
 /**
  * Add a message of the customer. It stays pending until the server accepts it.
  * @param {State} state
  * @param {string} id
  * @param {string} text
+ * @param {number|null} [at]  Unix seconds
  * @returns {State}
  */
-export function compose(state, id, text) {
+export function compose(state, id, text, at = null) {
   return append({ ...state, problem: null }, {
-    kind: 'own', id, text, state: 'pending', sent: false, held: false,
+    kind: 'own', id, text, at, person: false, state: 'pending', sent: false, held: false,
     attempts: 0, answered: false, trouble: null,
   });
+}
+
+/**
+ * Request a person, unless the customer waits for one or talks to one.
+ * @param {State} state
+ * @param {string} id
+ * @param {number|null} [at]  Unix seconds
+ * @returns {State}
+ */
+export function requestPerson(state, id, at = null) {
+  if (inQueue(state) || state.person !== null || isPersonRequested(state)) return state;
+  return mapOwn(compose(state, id, PERSON_REQUEST, at), (own) => (own.id === id ? { ...own, person: true } : own));
 }
 
 /**
@@ -30,9 +47,8 @@ export function compose(state, id, text) {
  * @returns {State}
  */
 export function sent(state, entry) {
-  if (entry.frame.type === 'message') {
-    return mapOwn(state, (own) => (own.id === entry.frame.id && !own.sent ? { ...own, sent: true } : own));
-  }
+  const { id } = entry.frame;
+  if (id !== undefined) return mapOwn(state, (own) => (own.id === id && !own.sent ? { ...own, sent: true } : own));
   const controls = state.controls.filter((control) => control.key !== entry.key);
   return controls.length === state.controls.length ? state : { ...state, controls };
 }
@@ -58,13 +74,14 @@ export function retry(state, id) {
  * @param {State} state
  * @param {string} oldId
  * @param {string} newId
+ * @param {number|null} [at]  Unix seconds
  * @returns {State}
  */
-export function askAgain(state, oldId, newId) {
+export function askAgain(state, oldId, newId, at = null) {
   const old = state.items.find((item) => item.kind === 'own' && item.id === oldId);
   if (old?.kind !== 'own') return state;
   const cleared = mapOwn(state, (own) => (own === old ? { ...own, trouble: null } : own));
-  return compose(cleared, newId, old.text);
+  return old.person ? requestPerson(cleared, newId, at) : compose(cleared, newId, old.text, at);
 }
 
 /**
@@ -148,7 +165,7 @@ export function outbox(state) {
     if (item.kind === 'own' && item.state === 'pending' && !item.held) {
       entries.push({
         key: `${item.id}#${item.attempts}`,
-        frame: { type: 'message', id: item.id, text: item.text },
+        frame: { type: item.person ? 'request_person' : 'message', id: item.id, text: item.text },
       });
     }
   }

@@ -25,6 +25,8 @@ const INITIAL_DELAY_MS = 500;
 const MAX_DELAY_MS = 15_000;
 /** Time within which the server must react to a frame. */
 const REPLY_TIMEOUT_MS = 15_000;
+/** Types of frames that the server must react to. */
+const EXPECTS_REPLY = new Set(['start', 'resume', 'message', 'request_person']);
 /** Longest silence while an answer is due. */
 const ANSWER_TIMEOUT_MS = 45_000;
 /** A socket that stays open this long resets the number of failed attempts. */
@@ -233,7 +235,7 @@ export class Connection {
   /** @param {ClientFrame} frame */
   #send(frame) {
     this.#socket?.send(JSON.stringify(frame));
-    if (frame.type === 'start' || frame.type === 'resume' || frame.type === 'message') {
+    if (EXPECTS_REPLY.has(frame.type)) {
       this.#startSilenceTimer(REPLY_TIMEOUT_MS);
     }
   }

@@ -68,7 +68,7 @@ function scheduleExpiry() {
   if (!Number.isFinite(next)) return;
   const delay = Math.min(Math.max(0, next * 1000 - Date.now()) + EXPIRY_MARGIN_MS, MAX_TIMER_MS);
   expiryTimer = setTimeout(() => {
-    apply(conversation.expireNotices(state, Date.now() / 1000));
+    apply(conversation.expireNotices(state, now()));
     scheduleExpiry();
   }, delay);
 }
@@ -92,6 +92,11 @@ function renderNow() {
   cancelAnimationFrame(frameRequest);
   frameRequest = 0;
   view.render(state, link);
+}
+
+/** Return the time in Unix seconds. */
+function now() {
+  return Date.now() / 1000;
 }
 
 // -- connection ---
@@ -205,17 +210,26 @@ function newConversation() {
   view.focusComposer();
 }
 
+/** Request a person: here, and in a new conversation if this one has ended. */
+function requestPerson() {
+  if (link.elsewhere) connection.connect();
+  if (state.ended) newConversation();
+  apply(conversation.requestPerson(state, randomId(), now()));
+  renderNow();
+}
+
 const passage = new PassagePanel(fetchArticle);
 
 const view = new ChatView({
   send(text) {
-    apply(conversation.compose(state, randomId(), text));
+    apply(conversation.compose(state, randomId(), text, now()));
     renderNow(); // The customer's own message must appear at once.
   },
   saveDraft: (text) => { writeItem('sessionStorage', STORED_DRAFT, text); },
   retry: (id) => apply(conversation.retry(state, id)),
-  askAgain: (id) => apply(conversation.askAgain(state, id, randomId())),
+  askAgain: (id) => apply(conversation.askAgain(state, id, randomId(), now())),
   rate: (rating) => apply(conversation.rate(state, rating)),
+  requestPerson,
   leaveQueue: () => apply(conversation.leaveQueue(state)),
   hideNotice: (id) => apply(conversation.hideNotice(state, id)),
   end: () => apply(conversation.end(state)),
@@ -246,7 +260,7 @@ view.restoreDraft(readItem('sessionStorage', STORED_DRAFT) ?? '');
 if (state.ended) connection.close();
 else void accessToken.refresh().then(() => connection.connect());
 void showCompany();
-apply(conversation.expireNotices(state, Date.now() / 1000));
+apply(conversation.expireNotices(state, now()));
 scheduleExpiry();
 // At once, so that a screen reader does not announce a restored transcript as new.
 renderNow();

@@ -58,6 +58,14 @@ export function inQueue(state) {
 }
 
 /**
+ * Return whether a request for a person is on its way: not refused, and not answered with a place in the queue.
+ * @param {State} state
+ */
+export function isPersonRequested(state) {
+  return state.items.some((item) => item.kind === 'own' && item.person && !item.answered && item.state !== 'failed');
+}
+
+/**
  * Return the active notices that the customer has not hidden.
  * @param {State} state
  */

@@ -33,6 +33,8 @@
  * @property {string} key
  * @property {string} id
  * @property {string} text
+ * @property {number|null} at  when it was written, in Unix seconds
+ * @property {boolean} person  it requests a person
  * @property {'pending'|'accepted'|'failed'} state
  * @property {boolean} sent
  * @property {boolean} held  rejected for now; another attempt is scheduled

@@ -11,6 +11,7 @@
  * @property {(id: string) => void} retry
  * @property {(id: string) => void} askAgain
  * @property {(rating: number) => void} rate
+ * @property {() => void} requestPerson
  * @property {() => void} leaveQueue
  * @property {(id: string) => void} hideNotice
  * @property {() => void} end
@@ -24,6 +25,7 @@ import { byId, el, icon, isScrolledToEnd, setAttribute, setText } from '../share
 import { Composer } from './composer.js';
 import { isTyping } from './conversation.js';
 import { NoticeBar } from './notice-bar.js';
+import { PersonRequest } from './person.js';
 import { Rating } from './rating.js';
 import { Transcript } from './transcript.js';
 import { CONNECTION_TEXTS, bannerContent } from './wording.js';
@@ -33,6 +35,7 @@ export class ChatView {
   #actions;
   #composer;
   #transcript;
+  #person;
   #rating;
   #notices;
   /** Whether new content keeps the end in view. */
@@ -70,6 +73,10 @@ export class ChatView {
       retry: actions.retry, askAgain: actions.askAgain, leaveQueue: actions.leaveQueue,
       openCitation: actions.openCitation, moveFocus,
     });
+    this.#person = new PersonRequest(() => {
+      actions.requestPerson();
+      this.#scrollToEnd();
+    }, moveFocus);
     this.#rating = new Rating(actions.rate, moveFocus);
     this.#notices = new NoticeBar(actions.hideNotice, moveFocus);
     byId('latest-icon').append(icon('down'));
@@ -93,6 +100,7 @@ export class ChatView {
     this.#renderBanner(state, link);
     this.#composer.render(state, link);
     this.#notices.render(state);
+    this.#person.render(state);
     const begun = state.items.some((item) => item.kind === 'own' || item.kind === 'reply');
     welcome.hidden = begun || !greeting.textContent;
     end.hidden = !state.conversation || state.ended || state.ending;

@@ -8,7 +8,8 @@
  * @typedef {{text: string, label?: string, action?: BannerAction, testid?: string}} BannerContent
  */
 import { PERSON, inSentence, prettifyAgent, specialtyName } from '../shared/names.js';
-import { inQueue } from './state.js';
+import { isInQueue } from './items.js';
+import { inQueue, isPersonRequested } from './state.js';
 
 /** @type {Record<ConnectionState, string>} */
 export const CONNECTION_TEXTS = {
@@ -65,6 +66,18 @@ export function escalationText({ stage, position, urgency }) {
       ],
     };
   }
+}
+
+/**
+ * Describe how far the customer is from a person; '' if none is requested.
+ * @param {State} state
+ */
+export function personText(state) {
+  if (state.ended) return '';
+  if (state.person !== null) return state.person ? `You are talking to ${state.person}` : 'You are talking to a person';
+  const waiting = state.items.find(isInQueue);
+  if (waiting) return escalationText(waiting).heading;
+  return isPersonRequested(state) ? 'Asking for a person' : '';
 }
 
 /**
