@@ -176,7 +176,88 @@ async def test_notices_expire_and_can_be_hidden(modules: Page) -> None:
     assert (active, left, shown) == (["two", "three", "new"], ["b", "c"], ["c"])
 
 
-@pytest.mark.parametrize("stored", ["", "{", '{"version": 1, "items": []}', '{"version": 2}'])
+async def test_notice_with_the_text_of_another_one_is_shown_and_hidden_once(modules: Page) -> None:
+    """Two operators published it; hiding one of them hides both."""
+    body = """
+        let state = x.reduce(m.receive, m.initialState());
+        const shown = m.shownNotices(state).map((notice) => notice.id);
+        state = m.hideNotice(state, shown[0]);
+        return [shown, m.shownNotices(state).map((notice) => notice.id)];
+    """
+    frames = [
+        {"type": "notice", "id": "a", "text": "Cards fail."},
+        {"type": "notice", "id": "b", "text": "Deliveries are late."},
+        {"type": "notice", "id": "c", "text": "Cards fail."},
+    ]
+    shown, left = await run_module(modules, "chat/conversation.js", body, frames)
+    assert (shown, left) == (["b", "c"], ["c"])
+
+
+async def test_low_rating_is_sent_at_once_and_its_reason_later(modules: Page) -> None:
+    """A good rating has no question; a further message ends the question."""
+    body = """
+        const asks = [1, 2, 3].map((rating) => m.asksForReason(m.rate(m.initialState(), rating)));
+        let state = m.rate(x.reduce(m.receive, m.initialState()), 2);
+        const written = m.compose(state, 'm2', 'And?');
+        state = m.explainRating(m.explainRating(state, 'Too slow.'), 'Twice.');
+        return { asks, after: m.asksForReason(state), written: m.asksForReason(written),
+                 frames: m.outbox(state).map((entry) => entry.frame) };
+    """
+    result = await run_module(modules, "chat/conversation.js", body, TURN)
+    assert (result["asks"], result["after"], result["written"]) == ([True, True, False], False, False)
+    assert result["frames"] == [
+        {"type": "feedback", "rating": 2},
+        {"type": "feedback", "rating": 2, "text": "Too slow."},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stored", "elsewhere", "steps"),
+    [
+        ("fresh", False, {"fresh": "ignore", "open": "follow", "ended": "end"}),
+        ("open", False, {"fresh": "ignore", "open": "ignore", "ended": "ignore"}),
+        ("open", True, {"fresh": "reset", "open": "follow", "ended": "end"}),
+        ("ended", False, {"fresh": "reset", "open": "follow", "ended": "end"}),
+    ],
+)
+async def test_tab_follows_the_one_that_continues_the_conversation(
+    modules: Page, stored: str, steps: dict[str, str], *, elsewhere: bool
+) -> None:
+    """A tab with an open conversation of its own ignores others; `stored` is the state of this tab."""
+    body = """
+        const c = await import('/chat/conversation.js');
+        const opened = c.compose(c.receive(c.initialState(), x[2]), 'm1', 'How long?');
+        const states = { fresh: c.initialState(), open: opened, ended: { ...opened, ended: true } };
+        const steps = Object.entries(states).map(([name, state]) => [name, m.onStored(states[x[0]], state, x[1])]);
+        return Object.fromEntries(steps);
+    """
+    assert await run_module(modules, "chat/tabs.js", body, [stored, elsewhere, TURN[0]]) == steps
+
+
+async def test_page_without_a_conversation_never_erases_the_stored_one(modules: Page) -> None:
+    """Nor does a tab that follows another one."""
+    body = """
+        const c = await import('/chat/conversation.js');
+        const opened = c.compose(c.initialState(), 'm1', 'How long?');
+        const fresh = c.initialState();
+        return [[fresh, false, opened], [fresh, false, fresh], [opened, false, opened], [opened, true, opened]]
+            .map(([state, elsewhere, stored]) => m.mayStore(state, elsewhere, () => stored));
+    """
+    assert await run_module(modules, "chat/tabs.js", body) == [False, True, True, False]
+
+
+async def test_conversation_is_restored_for_its_owner_only(modules: Page) -> None:
+    """Another customer in the same browser begins without it."""
+    body = """
+        const stored = m.serialise(m.compose(m.initialState('ada'), 'm1', 'How long?'));
+        const restored = ['ada', 'bob', ''].map((owner) => m.restore(stored, owner));
+        return restored.map((state) => [state.owner, state.items.length]);
+    """
+    result = await run_module(modules, "chat/conversation.js", body)
+    assert result == [["ada", 1], ["bob", 0], ["", 0]]
+
+
+@pytest.mark.parametrize("stored", ["", "{", '{"version": 1, "items": []}', '{"version": 3}'])
 async def test_unreadable_stored_state_is_replaced_by_the_initial_one(modules: Page, stored: str) -> None:
     """A page with a stored state of another version starts a new conversation."""
     body = "return [m.restore(x), m.initialState()];"
@@ -221,6 +302,14 @@ async def test_reply_is_attributed_by_the_title_of_its_agent(
 ) -> None:
     """Without one, by the agent's name in words; people are shown with the company."""
     assert await run_module(modules, "chat/wording.js", "return m.authorOf(x, 'Fernwick');", reply) == author
+
+
+async def test_customer_reads_who_has_ended_the_conversation(modules: Page) -> None:
+    """In the second person; other reasons are those of the desk."""
+    body = "return x.map(m.endText);"
+    reasons = ["ended by the customer", "solved", "The parcel is on its way.", ""]
+    texts = await run_module(modules, "chat/wording.js", body, reasons)
+    assert texts == ["you ended it", "Solved", "The parcel is on its way.", ""]
 
 
 async def test_escalation_shows_position_and_urgency_while_waiting(modules: Page) -> None:

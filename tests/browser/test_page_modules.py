@@ -75,6 +75,51 @@ async def test_images_and_links_of_an_article_are_inert(modules: Page) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "links"),
+    [
+        ("See https://shop.example/returns.", ["https://shop.example/returns"]),
+        ("(https://shop.example/a_(b)_c), then", ["https://shop.example/a_(b)_c"]),
+        ("**https://shop.example/x**", ["https://shop.example/x"]),
+        ("Write to help@shop.example!", ["mailto:help@shop.example"]),
+        ("mailto:help@shop.example", ["mailto:help@shop.example"]),
+        ("[Returns](https://shop.example/returns)", ["https://shop.example/returns"]),
+        ("`https://shop.example`", []),
+        ("javascript:alert(1) ftp://a.example data:text/html,x //a.example https: https://", []),
+        ("[x](javascript:alert(1)) [y](https:evil) [z](/v1/ops) [w](JAVASCRIPT://a.example/%0aalert(1))", []),
+        ('<a href="https://shop.example">shop</a>', ["https://shop.example/"]),
+    ],
+)
+async def test_addresses_become_links_if_they_are_web_or_mail(modules: Page, text: str, links: list[str]) -> None:
+    """As people at the desk write them; markup stays text, and without the option there is no link."""
+    body = """
+        const draw = (options) => {
+            const parent = document.createElement('div');
+            m.renderMarkdown(parent, x, options);
+            return { text: parent.textContent, rels: [...parent.querySelectorAll('a')].map((node) => node.rel),
+                     links: [...parent.querySelectorAll('a')].map((node) => node.href) };
+        };
+        return [draw({ links: true, addresses: true }), draw({})];
+    """
+    linked, plain = await run_module(modules, "shared/markdown.js", body, text)
+    assert [link.rstrip("/") for link in linked["links"]] == [link.rstrip("/") for link in links]
+    assert set(linked["rels"]) <= {"noopener noreferrer"}
+    assert plain["links"] == []
+    if "<a" in text:
+        assert text in linked["text"]
+
+
+async def test_every_block_has_the_direction_of_its_language(modules: Page) -> None:
+    """Except for code."""
+    body = """
+        const parent = document.createElement('div');
+        m.renderMarkdown(parent, x);
+        return [...parent.children].map((node) => [node.localName, node.dir]);
+    """
+    blocks = await run_module(modules, "shared/markdown.js", body, "שלום\n\n- one\n\n```\ncode\n```")
+    assert blocks == [["p", "auto"], ["ul", "auto"], ["pre", ""]]
+
+
+@pytest.mark.parametrize(
     ("text", "quote", "found"),
     [
         ("Refunds take **5 days**.", "Refunds take 5 days.", ["Refunds take **5 days"]),

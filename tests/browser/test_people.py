@@ -105,6 +105,49 @@ async def test_reply_with_lost_acknowledgement_is_retried_and_shown_once(
     await expect(page.locator('[data-testid="reply"][data-specialty="person"]')).to_have_count(1)
 
 
+async def test_addresses_of_a_person_are_links(page: Page, console: Page, waiting: str) -> None:
+    """Web and mail addresses only, without opener; markup is text, and the customer's own message stays text."""
+    await claim(console, waiting)
+    text = (
+        "Send it to https://shop.example/returns?id=1. Or mail help@shop.example; "
+        "not javascript:alert(1) or <a href='https://evil.example'>this</a>"
+    )
+    await console.get_by_test_id("reply").fill(text)
+    await console.get_by_test_id("send").click()
+    reply = page.locator('[data-testid="reply"][data-specialty="person"]')
+    await expect(reply).to_contain_text("not javascript:alert(1) or <a href=", timeout=TIMEOUT_MS)
+    links = [
+        [await link.get_attribute(name) for name in ("href", "rel", "target")]
+        for link in await reply.get_by_role("link").all()
+    ]
+    assert links == [
+        ["https://shop.example/returns?id=1", "noopener noreferrer", "_blank"],
+        ["mailto:help@shop.example", "noopener noreferrer", "_blank"],
+        ["https://evil.example", "noopener noreferrer", "_blank"],
+    ]
+    await send_message(page, "I looked at https://shop.example")
+    await expect(page.get_by_test_id("own-message").last).to_contain_text("I looked at https://shop.example")
+    await expect(page.get_by_test_id("own-message").get_by_role("link")).to_have_count(0)
+
+
+async def test_low_rating_asks_for_the_reason_and_offers_a_person(page: Page, suite: Suite) -> None:
+    """The rating is stored at once, the reason with the same rating; the offer requests a person."""
+    await open_page(page, suite)
+    await send_message(page, RETURN)
+    await expect_final_replies(page, 1)
+    await page.get_by_test_id("rate-2").click()
+    await expect(page.get_by_test_id("reason")).to_be_focused()
+    await page.get_by_test_id("reason").fill("It took too long.")
+    await page.get_by_test_id("reason-person").click()
+    await expect(page.get_by_test_id("person-text")).to_contain_text("in the queue", timeout=TIMEOUT_MS)
+    conversation = await conversation_of(page)
+    steps = (await asyncio.to_thread(suite.get, f"/v1/ops/trace/{conversation}"))["steps"]
+    ratings = [step["detail"] for step in steps if step["type"] == "feedback.given"]
+    assert [(rating["rating"], rating["text"]) for rating in ratings] == [(2, ""), (2, "It took too long.")]
+    await page.get_by_test_id("leave-queue").click()
+    await expect(page.get_by_test_id("request-person")).to_be_visible(timeout=TIMEOUT_MS)
+
+
 async def test_customer_leaves_the_queue(page: Page, suite: Suite, waiting: str) -> None:
     """The page shows it, and the desk no longer lists the conversation."""
     await page.get_by_test_id("leave-queue").click()

@@ -28,4 +28,4 @@ async def expect_final_replies(page: Page, count: int) -> None:
 
 async def conversation_of(page: Page) -> str:
     """Return the id of the page's conversation."""
-    return str(await page.evaluate("JSON.parse(sessionStorage.getItem('trunkline.conversation')).conversation.id"))
+    return str(await page.evaluate("JSON.parse(localStorage.getItem('trunkline.conversation')).conversation.id"))

@@ -15,12 +15,15 @@ export class AccessToken {
   /** @type {(() => void)|null} */
   #received = null;
 
-  constructor() {
+  /** @param {() => void} onChange  called if the host page has sent another token */
+  constructor(onChange) {
     window.addEventListener('message', ({ source, data }) => {
       if (source !== window.parent || source === window) return;
       if (data?.type !== 'trunkline.token' || typeof data.token !== 'string') return;
+      const isNew = data.token !== this.#token;
       this.#token = data.token;
       this.#received?.();
+      if (isNew) onChange();
     });
   }
 
@@ -36,14 +39,20 @@ export class AccessToken {
     await answered;
   }
 
-  /** Return the fields that a `start` frame must have for this token: itself, and whom it belongs to. */
+  /**
+   * Return the fields that a `start` frame must have for this token: itself, and whom it belongs to.
+   * @returns {Record<string, string>}
+   */
   startFields() {
     if (!this.#token) return {};
     const { sub, tenant, region } = claims(this.#token);
     return { ...this.fields(), ...(sub && { customer: sub }), ...(tenant && { tenant }), ...(region && { region }) };
   }
 
-  /** Return the field of a frame; none without a token. */
+  /**
+   * Return the field of a frame; none without a token.
+   * @returns {Record<string, string>}
+   */
   fields() {
     return this.#token ? { token: this.#token } : {};
   }

@@ -22,7 +22,9 @@ const PERSON_REQUEST = 'I would like to talk to a person.';
  * @returns {State}
  */
 export function compose(state, id, text, at = null) {
-  return append({ ...state, problem: null }, {
+  // A further message ends the question for the reason of a rating.
+  const comment = state.rating === null ? null : state.comment ?? '';
+  return append({ ...state, problem: null, comment }, {
     kind: 'own', id, text, at, person: false, state: 'pending', sent: false, held: false,
     attempts: 0, answered: false, trouble: null,
   });
@@ -93,6 +95,18 @@ export function askAgain(state, oldId, newId, at = null) {
 export function rate(state, rating) {
   if (state.rating !== null) return state;
   return addControl({ ...state, rating }, { type: 'feedback', rating });
+}
+
+/**
+ * Add the reason of a rating, once; without a text only stop asking for it.
+ * @param {State} state
+ * @param {string} comment
+ * @returns {State}
+ */
+export function explainRating(state, comment) {
+  if (state.rating === null || state.comment !== null) return state;
+  const next = { ...state, comment };
+  return comment ? addControl(next, { type: 'feedback', rating: state.rating, text: comment }) : next;
 }
 
 /**

@@ -137,6 +137,7 @@ export class Connection {
 
   /** Close the socket and stay closed until `connect` is called. */
   close() {
+    this.#isIdle = false;
     this.#discardSocket(NORMAL_CLOSURE);
     this.#report('closed');
   }

@@ -250,7 +250,7 @@ function lose(state) {
   });
   next = {
     ...next, conversation: null, lastSeq: 0, gapAt: null, resync: false, resuming: false,
-    ending: false, cut: [], specialty: null, person: null, notices: [], rating: null, problem: null, controls: [],
+    ending: false, cut: [], specialty: null, person: null, notices: [], rating: null, comment: null, problem: null, controls: [],
   };
   // Pending messages belong to the new conversation: the divider precedes them.
   /** @param {Item} item */

@@ -2,7 +2,7 @@
 /**
  * Entry point of the chat page: connects the state with the connection and the view.
  *
- * @import {Citation, ClientFrame, Link, State} from './types.js'
+ * @import {Citation, Link, State} from './types.js'
  * @import {Article} from './passage.js'
  */
 import { fetchCompany } from '../shared/company.js';
@@ -12,11 +12,12 @@ import { AccessToken } from './access.js';
 import { Connection, retryDelay } from './connection.js';
 import * as conversation from './conversation.js';
 import { PassagePanel } from './passage.js';
+import { load, store, watch } from './store.js';
+import * as tabs from './tabs.js';
 import { ChatView } from './view.js';
+import { Visitor } from './visitor.js';
 
-const STORED_STATE = 'trunkline.conversation';
 const STORED_DRAFT = 'trunkline.draft';
-const STORED_CUSTOMER = 'trunkline.customer';
 /** Shorter interruptions show no banner: they end before it could be read. */
 const LONG_OUTAGE_MS = 2500;
 /** Browsers store the delay of a timer in 31 bits. */
@@ -27,7 +28,10 @@ const COMPANY_ATTEMPTS = 5;
 
 // -- state ---
 
-let state = conversation.restore(readItem('sessionStorage', STORED_STATE));
+const accessToken = new AccessToken(checkOwner);
+const visitor = new Visitor(accessToken);
+let state = conversation.initialState(visitor.owner());
+let started = false;
 /** @type {Link} */
 let link = { state: 'connecting', elsewhere: false, long: false };
 let frameRequest = 0;
@@ -36,12 +40,8 @@ let expiryTimer = 0;
 /** @type {Map<string, number>} */
 const retryTimers = new Map();
 
-/** Store the state as one value, so that transcript and last sequence number agree after a reload. */
 function save() {
-  let stored = state;
-  while (!writeItem('sessionStorage', STORED_STATE, conversation.serialise(stored)) && stored.items.length > 1) {
-    stored = conversation.thin(stored);
-  }
+  if (tabs.mayStore(state, link.elsewhere, () => load(state.owner))) store(state);
 }
 
 /**
@@ -101,29 +101,6 @@ function now() {
 
 // -- connection ---
 
-/** Return the visitor's pseudonym, the same in all tabs and on later visits. */
-function customer() {
-  let id = readItem('localStorage', STORED_CUSTOMER);
-  if (!id) {
-    id = `web-${randomId()}`;
-    writeItem('localStorage', STORED_CUSTOMER, id);
-  }
-  return id;
-}
-
-/** Build the `start` frame; tenant and region are parameters of the page's address. */
-function startFrame() {
-  /** @type {ClientFrame} */
-  const frame = { type: 'start', customer: customer(), channel: 'web', locale: navigator.language || 'en' };
-  const access = accessToken.startFields();
-  const parameters = new URLSearchParams(location.search);
-  for (const name of ['tenant', 'region']) {
-    const value = parameters.get(name);
-    if (value) frame[name] = value;
-  }
-  return { ...frame, ...access };
-}
-
 function resumeFrame() {
   const known = state.conversation;
   return known && {
@@ -150,11 +127,9 @@ address.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
 address.search = '';
 address.hash = '';
 
-const accessToken = new AccessToken();
-
 const connection = new Connection(address.href, {
   resume: resumeFrame,
-  start: startFrame,
+  start: () => visitor.startFrame(),
   outbox: () => conversation.outbox(state),
   isOver: () => state.ended,
   isWaiting: () => conversation.isTyping(state) || conversation.isStreamed(state),
@@ -198,21 +173,57 @@ async function fetchArticle({ document: name, rev = 0 }) {
 
 /** Start a new conversation, and end the current one. */
 function newConversation() {
-  const end = state.conversation && !state.ended && !link.elsewhere ? { type: 'end' } : null;
+  const end = state.conversation && !state.ended ? { type: 'end' } : null;
+  // The new state precedes the new socket, which must find nothing to resume.
+  show({ ...conversation.initialState(state.owner), notices: state.notices, hidden: state.hidden });
+  store(state);
+  connection.restart(end);
+  view.focusComposer();
+}
+
+/**
+ * Show another conversation, or none.
+ * @param {State} next
+ */
+function show(next) {
   for (const timer of retryTimers.values()) clearTimeout(timer);
   retryTimers.clear();
   passage.close();
-  // The new state precedes the new socket, which must find nothing to resume.
-  state = { ...conversation.initialState(), notices: state.notices, hidden: state.hidden };
-  save();
-  connection.restart(end);
+  state = next;
+  scheduleExpiry();
   render();
-  view.focusComposer();
+}
+
+/** Take the conversation over from the tab that continues it. */
+function continueHere() {
+  show(tabs.adopt(state, load(state.owner)));
+  connection.connect();
+}
+
+/** Follow the tab that continues the conversation. */
+function onStored() {
+  const stored = load(state.owner);
+  const step = tabs.onStored(state, stored, link.elsewhere);
+  if (!started || step === 'ignore') return;
+  show(tabs.adopt(state, stored));
+  if (step === 'reset') {
+    connection.restart();
+  } else {
+    connection.close();
+    link = { state: 'closed', elsewhere: step === 'follow', long: false };
+  }
+}
+
+/** Show the conversation of the customer that the access token belongs to. */
+function checkOwner() {
+  if (!started || visitor.owner() === state.owner) return;
+  show(load(visitor.owner()));
+  connection.restart();
 }
 
 /** Request a person: here, and in a new conversation if this one has ended. */
 function requestPerson() {
-  if (link.elsewhere) connection.connect();
+  if (link.elsewhere) continueHere();
   if (state.ended) newConversation();
   apply(conversation.requestPerson(state, randomId(), now()));
   renderNow();
@@ -229,6 +240,7 @@ const view = new ChatView({
   retry: (id) => apply(conversation.retry(state, id)),
   askAgain: (id) => apply(conversation.askAgain(state, id, randomId(), now())),
   rate: (rating) => apply(conversation.rate(state, rating)),
+  explainRating: (comment) => apply(conversation.explainRating(state, comment)),
   requestPerson,
   leaveQueue: () => apply(conversation.leaveQueue(state)),
   hideNotice: (id) => apply(conversation.hideNotice(state, id)),
@@ -236,7 +248,7 @@ const view = new ChatView({
   dismissProblem: () => apply(conversation.dismissProblem(state)),
   openCitation: (citation, chip) => { void passage.open(citation, chip); },
   tryNow: () => connection.retryNow(),
-  continueHere: () => connection.connect(),
+  continueHere,
   newConversation,
 });
 
@@ -256,15 +268,23 @@ async function showCompany(attempt = 0) {
 
 // -- start ---
 
+async function start() {
+  // The stored conversation may belong to another customer: the token decides.
+  await accessToken.refresh();
+  started = true;
+  state = conversation.expireNotices(load(visitor.owner()), now());
+  if (state.ended) connection.close();
+  else connection.connect();
+  scheduleExpiry();
+  void showCompany();
+  // At once, so that a screen reader does not announce a restored transcript as new.
+  renderNow();
+  view.focusComposer();
+}
+
+watch(onStored);
 view.restoreDraft(readItem('sessionStorage', STORED_DRAFT) ?? '');
-if (state.ended) connection.close();
-else void accessToken.refresh().then(() => connection.connect());
-void showCompany();
-apply(conversation.expireNotices(state, now()));
-scheduleExpiry();
-// At once, so that a screen reader does not announce a restored transcript as new.
-renderNow();
-view.focusComposer();
+void start();
 
 window.addEventListener('online', () => connection.retryNow());
 document.addEventListener('visibilitychange', () => {

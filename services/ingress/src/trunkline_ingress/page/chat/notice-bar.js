@@ -57,7 +57,7 @@ export class NoticeBar {
   #create({ id, text, severity }) {
     return el('div', { class: 'notice', 'data-testid': 'notice', 'data-id': id, 'data-severity': severity },
       icon('warning'),
-      el('p', {}, severity === 'info' ? null : el('strong', {}, `${prettify(severity)}: `), text),
+      el('p', { dir: 'auto' }, severity === 'info' ? null : el('strong', {}, `${prettify(severity)}: `), text),
       el('button', {
         type: 'button', class: 'small', 'aria-label': `Hide notice: ${text}`, onclick: () => this.#hide(id),
       }, 'Hide'));

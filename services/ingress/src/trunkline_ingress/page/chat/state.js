@@ -10,15 +10,17 @@
  */
 import { dropStreaming, isInQueue, isStreaming, mapOwn } from './items.js';
 
-const VERSION = 2;
+const VERSION = 3;
 
 /**
  * Return the state before the first message.
+ * @param {string} [owner]  whom the conversation will belong to
  * @returns {State}
  */
-export function initialState() {
+export function initialState(owner = '') {
   return {
     version: VERSION,
+    owner,
     conversation: null,
     lastSeq: 0,
     ended: false,
@@ -32,6 +34,7 @@ export function initialState() {
     notices: [],
     hidden: [],
     rating: null,
+    comment: null,
     problem: null,
     controls: [],
     items: [],
@@ -47,6 +50,14 @@ export function initialState() {
 export function awaited(state) {
   return state.items.filter((item) => item.kind === 'own').filter((own) => !own.answered && own.state !== 'failed'
     && (state.person === null || own.state !== 'accepted'));
+}
+
+/**
+ * Return whether there is anything of a conversation.
+ * @param {State} state
+ */
+export function isBegun(state) {
+  return state.conversation !== null || state.items.length > 0;
 }
 
 /**
@@ -66,11 +77,14 @@ export function isPersonRequested(state) {
 }
 
 /**
- * Return the active notices that the customer has not hidden.
+ * Return the active notices that the customer has not hidden. A text that was published more than once is shown once,
+ * and hidden once.
  * @param {State} state
  */
 export function shownNotices(state) {
-  return state.notices.filter((notice) => !state.hidden.includes(notice.id));
+  const hidden = new Set(state.notices.filter(({ id }) => state.hidden.includes(id)).map(({ text }) => text));
+  const latest = new Map(state.notices.map((notice) => [notice.text, notice]));
+  return state.notices.filter((notice) => !hidden.has(notice.text) && latest.get(notice.text) === notice);
 }
 
 /**
@@ -101,6 +115,17 @@ export function mayRate(state) {
     && last?.kind === 'reply' && last.final && awaited(state).length === 0;
 }
 
+/** Highest rating that the customer is asked to explain. */
+const LOW_RATING = 2;
+
+/**
+ * Return whether to ask for the reason of the rating.
+ * @param {State} state
+ */
+export function asksForReason(state) {
+  return state.rating !== null && state.rating <= LOW_RATING && state.comment === null;
+}
+
 /**
  * Serialise the state for a reload, without streaming replies: they will be sent again.
  * @param {State} state
@@ -110,18 +135,21 @@ export function serialise(state) {
 }
 
 /**
- * Restore a stored state; return the initial one if there is none or if it is unreadable.
+ * Restore a stored state; return the initial one if there is none, if it is unreadable or if it belongs to another
+ * customer.
  * @param {string|null} stored
+ * @param {string} [owner]
  * @returns {State}
  */
-export function restore(stored) {
-  if (!stored) return initialState();
+export function restore(stored, owner = '') {
+  const initial = initialState(owner);
+  if (!stored) return initial;
   try {
     const state = JSON.parse(stored);
-    if (state?.version !== VERSION || !Array.isArray(state.items)) return initialState();
-    return mapOwn({ ...initialState(), ...state }, (own) => (own.held ? { ...own, held: false } : own));
+    if (state?.version !== VERSION || state.owner !== owner || !Array.isArray(state.items)) return initial;
+    return mapOwn({ ...initial, ...state }, (own) => (own.held ? { ...own, held: false } : own));
   } catch {
-    return initialState();
+    return initial;
   }
 }
 

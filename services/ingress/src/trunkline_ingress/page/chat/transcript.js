@@ -13,9 +13,10 @@
  */
 import { byId, el, hiddenText, icon, setAttribute } from '../shared/dom.js';
 import { renderMarkdown } from '../shared/markdown.js';
-import { readable } from '../shared/names.js';
+import { PERSON, readable } from '../shared/names.js';
+import { clock } from '../shared/times.js';
 import { lineHues } from './line-hues.js';
-import { adviceText, authorOf, escalationText, handoffText } from './wording.js';
+import { adviceText, authorOf, endText, escalationText, handoffText } from './wording.js';
 
 /**
  * Create a line of the transcript: a statement and a detail.
@@ -24,6 +25,15 @@ import { adviceText, authorOf, escalationText, handoffText } from './wording.js'
  */
 function statementNodes(statement, detail) {
   return [el('strong', {}, statement), ...(detail ? [el('span', { class: 'reason' }, ` – ${detail}`)] : [])];
+}
+
+/**
+ * Create the time of a message; null if it is not known.
+ * @param {number|null|undefined} at  Unix seconds
+ */
+function timeNode(at) {
+  if (!at) return null;
+  return el('time', { datetime: new Date(at * 1000).toISOString() }, clock(at, Date.now() / 1000));
 }
 
 export class Transcript {
@@ -97,7 +107,7 @@ export class Transcript {
         break;
       case 'closed':
         setAttribute(node, 'data-testid', 'closed');
-        node.replaceChildren(el('p', {}, ...statementNodes('Conversation ended', readable(item.text))));
+        node.replaceChildren(el('p', {}, ...statementNodes('Conversation ended', endText(item.text))));
         break;
     }
   }
@@ -111,17 +121,24 @@ export class Transcript {
     setAttribute(node, 'data-id', item.id);
     setAttribute(node, 'data-state', item.state);
     if (!node.firstChild) {
-      node.append(hiddenText('You: '), el('div', { class: 'bubble' }, item.text), el('div', { class: 'delivery' }));
+      node.append(
+        hiddenText('You: '), el('div', { class: 'bubble', dir: 'auto' }, item.text), el('div', { class: 'delivery' }),
+      );
     }
     const delivery = /** @type {HTMLElement} */ (node.lastElementChild);
+    delivery.replaceChildren(...[timeNode(item.at), ...this.#deliveryNodes(item)].filter((part) => part !== null));
+  }
+
+  /**
+   * @param {OwnItem} item
+   * @returns {(Node|string)[]}
+   */
+  #deliveryNodes(item) {
     if (item.trouble) {
-      const error = el('span', { class: 'error' }, icon('warning'), item.trouble);
-      delivery.replaceChildren(error, ' ', this.#retryButton(item));
-    } else if (item.state === 'accepted') {
-      delivery.replaceChildren(icon('tick'), hiddenText('Delivered'));
-    } else {
-      delivery.replaceChildren(icon('clock'), hiddenText('Sending'));
+      return [el('span', { class: 'error' }, icon('warning'), item.trouble), ' ', this.#retryButton(item)];
     }
+    return item.state === 'accepted'
+      ? [icon('tick'), hiddenText('Delivered')] : [icon('clock'), hiddenText('Sending')];
   }
 
   /** @param {OwnItem} item */
@@ -151,6 +168,7 @@ export class Transcript {
       ...(role ? [el('span', { class: 'agent' }, ` · ${role}`)] : []),
       ...(item.consulted.length
         ? [el('span', { class: 'agent', 'data-testid': 'consulted' }, adviceText(item.consulted))] : []),
+      timeNode(item.at) ?? '',
     );
     let text = shownText;
     if (item.final && wasStreaming) {
@@ -159,7 +177,9 @@ export class Transcript {
       text = el('div', { class: 'text' });
       shownText.replaceWith(text);
     }
-    renderMarkdown(text, item.text);
+    // An agent's addresses come from a model: they are shown as text.
+    const links = item.specialty === PERSON;
+    renderMarkdown(text, item.text, { links, addresses: links });
     node.querySelector('.citations')?.remove();
     if (item.citations.length > 0) node.append(this.#citationList(item.citations));
   }

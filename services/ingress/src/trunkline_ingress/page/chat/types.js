@@ -60,6 +60,7 @@
  *
  * @typedef {object} State  the conversation; immutable, and stored in this form
  * @property {number} version
+ * @property {string} owner  whom the conversation belongs to, as `Visitor.owner` returns it
  * @property {{id: string, token: string}|null} conversation
  * @property {number} lastSeq
  * @property {boolean} ended
@@ -73,6 +74,7 @@
  * @property {Notice[]} notices  active notices
  * @property {string[]} hidden  ids of notices that the customer has hidden
  * @property {number|null} rating
+ * @property {string|null} comment  the reason of a low rating; '' if the customer gave none, null before
  * @property {{code: string, message: string, retryable: boolean}|null} problem
  * @property {OutboxEntry[]} controls  frames without an acknowledgement, kept until sent
  * @property {Item[]} items

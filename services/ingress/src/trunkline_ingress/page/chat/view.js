@@ -11,6 +11,7 @@
  * @property {(id: string) => void} retry
  * @property {(id: string) => void} askAgain
  * @property {(rating: number) => void} rate
+ * @property {(comment: string) => void} explainRating
  * @property {() => void} requestPerson
  * @property {() => void} leaveQueue
  * @property {(id: string) => void} hideNotice
@@ -73,11 +74,14 @@ export class ChatView {
       retry: actions.retry, askAgain: actions.askAgain, leaveQueue: actions.leaveQueue,
       openCitation: actions.openCitation, moveFocus,
     });
-    this.#person = new PersonRequest(() => {
+    const requestPerson = () => {
       actions.requestPerson();
       this.#scrollToEnd();
-    }, moveFocus);
-    this.#rating = new Rating(actions.rate, moveFocus);
+    };
+    this.#person = new PersonRequest(requestPerson, moveFocus);
+    this.#rating = new Rating({
+      rate: actions.rate, explainRating: actions.explainRating, requestPerson, moveFocus,
+    });
     this.#notices = new NoticeBar(actions.hideNotice, moveFocus);
     byId('latest-icon').append(icon('down'));
     this.#listen();
@@ -103,8 +107,8 @@ export class ChatView {
     this.#person.render(state);
     const begun = state.items.some((item) => item.kind === 'own' || item.kind === 'reply');
     welcome.hidden = begun || !greeting.textContent;
-    end.hidden = !state.conversation || state.ended || state.ending;
-    newConversation.hidden = !begun;
+    end.hidden = !state.conversation || state.ended || state.ending || link.elsewhere;
+    newConversation.hidden = !begun || state.ended || link.elsewhere;
     if (!begun) latest.hidden = true;
     else if (this.#followsEnd) this.#scrollToEnd();
     else if (scroller.scrollHeight > heightBefore) latest.hidden = false;
@@ -123,7 +127,7 @@ export class ChatView {
     setText(paragraph, description || '');
     paragraph.hidden = !description;
     list.replaceChildren(...examples.map((text) => el('li', {}, el('button', {
-      type: 'button', 'data-testid': 'example', onclick: () => {
+      type: 'button', 'data-testid': 'example', dir: 'auto', onclick: () => {
         this.#actions.send(text);
         this.#composer.focus();
       },

@@ -7,7 +7,7 @@
  * @typedef {'continueHere'|'newConversation'|'tryNow'|'dismissProblem'} BannerAction
  * @typedef {{text: string, label?: string, action?: BannerAction, testid?: string}} BannerContent
  */
-import { PERSON, inSentence, prettifyAgent, specialtyName } from '../shared/names.js';
+import { PERSON, inSentence, prettifyAgent, readable, specialtyName } from '../shared/names.js';
 import { isInQueue } from './items.js';
 import { inQueue, isPersonRequested } from './state.js';
 
@@ -68,6 +68,17 @@ export function escalationText({ stage, position, urgency }) {
   }
 }
 
+/** Reason of the server if the customer has ended the conversation. */
+const ENDED_BY_CUSTOMER = 'ended by the customer';
+
+/**
+ * Explain to the customer why the conversation ended; '' without a reason.
+ * @param {string} reason
+ */
+export function endText(reason) {
+  return reason === ENDED_BY_CUSTOMER ? 'you ended it' : readable(reason);
+}
+
 /**
  * Describe how far the customer is from a person; '' if none is requested.
  * @param {State} state
@@ -89,7 +100,7 @@ export function personText(state) {
 export function bannerContent(state, link) {
   if (link.elsewhere) {
     return {
-      text: 'This conversation was continued in another tab or window.',
+      text: 'This conversation continues in another tab or window.',
       label: 'Continue here', action: 'continueHere', testid: 'continue-here',
     };
   }

@@ -7,8 +7,10 @@
  *
  * @typedef {object} RenderOptions
  * @property {boolean} links  create links; otherwise addresses are shown as text
+ * @property {boolean} addresses  with `links`: create links of bare addresses too
  * @property {number} headingShift  number of levels that headings are lowered by
  */
+import { ADDRESS, isSafe, withoutPunctuation } from './addresses.js';
 import { el } from './dom.js';
 import { parseBlocks } from './markdown-parser.js';
 
@@ -20,6 +22,7 @@ const INLINE = new RegExp([
   '(?<!\\w)_(?=[^\\s_])([^_\\n]+?)(?<=\\S)_(?!\\w)', // 5 emphasis
   '!?\\[([^\\]]+)\\]\\(([^)\\s]+)(?:\\s+"[^"]*")?\\)', // 6, 7 link
   '\\\\([\\\\`*_{}\\[\\]()#+\\-.!|>])', // 8 escape
+  `(${ADDRESS})`, // 9 bare address
 ].join('|'), 'gs');
 
 /**
@@ -33,11 +36,12 @@ function renderInline(parent, text, options) {
   for (const match of text.matchAll(INLINE)) {
     if (match.index > done) parent.append(text.slice(done, match.index));
     done = match.index + match[0].length;
-    const [, code, bold, bold2, emphasis, emphasis2, label, url, escaped] = match;
+    const [, code, bold, bold2, emphasis, emphasis2, label, url, escaped, address] = match;
     if (code !== undefined) parent.append(el('code', {}, code));
     else if (bold ?? bold2) parent.append(nested('strong', bold ?? bold2, options));
     else if (emphasis ?? emphasis2) parent.append(nested('em', emphasis ?? emphasis2, options));
     else if (label !== undefined) parent.append(link(label, url, options));
+    else if (address !== undefined) parent.append(...bareLink(address, options));
     else parent.append(escaped);
   }
   if (done < text.length) parent.append(text.slice(done));
@@ -64,12 +68,24 @@ function nested(tag, text, options) {
  * @returns {Node|string}
  */
 function link(label, url, options) {
-  const safe = /^https?:\/\//i.test(url) || /^mailto:/i.test(url);
-  if (options.links && safe) {
+  if (options.links && isSafe(url)) {
     return el('a', { href: url, target: '_blank', rel: 'noopener noreferrer' }, label);
   }
   // A model wrote the reply: its reader must see the address, not only a label.
   return options.links || label === url ? label : `${label} (${url})`;
+}
+
+/**
+ * Return the nodes of an address in a text: a link and the punctuation behind it.
+ * @param {string} text
+ * @param {RenderOptions} options
+ * @returns {(Node|string)[]}
+ */
+function bareLink(text, options) {
+  if (!options.links || !options.addresses) return [text];
+  const address = withoutPunctuation(text);
+  const url = /^(?:https?|mailto):/i.test(address) ? address : `mailto:${address}`;
+  return [link(address, url, options), text.slice(address.length)];
 }
 
 /**
@@ -127,10 +143,10 @@ const rendered = new WeakMap();
  * that is the last one.
  * @param {Element} parent
  * @param {string} text
- * @param {Partial<RenderOptions>} [options]  default: no links; headings two levels lower, below the page's own
+ * @param {Partial<RenderOptions>} [options]  default: no links and addresses; headings two levels lower, below the page's own
  */
 export function renderMarkdown(parent, text, options = {}) {
-  const settings = { links: false, headingShift: 2, ...options };
+  const settings = { links: false, addresses: false, headingShift: 2, ...options };
   const before = rendered.get(parent) ?? [];
   /** @type {string[]} */
   const sources = [];
@@ -139,6 +155,8 @@ export function renderMarkdown(parent, text, options = {}) {
     sources.push(source);
     if (before[at] === source) return;
     const node = renderBlock(block, settings);
+    // The direction of its own language, whatever that of the page; code is written from left to right.
+    if (block.type !== 'code') node.dir = 'auto';
     if (at < parent.children.length) parent.children[at].replaceWith(node);
     else parent.append(node);
   });
