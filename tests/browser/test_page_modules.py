@@ -108,6 +108,25 @@ async def test_addresses_become_links_if_they_are_web_or_mail(modules: Page, tex
         assert text in linked["text"]
 
 
+@pytest.mark.parametrize(
+    ("source", "headings"),
+    [
+        ("# a\n\n## b\n\n# c", ["h2", "h3", "h2"]),
+        ("## a\n\n#### b\n\n## c", ["h2", "h3", "h2"]),
+        ("#### a\n\n# b\n\n#### c", ["h2", "h2", "h3"]),
+        ("text\n\n> # quoted\n\n### a", ["h2", "h2"]),
+    ],
+)
+async def test_headings_of_a_text_skip_no_level(modules: Page, source: str, headings: list[str]) -> None:
+    """Readers with a screen reader move by headings."""
+    body = """
+        const parent = document.createElement('div');
+        m.renderMarkdown(parent, x, { headingLevel: 2 });
+        return [...parent.querySelectorAll('h1, h2, h3, h4, h5, h6')].map((node) => node.localName);
+    """
+    assert await run_module(modules, "shared/markdown.js", body, source) == headings
+
+
 async def test_every_block_has_the_direction_of_its_language(modules: Page) -> None:
     """Except for code."""
     body = """

@@ -179,7 +179,7 @@ export class Transcript {
     }
     // An agent's addresses come from a model: they are shown as text.
     const links = item.specialty === PERSON;
-    renderMarkdown(text, item.text, { links, addresses: links });
+    renderMarkdown(text, item.text, { links, addresses: links, headingLevel: 2 });
     node.querySelector('.citations')?.remove();
     if (item.citations.length > 0) node.append(this.#citationList(item.citations));
   }

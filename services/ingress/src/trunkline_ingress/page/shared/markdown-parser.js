@@ -67,6 +67,22 @@ export function parseBlocks(text) {
 }
 
 /**
+ * Return the level of each block's heading in the outline of the page: no level is skipped, whatever the text skips.
+ * @param {Block[]} blocks
+ * @param {number} highest  level of the highest headings
+ * @returns {number[]} `highest` for other blocks
+ */
+export function headingLevels(blocks, highest) {
+  const used = [...new Set(blocks.flatMap((block) => (block.type === 'heading' ? [block.level] : [])))].sort();
+  let above = highest - 1;
+  return blocks.map((block) => {
+    if (block.type !== 'heading') return highest;
+    above = Math.min(above + 1, highest + used.indexOf(block.level));
+    return above;
+  });
+}
+
+/**
  * Return whether a line starts a block other than a paragraph.
  * @param {string[]} lines
  * @param {number} at

@@ -8,11 +8,11 @@
  * @typedef {object} RenderOptions
  * @property {boolean} links  create links; otherwise addresses are shown as text
  * @property {boolean} addresses  with `links`: create links of bare addresses too
- * @property {number} headingShift  number of levels that headings are lowered by
+ * @property {number} headingLevel  level of the highest headings, one below the heading that the text belongs to
  */
 import { ADDRESS, isSafe, withoutPunctuation } from './addresses.js';
 import { el } from './dom.js';
-import { parseBlocks } from './markdown-parser.js';
+import { headingLevels, parseBlocks } from './markdown-parser.js';
 
 const INLINE = new RegExp([
   '`([^`]+)`', // 1 code
@@ -97,7 +97,7 @@ function bareLink(text, options) {
 function renderBlock(block, options) {
   switch (block.type) {
     case 'heading': {
-      const level = /** @type {1|2|3|4|5|6} */ (Math.min(6, block.level + options.headingShift));
+      const level = /** @type {1|2|3|4|5|6} */ (Math.min(6, options.headingLevel));
       return nested(`h${level}`, block.text, options);
     }
     case 'rule': return el('hr');
@@ -143,18 +143,20 @@ const rendered = new WeakMap();
  * that is the last one.
  * @param {Element} parent
  * @param {string} text
- * @param {Partial<RenderOptions>} [options]  default: no links and addresses; headings two levels lower, below the page's own
+ * @param {Partial<RenderOptions>} [options]  default: no links and addresses, headings from level 3 on
  */
 export function renderMarkdown(parent, text, options = {}) {
-  const settings = { links: false, addresses: false, headingShift: 2, ...options };
+  const settings = { links: false, addresses: false, headingLevel: 3, ...options };
   const before = rendered.get(parent) ?? [];
   /** @type {string[]} */
   const sources = [];
-  parseBlocks(text).forEach((block, at) => {
-    const source = JSON.stringify(block);
+  const blocks = parseBlocks(text);
+  const levels = headingLevels(blocks, settings.headingLevel);
+  blocks.forEach((block, at) => {
+    const source = JSON.stringify([block, levels[at]]);
     sources.push(source);
     if (before[at] === source) return;
-    const node = renderBlock(block, settings);
+    const node = renderBlock(block, { ...settings, headingLevel: levels[at] });
     // The direction of its own language, whatever that of the page; code is written from left to right.
     if (block.type !== 'code') node.dir = 'auto';
     if (at < parent.children.length) parent.children[at].replaceWith(node);
