@@ -193,6 +193,20 @@ async def test_notice_with_the_text_of_another_one_is_shown_and_hidden_once(modu
     assert (shown, left) == (["b", "c"], ["c"])
 
 
+async def test_notices_stay_through_a_reconnect_unless_they_were_recalled_meanwhile(modules: Page) -> None:
+    """They are never removed and shown again, which a screen reader would announce."""
+    body = """
+        let state = x.reduce(m.receive, m.initialState());
+        const before = m.shownNotices(state).map((notice) => notice.id);
+        state = m.receive(state, { type: 'resumed', conversation: 'c1', recovered: true });
+        const after = m.shownNotices(state).map((notice) => notice.id);
+        state = m.dropStaleNotices(m.receive(state, x[1]));
+        return [before, after, m.shownNotices(state).map((notice) => notice.id)];
+    """
+    frames = [TURN[0], {"type": "notice", "id": "a", "text": "one"}, {"type": "notice", "id": "b", "text": "two"}]
+    assert await run_module(modules, "chat/conversation.js", body, frames) == [["a", "b"], ["a", "b"], ["a"]]
+
+
 async def test_low_rating_is_sent_at_once_and_its_reason_later(modules: Page) -> None:
     """A good rating has no question; a further message ends the question."""
     body = """

@@ -46,6 +46,20 @@ def set_controlling_terminal() -> None:
     os.close(os.open(os.ttyname(0), os.O_RDWR))
 
 
+def test_person_is_requested_in_a_chat(suite: Suite) -> None:
+    """The command `/person` is not sent as text."""
+    chat = subprocess.run(
+        [trunkline(), "chat", "--url", suite.url],
+        input="/person\n\n",
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert chat.returncode == 0, chat.stderr
+    assert "escalated (normal), position" in chat.stdout
+
+
 def test_ask_prints_the_command_for_its_trace(suite: Suite) -> None:
     """The command works even if the message contains markup of the terminal library."""
     done = run_cli(suite, "ask", "I was charged twice [/] for [bold] my order")

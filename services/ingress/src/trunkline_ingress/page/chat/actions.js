@@ -140,6 +140,16 @@ export function expireNotices(state, now) {
 }
 
 /**
+ * Remove the notices that the server has not repeated on the current connection.
+ * @param {State} state
+ * @returns {State}
+ */
+export function dropStaleNotices(state) {
+  const notices = state.notices.filter((notice) => !notice.stale);
+  return notices.length === state.notices.length ? state : { ...state, notices };
+}
+
+/**
  * Request the end of the conversation; `closed` confirms it.
  * @param {State} state
  * @returns {State}

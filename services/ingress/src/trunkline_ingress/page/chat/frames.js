@@ -2,7 +2,7 @@
 /**
  * Frames of the server: `receive` applies one frame to a state. Pure.
  *
- * @import {ErrorFrame, HandoffItem, Item, OwnItem, ReplyItem, ServerFrame, State} from './types.js'
+ * @import {ErrorFrame, HandoffItem, Item, Notice, OwnItem, ReplyItem, ServerFrame, State} from './types.js'
  */
 import { PERSON } from '../shared/names.js';
 import {
@@ -38,6 +38,15 @@ export function receive(state, frame) {
   return frame.type === 'accepted' ? markAccepted(state, frame.id) : state;
 }
 
+/**
+ * Mark notices as those of an earlier connection. The server repeats the active ones, but not the recalls of the
+ * interruption: `dropStaleNotices` follows. Until then they stay, so that none is announced a second time.
+ * @param {Notice[]} notices
+ */
+function stale(notices) {
+  return notices.map((notice) => ({ ...notice, stale: true }));
+}
+
 const OUTSIDE_SEQUENCE = new Set(['started', 'resumed', 'error', 'notice', 'notice_recalled']);
 
 /**
@@ -64,14 +73,15 @@ const HANDLERS = {
       ...state,
       conversation: { id: frame.conversation, token: frame.resume_token },
       lastSeq: Number.isInteger(frame.seq) ? frame.seq : 0,
-      gapAt: null, resync: false, resuming: false, problem: null, notices: [],
+      gapAt: null, resync: false, resuming: false, problem: null, notices: stale(state.notices),
     };
   },
 
   resumed(state, frame) {
     if (!frame.recovered) return lose(state);
-    // The server sends active notices again, but not the recalls of the interruption.
-    const next = dropStreaming({ ...state, resync: false, resuming: false, problem: null, notices: [] });
+    const next = dropStreaming({
+      ...state, resync: false, resuming: false, problem: null, notices: stale(state.notices),
+    });
     return { ...next, cut: awaited(next).filter((own) => own.sent).map((own) => own.id) };
   },
 
@@ -167,7 +177,10 @@ const HANDLERS = {
       id: frame.id, text: frame.text, severity: frame.severity ?? 'info',
       // Without an expiry the notice is active until it is recalled.
       expiresAt: frame.expires_at || Number.MAX_SAFE_INTEGER,
+      stale: false,
     };
+    const at = state.notices.findIndex((other) => other.id === notice.id && other.stale);
+    if (at >= 0) return { ...state, notices: state.notices.with(at, notice) };
     return { ...state, notices: [...state.notices.filter((other) => other.id !== notice.id), notice] };
   },
 

@@ -24,6 +24,8 @@ const LONG_OUTAGE_MS = 2500;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 /** Delay after a notice's expiry, so that the clock has passed it. */
 const EXPIRY_MARGIN_MS = 50;
+/** Time within which the server repeats the active notices on a new connection. */
+const NOTICES_TIMEOUT_MS = 2_000;
 const COMPANY_ATTEMPTS = 5;
 
 // -- state ---
@@ -37,6 +39,7 @@ let link = { state: 'connecting', elsewhere: false, long: false };
 let frameRequest = 0;
 let outageTimer = 0;
 let expiryTimer = 0;
+let noticesTimer = 0;
 /** @type {Map<string, number>} */
 const retryTimers = new Map();
 
@@ -134,7 +137,13 @@ const connection = new Connection(address.href, {
   isOver: () => state.ended,
   isWaiting: () => conversation.isTyping(state) || conversation.isStreamed(state),
   onResuming: () => apply(conversation.resuming(state), { durable: false }),
-  onFrame: (frame) => apply(conversation.receive(state, frame), { durable: frame.type !== 'delta' }),
+  onFrame(frame) {
+    apply(conversation.receive(state, frame), { durable: frame.type !== 'delta' });
+    if (frame.type === 'started' || frame.type === 'resumed') {
+      clearTimeout(noticesTimer);
+      noticesTimer = setTimeout(() => apply(conversation.dropStaleNotices(state)), NOTICES_TIMEOUT_MS);
+    }
+  },
   onSent: (entry) => apply(conversation.sent(state, entry)),
   onLink(next) {
     link = { ...next, long: next.state === 'reconnecting' && link.long };

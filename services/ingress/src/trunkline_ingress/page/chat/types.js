@@ -56,7 +56,8 @@
  * @typedef {Omit<OwnItem, 'key'>|Omit<ReplyItem, 'key'>|Omit<HandoffItem, 'key'>|Omit<EscalationItem, 'key'>
  *           |Omit<MarkItem, 'key'>} NewItem
  *
- * @typedef {{id: string, text: string, severity: string, expiresAt: number}} Notice
+ * @typedef {{id: string, text: string, severity: string, expiresAt: number, stale: boolean}} Notice  `stale`: from
+ *   before the last connection, and not repeated on it yet
  *
  * @typedef {object} State  the conversation; immutable, and stored in this form
  * @property {number} version
