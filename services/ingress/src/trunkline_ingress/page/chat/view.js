@@ -41,6 +41,8 @@ export class ChatView {
   #notices;
   /** Whether new content keeps the end in view. */
   #followsEnd = true;
+  /** Whether the transcript was shown, and not the welcome. */
+  #isBegun = false;
   /** @type {(() => void)|null} */
   #bannerAction = null;
   #parts = {
@@ -109,9 +111,15 @@ export class ChatView {
     welcome.hidden = begun || !greeting.textContent;
     end.hidden = !state.conversation || state.ended || state.ending || link.elsewhere;
     newConversation.hidden = !begun || state.ended || link.elsewhere;
-    if (!begun) latest.hidden = true;
-    else if (this.#followsEnd) this.#scrollToEnd();
-    else if (scroller.scrollHeight > heightBefore) latest.hidden = false;
+    if (!begun) {
+      latest.hidden = true;
+      if (this.#isBegun) scroller.scrollTop = 0; // The transcript was scrolled, the welcome begins at its top.
+    } else if (this.#followsEnd) {
+      this.#scrollToEnd();
+    } else if (scroller.scrollHeight > heightBefore) {
+      latest.hidden = false;
+    }
+    this.#isBegun = begun;
   }
 
   /**
