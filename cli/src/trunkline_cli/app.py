@@ -76,6 +76,8 @@ def up(
 ) -> None:
     """Run the whole suite in the foreground until Ctrl-C."""
     # Imported here, as in `fleet check`.
+    from trunkline_embedding.settings import EmbedderSettings  # noqa: PLC0415
+
     from trunkline_cli.fleet.folder_warnings import find_warnings, print_warnings  # noqa: PLC0415
 
     if nodes not in {None, 1, 3}:
@@ -90,6 +92,8 @@ def up(
             # Only now, so that a start that fails has one line: its error.
             print(f"trunkline: {account_line}", file=sys.stderr)  # noqa: T201
         print_warnings(warnings)
+        if EmbedderSettings().embedder_choice().is_lexical:
+            print("trunkline: search goes by words only; ./just weights installs the encoder", file=sys.stderr)  # noqa: T201
         print(f"ready {url}\nconsole {console_link} (works once)", flush=True)  # noqa: T201
 
     asyncio.run(run_suite(settings, announce))

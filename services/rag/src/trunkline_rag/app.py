@@ -90,7 +90,8 @@ async def _knowledge(process: Process[RagSettings], parser: ParserProcess) -> As
             await responder.serve(
                 subject, codec.knowledge_request, handlers.handle, max_concurrent=_MAX_CONCURRENT_REQUESTS
             )
-        process.heartbeat.vitals = lambda: Vitals(queue_depth=responder.in_flight)
+        detail = {"search": "by words only" if embedder is None else f"by meaning, {embedder.name}"}
+        process.heartbeat.vitals = lambda: Vitals(queue_depth=responder.in_flight, detail=detail)
         yield
         await responder.close(settings.shutdown_timeout_s)
     finally:

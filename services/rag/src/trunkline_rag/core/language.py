@@ -17,7 +17,7 @@ _MIN_WORDS: Final = 3
 _MIN_LETTERS: Final = 3
 """Letters that a message in another script than Latin needs."""
 
-_MIN_LEAD: Final = 15.0
+_MIN_LEAD: Final = 18.5
 """Lead over every served language in log probability; English with typing mistakes stays below it."""
 
 _WORD: Final = re.compile(r"[^\W\d_]+")

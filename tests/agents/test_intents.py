@@ -1,0 +1,170 @@
+"""Danger, a wish for a person and small talk are recognised by examples, in a fleet without any configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from trunkline_agents.core.intents.examples import labelled_examples
+from trunkline_agents.core.intents.model import IntentModel
+from trunkline_agents.core.intents.recognition import find_alarm, recognise
+from trunkline_agents.core.intents.training import fit_intents
+from trunkline_agents.core.routing.artefact import RoutingModel, decode, encode
+from trunkline_agents.core.routing.training import train
+from trunkline_chassis.fleet_folder import load_fleet
+from trunkline_embedding import message_embedder
+from trunkline_embedding.minilm import MinilmEmbedder
+from trunkline_protocols.fleet import EscalationPolicy, EscalationRule, Fleet
+
+from tests.agents.builders import BUILT_IN, LANGUAGES, small_fleet
+from tests.support.weights import minilm_weights
+
+SHOP = small_fleet()
+
+
+class Recogniser:
+    """The intents of a fleet, by meaning."""
+
+    def __init__(self, fleet: Fleet, embedder: MinilmEmbedder) -> None:
+        self.fleet = fleet
+        self._embedder = message_embedder(embedder)
+        examples = labelled_examples(fleet, BUILT_IN)
+        self._model = fit_intents(examples, self._embedder.embed([text for text, _ in examples]))
+
+    def probabilities(self, text: str) -> dict[str, float]:
+        return self._model.probabilities(text, self._embedder.embed([text])[0])
+
+
+@pytest.fixture(scope="module")
+def embedder(tmp_path_factory: pytest.TempPathFactory) -> MinilmEmbedder:
+    return MinilmEmbedder(minilm_weights(tmp_path_factory.mktemp("minilm")))
+
+
+@pytest.fixture(scope="module")
+def shop(embedder: MinilmEmbedder) -> Recogniser:
+    """A fleet without rules."""
+    return Recogniser(SHOP, embedder)
+
+
+@pytest.fixture(scope="module")
+def demo(embedder: MinilmEmbedder) -> Recogniser:
+    return Recogniser(load_fleet(Path(__file__).parents[2] / "fleet"), embedder)
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    "text",
+    [
+        "could one of your staff sort this out with me",
+        "I'd sooner deal with a living person",
+        "get me somebody who works there",
+    ],
+)
+def test_wish_for_a_person_is_recognised_without_configuration(shop: Recogniser, text: str) -> None:
+    """In wordings that are no example."""
+    alarm = find_alarm(shop.probabilities(text), SHOP)
+    assert alarm is not None
+    assert (alarm.level, alarm.urgency) == ("person", "normal")
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    "text", ["the kettle is in flames!", "my little boy has swallowed a magnet", "grandma got an electric shock"]
+)
+def test_emergency_is_recognised_without_configuration(shop: Recogniser, text: str) -> None:
+    """The general instruction comes with it."""
+    alarm = find_alarm(shop.probabilities(text), SHOP)
+    assert alarm is not None
+    assert (alarm.level, alarm.urgency, alarm.say) == ("person", "critical", SHOP.escalation.emergency_say)
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("our baby has gulped down the little cell of the sensor", "swallowed-battery"),
+        ("thick smoke rises from the router", "fire"),
+        ("there's a strong gas odour by the boiler", "gas"),
+    ],
+)
+def test_rule_of_the_fleet_brings_its_own_instruction(demo: Recogniser, text: str, rule: str) -> None:
+    """The most probable rule leads."""
+    says = {each.name: each.say for each in demo.fleet.escalation.rules}
+    alarm = find_alarm(demo.probabilities(text), demo.fleet)
+    assert alarm is not None
+    assert alarm.urgency == "critical"
+    assert alarm.say.startswith(says[rule])
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    "text",
+    [
+        "where is my invoice",
+        "my firewall refuses the update",
+        "the price made me gasp",
+        "how warm does the charger get",
+        "yes please",
+    ],
+)
+def test_ordinary_question_raises_no_alarm(demo: Recogniser, text: str) -> None:
+    """Although it shares words with an emergency."""
+    assert find_alarm(demo.probabilities(text), demo.fleet) is None
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("text", "intent"),
+    [
+        ("many thanks, that was it", "thanks"),
+        ("toodle-oo, bye", "goodbye"),
+        ("I did that, no difference", "not_helped"),
+    ],
+)
+def test_small_talk_and_failed_advice_are_recognised(shop: Recogniser, text: str, intent: str) -> None:
+    """A question with a courtesy is a question."""
+    assert recognise(shop.probabilities(text)) == intent
+    assert recognise(shop.probabilities(f"{text}, but why was my card charged twice for the order?")) == ""
+
+
+def test_danger_counts_from_a_low_probability_and_other_rules_from_a_high_one() -> None:
+    """A missed danger costs more than a false alarm."""
+    rules = [
+        EscalationRule(name="fire", urgency="critical", examples=["fire"] * 5, say="Out!"),
+        EscalationRule(name="legal", urgency="high", to="person", examples=["sue"] * 5),
+    ]
+    fleet = msgspec.structs.replace(SHOP, escalation=EscalationPolicy(rules=rules))
+    danger = find_alarm({"rule:fire": 0.4, "question": 0.6}, fleet)
+    assert danger is not None
+    assert (danger.urgency, danger.level, danger.say) == ("critical", "person", "Out!")
+    assert find_alarm({"rule:fire": 0.4, "near_miss": 0.5}, fleet) is None
+    assert find_alarm({"rule:fire": 0.4, "question": 0.6}, fleet, by_words=True) is None
+    assert find_alarm({"rule:legal": 0.4, "question": 0.6}, fleet) is None
+    legal = find_alarm({"rule:legal": 0.6}, fleet)
+    assert legal is not None
+    assert (legal.urgency, legal.level) == ("high", "person")
+    routed = {"emergency": 0.2, "question": 0.8}
+    assert find_alarm(routed, fleet) is None
+    assert find_alarm(routed, fleet, routed_to_urgent=True) is not None
+
+
+def test_artefact_contains_the_intents() -> None:
+    """Probabilities are the same after it was stored, by words and by embedding."""
+    trained = train(SHOP, "v", lambda texts: np.eye(len(texts), 8, dtype=np.float32), built_in=BUILT_IN)
+    model: RoutingModel = decode(encode(trained))
+    vector = np.eye(1, 8, dtype=np.float32)[0]
+    for embedding in (None, vector):
+        before, after = (each.intents.probabilities("thanks", embedding) for each in (trained, model))
+        assert before.keys() == after.keys()
+        assert max(abs(before[name] - after[name]) for name in before) < 0.01
+    assert isinstance(model.intents, IntentModel)
+
+
+def test_unserved_language_is_answered_in_it() -> None:
+    """With the names of the languages that are served."""
+    assert LANGUAGES.unserved("de", ["en", "fr"]).startswith("Leider")
+    assert "English, français" in LANGUAGES.unserved("de", ["en", "fr"])
+    assert "English" in LANGUAGES.unserved("xx", ["en"])
+    assert all("{languages}" in reply for reply in LANGUAGES.replies.values())
