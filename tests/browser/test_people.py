@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, Request, Route, expect
 
-from tests.support.chat_page import TIMEOUT_MS, expect_final_replies, open_page, send_message
+from tests.support.chat_page import TIMEOUT_MS, conversation_of, expect_final_replies, open_page, send_message
 from tests.support.console_page import PERSON, RETURN, claim, queue_entry
 from tests.support.suite import Suite, wait_until
 

@@ -20,7 +20,7 @@ from trunkline_rag.core.bm25 import Bm25
 from trunkline_rag.core.meaning import MeaningRanking
 from trunkline_rag.core.passage_row import PassageRow, row_terms
 from trunkline_rag.core.question import SearchQuestion
-from trunkline_rag.core.relevance import TOPIC_BONUS, probability, probability_by_words
+from trunkline_rag.core.relevance import MIN_EVIDENCE, TOPIC_BONUS, probability, probability_by_words
 from trunkline_rag.core.scope import SearchAudience
 from trunkline_rag.core.spelling import Speller
 from trunkline_rag.core.vector_index import VectorIndex
@@ -138,6 +138,8 @@ class Index:
             evidence += np.float32(TOPIC_BONUS) * in_topics[numbers].astype(np.float32)
         by_document: dict[str, list[tuple[int, float]]] = {}
         for number in np.argsort(-evidence, kind="stable").tolist():
+            if evidence[number] < MIN_EVIDENCE:
+                break
             row = numbers[number]
             by_document.setdefault(self._rows[row].document, []).append((row, float(evidence[number])))
         kept = [

@@ -30,6 +30,9 @@ _MIDPOINT: Final = 0.96
 """Evidence at which half of the best passages answer the question."""
 _SLOPE: Final = 5.0
 
+MIN_EVIDENCE: Final = 0.5
+"""Evidence below which a passage is not found at all: its article answers one question in ten."""
+
 _SENTENCE_WEIGHT: Final = 2.0
 """Weight of a sentence's similarity; its coverage and its passage's evidence have weights below one."""
 _PASSAGE_WEIGHT: Final = 0.5
