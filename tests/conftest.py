@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.provision import provision
 
 from tests.support.nats import nats_server
+
+# The encoder takes seconds of every start of a suite: only the tests of meaning use it (`tests/support/meaning.py`).
+os.environ.setdefault("TRUNKLINE_EMBEDDER", "lexical")
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,8 @@ from trunkline_agents.core.routing.features import DIMENSIONS, hashed_counts, no
 
 _COST: Final = 20.0
 """Inverse of the regularisation, as for the routing's logistic regression."""
+_TOLERANCE: Final = 1e-3
+"""Sufficient for probabilities that are compared with thresholds, in half of the time."""
 _MAX_ITERATIONS: Final = 500
 
 
@@ -42,5 +44,5 @@ def fit_intents(examples: Sequence[tuple[str, str]], embeddings: NDArray[np.floa
 
 
 def _fit(features: csr_matrix | NDArray[np.float32], labels: Sequence[str]) -> LinearModel:
-    model = LogisticRegression(C=_COST, max_iter=_MAX_ITERATIONS).fit(features, labels)
+    model = LogisticRegression(C=_COST, tol=_TOLERANCE, max_iter=_MAX_ITERATIONS).fit(features, labels)
     return LinearModel(np.ascontiguousarray(model.coef_.T, dtype=np.float32), model.intercept_.astype(np.float32))
