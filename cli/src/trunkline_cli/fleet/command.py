@@ -52,6 +52,27 @@ def check(folder: Folder, as_json: Json = False) -> None:  # noqa: FBT002
         raise typer.Exit(1)
 
 
+@fleet.command(name="try")
+def try_(
+    folder: Folder,
+    questions: Annotated[list[str], typer.Argument(metavar="QUESTION", help="First message of a conversation")],
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Show what a folder would do with questions, without a suite: intent, agent, articles with scores, answer."""
+    # Imported here: the trainer takes a second and 190 MiB that other commands do not need.
+    from trunkline_embedding.settings import EmbedderSettings  # noqa: PLC0415
+
+    from trunkline_cli.fleet.trial import FleetTrial, trial_lines  # noqa: PLC0415
+
+    trial = FleetTrial(folder, EmbedderSettings().embedder_choice())
+    for number, question in enumerate(questions):
+        found = trial.ask(question)
+        if as_json:
+            typer.echo(msgspec.json.encode(found))
+        else:
+            typer.echo("\n".join([*([""] if number else []), *trial_lines(found)]))
+
+
 @fleet.command()
 def diff(folder: Folder, url: Url = None, data_dir: DataDir = None) -> None:
     """Validate a folder; show how it differs from the active fleet, and all that its tools would reach."""
