@@ -17,6 +17,7 @@ from trunkline_cli.fleet.folder_reader import read_fleet_folder
 from trunkline_protocols.fleet import (
     Agent,
     Company,
+    DeskHours,
     EscalationPolicy,
     EscalationRule,
     Fleet,
@@ -42,6 +43,7 @@ SECTIONS: dict[type[msgspec.Struct], str] = {
     EscalationPolicy: "Escalation",
     EscalationRule: "Escalation",
     Sla: "Escalation",
+    DeskHours: "Escalation",
 }
 """The section that documents each record of a fleet."""
 

@@ -14,6 +14,7 @@ from trunkline_conversation.core.state import Conversation
 from trunkline_conversation.core.steps import Append, Environment, Step, SystemReply, Work
 from trunkline_protocols.context import Utterance
 from trunkline_protocols.escalation import URGENCIES, Escalation, EscalationWaiting, Urgency
+from trunkline_protocols.fleet import DeskHours
 from trunkline_protocols.ids import ConversationId, Specialty, TurnRef
 from trunkline_protocols.log import Breached, CustomerReplied, Escalated, LeftQueue, TurnAnswered
 from trunkline_protocols.rules.escalation import pressure, queue, queue_position
@@ -52,6 +53,19 @@ def test_critical_case_goes_to_a_person_and_the_instruction_comes_first() -> Non
     assert step.then == SystemReply("Unplug it.\n\nYou are number 1.")
     assert event.due_at == NOW + POLICY.sla_s.critical
     assert (step.owner, step.epoch) == ("escalation", 1)
+
+
+def test_waiting_customer_reads_the_expected_wait_or_the_next_opening() -> None:
+    """By the SLA of the urgency, or by the hours of the desk."""
+    note = "Number {position}, within {wait}."
+    policy = msgspec.structs.replace(POLICY, waiting_note=note, closed_note="Opens {opens}.")
+    step = opened(owned(), "I want to speak to a person", policy=policy)
+    assert isinstance(step, Append)
+    assert step.then == SystemReply("Number 1, within 15 minutes.")
+    closed = msgspec.structs.replace(policy, hours=DeskHours(friday="08:00-18:00"))
+    step = opened(owned(), "I want to speak to a person", policy=closed)
+    assert isinstance(step, Append)
+    assert step.then == SystemReply("Opens on Friday at 08:00.")
 
 
 def test_phrases_match_whole_words_only() -> None:

@@ -14,6 +14,7 @@ ESCALATION = "escalation"
 
 Slug = Annotated[str, Meta(pattern="^[a-z0-9-]{1,64}$")]
 NonEmptyText = Annotated[str, Meta(min_length=1)]
+Hours = Annotated[str, Meta(pattern="^(([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9])?$")]
 Seconds = Annotated[float, Meta(gt=0)]
 FleetOrigin = Literal["start", "apply", "rollback"]
 """Origin of a fleet version: seeded at start, applied by an operator, or rolled back to."""
@@ -143,6 +144,23 @@ class Sla(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return seconds
 
 
+class DeskHours(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Hours in which people are at the desk, in its timezone; without any, it is always open."""
+
+    timezone: str = "UTC"
+    """Name of the IANA database, for example `Europe/London`."""
+    monday: Hours = ""
+    """From and to, for example `08:00-18:00`; empty: closed."""
+    tuesday: Hours = ""
+    wednesday: Hours = ""
+    thursday: Hours = ""
+    friday: Hours = ""
+    saturday: Hours = ""
+    sunday: Hours = ""
+    holidays: list[str] = []
+    """Dates (ISO 8601) on which the desk is closed."""
+
+
 class EscalationPolicy(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Conditions for an escalation to senior agents or people, and its SLA."""
 
@@ -168,7 +186,15 @@ class EscalationPolicy(Record, frozen=True, kw_only=True, forbid_unknown_fields=
     waiting_note: NonEmptyText = (
         "I have asked a person to take over. You are number {position} in the queue; please keep this chat open."
     )
-    """Message to a waiting customer; {position} is the queue position."""
+    """Message to a waiting customer; {position} is the queue position, {wait} the time until a person answers by the
+    SLA."""
+    hours: DeskHours = DeskHours()
+    """Hours of the desk."""
+    closed_note: NonEmptyText = (
+        "Our desk is closed now and opens {opens}. Your case is number {position} in the queue; please leave an e-mail "
+        "address here, and a person writes to you if you are not in the chat then."
+    )
+    """Message to a waiting customer outside the hours; {opens} is the next opening, {position} the queue position."""
     noted_note: NonEmptyText = "Thank you, I have added that to your case. You are number {position} in the queue."
     """Reply to a waiting customer's message that asks nothing; {position} is the queue position."""
 

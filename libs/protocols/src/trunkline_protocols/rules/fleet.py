@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from trunkline_protocols.fleet import BUILT_IN_TOOLS, TRIAGE, Fleet, Tool
+from trunkline_protocols.rules.desk_hours import find_hours_defect
 from trunkline_protocols.rules.tools import tool_defects
 from trunkline_protocols.wire import Record
 
@@ -37,6 +38,9 @@ def fleet_defects(fleet: Fleet) -> Iterator[FleetDefect]:
     if TRIAGE not in fleet.specialties:
         reason = f"no agent has the specialty {TRIAGE!r}, which answers every new conversation"
         yield FleetDefect(agent="", key="specialty", reason=reason)
+    reason = find_hours_defect(fleet.escalation.hours)
+    if reason:
+        yield FleetDefect(agent="", key="hours", reason=reason)
     yield from _defects_of_tools(fleet.tools)
     yield from _defects_of_agents(fleet)
 

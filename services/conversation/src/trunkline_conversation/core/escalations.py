@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +14,7 @@ from trunkline_protocols.fleet import ESCALATION, EscalationPolicy
 from trunkline_protocols.ids import Specialty
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Breached, Escalated, LeftQueue
+from trunkline_protocols.rules.desk_hours import is_open, next_opening, opening_text
 from trunkline_protocols.rules.escalation import higher, queue_position, raised
 from trunkline_protocols.rules.summary import extract
 from trunkline_protocols.subjects import Lane
@@ -22,6 +24,7 @@ from trunkline_conversation.core.steps import Append, Environment, SystemReply, 
 
 LANES: Final[dict[Urgency, Lane]] = {"low": "normal", "normal": "normal", "high": "high", "critical": "urgent"}
 _FRUSTRATION_MESSAGES: Final = 3
+_MINUTES_PER_HOUR: Final = 60
 _APOSTROPHE: Final = str.maketrans("\N{RIGHT SINGLE QUOTATION MARK}", "'")
 _WORD: Final = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 
@@ -122,7 +125,7 @@ def escalate(
 def _next_step(turn: Turn, event: Escalated, environment: Environment) -> Work | SystemReply:
     """Return the work for senior agents, or the reply to a customer that waits for a person."""
     if event.level == "person":
-        return SystemReply(first_said(event.say, _waiting_text(event.position, environment)))
+        return SystemReply(first_said(event.say, _waiting_text(event.position, event.urgency, environment)))
     urgency = event.urgency
     return Work(
         Specialty(ESCALATION),
@@ -162,9 +165,10 @@ def leave_queue(state: Conversation) -> Append | None:
 
 def waiting_note(state: Conversation, environment: Environment) -> str:
     """Return the text for a customer that waits for a person."""
-    return _waiting_text(
-        _position(state, state.escalation, environment) if state.escalation is not None else 1, environment
-    )
+    current = state.escalation
+    if current is None:
+        return _waiting_text(1, "normal", environment)
+    return _waiting_text(_position(state, current, environment), current.urgency, environment)
 
 
 def noted(state: Conversation, environment: Environment) -> str:
@@ -178,8 +182,22 @@ def first_said(say: str, text: str) -> str:
     return f"{say}\n\n{text}" if say else text
 
 
-def _waiting_text(position: int, environment: Environment) -> str:
-    return environment.policy.waiting_note.replace("{position}", str(position))
+def _waiting_text(position: int, urgency: Urgency, environment: Environment) -> str:
+    """Return the text for a customer at a position of the queue; outside the desk's hours, when it opens."""
+    policy, now = environment.policy, environment.now
+    if not is_open(policy.hours, now):
+        opens = opening_text(next_opening(policy.hours, now), now)
+        return policy.closed_note.replace("{position}", str(position)).replace("{opens}", opens)
+    return policy.waiting_note.replace("{position}", str(position)).replace("{wait}", _wait(policy.sla_s.of(urgency)))
+
+
+def _wait(seconds: float) -> str:
+    """Return a time in minutes or hours, rounded up."""
+    minutes = max(1, math.ceil(seconds / 60))
+    if minutes >= _MINUTES_PER_HOUR:
+        hours = math.ceil(minutes / _MINUTES_PER_HOUR)
+        return f"{hours} hour{'s' if hours > 1 else ''}"
+    return f"{minutes} minute{'s' if minutes > 1 else ''}"
 
 
 def _position(state: Conversation, escalation: Escalation, environment: Environment) -> int:
