@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from trunkline_agents.core.intents.recognition import OFF_TOPIC
 from trunkline_cli.errors import CommandError
 from trunkline_cli.fleet.trial import FleetTrial, trial_lines
 from trunkline_embedding import EmbedderChoice
@@ -49,6 +51,40 @@ def test_emergency_shows_its_instruction(demo: FleetTrial) -> None:
     trial = demo.ask("There is smoke coming out of the router")
     assert trial.escalation.startswith("person, critical: ")
     assert trial_lines(trial)[-1].startswith("says ")
+
+
+def test_phrase_of_a_rule_escalates_whatever_the_intent(tmp_path: Path) -> None:
+    """As in a suite: a message with such a phrase is given to no agent."""
+    folder = shutil.copytree(FLEET, tmp_path / "fleet")
+    with (folder / "fleet.toml").open("a", encoding="utf-8") as file:
+        file.write(
+            '\n[[escalation.rules]]\nname = "lawyer"\nurgency = "high"\nto = "person"\n'
+            'phrases = ["start a return"]\nsay = "Our lawyers write to you."\n'
+        )
+    trial = FleetTrial(folder, EmbedderChoice("lexical")).ask("How do I start a return?")
+    assert trial.escalation == "person, high: rule lawyer"
+    assert trial_lines(trial)[-1] == "says       Our lawyers write to you."
+
+
+def test_message_in_another_language_gets_the_reply_of_a_suite(demo: FleetTrial) -> None:
+    """It names the languages in which the fleet answers."""
+    trial = demo.ask("Wie kann ich meine Bestellung zurückschicken?")
+    assert trial.answer.startswith("Leider können wir")
+    assert trial.passages == []
+
+
+def test_off_topic_question_needs_an_article_that_is_certain_to_fit(
+    demo: FleetTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A score that answers an ordinary question is not enough, and the reason says which one is."""
+    question = "How many days do I have to return an item?"
+    score = demo.ask(question).passages[0].score
+    monkeypatch.setattr("trunkline_cli.fleet.trial.recognise", lambda *_, **__: OFF_TOPIC)
+    monkeypatch.setattr("trunkline_cli.fleet.trial.MIN_SCORE_OFF_TOPIC", score + 0.01)
+    trial = demo.ask(question)
+    assert trial.answer == ""
+    assert trial.reason.startswith("intent off_topic: the nearest article, ")
+    assert trial.reason.endswith(f"{score + 0.01:.2f} is needed")
 
 
 def test_invalid_folder_is_one_error(tmp_path: Path) -> None:

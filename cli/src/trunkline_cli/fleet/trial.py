@@ -12,21 +12,26 @@ from typing import Final
 
 import msgspec
 import numpy as np
-from trunkline_agents.adapters.package_data import built_in_examples
-from trunkline_agents.core.intents.recognition import SMALL_TALK, find_alarm, recognise
+from trunkline_agents.adapters.package_data import built_in_examples, language_texts
+from trunkline_agents.core.intents.recognition import OFF_TOPIC, SMALL_TALK, find_alarm, recognise
 from trunkline_agents.core.question_parts import question_parts
 from trunkline_agents.core.routing.router import Embedding, Router
 from trunkline_agents.core.routing.training import TrainingError, train
 from trunkline_chassis.fleet_folder import FleetError, load_fleet
+from trunkline_conversation.core.escalations import EscalationAssessment, assess
+from trunkline_conversation.core.state import Conversation
 from trunkline_embedding import Embedder, EmbedderChoice, EmbeddingError, message_embedder, open_embedder
-from trunkline_llm_gateway.core.extractive import MIN_SCORE, compose
+from trunkline_llm_gateway.core.extractive import MIN_SCORE, MIN_SCORE_OFF_TOPIC, compose
 from trunkline_protocols.fleet import Agent
+from trunkline_protocols.ids import ConversationId, Instance
+from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.knowledge import Passage
 from trunkline_rag.adapters.knowledge_folder import read_folder
 from trunkline_rag.application.passage_embedding import embed_passages
 from trunkline_rag.core.articles import Document, parse
 from trunkline_rag.core.articles.limits import ParseLimits
 from trunkline_rag.core.index import Index
+from trunkline_rag.core.language import foreign_language
 from trunkline_rag.core.passages import split_document
 from trunkline_rag.core.question import read_question
 from trunkline_rag.core.vector_index import VectorIndex
@@ -34,6 +39,7 @@ from trunkline_rag.core.vector_index import VectorIndex
 from trunkline_cli.errors import CommandError
 
 _TENANT: Final = "default"
+_TRIAL: Final = "trial"
 _MAX_PASSAGES: Final = 6
 _SHOWN: Final = 3
 
@@ -92,7 +98,10 @@ class FleetTrial:
         by_words = embedding is None
         likely = sorted(probabilities, key=lambda name: -probabilities[name])[:_SHOWN]
         steps = [Step(name, round(probabilities[name], 3)) for name in likely]
-        alarm = find_alarm(probabilities, self._fleet, by_words=by_words, routed_to_urgent=choice.agent.urgent)
+        # Phrases and words count before the intent: with one of them, a suite asks no agent.
+        alarm = self._assess(question) or find_alarm(
+            probabilities, self._fleet, by_words=by_words, routed_to_urgent=choice.agent.urgent
+        )
         if alarm is not None:
             return Trial(
                 question=question,
@@ -101,9 +110,21 @@ class FleetTrial:
                 escalation=f"{alarm.level}, {alarm.urgency}: {alarm.reason}",
                 say=alarm.say,
             )
+        served = self._fleet.company.served_languages
+        language = foreign_language(question, served)
+        if language:
+            return Trial(
+                question=question,
+                corrected=corrected,
+                intents=steps,
+                specialty=choice.specialty,
+                agent=choice.agent.name,
+                answer=language_texts().unserved(language, served),
+            )
         intent = recognise(probabilities, by_words=by_words)
+        min_score = MIN_SCORE_OFF_TOPIC if intent == OFF_TOPIC else MIN_SCORE
         passages = [] if intent in SMALL_TALK else self._search(question, choice.agent)
-        composed = compose(question, passages, parts=[])
+        composed = compose(question, passages, parts=[], min_score=min_score)
         return Trial(
             question=question,
             corrected=corrected,
@@ -112,8 +133,26 @@ class FleetTrial:
             agent=choice.agent.name,
             passages=passages,
             answer=composed.text,
-            reason="" if composed.parts else _reason(intent, passages),
+            reason="" if composed.parts else _reason(intent, passages, min_score),
         )
+
+    def _assess(self, question: str) -> EscalationAssessment | None:
+        """Apply the phrases and words of the fleet's rules."""
+        message = TurnReceived(
+            conversation=ConversationId(_TRIAL),
+            message_id=_TRIAL,
+            text=question,
+            seq=1,
+            previous=0,
+            customer="",
+            tenant=_TENANT,
+            region="",
+            channel="",
+            locale="",
+            ingress=Instance(_TRIAL),
+            received_at=0.0,
+        )
+        return assess(Conversation(id=ConversationId(_TRIAL), region=""), message, self._fleet.escalation)
 
     def _search(self, question: str, agent: Agent) -> list[Passage]:
         """Search for the first question of the message that finds anything, as an agent does for each of them."""
@@ -159,13 +198,16 @@ def _first(problems: Sequence[object]) -> str:
     return f": {problems[0]}" if problems else ""
 
 
-def _reason(intent: str, passages: Sequence[Passage]) -> str:
-    if intent:
-        return f"intent {intent}: no article is asked for" if intent in SMALL_TALK else f"intent {intent}"
+def _reason(intent: str, passages: Sequence[Passage], min_score: float) -> str:
+    if intent in SMALL_TALK:
+        return f"intent {intent}: no article is asked for"
+    if intent not in {"", OFF_TOPIC}:
+        return f"intent {intent}"
+    before = f"intent {intent}: " if intent else ""
     if not passages:
-        return "no article comes near"
+        return f"{before}no article comes near"
     best = passages[0]
-    return f"the nearest article, {best.document}, has {best.score:.2f}, {MIN_SCORE:.2f} is needed"
+    return f"{before}the nearest article, {best.document}, has {best.score:.2f}, {min_score:.2f} is needed"
 
 
 def trial_lines(trial: Trial) -> list[str]:

@@ -26,6 +26,9 @@ from trunkline_llm_gateway.core.quoted_sentences import QuotedSentence, choose_b
 MIN_SCORE: Final = 0.5
 """Score that a passage needs to be an answer at all: the probability that its article answers the question."""
 
+MIN_SCORE_OFF_TOPIC: Final = 0.9
+"""Score that a passage needs to answer a message that looks like a question about something else."""
+
 _MIN_SHARED_TERMS: Final = 2
 """Terms that question and passage must share: a single term may cover a whole question that has no other."""
 
