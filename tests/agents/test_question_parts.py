@@ -43,3 +43,5 @@ def test_follow_up_continues_the_last_question_that_was_answered() -> None:
     assert follow_up_of("No, I meant the parcel", transcript) == FollowUp("Where is my refund?", [])
     assert follow_up_of("Hello", []) == FollowUp()
     assert follow_up_of("The lamp", exchange("It is broken", "Which product?")) == FollowUp("It is broken")
+    whole = "How many days do I have to return an item?"
+    assert follow_up_of(whole, exchange("It is broken", "Which product?")) == FollowUp()

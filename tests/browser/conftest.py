@@ -13,7 +13,7 @@ from tests.support.console_page import waiting_conversation
 from tests.support.suite import Suite
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """A whole suite on embedded defaults."""
     running = Suite(tmp_path_factory.mktemp("suite"))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, WebSocket, expect
 
+from tests.support.browser import open_browser
 from tests.support.chat_page import TIMEOUT_MS, conversation_of, expect_final_replies, open_page, send_message
 from tests.support.console_page import PERSON, RETURN, claim, queue_entry, waiting_conversation
 from tests.support.suite import Suite
@@ -42,12 +44,12 @@ async def test_message_in_a_conversation_in_the_background_is_counted_until_it_i
 
 
 async def test_customer_who_closes_the_page_waits_behind_the_others(
-    page: Page, console: Page, suite: Suite, waiting: str
+    page: Page, console: Page, suite: Suite, waiting: str, tmp_path: Path
 ) -> None:
     """Until the customer returns; the desk says since when the page is closed."""
     entry = queue_entry(console, waiting)
-    other_page = await page.context.new_page()
-    async with waiting_conversation(other_page, suite) as other:
+    # Another customer: a second tab of the same browser would show the same conversation.
+    async with open_browser(tmp_path / "other") as other_page, waiting_conversation(other_page, suite) as other:
         other_entry = queue_entry(console, other)
         await expect(entry).to_have_attribute("data-position", "1", timeout=TIMEOUT_MS)
         await expect(other_entry).to_have_attribute("data-position", "2", timeout=TIMEOUT_MS)

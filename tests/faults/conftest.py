@@ -11,7 +11,7 @@ from tests.faults.soak import environment
 from tests.support.suite import Suite, wait_until
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """A suite whose turns take long enough for a fault to interrupt them."""
     folder = tmp_path_factory.mktemp("faults")

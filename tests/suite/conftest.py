@@ -12,7 +12,7 @@ from tests.support.suite import Suite
 __all__ = ["postgres", "postgres_server", "suite"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """A whole suite on embedded defaults."""
     # These tests send faster than the default rate limit of a socket.
