@@ -34,6 +34,7 @@ _SECOND_SHARE: Final = 0.35
 """Share of the danger that a second rule needs to add its instruction."""
 
 _MIN_RULE: Final = 0.5
+_MIN_PERSON: Final = 0.45
 _MIN_INTENT: Final = 0.5
 _MIN_OFF_TOPIC: Final = 0.25
 """Such a message is answered too, but only from an article that is certain to fit."""
@@ -70,7 +71,7 @@ def find_alarm(
     for rule in fleet.escalation.rules:
         if rule.examples and probabilities.get(f"{RULE_PREFIX}{rule.name}", 0.0) >= _MIN_RULE + margin:
             return Alarm(rule.urgency, rule.to, f"rule {rule.name}", rule.say)
-    if probabilities.get(PERSON, 0.0) >= _MIN_INTENT + margin:
+    if probabilities.get(PERSON, 0.0) >= _MIN_PERSON + margin:
         return Alarm("normal", "person", "the customer asks for a person")
     if probabilities.get(UPSET, 0.0) >= _MIN_UPSET + margin:
         return Alarm("high", "senior", "the customer is upset")
