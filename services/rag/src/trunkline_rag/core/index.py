@@ -40,6 +40,8 @@ _PASSAGES_BY_RANK: Final = (3, 2, 1)
 """Passages of the best articles, ranked by evidence; of every further one there is one."""
 
 _CANDIDATES: Final = 50
+_CANDIDATES_BY_WORDS: Final = 20
+"""Best passages by terms whose evidence is compared."""
 _MIN_RELEVANCE_IN_TOPICS: Final = probability_by_words(0.34)
 """Score of the best passage inside the topics below which a search by words ignores the topics."""
 
@@ -109,7 +111,7 @@ class Index:
         if question.vector is not None and self._meaning is not None:
             rows = self._meaning.candidates(question, allowed)
             for words in question.terms:
-                rows.update(_best(self._bm25.scores(words), allowed))
+                rows.update(_best(self._bm25.scores(words), allowed)[:_CANDIDATES_BY_WORDS])
             return self._hits_by_evidence(self._meaning, rows, question, in_topics, limit)
         if in_topics is not None:
             hits = self._ranked(question, allowed & in_topics, limit)

@@ -23,7 +23,7 @@ from trunkline_rag.core.relevance import (
 from trunkline_rag.core.sentence_index import SentenceIndex
 from trunkline_rag.core.vector_index import VectorIndex
 
-_CANDIDATES: Final = 50
+_CANDIDATES: Final = 20
 """Best passages by vectors whose evidence is compared."""
 _CACHED_ROWS: Final = 5_000
 
@@ -68,16 +68,12 @@ class MeaningRanking:
 
     def _evidence(self, question: SearchQuestion, vector: Vector, rows: Sequence[int]) -> NDArray[np.float32]:
         similarities = self._vectors.similarities(rows, vector)
-        by_sentence = self._sentences.similarities(rows, vector)
-        best = [
-            found.max() if len(found) else similarity
-            for found, similarity in zip(by_sentence, similarities, strict=True)
-        ]
+        best = self._sentences.best(np.array(rows, dtype=np.intp), vector)
         coverages = self._coverages(question, [self._terms[row] for row in rows])
-        return passage_evidence(similarities, np.array(best, dtype=np.float32), coverages)
+        return passage_evidence(similarities, np.where(np.isnan(best), similarities, best), coverages)
 
     def _sentence_evidence(self, question: SearchQuestion, vector: Vector, row: int) -> NDArray[np.float32]:
-        (similarities,) = self._sentences.similarities([row], vector)
+        similarities = self._sentences.similarities(row, vector)
         found = self._sentence_terms(row)[: len(similarities)]
         return sentence_evidence(similarities[: len(found)], self._coverages(question, found))
 

@@ -23,13 +23,27 @@ class SentenceIndex:
         self._starts = np.cumsum([0, *counts])
         joined = b"".join(row[: count * dimensions] for row, count in zip(packed, counts, strict=True))
         self._vectors = np.frombuffer(joined, dtype=np.int8).reshape(-1, dimensions)
+        squares = np.einsum("ij,ij->i", self._vectors, self._vectors, dtype=np.int64)
+        self._inverse_lengths = (1 / np.maximum(np.sqrt(squares), _MIN_LENGTH)).astype(np.float32)
 
-    def similarities(self, rows: Sequence[int], vector: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """Return the cosine similarity of a normalised vector to each sentence, by row."""
-        spans = [(int(self._starts[row]), int(self._starts[row + 1])) for row in rows]
-        numbers = np.concatenate([np.arange(start, end) for start, end in spans]) if spans else np.empty(0, np.intp)
-        sentences = self._vectors[numbers].astype(np.float32)
-        lengths = np.maximum(np.sqrt(np.einsum("ij,ij->i", sentences, sentences)), _MIN_LENGTH)
-        found = (sentences @ vector) / lengths
-        lasts = np.cumsum([end - start for start, end in spans])[:-1]
-        return np.split(found, lasts) if spans else []
+    def similarities(self, row: int, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the cosine similarity of a normalised vector to each sentence of a row."""
+        return self._similarities(slice(self._starts[row], self._starts[row + 1]), vector)
+
+    def best(self, rows: NDArray[np.intp], vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the similarity of a normalised vector to the nearest sentence of each row; NaN without sentences."""
+        starts, ends = self._starts[rows], self._starts[rows + 1]
+        found = np.full(len(rows), np.nan, dtype=np.float32)
+        filled = np.nonzero(ends > starts)[0]
+        if len(filled):
+            lengths = (ends - starts)[filled]
+            offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+            # The numbers of all sentences of the rows, one after another.
+            numbers = np.arange(lengths.sum()) + np.repeat(starts[filled] - offsets, lengths)
+            found[filled] = np.maximum.reduceat(self._similarities(numbers, vector), offsets)
+        return found
+
+    def _similarities(self, sentences: slice | NDArray[np.intp], vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        products = self._vectors[sentences].astype(np.float32) @ vector
+        similarities: NDArray[np.float32] = products * self._inverse_lengths[sentences]
+        return similarities
