@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from trunkline_agents.core.intents.recognition import OFF_TOPIC
+from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_cli.errors import CommandError
 from trunkline_cli.fleet.trial import FleetTrial, trial_lines
 from trunkline_embedding import EmbedderChoice
+from trunkline_llm_gateway.core.extractive import compose
 
 FLEET = Path(__file__).parents[2] / "fleet"
 
@@ -91,3 +93,15 @@ def test_invalid_folder_is_one_error(tmp_path: Path) -> None:
     """It names the file."""
     with pytest.raises(CommandError, match=r"fleet\.toml"):
         FleetTrial(tmp_path, EmbedderChoice("lexical"))
+
+
+def test_every_quote_is_verbatim_in_its_article(demo: FleetTrial) -> None:
+    """For the examples of all agents."""
+    sources = {file.stem: file.read_text(encoding="utf-8") for file in (FLEET / "knowledge").glob("*/*.md")}
+    quotes = 0
+    for agent in load_fleet(FLEET).agents:
+        for example in agent.examples:
+            for citation in compose(example, demo.ask(example).passages).citations:
+                quotes += 1
+                assert citation.quote in sources[citation.document]
+    assert quotes > 500
