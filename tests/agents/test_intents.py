@@ -150,6 +150,14 @@ def test_danger_counts_from_a_low_probability_and_other_rules_from_a_high_one() 
     assert find_alarm(routed, fleet, routed_to_urgent=True) is not None
 
 
+def test_question_that_is_less_probable_than_off_topic_is_off_topic() -> None:
+    """Unless it follows an answer, which was on topic."""
+    assert recognise({"off_topic": 0.5, "question": 0.4}) == "off_topic"
+    assert recognise({"off_topic": 0.3, "question": 0.6}) == "perhaps_off_topic"
+    assert recognise({"off_topic": 0.2, "question": 0.6}) == ""
+    assert recognise({"off_topic": 0.5, "question": 0.4}, is_follow_up=True) == ""
+
+
 def test_artefact_contains_the_intents() -> None:
     """Probabilities are the same after it was stored, by words and by embedding."""
     trained = train(SHOP, "v", lambda texts: np.eye(len(texts), 8, dtype=np.float32), built_in=BUILT_IN)

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from trunkline_agents.core.intents.recognition import OFF_TOPIC
 from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_cli.errors import CommandError
 from trunkline_cli.fleet.trial import FleetTrial, trial_lines
@@ -73,20 +72,6 @@ def test_message_in_another_language_gets_the_reply_of_a_suite(demo: FleetTrial)
     trial = demo.ask("Wie kann ich meine Bestellung zurückschicken?")
     assert trial.answer.startswith("Leider können wir")
     assert trial.passages == []
-
-
-def test_off_topic_question_needs_an_article_that_is_certain_to_fit(
-    demo: FleetTrial, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A score that answers an ordinary question is not enough, and the reason says which one is."""
-    question = "How many days do I have to return an item?"
-    score = demo.ask(question).passages[0].score
-    monkeypatch.setattr("trunkline_cli.fleet.trial.recognise", lambda *_, **__: OFF_TOPIC)
-    monkeypatch.setattr("trunkline_cli.fleet.trial.MIN_SCORE_OFF_TOPIC", score + 0.01)
-    trial = demo.ask(question)
-    assert trial.answer == ""
-    assert trial.reason.startswith("intent off_topic: the nearest article, ")
-    assert trial.reason.endswith(f"{score + 0.01:.2f} is needed")
 
 
 def test_invalid_folder_is_one_error(tmp_path: Path) -> None:

@@ -66,6 +66,9 @@ def test_waiting_customer_reads_the_expected_wait_or_the_next_opening() -> None:
     step = opened(owned(), "I want to speak to a person", policy=closed)
     assert isinstance(step, Append)
     assert step.then == SystemReply("Opens on Friday at 08:00.")
+    step = opened(owned(), "There is smoke!", policy=msgspec.structs.replace(closed, closed_emergency_note="Not us."))
+    assert isinstance(step, Append)
+    assert step.then == SystemReply("Unplug it.\n\nNot us.")
 
 
 def test_phrases_match_whole_words_only() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from trunkline_llm_gateway.adapters.extractive import ExtractiveProvider
-from trunkline_llm_gateway.core.extractive import compose
+from trunkline_llm_gateway.core.extractive import compose, score_needed
 from trunkline_protocols.completion import Complete
 from trunkline_protocols.context import Utterance
 from trunkline_protocols.knowledge import Passage
@@ -60,6 +60,11 @@ def test_second_article_is_quoted_if_it_is_almost_as_probable() -> None:
 def test_nothing_is_quoted_without_a_probable_article(passages: list[Passage], options: dict[str, Any]) -> None:
     """Below the floor, an internal one, or one about another code."""
     assert quotes(options.pop("question", "x?"), *passages, **options) == []
+
+
+def test_message_that_looks_off_topic_needs_an_article_that_is_certain_to_fit() -> None:
+    """The more so, the more it does."""
+    assert score_needed("") < score_needed("perhaps_off_topic") < score_needed("off_topic") < 1
 
 
 def test_sentence_about_another_code_is_left_out() -> None:

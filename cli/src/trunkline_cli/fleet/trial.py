@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 import numpy as np
 from trunkline_agents.adapters.package_data import built_in_examples, language_texts
-from trunkline_agents.core.intents.recognition import OFF_TOPIC, SMALL_TALK, find_alarm, recognise
+from trunkline_agents.core.intents.recognition import OFF_TOPIC, PERHAPS_OFF_TOPIC, SMALL_TALK, find_alarm, recognise
 from trunkline_agents.core.question_parts import question_parts
 from trunkline_agents.core.routing.router import Embedding, Router
 from trunkline_agents.core.routing.training import TrainingError, train
@@ -21,7 +21,7 @@ from trunkline_chassis.fleet_folder import FleetError, load_fleet
 from trunkline_conversation.core.escalations import EscalationAssessment, assess
 from trunkline_conversation.core.state import Conversation
 from trunkline_embedding import Embedder, EmbedderChoice, EmbeddingError, message_embedder, open_embedder
-from trunkline_llm_gateway.core.extractive import MIN_SCORE, MIN_SCORE_OFF_TOPIC, compose
+from trunkline_llm_gateway.core.extractive import compose, score_needed
 from trunkline_protocols.fleet import Agent
 from trunkline_protocols.ids import ConversationId, Instance
 from trunkline_protocols.inbox import TurnReceived
@@ -122,7 +122,7 @@ class FleetTrial:
                 answer=language_texts().unserved(language, served),
             )
         intent = recognise(probabilities, by_words=by_words)
-        min_score = MIN_SCORE_OFF_TOPIC if intent == OFF_TOPIC else MIN_SCORE
+        min_score = score_needed(intent)
         passages = [] if intent in SMALL_TALK else self._search(question, choice.agent)
         composed = compose(question, passages, parts=[], min_score=min_score)
         return Trial(
@@ -201,7 +201,7 @@ def _first(problems: Sequence[object]) -> str:
 def _reason(intent: str, passages: Sequence[Passage], min_score: float) -> str:
     if intent in SMALL_TALK:
         return f"intent {intent}: no article is asked for"
-    if intent not in {"", OFF_TOPIC}:
+    if intent not in {"", OFF_TOPIC, PERHAPS_OFF_TOPIC}:
         return f"intent {intent}"
     before = f"intent {intent}: " if intent else ""
     if not passages:

@@ -195,6 +195,11 @@ class EscalationPolicy(Record, frozen=True, kw_only=True, forbid_unknown_fields=
         "address here, and a person writes to you if you are not in the chat then."
     )
     """Message to a waiting customer outside the hours; {opens} is the next opening, {position} the queue position."""
+    closed_emergency_note: NonEmptyText = (
+        "Nobody of ours is at the desk now; it opens {opens}. Do not wait for us: follow the instruction above, and "
+        "call the emergency services while anybody is in danger."
+    )
+    """Message in an emergency outside the hours; the instruction of its rule stands above it."""
     noted_note: NonEmptyText = "Thank you, I have added that to your case. You are number {position} in the queue."
     """Reply to a waiting customer's message that asks nothing; {position} is the queue position."""
 

@@ -173,8 +173,12 @@ def waiting_note(state: Conversation, environment: Environment) -> str:
 
 def noted(state: Conversation, environment: Environment) -> str:
     """Return the reply to a message of a waiting customer that asks nothing that could be answered."""
-    position = _position(state, state.escalation, environment) if state.escalation is not None else 1
-    return environment.policy.noted_note.replace("{position}", str(position))
+    current = state.escalation
+    if current is None:
+        return environment.policy.noted_note.replace("{position}", "1")
+    text = environment.policy.noted_note.replace("{position}", str(_position(state, current, environment)))
+    # In an emergency the instruction is repeated: the question may have been about it.
+    return first_said(current.say, text) if current.urgency == "critical" else text
 
 
 def first_said(say: str, text: str) -> str:
@@ -187,7 +191,8 @@ def _waiting_text(position: int, urgency: Urgency, environment: Environment) -> 
     policy, now = environment.policy, environment.now
     if not is_open(policy.hours, now):
         opens = opening_text(next_opening(policy.hours, now), now)
-        return policy.closed_note.replace("{position}", str(position)).replace("{opens}", opens)
+        note = policy.closed_emergency_note if urgency == "critical" else policy.closed_note
+        return note.replace("{position}", str(position)).replace("{opens}", opens)
     return policy.waiting_note.replace("{position}", str(position)).replace("{wait}", _wait(policy.sla_s.of(urgency)))
 
 

@@ -9,13 +9,12 @@ from trunkline_protocols.accounting import Usage
 from trunkline_protocols.completion import Complete
 
 from trunkline_llm_gateway.core.attribution import advice_citations, attribute
-from trunkline_llm_gateway.core.extractive import MIN_SCORE, MIN_SCORE_OFF_TOPIC, Composed, compose
+from trunkline_llm_gateway.core.extractive import Composed, compose, score_needed
 from trunkline_llm_gateway.core.small_talk import small_talk_reply
 from trunkline_llm_gateway.ports import Call, Emit, ProviderResult
 
 MODEL: Final = "extractive"
 _NOT_HELPED: Final = "not_helped"
-_OFF_TOPIC: Final = "off_topic"
 
 _OFFER: Final = "If that does not help either, tell me, and a person takes over."
 
@@ -62,5 +61,5 @@ def _compose(request: Complete) -> Composed:
     if request.intent == _NOT_HELPED:
         composed = compose(request.text, request.passages, said=said)
         return Composed([*composed.parts, _OFFER], composed.citations) if composed.parts else composed
-    min_score = MIN_SCORE_OFF_TOPIC if request.intent == _OFF_TOPIC else MIN_SCORE
-    return compose(request.text, request.passages, parts=request.parts, min_score=min_score)
+    needed = score_needed(request.intent)
+    return compose(request.text, request.passages, parts=request.parts, min_score=needed)

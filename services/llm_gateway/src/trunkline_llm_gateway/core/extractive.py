@@ -26,8 +26,8 @@ from trunkline_llm_gateway.core.quoted_sentences import QuotedSentence, choose_b
 MIN_SCORE: Final = 0.5
 """Score that a passage needs to be an answer at all: the probability that its article answers the question."""
 
-MIN_SCORE_OFF_TOPIC: Final = 0.9
-"""Score that a passage needs to answer a message that looks like a question about something else."""
+_MIN_SCORES: Final = {"off_topic": 0.9, "perhaps_off_topic": 0.75}
+"""The same for a message that looks like a question about something else, by its intent."""
 
 _MIN_SHARED_TERMS: Final = 2
 """Terms that question and passage must share: a single term may cover a whole question that has no other."""
@@ -67,6 +67,11 @@ class _ScoredSentence:
     covered: set[str]
     """Terms of the question that it covers."""
     score: float
+
+
+def score_needed(intent: str) -> float:
+    """Return the score that a passage needs to answer a message of an intent."""
+    return _MIN_SCORES.get(intent, MIN_SCORE)
 
 
 def compose(

@@ -9,7 +9,7 @@ from typing import Final
 from trunkline_protocols.escalation import Level, Urgency
 from trunkline_protocols.fleet import EscalationRule, Fleet
 
-from trunkline_agents.core.intents.model import NEAR_MISS, RULE_PREFIX, URGENT_PREFIX
+from trunkline_agents.core.intents.model import NEAR_MISS, QUESTION, RULE_PREFIX, URGENT_PREFIX
 
 GREETING: Final = "greeting"
 EMERGENCY: Final = "emergency"
@@ -18,6 +18,8 @@ UPSET: Final = "upset"
 NOT_HELPED: Final = "not_helped"
 VAGUE: Final = "vague"
 OFF_TOPIC: Final = "off_topic"
+PERHAPS_OFF_TOPIC: Final = "perhaps_off_topic"
+"""More probably an ordinary question than off topic."""
 SMALL_TALK: Final = frozenset({GREETING, "how_are_you", "thanks", "praise", "done", "goodbye", "bot", "abilities"})
 
 _MIN_DANGER: Final = 0.35
@@ -90,8 +92,10 @@ def recognise(probabilities: Mapping[str, float], *, by_words: bool = False, is_
     for name in (NOT_HELPED, VAGUE):
         if probabilities.get(name, 0.0) >= _MIN_INTENT + margin:
             return name
-    is_off_topic = not is_follow_up and probabilities.get(OFF_TOPIC, 0.0) >= _MIN_OFF_TOPIC + margin
-    return OFF_TOPIC if is_off_topic else ""
+    off_topic = probabilities.get(OFF_TOPIC, 0.0)
+    if is_follow_up or off_topic < _MIN_OFF_TOPIC + margin:
+        return ""
+    return OFF_TOPIC if off_topic > probabilities.get(QUESTION, 0.0) else PERHAPS_OFF_TOPIC
 
 
 def _danger_alarm(
