@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from trunkline_protocols.refusal import Refused
 from trunkline_protocols.wire import Record, Wire
+
+MIN_ANSWER_SCORE: Final = 0.5
+"""Score of a passage from which on its article probably answers the question."""
 
 
 class SearchKnowledge(Wire, frozen=True, kw_only=True, tag="knowledge.search"):

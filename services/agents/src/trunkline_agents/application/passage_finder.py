@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Final
 
 import msgspec
 from trunkline_protocols.fleet import Agent
-from trunkline_protocols.knowledge import Passage
+from trunkline_protocols.knowledge import MIN_ANSWER_SCORE, Passage
 from trunkline_protocols.turn import AnswerTurn, MessageAnalysis
 
 from trunkline_agents.core.follow_up import FollowUp, follow_up_of
@@ -16,9 +15,6 @@ from trunkline_agents.core.intents.recognition import NOT_HELPED, SMALL_TALK, VA
 from trunkline_agents.core.knowledge_query import knowledge_query
 from trunkline_agents.core.question_parts import question_parts
 from trunkline_agents.ports import KnowledgeSearch
-
-_MIN_SCORE: Final = 0.5
-"""Score from which on an article probably answers a question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +49,7 @@ class PassageFinder:
         whole, *by_part = await asyncio.gather(
             self._knowledge.search(query), *(self._search_part(request, agent, parts, at) for at in range(len(parts)))
         )
-        answered = sum(bool(found) and found[0].score >= _MIN_SCORE for found in by_part)
+        answered = sum(bool(found) and found[0].score >= MIN_ANSWER_SCORE for found in by_part)
         if answered < 2:  # noqa: PLR2004 - a single answered part is what the whole message is about
             return FoundPassages(whole)
         passages = [

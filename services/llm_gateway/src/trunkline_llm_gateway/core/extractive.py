@@ -19,11 +19,11 @@ from typing import Final
 from trunkline_language.sentences import Sentence, sentences
 from trunkline_language.terms import terms
 from trunkline_protocols.citations import Citation
-from trunkline_protocols.knowledge import Passage
+from trunkline_protocols.knowledge import MIN_ANSWER_SCORE, Passage
 
 from trunkline_llm_gateway.core.quoted_sentences import QuotedSentence, choose_by_meaning, has_other_code
 
-MIN_SCORE: Final = 0.5
+MIN_SCORE: Final = MIN_ANSWER_SCORE
 """Score that a passage needs to be an answer at all: the probability that its article answers the question."""
 
 _MIN_SCORES: Final = {"off_topic": 0.9, "perhaps_off_topic": 0.75}

@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 
 from trunkline_agents.core.intents.model import IntentModel
 from trunkline_agents.core.routing.classifier import LinearModel
-from trunkline_agents.core.routing.features import DIMENSIONS, hashed_counts, normalize_blocks
+from trunkline_agents.core.routing.feature_matrix import feature_matrix
+from trunkline_agents.core.routing.features import hashed_counts
 
 _COST: Final = 20.0
 """Inverse of the regularisation, as for the routing's logistic regression."""
@@ -25,20 +26,12 @@ def fit_intents(examples: Sequence[tuple[str, str]], embeddings: NDArray[np.floa
     """Train on messages with their intents and, if given, the message vectors of the texts."""
     labels = [label for _, label in examples]
     classes = sorted(set(labels))
-    rows = [hashed_counts(text) for text, _ in examples]
-    dimensions, frequency = np.unique(np.concatenate([row for row, _ in rows]), return_counts=True)
-    idf = (np.log((1 + len(rows)) / (1 + frequency)) + 1).astype(np.float32)
-    column_of = np.zeros(DIMENSIONS, dtype=np.int32)
-    column_of[dimensions] = np.arange(len(dimensions), dtype=np.int32)
-    columns = [column_of[row] for row, _ in rows]
-    values = [normalize_blocks(row, counts * idf[column]) for (row, counts), column in zip(rows, columns, strict=True)]
-    ends = np.cumsum([0, *map(len, columns)])
-    matrix = csr_matrix((np.concatenate(values), np.concatenate(columns), ends), shape=(len(rows), len(dimensions)))
+    ngrams = feature_matrix([hashed_counts(text) for text, _ in examples])
     return IntentModel(
         classes,
-        dimensions.astype(np.int32),
-        idf,
-        _fit(matrix, labels),
+        ngrams.dimensions.astype(np.int32),
+        ngrams.idf,
+        _fit(ngrams.matrix, labels),
         _fit(embeddings, labels) if embeddings is not None else None,
     )
 

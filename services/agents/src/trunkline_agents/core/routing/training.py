@@ -26,7 +26,8 @@ from trunkline_agents.core.routing.classifier import (
     LinearModel,
 )
 from trunkline_agents.core.routing.examples import ConversationExample
-from trunkline_agents.core.routing.features import DIMENSIONS, hashed_counts, normalize_blocks
+from trunkline_agents.core.routing.feature_matrix import feature_matrix
+from trunkline_agents.core.routing.features import hashed_counts
 from trunkline_agents.core.routing.scope import scope_threshold
 
 _HINGE_COST: Final = 4.0
@@ -65,9 +66,9 @@ def fit(
         raise TrainingError(f"examples of {len(classes)} class(es), at least two are needed")
     has_conversations = any(conversation for _, conversation in examples)
     rows = [hashed_counts(text, (conversation or text) if has_conversations else "") for text, conversation in examples]
-    dimensions, frequency = np.unique(np.concatenate([row for row, _ in rows]), return_counts=True)
-    idf = (np.log((1 + len(rows)) / (1 + frequency)) + 1).astype(np.float32)
-    ngrams = _fit_hinge(_feature_matrix(rows, dimensions, idf), labels, classes)
+    features = feature_matrix(rows)
+    dimensions, idf = features.dimensions, features.idf
+    ngrams = _fit_hinge(features.matrix, labels, classes)
     targets = np.searchsorted(classes, labels)
     embedding = None
     if embeddings is not None:
@@ -98,20 +99,6 @@ def held_out_scores(
             embedding = embeddings[row] if embeddings is not None else None
             scores[row] = classifier.predict(text, embedding, conversation=conversation).in_scope_score
     return scores
-
-
-def _feature_matrix(
-    rows: Sequence[tuple[NDArray[np.intp], NDArray[np.float32]]],
-    dimensions: NDArray[np.intp],
-    idf: NDArray[np.float32],
-) -> csr_matrix:
-    # A lookup table is faster than a binary search per row, and small enough.
-    column_of = np.zeros(DIMENSIONS, dtype=np.int32)
-    column_of[dimensions] = np.arange(len(dimensions), dtype=np.int32)
-    columns = [column_of[row] for row, _ in rows]
-    values = [normalize_blocks(row, counts * idf[column]) for (row, counts), column in zip(rows, columns, strict=True)]
-    ends = np.cumsum([0, *map(len, columns)])
-    return csr_matrix((np.concatenate(values), np.concatenate(columns), ends), shape=(len(rows), len(dimensions)))
 
 
 def _class_bits(
