@@ -22,6 +22,8 @@ from trunkline_protocols.context import Utterance
         ("My order was not late. It was the wrong item.", []),
         ("Do you sell salt and pepper?", []),
         ("", []),
+        ("a" + " " * 7_990 + "b", []),
+        (f"How long {' ' * 900} is the cable, and do you take cards?", ["How long is the cable", "do you take cards?"]),
     ],
 )
 def test_message_is_split_into_its_questions(text: str, parts: list[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 from sentencex import segment
 from trunkline_language.terms import terms, tokenize
 
+_MAX_CHARACTERS: Final = 1_000
 _MAX_PARTS: Final = 3
 _MIN_WORDS: Final = 3
 _QUESTION_WORDS: Final = (
@@ -22,8 +23,12 @@ _JOIN: Final = re.compile(
 def question_parts(text: str) -> list[str]:
     """Return the questions of a message, at most three; an empty list if it asks one.
 
-    A statement before a question belongs to it.
+    A statement before a question belongs to it. A page of text is one story.
     """
+    if len(text) > _MAX_CHARACTERS:
+        return []
+    # Runs of blanks would make the search for conjunctions cubic.
+    text = " ".join(text.split())
     parts: list[str] = []
     statement = ""
     for sentence in segment("en", text):
