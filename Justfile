@@ -44,6 +44,11 @@ test-fast *args:
 faults *args:
     @python -m tests.faults.soak "$@"
 
+# Two suites side by side on one NATS and one PostgreSQL, then one alone; exit status 1 if a guarantee is violated: ./just two-nodes [--duration 600] [--customers 20]
+[group('verify')]
+two-nodes *args:
+    @TRUNKLINE_EMBEDDER="${TRUNKLINE_EMBEDDER:-lexical}" python -m tests.faults.two_nodes "$@"
+
 # Tests of the LLM gateway and of backups on third-party servers, installed in a separate environment
 [group('verify')]
 peers venv="/tmp/trunkline-peers":

@@ -78,7 +78,7 @@ class FakePresences(PresenceRegistry):
 
     def __init__(self) -> None:
         super().__init__()
-        self.heartbeats: dict[str, tuple[Presence, float]] = {}
+        self.presence_by_instance: dict[str, tuple[Presence, float]] = {}
 
     def beat(self, child: FakeChild, *, state: ProcessState = "ready", age_s: float = 0.0) -> None:
         presence = Presence(
@@ -92,17 +92,17 @@ class FakePresences(PresenceRegistry):
             started_at=0.0,
             at=0.0,
         )
-        self.heartbeats[child.spec.instance] = presence, age_s
+        self.presence_by_instance[child.spec.instance] = presence, age_s
 
     def alive(self, service: str | None = None) -> list[Presence]:
-        return [presence for presence, _ in self.heartbeats.values() if service in {None, presence.service}]
+        return [presence for presence, _ in self.presence_by_instance.values() if service in {None, presence.service}]
 
     def heartbeat_age_s(self, instance: str, pid: int) -> float | None:
-        presence, age_s = self.heartbeats.get(instance, (None, 0.0))
+        presence, age_s = self.presence_by_instance.get(instance, (None, 0.0))
         return age_s if presence is not None and presence.pid == pid else None
 
     def get(self, instance: str) -> Presence | None:
-        return self.heartbeats[instance][0] if instance in self.heartbeats else None
+        return self.presence_by_instance[instance][0] if instance in self.presence_by_instance else None
 
 
 class FakeProbe:

@@ -46,6 +46,13 @@ def test_embedded_milvus_has_one_knowledge_process() -> None:
     assert pool_sizes(SuiteSettings(rag_processes_min=3, rag_processes_max=3)).rag == (1, 1)
 
 
+def test_minimum_of_zero_leaves_a_pool_to_other_nodes() -> None:
+    """Its default maximum does not bring it back under load."""
+    sizes = pool_sizes(SuiteSettings(conversation_processes_min=0, agents_processes_min=0, rag_processes_min=0))
+    assert (sizes.conversation, sizes.agents, sizes.rag) == ((0, 0), (0, 0), (0, 0))
+    assert pool_sizes(SuiteSettings(audit_processes=0)).audit == (0, 0)
+
+
 def test_suite_refuses_a_renamed_variable(tmp_path: Path) -> None:
     """`trunkline up` reports both names in one line and starts nothing."""
     done = subprocess.run(

@@ -20,6 +20,7 @@ from trunkline_supervisor.application.startup import SuitePlan, SuiteStartup, st
 from trunkline_supervisor.application.tree import Tree
 from trunkline_supervisor.core.blueprint import Addresses, Blueprint, PoolSizes
 from trunkline_supervisor.core.errors import NotReadyError
+from trunkline_supervisor.core.node import Node
 from trunkline_supervisor.core.restarts import MAX_DEATHS
 from trunkline_supervisor.core.scaling import PoolLoad
 
@@ -65,7 +66,7 @@ class Harness:
         self.presences = FakePresences()
         self.bus = FakeBus(self.launcher.journal)
         self.fleet = FakeFleet(fleet_of("triage", "billing"))
-        self.tree = Tree(self.presences, lambda _: True, "http://metrics")
+        self.tree = Tree(self.presences, lambda _: True, Node("local"), "http://metrics")
         self.pools = PoolFactory(self.launcher, HealthMonitor(self.presences, FakeProbe()), lifetime)
 
     def startup(self, *, replicas: int | None = None, ready_timeout_s: float = 10.0) -> SuiteStartup:

@@ -67,6 +67,10 @@ class Customer:
         self.conversation, self.resume_token = started["conversation"], started["resume_token"]
         return started
 
+    def move_to(self, url: str) -> None:
+        """Connect to another suite from the next socket on."""
+        self._url = url
+
     async def resume(self) -> dict[str, Any]:
         """Resume the conversation on a new socket."""
         await self.connect()

@@ -98,16 +98,18 @@ class Suite:
             return msgspec.json.decode(response.read())
 
     def status(self) -> dict[str, Any]:
-        """Return the processes of the suite, by instance."""
-        return {process["instance"]: process for process in self.get("/v1/ops/status")["processes"]}
+        """Return the processes of this suite, by their names on its node."""
+        processes = self.get("/v1/ops/status")["processes"]
+        nodes = {process["node"] for process in processes if process["pid"] == self.supervisor_pid}
+        return {process["name"]: process for process in processes if process["node"] in nodes}
 
-    def pid(self, instance: str) -> int:
-        """Return the process id of an instance."""
-        return int(self.status()[instance]["pid"])
+    def pid(self, name: str) -> int:
+        """Return the id of a process."""
+        return int(self.status()[name]["pid"])
 
-    def kill(self, instance: str) -> int:
-        """Send SIGKILL to an instance and return its process id."""
-        pid = self.pid(instance)
+    def kill(self, name: str) -> int:
+        """Send SIGKILL to a process and return its id."""
+        pid = self.pid(name)
         os.kill(pid, signal.SIGKILL)
         return pid
 

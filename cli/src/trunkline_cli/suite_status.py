@@ -1,4 +1,4 @@
-"""`trunkline status`: the supervision tree."""
+"""`trunkline status`: the processes of all nodes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from trunkline_cli.settings import ClientSettings
 
 
 def read_status(settings: ClientSettings) -> SuiteStatus:
-    """Return the supervision tree of a running suite."""
+    """Return the status of a running suite."""
     return get(settings, "/v1/ops/status", SuiteStatus)
 
 
 def status_table(suite: SuiteStatus) -> Table:
-    """Return the supervision tree as a table, one process per row."""
-    table = Table(title="ready" if suite.ready else "not ready", title_justify="left", box=None, pad_edge=False)
-    for heading in ("instance", "service", "version", "pid", "state"):
+    """Return the status as a table, one process per row; nodes are named if there are several."""
+    title = "ready" if suite.ready else "not ready"
+    if suite.missing:
+        title += f"; no process is ready of: {', '.join(suite.missing)}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    has_nodes = len({process.node for process in suite.processes}) > 1
+    for heading in (*(["node"] if has_nodes else []), "name", "service", "version", "pid", "state"):
         table.add_column(heading, no_wrap=True)
     for heading in ("restarts", "queue", "p50 ms", "p95 ms"):
         table.add_column(heading, justify="right")
@@ -26,7 +30,8 @@ def status_table(suite: SuiteStatus) -> Table:
     for process in suite.processes:
         colour = "green" if process.state == "ready" else "red"
         table.add_row(
-            process.instance,
+            *([process.node] if has_nodes else []),
+            process.name,
             process.service,
             process.version,
             str(process.pid),
@@ -41,6 +46,6 @@ def status_table(suite: SuiteStatus) -> Table:
 
 
 def status_json(suite: SuiteStatus) -> bytes:
-    """Return the supervision tree as JSON with all fields, including those with default values."""
+    """Return the status as JSON with all fields, including those with default values."""
     processes = [{name: getattr(process, name) for name in process.__struct_fields__} for process in suite.processes]
-    return msgspec.json.encode({"ready": suite.ready, "processes": processes})
+    return msgspec.json.encode({"ready": suite.ready, "processes": processes, "missing": suite.missing})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 from trunkline_protocols import codec, subjects
-from trunkline_protocols.presence import Presence, ProcessState
+from trunkline_protocols.presence import HEARTBEAT_TIMEOUT_S, LastHeartbeat, Presence, ProcessState
 
 from trunkline_chassis.undecodable import report_undecodable
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 _log: Final = structlog.get_logger(__name__)
 
-HEARTBEAT_TIMEOUT_S: Final = 3.5
-"""A process counts as alive for this long after its last heartbeat."""
 _LEAVING: Final = frozenset({"draining", "restarting", "failed"})
 
 
@@ -63,6 +61,15 @@ class PresenceRegistry:
             if now - received_at < HEARTBEAT_TIMEOUT_S
             and presence.state != "stopped"
             and (service is None or presence.service == service)
+        ]
+
+    def heartbeats(self, *, within_s: float) -> list[LastHeartbeat]:
+        """Return the last heartbeats that are not older than this, of processes that have not stopped."""
+        now = time.monotonic()
+        return [
+            LastHeartbeat(presence, now - received_at)
+            for received_at, presence in self._by_instance.values()
+            if now - received_at <= within_s and presence.state != "stopped"
         ]
 
     def heartbeat_age_s(self, instance: str, pid: int) -> float | None:

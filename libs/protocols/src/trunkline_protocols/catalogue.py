@@ -278,9 +278,9 @@ CHANNELS: Final[tuple[Channel, ...]] = (
     ),
     Channel(
         name="status",
-        address="supervisor.{region}.status",
+        address="supervisor.{region}.{instance}.status",
         carrier="request",
-        summary="Status of the supervision tree",
+        summary="Status of the processes of a node",
         flows=(
             Flow(("ingress",), ("supervisor",), (GetStatus,)),
             Flow(("supervisor",), ("ingress",), (SuiteStatus, Refused), reply=True),

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from trunkline_protocols.wire import Record, Wire
 
 ProcessState = Literal["starting", "ready", "draining", "stopped", "restarting", "failed"]
+
+
+HEARTBEAT_TIMEOUT_S: Final = 3.5
+"""A process counts as alive for this long after its last heartbeat."""
 
 
 class Presence(Wire, frozen=True, kw_only=True, tag="presence"):
@@ -37,16 +42,26 @@ class Presence(Wire, frozen=True, kw_only=True, tag="presence"):
     """Escalated conversations whose socket an ingress holds; None if it does not report them."""
 
 
+@dataclass(frozen=True, slots=True)
+class LastHeartbeat:
+    """The last presence of a process and its age in seconds."""
+
+    presence: Presence
+    age_s: float
+
+
 class GetStatus(Wire, frozen=True, kw_only=True, tag="status.get"):
-    """Query: the supervision tree."""
+    """Query: the processes of a node, to its supervisor."""
 
 
 class ProcessStatus(Record, frozen=True, kw_only=True):
-    """Status of one process in the supervision tree."""
+    """Status of one process."""
 
     name: str
+    """Position in its pool, such as `conversation-1`; unique on its node only."""
     service: str
     instance: str
+    """Unique in the cluster: with an external NATS it carries the node."""
     pid: int
     state: ProcessState
     restarts: int
@@ -55,10 +70,13 @@ class ProcessStatus(Record, frozen=True, kw_only=True):
     p50_ms: float = 0.0
     p95_ms: float = 0.0
     detail: dict[str, str] = {}
+    node: str = ""
 
 
 class SuiteStatus(Wire, frozen=True, kw_only=True, tag="status"):
-    """Reply to `GetStatus`."""
+    """Reply to `GetStatus`, and the status of all nodes."""
 
     ready: bool
     processes: list[ProcessStatus]
+    missing: list[str] = []
+    """Services of which no process is ready on any node."""

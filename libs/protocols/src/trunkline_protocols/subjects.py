@@ -15,7 +15,7 @@ consult.<specialty>.cancelled                       core: cancellation of a cons
 rag.<region>.search | analyse | article | import | backups    core, request and reply
 llm.<region>.complete                               core, request and reply
 llm.<region>.cancel                                 core: cancellation of completions
-supervisor.<region>.status                          core, request and reply
+supervisor.<region>.<instance>.status               core, request and reply
 $KV.PRESENCE.<service>.<instance>                   KV PRESENCE: heartbeats
 """
 
@@ -238,6 +238,6 @@ def presence(service: str, instance: str) -> str:
     return f"$KV.PRESENCE.{token(service, 'service')}.{token(instance, 'instance')}"
 
 
-def status(region: str) -> str:
-    """Return the subject of requests for the supervision tree's status."""
-    return f"supervisor.{token(region, 'region')}.status"
+def status(region: str, instance: str) -> str:
+    """Return the subject of requests for the status of a node, by the instance name of its supervisor."""
+    return f"supervisor.{token(region, 'region')}.{token(instance, 'instance')}.status"

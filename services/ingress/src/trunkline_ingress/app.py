@@ -26,7 +26,7 @@ from trunkline_ingress.adapters.nats.inbox import NatsInbox
 from trunkline_ingress.adapters.nats.knowledge import KnowledgeClient
 from trunkline_ingress.adapters.nats.notices import NatsNoticeStore
 from trunkline_ingress.adapters.nats.recent_records import NatsRecentRecords
-from trunkline_ingress.adapters.nats.supervisor import SupervisorClient
+from trunkline_ingress.adapters.nats.suite_status import NatsSuiteStatus
 from trunkline_ingress.adapters.operator_directory import Operators
 from trunkline_ingress.adapters.operator_keys import OperatorKeyFile
 from trunkline_ingress.application.cited_articles import CitedArticles
@@ -86,7 +86,7 @@ class HttpPorts:
     notices: NoticeView
     notice_store: NoticeStore
     processes: LiveProcesses
-    supervisor: SuiteStatusSource
+    suite: SuiteStatusSource
     desk: Desk
     escalations: EscalationView
 
@@ -128,7 +128,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         notices=process.notices,
         notice_store=NatsNoticeStore(bus, region),
         processes=process.presences,
-        supervisor=SupervisorClient(bus, region),
+        suite=NatsSuiteStatus(bus, process.presences, region, lambda: fleet.current.fleet.specialties),
         desk=NatsDesk(bus),
         escalations=escalations,
     )
@@ -163,7 +163,7 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
         Pages(ports.fleet, ports.notices, settings.edge_embed_origins.split()),
         ArticleEndpoint(articles, chat.authenticator, chat.opener.identity_of, region),
         MetricsOps(),
-        SuiteOps(ports.supervisor, ports.inbox, ports.log, region),
+        SuiteOps(ports.suite, ports.inbox, ports.log, region),
         KnowledgeOps(ports.knowledge),
         FleetOps(ports.fleet_store, ports.processes, settings.mcp_commands),
         NoticeOps(ports.notice_store, ports.notices, ports.processes, region),

@@ -21,7 +21,7 @@ from trunkline_protocols.knowledge import (
     TakeBackup,
 )
 from trunkline_protocols.log import Commit, CommitStored
-from trunkline_protocols.presence import Presence
+from trunkline_protocols.presence import Presence, SuiteStatus
 from trunkline_protocols.subjects import Audience
 from trunkline_protocols.turn import SocketAttached
 
@@ -181,10 +181,10 @@ class KnowledgeService(Protocol):
 
 
 class SuiteStatusSource(Protocol):
-    """The supervisor's view of the suite."""
+    """Status of the processes of all nodes."""
 
-    async def status(self) -> bytes:
-        """Return the supervision tree as JSON."""
+    async def status(self) -> SuiteStatus:
+        """Return the status of every process."""
         ...
 
 

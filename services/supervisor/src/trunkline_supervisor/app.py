@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import io
+import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
+from pydantic import SecretStr
 from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_chassis.health import HealthServer
 from trunkline_chassis.logs import configure_logs
@@ -38,6 +40,7 @@ from trunkline_supervisor.application.startup import SuitePlan, SuiteStartup, st
 from trunkline_supervisor.application.tree import Tree
 from trunkline_supervisor.core.blueprint import Addresses, Blueprint, PoolSizes
 from trunkline_supervisor.core.errors import SuiteError
+from trunkline_supervisor.core.node import Node, node_of
 from trunkline_supervisor.settings import SuiteSettings, inherited_environment, user_runtime_dir
 
 _HOST: Final = "127.0.0.1"
@@ -108,6 +111,7 @@ async def _wire(
     launcher = LocalLauncher(inherited | account_variables(inherited, folder), folder / "logs", named=keys)
     sockets = _socket_folder(folder, lifetime)
     credentials = _nats_credentials(settings, folder)
+    node = _node(settings, folder)
     plan = SuitePlan(
         fleet=fleet,
         nats=(
@@ -124,6 +128,7 @@ async def _wire(
             presences,
             tasks,
             region=settings.region,
+            node=node,
             security=credentials.security("supervisor") if credentials is not None else settings.nats_security,
         ),
         blueprint=lambda nats_url, postgres_dsn: Blueprint(
@@ -131,21 +136,22 @@ async def _wire(
             settings.fleet_dir.absolute(),
             _addresses(settings, folder, sockets, port, nats_url, postgres_dsn, credentials),
             pool_sizes(settings),
+            node,
         ),
         replicas=settings.replicas,
         grow_after_s=settings.grow_after_s,
         shrink_after_s=settings.shrink_after_s,
         ready_timeout_s=settings.ready_timeout_s,
     )
-    tree = Tree(presences, monitor.answered, metrics_url)
+    tree = Tree(presences, monitor.answered, node, metrics_url)
     return SuiteStartup(tree, PoolFactory(launcher, monitor, lifetime), lifetime, plan)
 
 
 def pool_sizes(settings: SuiteSettings) -> PoolSizes:
-    """Return minimum and maximum per pool; a maximum that is not set is at least the minimum."""
+    """Return minimum and maximum per pool: a maximum that is not set is at least the minimum, without one it is 0."""
 
     def size(minimum: int, maximum: int | None) -> tuple[int, int]:
-        return minimum, max(minimum, maximum or minimum)
+        return (minimum, max(minimum, maximum or minimum)) if minimum else (0, 0)
 
     # Only one process may open the folder of the embedded Milvus.
     embedded = settings.milvus_uri is None or "://" not in settings.milvus_uri
@@ -153,8 +159,11 @@ def pool_sizes(settings: SuiteSettings) -> PoolSizes:
         ingress=size(settings.ingress_processes_min, settings.ingress_processes_max),
         conversation=size(settings.conversation_processes_min, settings.conversation_processes_max),
         agents=size(settings.agents_processes_min, settings.agents_processes_max),
-        rag=(1, 1) if embedded else size(settings.rag_processes_min, settings.rag_processes_max),
+        rag=size(min(1, settings.rag_processes_min), 1)
+        if embedded
+        else size(settings.rag_processes_min, settings.rag_processes_max),
         llm_gateway=size(settings.llm_gateway_processes_min, settings.llm_gateway_processes_max),
+        audit=size(settings.audit_processes, None),
     )
 
 
@@ -206,16 +215,22 @@ def _addresses(
         backup_url=settings.backup_url or str(folder / "backups"),
         http_port=port,
         socket_dir=str(sockets),
-        resume_secret=load_or_create_secret(folder / "secrets" / "resume"),
-        operator_token=_operator_token(settings),
+        resume_secret=_secret(settings.resume_secret, folder / "secrets" / "resume"),
+        operator_token=_secret(settings.operator_token, folder / "secrets" / "operator"),
         operator_link=str(_operator_link(settings)),
         nats_variables={service: credentials.environment(service) for service in SERVICES} if credentials else {},
     )
 
 
-def _operator_token(settings: SuiteSettings) -> str:
-    drawn = load_or_create_secret(settings.data_dir / "secrets" / "operator")
-    return settings.operator_token.get_secret_value() if settings.operator_token is not None else drawn
+def _node(settings: SuiteSettings, folder: Path) -> Node:
+    drawn = load_or_create_secret(folder / "secrets" / "node")
+    return node_of(settings.node, socket.gethostname(), drawn, is_alone=settings.nats_url is None)
+
+
+def _secret(configured: SecretStr | None, file: Path) -> str:
+    """Return the configured secret, else the one of the data folder, which is drawn on the first start."""
+    drawn = load_or_create_secret(file)
+    return configured.get_secret_value() if configured is not None else drawn
 
 
 def _operator_link(settings: SuiteSettings) -> Path:

@@ -16,13 +16,20 @@ class SuiteSettings(NatsSettings):
     """Settings of `trunkline up`: the parts that it starts and where their state is kept.
 
     An address replaces an embedded part by an external server. If the maximum of a pool is not set, it is at least the
-    minimum; a maximum that is set below the minimum is refused.
+    minimum; a maximum that is set below the minimum is refused. A minimum of 0 starts no such process on this node:
+    other nodes on the same NATS have them.
     """
 
     data_dir: Path = Field(Path("var"), description="Folder for everything the suite keeps")
     http_port: int = Field(8080, ge=0, le=65535, description="Port of the ingress; 0 takes a free one")
     fleet_dir: Path = Field(Path("fleet"), description="Fleet to run")
     region: Identifier = Field("local", description="Region of this suite")
+    node: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9_-]{1,24}$",
+        description="Name of this node, which instance names carry if `TRUNKLINE_NATS_URL` is set; default: the host "
+        "name, then with four characters that are drawn once for the data folder",
+    )
     nats_url: str | None = Field(None, description="NATS to use instead of the embedded one", repr=False)
     postgres_dsn: str | None = Field(None, description="PostgreSQL to use instead of the embedded one", repr=False)
     milvus_uri: str | None = Field(None, description="Milvus to use instead of the embedded one")
@@ -33,6 +40,12 @@ class SuiteSettings(NatsSettings):
         None,
         min_length=32,
         description="Token of the operators' API; default: one that is drawn once and kept in the data folder",
+    )
+    resume_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Secret that signs resume tokens, the same on all nodes; default: one that is drawn once and kept "
+        "in the data folder, so that customers cannot resume on another node",
     )
     user: str | None = Field(
         None, description="Account, by name or uid, that the suite runs as if it is started as root; default: uid 10001"
@@ -51,18 +64,19 @@ class SuiteSettings(NatsSettings):
     ingress_processes_max: int | None = Field(
         None, ge=1, le=8, description="Maximum of ingress processes; default: the minimum"
     )
-    conversation_processes_min: int = Field(1, ge=1, le=8, description="Minimum of conversation processes")
+    conversation_processes_min: int = Field(1, ge=0, le=8, description="Minimum of conversation processes")
     conversation_processes_max: int = Field(4, ge=1, le=8, description="Maximum of conversation processes")
-    agents_processes_min: int = Field(1, ge=1, le=16, description="Minimum of agent processes per specialty")
+    agents_processes_min: int = Field(1, ge=0, le=16, description="Minimum of agent processes per specialty")
     agents_processes_max: int = Field(3, ge=1, le=16, description="Maximum of agent processes per specialty")
-    llm_gateway_processes_min: int = Field(2, ge=1, le=8, description="Minimum of LLM gateway processes")
+    llm_gateway_processes_min: int = Field(2, ge=0, le=8, description="Minimum of LLM gateway processes")
     llm_gateway_processes_max: int = Field(2, ge=1, le=8, description="Maximum of LLM gateway processes")
     rag_processes_min: int = Field(
-        1, ge=1, le=8, description="Minimum of knowledge processes; embedded Milvus allows one"
+        1, ge=0, le=8, description="Minimum of knowledge processes; embedded Milvus allows one"
     )
     rag_processes_max: int = Field(
         2, ge=1, le=8, description="Maximum of knowledge processes; embedded Milvus allows one"
     )
+    audit_processes: int = Field(1, ge=0, le=4, description="Number of audit processes")
     grow_after_s: float = Field(2.0, gt=0, description="Seconds under load before a pool gets one process more")
     shrink_after_s: float = Field(60.0, gt=0, description="Seconds of low load before a pool has one process less")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of the supervisor's /metrics; 0 takes a free one")

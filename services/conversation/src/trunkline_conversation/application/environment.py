@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from trunkline_chassis.fleet_view import FleetView
-from trunkline_chassis.presence import HEARTBEAT_TIMEOUT_S, PresenceRegistry
+from trunkline_chassis.presence import PresenceRegistry
+from trunkline_protocols.presence import HEARTBEAT_TIMEOUT_S
 
 from trunkline_conversation.core.steps import Environment
 from trunkline_conversation.ports import EscalationQueue

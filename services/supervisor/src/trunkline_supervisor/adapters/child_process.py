@@ -57,7 +57,7 @@ class LocalLauncher:
         return ChildProcess(
             spec,
             environment=own | spec.environment,
-            log_file=self._log_dir / f"{spec.instance}.log",
+            log_file=self._log_dir / f"{spec.name}.log",
             may_restart=may_restart,
             prepare=prepare,
         )

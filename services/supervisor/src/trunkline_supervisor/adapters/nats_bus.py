@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -11,9 +12,11 @@ from typing import Final
 import structlog
 from nats import micro
 from trunkline_chassis.bus import Bus, connect
+from trunkline_chassis.cancellation import cancel_and_wait
 from trunkline_chassis.errors import BusConfigError, BusError, BusUnavailableError
 from trunkline_chassis.fleet_store import seed_fleet
 from trunkline_chassis.fleet_view import FleetView, follow_fleet
+from trunkline_chassis.heartbeat import HEARTBEAT_INTERVAL_S, Heartbeat, initial_presence
 from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.nats_security import NatsSecurity
 from trunkline_chassis.presence import PresenceRegistry, publish_death
@@ -26,21 +29,25 @@ from trunkline_protocols.presence import GetStatus, ProcessState, SuiteStatus
 
 from trunkline_supervisor.adapters.queue_depths import NatsQueueDepths
 from trunkline_supervisor.core.errors import SuiteError
+from trunkline_supervisor.core.node import Node
 
 _log: Final = structlog.get_logger(__name__)
 _CLOSE_TIMEOUT_S: Final = 2.0
+_CONFLICT_WINDOW_S: Final = 1.5 * HEARTBEAT_INTERVAL_S
+SUPERVISOR: Final = "supervisor"
 
 
 class NatsConnector:
     """Connects the supervisor to NATS."""
 
     def __init__(
-        self, presences: PresenceRegistry, tasks: asyncio.TaskGroup, *, region: str, security: NatsSecurity
+        self, presences: PresenceRegistry, tasks: asyncio.TaskGroup, *, region: str, node: Node, security: NatsSecurity
     ) -> None:
         """`presences` receives the heartbeats of all processes; requests are handled in `tasks`."""
         self._presences = presences
         self._tasks = tasks
         self._region = region
+        self._node = node
         self._security = security
 
     @asynccontextmanager
@@ -52,21 +59,37 @@ class NatsConnector:
             raise SuiteError(str(error)) from error
         try:
             await self._presences.watch(bus)
-            yield NatsSuiteBus(bus, self._presences, self._tasks, region=self._region)
+            if not self._node.is_alone:
+                await self._refuse_taken_name()
+            yield NatsSuiteBus(bus, self._presences, self._tasks, region=self._region, node=self._node)
         finally:
             await bus.close()
+
+    async def _refuse_taken_name(self) -> None:
+        """Raise `SuiteError` if another supervisor has this name: each would replace the other's processes."""
+        await asyncio.sleep(_CONFLICT_WINDOW_S)
+        instance = self._node.instance(SUPERVISOR)
+        if self._presences.get(instance) is not None:
+            raise SuiteError(
+                f"another suite on this NATS is node {self._node.name}; set TRUNKLINE_NODE to another name for one of "
+                "them"
+            )
 
 
 class NatsSuiteBus:
     """The connection of one suite."""
 
-    def __init__(self, bus: Bus, presences: PresenceRegistry, tasks: asyncio.TaskGroup, *, region: str) -> None:
+    def __init__(
+        self, bus: Bus, presences: PresenceRegistry, tasks: asyncio.TaskGroup, *, region: str, node: Node
+    ) -> None:
         """Use `NatsConnector` to create one."""
         self.queues = NatsQueueDepths(bus, presences)
         self.peers = NatsPeerPublisher(bus, presences)
         self._bus = bus
         self._tasks = tasks
         self._region = region
+        self._instance = node.instance(SUPERVISOR)
+        self._node = node
         self._maintained: tuple[TopologyReconciler, FleetView] | None = None
 
     async def provision(self, fleet: Fleet, *, replicas: int) -> FleetView:
@@ -88,14 +111,29 @@ class NatsSuiteBus:
 
     @asynccontextmanager
     async def serve_status(self, handle: Callable[[GetStatus], Awaitable[SuiteStatus]]) -> AsyncIterator[None]:
-        """Respond to status requests, and to service discovery, until the end of the context."""
-        responder = Responder(self._bus, "supervisor", RecentLatency(), self._tasks)
-        await responder.serve(subjects.status(self._region), codec.Decoder(GetStatus), handle)
+        """Send heartbeats, and respond to status requests and to service discovery, until the end of the context."""
+        release = version("trunkline-supervisor")
+        latency = RecentLatency()
+        responder = Responder(self._bus, SUPERVISOR, latency, self._tasks)
+        await responder.serve(subjects.status(self._region, self._instance), codec.Decoder(GetStatus), handle)
+        first = initial_presence(
+            service=SUPERVISOR, instance=self._instance, node=self._node.name, version=release, http_url=""
+        )
+        heartbeat = Heartbeat(self._bus, first, latency)
+        beating = self._tasks.create_task(heartbeat.run())
         try:
-            release = version("trunkline-supervisor")
-            await micro.add_service(self._bus.client, name="trunkline-supervisor", version=release)
+            await heartbeat.publish("ready")
+            await micro.add_service(
+                self._bus.client,
+                name="trunkline-supervisor",
+                version=release,
+                metadata={"instance": self._instance},
+            )
             yield
         finally:
+            await cancel_and_wait([beating])
+            with contextlib.suppress(BusError):
+                await heartbeat.publish("stopped")
             await responder.close(_CLOSE_TIMEOUT_S)
 
 

@@ -27,12 +27,10 @@ class NatsQueueDepths:
 
     async def load(self, pool: PoolSpec, now: float) -> PoolLoad:
         """Return the load of a pool at `now` in Unix seconds; zero if it cannot be measured."""
-        members = [
-            presence
-            for presence in self._presences.alive(pool.service)
-            if presence.instance.rpartition("-")[0] == pool.name
-        ]
-        depth = sum(presence.queue_depth for presence in members)
+        instances = pool.instances
+        depth = sum(
+            presence.queue_depth for presence in self._presences.alive(pool.service) if presence.instance in instances
+        )
         specialty = pool.environment.get(_SPECIALTY)
         age_s = await self._oldest_age_s(specialty, now) if specialty is not None else 0.0
         return PoolLoad(depth, age_s)

@@ -24,6 +24,8 @@ _PEER_HEARTBEAT_S: Final = 3.0
 """A heartbeat of another process within this time shows that NATS works."""
 _SERVER_START_FACTOR: Final = 10
 """A server that has never answered is still starting: its timeout is this many times longer."""
+_SUPERVISOR: Final = "supervisor"
+"""Its own heartbeats show nothing about the connections of its children."""
 _STOPPING: Final = frozenset({"draining", "stopped"})
 
 
@@ -92,6 +94,7 @@ class HealthMonitor:
         instance = child.spec.instance
         peers_alive = any(
             presence.instance != instance
+            and presence.service != _SUPERVISOR
             and (self._presences.heartbeat_age_s(presence.instance, presence.pid) or 0.0) < _PEER_HEARTBEAT_S
             for presence in self._presences.alive()
         )

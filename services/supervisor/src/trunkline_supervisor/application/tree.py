@@ -1,4 +1,4 @@
-"""The supervision tree of one machine: servers start first, then services; they stop in the opposite order."""
+"""The supervision tree of one node: servers start first, then services; they stop in the opposite order."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Final
 
-from trunkline_chassis.presence import HEARTBEAT_TIMEOUT_S, PresenceRegistry
-from trunkline_protocols.presence import GetStatus, ProcessState, ProcessStatus, SuiteStatus
+from trunkline_chassis.presence import PresenceRegistry
+from trunkline_protocols.presence import HEARTBEAT_TIMEOUT_S, GetStatus, ProcessState, ProcessStatus, SuiteStatus
 
 from trunkline_supervisor.application.pool import Pool, stop_all
 from trunkline_supervisor.core.errors import NotReadyError
+from trunkline_supervisor.core.node import Node
 from trunkline_supervisor.ports import Child
 
 _POLL_INTERVAL_S: Final = 0.05
 
 
 class Tree:
-    """All processes of the suite."""
+    """All processes of this node."""
 
-    def __init__(self, presences: PresenceRegistry, answered: Callable[[Child], bool], metrics_url: str) -> None:
+    def __init__(
+        self, presences: PresenceRegistry, answered: Callable[[Child], bool], node: Node, metrics_url: str
+    ) -> None:
         """`presences` receives the services' heartbeats; `answered` returns whether a server answers its probe."""
         self._presences = presences
         self._answered = answered
+        self._node = node
         self._metrics_url = metrics_url
         self.servers: list[Pool] = []
         """NATS and PostgreSQL: started before the services and stopped after them."""
@@ -53,7 +57,7 @@ class Tree:
 
     async def status(self, _: GetStatus) -> SuiteStatus:
         """Return the status of every process."""
-        processes = [_supervisor_status(self._metrics_url), *(status for _, _, status in self._entries())]
+        processes = [_supervisor_status(self._node, self._metrics_url), *(status for _, _, status in self._entries())]
         return SuiteStatus(ready=all(process.state == "ready" for process in processes), processes=processes)
 
     def _entries(self) -> list[tuple[Pool, Child, ProcessStatus]]:
@@ -80,7 +84,7 @@ class Tree:
         state = self._state(pool, child)
         reason = pool.failure if state == "failed" else ""
         return ProcessStatus(
-            name=child.spec.instance,
+            name=child.spec.name,
             service=child.spec.service,
             instance=child.spec.instance,
             pid=child.pid,
@@ -91,17 +95,19 @@ class Tree:
             p50_ms=current.p50_ms if current else 0.0,
             p95_ms=current.p95_ms if current else 0.0,
             detail=(current.detail if current else {}) | ({"reason": reason} if reason else {}),
+            node=self._node.name,
         )
 
 
-def _supervisor_status(metrics_url: str) -> ProcessStatus:
+def _supervisor_status(node: Node, metrics_url: str) -> ProcessStatus:
     return ProcessStatus(
         name="supervisor",
         service="supervisor",
-        instance="supervisor",
+        instance=node.instance("supervisor"),
         pid=os.getpid(),
         state="ready",
         restarts=0,
         version=version("trunkline-supervisor"),
         detail={"metrics": metrics_url},
+        node=node.name,
     )

@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trunkline_supervisor.core.node import LOCAL, Node
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
@@ -13,10 +15,17 @@ class ProcessSpec:
 
     service: str
     instance: str
+    """Unique on its NATS."""
     command: list[str]
     environment: dict[str, str] = field(default_factory=dict, repr=False)
     stop_signal: str = "SIGTERM"
     stop_timeout_s: float = 15.0
+    name: str = ""
+    """Unique on its node, for status and log file; by default its instance."""
+
+    def __post_init__(self) -> None:
+        """Set the default name."""
+        object.__setattr__(self, "name", self.name or self.instance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +59,23 @@ class PoolSpec:
     max_processes: int = 1
     queue_threshold: int = 8
     """Queued items per process above which the pool is overloaded."""
+    node: Node = LOCAL
+
+    @property
+    def instances(self) -> frozenset[str]:
+        """All instance names that its processes may have."""
+        return frozenset(self.node.instance(f"{self.name}-{number}") for number in range(1, self.max_processes + 1))
 
     def process(self, number: int) -> ProcessSpec:
         """Return the process of a number, counted from 1."""
-        instance = f"{self.name}-{number}"
+        name = f"{self.name}-{number}"
+        instance = self.node.instance(name)
         # Health and metrics have no access control: a public TRUNKLINE_HTTP_HOST is for the ingress alone.
         private = {"TRUNKLINE_HTTP_HOST": "127.0.0.1", "TRUNKLINE_HTTP_PORT": "0"}
         pages = {} if self.service == "ingress" else private
-        environment = {**pages, "TRUNKLINE_INSTANCE": instance, **self.environment}
-        return ProcessSpec(self.service, instance, [sys.executable, "-m", f"trunkline_{self.service}"], environment)
+        identity = {"TRUNKLINE_INSTANCE": instance, "TRUNKLINE_NODE": self.node.name}
+        command = [sys.executable, "-m", f"trunkline_{self.service}"]
+        return ProcessSpec(self.service, instance, command, pages | identity | self.environment, name=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +87,7 @@ class PoolSizes:
     agents: tuple[int, int] = (1, 1)
     rag: tuple[int, int] = (1, 1)
     llm_gateway: tuple[int, int] = (1, 1)
+    audit: tuple[int, int] = (1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +98,7 @@ class Blueprint:
     fleet_dir: Path
     addresses: Addresses
     sizes: PoolSizes
+    node: Node = LOCAL
 
     def pools(self, specialties: list[str]) -> list[PoolSpec]:
         """Return all pools for a fleet with these specialties."""
@@ -106,7 +125,7 @@ class Blueprint:
             *(self.agents(specialty) for specialty in specialties),
             self._pool("rag", knowledge, sizes.rag),
             self._pool("llm_gateway", {}, sizes.llm_gateway, queue_threshold=200),
-            self._pool("audit", archive),
+            self._pool("audit", archive, sizes.audit),
         ]
 
     def agents(self, specialty: str) -> PoolSpec:
@@ -132,4 +151,4 @@ class Blueprint:
         }
         min_processes, max_processes = size
         variables = common | self.addresses.nats_variables.get(service, {}) | environment
-        return PoolSpec(service, name or service, variables, min_processes, max_processes, queue_threshold)
+        return PoolSpec(service, name or service, variables, min_processes, max_processes, queue_threshold, self.node)

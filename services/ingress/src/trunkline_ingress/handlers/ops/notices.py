@@ -15,6 +15,7 @@ from trunkline_protocols.streams import NOTICES
 from trunkline_protocols.subjects import Audience
 
 from trunkline_ingress.core.operators import LEADS, VIEWERS
+from trunkline_ingress.core.suite_status import SUPERVISOR
 from trunkline_ingress.handlers.access import Route, operators
 from trunkline_ingress.handlers.http import body_of, json_response, token_of
 from trunkline_ingress.ports import LiveProcesses, NoticeStore, NoticeView
@@ -110,5 +111,5 @@ class NoticeOps:
 
     async def _status(self, notice: NoticePublished) -> _NoticeStatus:
         received_by = await self.store.receipts(notice.notice)
-        alive = {presence.instance for presence in self.processes.alive()}
+        alive = {presence.instance for presence in self.processes.alive() if presence.service != SUPERVISOR}
         return _NoticeStatus(notice=notice, received_by=sorted(received_by), missing=sorted(alive - received_by))

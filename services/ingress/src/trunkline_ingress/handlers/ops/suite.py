@@ -1,4 +1,4 @@
-"""/v1/ops/status and /v1/ops/trace: the supervision tree, and the trace of a conversation."""
+"""/v1/ops/status and /v1/ops/trace: the processes of all nodes, and the trace of a conversation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trunkline_ingress.ports import ConversationLog, InboxHistory, SuiteStatusSo
 class SuiteOps:
     """Handlers for the state of the suite."""
 
-    supervisor: SuiteStatusSource
+    suite: SuiteStatusSource
     inbox: InboxHistory
     log: ConversationLog
     region: str
@@ -30,8 +30,8 @@ class SuiteOps:
         ]
 
     async def status(self, _: web.Request) -> web.Response:
-        """Return the supervision tree."""
-        return web.Response(body=await self.supervisor.status(), content_type="application/json")
+        """Return the status of every process."""
+        return json_response(await self.suite.status())
 
     async def trace(self, request: web.Request) -> web.Response:
         """Return the trace of a conversation."""

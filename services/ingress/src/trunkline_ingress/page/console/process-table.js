@@ -42,7 +42,7 @@ function createRow() {
 function drawRow(row, process) {
   setAttribute(row, 'data-state', process.state);
   setAttribute(row, 'data-root', process.service === 'supervisor' || null);
-  setText(query(row, '.name'), process.name);
+  setText(query(row, '.name'), process.instance);
   const detail = Object.entries(process.detail ?? {}).map(([name, value]) => `${name}: ${value}`).join(', ');
   setText(query(row, 'small'), detail);
   setText(query(row, '.state'), process.state);

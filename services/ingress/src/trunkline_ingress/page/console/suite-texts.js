@@ -20,9 +20,10 @@ export function milliseconds(ms) {
  * Summarise the supervision tree.
  * @param {SuiteStatus} status
  */
-export function suiteText({ ready, processes }) {
+export function suiteText({ ready, processes, missing = [] }) {
   const restarts = processes.reduce((total, process) => total + process.restarts, 0);
-  return `${ready ? 'Ready' : 'Not ready'} · ${processes.length} processes · ${restarts} restarts`;
+  const without = missing.length ? ` · no process is ready of: ${missing.join(', ')}` : '';
+  return `${ready ? 'Ready' : 'Not ready'} · ${processes.length} processes · ${restarts} restarts${without}`;
 }
 
 /**

@@ -79,7 +79,7 @@
  * @property {number} [p50_ms]
  * @property {number} [p95_ms]
  * @property {Record<string, string>} [detail]
- * @typedef {{ready: boolean, processes: ProcessStatus[]}} SuiteStatus
+ * @typedef {{ready: boolean, processes: ProcessStatus[], missing?: string[]}} SuiteStatus
  *
  * @typedef {object} FleetVersion
  * @property {number} version
