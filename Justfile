@@ -23,7 +23,7 @@ bench *args:
 
 # All tests, on a real nats-server, PostgreSQL, Milvus Lite and browser, two files at a time: ./just test [pytest arguments]
 [group('verify')]
-test *args: _browser
+test *args: _browser promtool
     @python -m pytest -n 2 --dist loadfile "$@"
 
 # Install a browser for the page tests if permitted; without one they are skipped visibly.
@@ -33,6 +33,12 @@ _browser:
         || ! command -v apt-get >/dev/null \
         || { echo "just: installing chromium for the browser tests" >&2; \
              { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium; } >/dev/null; }
+
+# Unpack promtool from the package of the distribution; the test that uses it is skipped visibly without it.
+[group('verify')]
+promtool:
+    @command -v promtool >/dev/null || [ -x .venv/tools/prometheus/promtool ] || ! command -v dpkg-deb >/dev/null \
+        || requirements/promtool.sh .venv/tools/prometheus || echo "just: no promtool can be had" >&2
 
 # Only tests that need no server
 [group('verify')]

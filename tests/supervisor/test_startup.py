@@ -66,7 +66,7 @@ class Harness:
         self.presences = FakePresences()
         self.bus = FakeBus(self.launcher.journal)
         self.fleet = FakeFleet(fleet_of("triage", "billing"))
-        self.tree = Tree(self.presences, lambda _: True, Node("local"), "http://metrics")
+        self.tree = Tree(self.presences, lambda _: True, Node("local"))
         self.pools = PoolFactory(self.launcher, HealthMonitor(self.presences, FakeProbe()), lifetime)
 
     def startup(self, *, replicas: int | None = None, ready_timeout_s: float = 10.0) -> SuiteStartup:

@@ -10,6 +10,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aiohttp.typedefs import Handler
+
 
 def add_health_routes(app: web.Application, is_ready: Callable[[], bool]) -> None:
     """Add liveness and readiness to an application; they are open to every caller."""
@@ -25,20 +27,20 @@ def add_health_routes(app: web.Application, is_ready: Callable[[], bool]) -> Non
 
 
 async def serve_metrics(_: web.Request) -> web.Response:
-    """Serve the metrics of this process; the caller of this handler decides who may read them."""
+    """Serve the metrics of this process."""
     return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 class HealthServer:
     """HTTP server of health and metrics without access control, on an address that only the operator reaches."""
 
-    def __init__(self, host: str, port: int, is_ready: Callable[[], bool]) -> None:
-        """Port 0 selects a free port."""
+    def __init__(self, host: str, port: int, is_ready: Callable[[], bool], *, metrics: Handler = serve_metrics) -> None:
+        """Port 0 selects a free port; `metrics` handles /metrics."""
         self._host = host
         self._port = port
         app = web.Application()
         add_health_routes(app, is_ready)
-        app.router.add_get("/metrics", serve_metrics)
+        app.router.add_get("/metrics", metrics)
         self._runner = web.AppRunner(app, access_log=None)
 
     async def start(self) -> str:

@@ -83,10 +83,14 @@ class Process(Generic[S]):
 Service: TypeAlias = "Callable[[Process[S]], AbstractAsyncContextManager[None]]"
 
 
-def run(name: str, settings: S, service: Service[S], *, serves_http: bool = False) -> None:
+HealthAddress: TypeAlias = tuple[str, int]
+"""Host and port."""
+
+
+def run(name: str, settings: S, service: Service[S], *, health: HealthAddress | None = None) -> None:
     """Run a service until SIGTERM or SIGINT.
 
-    `serves_http`: the service itself serves `http_port`, so the health endpoints use a free port.
+    `health`: address of the health endpoints, if the service itself serves `http_port`.
     """
     instance = settings.instance_name(name)
     configure_logs(service=name, instance=instance, level=settings.log_level, style=settings.log_format)
@@ -94,14 +98,16 @@ def run(name: str, settings: S, service: Service[S], *, serves_http: bool = Fals
     # A stop signal before the process is ready cancels its start, which is not a failure.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(asyncio.CancelledError):
         try:
-            runner.run(_run_process(name, instance, settings, service, serves_http=serves_http))
+            runner.run(
+                _run_process(name, instance, settings, service, health or (settings.http_host, settings.http_port))
+            )
         except (BusConfigError, BusUnavailableError) as error:
             # Only the first connection raises them outside of an exception group.
             _log.critical("process.start_failed", reason=str(error))
             sys.exit(f"trunkline: {error}")
 
 
-async def _run_process(name: str, instance: Instance, settings: S, service: Service[S], *, serves_http: bool) -> None:
+async def _run_process(name: str, instance: Instance, settings: S, service: Service[S], address: HealthAddress) -> None:
     stop = _StopSignal()
     async with AsyncExitStack() as stack:
         bus = await connect(settings.nats_url, instance, principal=name, security=settings.nats_security)
@@ -115,7 +121,7 @@ async def _run_process(name: str, instance: Instance, settings: S, service: Serv
         # Before any request is served, so that no active notice is missed.
         await notices.start()
         readiness = Readiness(bus)
-        health = HealthServer(*_health_address(settings, serves_http=serves_http), readiness)
+        health = HealthServer(*address, readiness)
         http_url = await health.start()
         stack.push_async_callback(health.stop)
         first = initial_presence(
@@ -140,10 +146,6 @@ async def _run_process(name: str, instance: Instance, settings: S, service: Serv
         await cancel_and_wait(process.background)
         await _publish(heartbeat, "stopped")
         _log.info("process.stopped")
-
-
-def _health_address(settings: ProcessSettings, *, serves_http: bool) -> tuple[str, int]:
-    return ("127.0.0.1", 0) if serves_http else (settings.http_host, settings.http_port)
 
 
 class _StopSignal:

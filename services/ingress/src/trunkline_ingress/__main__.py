@@ -9,4 +9,5 @@ from trunkline_ingress.app import NAME, service
 from trunkline_ingress.settings import IngressSettings
 
 if __name__ == "__main__":
-    run(NAME, load_settings(IngressSettings), service, serves_http=True)
+    settings = load_settings(IngressSettings)
+    run(NAME, settings, service, health=(settings.metrics_host, settings.metrics_port))

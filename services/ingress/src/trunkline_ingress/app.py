@@ -46,7 +46,6 @@ from trunkline_ingress.handlers.ops.desk import DeskOps
 from trunkline_ingress.handlers.ops.fleet import FleetOps
 from trunkline_ingress.handlers.ops.knowledge import KnowledgeOps
 from trunkline_ingress.handlers.ops.me import OperatorOps
-from trunkline_ingress.handlers.ops.metrics import MetricsOps
 from trunkline_ingress.handlers.ops.notices import NoticeOps
 from trunkline_ingress.handlers.ops.review import ReviewOps
 from trunkline_ingress.handlers.ops.suite import SuiteOps
@@ -162,7 +161,6 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
         OperatorOps(operators),
         Pages(ports.fleet, ports.notices, settings.edge_embed_origins.split()),
         ArticleEndpoint(articles, chat.authenticator, chat.opener.identity_of, region),
-        MetricsOps(),
         SuiteOps(ports.suite, ports.inbox, ports.log, region),
         KnowledgeOps(ports.knowledge),
         FleetOps(ports.fleet_store, ports.processes, settings.mcp_commands),

@@ -16,6 +16,10 @@ class IngressSettings(ProcessSettings):
     """Address, authentication and limits of the ingress."""
 
     http_port: int = Field(8080, ge=0, le=65535, description="Port of the pages, the WebSocket and the operators' API")
+    metrics_host: str = Field("127.0.0.1", description="Address of the health and metrics pages for operators")
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="Port of those pages; 0 selects a free one, published in PRESENCE"
+    )
     share_port: bool = Field(
         default=False,
         description="Share the port among the ingress processes of a node; the kernel distributes connections",

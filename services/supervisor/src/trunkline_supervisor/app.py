@@ -25,6 +25,7 @@ from trunkline_supervisor.adapters.console_link import draw_console_link
 from trunkline_supervisor.adapters.folder_lock import exclusive_lock
 from trunkline_supervisor.adapters.nats_bus import NatsConnector
 from trunkline_supervisor.adapters.nats_credentials import NatsCredentials, load_nats_credentials
+from trunkline_supervisor.adapters.node_metrics import NodeMetrics
 from trunkline_supervisor.adapters.postgres import SOCKET_NAME, PostgresPaths, prepare_as_root
 from trunkline_supervisor.adapters.postgres_account import has_entry
 from trunkline_supervisor.adapters.probes import HttpProbe
@@ -100,9 +101,6 @@ async def _wire(
 ) -> SuiteStartup:
     http = HttpProbe()
     lifetime.on_end(http.close)
-    metrics = HealthServer(_HOST, settings.metrics_port, lambda: True)
-    metrics_url = f"{await metrics.start()}/metrics"
-    lifetime.on_end(metrics.stop)
     presences = PresenceRegistry()
     monitor = HealthMonitor(presences, http)
     keys = {"llm_gateway": key_variables(settings.llm_config)}
@@ -143,8 +141,17 @@ async def _wire(
         shrink_after_s=settings.shrink_after_s,
         ready_timeout_s=settings.ready_timeout_s,
     )
-    tree = Tree(presences, monitor.answered, node, metrics_url)
+    tree = Tree(presences, monitor.answered, node)
+    tree.metrics_url = await _serve_metrics(settings, NodeMetrics(http, tree.presences), lifetime)
     return SuiteStartup(tree, PoolFactory(launcher, monitor, lifetime), lifetime, plan)
+
+
+async def _serve_metrics(settings: SuiteSettings, node: NodeMetrics, lifetime: Lifetime) -> str:
+    """Serve the metrics page of this node and return its address."""
+    server = HealthServer(settings.metrics_host, settings.metrics_port, lambda: True, metrics=node.serve)
+    url = await server.start()
+    lifetime.on_end(server.stop)
+    return f"{url}/metrics"
 
 
 def pool_sizes(settings: SuiteSettings) -> PoolSizes:

@@ -79,7 +79,13 @@ class SuiteSettings(NatsSettings):
     audit_processes: int = Field(1, ge=0, le=4, description="Number of audit processes")
     grow_after_s: float = Field(2.0, gt=0, description="Seconds under load before a pool gets one process more")
     shrink_after_s: float = Field(60.0, gt=0, description="Seconds of low load before a pool has one process less")
-    metrics_port: int = Field(0, ge=0, le=65535, description="Port of the supervisor's /metrics; 0 takes a free one")
+    metrics_host: str = Field("127.0.0.1", description="Address of the metrics page of this node, which needs no key")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port of that page, with the metrics of all processes of this node; 0 takes a free one",
+    )
     ready_timeout_s: float = Field(90.0, gt=0, description="Timeout until every process is ready, in seconds")
 
     @model_validator(mode="after")

@@ -10,7 +10,14 @@ from importlib.metadata import version
 from typing import Final
 
 from trunkline_chassis.presence import PresenceRegistry
-from trunkline_protocols.presence import HEARTBEAT_TIMEOUT_S, GetStatus, ProcessState, ProcessStatus, SuiteStatus
+from trunkline_protocols.presence import (
+    HEARTBEAT_TIMEOUT_S,
+    GetStatus,
+    Presence,
+    ProcessState,
+    ProcessStatus,
+    SuiteStatus,
+)
 
 from trunkline_supervisor.application.pool import Pool, stop_all
 from trunkline_supervisor.core.errors import NotReadyError
@@ -23,14 +30,13 @@ _POLL_INTERVAL_S: Final = 0.05
 class Tree:
     """All processes of this node."""
 
-    def __init__(
-        self, presences: PresenceRegistry, answered: Callable[[Child], bool], node: Node, metrics_url: str
-    ) -> None:
+    def __init__(self, presences: PresenceRegistry, answered: Callable[[Child], bool], node: Node) -> None:
         """`presences` receives the services' heartbeats; `answered` returns whether a server answers its probe."""
         self._presences = presences
         self._answered = answered
         self._node = node
-        self._metrics_url = metrics_url
+        self.metrics_url = ""
+        """Address of the metrics page of this node."""
         self.servers: list[Pool] = []
         """NATS and PostgreSQL: started before the services and stopped after them."""
         self.pools: list[Pool] = []
@@ -55,9 +61,19 @@ class Tree:
         for server in reversed([child for pool in self.servers for child in pool.children]):
             await server.stop()
 
+    def presences(self) -> list[tuple[str, Presence | None]]:
+        """Return the name of every service process and its last presence, None until it has sent one."""
+        found = []
+        for pool in self.pools:
+            for child in pool.children:
+                presence = self._presences.get(child.spec.instance)
+                is_current = presence is not None and presence.pid == child.pid
+                found.append((child.spec.name, presence if is_current else None))
+        return found
+
     async def status(self, _: GetStatus) -> SuiteStatus:
         """Return the status of every process."""
-        processes = [_supervisor_status(self._node, self._metrics_url), *(status for _, _, status in self._entries())]
+        processes = [_supervisor_status(self._node, self.metrics_url), *(status for _, _, status in self._entries())]
         return SuiteStatus(ready=all(process.state == "ready" for process in processes), processes=processes)
 
     def _entries(self) -> list[tuple[Pool, Child, ProcessStatus]]:

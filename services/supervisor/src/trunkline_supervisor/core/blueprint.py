@@ -105,6 +105,9 @@ class Blueprint:
         addresses, sizes = self.addresses, self.sizes
         edge = {
             "TRUNKLINE_HTTP_PORT": str(addresses.http_port),
+            # The variables of this name belong to the page of the whole node.
+            "TRUNKLINE_METRICS_HOST": "127.0.0.1",
+            "TRUNKLINE_METRICS_PORT": "0",
             "TRUNKLINE_SHARE_PORT": str(max(sizes.ingress) > 1),
             "TRUNKLINE_RESUME_SECRET": addresses.resume_secret,
             "TRUNKLINE_OPERATOR_TOKEN": addresses.operator_token,

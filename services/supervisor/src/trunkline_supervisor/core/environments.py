@@ -34,7 +34,7 @@ SETTINGS: Final[dict[str, tuple[str, ...]]] = {
     "postgres": (),
     "ingress": (
         *_PROCESS,
-        *("AUTH_*", "RESUME_*", "OPERATOR_*", "EDGE_*", "SHARE_PORT", "MESSAGES_PER_S", "MESSAGE_BURST"),
+        *("AUTH_*", "RESUME_*", "OPERATOR_*", "EDGE_*", "METRICS_*", "SHARE_PORT", "MESSAGES_PER_S", "MESSAGE_BURST"),
         *("OUTGOING_FRAMES", "MCP_COMMANDS"),
     ),
     "conversation": (
