@@ -19,10 +19,10 @@ ME, MY_GROUP = os.geteuid(), os.getegid()
 def test_folder_of_an_earlier_version_is_closed(tmp_path: Path) -> None:
     """Its secrets, logs and messages were readable by every account."""
     folder = tmp_path / "var"
-    for name in (".", "logs", "nats", "secrets"):
+    for name in (".", "logs", "nats", "postgres", "secrets"):
         (folder / name).mkdir(mode=0o755)
     close_data_folder(folder, ME, MY_GROUP)
-    for name in (".", "logs", "nats", "secrets"):
+    for name in (".", "logs", "nats", "postgres", "secrets"):
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o700
 
 

@@ -41,7 +41,7 @@ def close_data_folder(folder: Path, uid: int, gid: int) -> None:
         if status.st_uid != uid or _is_left_by_root(folder / name):
             _chown_all(folder / name, uid, gid)
     os.chown(folder, uid, gid)
-    for name in ("logs", "nats", "secrets"):
+    for name in ("logs", "nats", "postgres", "secrets"):
         _close(folder / name)
 
 
@@ -65,6 +65,6 @@ def _chown_all(path: Path, uid: int, gid: int) -> None:
 
 
 def _close(folder: Path) -> None:
-    """Close a folder that an earlier version created open."""
+    """Close a folder that is open, as after a copy without permissions; PostgreSQL does not start in an open one."""
     if folder.is_dir() and not folder.is_symlink():
         folder.chmod(_PRIVATE)

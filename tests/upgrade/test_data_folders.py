@@ -1,0 +1,63 @@
+"""Data of every released version opens in this one: the promise of docs/versioning.md."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.support.customer import Customer
+from tests.support.suite import Suite, run_cli
+from tests.upgrade.data_folder import (
+    ENVIRONMENT,
+    FOLDERS,
+    GREETING,
+    LOST,
+    Recorded,
+    archived,
+    durable,
+    read_contents,
+    unpack,
+)
+
+pytestmark = pytest.mark.processes
+
+ARCHIVES = sorted(FOLDERS.glob("*.tar.xz"))
+
+
+@pytest.mark.parametrize("archive", ARCHIVES, ids=lambda archive: archive.name)
+async def test_data_of_a_released_version_opens(archive: Path, tmp_path: Path) -> None:
+    """Conversations go on where they were, and fleet, articles and archive are those that were stored."""
+    contents = read_contents(archive)
+    suite = await asyncio.to_thread(Suite, unpack(archive, tmp_path), ENVIRONMENT)
+    try:
+        for recorded in (contents.answered, contents.waiting):
+            await check_resume(suite, recorded)
+        async with Customer(suite.url) as newcomer:
+            await newcomer.start()
+            await newcomer.ask("m1", "Is there a deposit?")
+        assert "lost-property" in run_cli(suite, "kb", "search", LOST).stdout, "the imported article is not found"
+        shown = run_cli(suite, "fleet", "show", "--json")
+        assert GREETING in shown.stdout, "the fleet of the operator is not in force"
+        rows = await archived(suite)
+        assert [row for row in contents.archived if row not in rows] == []
+        logs = "".join(file.read_text(errors="replace") for file in (suite.data_dir / "logs").glob("*.log"))
+        assert "undecodable" not in logs
+        assert "dead_lettered" not in logs
+    finally:
+        assert await asyncio.to_thread(suite.stop) == 0
+
+
+async def check_resume(suite: Suite, recorded: Recorded) -> None:
+    """Resume a conversation from its beginning and send one more message."""
+    async with Customer(suite.url) as customer:
+        customer.conversation, customer.resume_token = recorded.conversation, recorded.resume_token
+        customer.last_seq = 1
+        await customer.resume()
+        while len(durable(customer)) < len(recorded.frames):
+            await customer.receive()
+        assert [frame["seq"] for frame in durable(customer)] == [frame["seq"] for frame in recorded.frames]
+        texts = [frame.get("text") for frame in recorded.frames]
+        assert [frame.get("text") for frame in durable(customer)] == texts
+        await customer.ask(f"m{recorded.asked + 1}", "What does a kayak cost?")
