@@ -303,10 +303,9 @@ async def test_handoff_names_the_specialties(modules: Page, handoff: dict[str, o
             {"specialty": "technical", "agent": "technical-cameras", "title": "Camera technician"},
             {"name": "Technical", "role": "Camera technician"},
         ),
-        (
-            {"specialty": "technical", "agent": "technical-cameras", "title": ""},
-            {"name": "Technical", "role": "Cameras specialist"},
-        ),
+        ({"specialty": "technical", "agent": "technical-cameras", "title": ""}, {"name": "Fernwick", "role": ""}),
+        ({"specialty": "triage", "agent": "", "title": ""}, {"name": "Fernwick", "role": ""}),
+        ({"specialty": "technical", "agent": None, "title": ""}, {"name": "Technical", "role": ""}),
         ({"specialty": "person", "agent": "Ada", "title": ""}, {"name": "Ada", "role": "Fernwick"}),
         ({"specialty": None, "agent": None, "title": ""}, {"name": "Fernwick", "role": ""}),
     ],
@@ -314,7 +313,7 @@ async def test_handoff_names_the_specialties(modules: Page, handoff: dict[str, o
 async def test_reply_is_attributed_by_the_title_of_its_agent(
     modules: Page, reply: dict[str, object], author: dict[str, object]
 ) -> None:
-    """Without one, by the agent's name in words; people are shown with the company."""
+    """A text of the system has none and is the company's; an answer that streams is the specialty's."""
     assert await run_module(modules, "chat/wording.js", "return m.authorOf(x, 'Fernwick');", reply) == author
 
 

@@ -33,6 +33,50 @@ async def test_question_is_answered_with_a_citation_that_opens_the_quoted_passag
     await expect(page.get_by_test_id("passage")).to_be_hidden()
 
 
+async def test_sources_are_one_chip_per_article_with_numbers_in_the_text(page: Page, suite: Suite) -> None:
+    """The panel highlights every quote of the article; the text that is copied has no numbers."""
+    await open_page(page, suite)
+    await send_message(page, REFUND)
+    await expect_final_replies(page, 1)
+    reply = page.get_by_test_id("reply")
+    chips = reply.get_by_test_id("citation")
+    documents = [await chip.get_attribute("data-document") for chip in await chips.all()]
+    assert documents
+    assert len(set(documents)) == len(documents)
+    numbers = [await number.get_attribute("data-number") for number in await reply.get_by_test_id("reference").all()]
+    assert len(numbers) > len(documents)
+    assert list(dict.fromkeys(numbers)) == [str(number) for number in range(1, len(documents) + 1)]
+    frame = await page.evaluate("JSON.parse(localStorage.getItem('trunkline.conversation')).items.at(-1)")
+    assert await reply.locator(".text").inner_text() == frame["text"]
+
+    first = reply.get_by_test_id("reference").first
+    await first.focus()
+    await page.keyboard.press("Enter")
+    panel = page.get_by_test_id("passage")
+    await expect(panel.locator("mark").first).to_be_visible(timeout=TIMEOUT_MS)
+    quotes = [citation["quote"] for citation in frame["citations"] if citation["document"] == documents[0]]
+    await expect(page.get_by_test_id("quote").locator("> div")).to_have_count(len(quotes))
+    marked = "".join(await panel.locator("mark").all_inner_texts())
+    assert all(quote.strip(".") in marked for quote in quotes)
+    await page.keyboard.press("Escape")
+    await expect(first).to_be_focused()
+
+
+async def test_text_of_the_system_is_the_company_s(page: Page, suite: Suite) -> None:
+    """The note of the queue is not attributed to the agent that answered before."""
+    await open_page(page, suite)
+    await send_message(page, REFUND)
+    await expect_final_replies(page, 1)
+    await page.get_by_test_id("request-person").click()
+    await expect_final_replies(page, 2)
+    replies = page.get_by_test_id("reply")
+    await expect(replies.nth(0).locator(".speaker")).to_contain_text("Billing · Refund")
+    await expect(replies.nth(1).locator(".specialty")).to_have_text(await page.locator("#company").inner_text())
+    await expect(replies.nth(1).locator(".agent")).to_have_count(0)
+    await page.get_by_test_id("leave-queue").click()
+    await expect(page.get_by_test_id("request-person")).to_be_visible(timeout=TIMEOUT_MS)
+
+
 async def test_citation_opens_the_quoted_version(page: Page, suite: Suite, tmp_path: Path) -> None:
     """Even if the article has changed since, which the page shows."""
     file = tmp_path / "banjo.md"

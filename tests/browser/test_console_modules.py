@@ -263,3 +263,42 @@ async def test_drafts_and_unconfirmed_replies_survive_a_reload(modules: Page) ->
     result = await run_module(modules, "console/drafts.js", body)
     assert result["restored"] == "r1"
     assert result["left"] == {"draft": "", "reply": None}
+
+
+@pytest.mark.parametrize(
+    ("entry", "author"),
+    [
+        ({"role": "customer"}, {"name": "Visitor 0123", "role": ""}),
+        ({"role": "person", "author": "Ada"}, {"name": "Ada", "role": ""}),
+        ({"role": "note", "author": "Ada"}, {"name": "Ada", "role": "Internal note"}),
+        (
+            {"role": "agent", "author": "tech-cams", "specialty": "tech_support", "title": "Camera technician"},
+            {"name": "Tech support", "role": "Camera technician"},
+        ),
+        (
+            {"role": "agent", "author": "tech-cams", "specialty": "tech_support", "title": ""},
+            {"name": "Automatic message", "role": ""},
+        ),
+    ],
+)
+async def test_message_of_a_case_names_its_author(
+    modules: Page, entry: dict[str, object], author: dict[str, object]
+) -> None:
+    """A text of the system is not attributed to the agent that owns the conversation."""
+    assert (
+        await run_module(modules, "console/case-texts.js", "return m.authorOfEntry(x, 'Visitor 0123');", entry)
+        == author
+    )
+
+
+async def test_sources_of_a_case_are_listed_once_with_their_numbers(modules: Page) -> None:
+    """By article, as the customer sees them."""
+    body = """
+        const { groupSources } = await import('/shared/sources.js');
+        return m.sourcesText(groupSources(x));
+    """
+    cited = [
+        {"document": document, "title": document.title(), "quote": quote}
+        for document, quote in (("returns", "A."), ("refunds", "B."), ("returns", "C."))
+    ]
+    assert await run_module(modules, "console/case-texts.js", body, cited) == "Sources: [1] Returns; [2] Refunds"

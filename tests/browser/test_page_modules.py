@@ -1,4 +1,4 @@
-"""Modules shared by both pages, quotes and retries of the chat page, and the imports of all modules."""
+"""Modules shared by both pages, retries of the chat page, and the imports of all modules."""
 
 from __future__ import annotations
 
@@ -150,16 +150,115 @@ async def test_every_block_has_the_direction_of_its_language(modules: Page) -> N
 async def test_quote_is_found_across_markup(modules: Page, text: str, quote: str, found: list[str]) -> None:
     """Only letters and digits are compared."""
     body = "return m.findQuote(x[0], x[1]).map(([from, to]) => x[0].slice(from, to));"
-    assert await run_module(modules, "chat/quote.js", body, [text, quote]) == found
+    assert await run_module(modules, "shared/quote.js", body, [text, quote]) == found
 
 
 async def test_quote_from_markdown_source_is_found_without_its_ordinals(modules: Page) -> None:
     """A rendered list has no numbers in its text."""
     body = "return m.locateQuote(x[0], x[1], x[1]).map(([from, to]) => x[0].slice(from, to));"
     found = await run_module(
-        modules, "chat/quote.js", body, ["Open the app. Hold the button.", "1. Open the app.\n2. Hold"]
+        modules, "shared/quote.js", body, ["Open the app. Hold the button.", "1. Open the app.\n2. Hold"]
     )
     assert found == ["Open the app. Hold"]
+
+
+@pytest.mark.parametrize(
+    ("text", "quote", "before"),
+    [
+        ("Yes. “You have 30 days.” Then", "You have 30 days.", "Yes. “You have 30 days.”"),
+        ("Press OK (twice), then wait.", "press OK (twice)", "Press OK (twice),"),
+        ("A book. OK!", "OK", "A book. OK!"),
+        ("A booking.", "book", None),
+        ("Anything.", "...", None),
+    ],
+)
+async def test_end_of_a_quote_includes_its_punctuation(
+    modules: Page, text: str, quote: str, before: str | None
+) -> None:
+    """A quote is found from word to word only."""
+    body = "const at = m.quoteEnd(x[0], [x[1]]); return at === null ? null : x[0].slice(0, at);"
+    assert await run_module(modules, "shared/quote.js", body, [text, quote]) == before
+
+
+# -- sources ---
+
+
+def citation(document: str, quote: str, **more: object) -> dict[str, object]:
+    return {"document": document, "title": document.title(), "quote": quote, **more}
+
+
+async def test_citations_are_grouped_by_article_and_version(modules: Page) -> None:
+    """Numbered in the order of the answer, each quote once; a title is never empty."""
+    cited = [
+        citation("returns", "A.", rev=2),
+        citation("refunds", "B.", title=""),
+        citation("returns", "C.", rev=2),
+        citation("returns", "A.", rev=2),
+        citation("returns", "D.", rev=1),
+    ]
+    body = "return m.groupSources(x).map((s) => [s.number, s.title, s.document, s.rev, m.quotesOf(s)]);"
+    assert await run_module(modules, "shared/sources.js", body, cited) == [
+        [1, "Returns", "returns", 2, ["A.", "C."]],
+        [2, "refunds", "refunds", 0, ["B."]],
+        [3, "Returns", "returns", 1, ["D."]],
+    ]
+
+
+REFERENCES = """
+    const { groupSources } = await import('/shared/sources.js');
+    const { renderMarkdown } = await import('/shared/markdown.js');
+    const root = document.createElement('div');
+    renderMarkdown(root, x[0]);
+    const before = root.textContent;
+    m.addReferences(root, groupSources(x[1]), ({ number }) => {
+        const node = document.createElement('sup');
+        node.dataset.number = number;
+        return node;
+    });
+    const unchanged = root.textContent === before;
+    root.querySelectorAll('[aria-hidden]').forEach((node) => node.remove());
+    root.querySelectorAll('sup').forEach((node) => node.replaceWith(`{${node.dataset.number}}`));
+    return [root.innerHTML.replaceAll(' dir="auto"', ''), unchanged];
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "cited", "shown"),
+    [
+        (
+            "Send it back. It is free. Refunds take 5 days.",
+            [
+                citation("returns", "Send it **back**."),
+                citation("returns", "It is [free](/x)."),
+                citation("refunds", "Refunds take 5 days."),
+            ],
+            "<p>Send it back.{1} It is free.{1} Refunds take 5 days.{2}</p>",
+        ),
+        (
+            "**Yes.**\n\n- Send it back\n- Wait",
+            [citation("a", "Wait"), citation("b", "Send it back"), citation("c", "Yes.")],
+            "<p><strong>Yes.</strong>{3}</p><ul><li>Send it back{2}</li><li>Wait{1}</li></ul>",
+        ),
+        ("Both say so.", [citation("a", "Both say so."), citation("b", "both say so")], "<p>Both say so.{1}{2}</p>"),
+        ("In other words.", [citation("a", "Not in the text.")], "<p>In other words.</p>"),
+        (
+            "It takes 5 days [3]. Send it back [1][3]. Nobody says this [2]. See `a[3]`.",
+            [citation("refunds", "Five days.", mark=3), citation("returns", "By post.", mark=1)],
+            "<p>It takes 5 days{1}. Send it back{2}{1}. Nobody says this. See <code>a[3]</code>.</p>",
+        ),
+        (
+            "Send it back. [1] [2] Done.",
+            [citation("a", "One.", mark=1), citation("a", "Two.", mark=2)],
+            "<p>Send it back.{1} Done.</p>",
+        ),
+        ("Row [3] of the form.", [citation("a", "Row")], "<p>Row{1} [3] of the form.</p>"),
+    ],
+)
+async def test_number_of_a_source_stands_behind_the_statement_that_it_supports(
+    modules: Page, answer: str, cited: list[dict[str, object]], shown: str
+) -> None:
+    """Behind its quote, or instead of a model's mark; the text that is copied stays the same."""
+    assert await run_module(modules, "shared/references.js", REFERENCES, [answer, cited]) == [shown, True]
 
 
 # -- names, times, delays ---
@@ -167,8 +266,8 @@ async def test_quote_from_markdown_source_is_found_without_its_ordinals(modules:
 
 async def test_names_and_times_are_readable(modules: Page) -> None:
     """Texts for customers and operators."""
-    names = "return [m.prettifyAgent('billing-refunds', 'billing'), m.specialtyName('triage'), m.inSentence('person')];"
-    assert await run_module(modules, "shared/names.js", names) == ["Refunds specialist", "Front desk", "a person"]
+    names = "return [m.specialtyName('tech_support'), m.specialtyName('triage'), m.inSentence('person')];"
+    assert await run_module(modules, "shared/names.js", names) == ["Tech support", "Front desk", "a person"]
     times = "return [m.span(45), m.span(4800), m.dueIn(100, 40), m.dueIn(40, 160)];"
     assert await run_module(modules, "shared/times.js", times) == [
         "45 s",

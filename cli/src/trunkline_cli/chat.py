@@ -31,8 +31,11 @@ from trunkline_protocols.frames import (
 from trunkline_cli.client import Chat, open_chat
 from trunkline_cli.errors import CommandError
 from trunkline_cli.settings import ClientSettings
+from trunkline_cli.sources import source_lines
 
 _CHANNEL: Final = "terminal"
+_PERSON: Final = "person"
+"""Specialty of frames from a person at the desk."""
 
 
 class Screen:
@@ -84,10 +87,9 @@ class Screen:
             self._shown = ""
         self._write(frame.text[len(self._shown) :] + "\n")
         self._shown = ""
-        self.note(f"{frame.specialty} / {frame.agent}" if frame.agent else frame.specialty)
-        for number, citation in enumerate(frame.citations, start=1):
-            source = f'[{number}] {citation.title} ({citation.document}): "{citation.quote}"'
-            self._console.print(f"[dim]   {escape(source)}[/]")
+        self.note(_author(frame))
+        for line in source_lines(frame.citations):
+            self._console.print(f"[dim]   {escape(line)}[/]")
 
 
 async def ask(settings: ClientSettings, text: str, *, as_json: bool, out: TextIO) -> bool:
@@ -164,6 +166,13 @@ async def _read_line() -> str:
             loop.remove_reader(sys.stdin)
         return sys.stdin.readline()
     return await asyncio.to_thread(sys.stdin.readline)
+
+
+def _author(frame: MessageFrame) -> str:
+    """Return specialty and agent, or a person's name; a text of the system has no title."""
+    if frame.specialty == _PERSON:
+        return f"{frame.agent}, a person"
+    return f"{frame.specialty} / {frame.agent}" if frame.title else "automatic message"
 
 
 def _start() -> Start:

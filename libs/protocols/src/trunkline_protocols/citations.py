@@ -13,6 +13,8 @@ class Citation(Record, frozen=True, kw_only=True):
     quote: str
     rev: int = 0
     """Article version that contains the quote verbatim; 0 if unknown."""
+    mark: int = 0
+    """Number of the mark `[n]` in the answer that the quote supports; 0 if the answer contains the quote itself."""
 
 
 class Retrieved(Record, frozen=True, kw_only=True):

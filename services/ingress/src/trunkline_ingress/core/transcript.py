@@ -22,6 +22,8 @@ class TranscriptEntry(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     author: str = ""
     specialty: str = ""
+    title: str = ""
+    """The agent's title; empty for people and for texts of the system."""
     citations: list[Citation] = []
 
 
@@ -41,6 +43,7 @@ def transcript(commits: Iterable[CommitStored]) -> tuple[list[TranscriptEntry], 
                             at=commit.at,
                             author=event.agent,
                             specialty=event.specialty,
+                            title=event.title,
                             citations=event.citations,
                         )
                     )

@@ -2,7 +2,8 @@
 /**
  * Entry point of the chat page: connects the state with the connection and the view.
  *
- * @import {Citation, Link, State} from './types.js'
+ * @import {Link, State} from './types.js'
+ * @import {Source} from '../shared/sources.js'
  * @import {Article} from './passage.js'
  */
 import { fetchCompany } from '../shared/company.js';
@@ -163,10 +164,10 @@ const connection = new Connection(address.href, {
 const articles = new Map();
 
 /**
- * Fetch the article of a citation in the quoted version.
- * @param {Citation} citation
+ * Fetch a cited article in the quoted version.
+ * @param {Source} source
  */
-async function fetchArticle({ document: name, rev = 0 }) {
+async function fetchArticle({ document: name, rev }) {
   const path = `/v1/articles/${encodeURIComponent(name)}${rev ? `?rev=${rev}` : ''}`;
   const known = articles.get(path);
   if (known) return known;
@@ -255,7 +256,7 @@ const view = new ChatView({
   hideNotice: (id) => apply(conversation.hideNotice(state, id)),
   end: () => apply(conversation.end(state)),
   dismissProblem: () => apply(conversation.dismissProblem(state)),
-  openCitation: (citation, chip) => { void passage.open(citation, chip); },
+  openSource: (source, opener, quote) => { void passage.open(source, opener, quote); },
   tryNow: () => connection.retryNow(),
   continueHere,
   newConversation,

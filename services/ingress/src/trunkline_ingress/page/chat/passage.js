@@ -1,14 +1,16 @@
 // @ts-check
 /**
- * The panel with the cited article: fetches it, renders it and highlights the quoted passage.
+ * The panel with a cited article: fetches it, renders it and highlights all passages that the answer quotes.
  *
- * @import {Citation} from './types.js'
+ * @import {Source} from '../shared/sources.js'
  *
  * @typedef {{title: string, text: string, is_latest: boolean}} Article
  */
-import { byId, el, setAttribute } from '../shared/dom.js';
+import { byId, el, setAttribute, textNodes } from '../shared/dom.js';
 import { renderMarkdown } from '../shared/markdown.js';
-import { locateQuote } from './quote.js';
+import { locateQuote } from '../shared/quote.js';
+import { plainText } from '../shared/references.js';
+import { quotesOf } from '../shared/sources.js';
 
 /** The width up to which the panel is a bottom sheet; see chat.css. */
 const NARROW = '(max-width: 62rem)';
@@ -30,7 +32,7 @@ export class PassagePanel {
   /** Number of the latest request; replies to earlier ones are dropped. */
   #request = 0;
 
-  /** @param {(citation: Citation) => Promise<Article>} fetchArticle */
+  /** @param {(source: Source) => Promise<Article>} fetchArticle */
   constructor(fetchArticle) {
     this.#fetchArticle = fetchArticle;
     byId('passage-close').addEventListener('click', () => this.close());
@@ -42,27 +44,32 @@ export class PassagePanel {
   }
 
   /**
-   * Show a citation's article. The panel takes the focus, and returns it to `opener` when it is closed.
-   * @param {Citation} citation
+   * Show a cited article. The panel takes the focus, and returns it to `opener` when it is closed.
+   * @param {Source} source
    * @param {HTMLElement} opener
+   * @param {string} [quote]  the one to show first, if the article has several
    */
-  async open(citation, opener) {
+  async open(source, opener, quote) {
     const request = this.#request += 1;
     this.#opener?.removeAttribute('aria-expanded');
     this.#opener = opener;
     opener.setAttribute('aria-expanded', 'true');
-    const article = this.#showLoading(citation);
+    const quotes = quotesOf(source);
+    const article = this.#showLoading(source, quotes);
     try {
-      const { title, text, is_latest: isLatest } = await this.#fetchArticle(citation);
+      const { title, text, is_latest: isLatest } = await this.#fetchArticle(source);
       if (request !== this.#request) return;
-      this.#title.textContent = title || citation.title;
+      this.#title.textContent = title || source.title;
       renderMarkdown(article, withoutTitle(text, title), { links: true });
-      const marks = citation.quote ? markQuote(article, citation.quote) : [];
-      this.#note.textContent = noteText(marks.length > 0, isLatest);
-      if (marks.length > 0) this.#reveal(marks);
+      const found = quotes.map((each) => ({ each, marks: markQuote(article, each) })).filter(({ marks }) => marks.length);
+      this.#note.textContent = noteText(found.length, quotes.length, isLatest);
+      const shown = found.find(({ each }) => each === quote) ?? found[0];
+      if (shown) this.#reveal(shown.marks);
     } catch {
       if (request !== this.#request) return;
-      this.#note.textContent = 'The article could not be loaded. The quoted passage is shown above.';
+      this.#note.textContent = quotes.length > 1
+        ? 'The article could not be loaded. The quoted passages are shown above.'
+        : 'The article could not be loaded. The quoted passage is shown above.';
     }
   }
 
@@ -79,14 +86,17 @@ export class PassagePanel {
   }
 
   /**
-   * Show the panel with the quote, and return the empty article.
-   * @param {Citation} citation
+   * Show the panel with the quotes, and return the empty article.
+   * @param {Source} source
+   * @param {string[]} quotes
    */
-  #showLoading(citation) {
-    this.#title.textContent = citation.title;
-    const quote = el('div');
-    renderMarkdown(quote, citation.quote ?? '');
-    this.#quote.replaceChildren(quote);
+  #showLoading({ title }, quotes) {
+    this.#title.textContent = title;
+    this.#quote.replaceChildren(...quotes.map((quote) => {
+      const node = el('div');
+      renderMarkdown(node, quote);
+      return node;
+    }));
     this.#note.textContent = 'Loading the article';
     // A new node: the renderer assumes its own nodes, and marks have changed those of the last article.
     const article = el('article', { class: 'article', id: 'passage-article' });
@@ -120,11 +130,15 @@ export class PassagePanel {
 }
 
 /**
- * @param {boolean} isFound
+ * @param {number} found  quotes that the article contains
+ * @param {number} all
  * @param {boolean} isLatest
  */
-function noteText(isFound, isLatest) {
-  if (!isFound) return 'The quoted passage could not be found in the article.';
+function noteText(found, all, isLatest) {
+  if (found < all) {
+    return all === 1 ? 'The quoted passage could not be found in the article.'
+      : `${all - found} of ${all} quoted passages could not be found in the article.`;
+  }
   return isLatest === false ? 'The article has changed since. This is the quoted version.' : '';
 }
 
@@ -144,18 +158,8 @@ function withoutTitle(text, title) {
  * @param {string} quote
  */
 function markQuote(root, quote) {
-  /** @type {{node: Text, from: number}[]} */
-  const nodes = [];
-  let text = '';
-  const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const node = /** @type {Text} */ (walker.currentNode);
-    nodes.push({ node, from: text.length });
-    text += node.data;
-  }
-  const rendered = el('div');
-  renderMarkdown(rendered, quote, { links: true });
-  const pieces = locateQuote(text, quote, rendered.textContent ?? '').flatMap(([start, end]) => nodes
+  const { text, nodes } = textNodes(root);
+  const pieces = locateQuote(text, quote, plainText(quote)).flatMap(([start, end]) => nodes
     .map(({ node, from }) => ({ node, first: Math.max(start - from, 0), last: Math.min(end - from, node.data.length) }))
     .filter(({ node, first, last }) => first < last && node.data.slice(first, last).trim()));
   // Backwards: surrounding a range splits its node and keeps earlier offsets valid.

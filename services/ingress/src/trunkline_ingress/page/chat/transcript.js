@@ -2,21 +2,25 @@
 /**
  * The transcript. Items are compared by identity, so a frame changes only the nodes of its item.
  *
- * @import {Citation, EscalationItem, Item, OwnItem, ReplyItem} from './types.js'
+ * @import {EscalationItem, Item, OwnItem, ReplyItem} from './types.js'
+ * @import {Source} from '../shared/sources.js'
  *
+ * @typedef {(source: Source, opener: HTMLElement, quote?: string) => void} OpenSource
  * @typedef {object} TranscriptActions
  * @property {(id: string) => void} retry
  * @property {(id: string) => void} askAgain
  * @property {() => void} leaveQueue
- * @property {(citation: Citation, chip: HTMLElement) => void} openCitation
+ * @property {OpenSource} openSource
  * @property {() => void} moveFocus  called if the focused button disappears
  */
 import { byId, el, hiddenText, icon, setAttribute } from '../shared/dom.js';
 import { renderMarkdown } from '../shared/markdown.js';
 import { PERSON, readable } from '../shared/names.js';
+import { addReferences } from '../shared/references.js';
+import { groupSources } from '../shared/sources.js';
 import { clock } from '../shared/times.js';
 import { lineHues } from './line-hues.js';
-import { adviceText, authorOf, endText, escalationText, handoffText } from './wording.js';
+import { adviceText, authorOf, endText, escalationText, handoffText, isSystemText } from './wording.js';
 
 /**
  * Create a line of the transcript: a statement and a detail.
@@ -158,6 +162,7 @@ export class Transcript {
     setAttribute(node, 'data-turn', item.turn);
     setAttribute(node, 'data-specialty', item.specialty ?? '');
     setAttribute(node, 'data-final', String(item.final));
+    setAttribute(node, 'data-system', isSystemText(item));
     // Screen readers skip a busy node; they announce the final text below.
     setAttribute(node, 'aria-busy', !item.final);
     if (!node.firstChild) node.append(el('p', { class: 'speaker' }), el('div', { class: 'text' }));
@@ -170,38 +175,50 @@ export class Transcript {
         ? [el('span', { class: 'agent', 'data-testid': 'consulted' }, adviceText(item.consulted))] : []),
       timeNode(item.at) ?? '',
     );
+    const sources = groupSources(item.citations);
     let text = shownText;
-    if (item.final && wasStreaming) {
+    if (item.final && (wasStreaming || sources.length > 0)) {
       // Screen readers announce added nodes, but few of them return to a node that was busy: a new node is announced
-      // once, as a whole.
+      // once, as a whole. Numbers of sources are added to a new node too.
       text = el('div', { class: 'text' });
-      shownText.replaceWith(text);
     }
     // An agent's addresses come from a model: they are shown as text.
     const links = item.specialty === PERSON;
     renderMarkdown(text, item.text, { links, addresses: links, headingLevel: 2 });
+    addReferences(/** @type {HTMLElement} */ (text), sources, (source, quote) => this.#reference(source, quote));
+    if (text !== shownText) shownText.replaceWith(text);
     node.querySelector('.citations')?.remove();
-    if (item.citations.length > 0) node.append(this.#citationList(item.citations));
+    if (sources.length > 0) node.append(this.#sourceList(sources));
   }
 
-  /** @param {Citation[]} citations */
-  #citationList(citations) {
+  /** @param {Source[]} sources */
+  #sourceList(sources) {
     return el('ol', { class: 'citations', 'aria-label': 'Sources' },
-      ...citations.map((citation, at) => el('li', {}, this.#citationChip(citation, at + 1))));
+      ...sources.map((source) => el('li', {}, this.#sourceChip(source))));
+  }
+
+  /** @param {Source} source */
+  #sourceChip(source) {
+    const chip = el('button', {
+      type: 'button', class: 'chip', 'data-testid': 'citation', 'data-document': source.document,
+      'aria-haspopup': 'dialog',
+    }, el('span', { class: 'number' }, String(source.number)), el('span', { class: 'name' }, source.title));
+    chip.addEventListener('click', () => this.#actions.openSource(source, chip));
+    return chip;
   }
 
   /**
-   * @param {Citation} citation
-   * @param {number} number
+   * Create the number of a source in the text; the style sheet shows it.
+   * @param {Source} source
+   * @param {string} quote
    */
-  #citationChip(citation, number) {
-    const chip = el('button', {
-      type: 'button', class: 'chip', 'data-testid': 'citation', 'data-document': citation.document,
+  #reference(source, quote) {
+    const button = el('button', {
+      type: 'button', 'data-testid': 'reference', 'data-number': source.number, 'aria-label': `Source ${source.number}`,
       'aria-haspopup': 'dialog',
-    }, el('span', { class: 'number' }, String(number)),
-    el('span', { class: 'name' }, citation.title || citation.document));
-    chip.addEventListener('click', () => this.#actions.openCitation(citation, chip));
-    return chip;
+    });
+    button.addEventListener('click', () => this.#actions.openSource(source, button, quote));
+    return el('sup', { class: 'ref' }, button);
   }
 
   /**

@@ -4,7 +4,8 @@
  *
  * Frames with `seq` are durable, see `trunkline_protocols.frames`.
  *
- * @typedef {{document: string, title: string, quote: string, rev?: number}} Citation
+ * @import {Citation} from '../shared/sources.js'
+ *
  * @typedef {{specialty: string, agent: string}} Consulted
  *
  * @typedef {{type: 'started', conversation: string, resume_token: string, seq: number}} StartedFrame

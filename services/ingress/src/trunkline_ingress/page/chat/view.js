@@ -2,7 +2,8 @@
 /**
  * The view of the chat page: shows the state, and passes on the customer's actions.
  *
- * @import {Citation, Link, State} from './types.js'
+ * @import {Link, State} from './types.js'
+ * @import {OpenSource} from './transcript.js'
  * @import {Company} from '../shared/company.js'
  *
  * @typedef {object} Actions  of the customer
@@ -17,7 +18,7 @@
  * @property {(id: string) => void} hideNotice
  * @property {() => void} end
  * @property {() => void} dismissProblem
- * @property {(citation: Citation, chip: HTMLElement) => void} openCitation
+ * @property {OpenSource} openSource
  * @property {() => void} tryNow
  * @property {() => void} continueHere
  * @property {() => void} newConversation
@@ -74,7 +75,7 @@ export class ChatView {
     const moveFocus = () => this.#composer.focus();
     this.#transcript = new Transcript({
       retry: actions.retry, askAgain: actions.askAgain, leaveQueue: actions.leaveQueue,
-      openCitation: actions.openCitation, moveFocus,
+      openSource: actions.openSource, moveFocus,
     });
     const requestPerson = () => {
       actions.requestPerson();

@@ -7,7 +7,7 @@
  * @typedef {'continueHere'|'newConversation'|'tryNow'|'dismissProblem'} BannerAction
  * @typedef {{text: string, label?: string, action?: BannerAction, testid?: string}} BannerContent
  */
-import { PERSON, inSentence, prettifyAgent, readable, specialtyName } from '../shared/names.js';
+import { PERSON, inSentence, readable, specialtyName } from '../shared/names.js';
 import { isInQueue } from './items.js';
 import { inQueue, isPersonRequested } from './state.js';
 
@@ -17,14 +17,23 @@ export const CONNECTION_TEXTS = {
 };
 
 /**
- * Return the name and the role of a reply's author: the agent's title, or its name in words without one. The role may
- * be ''.
+ * Return whether a reply is a text of the system, such as the note of the queue: no agent wrote it.
+ * @param {Pick<ReplyItem, 'specialty'|'agent'|'title'>} reply  `agent` is null while it streams
+ */
+export function isSystemText({ specialty, agent, title }) {
+  return agent !== null && !title && specialty !== PERSON;
+}
+
+/**
+ * Return the name and the role of a reply's author: specialty and title of an agent, a person and the company, or the
+ * company alone for a text of the system. The role may be ''.
  * @param {Pick<ReplyItem, 'specialty'|'agent'|'title'>} reply
  * @param {string} company
  */
 export function authorOf({ specialty, agent, title }, company) {
   if (specialty === PERSON) return { name: agent || 'A person', role: company };
-  return { name: specialty ? specialtyName(specialty) : company, role: title || prettifyAgent(agent, specialty) };
+  if (!specialty || isSystemText({ specialty, agent, title })) return { name: company, role: '' };
+  return { name: specialtyName(specialty), role: title };
 }
 
 /**

@@ -7,8 +7,10 @@
  */
 import { el } from '../shared/dom.js';
 import { renderMarkdown } from '../shared/markdown.js';
-import { prettifyAgent, specialtyName } from '../shared/names.js';
+import { addReferences } from '../shared/references.js';
+import { groupSources } from '../shared/sources.js';
 import { clock } from '../shared/times.js';
+import { authorOfEntry, sourcesText } from './case-texts.js';
 import { linkAddresses } from './links.js';
 
 /**
@@ -17,11 +19,13 @@ import { linkAddresses } from './links.js';
  * @param {{customer: string, hueOf: (specialty: string) => number, now: number}} context
  */
 export function createMessage(entry, { customer, hueOf, now }) {
-  const isAgent = entry.role === 'agent';
-  const name = { customer, person: entry.author, note: entry.author, agent: specialtyName(entry.specialty) }[entry.role];
-  const role = isAgent ? prettifyAgent(entry.author, entry.specialty) : entry.role === 'note' ? 'Internal note' : '';
+  const { name, role } = authorOfEntry(entry, customer);
+  const isAgent = entry.role === 'agent' && Boolean(entry.title);
+  const sources = groupSources(entry.citations);
   const text = createText(entry);
-  const sources = [...new Set(entry.citations.map((citation) => citation.title))];
+  addReferences(text, sources, ({ number, title }) => el('sup', { class: 'ref' }, el('span', {
+    'data-testid': 'reference', 'data-number': number, title,
+  })));
   return el('article', {
     class: 'item message', 'data-testid': 'said', 'data-role': entry.role,
     'data-hue': isAgent ? hueOf(entry.specialty) : null,
@@ -30,7 +34,7 @@ export function createMessage(entry, { customer, hueOf, now }) {
     ...(role ? [el('span', { class: 'agent' }, ` · ${role}`)] : []),
     el('time', { datetime: new Date(entry.at * 1000).toISOString() }, clock(entry.at, now))),
   text,
-  ...(sources.length ? [el('p', { class: 'sources' }, `Sources: ${sources.join('; ')}`)] : []));
+  ...(sources.length ? [el('p', { class: 'sources', 'data-testid': 'sources' }, sourcesText(sources))] : []));
 }
 
 /**

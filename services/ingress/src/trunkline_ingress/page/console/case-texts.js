@@ -2,9 +2,10 @@
 /**
  * Texts about an open conversation. Pure.
  *
- * @import {QueueEntry} from './types.js'
+ * @import {QueueEntry, TranscriptEntry} from './types.js'
+ * @import {Source} from '../shared/sources.js'
  */
-import { prettify } from '../shared/names.js';
+import { prettify, specialtyName } from '../shared/names.js';
 import { dueIn, span } from '../shared/times.js';
 import { goneText, isClaimedBy } from './queue.js';
 
@@ -49,4 +50,26 @@ export function summaryLines(summary) {
     const [, specialty, text] = /^([\w-]{1,40}): (.*)$/s.exec(line) ?? [null, '', line];
     return { specialty, text };
   });
+}
+
+/**
+ * List the sources of an answer, each with its number: `Sources: [1] Returns; [2] Refunds`.
+ * @param {Source[]} sources
+ */
+export function sourcesText(sources) {
+  return `Sources: ${sources.map(({ number, title }) => `[${number}] ${title}`).join('; ')}`;
+}
+
+/**
+ * Return the name and the role of a message's author; the role may be ''.
+ * @param {TranscriptEntry} entry
+ * @param {string} customer  the customer's name
+ */
+export function authorOfEntry({ role, author, specialty, title }, customer) {
+  switch (role) {
+    case 'customer': return { name: customer, role: '' };
+    case 'person': return { name: author, role: '' };
+    case 'note': return { name: author, role: 'Internal note' };
+    default: return title ? { name: specialtyName(specialty), role: title } : { name: 'Automatic message', role: '' };
+  }
 }

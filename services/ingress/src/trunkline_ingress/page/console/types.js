@@ -26,7 +26,8 @@
  * @property {number} at
  * @property {string} author  an agent or a person
  * @property {string} specialty
- * @property {{document: string, title: string, quote: string}[]} citations
+ * @property {string} title  the agent's; '' for people and for texts of the system
+ * @property {import('../shared/sources.js').Citation[]} citations
  *
  * @typedef {object} EscalatedConversation
  * @property {string} conversation

@@ -148,3 +148,28 @@ const NEAR_END_PX = 96;
 export function isScrolledToEnd({ scrollHeight, scrollTop, clientHeight }) {
   return scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
 }
+
+const BLOCKS = 'p, li, h1, h2, h3, h4, h5, h6, th, td, pre, blockquote, div';
+
+/**
+ * Return the text below a node and its text nodes, each with its offset and length; blocks are on lines of their own.
+ * @param {Node} root
+ * @returns {{text: string, nodes: {node: Text, from: number, size: number}[]}}
+ */
+export function textNodes(root) {
+  /** @type {{node: Text, from: number, size: number}[]} */
+  const nodes = [];
+  let text = '';
+  /** @type {Element|null|undefined} */
+  let block;
+  const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = /** @type {Text} */ (walker.currentNode);
+    const itsBlock = node.parentElement?.closest(BLOCKS);
+    if (text && itsBlock !== block) text += '\n';
+    block = itsBlock;
+    nodes.push({ node, from: text.length, size: node.data.length });
+    text += node.data;
+  }
+  return { text, nodes };
+}

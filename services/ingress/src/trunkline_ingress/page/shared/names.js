@@ -11,23 +11,6 @@ export function prettify(name) {
 }
 
 /**
- * Return an agent's role: `billing-refunds` of `billing` -> `Refunds specialist`; '' if it adds nothing.
- * @param {string|null} agent
- * @param {string|null} specialty
- */
-export function prettifyAgent(agent, specialty) {
-  let words = prettify(agent);
-  const field = prettify(specialty);
-  if (field && `${words} `.toLowerCase().startsWith(`${field} `.toLowerCase())) {
-    words = prettify(words.slice(field.length));
-  }
-  if (!words) return '';
-  // No suffix for a role that already names one, nor for a person's name (two capitals).
-  return /(specialist|agent|assistant|desk|team)$/i.test(words) || /[A-Z].*[A-Z]/.test(words)
-    ? words : `${words} specialist`;
-}
-
-/**
  * Return a server's sentence as it is, and a bare code as words.
  * @param {string} text
  */

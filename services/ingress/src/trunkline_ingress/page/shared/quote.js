@@ -61,3 +61,30 @@ export function locateQuote(text, quote, rendered) {
   }
   return [];
 }
+
+const WORD = /[\p{L}\p{N}]/u;
+/** Punctuation that closes a sentence, and the quotation marks and brackets behind it. */
+const CLOSING = /^[\p{Pe}\p{Pf}.,;:!?…"'*_`]*/u;
+
+/**
+ * Find the first of several variants of a quote that stands in a text as a whole, from word to word.
+ * @param {string} text
+ * @param {string[]} variants
+ * @returns {number|null} the offset behind the quote and its punctuation; null if the text contains no variant
+ */
+export function quoteEnd(text, variants) {
+  const { skeleton, offsets } = skeletonOf(text);
+  for (const variant of variants) {
+    const target = skeletonOf(variant).skeleton;
+    for (let at = target ? skeleton.indexOf(target) : -1; at >= 0; at = skeleton.indexOf(target, at + 1)) {
+      const last = offsets[at + target.length - 1];
+      const end = last + ((text.codePointAt(last) ?? 0) > 0xffff ? 2 : 1);
+      const before = text.slice(0, offsets[at]).at(-1) ?? '';
+      const behind = text.slice(end);
+      if (!WORD.test(before) && !WORD.test(String.fromCodePoint(behind.codePointAt(0) ?? 0))) {
+        return end + (CLOSING.exec(behind)?.[0].length ?? 0);
+      }
+    }
+  }
+  return null;
+}
