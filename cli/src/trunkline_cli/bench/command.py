@@ -12,8 +12,9 @@ import uvloop
 from trunkline_embedding.settings import EmbedderSettings
 
 from trunkline_cli.bench.load import LoadPlan, run_load
+from trunkline_cli.bench.stages import run_stages, stages_text
 from trunkline_cli.bench.texts import read_texts
-from trunkline_cli.options import DataDir, Url, client_settings
+from trunkline_cli.options import DataDir, Json, Url, client_settings
 
 bench = typer.Typer(
     help="Measure a running suite, or routing and search on your own data; prints one JSON object.",
@@ -47,6 +48,29 @@ def load(  # noqa: PLR0913 - one parameter per option
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         typer.echo(runner.run(run_load(client_settings(url, data_dir), plan)))
+
+
+@bench.command()
+def stages(  # noqa: PLR0913 - one parameter per option
+    conversations: Annotated[int, typer.Option(min=1, help="Number of open conversations, one WebSocket each")] = 50,
+    rate: Annotated[float, typer.Option(min=0.1, help="Turns per second over all conversations")] = 10.0,
+    duration: Annotated[float, typer.Option(min=1, help="Seconds of load, and as many idle ones before it")] = 20.0,
+    texts: Annotated[
+        Path | None, typer.Option(help="JSON Lines with `text` or `turns`; default: the examples of the fleet")
+    ] = None,
+    fleet: Annotated[Path, typer.Option(help="Fleet whose examples are sent")] = Path("fleet"),
+    seed: Annotated[int, typer.Option(help="Seed of arrival times and texts")] = 1,
+    url: Url = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Take a turn apart: messages, wake-ups and CPU by service, appends by stream, time by stage."""
+    plan = LoadPlan(
+        conversations=conversations, rate=rate, duration_s=duration, texts=read_texts(texts, fleet), seed=seed
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        report = runner.run(run_stages(client_settings(url, data_dir), plan))
+    typer.echo(msgspec.json.encode(report) if as_json else "\n".join(stages_text(report)))
 
 
 _Embedder = Annotated[str, typer.Option(help="lexical, minilm or remote; also minilm:DIR or remote:URL")]

@@ -50,7 +50,7 @@ class LoadPlan:
 
 
 @dataclass(slots=True)
-class _Connection:
+class Connection:
     """An open conversation with the texts that it sends."""
 
     record: ConversationRecord
@@ -60,21 +60,21 @@ class _Connection:
 
 async def run_load(settings: ClientSettings, plan: LoadPlan) -> str:
     """Run the plan and return the report as JSON."""
-    _raise_file_limit(plan.conversations)
+    raise_file_limit(plan.conversations)
     rng = random.Random(plan.seed)  # noqa: S311 - load, not secrets
     connector = aiohttp.TCPConnector(limit=0)
     with Phases() as phases:
         async with aiohttp.ClientSession(connector=connector) as session:
             usage = await find_processes(session, settings)
-            connections = await _open_all(session, settings, plan, rng, phases)
+            connections = await open_all(session, settings, plan, rng, phases)
             await asyncio.sleep(_SETTLE_S)
             cpu_before, client_cpu_before = usage.cpu_s(), time.process_time()
-            skipped = await _drive(connections, plan, rng, phases)
+            skipped = await drive(connections, plan, rng, phases)
             cpu_after, client_cpu_after = usage.cpu_s(), time.process_time()
             for connection in connections:
                 await connection.socket.close()
             records = [connection.record for connection in connections]
-            await _read_model_times(session, settings, records, phases)
+            await read_traces(session, settings, records, phases)
     return load_report(
         LoadResult(
             conversations=plan.conversations,
@@ -92,19 +92,20 @@ async def run_load(settings: ClientSettings, plan: LoadPlan) -> str:
 # -- load ---
 
 
-async def _open_all(
+async def open_all(
     session: aiohttp.ClientSession, settings: ClientSettings, plan: LoadPlan, rng: random.Random, phases: Phases
-) -> list[_Connection]:
+) -> list[Connection]:
+    """Open the conversations of a plan."""
     limit = asyncio.Semaphore(_MAX_CONCURRENT_OPENS)
     phases.begin(f"opening {plan.conversations} conversations", plan.conversations)
 
-    async def open_one(number: int) -> _Connection:
+    async def open_one(number: int) -> Connection:
         async with limit:
             socket = await session.ws_connect(
                 address(settings, "/v1/chat"), protocols=(SUBPROTOCOL,), compress=0, max_msg_size=0
             )
             await socket.send_str(codec.encode(Start(customer=f"bench-{number}", channel="bench")).decode())
-            connection = _Connection(ConversationRecord(), socket, rng.choice(plan.texts))
+            connection = Connection(ConversationRecord(), socket, rng.choice(plan.texts))
             connection.record.record_frame(codec.server_frame.decode(await socket.receive_str()), time.monotonic())
             phases.advance(number)
             return connection
@@ -115,7 +116,7 @@ async def _open_all(
         raise CommandError(f"cannot open {plan.conversations} conversations at {settings.url}: {error}") from error
 
 
-async def _drive(connections: list[_Connection], plan: LoadPlan, rng: random.Random, phases: Phases) -> int:
+async def drive(connections: list[Connection], plan: LoadPlan, rng: random.Random, phases: Phases) -> int:
     """Send the load and wait for the answers; return the number of skipped turns."""
     async with asyncio.TaskGroup() as tasks:
         readers = [tasks.create_task(_read(connection)) for connection in connections]
@@ -126,14 +127,14 @@ async def _drive(connections: list[_Connection], plan: LoadPlan, rng: random.Ran
     return skipped
 
 
-async def _read(connection: _Connection) -> None:
+async def _read(connection: Connection) -> None:
     async for message in connection.socket:
         if message.type is aiohttp.WSMsgType.TEXT:
             connection.record.record_frame(codec.server_frame.decode(message.data), time.monotonic())
     connection.record.errors.append(f"closed with {connection.socket.close_code}")
 
 
-async def _send_at_rate(connections: list[_Connection], plan: LoadPlan, rng: random.Random, phases: Phases) -> int:
+async def _send_at_rate(connections: list[Connection], plan: LoadPlan, rng: random.Random, phases: Phases) -> int:
     """Send turns until the duration is over; return how many were skipped because every conversation was waiting."""
     idle = deque(rng.sample(connections, len(connections)))
     start = time.monotonic()
@@ -154,13 +155,13 @@ async def _send_at_rate(connections: list[_Connection], plan: LoadPlan, rng: ran
     return skipped
 
 
-async def _send(connection: _Connection, rng: random.Random) -> None:
+async def _send(connection: Connection, rng: random.Random) -> None:
     turn = TurnRecord(id=f"m{len(connection.record.turns) + 1}", sent_at=time.monotonic())
     connection.record.record_sent(turn)
     await connection.socket.send_str(codec.encode(Message(id=turn.id, text=rng.choice(connection.texts))).decode())
 
 
-async def _wait_for_answers(connections: list[_Connection], phases: Phases) -> None:
+async def _wait_for_answers(connections: list[Connection], phases: Phases) -> None:
     phases.begin("waiting for the last answers", len(connections))
     deadline = time.monotonic() + _ANSWERS_TIMEOUT_S
     waiting = connections
@@ -173,9 +174,11 @@ async def _wait_for_answers(connections: list[_Connection], phases: Phases) -> N
 # -- times of the model ---
 
 
-async def _read_model_times(
+async def read_traces(
     session: aiohttp.ClientSession, settings: ClientSettings, records: list[ConversationRecord], phases: Phases
-) -> None:
+) -> list[ConversationTrace]:
+    """Add the model's own times to the turns; return the traces."""
+    traces: list[ConversationTrace] = []
     used = [record for record in records if record.turns]
     phases.begin("reading the model's times", len(used))
     limit = asyncio.Semaphore(_MAX_CONCURRENT_TRACES)
@@ -185,11 +188,13 @@ async def _read_model_times(
         path = f"/v1/ops/trace/{record.conversation}"
         async with limit, session.get(address(settings, path), headers=headers) as response:
             if response.status == HTTPStatus.OK:
-                _add_model_times(record, codec.decode(await response.read(), ConversationTrace))
+                traces.append(trace := codec.decode(await response.read(), ConversationTrace))
+                _add_model_times(record, trace)
 
     for done, reading in enumerate(asyncio.as_completed([read_one(record) for record in used]), start=1):
         await reading
         phases.advance(done)
+    return traces
 
 
 def _add_model_times(record: ConversationRecord, trace: ConversationTrace) -> None:
@@ -206,7 +211,7 @@ def _add_model_times(record: ConversationRecord, trace: ConversationTrace) -> No
             summary_ms = 0.0
 
 
-def _raise_file_limit(sockets: int) -> None:
+def raise_file_limit(sockets: int) -> None:
     """Raise the limit of open files for a number of sockets, or raise `CommandError`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = sockets + _SPARE_FILES

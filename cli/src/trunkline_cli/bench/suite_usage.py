@@ -33,6 +33,14 @@ class SuiteUsage:
                 used[service] = used.get(service, 0.0) + seconds
         return used
 
+    def wakeups(self) -> dict[str, float]:
+        """Return how often processes have been scheduled after they waited, by service."""
+        found: dict[str, float] = {}
+        for service, process in self._processes:
+            with contextlib.suppress(psutil.Error):
+                found[service] = found.get(service, 0.0) + process.num_ctx_switches().voluntary
+        return found
+
     def rss_mib(self) -> dict[str, float]:
         """Return resident memory by service, in MiB."""
         resident: dict[str, float] = {}

@@ -1,0 +1,127 @@
+"""Messages that the NATS servers of a suite on this machine have received and sent, by client and by stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import nats
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from trunkline_protocols.decoding import decode, encode
+from trunkline_protocols.permissions import inbox_prefix
+
+from trunkline_cli.errors import CommandError
+
+_CONNECTIONS: Final = "$SYS.REQ.SERVER.PING.CONNZ"
+_GATHER_S: Final = 0.5
+_TIMEOUT_S: Final = 5.0
+_PAGE: Final = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Totals since the start of the servers, or of the clients."""
+
+    received: Counter[str] = field(default_factory=Counter)
+    """Messages from each client to a server, by the name of its connection."""
+    sent: Counter[str] = field(default_factory=Counter)
+    """Messages from a server to each client."""
+    appended: Counter[str] = field(default_factory=Counter)
+    """Messages appended to each stream; buckets are streams with the prefix KV_."""
+    delivered: Counter[str] = field(default_factory=Counter)
+    """Messages delivered to the consumers of each stream."""
+
+    def since(self, earlier: Traffic) -> Traffic:
+        """Return the traffic after an earlier reading."""
+        return Traffic(
+            self.received - earlier.received,
+            self.sent - earlier.sent,
+            self.appended - earlier.appended,
+            self.delivered - earlier.delivered,
+        )
+
+
+class BrokerTraffic:
+    """Reads the totals: connections from the system account, streams and consumers as the read-only operator."""
+
+    def __init__(self, system: Client, operator: Client) -> None:
+        """Use `open_broker_traffic` to create one."""
+        self._system = system
+        self._operator = operator
+
+    async def read(self) -> Traffic:
+        """Return the totals of now."""
+        traffic = Traffic()
+        for server in await self._connections():
+            for connection in server["data"]["connections"] or ():
+                name = connection.get("name") or "unnamed"
+                traffic.received[name] += connection["in_msgs"]
+                traffic.sent[name] += connection["out_msgs"]
+        for stream in await self._list("STREAM.LIST", "streams"):
+            name = stream["config"]["name"]
+            traffic.appended[name] += stream["state"]["last_seq"]
+            for consumer in await self._list(f"CONSUMER.LIST.{name}", "consumers"):
+                traffic.delivered[name] += consumer["delivered"]["consumer_seq"]
+        return traffic
+
+    async def _connections(self) -> list[dict[str, Any]]:
+        """Return the reply of each server of the cluster."""
+        replies: list[dict[str, Any]] = []
+
+        async def receive(message: Msg) -> None:
+            replies.append(decode(message.data, dict))
+
+        inbox = self._system.new_inbox()
+        subscription = await self._system.subscribe(inbox, cb=receive)
+        await self._system.publish(_CONNECTIONS, encode({"limit": _PAGE}), reply=inbox)
+        await asyncio.sleep(_GATHER_S)
+        await subscription.unsubscribe()
+        return replies
+
+    async def _list(self, api: str, key: str) -> list[dict[str, Any]]:
+        """Return all pages of a list of the JetStream API."""
+        found: list[dict[str, Any]] = []
+        while True:
+            request = encode({"offset": len(found)})
+            reply = await self._operator.request(f"$JS.API.{api}", request, timeout=_TIMEOUT_S)
+            page = decode(reply.data, dict)
+            found += page.get(key) or []
+            if not page.get(key) or len(found) >= page["total"]:
+                return found
+
+
+@asynccontextmanager
+async def open_broker_traffic(data_dir: Path) -> AsyncIterator[BrokerTraffic]:
+    """Connect with the users of an embedded server, which its data folder has; raise `CommandError` without them."""
+    secrets = data_dir / "secrets"
+    try:
+        operator = (secrets / "nats-operator-url").read_text(encoding="utf-8").strip()
+        password = (secrets / "nats" / "system").read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise CommandError(f"{data_dir} has no access to an embedded NATS: {error}") from error
+    parts = urlsplit(operator)
+    system = f"nats://system:{password}@{parts.hostname}:{parts.port}"
+    try:
+        first = await nats.connect(system, name="bench", connect_timeout=_TIMEOUT_S, max_reconnect_attempts=1)
+        second = await nats.connect(
+            operator,
+            name="bench",
+            connect_timeout=_TIMEOUT_S,
+            max_reconnect_attempts=1,
+            inbox_prefix=inbox_prefix("operator"),
+        )
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        raise CommandError(f"NATS of {data_dir} does not answer: {type(error).__name__}") from error
+    try:
+        yield BrokerTraffic(first, second)
+    finally:
+        await first.close()
+        await second.close()
