@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from hypothesis import given, strategies as st
-from trunkline_llm_gateway.application.deltas import BATCH_INTERVAL_S, DeltaStream, DeltaStreams
+from trunkline_llm_gateway.application.deltas import (
+    MAX_BATCH_S,
+    MIN_BATCH_S,
+    DeltaStream,
+    DeltaStreams,
+    batch_interval_s,
+)
 from trunkline_protocols.completion import DeltaTarget
 from trunkline_protocols.ids import ConversationId, Instance, TurnId, TurnRef
 from trunkline_protocols.turn import Delta
@@ -48,8 +55,36 @@ async def test_first_piece_is_sent_at_once_and_later_pieces_are_batched() -> Non
     recorded = RecordedStream()
     for _ in range(10):
         await recorded.stream.add("x")
-        recorded.now += BATCH_INTERVAL_S / 5
+        recorded.now += MIN_BATCH_S / 5
     assert [len(delta.text) for delta in recorded.sent] == [1, 5]
+
+
+def test_batches_grow_with_the_number_of_streams() -> None:
+    """One text flows; many share the processes that each delta wakes."""
+    assert batch_interval_s(0) == batch_interval_s(1) == MIN_BATCH_S
+    assert MIN_BATCH_S < batch_interval_s(8) < batch_interval_s(12) < MAX_BATCH_S
+    assert batch_interval_s(1_000) == MAX_BATCH_S
+
+
+async def test_streams_of_a_process_share_the_longer_interval() -> None:
+    """A piece that is due for one stream is not yet due among many."""
+    now, sent = 0.0, list[str]()
+
+    async def send(ingress: str, delta: Delta) -> None:
+        del ingress
+        sent.append(delta.text)
+
+    streams = DeltaStreams(send, lambda: now)
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(streams.open(TARGET)) for _ in range(20)]
+        first = opened[0]
+        assert first is not None
+        await first.add("Let")
+        now += MIN_BATCH_S
+        await first.add(" me")
+        now += MAX_BATCH_S
+        await first.add(" see")
+    assert sent == ["Let", " me see"]
 
 
 async def test_restarted_text_replaces_the_displayed_one() -> None:
@@ -77,7 +112,7 @@ async def test_pending_text_is_sent_during_a_pause() -> None:
             assert stream is not None
             await stream.add("Let me see")
             await stream.add(" …")
-            now += BATCH_INTERVAL_S
+            now += MIN_BATCH_S
             async with asyncio.timeout(10):
                 while len(sent) < 2:
                     await asyncio.sleep(0)
