@@ -15,6 +15,8 @@ from trunkline_supervisor.core.scaling import PoolLoad
 
 _SPECIALTY: Final = "TRUNKLINE_SPECIALTY"
 _TIMEOUT_S: Final = 1.0
+_SHARED_S: Final = 0.5
+"""An answer about the whole stream is shared by the pools that are measured within this time."""
 
 
 class NatsQueueDepths:
@@ -24,6 +26,8 @@ class NatsQueueDepths:
         """`presences` receives the heartbeats of the processes."""
         self._bus = bus
         self._presences = presences
+        self._is_empty = True
+        self._checked_at = float("-inf")
 
     async def load(self, pool: PoolSpec, now: float) -> PoolLoad:
         """Return the load of a pool at `now` in Unix seconds; zero if it cannot be measured."""
@@ -37,9 +41,22 @@ class NatsQueueDepths:
 
     async def _oldest_age_s(self, specialty: str, now: float) -> float:
         """Return the age of the oldest unclaimed work; an agent's acknowledgement removes work from the queue."""
+        if await self._has_no_work(now):
+            return 0.0
         query: dict[str, Any] = {"seq": 1, "next_by_subj": subjects.work_any(specialty)}
         try:
             reply = await self._bus.api(f"STREAM.MSG.GET.{streams.WORK.name}", query, timeout_s=_TIMEOUT_S)
         except BusError:
             return 0.0
         return max(0.0, now - datetime.fromisoformat(reply["message"]["time"]).timestamp())
+
+    async def _has_no_work(self, now: float) -> bool:
+        """Return whether the queues of all specialties are empty: one request answers for all pools of a round."""
+        if now - self._checked_at >= _SHARED_S:
+            self._checked_at = now
+            try:
+                info = await self._bus.api(f"STREAM.INFO.{streams.WORK.name}", {}, timeout_s=_TIMEOUT_S)
+                self._is_empty = info["state"]["messages"] == 0
+            except BusError:
+                self._is_empty = False
+        return self._is_empty

@@ -1,0 +1,30 @@
+"""Load of pools, measured on a real nats-server."""
+
+from __future__ import annotations
+
+import time
+
+from trunkline_chassis.bus import Bus
+from trunkline_chassis.presence import PresenceRegistry
+from trunkline_protocols import codec, streams, subjects
+from trunkline_supervisor.adapters.queue_depths import NatsQueueDepths
+from trunkline_supervisor.core.blueprint import PoolSpec
+
+from tests.agents.builders import make_request
+
+BILLING = PoolSpec("agents", "agents-billing", {"TRUNKLINE_SPECIALTY": "billing"}, 1, 3)
+TECHNICAL = PoolSpec("agents", "agents-technical", {"TRUNKLINE_SPECIALTY": "technical"}, 1, 3)
+
+
+async def test_age_is_that_of_the_oldest_work_of_the_specialty(bus: Bus) -> None:
+    """Work of another specialty does not count, and an empty stream is asked about once for all pools."""
+    await bus.api(f"STREAM.PURGE.{streams.WORK.name}")
+    queues = NatsQueueDepths(bus, PresenceRegistry())
+    assert [(await queues.load(pool, time.time())).age_s for pool in (BILLING, TECHNICAL)] == [0.0, 0.0]
+    request = make_request("hello", specialty="billing")
+    await bus.append(subjects.work("billing", "normal"), codec.encode(request), message_id=f"age-{time.monotonic_ns()}")
+    later = time.time() + 5.0
+    loads = [await queues.load(pool, later) for pool in (BILLING, TECHNICAL)]
+    assert 4.0 < loads[0].age_s < 6.0
+    assert loads[1].age_s == 0.0
+    await bus.api(f"STREAM.PURGE.{streams.WORK.name}")
