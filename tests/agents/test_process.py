@@ -19,7 +19,7 @@ from trunkline_protocols import codec, subjects
 from trunkline_protocols.completion import Completed
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.knowledge import PassagesFound
-from trunkline_protocols.turn import AgentHeartbeat, AgentMessage, Answered, AnswerTurn, HandOff, Routed, TaskClaimed
+from trunkline_protocols.turn import AgentHeartbeat, AgentMessage, Answered, AnswerTurn, HandOff, Routed
 
 from tests.agents.builders import make_request, small_fleet
 from tests.agents.fakes import PASSAGE
@@ -48,15 +48,12 @@ class Requester:
         subject = subjects.work(request.specialty, "normal")
         await self._bus.append(subject, codec.encode(request), message_id=f"{self.instance}-{request.ref.turn}")
 
-    async def receive(self) -> list[AgentMessage]:
-        """Return the messages up to and including the next result, without heartbeats."""
-        messages: list[AgentMessage] = []
+    async def receive(self) -> AgentMessage:
+        """Return the next result, without heartbeats."""
         async with asyncio.timeout(60):
-            while not messages or isinstance(messages[-1], TaskClaimed):
-                message = await self._messages.get()
-                if not isinstance(message, AgentHeartbeat):
-                    messages.append(message)
-        return messages
+            while isinstance(message := await self._messages.get(), AgentHeartbeat):
+                pass
+        return message
 
 
 async def serve_collaborators(bus: Bus, region: str) -> None:
@@ -108,7 +105,7 @@ def start_process(specialty: str, nats_url: str, region: str, folder: Path) -> s
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
 
-async def test_turn_is_claimed_and_its_results_name_fleet_version_and_process(
+async def test_results_name_fleet_version_and_process(
     bus: Bus, processes: dict[str, subprocess.Popen[bytes]], fleet_version: int
 ) -> None:
     """Triage routes, billing hands off, technical answers; then each process stops cleanly."""
@@ -127,10 +124,7 @@ async def test_turn_is_claimed_and_its_results_name_fleet_version_and_process(
             deadline_at=time.time() + 60,
         )
         await requester.send(request)
-        claim, result = await requester.receive()
-        assert isinstance(claim, TaskClaimed)
-        assert claim.ref == request.ref
-        return result
+        return await requester.receive()
 
     routed = await work(1, "I was charged twice on my invoice", "triage", 0)
     assert isinstance(routed, Routed)

@@ -11,7 +11,7 @@ from trunkline_conversation.ports import InboxItem
 from trunkline_protocols.ids import Specialty
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit, CommitStored, TurnAnswered
-from trunkline_protocols.turn import AnswerTurn, HandOff, TaskClaimed
+from trunkline_protocols.turn import AnswerTurn, HandOff
 
 from tests.conversation.actor_harness import TIMEOUTS, ActorHarness
 from tests.conversation.builders import CONVERSATION, received
@@ -107,9 +107,8 @@ async def test_lost_agent_is_replaced_by_the_next_attempt(harness: ActorHarness)
 
     def stop_heartbeats(request: AnswerTurn) -> None:
         if request.ref.attempt == 1:
-            claim = TaskClaimed(ref=request.ref)
             now = asyncio.get_running_loop().time()
-            harness.actor.on_claimed(claim, now)
+            harness.actor.on_claimed(request.ref, now)
             harness.actor.check_timeouts(now + 0.5)
             harness.actor.check_timeouts(now + 1.0)
         else:

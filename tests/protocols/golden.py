@@ -97,7 +97,6 @@ _SAMPLES: list[wire.Wire] = [
         deadline_at=AT,
     ),
     consultation.ConsultCancelled(consultation="k1"),
-    turn.TaskClaimed(ref=ids.TurnRef(conversation=C, turn=T, attempt=1, hop=0)),
     turn.AgentHeartbeat(turns=[T]),
     turn.Answered(
         ref=ids.TurnRef(conversation=C, turn=T, attempt=1, hop=0),

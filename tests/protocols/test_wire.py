@@ -112,5 +112,5 @@ def test_no_two_internal_messages_share_a_tag() -> None:
 
 def test_unknown_fields_of_a_newer_version_are_ignored() -> None:
     """Older processes accept messages with new fields."""
-    newer = b'{"type":"task.claimed","ref":{"conversation":"c1","turn":"c1-1","attempt":1,"hop":0,"new":2},"new":[1]}'
-    assert msgspec.json.decode(newer, type=turn.TaskClaimed) == SAMPLES["turn.TaskClaimed"]
+    newer = b'{"type":"attached","conversation":"c1","ingress":"ingress-1","new":[{"newer":2}]}'
+    assert msgspec.json.decode(newer, type=turn.SocketAttached) == SAMPLES["turn.SocketAttached"]

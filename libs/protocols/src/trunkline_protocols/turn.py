@@ -59,16 +59,12 @@ class AnswerTurn(Wire, frozen=True, kw_only=True, tag="turn.answer"):
 WorkMessage: TypeAlias = AnswerTurn | Consult
 
 
-class TaskClaimed(Wire, frozen=True, kw_only=True, tag="task.claimed"):
-    """Acknowledgement by an agent process that it has taken the turn and will send heartbeats."""
-
-    ref: TurnRef
-
-
 class AgentHeartbeat(Wire, frozen=True, kw_only=True, tag="agent.heartbeat"):
-    """Heartbeat of an agent process for its current turns."""
+    """Heartbeat of an agent process for its current turns, to one conversation process."""
 
     turns: list[TurnId]
+    claimed: list[TurnRef] = []
+    """Turns that this heartbeat is the first one for: from now on their heartbeats are expected."""
 
 
 class Answered(Wire, frozen=True, kw_only=True, tag="turn.answered"):
@@ -176,7 +172,7 @@ class TurnFailed(Wire, frozen=True, kw_only=True, tag="turn.failed"):
 TurnResult: TypeAlias = Answered | Routed | HandOff | Escalate | TurnFailed
 
 
-AgentMessage: TypeAlias = Answered | Routed | HandOff | Escalate | TurnFailed | TaskClaimed | AgentHeartbeat
+AgentMessage: TypeAlias = Answered | Routed | HandOff | Escalate | TurnFailed | AgentHeartbeat
 
 
 class Delta(Wire, frozen=True, kw_only=True, tag="delta"):

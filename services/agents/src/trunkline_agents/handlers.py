@@ -18,7 +18,7 @@ from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec
 from trunkline_protocols.consultation import Consult
-from trunkline_protocols.turn import AnswerTurn, TaskClaimed
+from trunkline_protocols.turn import AnswerTurn
 
 from trunkline_agents.application.advisor import Advisor
 from trunkline_agents.application.consultation_client import ConsultationClient
@@ -76,9 +76,8 @@ class WorkHandler:
         if now > request.deadline_at:
             _log.warning("turn.expired", turn=request.ref.turn)
             return
-        # Claimed before a permit is acquired: from here on, this process is responsible for the turn.
+        # Before a permit is acquired: from here on, this process is responsible for the turn.
         with self._heartbeat.working_on(request):
-            await self._sink.report(request.reply_to, TaskClaimed(ref=request.ref))
             async with self._semaphore.permit(request):
                 clock = Stopwatch(queued_ms=(time.time() - request.dispatched_at) * 1000)
                 result = await self._worker.process(TurnTask(request, self._routing.current, clock))

@@ -15,6 +15,8 @@ class ConversationSettings(ProcessSettings):
         0.8, gt=0, description="Heartbeat timeout of an agent; then its turn is dispatched again"
     )
     unclaimed_s: float = Field(
-        3.0, gt=0, description="Claim timeout of work; then it is published again if it was lost"
+        1.0,
+        gt=0,
+        description="Claim timeout of work, doubled at each expiry; then it is published again if it was lost",
     )
     turn_timeout_s: float = Field(90.0, gt=0, description="Maximum duration of one agent's work on a turn")

@@ -18,9 +18,9 @@ import structlog
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.logs import reason_of
 from trunkline_protocols.desk import AddNote, Claim, Close, DeskMessage, HandBack, Reply
-from trunkline_protocols.ids import ConversationId, Instance
+from trunkline_protocols.ids import ConversationId, Instance, TurnRef
 from trunkline_protocols.inbox import EndRequested, FeedbackGiven, TurnReceived, WaitCancelled
-from trunkline_protocols.turn import TaskClaimed, TurnResult
+from trunkline_protocols.turn import TurnResult
 
 from trunkline_conversation.application.desk_processor import DeskProcessor
 from trunkline_conversation.application.dispatch import Dispatch, TurnTimeouts
@@ -125,9 +125,9 @@ class ConversationActor:
         while len(self._queue) > 1:
             self._queue.pop()
 
-    def on_claimed(self, claim: TaskClaimed, now: float) -> None:
+    def on_claimed(self, claimed: TurnRef, now: float) -> None:
         """Handle an agent's claim of the dispatched work."""
-        self._dispatch.on_claimed(claim, now)
+        self._dispatch.on_claimed(claimed, now)
 
     def on_heartbeat(self, now: float) -> None:
         """Handle a heartbeat of the agent that works on the turn."""

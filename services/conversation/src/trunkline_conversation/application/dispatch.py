@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from trunkline_protocols.turn import AnswerTurn, TaskClaimed, TurnResult
+from trunkline_protocols.ids import TurnRef
+from trunkline_protocols.turn import AnswerTurn, TurnResult
+
+_MAX_UNCLAIMED_FACTOR: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,9 @@ class AgentLost:
 @dataclass(frozen=True, slots=True)
 class Unclaimed:
     """No agent claimed the task in time: it is queued, was lost, or no worker is up."""
+
+    is_first: bool
+    """A process that has died may still be restarting: it is too early to look for another specialty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,7 @@ class TurnTimeouts:
     agent_silence_s: float
     """Maximum time without a heartbeat after the claim."""
     unclaimed_s: float
-    """Maximum time without a claim, counted again after each expiry."""
+    """Maximum time without a claim; counted again after each expiry, and doubled."""
     turn_timeout_s: float
 
 
@@ -48,11 +54,13 @@ class Dispatch:
         self._request: AnswerTurn | None = None
         self._started_at = 0.0
         self._published_at = 0.0
+        self._unclaimed_s = timeouts.unclaimed_s
         self._last_heartbeat_at: float | None = None
 
     def start(self, request: AnswerTurn) -> None:
         """Start to track a request that is about to be published. All times are those of the event loop's clock."""
         self._started_at = self._published_at = asyncio.get_running_loop().time()
+        self._unclaimed_s = self.timeouts.unclaimed_s
         self._last_heartbeat_at = None
         self._signals = asyncio.Queue()
         self._request = request
@@ -65,10 +73,10 @@ class Dispatch:
         """Stop tracking: later messages are ignored."""
         self._request = None
 
-    def on_claimed(self, claim: TaskClaimed, now: float) -> None:
+    def on_claimed(self, claimed: TurnRef, now: float) -> None:
         """Start to expect heartbeats, if the claim is for the current request."""
         request = self._request
-        if request is not None and (claim.ref.turn, claim.ref.hop, claim.ref.attempt) == (
+        if request is not None and (claimed.turn, claimed.hop, claimed.attempt) == (
             request.ref.turn,
             request.ref.hop,
             request.ref.attempt,
@@ -97,6 +105,8 @@ class Dispatch:
         elif self._last_heartbeat_at is not None:
             if now - self._last_heartbeat_at > timeouts.agent_silence_s:
                 self._signals.put_nowait(AgentLost())
-        elif now - self._published_at > timeouts.unclaimed_s:
+        elif now - self._published_at > self._unclaimed_s:
             self._published_at = now
-            self._signals.put_nowait(Unclaimed())
+            is_first = self._unclaimed_s == timeouts.unclaimed_s
+            self._unclaimed_s = min(2 * self._unclaimed_s, _MAX_UNCLAIMED_FACTOR * timeouts.unclaimed_s)
+            self._signals.put_nowait(Unclaimed(is_first))

@@ -16,7 +16,7 @@ from prometheus_client import Gauge
 from trunkline_chassis.cache_metrics import CACHE_HITS, CACHE_MISSES
 from trunkline_chassis.latency import RecentLatency
 from trunkline_protocols.ids import ConversationId, TurnId, partition_of, slot_of
-from trunkline_protocols.turn import AgentHeartbeat, AgentMessage, SocketAttached, TaskClaimed
+from trunkline_protocols.turn import AgentHeartbeat, AgentMessage, SocketAttached
 
 from trunkline_conversation.application.actor import ConversationActor, Envelope
 
@@ -158,12 +158,14 @@ class ConversationRegistry:
                 actor = self._actors.get(_conversation_of(turn))
                 if actor is not None:
                     actor.on_heartbeat(now)
+            for ref in message.claimed:
+                actor = self._actors.get(ref.conversation)
+                if actor is not None:
+                    actor.on_claimed(ref, now)
             return
         actor = self._actors.get(message.ref.conversation)
         if actor is None:
             _log.info("result.unexpected", conversation=message.ref.conversation)
-        elif isinstance(message, TaskClaimed):
-            actor.on_claimed(message, now)
         else:
             actor.on_result(message)
 

@@ -101,9 +101,9 @@ class TurnProcessor:
         while True:
             signal = await self._dispatch.next_signal()
             match signal:
-                case Unclaimed():
+                case Unclaimed(is_first=is_first):
                     _log.warning("turn.unclaimed", turn=turn.id, specialty=request.specialty)
-                    alternative = decisions.on_unclaimed(state, turn, self._environment())
+                    alternative = None if is_first else decisions.on_unclaimed(state, turn, self._environment())
                     if alternative is not None:
                         return alternative, turn
                     position = await self._work_queue.requeue(request, position)
