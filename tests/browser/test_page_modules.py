@@ -242,14 +242,16 @@ REFERENCES = """
         ("Both say so.", [citation("a", "Both say so."), citation("b", "both say so")], "<p>Both say so.{1}{2}</p>"),
         ("In other words.", [citation("a", "Not in the text.")], "<p>In other words.</p>"),
         (
-            "It takes 5 days [3]. Send it back [1][3]. Nobody says this [2]. See `a[3]`.",
-            [citation("refunds", "Five days.", mark=3), citation("returns", "By post.", mark=1)],
-            "<p>It takes 5 days{1}. Send it back{2}{1}. Nobody says this. See <code>a[3]</code>.</p>",
-        ),
-        (
-            "Send it back. [1] [2] Done.",
-            [citation("a", "One.", mark=1), citation("a", "Two.", mark=2)],
-            "<p>Send it back.{1} Done.</p>",
+            "It takes 5 days [3]. Send it back. [1][3] Both [1, 3]. Nobody says this [1]. See `a[3]`.",
+            [
+                citation("refunds", "Five days.", statement="It takes 5 days"),
+                citation("returns", "By post.", statement="Send it back."),
+                citation("refunds", "At once.", statement="Send it back."),
+                citation("refunds", "Five days.", statement="Send it back."),
+                citation("returns", "By post.", statement="Both"),
+                citation("refunds", "Gone.", statement="Not in the text"),
+            ],
+            "<p>It takes 5 days{1}. Send it back.{1}{2} Both{2}. Nobody says this. See <code>a[3]</code>.</p>",
         ),
         ("Row [3] of the form.", [citation("a", "Row")], "<p>Row{1} [3] of the form.</p>"),
     ],
@@ -257,7 +259,7 @@ REFERENCES = """
 async def test_number_of_a_source_stands_behind_the_statement_that_it_supports(
     modules: Page, answer: str, cited: list[dict[str, object]], shown: str
 ) -> None:
-    """Behind its quote, or instead of a model's mark; the text that is copied stays the same."""
+    """Behind its quote, or instead of a model's marks; the text that is copied stays the same."""
     assert await run_module(modules, "shared/references.js", REFERENCES, [answer, cited]) == [shown, True]
 
 

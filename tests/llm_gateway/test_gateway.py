@@ -14,7 +14,14 @@ from trunkline_llm_gateway.core.config import BudgetConfig, GatewayConfig, Route
 from trunkline_protocols.completion import CancelCompletion, Completed
 from trunkline_protocols.refusal import Refused
 
-from tests.llm_gateway.gateway_harness import FALLBACK_TEXT, MODEL_TEXT, make_request, provider_config, running_gateway
+from tests.llm_gateway.gateway_harness import (
+    FALLBACK_TEXT,
+    MODEL_TEXT,
+    PASSAGE,
+    make_request,
+    provider_config,
+    running_gateway,
+)
 from tests.support.model_server import Fault, ModelServer, serve_model
 
 
@@ -61,6 +68,16 @@ async def test_connection_is_reused_after_an_answer(server: ModelServer) -> None
     async with running_gateway(provider_config("primary", server.url)) as harness, asyncio.timeout(30):
         while len(server.connections) == len(server.requests):
             assert (await harness.complete(make_request())).text == MODEL_TEXT
+
+
+async def test_citations_of_a_model_are_those_that_support_its_statements(server: ModelServer) -> None:
+    """A mark at a passage about something else gives none."""
+    wrong = msgspec.structs.replace(PASSAGE, document="lamps", text="Update the firmware of both lamps in the app.")
+    async with running_gateway(provider_config("primary", server.url)) as harness:
+        (cited,) = (await harness.complete(make_request())).citations
+        assert (cited.quote, cited.statement, cited.mark) == (PASSAGE.text, "Refunds take 5 days", 1)
+        reply = await harness.complete(make_request("c1-2", passages=[wrong]))
+        assert (reply.text, reply.citations) == (MODEL_TEXT, [])
 
 
 async def test_answer_does_not_wait_for_an_endless_response(server: ModelServer) -> None:

@@ -73,3 +73,9 @@ def stem(word: str) -> str:
 def terms(text: str) -> list[str]:
     """Return the terms of a text in order, with repetitions."""
     return [stem(word) for word in tokenize(text) if word not in _STOP_WORDS]
+
+
+def function_word_share(text: str) -> float:
+    """Return the share (0 to 1) of English function words in a text: some 0.4 of English prose, near 0 of others."""
+    words = tokenize(text)
+    return sum(word in _STOP_WORDS for word in words) / len(words) if words else 0.0

@@ -13,8 +13,10 @@ class Citation(Record, frozen=True, kw_only=True):
     quote: str
     rev: int = 0
     """Article version that contains the quote verbatim; 0 if unknown."""
+    statement: str = ""
+    """Sentence of the answer that the quote supports, without markup; empty if the answer contains the quote itself."""
     mark: int = 0
-    """Number of the mark `[n]` in the answer that the quote supports; 0 if the answer contains the quote itself."""
+    """Number in the mark `[n]` that the model wrote behind the statement; 0 without one."""
 
 
 class Retrieved(Record, frozen=True, kw_only=True):

@@ -1,4 +1,8 @@
-"""Citations of a model's text: each mark [1], [2] … becomes the sentence of that passage that supports it."""
+"""Citations of a model's text: each mark [1], [2, 3] … becomes the sentence of that passage that supports it.
+
+A mark is a claim of the model, so it is checked: a mark whose passage has no sentence that supports the statement
+before it gives no citation (see `quoted_support`).
+"""
 
 from __future__ import annotations
 
@@ -11,31 +15,52 @@ from trunkline_language.terms import terms
 from trunkline_protocols.citations import Citation
 from trunkline_protocols.knowledge import Passage
 
-_MARK: Final = re.compile(r"\[(\d{1,3})\]")
+from trunkline_llm_gateway.core.quoted_support import supporting_sentence
+
+_MARK: Final = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
+_NUMBER: Final = re.compile(r"\d+")
+
+_MIN_TERMS: Final = 2
+"""Terms that a statement needs to be checked; a shorter sentence is read with the one before it."""
 
 
 def citations(text: str, passages: Sequence[Passage]) -> list[Citation]:
-    """Return the verbatim quote for every mark; marks without a passage are ignored."""
+    """Return the verbatim quote for every mark; marks without a passage, or without its support, are ignored."""
     found: list[Citation] = []
     start = 0
     statement = ""
     for mark in _MARK.finditer(text):
-        number = int(mark[1])
         preceding = text[start : mark.start()]
         # Consecutive marks support the same statement.
-        statement = preceding if preceding.strip(" .,;") else statement
+        statement = _last_statement(preceding) if preceding.strip(" .,;") else statement
         start = mark.end()
-        if 1 <= number <= len(passages):
-            quoted = _quote(statement, passages[number - 1])
-            if quoted is not None and quoted not in found:
-                found.append(quoted)
+        for number in map(int, _NUMBER.findall(mark[1])):
+            if 1 <= number <= len(passages):
+                cited = _cite(statement, passages[number - 1], number)
+                if cited is not None and cited not in found:
+                    found.append(cited)
     return found
 
 
-def _quote(statement: str, passage: Passage) -> Citation | None:
-    statement_terms = set(terms(statement))
-    candidates = sentences(passage.text)
-    if not candidates:
+def _last_statement(text: str) -> str:
+    """Return the last sentence, with those before it as long as it has too few terms to be checked."""
+    statement = ""
+    for sentence in reversed(sentences(text)):
+        statement = f"{sentence.text} {statement}"
+        if len(set(terms(statement))) >= _MIN_TERMS:
+            break
+    return (statement or text).strip()
+
+
+def _cite(statement: str, passage: Passage, mark: int) -> Citation | None:
+    sentence = None if passage.internal else supporting_sentence(statement, passage)
+    if sentence is None:
         return None
-    best = max(candidates, key=lambda sentence: len(statement_terms & set(terms(sentence.text))))
-    return Citation(document=passage.document, title=passage.title, quote=best.quote, rev=passage.rev)
+    return Citation(
+        document=passage.document,
+        title=passage.title,
+        quote=sentence.quote,
+        rev=passage.rev,
+        statement=statement,
+        mark=mark,
+    )

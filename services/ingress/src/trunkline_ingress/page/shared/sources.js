@@ -2,15 +2,15 @@
 /**
  * Sources of an answer: its citations by article, and the places of their numbers in its text. Pure.
  *
- * @typedef {{document: string, title: string, quote: string, rev?: number, mark?: number}} Citation  `mark`: number of
- *   the mark `[n]` in the text that the citation belongs to; without one, the quote stands in the text
+ * @typedef {{document: string, title: string, quote: string, rev?: number, statement?: string}} Citation  `statement`:
+ *   the sentence of the answer that the quote supports; '' if the quote stands in the answer itself
  *
  * @typedef {object} Source  a cited article
  * @property {number} number  from 1, in the order of the answer
  * @property {string} document
  * @property {string} title
  * @property {number} rev  0: the latest version
- * @property {Citation[]} citations  each quote once
+ * @property {Citation[]} citations
  *
  * @typedef {object} Reference  a number in the text of an answer
  * @property {number} at  offset in the text behind which it stands
@@ -19,8 +19,8 @@
  */
 import { quoteEnd } from './quote.js';
 
-/** A mark of a model, with the blanks before it. */
-const MARK = /\s*\[(\d{1,3})\]/g;
+/** A mark of a model, `[1]` or `[1, 2]`, with the blanks before it. */
+const MARK = /\s*\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]/g;
 
 /**
  * Group citations by article and version, in their order.
@@ -35,8 +35,7 @@ export function groupSources(citations) {
     const key = JSON.stringify([document, rev]);
     const source = sources.get(key) ?? { number: sources.size + 1, document, title: title || document, rev, citations: [] };
     sources.set(key, source);
-    const isRepeated = source.citations.some((other) => other.quote === quote && other.mark === citation.mark);
-    if (!isRepeated) source.citations.push(citation);
+    source.citations.push(citation);
   }
   return [...sources.values()];
 }
@@ -53,32 +52,25 @@ export function quotesOf({ citations }) {
  * Find the marks of a model in a text; none unless a citation belongs to one.
  * @param {string} text
  * @param {Source[]} sources
- * @returns {{start: number, end: number, number: number}[]}  `start` includes the blanks before the mark
+ * @returns {{start: number, end: number}[]}  `start` includes the blanks before the mark
  */
 export function findMarks(text, sources) {
-  if (!sources.some(({ citations }) => citations.some(({ mark }) => mark))) return [];
-  return [...text.matchAll(MARK)].map((match) => ({
-    start: match.index, end: match.index + match[0].length, number: Number(match[1]),
-  }));
+  if (!sources.some(({ citations }) => citations.some(({ statement }) => statement))) return [];
+  return [...text.matchAll(MARK)].map(({ index, 0: mark }) => ({ start: index, end: index + mark.length }));
 }
 
 /**
- * Find the places of the numbers: behind each mark, and behind each quote that stands in the text.
+ * Find the places of the numbers: behind each supported statement, or behind each quote in the text.
  * @param {string} text
  * @param {Source[]} sources
  * @param {(quote: string) => string} plain  returns the text of a quote without its markup
  * @returns {Reference[]} in the order of the text
  */
 export function locateReferences(text, sources, plain) {
-  const marks = findMarks(text, sources);
-  const found = sources.flatMap((source) => source.citations.flatMap(({ quote, mark }) => {
-    const places = mark
-      ? marks.filter(({ number }) => number === mark).map(({ end }) => end)
-      : [quoteEnd(text, [quote, plain(quote)])].filter((at) => at !== null);
-    return places.map((at) => ({ at, source, quote }));
-  })).sort((one, other) => one.at - other.at || one.source.number - other.source.number);
-  return found.filter(({ at, source }, index) => {
-    const before = found[index - 1];
-    return before?.source !== source || text.slice(before.at, at).replace(MARK, '').trim() !== '';
-  });
+  const found = sources.flatMap((source) => source.citations.flatMap(({ quote, statement }) => {
+    const at = quoteEnd(text, statement ? [statement] : [quote, plain(quote)]);
+    return at === null ? [] : [{ at, source, quote }];
+  }));
+  found.sort((one, other) => one.at - other.at || one.source.number - other.source.number);
+  return found.filter(({ at, source }, index) => found[index - 1]?.at !== at || found[index - 1].source !== source);
 }
