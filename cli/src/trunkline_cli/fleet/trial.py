@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 import numpy as np
 from trunkline_agents.adapters.package_data import built_in_examples, language_texts
-from trunkline_agents.core.intents.recognition import OFF_TOPIC, PERHAPS_OFF_TOPIC, SMALL_TALK, find_alarm, recognise
+from trunkline_agents.core.intents.recognition import find_alarm, recognise
 from trunkline_agents.core.question_parts import question_parts
 from trunkline_agents.core.routing.router import Embedding, Router
 from trunkline_agents.core.routing.training import TrainingError, train
@@ -25,6 +25,7 @@ from trunkline_llm_gateway.core.extractive import compose, score_needed
 from trunkline_protocols.fleet import Agent
 from trunkline_protocols.ids import ConversationId, Instance
 from trunkline_protocols.inbox import TurnReceived
+from trunkline_protocols.intents import OFF_TOPIC, PERHAPS_OFF_TOPIC, SMALL_TALK
 from trunkline_protocols.knowledge import Passage
 from trunkline_rag.adapters.knowledge_folder import read_folder
 from trunkline_rag.application.passage_embedding import embed_passages

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from trunkline_protocols.accounting import Timings, ToolUse
 from trunkline_protocols.consultation import Consultation
 from trunkline_protocols.fleet import TRIAGE, Agent
+from trunkline_protocols.intents import SMALL_TALK
 from trunkline_protocols.turn import MessageAnalysis
 
 from trunkline_agents.application.built_in_tools import BuiltInTools
@@ -19,7 +20,6 @@ from trunkline_agents.application.tool_session import ToolTask
 from trunkline_agents.application.turn_task import TurnTask
 from trunkline_agents.core.completion_request import completion_request
 from trunkline_agents.core.consultations import plan_consultations, unconsulted
-from trunkline_agents.core.intents.recognition import SMALL_TALK
 from trunkline_agents.core.results import Sources
 from trunkline_agents.core.transcript import undelivered_notices
 from trunkline_agents.ports import KnowledgeSearch, LanguageModel, NoticeSource

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from trunkline_protocols.intents import NOT_HELPED
 from trunkline_protocols.knowledge import AnalyseMessage
 from trunkline_protocols.turn import AnswerTurn, MessageAnalysis
 
 from trunkline_agents.application.routing import FleetRouting
-from trunkline_agents.core.intents.recognition import NOT_HELPED, recognise
+from trunkline_agents.core.intents.recognition import recognise
 from trunkline_agents.ports import MessageAnalysisSource
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 from trunkline_protocols.fleet import Agent
+from trunkline_protocols.intents import NOT_HELPED, SMALL_TALK, VAGUE
 from trunkline_protocols.knowledge import MIN_ANSWER_SCORE, Passage
 from trunkline_protocols.turn import AnswerTurn, MessageAnalysis
 
 from trunkline_agents.core.follow_up import FollowUp, follow_up_of
-from trunkline_agents.core.intents.recognition import NOT_HELPED, SMALL_TALK, VAGUE
 from trunkline_agents.core.knowledge_query import knowledge_query
 from trunkline_agents.core.question_parts import question_parts
 from trunkline_agents.ports import KnowledgeSearch

@@ -11,6 +11,7 @@ from trunkline_protocols.accounting import Timings, ToolUse
 from trunkline_protocols.completion import Completed
 from trunkline_protocols.fleet import TRIAGE, Agent
 from trunkline_protocols.ids import Instance, Specialty
+from trunkline_protocols.intents import NOT_HELPED, SMALL_TALK
 from trunkline_protocols.refusal import Refused
 from trunkline_protocols.turn import AnswerTurn, Escalate, HandOff, MessageAnalysis, TurnResult
 
@@ -21,7 +22,7 @@ from trunkline_agents.application.message_analyst import MessageAnalyst, intents
 from trunkline_agents.application.tool_loop import Transfer
 from trunkline_agents.application.turn_task import TurnTask
 from trunkline_agents.core.follow_up import follow_up_of
-from trunkline_agents.core.intents.recognition import NOT_HELPED, SMALL_TALK, Alarm, find_alarm, recognise
+from trunkline_agents.core.intents.recognition import Alarm, find_alarm, recognise
 from trunkline_agents.core.languages import LanguageTexts
 from trunkline_agents.core.results import ResultBuilder
 from trunkline_agents.core.routing.examples import with_transcript

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from trunkline_protocols.completion import AdviceNote, Complete, DeltaTarget
 from trunkline_protocols.consultation import Consultation
 from trunkline_protocols.fleet import Agent, Fleet
+from trunkline_protocols.intents import GREETING, VAGUE
 from trunkline_protocols.turn import AnswerTurn
 
-from trunkline_agents.core.intents.recognition import GREETING, VAGUE
 from trunkline_agents.core.prompts import instructions
 from trunkline_agents.core.results import Sources
 

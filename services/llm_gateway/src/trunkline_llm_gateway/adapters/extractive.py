@@ -7,6 +7,7 @@ from typing import Final
 
 from trunkline_protocols.accounting import Usage
 from trunkline_protocols.completion import Complete
+from trunkline_protocols.intents import NOT_HELPED
 
 from trunkline_llm_gateway.core.attribution import advice_citations, attribute
 from trunkline_llm_gateway.core.extractive import Composed, compose, score_needed
@@ -14,7 +15,6 @@ from trunkline_llm_gateway.core.small_talk import small_talk_reply
 from trunkline_llm_gateway.ports import Call, Emit, ProviderResult
 
 MODEL: Final = "extractive"
-_NOT_HELPED: Final = "not_helped"
 
 _OFFER: Final = "If that does not help either, tell me, and a person takes over."
 
@@ -58,7 +58,7 @@ def _compose(request: Complete) -> Composed:
     if courtesy is not None:
         return Composed([courtesy], [])
     said = [utterance.text for utterance in request.transcript if utterance.role == "agent"]
-    if request.intent == _NOT_HELPED:
+    if request.intent == NOT_HELPED:
         composed = compose(request.text, request.passages, said=said)
         return Composed([*composed.parts, _OFFER], composed.citations) if composed.parts else composed
     needed = score_needed(request.intent)

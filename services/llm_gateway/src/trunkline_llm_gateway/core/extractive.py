@@ -19,6 +19,7 @@ from typing import Final
 from trunkline_language.sentences import Sentence, sentences
 from trunkline_language.terms import terms
 from trunkline_protocols.citations import Citation
+from trunkline_protocols.intents import OFF_TOPIC, PERHAPS_OFF_TOPIC
 from trunkline_protocols.knowledge import MIN_ANSWER_SCORE, Passage
 
 from trunkline_llm_gateway.core.quoted_sentences import QuotedSentence, choose_by_meaning, has_other_code
@@ -26,7 +27,7 @@ from trunkline_llm_gateway.core.quoted_sentences import QuotedSentence, choose_b
 MIN_SCORE: Final = MIN_ANSWER_SCORE
 """Score that a passage needs to be an answer at all: the probability that its article answers the question."""
 
-_MIN_SCORES: Final = {"off_topic": 0.9, "perhaps_off_topic": 0.75}
+_MIN_SCORES: Final = {OFF_TOPIC: 0.9, PERHAPS_OFF_TOPIC: 0.75}
 """The same for a message that looks like a question about something else, by its intent."""
 
 _MIN_SHARED_TERMS: Final = 2

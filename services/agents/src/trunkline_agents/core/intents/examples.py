@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from trunkline_protocols.fleet import ESCALATION, TRIAGE, Fleet
+from trunkline_protocols.intents import NEAR_MISS, QUESTION
 
-from trunkline_agents.core.intents.model import NEAR_MISS, QUESTION, RULE_PREFIX, URGENT_PREFIX
+from trunkline_agents.core.intents.model import RULE_PREFIX, URGENT_PREFIX
 
 BuiltInExamples: TypeAlias = Mapping[str, Sequence[str]]
 """Examples by the name of the intent."""

@@ -11,10 +11,6 @@ from numpy.typing import NDArray
 from trunkline_agents.core.routing.classifier import LinearModel
 from trunkline_agents.core.routing.features import hashed_counts, normalize_blocks
 
-QUESTION: Final = "question"
-"""An ordinary question for an agent."""
-NEAR_MISS: Final = "near_miss"
-"""A question whose words resemble an emergency; to the fleet it is an ordinary one."""
 RULE_PREFIX: Final = "rule:"
 URGENT_PREFIX: Final = "agent:"
 

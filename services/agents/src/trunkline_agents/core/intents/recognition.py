@@ -8,19 +8,20 @@ from typing import Final
 
 from trunkline_protocols.escalation import Level, Urgency
 from trunkline_protocols.fleet import EscalationRule, Fleet
+from trunkline_protocols.intents import (
+    EMERGENCY,
+    NEAR_MISS,
+    NOT_HELPED,
+    OFF_TOPIC,
+    PERHAPS_OFF_TOPIC,
+    PERSON,
+    QUESTION,
+    SMALL_TALK,
+    UPSET,
+    VAGUE,
+)
 
-from trunkline_agents.core.intents.model import NEAR_MISS, QUESTION, RULE_PREFIX, URGENT_PREFIX
-
-GREETING: Final = "greeting"
-EMERGENCY: Final = "emergency"
-PERSON: Final = "person"
-UPSET: Final = "upset"
-NOT_HELPED: Final = "not_helped"
-VAGUE: Final = "vague"
-OFF_TOPIC: Final = "off_topic"
-PERHAPS_OFF_TOPIC: Final = "perhaps_off_topic"
-"""More probably an ordinary question than off topic."""
-SMALL_TALK: Final = frozenset({GREETING, "how_are_you", "thanks", "praise", "done", "goodbye", "bot", "abilities"})
+from trunkline_agents.core.intents.model import RULE_PREFIX, URGENT_PREFIX
 
 _MIN_DANGER: Final = 0.35
 """Probability of all emergencies together from which on a message is one: a missed danger costs more than a false
