@@ -15,7 +15,7 @@ from trunkline_agents.application.stopwatch import Stopwatch
 from trunkline_agents.application.tool_loop import ToolLoop
 from trunkline_agents.application.turn_task import TurnTask
 from trunkline_agents.application.turn_worker import TurnWorker
-from trunkline_agents.ports import KnowledgeSearch, LanguageModel, ToolPorts
+from trunkline_agents.ports import KnowledgeSearch, LanguageModel, MessageAnalysisSource, ToolPorts
 from trunkline_protocols.context import Context
 from trunkline_protocols.fleet import Agent, Company, Fleet, KnowledgeFilter
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId, TurnRef
@@ -100,6 +100,7 @@ def make_worker(
     *,
     summariser: HandoffSummariser | None = None,
     knowledge: KnowledgeSearch | None = None,
+    analyses: MessageAnalysisSource | None = None,
 ) -> TurnWorker:
     """Return a worker without notices or reachable specialists; summaries are extracts by default."""
     ids = CompletionIds(INSTANCE, start=1)
@@ -117,7 +118,7 @@ def make_worker(
     return TurnWorker(
         instance=INSTANCE,
         specialty=Specialty(specialty),
-        analyst=MessageAnalyst(FakeKnowledgeBase()),
+        analyst=MessageAnalyst(analyses or FakeKnowledgeBase()),
         languages=LANGUAGES,
         writer=writer,
         summariser=summariser or HandoffSummariser(model, timeout_s=0.0),

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 import numpy as np
 from trunkline_agents.adapters.package_data import built_in_examples, language_texts
+from trunkline_agents.core.foreign_emergencies import with_foreign_emergency
 from trunkline_agents.core.intents.recognition import find_alarm, recognise
 from trunkline_agents.core.question_parts import question_parts
 from trunkline_agents.core.routing.router import Embedding, Router
@@ -100,8 +101,14 @@ class FleetTrial:
         likely = sorted(probabilities, key=lambda name: -probabilities[name])[:_SHOWN]
         steps = [Step(name, round(probabilities[name], 3)) for name in likely]
         # Phrases and words count before the intent: with one of them, a suite asks no agent.
-        alarm = self._assess(question) or find_alarm(
-            probabilities, self._fleet, by_words=by_words, routed_to_urgent=choice.agent.urgent
+        served = self._fleet.company.served_languages
+        language = foreign_language(question, served)
+        alarm = self._assess(question) or with_foreign_emergency(
+            find_alarm(probabilities, self._fleet, by_words=by_words, routed_to_urgent=choice.agent.urgent),
+            question,
+            language,
+            texts=language_texts(),
+            fleet=self._fleet,
         )
         if alarm is not None:
             return Trial(
@@ -111,8 +118,6 @@ class FleetTrial:
                 escalation=f"{alarm.level}, {alarm.urgency}: {alarm.reason}",
                 say=alarm.say,
             )
-        served = self._fleet.company.served_languages
-        language = foreign_language(question, served)
         if language:
             return Trial(
                 question=question,

@@ -22,6 +22,7 @@ from trunkline_agents.application.message_analyst import MessageAnalyst, intents
 from trunkline_agents.application.tool_loop import Transfer
 from trunkline_agents.application.turn_task import TurnTask
 from trunkline_agents.core.follow_up import follow_up_of
+from trunkline_agents.core.foreign_emergencies import with_foreign_emergency
 from trunkline_agents.core.intents.recognition import Alarm, find_alarm, recognise
 from trunkline_agents.core.languages import LanguageTexts
 from trunkline_agents.core.results import ResultBuilder
@@ -73,8 +74,14 @@ class TurnWorker:
         choice = self._choose(task, embedding)
         if request.analysis is None:
             probabilities = intents(request.text, analysis, routing)
-            alarm = find_alarm(
-                probabilities, routing.fleet, by_words=embedding is None, routed_to_urgent=choice.agent.urgent
+            alarm = with_foreign_emergency(
+                find_alarm(
+                    probabilities, routing.fleet, by_words=embedding is None, routed_to_urgent=choice.agent.urgent
+                ),
+                request.text,
+                analysis.language,
+                texts=self._languages,
+                fleet=routing.fleet,
             )
             if alarm is not None:
                 return results.alarm(alarm, analysis)
