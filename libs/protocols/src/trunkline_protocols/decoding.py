@@ -16,6 +16,8 @@ from typing import Any, Final, Generic, NoReturn, TypeVar
 
 import msgspec
 
+from trunkline_protocols.half_characters import join_halves_in
+
 DecodeError = msgspec.DecodeError
 """The one error of a decoding. Its text names the invalid field, never the input."""
 
@@ -44,6 +46,21 @@ class Decoder(Generic[T]):
         except Exception as error:  # every failure of a decoder becomes a `DecodeError`
             _raise(error)
         return decoded
+
+    def decode_with_halves(self, payload: bytes | str) -> T:
+        """Decode JSON whose strings may hold lone surrogates, which `decode` refuses; they stay in the result.
+
+        Bytes that are not UTF-8 become U+FFFD. The caller joins the halves by `half_characters`, which knows how.
+        """
+        try:
+            return self.decode(payload)
+        except DecodeError:
+            text = payload if isinstance(payload, str) else payload.decode("utf-8", "replace")
+            value = _load(text)
+        try:
+            return msgspec.convert(value, self.type)  # type: ignore[no-any-return]
+        except Exception as error:  # as in `decode`
+            _raise(error)
 
 
 def decode(payload: bytes | str, type_: type[T]) -> T:
@@ -124,7 +141,7 @@ def encode(message: object) -> bytes:
     try:
         return _ENCODER.encode(message)
     except UnicodeEncodeError:
-        return _ENCODER.encode(_without_surrogates(msgspec.to_builtins(message, str_keys=True)))
+        return _ENCODER.encode(join_halves_in(msgspec.to_builtins(message, str_keys=True)))
 
 
 def _raise(error: Exception) -> NoReturn:
@@ -153,16 +170,16 @@ def _without_input(message: str) -> str:
     return message
 
 
+def _load(text: str) -> Any:  # noqa: ANN401 - JSON of any shape
+    """Return the value of a JSON text as Python reads it: strings may hold lone surrogates; raise `DecodeError`."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValidationError("nested too deeply") from None
+    except ValueError:
+        raise DecodeError("JSON is malformed") from None
+
+
 def _refuse_constant(name: str) -> NoReturn:
     """Refuse NaN and Infinity, which are no JSON."""
     raise ValueError(name)
-
-
-def _without_surrogates(value: Any) -> Any:  # noqa: ANN401 - builtins of any shape
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, list):
-        return [_without_surrogates(each) for each in value]
-    if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(each) for key, each in value.items()}
-    return value
