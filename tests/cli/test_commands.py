@@ -21,6 +21,10 @@ NO_FLEET = Path("/nowhere")
     [
         (["up", "--port", "99999"], "trunkline: TRUNKLINE_HTTP_PORT: Input should be less than or equal to 65535"),
         (["status", "--url", "somewhere"], "trunkline: TRUNKLINE_URL: String should match pattern '^https?://'"),
+        (["status", "--url", "http://::1:8080"], "trunkline: TRUNKLINE_URL: must be http://HOST, "),
+        (["status", "--url", "http://[::1"], "trunkline: TRUNKLINE_URL: must be http://HOST, "),
+        (["ask", "x", "--url", "http://127.0.0.1:99999"], "trunkline: TRUNKLINE_URL: must be http://HOST, "),
+        (["ask", "x", "--url", "http://127.0.0.1:1/a b"], "trunkline: TRUNKLINE_URL: must be http://HOST, "),
         (["up", "--fleet", "/nowhere"], "trunkline: /nowhere/fleet.toml: "),
         (["kb", "import", "/nowhere"], "trunkline: /nowhere: no such file or folder"),
         (["bench", "load", "--texts", "/nowhere"], "trunkline: /nowhere: "),
@@ -47,6 +51,29 @@ def test_renamed_variable_is_refused(tmp_path: Path) -> None:
     assert (
         done.stderr == "trunkline: renamed environment variables: TRUNKLINE_SNAPSHOT_URL is now TRUNKLINE_BACKUP_URL\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "arguments"),
+    [
+        ("TRUNKLINE_OPERATOR_TOKEN", "canary", ["up"]),
+        ("TRUNKLINE_OPERATOR_TOKEN", "canary\nx: y", ["status"]),
+        ("TRUNKLINE_TOKEN", "canary é", ["ask", "x"]),
+        ("TRUNKLINE_REPLICAS", "canary", ["up"]),
+        ("TRUNKLINE_URL", "canary", ["status"]),
+    ],
+)
+def test_invalid_variable_is_named_without_its_value(
+    variable: str, value: str, arguments: list[str], tmp_path: Path
+) -> None:
+    """A value may be a secret: in the wrong variable, any of them."""
+    environment = {**os.environ, variable: value}
+    command = [trunkline(), *arguments]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"trunkline: {variable}: ")
+    assert done.stderr.count("\n") == 1
+    assert "canary" not in done.stderr + done.stdout
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)

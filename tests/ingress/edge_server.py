@@ -56,6 +56,7 @@ async def edge(
     streams = FakeStreams()
     opener = SessionOpener(
         instance=Instance("ingress-1"),
+        region="local",
         ports=SessionPorts(inbox=streams, log=streams, presence=streams, canceller=streams),
         sessions=SessionRegistry(NoNotices(), EmptyQueue()),
         resume_secret=b"s" * 32,

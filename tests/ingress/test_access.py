@@ -114,6 +114,7 @@ def edge(tmp_path: Path, *, single_machine: bool = True) -> tuple[web.Applicatio
     ports = HttpPorts(**dict.fromkeys(HttpPorts.__dataclass_fields__, down))  # type: ignore[arg-type]
     opener = SessionOpener(
         instance=Instance("ingress-1"),
+        region="local",
         ports=SessionPorts(down, down, down, down),  # type: ignore[arg-type]
         sessions=SessionRegistry(down, down),  # type: ignore[arg-type]
         resume_secret=b"s" * 32,

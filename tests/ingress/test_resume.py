@@ -16,7 +16,7 @@ from trunkline_ingress.application.session import SessionPorts
 from trunkline_ingress.application.session_opener import SessionOpener
 from trunkline_ingress.application.session_registry import SessionRegistry
 from trunkline_ingress.core.identity import Identity
-from trunkline_ingress.core.resume_tokens import sign
+from trunkline_ingress.core.resume_tokens import sign, verify
 from trunkline_ingress.handlers.auth import Authenticator
 from trunkline_ingress.handlers.chat import ChatEndpoint
 from trunkline_ingress.ports import InboxPosition, UnsettledMessages
@@ -97,6 +97,7 @@ async def chat_server(streams: FakeStreams) -> AsyncIterator[tuple[str, SessionR
     chat = ChatEndpoint(
         opener=SessionOpener(
             instance=Instance("ingress-1"),
+            region="local",
             ports=SessionPorts(inbox=streams, log=streams, presence=streams, canceller=streams),
             sessions=sessions,
             resume_secret=SECRET,
@@ -170,6 +171,25 @@ async def test_refused_resume_keeps_the_socket_open() -> None:
         await socket.send_json(resume_frame(ADA))
         assert (await socket.receive_json(timeout=10))["code"] == "bad_frame"
     assert len(sessions) == 0
+
+
+async def test_only_the_region_of_the_suite_is_served() -> None:
+    """A message of another region would be stored and never answered: neither `start` nor `resume` opens it."""
+    elsewhere = msgspec.structs.replace(ADA, region="elsewhere")
+    async with chat_server(FakeStreams()) as (url, sessions), client_socket(url) as socket:
+        for frame, code in (
+            ({"type": "start", "customer": "ada", "region": "elsewhere"}, "bad_frame"),
+            (resume_frame(elsewhere), "not_found"),
+        ):
+            await socket.send_json(frame)
+            error = await socket.receive_json(timeout=10)
+            assert (error["type"], error["code"], error["retryable"]) == ("error", code, False)
+        assert len(sessions) == 0
+        await socket.send_json({"type": "start", "customer": "ada"})
+        started = await socket.receive_json(timeout=10)
+        identity = verify(started["resume_token"], SECRET, now=time.time())
+        assert identity is not None
+        assert identity.region == "local"
 
 
 async def test_last_seq_that_was_never_assigned_is_not_recovered() -> None:

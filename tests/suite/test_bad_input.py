@@ -39,6 +39,7 @@ def _ingress_survives(suite: Suite) -> object:
         {"type": "message", "id": "m1", "text": ""},
         {"type": "start"},
         {"type": "start", "customer": "ada"},
+        {"type": "message", "id": "m1\n", "text": "hello"},
         {"type": "resume", "conversation": "c1", "resume_token": "x", "last_seq": -1},
         {"type": "feedback", "rating": 6},
         [],
@@ -72,6 +73,15 @@ async def test_message_before_start_is_refused(suite: Suite) -> None:
     assert error["code"] == "bad_frame"
 
 
+async def test_unknown_region_is_refused_at_the_start(suite: Suite) -> None:
+    """The socket stays open for a `start` of this suite's region."""
+    async with Customer(suite.url) as customer:
+        error = await error_after(customer, {"type": "start", "customer": "ada", "region": "elsewhere"})
+        assert (error["code"], error["retryable"]) == ("bad_frame", False)
+        assert "region" in str(error["message"])
+        await customer.start()
+
+
 async def test_text_over_the_limit_is_too_large(suite: Suite) -> None:
     """8,000 characters are accepted, 8,001 are not."""
     async with Customer(suite.url) as customer:
@@ -79,6 +89,21 @@ async def test_text_over_the_limit_is_too_large(suite: Suite) -> None:
         error = await error_after(customer, {"type": "message", "id": "m1", "text": "x" * 8_001})
         assert (error["code"], error["id"]) == ("too_large", "m1")
         await customer.ask("m1", "x" * 8_000)
+
+
+async def test_longest_text_and_half_characters_are_answered(suite: Suite) -> None:
+    """8,000 characters written as escapes take 96 KB; a lone surrogate becomes U+FFFD."""
+    async with Customer(suite.url) as customer:
+        await customer.start()
+        await customer.send(r'{"type":"message","id":"m1","text":"' + r"\ud83d\ude00" * 8_000 + '"}')
+        await customer.send(r'{"type":"message","id":"m2","text":"Hello \ud83d"}')
+        answered: list[object] = []
+        while len(answered) < 2:
+            frame = await customer.receive()
+            assert frame["type"] != "error", frame
+            if frame["type"] == "message":
+                answered.append(frame["in_reply_to"])
+        assert answered == ["m1", "m2"]
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError as SourceError
 from trunkline_chassis.fleet_folder import FleetError
-from trunkline_chassis.settings import SettingsError
+from trunkline_chassis.settings import SettingsError, settings_faults
+from trunkline_protocols import codec
 from trunkline_supervisor.app import run_suite, secure
 from trunkline_supervisor.core.errors import SuiteError
 from trunkline_supervisor.settings import SuiteSettings
@@ -25,6 +26,7 @@ from trunkline_cli.knowledge.command import knowledge
 from trunkline_cli.notices.command import notice, notices
 from trunkline_cli.operator_keys import operator_key
 from trunkline_cli.options import DataDir, Json, Url, client_settings, console
+from trunkline_cli.text_input import accept_any_bytes, readable_arguments
 
 app = typer.Typer(
     help="Run, use and operate a fleet of customer-support agents.",
@@ -35,6 +37,8 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command; print errors as lines on stderr and exit with status 1."""
+    accept_any_bytes()
+    sys.argv[1:] = readable_arguments(sys.argv[1:])
     try:
         app()
     except CommandError as error:
@@ -43,10 +47,9 @@ def main() -> None:
     except (SuiteError, SettingsError, FleetError) as error:
         print(f"trunkline: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
-    except ValidationError as error:
-        for fault in error.errors(include_url=False):
-            name = "_".join(map(str, fault["loc"])).upper()
-            print(f"trunkline: TRUNKLINE_{name}: {fault['msg']}, got {fault['input']!r}", file=sys.stderr)  # noqa: T201
+    except (ValidationError, SourceError) as error:
+        for fault in settings_faults(error):
+            print(f"trunkline: {fault}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
 
 
@@ -139,7 +142,7 @@ def trace(
     """Show every message of a conversation: sender, receiver, time, duration, cost."""
     found = traces.read_trace(client_settings(url, data_dir), conversation_id)
     if as_json:
-        typer.echo(msgspec.json.encode(found))
+        typer.echo(codec.encode(found))
     else:
         console().print(traces.trace_table(found))
 

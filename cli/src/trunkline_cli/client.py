@@ -9,7 +9,6 @@ from http import HTTPStatus
 from typing import Final, NamedTuple, TypeVar
 
 import aiohttp
-import msgspec
 from pydantic import SecretStr
 from trunkline_protocols import codec
 from trunkline_protocols.frames import SUBPROTOCOL, ClientFrame, ServerFrame
@@ -43,7 +42,10 @@ class Chat:
             raise CommandError(f"no answer within {timeout_s:g} s") from error
         if message.type is not aiohttp.WSMsgType.TEXT:
             raise CommandError(f"connection closed ({self._socket.close_code}) {message.extra or ''}".strip())
-        return message.data, codec.server_frame.decode(message.data)
+        try:
+            return message.data, codec.server_frame.decode(message.data)
+        except codec.DecodeError as error:
+            raise CommandError(f"the reply is not a frame of Trunkline: {error}") from error
 
 
 @asynccontextmanager
@@ -74,7 +76,7 @@ def post(
     settings: ClientSettings, path: str, body: object, type_: type[T], *, timeout_s: float = _REQUEST_TIMEOUT_S
 ) -> T:
     """Send a POST request to the operators' API and return the decoded reply."""
-    return asyncio.run(_call(settings, _Request("POST", path, msgspec.json.encode(body), timeout_s), type_))
+    return asyncio.run(_call(settings, _Request("POST", path, codec.encode(body), timeout_s), type_))
 
 
 def delete(settings: ClientSettings, path: str, type_: type[T]) -> T:
@@ -117,5 +119,7 @@ async def _call(settings: ClientSettings, request: _Request, type_: type[T]) -> 
                 reason = raw.decode(errors="replace")[:_MAX_ERROR_CHARACTERS]
                 raise CommandError(f"{request.path}: {response.status} {reason}")
             return codec.decode(raw, type_)
+    except codec.DecodeError as error:
+        raise CommandError(f"{request.path}: the reply is not one of Trunkline: {error}") from error
     except (aiohttp.ClientError, TimeoutError) as error:
         raise unreachable(settings, error) from error

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from typing import Final, TextIO
 
-import msgspec
 from rich.console import Console
 from trunkline_chassis.logs import configure_logs
 from trunkline_llm_gateway.adapters.config_file import load_config
@@ -20,6 +19,7 @@ from trunkline_llm_gateway.core.budgets import Spending
 from trunkline_llm_gateway.core.config import ConfigError
 from trunkline_llm_gateway.ports import SendDelta
 from trunkline_llm_gateway.settings import GatewaySettings
+from trunkline_protocols import codec
 from trunkline_protocols.completion import Complete, Completed, DeltaTarget
 from trunkline_protocols.ids import ConversationId, Instance, TurnId, TurnRef
 from trunkline_protocols.turn import Delta
@@ -99,7 +99,7 @@ def _as_json(reply: Completed) -> str:
     """Return all fields as JSON, including those with default values."""
     fields = {name: getattr(reply, name) for name in reply.__struct_fields__}
     usage = {name: getattr(reply.usage, name) for name in reply.usage.__struct_fields__}
-    return msgspec.json.encode({**fields, "usage": usage}).decode() + "\n"
+    return codec.encode({**fields, "usage": usage}).decode() + "\n"
 
 
 def _print_summary(reply: Completed) -> None:

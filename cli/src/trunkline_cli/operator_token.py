@@ -22,7 +22,7 @@ def find_operator_token(data_dir: Path, url: str) -> str:
         return file.read_text(encoding="utf-8").strip()
     except (FileNotFoundError, NotADirectoryError):
         return ""
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"cannot read the operator token: {error}; set TRUNKLINE_OPERATOR_TOKEN") from error
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from trunkline_chassis.settings import EnvironmentSettings
 from trunkline_rag.settings import ParserSettings
 
@@ -20,3 +21,30 @@ class ClientSettings(EnvironmentSettings, ParserSettings):
     )
     data_dir: Path = Field(Path("var"), description="Data folder of a suite on this machine")
     data: Path | None = Field(None, description="Folder of public data sets, for tests and benches")
+
+    @field_validator("url")
+    @classmethod
+    def _check_address(cls, value: str) -> str:
+        if not _is_address(value.strip()):
+            raise ValueError("must be http://HOST, http://HOST:PORT or either with a path; IPv6 in brackets")
+        return value.strip()
+
+    @field_validator("token", "operator_token")
+    @classmethod
+    def _check_token(cls, value: SecretStr | None) -> SecretStr | None:
+        """Refuse a token that no header can hold."""
+        if value is None:
+            return None
+        token = value.get_secret_value().strip()
+        if not (token.isascii() and token.isprintable()):
+            raise ValueError("must be one line of ASCII characters")
+        return SecretStr(token)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        has_valid_port = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    return has_valid_port and bool(parts.hostname) and url.isprintable() and " " not in url

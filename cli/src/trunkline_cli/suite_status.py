@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import msgspec
 from rich.table import Table
+from trunkline_protocols import codec
 from trunkline_protocols.presence import SuiteStatus
 
 from trunkline_cli.client import get
@@ -48,4 +48,4 @@ def status_table(suite: SuiteStatus) -> Table:
 def status_json(suite: SuiteStatus) -> bytes:
     """Return the status as JSON with all fields, including those with default values."""
     processes = [{name: getattr(process, name) for name in process.__struct_fields__} for process in suite.processes]
-    return msgspec.json.encode({"ready": suite.ready, "processes": processes, "missing": suite.missing})
+    return codec.encode({"ready": suite.ready, "processes": processes, "missing": suite.missing})

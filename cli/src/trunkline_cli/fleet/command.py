@@ -6,7 +6,6 @@ import getpass
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from trunkline_protocols import decoding
 from trunkline_protocols.fleet import Fleet
@@ -27,7 +26,7 @@ def show(url: Url = None, data_dir: DataDir = None, as_json: Json = False) -> No
     """List the retained versions, the active one last; with --json print the active fleet."""
     settings = client_settings(url, data_dir)
     if as_json:
-        typer.echo(msgspec.json.encode(versions.read_active(settings)))
+        typer.echo(decoding.encode(versions.read_active(settings)))
     else:
         console().print(versions.versions_table(versions.read_versions(settings)))
 
@@ -68,7 +67,7 @@ def try_(
     for number, question in enumerate(questions):
         found = trial.ask(question)
         if as_json:
-            typer.echo(msgspec.json.encode(found))
+            typer.echo(decoding.encode(found))
         else:
             typer.echo("\n".join([*([""] if number else []), *trial_lines(found)]))
 

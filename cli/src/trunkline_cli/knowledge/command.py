@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import Annotated, Final
 
-import msgspec
 import typer
 from rich.markup import escape
+from trunkline_protocols import codec
 from trunkline_protocols.knowledge import ArticlesImported
 
 from trunkline_cli.errors import CommandError
@@ -64,7 +64,7 @@ def search(
     """Search the knowledge base as agents do."""
     hits = search_articles(client_settings(url, data_dir), query, limit)
     if as_json:
-        typer.echo(msgspec.json.encode(hits))
+        typer.echo(codec.encode(hits))
         return
     if not hits.hits:
         typer.echo("nothing found")
@@ -84,7 +84,7 @@ def backup(
     """Back up the knowledge base to the object store; imports and searches continue."""
     taken = backups.take_backup(client_settings(url, data_dir), full=full, keep=keep)
     if as_json:
-        typer.echo(msgspec.json.encode(taken))
+        typer.echo(codec.encode(taken))
         return
     written = taken.backup
     removed = f"; {len(taken.removed)} older ones removed" if taken.removed else ""
@@ -99,7 +99,7 @@ def list_backups(url: Url = None, data_dir: DataDir = None, as_json: Json = Fals
     """List the backups, newest first."""
     found = backups.read_backups(client_settings(url, data_dir))
     if as_json:
-        typer.echo(msgspec.json.encode(found))
+        typer.echo(codec.encode(found))
     elif found.backups:
         console().print(backups.backups_table(found))
     else:
@@ -119,7 +119,7 @@ def restore(
     """Restore a backup; searches use the current articles until it is complete."""
     restored = backups.restore_backup(client_settings(url, data_dir), backup, replace=replace)
     if as_json:
-        typer.echo(msgspec.json.encode(restored))
+        typer.echo(codec.encode(restored))
         return
     active = restored.backup
     typer.echo(f"{active.id} is active: {active.articles} articles, {active.passages} passages")

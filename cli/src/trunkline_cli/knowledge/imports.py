@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from rich.console import Console
 from rich.progress import track
+from trunkline_protocols import codec
 from trunkline_protocols.knowledge import ArticleFile, ArticlesImported, ImportArticles, ImportProblem
 from trunkline_rag.adapters.parser.process import ParserProcess
 from trunkline_rag.core.articles import Document
@@ -140,7 +141,7 @@ def _line(document: Document) -> str:
         "updated": document.updated,
         **msgspec.to_builtins(document.scope),
     }
-    return msgspec.json.encode(fields).decode()
+    return codec.encode(fields).decode()
 
 
 def _batches(lines: Iterator[str]) -> Iterator[list[str]]:

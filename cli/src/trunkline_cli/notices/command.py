@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-import msgspec
 import typer
+from trunkline_protocols import codec
 
 from trunkline_cli.errors import CommandError
 from trunkline_cli.notices import broadcasts
@@ -55,7 +55,7 @@ def notice(  # noqa: PLR0913 - one parameter per option
     }
     report = broadcasts.publish_notice(client_settings(url, data_dir), request)
     if as_json:
-        typer.echo(msgspec.json.encode(report))
+        typer.echo(codec.encode(report))
     else:
         typer.echo(f"{report.notice.notice}: received by {len(report.received_by)} processes")
         for instance in report.received_by:
@@ -69,7 +69,7 @@ def list_notices(url: Url = None, data_dir: DataDir = None, as_json: Json = Fals
     """List the active notices and their receipts."""
     reports = broadcasts.read_notices(client_settings(url, data_dir))
     if as_json:
-        typer.echo(msgspec.json.encode(reports))
+        typer.echo(codec.encode(reports))
     else:
         console().print(broadcasts.notices_table(reports))
 

@@ -12,7 +12,7 @@ from trunkline_protocols.catalogue import CHANNELS, PARAMETERS, Channel, Flow
 from trunkline_protocols.frames import SUBPROTOCOL
 from trunkline_protocols.wire import Wire
 
-from trunkline_cli.reference.fields import Struct, meanings_of, parts_of, sentence_of
+from trunkline_cli.reference.fields import Struct, meanings_of, parts_of, portable, sentence_of
 
 # An AsyncAPI document has no types here; its JSON objects are plain maps.
 _Json = dict[str, Any]
@@ -149,7 +149,21 @@ def _schemas() -> _Json:
             described = properties[named[field]]
             properties[named[field]] = {"allOf": [described]} if "$ref" in described else described
             properties[named[field]]["description"] = meaning
+    _make_portable(schemas)
     return schemas
+
+
+def _make_portable(schema: Any) -> None:  # noqa: ANN401 - JSON of any shape
+    """Write the patterns of a schema, and of those in it, as JSON Schema has them."""
+    if isinstance(schema, list):
+        for item in schema:
+            _make_portable(item)
+    if isinstance(schema, dict):
+        for name, value in schema.items():
+            if name == "pattern" and isinstance(value, str):
+                schema[name] = portable(value)
+            else:
+                _make_portable(value)
 
 
 def _all_messages() -> list[type[Wire]]:

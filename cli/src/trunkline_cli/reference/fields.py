@@ -102,6 +102,11 @@ def _structs_in(type_: types.Type) -> Iterator[Struct]:
             pass
 
 
+def portable(pattern: str) -> str:
+    """Return a pattern as other languages write it: in them `$` is the end, in Python also before a last newline."""
+    return pattern.replace(r"\Z", "$")
+
+
 def _describe(type_: types.Type) -> str:
     match type_:
         case types.StructType(cls=cls):
@@ -121,7 +126,7 @@ def _describe(type_: types.Type) -> str:
 def _describe_scalar(type_: types.Type) -> str:
     match type_:
         case types.StrType(min_length=minimum, max_length=maximum, pattern=pattern):
-            return f"string{_range(minimum, maximum, ' characters')}" + (f" `{pattern}`" if pattern else "")
+            return f"string{_range(minimum, maximum, ' characters')}" + (f" `{portable(pattern)}`" if pattern else "")
         case types.IntType(ge=minimum, le=maximum):
             return f"integer{_range(minimum, maximum)}"
         case types.FloatType(ge=minimum, le=maximum):

@@ -7,14 +7,16 @@ refuses a variable that has been renamed: ignoring it would start a process with
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError as SourceError
 from trunkline_protocols.ids import Instance, token
 
 from trunkline_chassis.nats_security import NatsSecurity
@@ -39,7 +41,7 @@ RENAMED: Final[dict[str, str]] = {
 }
 """Former names of environment variables and their present names."""
 
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}\z")]
 
 McpCommands = list[list[str]]
 """Commands that the operator permits; no version of the fleet can add one."""
@@ -54,9 +56,20 @@ class SettingsError(Exception):
 
 
 class EnvironmentSettings(BaseSettings):
-    """Base of all settings: the prefix, immutability, and the refusal of renamed variables."""
+    """Base of all settings: the prefix, immutability, choices as text, and the refusal of renamed variables."""
 
-    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TRUNKLINE_", frozen=True, extra="ignore", hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_choice(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - pydantic passes what it was given
+        """Return the choice that a text stands for: a variable is text, and `Literal` converts nothing."""
+        if not isinstance(value, str) or info.field_name is None:
+            return value
+        choices = _choices_of(cls.model_fields[info.field_name].annotation)
+        return next((choice for choice in choices if str(choice) == value.strip()), value)
 
     @model_validator(mode="before")
     @classmethod
@@ -96,7 +109,9 @@ class ProcessSettings(NatsSettings):
     nats_url: str = Field("nats://127.0.0.1:4222", description="NATS servers, separated by commas", repr=False)
     region: Identifier = Field("local", description="Region whose conversations this process serves")
     instance: str = Field(
-        "", description="Name of this process, stable across restarts; default: service and host name"
+        "",
+        pattern=r"^[A-Za-z0-9_-]{0,64}\z",
+        description="Name of this process, stable across restarts; default: service and host name",
     )
     node: str = Field(default_factory=socket.gethostname, description="Machine this process runs on")
     replicas: Literal[1, 3, 5] = Field(1, description="Copies of every replicated stream: 1 alone, 3 in a cluster")
@@ -110,10 +125,11 @@ class ProcessSettings(NatsSettings):
 
     def instance_name(self, service: str) -> Instance:
         """Return the configured instance name, by default the service and node names."""
-        return Instance(token(self.instance or f"{service}-{self.node}".replace(".", "-")[:64], "instance"))
+        named_by_node = re.sub(r"[^A-Za-z0-9_-]", "-", f"{service}-{self.node}")[:64]
+        return Instance(token(self.instance or named_by_node, "instance"))
 
 
-S = TypeVar("S", bound=EnvironmentSettings)
+S = TypeVar("S", bound=BaseSettings)
 
 
 def load_settings(settings: type[S]) -> S:
@@ -122,10 +138,33 @@ def load_settings(settings: type[S]) -> S:
         return settings()
     except SettingsError as error:
         sys.exit(f"trunkline: {error}")
-    except ValidationError as error:
-        # Without the values: one of them may be a secret.
-        faults = [f"TRUNKLINE_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()]
-        sys.exit(f"trunkline: {'; '.join(faults)}")
+    except (ValidationError, SourceError) as error:
+        sys.exit(f"trunkline: {'; '.join(settings_faults(error))}")
+
+
+def settings_faults(error: ValidationError | SourceError) -> list[str]:
+    """Return one line for each invalid variable, without its value: it may be a secret."""
+    if isinstance(error, SourceError):
+        field = re.search(r'field "(\w+)"', str(error))
+        return [f"TRUNKLINE_{field[1].upper()}: must be JSON" if field else "a variable must be JSON"]
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    return [": ".join([*_place_of(fault["loc"]), fault["msg"].removeprefix("Value error, ")]) for fault in faults]
+
+
+def _place_of(location: tuple[int | str, ...]) -> Iterator[str]:
+    """Yield the variable, and the place in its JSON; nothing for a fault of several variables together."""
+    if location:
+        variable, *path = location
+        yield f"TRUNKLINE_{variable}".upper() + "".join(f"[{key!r}]" for key in path)
+
+
+def _choices_of(annotation: Any) -> Iterator[Any]:  # noqa: ANN401 - annotations have no common type
+    """Yield the members of `Literal` in an annotation."""
+    if get_origin(annotation) is Literal:
+        yield from get_args(annotation)
+    elif get_origin(annotation) in {Union, UnionType}:
+        for member in get_args(annotation):
+            yield from _choices_of(member)
 
 
 def refuse_renamed_variables(environment: Mapping[str, str]) -> None:

@@ -47,6 +47,22 @@ class Decoder(Generic[T]):
             _raise(error)
         return decoded
 
+    def decode_joined(self, payload: bytes | str) -> T:
+        """Decode JSON of a client, whose strings may hold lone surrogates: `half_characters.join_halves` joins them.
+
+        Raises `DecodeError`, also for bytes that are not UTF-8.
+        """
+        try:
+            return self.decode(payload)
+        except ValidationError:
+            raise
+        except DecodeError:
+            value = _load(payload if isinstance(payload, str) else decode_text(payload))
+        try:
+            return msgspec.convert(join_halves_in(value), self.type)  # type: ignore[no-any-return]
+        except Exception as error:  # as in `decode`
+            _raise(error)
+
     def decode_with_halves(self, payload: bytes | str) -> T:
         """Decode JSON whose strings may hold lone surrogates, which `decode` refuses; they stay in the result.
 

@@ -12,9 +12,9 @@ from trunkline_protocols.wire import Record, Wire
 TRIAGE = "triage"
 ESCALATION = "escalation"
 
-Slug = Annotated[str, Meta(pattern="^[a-z0-9-]{1,64}$")]
+Slug = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}\Z")]
 NonEmptyText = Annotated[str, Meta(min_length=1)]
-Hours = Annotated[str, Meta(pattern="^(([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9])?$")]
+Hours = Annotated[str, Meta(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9])?\Z")]
 Seconds = Annotated[float, Meta(gt=0)]
 FleetOrigin = Literal["start", "apply", "rollback"]
 """Origin of a fleet version: seeded at start, applied by an operator, or rolled back to."""
@@ -29,8 +29,8 @@ Claim = Literal["customer.sub", "customer.tenant", "customer.region", "customer.
 DEFAULT_DAILY_LIMIT: Final = 20
 """Calls per customer and day of a tool that writes and declares no limit."""
 
-LanguageCode = Annotated[str, Meta(pattern="^[a-z]{2}$")]
-ToolName = Annotated[str, Meta(pattern="^[a-z0-9_-]{1,40}$")]
+LanguageCode = Annotated[str, Meta(pattern=r"^[a-z]{2}\Z")]
+ToolName = Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,40}\Z")]
 
 
 class Tool(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -17,7 +17,8 @@ SUBPROTOCOL = "trunkline.v1"
 MAX_FRAME_BYTES = 128 * 1024
 MAX_TEXT_CHARACTERS = 8_000
 
-Token = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
+Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+OptionalToken = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,64}\Z")]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 AccessToken = Annotated[str, Meta(max_length=8_192)]
 """A customer's JSON Web Token; empty without one."""
@@ -33,10 +34,11 @@ class Start(Wire, frozen=True, kw_only=True, tag="start"):
 
     customer: Name
     tenant: Token = "default"
-    region: Token = "local"
+    region: OptionalToken = ""
+    """Region of the conversation; default: that of the suite, which refuses any other."""
     channel: Token = "web"
     locale: Token = "en"
-    tier: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,64}$")] = ""
+    tier: OptionalToken = ""
     """The customer's tier; ignored if authentication is on, since the token carries it."""
     token: AccessToken = ""
     """Access token, if authentication is on and the handshake had none."""
@@ -62,7 +64,7 @@ class Message(Wire, frozen=True, kw_only=True, tag="message"):
 class RequestPerson(Wire, frozen=True, kw_only=True, tag="request_person"):
     """Request a person: as a message that asks for one, but independent of its language and of the fleet's phrases."""
 
-    id: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,64}$")] = ""
+    id: OptionalToken = ""
     """The client's idempotency key, as of `message`; without one, every frame is a new request."""
     text: Annotated[str, Meta(max_length=MAX_TEXT_CHARACTERS)] = ""
     """The customer's words; default: a plain sentence."""

@@ -107,6 +107,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     chat = ChatEndpoint(
         opener=SessionOpener(
             instance=process.instance,
+            region=region,
             ports=SessionPorts(inbox, log, NatsSocketPresence(bus), NatsTurnCanceller(bus, region)),
             sessions=sessions,
             resume_secret=settings.resume_secret.get_secret_value().encode(),

@@ -77,7 +77,7 @@ class IngressSettings(ProcessSettings):
         "",
         description="Origins, separated by spaces, whose pages may show the chat page in a frame and give it the "
         "customer's access token",
-        pattern=r"^(https?://[A-Za-z0-9.:-]+( +|$))*$",
+        pattern=r"^(https?://[A-Za-z0-9.:\[\]-]+( +|\z))*\z",
     )
     edge_address_rate: float = Field(
         1_000.0, gt=0, description="Sustained rate of frames and requests per address and process, per second"

@@ -15,7 +15,7 @@ from trunkline_rag.core.articles.limits import ParseLimits
 class ParserSettings(BaseSettings):
     """Limits of the parser process; a file over one of them is reported, the others are imported."""
 
-    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     parser_time_s: float = Field(
         3.0, gt=0, description="Processor time for a file, plus 10 s per MiB; twice as much may elapse"

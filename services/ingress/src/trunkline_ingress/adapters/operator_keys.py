@@ -33,7 +33,7 @@ _MAX_BYTES: Final = 1024 * 1024
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     name: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\S")]
     role: Role
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):

@@ -32,6 +32,10 @@ class UnknownConversationError(Exception):
     """The conversation does not exist."""
 
 
+class UnknownRegionError(Exception):
+    """No process of this suite serves the region: a message would be stored and never answered."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenedSession:
     """A registered session. `replaced` is set when another socket takes the conversation over."""
@@ -49,6 +53,8 @@ class SessionOpener:
     """Opens and registers sessions."""
 
     instance: Instance
+    region: str
+    """The only region that is served."""
     ports: SessionPorts
     sessions: SessionRegistry
     resume_secret: bytes
@@ -58,17 +64,23 @@ class SessionOpener:
     restore_permits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MAX_CONCURRENT_RESTORES))
 
     def start(self, request: Start, claims: Claims | None, send: SendFrame) -> OpenedSession:
-        """Start a conversation; raise `UnauthorizedError` if the request does not match the claims."""
+        """Start a conversation.
+
+        Raises `UnauthorizedError` if the request does not match the claims, `UnknownRegionError` for another region.
+        """
         identity = Identity(
             conversation=conversation_id(secrets.token_hex(12)),
             customer=request.customer,
             tenant=request.tenant,
-            region=request.region,
+            region=request.region or self.region,
             channel=request.channel,
             locale=request.locale,
             tier=request.tier,
         )
-        session = self._session(authorize(identity, claims), send)
+        identity = authorize(identity, claims)
+        if identity.region != self.region:
+            raise UnknownRegionError(f"region: this suite serves {self.region!r} only")
+        session = self._session(identity, send)
         token = sign(session.identity, self.resume_secret, expires_at=time.time() + self.resume_ttl_s)
         return OpenedSession(session, self.sessions.add(session), resume_token=token)
 
@@ -79,9 +91,12 @@ class SessionOpener:
         """
         identity = self.identity_of(request.resume_token)
         if identity is None or identity.conversation != request.conversation:
-            await self._refuse(ConversationId(request.conversation), claims)
+            await self._refuse(ConversationId(request.conversation))
             raise UnauthorizedError("the resume token is not valid for this conversation, or has expired")
-        return await self._restore(authorize(identity, claims), request.last_seq, send)
+        identity = authorize(identity, claims)
+        if identity.region != self.region:
+            raise UnknownConversationError
+        return await self._restore(identity, request.last_seq, send)
 
     def identity_of(self, resume_token: str) -> Identity | None:
         """Return the identity in a resume token, None if the token is not valid now."""
@@ -105,10 +120,9 @@ class SessionOpener:
             return None
         return OpenedSession(session, replaced, missed=missed)
 
-    async def _refuse(self, conversation: ConversationId, claims: Claims | None) -> None:
+    async def _refuse(self, conversation: ConversationId) -> None:
         """Raise `UnknownConversationError` if the conversation does not exist."""
-        region = claims.region if claims is not None else "local"
-        if not await self.ports.inbox.contains(region, conversation):
+        if not await self.ports.inbox.contains(self.region, conversation):
             raise UnknownConversationError
 
     def _session(self, identity: Identity, send: SendFrame) -> Session:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
-
 import msgspec
-from msgspec import Meta
-from trunkline_protocols.frames import Name, Token
+from trunkline_protocols.frames import Name, OptionalToken, Token
 from trunkline_protocols.ids import ConversationId
-
-Tier: TypeAlias = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,64}$")]
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +26,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     exp: float
     tenant: Token = "default"
     region: Token = "local"
-    tier: Tier = ""
+    tier: OptionalToken = ""
 
 
 class UnauthorizedError(Exception):

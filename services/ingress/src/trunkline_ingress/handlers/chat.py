@@ -45,7 +45,12 @@ from trunkline_protocols.frames import (
 )
 
 from trunkline_ingress.application.session import Session, SlowReaderError, StaleSessionError
-from trunkline_ingress.application.session_opener import OpenedSession, SessionOpener, UnknownConversationError
+from trunkline_ingress.application.session_opener import (
+    OpenedSession,
+    SessionOpener,
+    UnknownConversationError,
+    UnknownRegionError,
+)
 from trunkline_ingress.core.budget import Payer
 from trunkline_ingress.core.identity import Claims, UnauthorizedError
 from trunkline_ingress.core.ledger import STARTED_SEQ
@@ -206,6 +211,8 @@ class _Socket:
             opened = await (self._start(frame) if isinstance(frame, Start) else self._resume(frame))
         except UnauthorizedError as error:
             raise FrameError("unauthorized", str(error)) from error
+        except UnknownRegionError as error:
+            raise FrameError("bad_frame", str(error)) from error
         except UnknownConversationError as error:
             raise FrameError("not_found", "conversation not found") from error
         if opened is not None:

@@ -14,7 +14,7 @@ def parse_frame(message: WSMessage) -> ClientFrame:
     if message.type is not WSMsgType.TEXT:
         raise CloseSocketError(WSCloseCode.UNSUPPORTED_DATA, "bad_frame", "only text frames are supported")
     try:
-        return codec.client_frame.decode(message.data)
+        return codec.client_frame.decode_joined(message.data)
     except codec.DecodeError as error:
         raise _refusal(message.data, str(error)) from error
 

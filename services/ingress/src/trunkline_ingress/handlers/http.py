@@ -41,7 +41,7 @@ async def body_of(request: web.Request, type_: type[T]) -> T:
     """Decode the request body; raise `HTTPBadRequest` with the path of the first invalid field."""
     try:
         async with asyncio.timeout(request.app[BODY_TIMEOUT_S]):
-            return codec.decode(await request.read(), type_)
+            return codec.Decoder[T](type_).decode_joined(await request.read())
     except TimeoutError as error:
         raise web.HTTPRequestTimeout(text="the body did not arrive in time") from error
     except codec.DecodeError as error:

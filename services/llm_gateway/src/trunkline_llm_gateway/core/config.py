@@ -12,7 +12,7 @@ Kind = Literal["openai", "anthropic", "extractive", "simulated"]
 Strategy = Literal["priority", "cheapest", "fastest", "weighted"]
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
-Name = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 
 IN_PROCESS_KINDS: frozenset[Kind] = frozenset({"extractive", "simulated"})
 """Providers without network access."""

@@ -14,7 +14,7 @@ from aiohttp import web
 from msgspec import Meta
 from trunkline_protocols.desk import AddNote, Claim, Close, DeskMessage, HandBack, Reply
 from trunkline_protocols.escalation import EscalationWaiting, Urgency
-from trunkline_protocols.frames import MAX_TEXT_CHARACTERS
+from trunkline_protocols.frames import MAX_TEXT_CHARACTERS, Token
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.rules.escalation import queue
 
@@ -26,7 +26,6 @@ from trunkline_ingress.ports import ConversationLog, Desk, EscalationView
 
 Person = Annotated[str, Meta(max_length=100)]
 """Name of the person for the shared token of a single machine; a named key has its own."""
-IdempotencyKey = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
 
 
@@ -39,7 +38,7 @@ class ClaimBody(msgspec.Struct):
 class ReplyBody(msgspec.Struct):
     """Body of `POST .../reply`; a repeat with the same `reply_id` is the same reply."""
 
-    reply_id: IdempotencyKey
+    reply_id: Token
     text: Text
     person: Person = ""
 
@@ -55,7 +54,7 @@ class HandBackBody(msgspec.Struct):
 class NoteBody(msgspec.Struct):
     """Body of `POST .../note`; a repeat with the same `note_id` is the same note."""
 
-    note_id: IdempotencyKey
+    note_id: Token
     text: Text
     person: Person = ""
 
