@@ -135,3 +135,11 @@ async def test_concurrent_consultations_of_one_step_are_distinct() -> None:
     assert isinstance(result, Answered)
     assert len({consultation.consultation for consultation in result.consultations}) == 2
     assert [use.outcome for use in result.tools] == ["failed", "failed"]
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+async def test_answer_without_text_is_a_failure(text: str) -> None:
+    """An empty bubble is not an answer: another attempt may write one."""
+    result = await process(FakeModel(text), CHARGED, "billing")
+    assert isinstance(result, TurnFailed)
+    assert result.retryable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -68,9 +68,11 @@ class GatewayHarness:
         self.spending = Spending("llm_gateway-1")
         self.gateway = Gateway(self.registry, spending=self.spending, send=self._send, rng=rng)
         self.deltas: list[Delta] = []
+        self.on_delta: Callable[[], None] = lambda: None
 
     async def _send(self, _: str, delta: Delta) -> None:
         self.deltas.append(delta)
+        self.on_delta()
 
     async def complete(self, request: Complete | None = None) -> Completed:
         """Complete a request that must not be refused."""

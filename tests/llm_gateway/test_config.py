@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from trunkline_llm_gateway.adapters.config_file import load_config
 from trunkline_llm_gateway.adapters.simulated import SimulatedProvider
-from trunkline_llm_gateway.core.config import DEFAULT_CONFIG, ConfigError, ProviderConfig
+from trunkline_llm_gateway.core.config import DEFAULT_CONFIG, ConfigError, ProviderConfig, parse_config
+from trunkline_llm_gateway.core.presets import PRESETS
 from trunkline_llm_gateway.ports import Call
 from trunkline_protocols.completion import Complete
 
@@ -69,6 +70,12 @@ def test_extractive_provider_is_the_default() -> None:
         ('strategy = "priority"', "weights = [1, 2]", r"route\[0\].weights: not supported by strategy 'priority'"),
         ('strategy = "priority"', "hedge_after_ms = -1", "hedge_after_ms"),
         ('"PRIMARY_KEY"', '"PRIMARY_KEY"\napi_key_file = "key"', r"provider\[0\].api_key_file"),
+        ('kind = "openai"', 'preset = "telepathy"', r"provider\[0\].preset: must be one of: openai, "),
+        ('kind = "openai"', 'kind = "openai"\npreset = 7', "preset"),
+        ('"PRIMARY_KEY"', '"K"\nmax_tokens_field = "tokens"', "max_tokens_field"),
+        ('"PRIMARY_KEY"', '"K"\nextra_body = { stream = false }', r"provider\[0\].extra_body: 'stream' is set by"),
+        ('"PRIMARY_KEY"', '"K"\nextra_headers = { Authorization = "x" }', r"extra_headers: 'Authorization' is set by"),
+        ('"PRIMARY_KEY"', '"K"\nextra_headers = { X-A = "a\\nb" }', r"extra_headers: 'X-A' is no valid header"),
         ("[[route]]", '[[budget]]\ntenant = "a"\nusd_per_day = 0\n[[route]]', "usd_per_day"),
         ("[[route]]", '[[budget]]\ntenant = "a"\nusd_per_day = 1\n' * 2 + "[[route]]", r"budget\[0\].tenant"),
     ],
@@ -80,6 +87,16 @@ def test_invalid_file_is_rejected_with_the_reason(tmp_path: Path, before: str, a
     with pytest.raises(ConfigError, match=reason) as failure:
         load_config(file)
     assert str(file) in str(failure.value)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_preset_needs_a_name_and_a_model_only(preset: str) -> None:
+    """Its values are valid; the provider's own keys win."""
+    text = f'[[provider]]\nname = "p"\npreset = "{preset}"\nmodels = ["m"]\n'
+    provider = parse_config(text, "llm.toml").provider[0]
+    assert {name: getattr(provider, name) for name in PRESETS[preset]} == PRESETS[preset]
+    own = parse_config(f'{text}base_url = "http://127.0.0.1:1/v1"\nsends_temperature = true\n', "llm.toml").provider[0]
+    assert (own.base_url, own.sends_temperature) == ("http://127.0.0.1:1/v1", True)
 
 
 async def test_simulated_provider_reports_its_exact_time() -> None:

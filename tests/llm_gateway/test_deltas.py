@@ -87,6 +87,24 @@ async def test_streams_of_a_process_share_the_longer_interval() -> None:
     assert sent == ["Let", " me see"]
 
 
+async def test_withdrawn_text_disappears_before_its_replacement() -> None:
+    """At once if any of it was displayed; the next text replaces it again, in case that delta was lost."""
+    recorded = RecordedStream()
+    await recorded.stream.withdraw()
+    assert recorded.sent == []
+    await recorded.stream.add("Half a ")
+    await recorded.stream.add("sent")
+    await recorded.stream.withdraw()
+    await recorded.stream.withdraw()
+    await recorded.stream.add("Another")
+    await recorded.stream.flush()
+    assert [(delta.text, delta.replace) for delta in recorded.sent] == [
+        ("Half a ", True),
+        ("", True),
+        ("Another", True),
+    ]
+
+
 async def test_restarted_text_replaces_the_displayed_one() -> None:
     """The next provider's text does not follow the half sentence of the failed one."""
     recorded = RecordedStream()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 from trunkline_llm_gateway.adapters.openai import OpenAI
 from trunkline_llm_gateway.adapters.remote import RemoteProvider
+from trunkline_llm_gateway.core.budgets import day_of
 from trunkline_llm_gateway.core.config import ProviderConfig
 from trunkline_llm_gateway.ports import Call, ProviderError
 from trunkline_protocols.refusal import Refused
@@ -156,12 +158,16 @@ async def test_answer_over_the_total_timeout_is_replaced(server: ModelServer, ba
         assert (reply.text, reply.attempts[0].outcome) == (backup.text, "timeout")
 
 
-async def test_missing_usage_is_counted_by_pieces(server: ModelServer) -> None:
-    """Some servers report none."""
+async def test_missing_usage_is_estimated(server: ModelServer) -> None:
+    """For the prompt and for the answer: a budget must notice a server that reports none."""
     server.always = Fault("no usage")
-    async with running_gateway(provider_config("primary", server.url)) as harness:
-        reply = await harness.complete()
-        assert (reply.text, reply.usage.output_tokens) == (MODEL_TEXT, 4)
+    paid = provider_config("primary", server.url, input_cost_per_million=1e6, output_cost_per_million=1e6)
+    async with running_gateway(paid) as harness:
+        usage = (await harness.complete()).usage
+        assert usage.estimated
+        assert usage.output_tokens == len(MODEL_TEXT) / 4
+        assert usage.input_tokens > 100
+        assert harness.spending.total("", day_of(time.time())) == usage.input_tokens + usage.output_tokens
 
 
 async def test_unstreamed_answer_is_accepted(server: ModelServer) -> None:

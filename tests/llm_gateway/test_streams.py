@@ -1,13 +1,9 @@
-"""Pure parts of a stream: server-sent events, and the continuation of a text by another model."""
+"""Continuation of a text by another model."""
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import assume, given, strategies as st
 from trunkline_llm_gateway.core.continuation import MIN_ECHO_CHARACTERS, Continuation
-from trunkline_llm_gateway.core.server_sent_events import EventReader, EventTooLongError
-
-# -- continuation ---
 
 characters = st.text(alphabet="ab. \n", max_size=60)
 
@@ -36,32 +32,3 @@ def test_echo_of_the_prefix_is_not_repeated(sizes: list[int]) -> None:
     """Some models start from the beginning although they were asked to continue."""
     assert continued("Refunds take five ", "Refunds take five days.", sizes) == "days."
     assert continued("Refunds take five ", "\nRefunds take five days.", sizes) == "days."
-
-
-# -- events ---
-
-
-@given(st.lists(st.binary(max_size=20).filter(lambda data: b"\n" not in data and b"\r" not in data)), st.data())
-def test_events_are_read_across_any_chunk_boundaries(payloads: list[bytes], data: st.DataObject) -> None:
-    """Both kinds of line breaks are accepted; comments and names are skipped."""
-    wire = b"".join(b": ping\nevent: x\r\ndata: " + payload + b"\r\n\n" for payload in payloads)
-    reader, found, start = EventReader(), [], 0
-    while start < len(wire):
-        size = data.draw(st.integers(1, 30))
-        found += reader.feed(wire[start : start + size])
-        start += size
-    assert found == [payload.strip() for payload in payloads]
-
-
-def test_endless_event_is_a_fault() -> None:
-    """The buffer is bounded."""
-    reader = EventReader(max_bytes=10)
-    with pytest.raises(EventTooLongError):
-        reader.feed(b"data: " + b"x" * 20)
-
-
-def test_last_event_needs_no_line_break() -> None:
-    """Some servers close the connection instead."""
-    reader = EventReader()
-    assert reader.feed(b"data: a\n\ndata: b") == [b"a"]
-    assert reader.end() == [b"b"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 from typing import Any
@@ -78,6 +79,7 @@ def test_payload_with_halves_is_decoded_with_them() -> None:
             decoder.decode(payload)
         assert decoder.decode_with_halves(payload) == {"text": f"Hi {HIGH}"}
     assert decoder.decode_with_halves(b'{"text":"Hi \xff"}') == {"text": f"Hi {REPLACED}"}
+    assert decoder.decode_joined(b'{"\\ud83d":["\\ud83d\\ude00 \\ude00"]}') == {REPLACED: [f"{GRIN} {REPLACED}"]}
     assert decoder.decode_with_halves(json.dumps({"text": GRIN})) == {"text": GRIN}
 
 
@@ -88,3 +90,12 @@ def test_other_faults_are_errors(payload: bytes) -> None:
     """Syntax, shape and nesting."""
     with pytest.raises(codec.DecodeError):
         codec.Decoder[dict[str, Any]](dict[str, Any]).decode_with_halves(payload)
+    with pytest.raises(codec.DecodeError):
+        codec.Decoder[dict[str, Any]](dict[str, Any]).decode_joined(payload)
+
+
+def test_halves_in_deep_json_are_an_error() -> None:
+    """At every depth up to the one that the decoder itself refuses."""
+    for depth in range(100, 2_000, 100):
+        with contextlib.suppress(codec.DecodeError):
+            codec.Decoder[Any](Any).decode_joined("[" * depth + '"\\ud83d"' + "]" * depth)

@@ -16,6 +16,8 @@ class Usage(Record, frozen=True, kw_only=True):
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float = 0.0
+    estimated: bool = False
+    """If true, the provider did not report its tokens: they are estimated from the length of request and text."""
 
 
 class ProviderAttempt(Record, frozen=True, kw_only=True):
@@ -24,13 +26,13 @@ class ProviderAttempt(Record, frozen=True, kw_only=True):
     provider: str
     model: str
     outcome: str
-    """`answered`, `stopped` (cancelled by the caller), or the error code."""
+    """`answered`, `length` (continued by the next attempt), `stopped` (cancelled by the caller), or the error code."""
     characters: int = 0
     """Characters written; already streamed to the customer, then continued or replaced by the next attempt."""
     continued: bool = False
     """If true, it resumed the previous attempt's text instead of restarting."""
     cost: float = 0.0
-    """US dollars; if the attempt failed, an estimate from the characters of request and text."""
+    """US dollars; if the attempt failed, mostly an estimate from the characters of request and text."""
     ms: float = 0.0
 
 

@@ -110,7 +110,7 @@ class Completed(Wire, frozen=True, kw_only=True, tag="llm.completed"):
     model_ms: float = 0.0
     """The model's own time as reported by its provider; for a remote provider the upstream's time."""
     stop_reason: str = ""
-    """`stop`, `length`, `tool_calls` or a value specific to the provider."""
+    """`stop`, `length` (the text is incomplete), `tool_calls`, or the provider's own word if it is unknown."""
     tool_calls: list[ToolCall] = []
     attempts: list[ProviderAttempt] = []
     """Filled only if more than one attempt was needed."""

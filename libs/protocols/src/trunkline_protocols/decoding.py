@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 import msgspec
@@ -52,29 +53,24 @@ class Decoder(Generic[T]):
 
         Raises `DecodeError`, also for bytes that are not UTF-8.
         """
+        return self._decode_halves(payload, decode_text, join_halves_in)
+
+    def decode_with_halves(self, payload: bytes | str) -> T:
+        """Decode JSON of a model server, whose strings may hold lone surrogates; they stay in the result.
+
+        Bytes that are not UTF-8 become U+FFFD. The caller joins the halves by `half_characters`, which knows how.
+        """
+        return self._decode_halves(payload, lambda raw: raw.decode("utf-8", "replace"), lambda value: value)
+
+    def _decode_halves(self, payload: bytes | str, read: Callable[[bytes], str], change: Callable[[Any], Any]) -> T:
         try:
             return self.decode(payload)
         except ValidationError:
             raise
         except DecodeError:
-            value = _load(payload if isinstance(payload, str) else decode_text(payload))
+            value = _load(payload if isinstance(payload, str) else read(payload))
         try:
-            return msgspec.convert(join_halves_in(value), self.type)  # type: ignore[no-any-return]
-        except Exception as error:  # as in `decode`
-            _raise(error)
-
-    def decode_with_halves(self, payload: bytes | str) -> T:
-        """Decode JSON whose strings may hold lone surrogates, which `decode` refuses; they stay in the result.
-
-        Bytes that are not UTF-8 become U+FFFD. The caller joins the halves by `half_characters`, which knows how.
-        """
-        try:
-            return self.decode(payload)
-        except DecodeError:
-            text = payload if isinstance(payload, str) else payload.decode("utf-8", "replace")
-            value = _load(text)
-        try:
-            return msgspec.convert(value, self.type)  # type: ignore[no-any-return]
+            return msgspec.convert(change(value), self.type)  # type: ignore[no-any-return]
         except Exception as error:  # as in `decode`
             _raise(error)
 
@@ -92,14 +88,24 @@ def convert(value: object, type_: type[T]) -> T:
         _raise(error)
 
 
-def decode_toml(text: str, type_: type[T]) -> T:
-    """Decode a TOML document of the operator; raise `DecodeError`, which quotes the invalid value."""
+def decode_toml(
+    text: str, type_: type[T], *, prepare: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None
+) -> T:
+    """Decode a TOML document of the operator; raise `DecodeError`, which quotes the invalid value.
+
+    `prepare` completes the table before it is checked, for example with defaults; its exceptions pass through.
+    """
     try:
-        return msgspec.convert(tomllib.loads(text), type_)
-    except DecodeError:
-        raise
+        table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise DecodeError(str(error)) from None
+    except Exception as error:  # as in `Decoder.decode`
+        _raise(error)
+    prepared = prepare(table) if prepare is not None else table
+    try:
+        return msgspec.convert(prepared, type_)
+    except DecodeError:
+        raise
     except Exception as error:  # as in `Decoder.decode`
         _raise(error)
 

@@ -56,6 +56,8 @@ class TurnAnswered(Record, frozen=True, kw_only=True, tag_field="event", tag="tu
     fleet_version: int = 0
     title: str = ""
     """The agent's title at the time of the answer; empty for a text of the system."""
+    stop_reason: str = ""
+    """Reason of the completion's end, `length` for an incomplete text; empty if no model answered."""
 
 
 class CustomerReplied(Record, frozen=True, kw_only=True, tag_field="event", tag="customer_said"):

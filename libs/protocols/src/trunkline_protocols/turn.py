@@ -94,6 +94,8 @@ class Answered(Wire, frozen=True, kw_only=True, tag="turn.answered"):
     attempts: list[ProviderAttempt] = []
     """Attempts of all providers, if more than one was needed."""
     tools: list[ToolUse] = []
+    stop_reason: str = ""
+    """Reason of the completion's end, `length` for an incomplete text; empty if no model answered."""
 
 
 class Routed(Wire, frozen=True, kw_only=True, tag="turn.routed"):

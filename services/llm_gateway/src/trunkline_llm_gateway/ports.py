@@ -31,15 +31,18 @@ class ProviderError(Exception):
     ) -> None:
         """Describe a failure; `retryable` is true if another provider, or a later attempt, may succeed.
 
-        `code` is one of: connect, status, timeout, cut, malformed, empty (the provider's fault); overloaded, open (no
-        request was sent); request (the request itself is wrong). `retry_after_s` is the provider's Retry-After,
-        `status` its HTTP status, 0 without one.
+        `code` is one of: connect, status, timeout, cut, malformed, empty, unoffered_call, cut_call, thoughts (the
+        provider's fault); content_filter (the provider withdraws its text); overloaded, open (no request was sent);
+        request (the request itself is wrong). `retry_after_s` is the provider's Retry-After, `status` its HTTP status,
+        0 without one.
         """
         super().__init__(message)
         self.code = code
         self.retryable = retryable
         self.retry_after_s = retry_after_s
         self.status = status
+        self.usage: Usage | None = None
+        """Tokens and cost of the failed answer; None if they are not known."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -57,6 +60,7 @@ class ProviderResult(msgspec.Struct, frozen=True):
     model: str
     usage: Usage = Usage()
     stop_reason: str = "stop"
+    """A shared value of `core/stop_reasons.py`, or the provider's own word if it is unknown."""
     tool_calls: list[ToolCall] = []
     citations: list[Citation] | None = None
     """None: derived from the marks in the text."""
@@ -64,6 +68,8 @@ class ProviderResult(msgspec.Struct, frozen=True):
     first_token_ms: float = 0.0
     model_ms: float = 0.0
     """The provider's own time."""
+    oddities: list[str] = []
+    """Faults of the answer that did not harm it, by kind."""
 
 
 class Provider(Protocol):

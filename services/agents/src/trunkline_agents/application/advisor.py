@@ -143,7 +143,7 @@ def _progress(consult: Consult) -> ConsultProgress:
 def _advice_reply(consult: Consult, agent: Agent, completion: CompletionReply, work_ms: float) -> ConsultReply:
     if not isinstance(completion, Completed):
         return AdviceRefused(consultation=consult.consultation, reason=f"no completion: {completion}")
-    if completion.abstained:
+    if completion.abstained or not completion.text.strip():
         return AdviceRefused(consultation=consult.consultation, reason=f"{agent.name} has no answer")
     return Advice(
         consultation=consult.consultation,

@@ -62,6 +62,7 @@ class ToolSession:
             input_tokens=total.input_tokens + added.input_tokens,
             output_tokens=total.output_tokens + added.output_tokens,
             cost=total.cost + added.cost,
+            estimated=total.estimated or added.estimated,
         )
         return msgspec.structs.replace(completion, usage=self.usage)
 

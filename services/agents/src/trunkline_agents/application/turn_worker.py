@@ -143,6 +143,9 @@ class TurnWorker:
     ) -> TurnResult:
         draft = await self._writer.write(task, agent, analysis)
         match draft.outcome:
+            case Completed(text=text) if not text.strip():
+                # An empty bubble is not an answer; a gateway of another version may send one.
+                return results.failed("empty: answer without text", retryable=True)
             case Completed() as completion:
                 timings = msgspec.structs.replace(
                     draft.timings, first_token_ms=completion.first_token_ms, model_ms=completion.model_ms

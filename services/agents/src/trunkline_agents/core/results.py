@@ -80,6 +80,7 @@ class ResultBuilder:
             timings=timings,
             attempts=completion.attempts,
             tools=tools,
+            stop_reason=completion.stop_reason,
             instance=self.instance,
             fleet_version=self.fleet_version,
         )

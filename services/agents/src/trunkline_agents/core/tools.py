@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from trunkline_protocols.accounting import ToolUse
 from trunkline_protocols.completion import ToolSpec
-from trunkline_protocols.decoding import DecodeError, decode
+from trunkline_protocols.decoding import DecodeError, Decoder
 from trunkline_protocols.fleet import Agent, Fleet, Tool
 from trunkline_protocols.tool_steps import ToolCall, ToolOutcome
 
@@ -26,6 +26,8 @@ MAX_RESULT_CHARACTERS: Final = 4_000
 
 TRANSFER_TOOLS: Final = frozenset({"handoff", "escalate"})
 """Tools that end the agent's work on the turn."""
+
+_decoder: Final[Decoder[object]] = Decoder(object)
 
 
 class ArgumentsError(ValueError):
@@ -70,7 +72,7 @@ def decode_arguments(call: ToolCall) -> dict[str, Any]:
     if len(call.arguments) > MAX_ARGUMENTS_CHARACTERS:
         raise ArgumentsError(f"the arguments are longer than {MAX_ARGUMENTS_CHARACTERS} characters")
     try:
-        arguments = decode(call.arguments or "{}", object)
+        arguments = _decoder.decode_joined(call.arguments.strip() or "{}")
     except DecodeError as error:
         raise ArgumentsError(f"the arguments are not JSON: {error}") from error
     if not isinstance(arguments, dict):

@@ -265,6 +265,7 @@ def _answer(state: Conversation, turn: Turn, result: Answered) -> Append:
         notices=result.notices,
         fleet_version=result.fleet_version,
         title=result.title,
+        stop_reason=result.stop_reason,
     )
     consulted: list[Event] = [_consulted(result.specialty, consultation) for consultation in result.consultations]
     return Append("turn", [*opening(state, turn), *consulted, answered], owner, agent, state.epoch)

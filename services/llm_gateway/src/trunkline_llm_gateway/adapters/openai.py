@@ -1,19 +1,19 @@
 """Dialect of OpenAI-compatible chat completions, also served by vLLM, llama.cpp, Ollama, LiteLLM and others.
 
-A stream that ends without a finish reason is an error: a truncated answer never counts as complete. Servers report a
-fault in mid-stream as an event with `error`; some do not number their tool calls, and some do not stream at all.
+Servers differ in the fields that they take, so the configuration of a provider chooses them (`core/presets.py`).
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Final
 
 import msgspec
 from trunkline_protocols import codec
 from trunkline_protocols.completion import Complete
-from trunkline_protocols.tool_steps import ToolCall, ToolStep
+from trunkline_protocols.tool_steps import ToolStep
 
-from trunkline_llm_gateway.adapters.answer_parser import AnswerParser
+from trunkline_llm_gateway.adapters.chat_parser import ChatParser
 from trunkline_llm_gateway.core.config import ProviderConfig
 from trunkline_llm_gateway.core.prompt import EMPTY_TOOL_RESULT, chat_messages
 from trunkline_llm_gateway.ports import Call
@@ -50,12 +50,15 @@ class _Message(msgspec.Struct, frozen=True, omit_defaults=True):
     content: str = ""
     tool_calls: list[_ToolCall] = []
     tool_call_id: str = ""
+    prefix: bool = False
+    """Mistral's mark of a text to continue."""
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     model: str
     messages: list[_Message]
-    max_tokens: int
+    max_tokens: int = 0
+    max_completion_tokens: int = 0
     stream: bool = False
     stream_options: _StreamOptions | None = None
     temperature: float | None = None
@@ -64,41 +67,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     add_generation_prompt: bool = True
 
 
-class _FunctionDelta(msgspec.Struct):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _ToolCallDelta(msgspec.Struct):
-    index: int | None = None
-    id: str | None = None
-    function: _FunctionDelta = msgspec.field(default_factory=_FunctionDelta)
-
-
-class _Delta(msgspec.Struct):
-    content: str | None = None
-    tool_calls: list[_ToolCallDelta] | None = None
-
-
-class _Choice(msgspec.Struct):
-    delta: _Delta | None = None
-    message: _Delta | None = None
-    finish_reason: str | None = None
-
-
-class _UsageReport(msgspec.Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class _Chunk(msgspec.Struct):
-    choices: list[_Choice] = []
-    usage: _UsageReport | None = None
-    error: Any = None
-
-
-_encode: Final = msgspec.json.Encoder().encode
-_decoder: Final[codec.Decoder[_Chunk]] = codec.Decoder(_Chunk)
+_SHORT_ID: Final = 9
 
 
 class OpenAI:
@@ -120,86 +89,50 @@ class OpenAI:
 
     def body(self, call: Call) -> bytes:
         """Return a request for a streamed completion that reports usage."""
-        return _encode(self._request(call))
+        request = self._request(call)
+        extra = self._config.extra_body
+        return codec.encode({**msgspec.to_builtins(request), **extra} if extra else request)
 
-    def parser(self) -> _Parser:
+    def parser(self) -> ChatParser:
         """Return a parser for the chunks of one completion."""
-        return _Parser(self._config.name)
+        return ChatParser(self._config)
 
     def _request(self, call: Call) -> _Request:
-        request = call.request
-        is_continued = bool(call.prefix) and self._config.continues == "vllm"
+        config, request = self._config, call.request
+        is_vllm = bool(call.prefix) and config.continues == "vllm"
+        max_tokens = request.max_tokens + config.thinking_tokens
+        is_new = config.max_tokens_field == "max_completion_tokens"
         return _Request(
             model=call.model,
-            messages=_messages(request, call.prefix),
-            max_tokens=request.max_tokens,
+            messages=self._messages(request, call.prefix),
+            max_tokens=0 if is_new else max_tokens,
+            max_completion_tokens=max_tokens if is_new else 0,
             stream=True,
-            stream_options=_StreamOptions(),
-            temperature=request.temperature,
+            stream_options=_StreamOptions() if config.stream_options else None,
+            temperature=request.temperature if config.sends_temperature else None,
             tools=[_Tool(_FunctionSpec(tool.name, tool.description, tool.parameters)) for tool in request.tools],
-            continue_final_message=is_continued,
-            add_generation_prompt=not is_continued,
+            continue_final_message=is_vllm,
+            add_generation_prompt=not is_vllm,
         )
 
+    def _messages(self, request: Complete, prefix: str) -> list[_Message]:
+        messages = [_Message(message.role, message.content) for message in chat_messages(request)]
+        for step in request.tool_steps:
+            messages.extend(self._tool_messages(step))
+        if prefix:
+            messages.append(_Message("assistant", prefix, prefix=self._config.continues == "mistral"))
+        return messages
 
-def _messages(request: Complete, prefix: str) -> list[_Message]:
-    messages = [_Message(message.role, message.content) for message in chat_messages(request)]
-    for step in request.tool_steps:
-        messages.extend(_tool_messages(step))
-    if prefix:
-        messages.append(_Message("assistant", prefix))
-    return messages
+    def _tool_messages(self, step: ToolStep) -> list[_Message]:
+        calls = [_ToolCall(self._call_id(call.id), _Function(call.name, call.arguments)) for call in step.calls]
+        outcomes = [
+            _Message("tool", outcome.text or EMPTY_TOOL_RESULT, tool_call_id=self._call_id(outcome.id))
+            for outcome in step.outcomes
+        ]
+        return [_Message("assistant", step.text, tool_calls=calls), *outcomes]
 
-
-def _tool_messages(step: ToolStep) -> list[_Message]:
-    calls = [_ToolCall(call.id, _Function(call.name, call.arguments)) for call in step.calls]
-    return [
-        _Message("assistant", step.text, tool_calls=calls),
-        *(_Message("tool", outcome.text or EMPTY_TOOL_RESULT, tool_call_id=outcome.id) for outcome in step.outcomes),
-    ]
-
-
-class _Parser(AnswerParser):
-    """Parses the chunks of one completion."""
-
-    def feed(self, payload: bytes) -> str:
-        if payload == b"[DONE]":
-            self.is_over = True
-            return ""
-        chunk = self._decode(_decoder, payload)
-        if chunk.error is not None:
-            raise self._status_error(str(chunk.error))
-        if chunk.usage is not None:
-            self.input_tokens = chunk.usage.prompt_tokens
-            self.output_tokens = chunk.usage.completion_tokens
-        return self._feed_choice(chunk.choices[0]) if chunk.choices else ""
-
-    def feed_whole(self, body: bytes) -> str:
-        self.is_over = True
-        return self.feed(body)
-
-    def _feed_choice(self, choice: _Choice) -> str:
-        if choice.finish_reason:
-            self.is_done = True
-            self.stop_reason = choice.finish_reason
-        delta = choice.delta or choice.message
-        if delta is None:
-            return ""
-        for call in delta.tool_calls or ():
-            self._feed_tool_call(call)
-        if not delta.content:
-            return ""
-        self.pieces += 1
-        return delta.content
-
-    def _feed_tool_call(self, delta: _ToolCallDelta) -> None:
-        """Assemble a tool call by its index or, for servers that send none, by its id."""
-        position = delta.index
-        if position is None:
-            position = len(self.tool_calls) if delta.id or not self.tool_calls else len(self.tool_calls) - 1
-        if position >= len(self.tool_calls):
-            self.tool_calls.append(
-                ToolCall(id=delta.id or f"call-{position}", name=delta.function.name or "", arguments="")
-            )
-            position = len(self.tool_calls) - 1
-        self._append_arguments(position, delta.function.arguments or "")
+    def _call_id(self, id_: str) -> str:
+        """Return the id of a call as the server takes it; the call may be another provider's."""
+        if self._config.tool_call_ids == "any" or (len(id_) == _SHORT_ID and id_.isascii() and id_.isalnum()):
+            return id_
+        return hashlib.sha256(id_.encode()).hexdigest()[:_SHORT_ID]

@@ -17,9 +17,13 @@ from typing import Final
 import aiohttp
 
 from trunkline_llm_gateway.adapters.answer_parser import AnswerParser
+from trunkline_llm_gateway.adapters.answer_stream import AnswerStream
+from trunkline_llm_gateway.core.answer_check import WITHDRAWN
+from trunkline_llm_gateway.core.body_formats import body_format, is_blank
 from trunkline_llm_gateway.core.config import ProviderConfig
 from trunkline_llm_gateway.core.server_sent_events import EventReader, EventTooLongError
-from trunkline_llm_gateway.ports import Emit, ProviderError
+from trunkline_llm_gateway.core.upstream_faults import is_filtered
+from trunkline_llm_gateway.ports import ProviderError
 
 _MAX_ANSWER_BYTES: Final = 16 << 20
 """Bounds an endless stream."""
@@ -37,41 +41,6 @@ _IDLE_TOLERANCE: Final = 0.1
 """The idle timeout is rescheduled in steps of this share of it: rescheduling per event costs more than it is worth."""
 
 
-class AnswerStream:
-    """One streamed answer: parses payloads, emits their text, and measures its times in milliseconds."""
-
-    def __init__(self, parser: AnswerParser, emit: Emit) -> None:
-        """Start the clock."""
-        self.parser = parser
-        self.first_token_ms = 0.0
-        self._emit = emit
-        self._started = time.perf_counter()
-
-    def elapsed_ms(self) -> float:
-        """Return the milliseconds since the start."""
-        return (time.perf_counter() - self._started) * 1000
-
-    async def feed(self, payloads: list[bytes]) -> None:
-        """Emit the text of payloads that arrived together as one piece, also the text that precedes a fault."""
-        texts: list[str] = []
-        try:
-            for payload in payloads:
-                texts.append(self.parser.feed(payload))  # noqa: PERF401 - texts before a fault are kept
-        finally:
-            await self._emit_text("".join(texts))
-
-    async def feed_whole(self, body: bytes) -> None:
-        """Emit the text of an answer that is not streamed."""
-        await self._emit_text(self.parser.feed_whole(body))
-
-    async def _emit_text(self, text: str) -> None:
-        if not text:
-            return
-        if self.first_token_ms == 0.0:
-            self.first_token_ms = self.elapsed_ms()
-        await self._emit(text)
-
-
 class Upstream:
     """HTTP client of one server."""
 
@@ -84,26 +53,36 @@ class Upstream:
         self._open_session: aiohttp.ClientSession | None = None
 
     async def stream(self, body: bytes, answer: AnswerStream) -> None:
-        """Send a request and emit the text as it arrives, until the answer is complete; raise `ProviderError`."""
-        config, parser = self._config, answer.parser
+        """Send a request and emit the text as it arrives, until the answer is complete; raise `ProviderError`.
+
+        A fault after a complete answer is an oddity of its parser; the withdrawal of the answer is not.
+        """
+        parser = answer.parser
+        try:
+            await self._stream(body, answer)
+        except ProviderError as error:
+            if not parser.is_done or error.code in WITHDRAWN:
+                raise
+            parser.oddities.add(f"late_{error.code}")
+        if not parser.is_done:
+            raise ProviderError("cut", f"{self._config.name}: stream ended before the answer was complete")
+
+    async def _stream(self, body: bytes, answer: AnswerStream) -> None:
+        config = self._config
         try:
             async with asyncio.timeout(min(config.first_token_timeout_s, config.total_timeout_s)) as scope:
                 await self._exchange(body, answer, scope)
         except aiohttp.ConnectionTimeoutError as error:
             raise ProviderError("connect", f"{config.name}: connect timeout") from error
         except TimeoutError as error:
-            if not parser.is_done:
-                stage = "first token" if answer.first_token_ms == 0.0 else "answer"
-                raise ProviderError("timeout", f"{config.name}: {stage} timeout") from error
+            stage = "first token" if answer.first_token_ms == 0.0 else "answer"
+            raise ProviderError("timeout", f"{config.name}: {stage} timeout") from error
         except aiohttp.ClientConnectorError as error:
             raise ProviderError("connect", f"{config.name}: {error}") from error
         except (aiohttp.ClientError, OSError) as error:
-            if not parser.is_done:
-                raise ProviderError("cut", f"{config.name}: {type(error).__name__}: {error}") from error
+            raise ProviderError("cut", f"{config.name}: {type(error).__name__}: {error}") from error
         except EventTooLongError as error:
             raise ProviderError("malformed", f"{config.name}: {error}") from error
-        if not parser.is_done:
-            raise ProviderError("cut", f"{config.name}: stream ended before the answer was complete")
 
     async def warm(self, url: str) -> None:
         """Open a connection; ignore failures."""
@@ -123,18 +102,28 @@ class Upstream:
         try:
             if response.status != _STATUS_OK:
                 raise await self._status_error(response)
-            if response.content_type == "application/json":
-                await answer.feed_whole(await self._read_whole(response))
-                return
-            if response.content_type != "text/event-stream":
-                raise ProviderError(
-                    "malformed", f"{self._config.name}: unexpected content type {response.content_type}"
-                )
-            await self._read_events(response.content, answer, scope)
+            await self._read(response, answer, scope)
         finally:
             self._release(response, answer.parser)
 
-    async def _read_events(self, content: aiohttp.StreamReader, answer: AnswerStream, scope: asyncio.Timeout) -> None:
+    async def _read(self, response: aiohttp.ClientResponse, answer: AnswerStream, scope: asyncio.Timeout) -> None:
+        """Read the body in the format in which it begins."""
+        content_type = response.content_type if "Content-Type" in response.headers else ""
+        head = b""
+        while is_blank(head) and (data := await response.content.readany()):
+            head += data
+            _check_size(len(head))
+        match body_format(content_type, head):
+            case "events":
+                await self._read_events(head, response.content, answer, scope)
+            case "json":
+                await answer.feed_whole(await self._read_whole(head, response))
+            case "unknown":
+                raise ProviderError("malformed", f"{self._config.name}: unexpected content type {content_type}")
+
+    async def _read_events(
+        self, head: bytes, content: aiohttp.StreamReader, answer: AnswerStream, scope: asyncio.Timeout
+    ) -> None:
         """Read events until the answer is over; the rest of the response is ignored."""
         loop = asyncio.get_running_loop()
         total_at = loop.time() + self._config.total_timeout_s
@@ -142,20 +131,21 @@ class Upstream:
         parser = answer.parser
         reader = EventReader()
         received = 0
-        async for data in content.iter_any():
+        data = head
+        while data:
             payloads = reader.feed(data)
-            if not payloads:
-                continue
-            await answer.feed(payloads)
-            if parser.is_over:
-                return
             received += len(data)
-            if received > _MAX_ANSWER_BYTES:
-                raise EventTooLongError(f"an answer is longer than {_MAX_ANSWER_BYTES} bytes")
-            until = min(total_at, loop.time() + (_USAGE_TIMEOUT_S if parser.is_done else idle_s))
-            if parser.is_done or until - (scope.when() or 0.0) > idle_s * _IDLE_TOLERANCE:
-                scope.reschedule(until)
+            if payloads:
+                await answer.feed(payloads)
+                if parser.is_over:
+                    return
+                _check_size(received)
+                until = min(total_at, loop.time() + (_USAGE_TIMEOUT_S if parser.is_done else idle_s))
+                if parser.is_done or until - (scope.when() or 0.0) > idle_s * _IDLE_TOLERANCE:
+                    scope.reschedule(until)
+            data = await content.readany()
         await answer.feed(reader.end())
+        parser.end_of_stream()
 
     def _release(self, response: aiohttp.ClientResponse, parser: AnswerParser) -> None:
         """Return the connection to the pool if the response is about to end, else close it."""
@@ -177,26 +167,24 @@ class Upstream:
                 raise
             return await session.post(self._url, data=body)
 
-    async def _read_whole(self, response: aiohttp.ClientResponse) -> bytes:
-        body = await response.content.read(_MAX_ANSWER_BYTES + 1)
-        while len(body) <= _MAX_ANSWER_BYTES and (more := await response.content.read(_MAX_ANSWER_BYTES)):
+    async def _read_whole(self, head: bytes, response: aiohttp.ClientResponse) -> bytes:
+        body = head
+        while more := await response.content.readany():
             body += more
-        if len(body) > _MAX_ANSWER_BYTES:
-            raise EventTooLongError(f"an answer is longer than {_MAX_ANSWER_BYTES} bytes")
+            _check_size(len(body))
         return body
 
     async def _status_error(self, response: aiohttp.ClientResponse) -> ProviderError:
         """Classify an error status."""
-        text = (await response.content.read(2048)).decode(errors="replace").strip()[:300]
-        reason = text.replace(self._secret, "***") if self._secret else text
+        text = (await response.content.read(2048)).decode(errors="replace").strip()
+        reason = (text.replace(self._secret, "***") if self._secret else text)[:300]
         status = response.status
+        code = "request" if status in _BAD_REQUEST_STATUS else "status"
         return ProviderError(
-            "request" if status in _BAD_REQUEST_STATUS else "status",
+            "content_filter" if code == "request" and is_filtered(text) else code,
             f"{self._config.name}: {status} {reason}",
             retryable=status in _RETRYABLE_STATUS,
-            retry_after_s=_retry_after_s(response.headers.get("Retry-After", ""))
-            if status in _OVERLOAD_STATUS
-            else 0.0,
+            retry_after_s=_retry_after_s(response.headers) if status in _OVERLOAD_STATUS else 0.0,
             status=status,
         )
 
@@ -213,13 +201,20 @@ class Upstream:
         return self._open_session
 
 
-def _retry_after_s(retry_after: str) -> float:
+def _check_size(size: int) -> None:
+    if size > _MAX_ANSWER_BYTES:
+        raise EventTooLongError(f"an answer is longer than {_MAX_ANSWER_BYTES} bytes")
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float:
     """Return the seconds of a Retry-After header, which contains a number or a date; 0 if it is invalid."""
-    try:
-        return max(0.0, float(retry_after))
-    except ValueError:
-        pass
+    retry_after, in_ms = headers.get("Retry-After", ""), headers.get("Retry-After-Ms", "")
+    for text, unit_s in ((in_ms, 0.001), (retry_after, 1.0)):
+        try:
+            return max(0.0, float(text) * unit_s)
+        except ValueError:
+            continue
     try:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Final, get_args
 
 import structlog
 from prometheus_client import Counter, Histogram
-from trunkline_protocols.accounting import ProviderAttempt
+from trunkline_protocols.accounting import ProviderAttempt, Usage
 from trunkline_protocols.completion import Completed
 
 from trunkline_llm_gateway.application.attempt import Attempt
 from trunkline_llm_gateway.application.budget_guard import BudgetGuard
 from trunkline_llm_gateway.core import costs
 from trunkline_llm_gateway.core.citations import citations
+from trunkline_llm_gateway.core.stop_reasons import StopReason
 from trunkline_llm_gateway.ports import ProviderError, ProviderResult
 
 _log: Final = structlog.get_logger(__name__)
@@ -23,6 +25,14 @@ _SECONDS: Final = Histogram("trunkline_llm_request_seconds", "Duration of a comp
 _ERRORS: Final = Counter("trunkline_llm_errors_total", "Failed attempts", ["provider", "model", "code"])
 _TOKENS: Final = Counter("trunkline_llm_tokens_total", "Tokens used", ["provider", "model", "direction"])
 _COST: Final = Counter("trunkline_llm_cost_total", "Cost in US dollars", ["provider", "model"])
+_STOP_REASONS: Final = Counter(
+    "trunkline_llm_stop_reasons_total", "Finished answers by the reason of their end", ["provider", "model", "reason"]
+)
+_ODDITIES: Final = Counter(
+    "trunkline_llm_oddities_total", "Faults of an answer that did not harm it", ["provider", "model", "kind"]
+)
+_SILENT_ODDITIES: Final = frozenset({"usage_missing"})
+"""Oddities of every answer of some servers: they are counted, not logged."""
 _STOPPED: Final = "stopped"
 """Outcome of a cancelled attempt: the other attempt of a hedged pair won, or the customer left."""
 
@@ -43,22 +53,26 @@ class AttemptRecorder:
         candidate = attempt.candidate
         _ERRORS.labels(candidate.provider.name, candidate.model, error.code).inc()
         _log.warning("provider.call_failed", provider=candidate.provider.name, code=error.code, status=error.status)
-        self._record_unfinished(attempt, error.code, attempt.characters if forwarded else 0)
+        self._record_unfinished(attempt, error.code, attempt.characters if forwarded else 0, error.usage)
 
     def record_cancellation(self, attempt: Attempt, *, forwarded: bool = True) -> None:
         """Charge the cost of a cancelled attempt; it is no failure of the provider."""
         self._record_unfinished(attempt, _STOPPED, attempt.characters if forwarded else 0)
 
-    def record_completion(self, attempt: Attempt, result: ProviderResult, *, degraded: str = "") -> Completed:
-        """Count a completion and build the reply with its attempts."""
+    def record_part(self, attempt: Attempt, result: ProviderResult) -> None:
+        """Count a part of an answer that was cut at the limit of tokens, and which the same provider continues."""
+        self._count(attempt, result)
+        attempt.job.buffer.attempts.append(
+            _provider_attempt(attempt, result.stop_reason, attempt.characters, result.usage.cost)
+        )
+
+    def record_completion(
+        self, attempt: Attempt, result: ProviderResult, parts: Sequence[ProviderResult] = (), *, degraded: str = ""
+    ) -> Completed:
+        """Count a completion and build the reply with its attempts; `parts` are those that precede the result."""
         candidate, job = attempt.candidate, attempt.job
-        buffer, usage = job.buffer, result.usage
-        meters = _meters(candidate.provider.name, result.model)
-        meters.seconds.observe(time.perf_counter() - attempt.started)
-        meters.input_tokens.inc(usage.input_tokens)
-        meters.output_tokens.inc(usage.output_tokens)
-        meters.cost.inc(usage.cost)
-        self._budget_guard.charge(job.request.tenant, usage.cost)
+        buffer = job.buffer
+        self._count(attempt, result)
         text = buffer.text
         return Completed(
             text=text,
@@ -66,21 +80,39 @@ class AttemptRecorder:
             model=result.model,
             citations=citations(text, job.request.passages) if result.citations is None else result.citations,
             abstained=result.abstained,
-            usage=usage,
-            first_token_ms=result.first_token_ms,
-            model_ms=result.model_ms,
+            usage=costs.total([*(part.usage for part in parts), result.usage]) if parts else result.usage,
+            first_token_ms=parts[0].first_token_ms if parts else result.first_token_ms,
+            model_ms=sum(part.model_ms for part in parts) + result.model_ms,
             stop_reason=result.stop_reason,
             tool_calls=result.tool_calls,
             # A first attempt that succeeds needs no record beside the reply's own fields.
-            attempts=[*buffer.attempts, _provider_attempt(attempt, "answered", attempt.characters, usage.cost)]
+            attempts=[*buffer.attempts, _provider_attempt(attempt, "answered", attempt.characters, result.usage.cost)]
             if buffer.attempts
             else [],
             degraded=degraded,
         )
 
-    def _record_unfinished(self, attempt: Attempt, outcome: str, characters: int) -> None:
+    def _count(self, attempt: Attempt, result: ProviderResult) -> None:
+        """Count an answer or a part of one, and charge its cost."""
+        provider, usage = attempt.candidate.provider.name, result.usage
+        meters = _meters(provider, result.model)
+        meters.seconds.observe(time.perf_counter() - attempt.started)
+        meters.input_tokens.inc(usage.input_tokens)
+        meters.output_tokens.inc(usage.output_tokens)
+        meters.cost.inc(usage.cost)
+        meters.stop_reason(result.stop_reason).inc()
+        self._budget_guard.charge(attempt.job.request.tenant, usage.cost)
+        for kind in result.oddities:
+            _ODDITIES.labels(provider, result.model, kind).inc()
+            if kind not in _SILENT_ODDITIES:
+                _log.warning("provider.oddity", provider=provider, kind=kind)
+
+    def _record_unfinished(self, attempt: Attempt, outcome: str, characters: int, usage: Usage | None = None) -> None:
         provider, request = attempt.candidate.provider, attempt.job.request
-        usd = costs.unfinished_cost(provider, request, outcome=outcome, characters=characters)
+        if usage is not None:
+            usd = usage.cost
+        else:
+            usd = costs.unfinished_cost(provider, request, outcome=outcome, characters=characters)
         if usd:
             _meters(provider.name, attempt.candidate.model).cost.inc(usd)
             self._budget_guard.charge(request.tenant, usd)
@@ -95,6 +127,11 @@ class _Meters:
     input_tokens: Counter
     output_tokens: Counter
     cost: Counter
+    stop_reasons: dict[str, Counter]
+
+    def stop_reason(self, reason: str) -> Counter:
+        """Return the counter of a stop reason; the words of providers must not become labels."""
+        return self.stop_reasons.get(reason) or self.stop_reasons["other"]
 
 
 @cache
@@ -104,6 +141,7 @@ def _meters(provider: str, model: str) -> _Meters:
         input_tokens=_TOKENS.labels(provider, model, "input"),
         output_tokens=_TOKENS.labels(provider, model, "output"),
         cost=_COST.labels(provider, model),
+        stop_reasons={reason: _STOP_REASONS.labels(provider, model, reason) for reason in get_args(StopReason)},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Callable
 
 from trunkline_protocols.completion import Completed
 
@@ -11,7 +11,9 @@ from trunkline_llm_gateway.application.attempt import Attempt, CompletionJob
 from trunkline_llm_gateway.application.attempt_recorder import AttemptRecorder
 from trunkline_llm_gateway.application.hedged_request import HedgedRequest
 from trunkline_llm_gateway.application.provider_registry import ProviderRegistry
+from trunkline_llm_gateway.core.answer_check import WITHDRAWN
 from trunkline_llm_gateway.core.routing import Candidate
+from trunkline_llm_gateway.core.truncation import may_continue, truncation_mark
 from trunkline_llm_gateway.ports import Call, Emit, ProviderError, ProviderResult
 
 
@@ -25,19 +27,8 @@ class AttemptRunner:
 
     async def run(self, job: CompletionJob, candidate: Candidate) -> Completed:
         """Run one attempt, continuing the text of an earlier one if the provider supports it."""
-        buffer = job.buffer
-        prefix = buffer.begin(continues=candidate.provider.continues != "no")
-        attempt = Attempt(candidate, job, prefix, len(buffer.text))
-        try:
-            result = await self._call(attempt, buffer.add)
-        except ProviderError as error:
-            self._recorder.record_failure(attempt, error)
-            raise
-        except asyncio.CancelledError:
-            self._recorder.record_cancellation(attempt)
-            raise
-        await buffer.end()
-        return self._recorder.record_completion(attempt, result)
+        attempt, result = await self._attempt(job, candidate)
+        return await self._complete(attempt, result)
 
     async def run_hedged(self, job: CompletionJob, pair: tuple[Candidate, Candidate], after_s: float) -> Completed:
         """Run the first of a pair, and the second as well if the first emits nothing within `after_s` seconds."""
@@ -46,30 +37,61 @@ class AttemptRunner:
 
         async def run(number: int, emit: Emit) -> ProviderResult:
             attempt = attempts[number] = Attempt(pair[number], job)
-            try:
-                return await self._call(attempt, emit)
-            except ProviderError as error:
-                self._recorder.record_failure(attempt, error, forwarded=hedged.winner == number)
-                raise
-            except asyncio.CancelledError:
-                self._recorder.record_cancellation(attempt, forwarded=hedged.winner == number)
-                raise
+            return await self._call(attempt, emit, is_forwarded=lambda: hedged.winner == number)
 
         number, result = await hedged.run(run, after_s)
-        await job.buffer.end()
-        return self._recorder.record_completion(attempts[number], result)
+        return await self._complete(attempts[number], result)
 
     async def run_fallback(self, job: CompletionJob, code: str) -> Completed:
         """Complete without a model, preceded by a notice; `code` is the failure that caused it."""
         client, buffer = self._registry.fallback, job.buffer
         buffer.begin(continues=False)
         attempt = Attempt(Candidate(client.config, client.config.kind), job)
-        await buffer.add(f"{self._registry.config.notice} ")
+        config = self._registry.config
+        await buffer.add(f"{config.filter_notice if code == 'content_filter' else config.notice} ")
         result = await client.provider.complete(Call(job.request, client.config.kind), buffer.add)
         await buffer.end()
         return self._recorder.record_completion(attempt, result, degraded=code)
 
-    def _call(self, attempt: Attempt, emit: Emit) -> Awaitable[ProviderResult]:
+    async def _complete(self, attempt: Attempt, result: ProviderResult) -> Completed:
+        """Continue an answer that was cut at the limit of tokens; if that does not complete it, mark it."""
+        job, candidate = attempt.job, attempt.candidate
+        parts: list[ProviderResult] = []
+        while result.stop_reason == "length" and not result.tool_calls:
+            if candidate.provider.continues == "no" or not _has_time(job, result, len(parts) + 1):
+                await job.buffer.end()
+                await job.buffer.add(truncation_mark(job.buffer.text))
+                break
+            self._recorder.record_part(attempt, result)
+            parts.append(result)
+            attempt, result = await self._attempt(job, candidate)
+        await job.buffer.end()
+        return self._recorder.record_completion(attempt, result, parts)
+
+    async def _attempt(self, job: CompletionJob, candidate: Candidate) -> tuple[Attempt, ProviderResult]:
+        """Run one call of a provider behind the text so far."""
+        prefix = job.buffer.begin(continues=candidate.provider.continues != "no")
+        attempt = Attempt(candidate, job, prefix, len(job.buffer.text))
+        return attempt, await self._call(attempt, job.buffer.add)
+
+    async def _call(
+        self, attempt: Attempt, emit: Emit, *, is_forwarded: Callable[[], bool] = lambda: True
+    ) -> ProviderResult:
+        """Call a provider and record a failure; a text that it withdraws is removed at once."""
         client = self._registry.client(attempt.candidate.provider.name)
         call = Call(attempt.job.request, attempt.candidate.model, attempt.prefix)
-        return client.complete(call, emit, deadline=attempt.job.deadline.at)
+        try:
+            return await client.complete(call, emit, deadline=attempt.job.deadline.at)
+        except ProviderError as error:
+            self._recorder.record_failure(attempt, error, forwarded=is_forwarded())
+            if error.code in WITHDRAWN and is_forwarded():
+                await attempt.job.buffer.withdraw()
+            raise
+        except asyncio.CancelledError:
+            self._recorder.record_cancellation(attempt, forwarded=is_forwarded())
+            raise
+
+
+def _has_time(job: CompletionJob, result: ProviderResult, parts_done: int) -> bool:
+    remaining_s = job.deadline.at - asyncio.get_running_loop().time()
+    return may_continue(parts_done, part_s=result.model_ms / 1000, remaining_s=remaining_s)

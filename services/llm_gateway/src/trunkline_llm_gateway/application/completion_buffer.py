@@ -51,6 +51,13 @@ class CompletionBuffer:
         if self._stream is not None:
             await self._stream.add(piece)
 
+    async def withdraw(self) -> None:
+        """Withdraw the whole text, also from the customer's screen."""
+        self._continuation = None
+        self._pieces.clear()
+        if self._stream is not None:
+            await self._stream.withdraw()
+
     async def end(self) -> None:
         """Append text held back by the continuation, and flush the deltas."""
         if self._continuation is not None and (rest := self._continuation.end()):

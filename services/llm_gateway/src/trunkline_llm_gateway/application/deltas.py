@@ -45,6 +45,7 @@ class DeltaStream:
         self._pending: list[str] = []
         self._sent_at: float | None = None
         self._replace = True
+        self._is_shown = False
         self._failure: BusError | None = None
 
     async def add(self, piece: str) -> None:
@@ -71,21 +72,25 @@ class DeltaStream:
         self._pending.clear()
         self._sent_at = self._now()
         replace, self._replace = self._replace, False
-        target = self._target
-        await self._send(
-            Delta(
-                ref=target.ref,
-                text=text,
-                replace=replace,
-                source=target.source,
-            )
-        )
+        self._is_shown = True
+        await self._send_text(text, replace=replace)
 
     def restart(self) -> None:
         """Discard pending pieces; the next delta replaces the text shown so far."""
         self._pending.clear()
         self._replace = True
         self._sent_at = None
+
+    async def withdraw(self) -> None:
+        """Remove the text shown so far; the next delta replaces it again, in case this one is lost."""
+        self.restart()
+        if self._is_shown:
+            self._is_shown = False
+            await self._send_text("", replace=True)
+
+    async def _send_text(self, text: str, *, replace: bool) -> None:
+        target = self._target
+        await self._send(Delta(ref=target.ref, text=text, replace=replace, source=target.source))
 
 
 class DeltaStreams:

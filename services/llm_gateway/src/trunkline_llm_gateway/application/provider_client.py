@@ -12,9 +12,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
 from prometheus_client import Gauge, Histogram
 from trunkline_chassis.latency import RecentLatency
 
+from trunkline_llm_gateway.core.answer_check import FAULT_TEXTS, find_fault, kept_calls
 from trunkline_llm_gateway.core.breaker import STATE_NUMBER, Breaker, BreakerPolicy, CallOutcome, State
 from trunkline_llm_gateway.core.config import ProviderConfig
 from trunkline_llm_gateway.core.limits import ConcurrencyLimit
@@ -28,7 +30,7 @@ _IN_FLIGHT: Final = Gauge("trunkline_llm_in_flight", "Calls in flight at a provi
 _WAITING: Final = Gauge("trunkline_llm_waiting", "Calls queued for a provider", ["provider"])
 _FIRST_TOKEN: Final = Histogram("trunkline_first_token_seconds", "Time from call to first token", ["provider"])
 
-_IGNORED_CODES: Final = frozenset({"request", "overloaded", "open"})
+_IGNORED_CODES: Final = frozenset({"request", "content_filter", "overloaded", "open"})
 """Failures that are not the provider's fault."""
 _OVERLOAD_CODES: Final = frozenset({"timeout", "status"})
 """Failures that lower the concurrency limit."""
@@ -115,20 +117,31 @@ class ProviderClient:
     async def _call(self, call: Call, emit: Emit, loop: asyncio.AbstractEventLoop) -> ProviderResult:
         started = loop.time()
         is_first = True
+        has_text = False
 
         async def observe(piece: str) -> None:
-            nonlocal is_first
+            nonlocal is_first, has_text
             if is_first:
                 is_first = False
                 self._record_first_token(loop.time() - started)
+            has_text = has_text or not piece.isspace()
             await emit(piece)
 
         result = await self.provider.complete(call, observe)
-        if is_first and not result.tool_calls and not call.prefix:
-            # A text cut behind its last word has an empty continuation, which is no failure.
-            raise ProviderError("empty", f"{self.name}: answer without text")
+        self._check(call, result, has_text=has_text)
         self._mean_call_s += _SMOOTHING * (loop.time() - started - self._mean_call_s)
-        return result
+        return msgspec.structs.replace(result, tool_calls=kept_calls(result.tool_calls, call.request))
+
+    def _check(self, call: Call, result: ProviderResult, *, has_text: bool) -> None:
+        """Raise `ProviderError` if the answer does not count; it is paid for all the same."""
+        fault = find_fault(
+            result.stop_reason, result.tool_calls, call.request, has_text=has_text, is_continued=bool(call.prefix)
+        )
+        if fault is not None:
+            is_retryable = fault not in {"content_filter", "cut_call"}
+            error = ProviderError(fault, f"{self.name}: {FAULT_TEXTS[fault]}", retryable=is_retryable)
+            error.usage = result.usage
+            raise error
 
     def _record_first_token(self, latency_s: float) -> None:
         self.limit.record_latency(latency_s, self._in_flight)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 from trunkline_protocols.decoding import DecodeError, decode_toml
+
+from trunkline_llm_gateway.core.presets import UnknownPresetError, apply_presets
 
 Kind = Literal["openai", "anthropic", "extractive", "simulated"]
 Strategy = Literal["priority", "cheapest", "fastest", "weighted"]
@@ -20,7 +23,14 @@ IN_PROCESS_KINDS: frozenset[Kind] = frozenset({"extractive", "simulated"})
 UNRESTRICTED_REGIONS: frozenset[str] = frozenset({"", "local"})
 """Regions of a conversation that allow every provider, unless `[residency]` restricts them."""
 
+OWN_FIELDS: Final = frozenset({"model", "messages", "stream", "system", "tools"})
+"""Fields of a request that `extra_body` cannot replace."""
+_OWN_HEADERS: Final = frozenset({"authorization", "x-api-key", "content-type", "accept", "host", "content-length"})
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE: Final = re.compile(r"[\x20-\x7e]*")
+
 DEFAULT_NOTICE = "Our writing assistant cannot be reached right now, so this is what our help articles say."
+DEFAULT_FILTER_NOTICE = "That answer has been withdrawn. This is what our help articles say."
 
 
 class ConfigError(ValueError):
@@ -32,6 +42,8 @@ class ProviderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     name: Name
     kind: Kind
+    preset: str = ""
+    """Preset whose defaults apply, see `core/presets.py`."""
     base_url: str = ""
     api_key_env: str = ""
     api_key_file: str = ""
@@ -46,10 +58,29 @@ class ProviderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     first_token_timeout_s: Positive = 10.0
     idle_timeout_s: Positive = 10.0
     total_timeout_s: Positive = 60.0
-    continues: Literal["no", "prefill", "vllm"] = "no"
-    """How the provider continues the text of another one: by a last message of the assistant ("prefill"), with vLLM's
-    parameters for it ("vllm"), or not at all."""
     tools: bool = True
+    # What the server takes; `trunkline llm --check` finds it out.
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    thinking_tokens: Annotated[int, Meta(ge=0)] = 0
+    """Added to the limit of an answer for the thoughts that count towards it."""
+    stream_options: bool = True
+    """Request usage by `stream_options`; false for servers that refuse the field."""
+    sends_temperature: bool = True
+    continues: Literal["no", "prefill", "vllm", "mistral"] = "no"
+    """How the provider continues a text: by a last message of the assistant ("prefill"), with the parameters for it of
+    vLLM or Mistral, or not at all."""
+    tool_call_ids: Literal["any", "nine_characters"] = "any"
+    """Ids of tool calls that the server takes: any, or nine letters and digits only."""
+    extra_body: dict[str, Any] = {}
+    """Further fields of every request."""
+    extra_headers: dict[str, str] = {}
+    """Further headers of every request; no secrets, which belong into `api_key_env` or `api_key_file`."""
+    # What the server sends.
+    ends_with: Literal["finish_reason", "done"] = "finish_reason"
+    """Sign of a complete answer: a finish reason, or the event `[DONE]` of servers that send no finish reason."""
+    thinking: Literal["tags", "prefilled", "shown"] = "tags"
+    """Thoughts in the text: between tags like <think> and </think>; before a closing tag whose opening one is in the
+    prompt; or not separated at all."""
     # Only for kind "simulated": lognormal distributions by median and sigma.
     first_token_ms_median: Positive = 200.0
     first_token_sigma: NotNegative = 0.4
@@ -100,6 +131,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Region of a conversation -> regions of providers that may serve it; by default only the same region."""
     notice: str = DEFAULT_NOTICE
     """Text before the fallback answer if no model was available."""
+    filter_notice: str = DEFAULT_FILTER_NOTICE
+    """The same if a provider has withdrawn its answer by a content filter."""
     cache_entries: Annotated[int, Meta(ge=0)] = 0
     """Maximum number of cached deterministic completions; 0 = no cache."""
 
@@ -125,8 +158,8 @@ DEFAULT_CONFIG = GatewayConfig(provider=[ProviderConfig(name="extractive", kind=
 def parse_config(text: str, source: str) -> GatewayConfig:
     """Parse and check a TOML text; raise `ConfigError`, whose message begins with `source`."""
     try:
-        config = decode_toml(text, GatewayConfig)
-    except DecodeError as error:
+        config = decode_toml(text, GatewayConfig, prepare=apply_presets)
+    except (DecodeError, UnknownPresetError) as error:
         raise ConfigError(f"{source}: {error}") from error
     _check_providers(source, config)
     _check_routes(source, config)
@@ -148,6 +181,18 @@ def _check_providers(source: str, config: GatewayConfig) -> None:
             raise ConfigError(f"{location}.models: at least one model is required")
         if provider.api_key_env and provider.api_key_file:
             raise ConfigError(f"{location}.api_key_file: cannot be combined with api_key_env")
+        _check_extras(location, provider)
+
+
+def _check_extras(location: str, provider: ProviderConfig) -> None:
+    for name in provider.extra_body:
+        if name in OWN_FIELDS:
+            raise ConfigError(f"{location}.extra_body: {name!r} is set by the gateway")
+    for name, value in provider.extra_headers.items():
+        if name.lower() in _OWN_HEADERS:
+            raise ConfigError(f"{location}.extra_headers: {name!r} is set by the gateway")
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise ConfigError(f"{location}.extra_headers: {name!r} is no valid header")
 
 
 def _check_routes(source: str, config: GatewayConfig) -> None:

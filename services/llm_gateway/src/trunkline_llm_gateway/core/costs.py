@@ -1,16 +1,30 @@
-"""Estimated costs, by characters, of completions for which no provider has reported usage."""
+"""Costs: sums of usage, and estimates of completions for which no provider has reported usage."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Final
 
+import msgspec
+from trunkline_protocols.accounting import Usage
 from trunkline_protocols.completion import Complete
 
 from trunkline_llm_gateway.core.config import ProviderConfig
+from trunkline_llm_gateway.core.token_counts import estimated_tokens, utf8_size
 
-_CHARACTERS_PER_TOKEN: Final = 4
 _PROMPT_PROCESSED: Final = frozenset({"timeout", "cut", "empty", "stopped"})
 """Outcomes of attempts whose provider had accepted the request; most providers charge for it."""
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def total(usages: Sequence[Usage]) -> Usage:
+    """Return the sum of the usage of several parts; estimated if one of them is."""
+    return Usage(
+        input_tokens=sum(usage.input_tokens for usage in usages),
+        output_tokens=sum(usage.output_tokens for usage in usages),
+        cost=sum(usage.cost for usage in usages),
+        estimated=any(usage.estimated for usage in usages),
+    )
 
 
 def expected_cost(provider: ProviderConfig, request: Complete) -> float:
@@ -22,11 +36,16 @@ def unfinished_cost(provider: ProviderConfig, request: Complete, *, outcome: str
     """Return the dollars of an attempt without an answer; `characters` is the length of its partial text."""
     if not characters and outcome not in _PROMPT_PROCESSED:
         return 0.0
-    return provider.cost(_prompt_tokens(request), characters // _CHARACTERS_PER_TOKEN)
+    return provider.cost(_prompt_tokens(request), estimated_tokens(characters))
 
 
 def _prompt_tokens(request: Complete) -> int:
-    characters = len(request.instructions) + len(request.text) + len(request.summary)
-    characters += sum(len(passage.text) for passage in request.passages)
-    characters += sum(len(utterance.text) for utterance in request.transcript)
-    return characters // _CHARACTERS_PER_TOKEN
+    tool_size = len(_encode([*request.tools, *request.tool_steps])) if request.tools or request.tool_steps else 0
+    return estimated_tokens(sum(map(utf8_size, _prompt_texts(request))) + tool_size)
+
+
+def _prompt_texts(request: Complete) -> Iterable[str]:
+    yield from (request.instructions, request.text, request.summary, *request.notices)
+    yield from (passage.text for passage in request.passages)
+    yield from (utterance.text for utterance in request.transcript)
+    yield from (note.text for note in request.advice)

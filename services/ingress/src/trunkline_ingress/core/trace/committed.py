@@ -256,6 +256,7 @@ def _completion_step(event: TurnAnswered, agent: str, at: float) -> TraceStep:
             "first_token_ms": event.timings.first_token_ms,
             "model_ms": event.timings.model_ms,
             "usage": msgspec.to_builtins(event.usage),
+            "stop_reason": event.stop_reason,
             "attempts": [msgspec.to_builtins(attempt) for attempt in event.attempts],
         },
     )
