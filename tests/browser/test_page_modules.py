@@ -251,7 +251,7 @@ REFERENCES = """
                 citation("returns", "By post.", statement="Both"),
                 citation("refunds", "Gone.", statement="Not in the text"),
             ],
-            "<p>It takes 5 days{1}. Send it back.{1}{2} Both{2}. Nobody says this. See <code>a[3]</code>.</p>",
+            "<p>It takes 5 days.{1} Send it back.{1}{2} Both.{2} Nobody says this. See <code>a[3]</code>.</p>",
         ),
         ("Row [3] of the form.", [citation("a", "Row")], "<p>Row{1} [3] of the form.</p>"),
     ],

@@ -22,6 +22,9 @@ import { quoteEnd } from './quote.js';
 /** A mark of a model, `[1]` or `[1, 2]`, with the blanks before it. */
 const MARK = /\s*\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]/g;
 
+/** Marks behind a statement, with the punctuation that ends it. */
+const MARKS_WITHIN = new RegExp(`^(?:${MARK.source})+[.,;:!?]+`);
+
 /**
  * Group citations by article and version, in their order.
  * @param {Citation[]} citations
@@ -68,8 +71,10 @@ export function findMarks(text, sources) {
  */
 export function locateReferences(text, sources, plain) {
   const found = sources.flatMap((source) => source.citations.flatMap(({ quote, statement }) => {
-    const at = quoteEnd(text, statement ? [statement] : [quote, plain(quote)]);
-    return at === null ? [] : [{ at, source, quote }];
+    const end = quoteEnd(text, statement ? [statement] : [quote, plain(quote)]);
+    if (end === null) return [];
+    const marks = statement ? MARKS_WITHIN.exec(text.slice(end))?.[0] ?? '' : '';
+    return [{ at: end + marks.length, source, quote }];
   }));
   found.sort((one, other) => one.at - other.at || one.source.number - other.source.number);
   return found.filter(({ at, source }, index) => found[index - 1]?.at !== at || found[index - 1].source !== source);
