@@ -7,15 +7,17 @@ in every fragment or in none, and send the whole arguments again at the end.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
+from trunkline_protocols.decoding import DecodeError, Decoder
 from trunkline_protocols.half_characters import join_halves
 from trunkline_protocols.tool_steps import ToolCall
 
 MAX_CALLS: Final = 128
 """Calls of one answer; further ones are dropped."""
+
+_object: Final[Decoder[dict[str, Any]]] = Decoder(dict[str, Any])
 
 
 @dataclass(slots=True)
@@ -91,9 +93,10 @@ def is_complete(arguments: str) -> bool:
     if not arguments.rstrip().endswith("}"):
         return False
     try:
-        return isinstance(json.loads(arguments), dict)
-    except (ValueError, RecursionError):
+        _object.decode_with_halves(arguments)
+    except DecodeError:
         return False
+    return True
 
 
 def _begins(call: _Call, name: str) -> bool:
