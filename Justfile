@@ -62,6 +62,11 @@ peers venv="/tmp/trunkline-peers":
     @uv pip sync --quiet --python "{{venv}}/bin/python" --only-binary :all: --require-hashes requirements/peers.lock
     @TRUNKLINE_PEERS="{{venv}}" python -m pytest -m peers tests/peers
 
+# Try compose.yaml for real: restarts of every container and of the engine; builds images, without a registry too: ./just compose-test [pytest arguments]
+[group('verify')]
+compose-test *args:
+    @tests/compose/run.sh "$@"
+
 # Fuzz every decoder, exit status 1 if one fails in a way that it must not: ./just fuzz [--seconds 300] [--target NAME] [--seed N]
 [group('verify')]
 fuzz *args:

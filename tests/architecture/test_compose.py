@@ -151,7 +151,7 @@ def test_container_has_the_secrets_of_its_own_service_alone() -> None:
             holders.setdefault(secret, set()).add(name)
     assert holders["POSTGRES_PASSWORD"] == {"postgres"}
     assert holders["TRUNKLINE_POSTGRES_PASSWORD"] == {"postgres", "audit"}
-    assert holders["MILVUS_PASSWORD"] == {"rag"}
+    assert holders["MILVUS_PASSWORD"] == {"milvus", "rag"}
     for secret in ("TRUNKLINE_RESUME_SECRET", "TRUNKLINE_AUTH_SECRET", "TRUNKLINE_OPERATOR_TOKEN"):
         assert holders[secret] == {"ingress"}
 

@@ -8,6 +8,7 @@ import hashlib
 import pytest
 from trunkline_audit.adapters.jetstream import JetStreamFeeds
 from trunkline_audit.application.lag_monitor import LagMonitor
+from trunkline_audit.application.recorder import Recorder
 from trunkline_audit.ports import FeedBrokenError
 from trunkline_chassis.bus import Bus
 from trunkline_protocols import streams, subjects
@@ -146,7 +147,7 @@ async def test_streams_hold_the_backlog_while_postgres_is_down(
         await postgres.start()
         await wait_until_recorded(bus, archive)
         await wait_until_acknowledged(bus)
-        assert recorder.ready.is_set()
+        assert recorder.state == "recording"
     assert [(await feeds.backlog(stream)).oldest for stream in STREAMS] == [None] * len(STREAMS)
 
 
@@ -228,13 +229,22 @@ async def test_view_lists_a_conversation_in_order(bus: Bus, nats_url: str, archi
     ]
 
 
+async def in_state(recorder: Recorder, state: str) -> None:
+    """Wait until a recorder is in a state."""
+
+    async def is_in_state() -> bool:
+        return recorder.state == state
+
+    await wait_until(is_in_state)
+
+
 async def test_second_process_is_on_standby_and_takes_over(bus: Bus, nats_url: str, archive: ArchiveReader) -> None:
     """One writes; after its end, the other continues at its position."""
     producer = MessageProducer(bus)
     async with recording(nats_url, archive) as first:
-        await first.ready.wait()
+        await in_state(first, "recording")
         async with recording(nats_url, archive) as second:
-            await second.ready.wait()
+            await in_state(second, "standby")
             await producer.publish_turns(5)
             await wait_until_recorded(bus, archive)
             await first.drain(5)

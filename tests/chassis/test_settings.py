@@ -6,7 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 from trunkline_chassis.settings import RENAMED, ProcessSettings, SettingsError
+from trunkline_supervisor.settings import SuiteSettings
 
 SERVICES = ["ingress", "conversation", "agents", "rag", "llm_gateway", "audit"]
 
@@ -50,3 +52,27 @@ def test_service_reports_an_invalid_value_in_one_line_without_the_value() -> Non
     assert done.stderr.startswith("trunkline: TRUNKLINE_SHUTDOWN_TIMEOUT_S: ")
     assert len(done.stderr.splitlines()) == 1
     assert "hush" not in done.stderr
+
+
+@pytest.mark.parametrize("settings", [ProcessSettings, SuiteSettings])
+def test_numbers_to_choose_from_are_read_from_text(
+    settings: type[ProcessSettings | SuiteSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable is text; the choices are numbers."""
+    monkeypatch.setenv("TRUNKLINE_REPLICAS", "3")
+    monkeypatch.setenv("TRUNKLINE_NODES", "3")
+    read = settings()
+    assert read.replicas == 3
+    assert getattr(read, "nodes", 3) == 3
+
+
+def test_limits_of_an_unknown_stream_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt name would leave the stream without its limit."""
+    monkeypatch.setenv("TRUNKLINE_STREAM_LIMITS", '{"INBOX": {"max_age_s": 60}, "SNAPSHOTS": {"max_bytes": 1000000}}')
+    assert ProcessSettings().stream_limits["INBOX"].max_age_s == 60
+    monkeypatch.setenv("TRUNKLINE_STREAM_LIMITS", '{"INBOKS": {"max_age_s": 60}}')
+    with pytest.raises(ValidationError, match="no stream or bucket INBOKS"):
+        ProcessSettings()
+    monkeypatch.setenv("TRUNKLINE_STREAM_LIMITS", '{"INBOX": {"max_age": 60}}')
+    with pytest.raises(ValidationError, match="max_age"):
+        ProcessSettings()

@@ -28,8 +28,8 @@ SERVICES: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "compose.
 TIMEOUT_S = 60.0
 
 
-def container(name: str, port: int, **environment: str) -> DockerContainer:
-    """Return the container of a service of compose.yaml; skip the test if it cannot run."""
+def container(name: str, port: int, command: list[str] | None = None, **environment: str) -> DockerContainer:
+    """Return the container of a service of compose.yaml, with a command of its own; skip the test if it cannot run."""
     service = SERVICES[name]
     try:
         docker.from_env().images.get(service["image"])
@@ -40,8 +40,8 @@ def container(name: str, port: int, **environment: str) -> DockerContainer:
     # The reaper needs another image, and every container here is stopped by its fixture.
     testcontainers_config.ryuk_disabled = True
     configured = DockerContainer(service["image"]).with_exposed_ports(port).with_envs(**environment)
-    if "command" in service:
-        configured = configured.with_command(service["command"])
+    if command is not None:
+        configured = configured.with_command(command)
     check = service["healthcheck"]["test"]
     assert check[0] == "CMD"
     return configured.waiting_for(ExecWaitStrategy(check[1:]).with_startup_timeout(int(TIMEOUT_S)))
@@ -54,8 +54,8 @@ def address(started: DockerContainer, port: int) -> str:
 
 @pytest.fixture(scope="session")
 def nats_url() -> Iterator[str]:
-    """The NATS of compose.yaml."""
-    with container("nats", 4222) as started:
+    """The NATS of compose.yaml, open to every client: the rights of its configuration are tested elsewhere."""
+    with container("nats", 4222, ["--jetstream", "--store_dir", "/data"]) as started:
         yield f"nats://{address(started, 4222)}"
 
 

@@ -157,7 +157,7 @@ class FakeBus:
         self._journal = journal
 
     @asynccontextmanager
-    async def connect(self, nats_url: str) -> AsyncIterator[FakeBus]:
+    async def connect(self, nats_url: str, *, timeout_s: float) -> AsyncIterator[FakeBus]:
         self._journal.append(f"connect {nats_url}")
         yield self
         self._journal.append("close")

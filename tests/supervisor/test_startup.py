@@ -44,10 +44,10 @@ def fleet_of(*specialties: str) -> Fleet:
     return msgspec.structs.replace(DEMO_FLEET, agents=agents)
 
 
-def blueprint(nats_url: str, postgres_dsn: str) -> Blueprint:
+def blueprint(nats_url: str, postgres_dsn: str, replicas: int = 1) -> Blueprint:
     """Return a small suite."""
     addresses = Addresses(nats_url, postgres_dsn, "milvus", "backups", 8080, "secret")
-    return Blueprint("local", Path("fleet"), addresses, SIZES)
+    return Blueprint("local", Path("fleet"), addresses, SIZES, replicas=replicas)
 
 
 def test_public_address_is_for_the_ingress_alone() -> None:

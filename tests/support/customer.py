@@ -16,9 +16,10 @@ TIMEOUT_S = 30.0
 class Customer:
     """A chat client of a suite that records the received frames."""
 
-    def __init__(self, url: str, name: str = "ada") -> None:
-        """`url` is the base address of the suite."""
+    def __init__(self, url: str, name: str = "ada", *, token: str = "") -> None:
+        """`url` is the base address of the suite, `token` the access token, if it needs one."""
         self._url = url
+        self._credentials = {"token": token} if token else {}
         self.name = name
         self.frames: list[dict[str, Any]] = []
         self.conversation = ""
@@ -48,9 +49,13 @@ class Customer:
                     transport.abort()
             await self._session.close()
         self._session = aiohttp.ClientSession()
-        self.socket = await self._session.ws_connect(
-            f"{self._url}/v1/chat", protocols=("trunkline.v1",), max_msg_size=0
-        )
+        try:
+            self.socket = await self._session.ws_connect(
+                f"{self._url}/v1/chat", protocols=("trunkline.v1",), max_msg_size=0
+            )
+        except BaseException:
+            await self._session.close()
+            raise
 
     async def send(self, frame: dict[str, Any] | str | bytes) -> None:
         """Send a frame, raw text or raw bytes."""
@@ -62,7 +67,7 @@ class Customer:
 
     async def start(self) -> dict[str, Any]:
         """Start a conversation."""
-        await self.send({"type": "start", "customer": self.name})
+        await self.send({"type": "start", "customer": self.name, **self._credentials})
         started = await self.until("started")
         self.conversation, self.resume_token = started["conversation"], started["resume_token"]
         return started
@@ -80,6 +85,7 @@ class Customer:
                 "conversation": self.conversation,
                 "resume_token": self.resume_token,
                 "last_seq": self.last_seq,
+                **self._credentials,
             }
         )
         return await self.until("resumed")

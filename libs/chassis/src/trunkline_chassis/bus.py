@@ -25,7 +25,7 @@ from trunkline_chassis.logs import reason_of
 from trunkline_chassis.nats_security import NatsSecurity
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
@@ -37,6 +37,8 @@ FENCE_CONFLICTS: Final = frozenset({10071, 10164})
 """Wrong last sequence: 10071 on one server, mostly 10164 in a cluster of three."""
 
 MESSAGE_NOT_FOUND: Final = 10037
+STREAM_NOT_FOUND: Final = 10059
+CONSUMER_NOT_FOUND: Final = 10014
 _IN_FLIGHT: Final = frozenset({10158, 10164})
 """Same message id or fence as an undecided append, possibly our own; a retry is then a duplicate or gets 10071."""
 
@@ -51,7 +53,7 @@ _READ_TIMEOUT_S: Final = 3.0
 _CLOSE_TIMEOUT_S: Final = 2.0
 _FLUSH_TIMEOUT_S: Final = 5
 _READ_BATCH: Final = 1_000
-_HANDSHAKE_TIMEOUT_S: Final = 5.0
+_HANDSHAKE_TIMEOUT_S: Final = 2.0
 _REFUSED: Final = "authorization violation"
 _ANONYMOUS: Final = NatsSecurity()
 
@@ -107,7 +109,25 @@ class Bus:
         self.client = client
         self.on_reconnect: list[Callable[[], None]] = []
         """Called after every reconnection: messages in transit are lost."""
+        self.on_missing: list[Callable[[], None]] = []
+        """Called if a stream or consumer does not exist, or no process responds in its place."""
         self._unanswered_since: float | None = None
+
+    @property
+    def server_info(self) -> Mapping[str, Any]:
+        """The description that the connected server has sent of itself, such as its `version`."""
+        return self.client._server_info  # noqa: SLF001 - nats-py has no public way to read `jetstream`
+
+    @property
+    def address(self) -> str:
+        """The address of the connected server, without credentials."""
+        url = self.client.connected_url
+        return f"{url.scheme}://{url.hostname}:{url.port}" if url is not None else "no server"
+
+    def report_missing(self) -> None:
+        """Call `on_missing`: a stream or consumer seems to be gone."""
+        for listener in self.on_missing:
+            listener()
 
     # -- core NATS ---
 
@@ -217,8 +237,14 @@ class Bus:
         payload = b"" if request is None else _encode(request)
         reply: dict[str, Any] = decode(await self.request(f"$JS.API.{subject}", payload, timeout_s=timeout_s), dict)
         if "error" in reply:
-            raise _refusal(convert(reply["error"], _ApiError))
+            raise self._refused(convert(reply["error"], _ApiError))
         return reply
+
+    def _refused(self, error: _ApiError) -> BusRefusedError:
+        refusal = _refusal(error)
+        if refusal.code in {STREAM_NOT_FOUND, CONSUMER_NOT_FOUND}:
+            self.report_missing()
+        return refusal
 
     async def _get(self, stream: str, query: dict[str, Any]) -> StreamMessage | None:
         deadline = asyncio.get_running_loop().time() + _ELECTION_TIMEOUT_S
@@ -228,7 +254,7 @@ class Bus:
             return StreamMessage(reply.message.subject, reply.message.seq, reply.message.data)
         if reply.error is None or reply.error.err_code == MESSAGE_NOT_FOUND:
             return None
-        raise _refusal(reply.error)
+        raise self._refused(reply.error)
 
     async def _read_batch(self, stream: str, subject_filter: str, first: int) -> list[StreamMessage]:
         inbox = self.client.new_inbox()
@@ -265,6 +291,7 @@ class Bus:
             except nats.errors.NoRespondersError as error:
                 failure: Exception = error
                 self._unanswered_since = None
+                self.report_missing()
             except (nats.errors.Error, TimeoutError) as error:
                 failure = error
                 await self._on_no_reply(sent_at)

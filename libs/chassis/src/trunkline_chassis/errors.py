@@ -1,10 +1,11 @@
-"""Errors of the bus, by the response that they call for.
+"""Errors of the bus and of a start, by the response that they call for.
 
 BusError
 +-- BusUnavailableError   the outcome is unknown: retry with the same message id
 +-- FenceError            another writer appended first: read the log and decide again
 +-- BusRefusedError       the server refused the request: a retry is pointless
-+-- BusConfigError        address, credentials or certificates are wrong: an operator must act
++-- BusConfigError        address, credentials, certificates or limits are wrong: an operator must act
+StartError                this machine does not allow a start: an operator must act
 """
 
 from __future__ import annotations
@@ -33,3 +34,7 @@ class BusRefusedError(BusError):
 
 class BusConfigError(BusError):
     """The connection cannot be made as configured; the message is one line for the operator."""
+
+
+class StartError(Exception):
+    """The process cannot start on this machine as configured; the message is one line for the operator."""

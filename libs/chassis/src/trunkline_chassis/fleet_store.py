@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import structlog
 from trunkline_protocols import codec
 from trunkline_protocols.fleet import Fleet, FleetOrigin, FleetPublished
 from trunkline_protocols.streams import FLEET, FLEET_KEY
@@ -15,6 +16,8 @@ from trunkline_chassis.undecodable import report_undecodable
 
 if TYPE_CHECKING:
     from trunkline_chassis.bus import Bus, StreamMessage
+
+_log: Final = structlog.get_logger(__name__)
 
 SUBJECT: Final = f"$KV.{FLEET.name}.{FLEET_KEY}"
 STREAM: Final = f"KV_{FLEET.name}"
@@ -106,3 +109,16 @@ async def seed_fleet(bus: Bus, fleet: Fleet, *, by: str) -> FleetVersion:
     if current is not None and (current.published.origin != "start" or current.fleet == fleet):
         return current
     return await publish_fleet(bus, fleet, after=current.version if current else 0, by=by, origin="start")
+
+
+async def restore_fleet(bus: Bus, known: FleetVersion) -> None:
+    """Publish the version that this process has loaded if the bucket is empty: the server has lost its content."""
+    if await bus.last_message(STREAM, SUBJECT) is not None:
+        return
+    try:
+        restored = await publish_fleet(
+            bus, known.fleet, after=0, by=known.published.published_by, origin=known.published.origin
+        )
+    except FenceError:
+        return  # another process was faster
+    _log.warning("fleet.restored", version=known.version, as_version=restored.version)

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import inspect
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from trunkline_chassis.errors import StartError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from aiohttp.typedefs import Handler
 
+IsReady: TypeAlias = "Callable[[], bool | Awaitable[bool]]"
 
-def add_health_routes(app: web.Application, is_ready: Callable[[], bool]) -> None:
+
+def add_health_routes(app: web.Application, is_ready: IsReady) -> None:
     """Add liveness and readiness to an application; they are open to every caller."""
 
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"live": True})
 
     async def readyz(_: web.Request) -> web.Response:
-        ready = is_ready()
+        answer = is_ready()
+        ready = await answer if inspect.isawaitable(answer) else answer
         return web.json_response({"ready": ready}, status=200 if ready else 503)
 
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
@@ -31,10 +39,19 @@ async def serve_metrics(_: web.Request) -> web.Response:
     return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
+@contextmanager
+def listening(host: str, port: int) -> Iterator[None]:
+    """Raise `StartError` with a line for the operator if the block cannot listen on an address."""
+    try:
+        yield
+    except OSError as error:
+        raise StartError(f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}") from error
+
+
 class HealthServer:
     """HTTP server of health and metrics without access control, on an address that only the operator reaches."""
 
-    def __init__(self, host: str, port: int, is_ready: Callable[[], bool], *, metrics: Handler = serve_metrics) -> None:
+    def __init__(self, host: str, port: int, is_ready: IsReady, *, metrics: Handler = serve_metrics) -> None:
         """Port 0 selects a free port; `metrics` handles /metrics."""
         self._host = host
         self._port = port
@@ -44,10 +61,11 @@ class HealthServer:
         self._runner = web.AppRunner(app, access_log=None)
 
     async def start(self) -> str:
-        """Listen and return the address."""
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port)
-        await site.start()
+        """Listen and return the address; raises `StartError` if that is impossible, and can be repeated."""
+        if self._runner.server is None:
+            await self._runner.setup()
+        with listening(self._host, self._port):
+            await web.TCPSite(self._runner, self._host, self._port).start()
         host, port = self._runner.addresses[0][:2]
         return f"http://{host}:{port}"
 

@@ -10,31 +10,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import random
 import resource
 import signal
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeAlias, TypeVar
 
 import structlog
 import uvloop
 from nats import micro
 
-from trunkline_chassis.bus import connect
 from trunkline_chassis.cancellation import cancel_and_wait
-from trunkline_chassis.errors import BusConfigError, BusError, BusUnavailableError
+from trunkline_chassis.errors import BusConfigError, BusError, BusUnavailableError, StartError
 from trunkline_chassis.health import HealthServer
 from trunkline_chassis.heartbeat import Heartbeat, initial_presence
 from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.notices import Notices
 from trunkline_chassis.presence import PresenceRegistry
+from trunkline_chassis.service_topology import ServiceTopology
 from trunkline_chassis.settings import ProcessSettings
+from trunkline_chassis.startup import connect_when_available, retry_start
+from trunkline_chassis.topology_reconciler import TopologyReconciler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from trunkline_protocols.ids import Instance
@@ -49,14 +52,24 @@ S = TypeVar("S", bound=ProcessSettings)
 
 @dataclass(slots=True)
 class Readiness:
-    """The readiness of a process: started, not draining, connected."""
+    """The readiness of a process: started, not draining, connected, with its streams and consumers."""
 
-    bus: Bus
     started: bool = False
+    bus: Bus | None = None
+    """None until the first connection."""
+    topology: TopologyReconciler | None = None
+    is_working: Callable[[], bool] = lambda: True
+    """Set by a service that depends on more than NATS."""
 
     def __call__(self) -> bool:
         """Return whether the process is ready, as in `/readyz`."""
-        return self.started and self.bus.client.is_connected
+        return (
+            self.started
+            and self.bus is not None
+            and self.bus.client.is_connected
+            and (self.topology is None or self.topology.is_complete)
+            and self.is_working()
+        )
 
 
 @dataclass(slots=True)
@@ -72,6 +85,7 @@ class Process(Generic[S]):
     presences: PresenceRegistry
     latency: RecentLatency
     notices: Notices
+    topology: ServiceTopology
     group: asyncio.TaskGroup
     background: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -87,10 +101,18 @@ HealthAddress: TypeAlias = tuple[str, int]
 """Host and port."""
 
 
-def run(name: str, settings: S, service: Service[S], *, health: HealthAddress | None = None) -> None:
+def run(
+    name: str,
+    settings: S,
+    service: Service[S],
+    *,
+    health: HealthAddress | None = None,
+    specialties: Sequence[str] = (),
+) -> None:
     """Run a service until SIGTERM or SIGINT.
 
-    `health`: address of the health endpoints, if the service itself serves `http_port`.
+    `health`: address of the health endpoints, if the service itself serves `http_port`. `specialties`: those whose work
+    queues it creates if they are missing.
     """
     instance = settings.instance_name(name)
     configure_logs(service=name, instance=instance, level=settings.log_level, style=settings.log_format)
@@ -98,39 +120,66 @@ def run(name: str, settings: S, service: Service[S], *, health: HealthAddress | 
     # A stop signal before the process is ready cancels its start, which is not a failure.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(asyncio.CancelledError):
         try:
-            runner.run(
-                _run_process(name, instance, settings, service, health or (settings.http_host, settings.http_port))
-            )
-        except (BusConfigError, BusUnavailableError) as error:
-            # Only the first connection raises them outside of an exception group.
-            _log.critical("process.start_failed", reason=str(error))
-            sys.exit(f"trunkline: {error}")
+            address = health or (settings.http_host, settings.http_port)
+            runner.run(_run_process(name, instance, settings, service, address, specialties))
+        except (BusConfigError, BusUnavailableError, StartError) as error:
+            _fail(error)
+        except BaseExceptionGroup as group:
+            reason = group.subgroup(StartError)
+            if reason is None:
+                raise
+            _fail(_first(reason))
 
 
-async def _run_process(name: str, instance: Instance, settings: S, service: Service[S], address: HealthAddress) -> None:
+def _fail(error: Exception) -> NoReturn:
+    """Log the reason of a failed start as one line and exit."""
+    _log.critical("process.start_failed", reason=str(error))
+    sys.exit(f"trunkline: {error}")
+
+
+def _first(group: BaseExceptionGroup[StartError]) -> StartError:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+async def _run_process(
+    name: str,
+    instance: Instance,
+    settings: S,
+    service: Service[S],
+    address: HealthAddress,
+    specialties: Sequence[str],
+) -> None:
     stop = _StopSignal()
     async with AsyncExitStack() as stack:
-        bus = await connect(settings.nats_url, instance, principal=name, security=settings.nats_security)
+        readiness = Readiness()
+        health = HealthServer(*address, readiness)
+        http_url = await retry_start(health.start)
+        stack.push_async_callback(health.stop)
+        bus = await connect_when_available(settings, instance, principal=name)
         stack.push_async_callback(bus.close)
         presences = PresenceRegistry()
         await presences.watch(bus)
+        topology = ServiceTopology(bus, name, settings, specialties)
+        reconciler = TopologyReconciler(bus, topology.repair, jitter=random.random)
+        readiness.bus, readiness.topology = bus, reconciler
+        await retry_start(reconciler.reconcile)
+        # Before any request is served, so that no active notice is missed.
+        notices = Notices(bus, region=settings.region, service=name, instance=instance)
+        await retry_start(notices.start)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         release = version(f"trunkline-{name.replace('_', '-')}")
         latency = RecentLatency()
-        notices = Notices(bus, region=settings.region, service=name, instance=instance)
-        # Before any request is served, so that no active notice is missed.
-        await notices.start()
-        readiness = Readiness(bus)
-        health = HealthServer(*address, readiness)
-        http_url = await health.start()
-        stack.push_async_callback(health.stop)
         first = initial_presence(
             service=name, instance=instance, node=settings.node, version=release, http_url=http_url
         )
         heartbeat = Heartbeat(bus, first, latency)
-        process = Process(name, instance, settings, bus, readiness, heartbeat, presences, latency, notices, group)
+        process = Process(
+            name, instance, settings, bus, readiness, heartbeat, presences, latency, notices, topology, group
+        )
         process.spawn(heartbeat.run())
         process.spawn(notices.run())
+        process.spawn(reconciler.run())
         async with service(process):
             await micro.add_service(
                 bus.client, name=f"trunkline-{name}", version=release, metadata={"instance": instance}

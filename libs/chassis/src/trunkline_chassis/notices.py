@@ -36,13 +36,16 @@ class Notices:
         self._instance = instance
         self._known: dict[str, NoticePublished] = {}
         self._unacknowledged: list[str] = []
+        self._subscribed = False
         self._refresher = Refresher(bus, self._refresh, name="notices", interval_s=_REFRESH_INTERVAL_S)
         self.on_change: Callable[[NoticeMessage], None] = lambda _: None
         """Called with every new notice and every new recall."""
 
     async def start(self) -> None:
-        """Subscribe, then read the whole stream."""
-        await self._bus.subscribe(subjects.notices(self._region), self._on_message)
+        """Subscribe, then read the whole stream; can be repeated if it fails."""
+        if not self._subscribed:
+            await self._bus.subscribe(subjects.notices(self._region), self._on_message)
+            self._subscribed = True
         await self._read()
         self._refresher.mark_stale()  # the receipts are still to be published
 

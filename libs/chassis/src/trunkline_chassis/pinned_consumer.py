@@ -24,6 +24,7 @@ import structlog
 
 from trunkline_chassis.delivery import Delivery
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.pull_consumer import is_missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -158,7 +159,7 @@ class PinnedConsumer:
         headers = message.headers or {}
         status = headers.get("Status")
         if status is not None:
-            self._on_status(slot, status)
+            self._on_status(slot, status, headers.get("Description", ""))
             return
         if slot.switching or self._draining:
             return
@@ -171,9 +172,13 @@ class PinnedConsumer:
             slot.switching = True
             self._tasks.create_task(self._acquire(slot, pin))
 
-    def _on_status(self, slot: _Slot, status: str) -> None:
+    def _on_status(self, slot: _Slot, status: str, description: str) -> None:
         if status == _STATUS_WRONG_PIN:
             self._release(slot)
+        elif is_missing(status, description):
+            # A consumer that is created again has no pin.
+            self._release(slot)
+            self._bus.report_missing()
 
     async def _acquire(self, slot: _Slot, pin: str) -> None:
         """Suspend, reset, resume."""

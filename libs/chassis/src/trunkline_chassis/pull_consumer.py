@@ -36,6 +36,11 @@ _STATUS_REQUEST_DONE: Final = frozenset({"404", "408"})
 _NS: Final = 1_000_000_000
 
 
+def is_missing(status: str, description: str) -> bool:
+    """Return whether the status of a pull request shows that its consumer does not exist."""
+    return status == "503" or (status == "409" and "Deleted" in description)
+
+
 class PullConsumer:
     """Feeds one handler from one durable consumer, with at most `capacity` messages in flight."""
 
@@ -150,6 +155,8 @@ class PullConsumer:
         if status in _STATUS_REQUEST_DONE:
             return True
         self._refusals += 1
+        if is_missing(status, headers.get("Description", "")):
+            self._bus.report_missing()
         if self._refusals == 1:
             reason = headers.get("Description")
             _log.warning("consumer.request_refused", consumer=self._consumer, status=status, reason=reason)

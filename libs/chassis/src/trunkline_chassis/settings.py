@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError as
 from trunkline_protocols.ids import Instance, token
 
 from trunkline_chassis.nats_security import NatsSecurity
+from trunkline_chassis.stream_limits import STREAM_LIMITS, LimitsByName
 
 RENAMED: Final[dict[str, str]] = {
     "TRUNKLINE_INGRESS_PROCESSES": "TRUNKLINE_INGRESS_PROCESSES_MIN",
@@ -115,6 +116,7 @@ class ProcessSettings(NatsSettings):
     )
     node: str = Field(default_factory=socket.gethostname, description="Machine this process runs on")
     replicas: Literal[1, 3, 5] = Field(1, description="Copies of every replicated stream: 1 alone, 3 in a cluster")
+    stream_limits: LimitsByName = Field({}, description=STREAM_LIMITS)
     http_host: str = Field("127.0.0.1", description="Address of the health and metrics endpoints")
     http_port: int = Field(
         0, ge=0, le=65535, description="Port of those endpoints; 0 selects a free one, published in PRESENCE"

@@ -14,6 +14,7 @@ from typing import Final, Literal, get_args
 from trunkline_protocols import streams
 from trunkline_protocols.catalogue import CHANNELS, Channel, Party
 from trunkline_protocols.ids import SLOTS
+from trunkline_protocols.topology import TURN_STREAMS, topology_of
 from trunkline_protocols.wire import Record
 
 Service = Literal["ingress", "conversation", "agents", "rag", "llm_gateway", "audit", "supervisor"]
@@ -37,6 +38,9 @@ buckets that the catalogue names it as a receiver of."""
 
 WRITES: Final[dict[Service, tuple[str, ...]]] = {"agents": ("$KV.ROUTING.>",), "rag": ("$KV.KNOWLEDGE.>",)}
 """Binary values and locks that are no messages of the catalogue."""
+
+FOLLOWS: Final[dict[Service, tuple[str, ...]]] = {"rag": ("$KV.KNOWLEDGE.changed",)}
+"""Changes of those values that a service follows."""
 
 CORE_COPIES: Final = frozenset({"notice"})
 """Channels of streams that are also received as core messages, when they are published."""
@@ -64,12 +68,18 @@ def permissions(principal: Principal, *, region: str) -> Permissions:
         *(f"$JS.API.STREAM.MSG.GET.{stream}" for stream in _read_streams(principal)),
         *(f"$JS.API.DIRECT.GET.{stream}" for stream in _read_streams(principal)),
         *_consuming(principal, region),
+        *_creating(principal, region),
         f"{inbox_prefix('operator')}.>",  # replies to `nats micro`
     }
     if principal == "supervisor":
         # It provisions the topology, and publishes the death of a process in that process' name.
         publish |= {"$JS.API.INFO", "$JS.API.STREAM.>", "$JS.API.CONSUMER.>", "$KV.PRESENCE.>"}
-    subscribe = {f"{inbox_prefix(principal)}.>", *_subscribed(principal), *_micro(principal)}
+    subscribe = {
+        f"{inbox_prefix(principal)}.>",
+        *_subscribed(principal),
+        *FOLLOWS.get(principal, ()),
+        *_micro(principal),
+    }
     return Permissions(publish=tuple(sorted(publish)), subscribe=tuple(sorted(subscribe)))
 
 
@@ -128,6 +138,24 @@ def _read_streams(service: Service) -> tuple[str, ...]:
     return tuple(sorted({streams.NOTICES.name, *READS[service], *buckets}))
 
 
+def _creating(service: Service, region: str) -> set[str]:
+    """Return the JetStream API subjects with which a service lists and creates its part of the topology."""
+    topology = topology_of(service, region, ())
+    names = [*(stream.name for stream in topology.streams), *(f"KV_{bucket.name}" for bucket in topology.buckets)]
+    subjects = {f"$JS.API.STREAM.CREATE.{name}" for name in names} | ({"$JS.API.STREAM.NAMES"} if names else set())
+    for consumer in topology.consumers:
+        subjects.add(f"$JS.API.CONSUMER.NAMES.{consumer.stream}")
+        subjects.add(f"$JS.API.CONSUMER.CREATE.{consumer.stream}.{consumer.name}")
+    if service in {"agents", "ingress"}:
+        # One per specialty and lane; a new fleet brings new specialties.
+        subjects |= {f"$JS.API.CONSUMER.{verb}" for verb in ("NAMES.WORK", "CREATE.WORK.*")}
+    if service == "ingress":
+        # For its readiness: the streams of a turn have a leader, and their consumers exist.
+        subjects |= {f"$JS.API.STREAM.INFO.{stream.name}" for stream in TURN_STREAMS}
+        subjects.add(f"$JS.API.CONSUMER.NAMES.{streams.INBOX.name}")
+    return subjects
+
+
 def _consuming(service: Service, region: str) -> set[str]:
     """Return the JetStream API subjects of the durable consumers that a service pulls from, or creates."""
     if service == "conversation":
@@ -142,11 +170,7 @@ def _consuming(service: Service, region: str) -> set[str]:
         return {"$JS.API.CONSUMER.MSG.NEXT.WORK.*", "$JS.ACK.WORK.*.>"}
     if service == "ingress":
         # A fleet that is applied over HTTP may bring new specialties: their work queues are provisioned first.
-        return {
-            f"$JS.API.CONSUMER.NAMES.{streams.WORK.name}",
-            f"$JS.API.CONSUMER.CREATE.{streams.WORK.name}.*",
-            f"$JS.API.CONSUMER.DELETE.{streams.WORK.name}.*",
-        }
+        return {f"$JS.API.CONSUMER.DELETE.{streams.WORK.name}.*"}
     if service == "audit":
         consumers = [streams.audit_consumer(stream) for stream in streams.AUDITED]
         return {

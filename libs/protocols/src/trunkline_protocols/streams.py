@@ -14,6 +14,7 @@ from trunkline_protocols.wire import Record
 
 Storage = Literal["file", "memory"]
 Retention = Literal["limits", "workqueue", "interest"]
+Discard = Literal["old", "new"]
 
 DAY_S: Final = 86_400.0
 
@@ -30,6 +31,8 @@ class StreamSpec(Record, frozen=True, kw_only=True):
     duplicate_window_s: float = 120.0
     max_msgs: int = -1
     allow_msg_ttl: bool = False
+    discard: Discard = "new"
+    """At a limit of size, refuse a new message or remove the oldest one."""
     description: str = ""
 
 
@@ -93,6 +96,7 @@ NOTICES: Final = StreamSpec(
     replicated=True,
     max_age_s=30 * DAY_S,
     allow_msg_ttl=True,
+    discard="old",
     description="Notices for agents and customers, and their receipts",
 )
 DEAD_LETTERS: Final = StreamSpec(
@@ -102,6 +106,7 @@ DEAD_LETTERS: Final = StreamSpec(
     retention="limits",
     replicated=True,
     max_age_s=90 * DAY_S,
+    discard="old",
     description="Messages that could not be handled, kept for inspection and replay",
 )
 

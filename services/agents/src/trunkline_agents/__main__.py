@@ -9,4 +9,5 @@ from trunkline_agents.app import NAME, service
 from trunkline_agents.settings import AgentsSettings
 
 if __name__ == "__main__":
-    run(NAME, load_settings(AgentsSettings), service)
+    settings = load_settings(AgentsSettings)
+    run(NAME, settings, service, specialties=[settings.specialty])

@@ -26,7 +26,7 @@ def _now() -> datetime:
 
 @asynccontextmanager
 async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
-    """Record the audited streams; ready once PostgreSQL and every consumer have answered."""
+    """Record the audited streams; without PostgreSQL it waits, and no other process waits for it."""
     settings = process.settings
     feeds = JetStreamFeeds(
         process.bus,
@@ -37,9 +37,9 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
     archive = PostgresArchive(settings.postgres_dsn, name=process.instance)
     recorder = Recorder(feeds, archive, latency=process.latency, now=_now, jitter=random.random)
     lag = LagMonitor(feeds, now=_now)
-    process.heartbeat.vitals = lambda: Vitals(queue_depth=lag.pending)
+    process.heartbeat.vitals = lambda: Vitals(queue_depth=lag.pending, detail={"archive": recorder.state})
+    process.readiness.is_working = lambda: recorder.state != "unavailable"
     process.spawn(lag.run())
     process.spawn(recorder.run())
-    await recorder.ready.wait()
     yield
     await recorder.drain(settings.shutdown_timeout_s)

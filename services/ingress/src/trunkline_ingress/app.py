@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import web
+from trunkline_chassis.errors import FenceError
+from trunkline_chassis.fleet_folder import load_fleet
+from trunkline_chassis.fleet_store import read_current_fleet, restore_fleet, seed_fleet
 from trunkline_chassis.fleet_view import follow_fleet
-from trunkline_chassis.health import add_health_routes
+from trunkline_chassis.health import IsReady, add_health_routes, listening
 from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.kv_view import KvView
 from trunkline_chassis.lifecycle import Process
+from trunkline_chassis.startup import retry_start
 from trunkline_protocols import codec, streams
 
 from trunkline_ingress.adapters.connections import ConnectionLimits, LimitedSite
@@ -27,9 +33,11 @@ from trunkline_ingress.adapters.nats.knowledge import KnowledgeClient
 from trunkline_ingress.adapters.nats.notices import NatsNoticeStore
 from trunkline_ingress.adapters.nats.recent_records import NatsRecentRecords
 from trunkline_ingress.adapters.nats.suite_status import NatsSuiteStatus
+from trunkline_ingress.adapters.nats.topology_probe import NatsTopologyProbe
 from trunkline_ingress.adapters.operator_directory import Operators
 from trunkline_ingress.adapters.operator_keys import OperatorKeyFile
 from trunkline_ingress.application.cited_articles import CitedArticles
+from trunkline_ingress.application.readiness import SuiteReadiness
 from trunkline_ingress.application.review_index import ReviewIndex
 from trunkline_ingress.application.session import SessionPorts
 from trunkline_ingress.application.session_opener import SessionOpener
@@ -99,7 +107,10 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     """Serve customers and operators over HTTP."""
     settings, bus, region = process.settings, process.bus, process.settings.region
     inbox, log = NatsInbox(bus), NatsConversationLog(bus)
+    await _seed_fleet(process)
     fleet = await follow_fleet(bus)
+    process.topology.specialties = lambda: fleet.fleet.specialties
+    process.topology.restore = lambda: restore_fleet(bus, fleet.current)
     escalations = KvView(bus, streams.DESK.name, codec.waiting)
     await escalations.start()
     sessions = SessionRegistry(process.notices, escalations)
@@ -134,7 +145,10 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     )
     operators = _operators(process)
     access = AccessControl(operators, settings.is_single_machine, dict(HEALTH_RULES))
-    app = create_app(endpoints(ports, chat, operators, settings), access, guard, process.readiness)
+    readiness = SuiteReadiness(
+        process.readiness, NatsTopologyProbe(bus, region), process.presences, clock=time.monotonic
+    )
+    app = create_app(endpoints(ports, chat, operators, settings), access, guard, readiness)
     app[BODY_TIMEOUT_S] = settings.edge_body_timeout_s
 
     await Subscriptions(process.instance, sessions).subscribe(bus, region)
@@ -172,7 +186,7 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
 
 
 def create_app(
-    served: Iterable[_Endpoint], access: AccessControl, guard: EdgeGuard, is_ready: Callable[[], bool]
+    served: Iterable[_Endpoint], access: AccessControl, guard: EdgeGuard, is_ready: IsReady
 ) -> web.Application:
     """Create the application with its checks, in order: host and budget, access rule, errors of the bus."""
     app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[guard.check, access.enforce, bus_errors])
@@ -180,6 +194,14 @@ def create_app(
     for endpoint in served:
         access.add_routes(app, endpoint.routes())
     return app
+
+
+async def _seed_fleet(process: Process[IngressSettings]) -> None:
+    """Publish the fleet of the folder if NATS has none, as after a loss of its data."""
+    folder = process.settings.fleet_dir
+    if folder is not None and await read_current_fleet(process.bus) is None:
+        with contextlib.suppress(FenceError):  # another process was faster
+            await seed_fleet(process.bus, load_fleet(folder), by=process.instance)
 
 
 async def _listen(app: web.Application, guard: EdgeGuard, settings: IngressSettings) -> web.AppRunner:
@@ -191,19 +213,24 @@ async def _listen(app: web.Application, guard: EdgeGuard, settings: IngressSetti
         keepalive_timeout=settings.edge_header_timeout_s,
     )
     await runner.setup()
-    site = LimitedSite(
-        runner,
-        settings.http_host,
-        settings.http_port,
-        limits=ConnectionLimits(
-            total=settings.edge_connections,
-            per_address=settings.edge_sockets_per_address,
-            exempt=[*guard.trusted_proxies, *guard.unlimited],
-        ),
-        backlog=_TCP_BACKLOG,
-        reuse_port=settings.share_port,
+    limits = ConnectionLimits(
+        total=settings.edge_connections,
+        per_address=settings.edge_sockets_per_address,
+        exempt=[*guard.trusted_proxies, *guard.unlimited],
     )
-    await site.start()
+
+    async def listen() -> None:
+        with listening(settings.http_host, settings.http_port):
+            await LimitedSite(
+                runner,
+                settings.http_host,
+                settings.http_port,
+                limits=limits,
+                backlog=_TCP_BACKLOG,
+                reuse_port=settings.share_port,
+            ).start()
+
+    await retry_start(listen)
     return runner
 
 

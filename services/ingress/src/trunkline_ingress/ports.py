@@ -252,6 +252,14 @@ class LiveProcesses(Protocol):
         ...
 
 
+class TopologyProbe(Protocol):
+    """Streams and consumers that a turn needs."""
+
+    async def missing(self) -> list[str]:
+        """Return those that are missing or without a leader; raises `BusError` if the server does not reply."""
+        ...
+
+
 # -- stores ---
 
 

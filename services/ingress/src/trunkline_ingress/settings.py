@@ -56,6 +56,9 @@ class IngressSettings(ProcessSettings):
     messages_per_s: float = Field(
         5.0, gt=0, description="Sustained rate of frames per customer; without authentication, per socket"
     )
+    fleet_dir: Path | None = Field(
+        None, description="Folder of the fleet that is published if NATS has lost or never had one"
+    )
     message_burst: int = Field(20, ge=1, description="Burst of frames per customer; without authentication, per socket")
     mcp_commands: McpCommands = Field([], description=MCP_COMMANDS)
     edge_hosts: str = Field(

@@ -128,13 +128,15 @@ async def _wire(
             region=settings.region,
             node=node,
             security=credentials.security("supervisor") if credentials is not None else settings.nats_security,
+            limits=settings.stream_limits,
         ),
-        blueprint=lambda nats_url, postgres_dsn: Blueprint(
+        blueprint=lambda nats_url, postgres_dsn, replicas: Blueprint(
             settings.region,
             settings.fleet_dir.absolute(),
             _addresses(settings, folder, sockets, port, nats_url, postgres_dsn, credentials),
             pool_sizes(settings),
             node,
+            replicas,
         ),
         replicas=settings.replicas,
         grow_after_s=settings.grow_after_s,

@@ -183,6 +183,6 @@ class SuiteBus(Protocol):
 class BusConnector(Protocol):
     """Factory of the connection to NATS."""
 
-    def connect(self, nats_url: str) -> AbstractAsyncContextManager[SuiteBus]:
-        """Connect; the connection is closed at the end of the context."""
+    def connect(self, nats_url: str, *, timeout_s: float) -> AbstractAsyncContextManager[SuiteBus]:
+        """Connect within `timeout_s` seconds; the connection is closed at the end of the context."""
         ...

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from pydantic import Field, SecretStr, model_validator
 from trunkline_chassis.settings import Identifier, NatsSettings, SettingsError
+from trunkline_chassis.stream_limits import STREAM_LIMITS, LimitsByName
 
 _POOLS: Final = ("ingress", "conversation", "agents", "llm_gateway", "rag")
 
@@ -26,7 +27,7 @@ class SuiteSettings(NatsSettings):
     region: Identifier = Field("local", description="Region of this suite")
     node: str | None = Field(
         None,
-        pattern=r"^[A-Za-z0-9_-]{1,24}$",
+        pattern=r"^[A-Za-z0-9_-]{1,24}\z",
         description="Name of this node, which instance names carry if `TRUNKLINE_NATS_URL` is set; default: the host "
         "name, then with four characters that are drawn once for the data folder",
     )
@@ -60,6 +61,7 @@ class SuiteSettings(NatsSettings):
     replicas: Literal[1, 3, 5] | None = Field(
         None, description="Copies of every replicated stream; default: one per embedded NATS server"
     )
+    stream_limits: LimitsByName = Field({}, description=STREAM_LIMITS)
     ingress_processes_min: int = Field(2, ge=1, le=8, description="Minimum of ingress processes, which share one port")
     ingress_processes_max: int | None = Field(
         None, ge=1, le=8, description="Maximum of ingress processes; default: the minimum"

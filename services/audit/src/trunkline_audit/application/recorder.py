@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import structlog
 from prometheus_client import Counter
@@ -38,6 +38,9 @@ _DUPLICATES: Final = Counter(
     "trunkline_audit_seen_total", "Redelivered messages that were already in the archive", ["stream"]
 )
 
+RecorderState: TypeAlias = Literal["unavailable", "standby", "recording"]
+
+_LOG_INTERVAL_S: Final = 60.0
 _STABLE_AFTER_S: Final = 5.0
 """A session that lasted longer resets the backoff."""
 
@@ -61,10 +64,12 @@ class Recorder:
         self._now = now
         self._jitter = jitter
         self._open: list[Feed] = []
+        self._reasons: list[str] = []
+        self._logged_at = float("-inf")
         self._draining = False
         self._drained = asyncio.Event()
-        self.ready = asyncio.Event()
-        """Set once the archive is migrated and every feed open, or once another process is found to be the writer."""
+        self.state: RecorderState = "unavailable"
+        """Recording, on standby because another process is the writer, or without an archive."""
 
     async def run(self) -> None:
         """Record, one session after another."""
@@ -75,15 +80,28 @@ class Recorder:
             try:
                 await self._run_session()
             except* ArchiveLockedError:
-                self.ready.set()
-                _log.info("recording.standby")
+                self._stand_by()
             except* (ArchiveUnavailableError, FeedBrokenError, BusError) as error:
-                _log.warning("recording.interrupted", errors=[str(each) for each in _leaves(error)])
+                self._interrupt([str(each) for each in _leaves(error)])
             if self._draining:
                 break
             failures = 1 if loop.time() - started > _STABLE_AFTER_S else failures + 1
             await asyncio.sleep(retry_delay_s(failures, self._jitter()))
         self._drained.set()
+
+    def _stand_by(self) -> None:
+        """Log that another process records, once: the next attempts follow within seconds."""
+        if self.state != "standby":
+            self.state = "standby"
+            _log.info("recording.standby")
+
+    def _interrupt(self, reasons: list[str]) -> None:
+        """Log a failed session, and the same reason again once a minute."""
+        self.state = "unavailable"
+        now = time.monotonic()
+        if reasons != self._reasons or now - self._logged_at >= _LOG_INTERVAL_S:
+            self._reasons, self._logged_at = reasons, now
+            _log.warning("recording.interrupted", errors=reasons)
 
     async def drain(self, timeout_s: float) -> None:
         """Record the messages that were delivered, if the archive is available, and request no more."""
@@ -101,7 +119,8 @@ class Recorder:
             for stream in self._feeds.streams:
                 position = await writer.position(stream)
                 self._open.append(await stack.enter_async_context(self._feeds.open(stream, position=position)))
-            self.ready.set()
+            self.state = "recording"
+            self._reasons = []
             _log.info("recording.started", streams=list(self._feeds.streams))
             async with asyncio.TaskGroup() as tasks:
                 for stream, feed in zip(self._feeds.streams, self._open, strict=True):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from typing import Final
 
@@ -13,19 +14,22 @@ import structlog
 from nats import micro
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.cancellation import cancel_and_wait
-from trunkline_chassis.errors import BusConfigError, BusError, BusUnavailableError
-from trunkline_chassis.fleet_store import seed_fleet
+from trunkline_chassis.errors import BusError
+from trunkline_chassis.fleet_store import restore_fleet, seed_fleet
 from trunkline_chassis.fleet_view import FleetView, follow_fleet
 from trunkline_chassis.heartbeat import HEARTBEAT_INTERVAL_S, Heartbeat, initial_presence
 from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.nats_security import NatsSecurity
 from trunkline_chassis.presence import PresenceRegistry, publish_death
-from trunkline_chassis.provision import provision, provision_work
+from trunkline_chassis.provision import TopologyOptions, create_missing, provision, provision_work
 from trunkline_chassis.rpc import Responder
+from trunkline_chassis.server_check import check_server
+from trunkline_chassis.stream_limits import LimitsByName
 from trunkline_chassis.topology_reconciler import TopologyReconciler
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.fleet import Fleet
 from trunkline_protocols.presence import GetStatus, ProcessState, SuiteStatus
+from trunkline_protocols.topology import whole_topology
 
 from trunkline_supervisor.adapters.queue_depths import NatsQueueDepths
 from trunkline_supervisor.core.errors import SuiteError
@@ -41,7 +45,14 @@ class NatsConnector:
     """Connects the supervisor to NATS."""
 
     def __init__(
-        self, presences: PresenceRegistry, tasks: asyncio.TaskGroup, *, region: str, node: Node, security: NatsSecurity
+        self,
+        presences: PresenceRegistry,
+        tasks: asyncio.TaskGroup,
+        *,
+        region: str,
+        node: Node,
+        security: NatsSecurity,
+        limits: LimitsByName,
     ) -> None:
         """`presences` receives the heartbeats of all processes; requests are handled in `tasks`."""
         self._presences = presences
@@ -49,19 +60,22 @@ class NatsConnector:
         self._region = region
         self._node = node
         self._security = security
+        self._limits = limits
 
     @asynccontextmanager
-    async def connect(self, nats_url: str) -> AsyncIterator[NatsSuiteBus]:
+    async def connect(self, nats_url: str, *, timeout_s: float) -> AsyncIterator[NatsSuiteBus]:
         """Connect and follow the heartbeats; the connection is closed at the end of the context."""
+        with _suite_errors():
+            bus = await connect(nats_url, "supervisor", security=self._security, timeout_s=timeout_s)
         try:
-            bus = await connect(nats_url, "supervisor", security=self._security)
-        except (BusConfigError, BusUnavailableError) as error:
-            raise SuiteError(str(error)) from error
-        try:
+            with _suite_errors():
+                await check_server(bus)
             await self._presences.watch(bus)
             if not self._node.is_alone:
                 await self._refuse_taken_name()
-            yield NatsSuiteBus(bus, self._presences, self._tasks, region=self._region, node=self._node)
+            yield NatsSuiteBus(
+                bus, self._presences, self._tasks, region=self._region, node=self._node, limits=self._limits
+            )
         finally:
             await bus.close()
 
@@ -76,11 +90,27 @@ class NatsConnector:
             )
 
 
+@contextmanager
+def _suite_errors() -> Iterator[None]:
+    """Raise errors of NATS as errors of the suite: one line for the operator."""
+    try:
+        yield
+    except BusError as error:
+        raise SuiteError(str(error)) from error
+
+
 class NatsSuiteBus:
     """The connection of one suite."""
 
     def __init__(
-        self, bus: Bus, presences: PresenceRegistry, tasks: asyncio.TaskGroup, *, region: str, node: Node
+        self,
+        bus: Bus,
+        presences: PresenceRegistry,
+        tasks: asyncio.TaskGroup,
+        *,
+        region: str,
+        node: Node,
+        limits: LimitsByName,
     ) -> None:
         """Use `NatsConnector` to create one."""
         self.queues = NatsQueueDepths(bus, presences)
@@ -90,15 +120,31 @@ class NatsSuiteBus:
         self._region = region
         self._instance = node.instance(SUPERVISOR)
         self._node = node
+        self._limits = limits
         self._maintained: tuple[TopologyReconciler, FleetView] | None = None
 
     async def provision(self, fleet: Fleet, *, replicas: int) -> FleetView:
         """Create streams, consumers and buckets; publish the fleet unless another one was applied by an operator."""
-        await provision(self._bus, region=self._region, specialties=fleet.specialties, replicas=replicas)
-        current = await seed_fleet(self._bus, fleet, by="trunkline up")
-        await provision_work(self._bus, current.fleet.specialties)
-        view = await follow_fleet(self._bus)
-        self._maintained = TopologyReconciler(self._bus, region=self._region, replicas=replicas), view
+        with _suite_errors():
+            await provision(
+                self._bus,
+                region=self._region,
+                specialties=fleet.specialties,
+                replicas=replicas,
+                limits=self._limits,
+            )
+            current = await seed_fleet(self._bus, fleet, by="trunkline up")
+            await provision_work(self._bus, current.fleet.specialties)
+            view = await follow_fleet(self._bus)
+        options = TopologyOptions(replicas=replicas, limits=self._limits)
+
+        async def repair() -> list[str]:
+            topology = whole_topology(self._region, view.fleet.specialties)
+            created = await create_missing(self._bus, topology, options)
+            await restore_fleet(self._bus, view.current)
+            return created
+
+        self._maintained = TopologyReconciler(self._bus, repair, jitter=random.random), view
         return view
 
     async def reconcile(self) -> None:

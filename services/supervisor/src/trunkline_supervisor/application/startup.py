@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from trunkline_protocols.fleet import Fleet
 
@@ -19,6 +20,9 @@ from trunkline_supervisor.application.tree import Tree
 from trunkline_supervisor.core.blueprint import Blueprint
 from trunkline_supervisor.ports import BusConnector, FleetSource, ServerGroup, SuiteBus
 
+_EMBEDDED_TIMEOUT_S: Final = 20.0
+_EXTERNAL_TIMEOUT_S: Final = 7.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuitePlan:
@@ -28,8 +32,8 @@ class SuitePlan:
     nats: ServerGroup
     postgres: ServerGroup
     connector: BusConnector
-    blueprint: Callable[[str, str], Blueprint]
-    """Returns the blueprint for the addresses of NATS and PostgreSQL."""
+    blueprint: Callable[[str, str, int], Blueprint]
+    """Returns the blueprint for the addresses of NATS and PostgreSQL, and the copies of every replicated stream."""
     replicas: int | None
     """Copies of every replicated stream; None for one per embedded NATS server."""
     grow_after_s: float
@@ -56,13 +60,16 @@ class SuiteStartup:
             postgres = starting.create_task(self._start_servers(plan.postgres))
         nats_url, nats_servers = nats.result()
         postgres_dsn, _ = postgres.result()
-        bus = await self._lifetime.enter(plan.connector.connect(nats_url))
+        # Servers of the operator are running or are not; embedded ones are starting.
+        timeout_s = _EMBEDDED_TIMEOUT_S if nats_servers else _EXTERNAL_TIMEOUT_S
+        bus = await self._lifetime.enter(plan.connector.connect(nats_url, timeout_s=timeout_s))
         # Registered again, after the connection: children are stopped before it is closed.
         self._lifetime.on_end(self._tree.stop)
-        fleet = await bus.provision(plan.fleet, replicas=plan.replicas or max(1, nats_servers))
+        replicas = plan.replicas or max(1, nats_servers)
+        fleet = await bus.provision(plan.fleet, replicas=replicas)
         self._lifetime.spawn(bus.reconcile())
         await self._lifetime.enter(bus.serve_status(self._tree.status))
-        await self._start_services(bus, fleet, plan.blueprint(nats_url, postgres_dsn))
+        await self._start_services(bus, fleet, plan.blueprint(nats_url, postgres_dsn, replicas))
         await self._tree.wait_ready(plan.ready_timeout_s)
 
     async def _start_servers(self, group: ServerGroup) -> tuple[str, int]:

@@ -99,6 +99,8 @@ class Blueprint:
     addresses: Addresses
     sizes: PoolSizes
     node: Node = LOCAL
+    replicas: int = 1
+    """Copies of every replicated stream that a service re-creates."""
 
     def pools(self, specialties: list[str]) -> list[PoolSpec]:
         """Return all pools for a fleet with these specialties."""
@@ -148,6 +150,7 @@ class Blueprint:
         common = {
             "TRUNKLINE_NATS_URL": self.addresses.nats_url,
             "TRUNKLINE_REGION": self.region,
+            "TRUNKLINE_REPLICAS": str(self.replicas),
             # Many processes share few cores: a linear algebra thread pool in each would only add contention.
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",

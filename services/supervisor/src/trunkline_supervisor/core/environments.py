@@ -25,7 +25,7 @@ _OUTGOING: Final = (
 
 _PROCESS: Final = (
     *("HTTP_HOST", "HTTP_PORT", "INSTANCE", "LOG_FORMAT", "LOG_LEVEL", "NODE", "REGION", "REPLICAS"),
-    *("SHUTDOWN_TIMEOUT_S", "NATS_*"),
+    *("STREAM_LIMITS", "SHUTDOWN_TIMEOUT_S", "NATS_*"),
 )
 _EMBEDDER: Final = ("EMBEDDER", "EMBEDDER_*")
 
@@ -35,7 +35,7 @@ SETTINGS: Final[dict[str, tuple[str, ...]]] = {
     "ingress": (
         *_PROCESS,
         *("AUTH_*", "RESUME_*", "OPERATOR_*", "EDGE_*", "METRICS_*", "SHARE_PORT", "MESSAGES_PER_S", "MESSAGE_BURST"),
-        *("OUTGOING_FRAMES", "MCP_COMMANDS"),
+        *("OUTGOING_FRAMES", "MCP_COMMANDS", "FLEET_DIR"),
     ),
     "conversation": (
         *_PROCESS,
