@@ -83,6 +83,7 @@ class Process(Generic[S]):
     readiness: Readiness
     heartbeat: Heartbeat
     presences: PresenceRegistry
+    """Empty unless the service watches presences."""
     latency: RecentLatency
     notices: Notices
     topology: ServiceTopology
@@ -101,6 +102,15 @@ HealthAddress: TypeAlias = tuple[str, int]
 """Host and port."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """Arguments of `run`."""
+
+    health: HealthAddress
+    specialties: Sequence[str]
+    watches_presences: bool
+
+
 def run(
     name: str,
     settings: S,
@@ -108,11 +118,13 @@ def run(
     *,
     health: HealthAddress | None = None,
     specialties: Sequence[str] = (),
+    watches_presences: bool = False,
 ) -> None:
     """Run a service until SIGTERM or SIGINT.
 
     `health`: address of the health endpoints, if the service itself serves `http_port`. `specialties`: those whose work
-    queues it creates if they are missing.
+    queues it creates if they are missing. `watches_presences`: it needs the presences of all processes; every heartbeat
+    would wake it, so others go without.
     """
     instance = settings.instance_name(name)
     configure_logs(service=name, instance=instance, level=settings.log_level, style=settings.log_format)
@@ -121,7 +133,8 @@ def run(
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(asyncio.CancelledError):
         try:
             address = health or (settings.http_host, settings.http_port)
-            runner.run(_run_process(name, instance, settings, service, address, specialties))
+            options = _Options(address, specialties, watches_presences)
+            runner.run(_run_process(name, instance, settings, service, options))
         except (BusConfigError, BusUnavailableError, StartError) as error:
             _fail(error)
         except BaseExceptionGroup as group:
@@ -147,20 +160,20 @@ async def _run_process(
     instance: Instance,
     settings: S,
     service: Service[S],
-    address: HealthAddress,
-    specialties: Sequence[str],
+    options: _Options,
 ) -> None:
     stop = _StopSignal()
     async with AsyncExitStack() as stack:
         readiness = Readiness()
-        health = HealthServer(*address, readiness)
+        health = HealthServer(*options.health, readiness)
         http_url = await retry_start(health.start)
         stack.push_async_callback(health.stop)
         bus = await connect_when_available(settings, instance, principal=name)
         stack.push_async_callback(bus.close)
         presences = PresenceRegistry()
-        await presences.watch(bus)
-        topology = ServiceTopology(bus, name, settings, specialties)
+        if options.watches_presences:
+            await presences.watch(bus)
+        topology = ServiceTopology(bus, name, settings, options.specialties)
         reconciler = TopologyReconciler(bus, topology.repair, jitter=random.random)
         readiness.bus, readiness.topology = bus, reconciler
         await retry_start(reconciler.reconcile)

@@ -300,7 +300,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         carrier="bucket",
         stored_in=streams.PRESENCE.name,
         summary="Heartbeats of processes with their status",
-        flows=(Flow(("every service",), ("every service", "supervisor"), (Presence,)),),
+        flows=(Flow(("every service", "supervisor"), ("conversation", "ingress", "supervisor"), (Presence,)),),
     ),
     Channel(
         name="snapshot",

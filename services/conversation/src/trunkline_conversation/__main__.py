@@ -9,4 +9,4 @@ from trunkline_conversation.app import NAME, service
 from trunkline_conversation.settings import ConversationSettings
 
 if __name__ == "__main__":
-    run(NAME, load_settings(ConversationSettings), service)
+    run(NAME, load_settings(ConversationSettings), service, watches_presences=True)

@@ -10,4 +10,4 @@ from trunkline_ingress.settings import IngressSettings
 
 if __name__ == "__main__":
     settings = load_settings(IngressSettings)
-    run(NAME, settings, service, health=(settings.metrics_host, settings.metrics_port))
+    run(NAME, settings, service, health=(settings.metrics_host, settings.metrics_port), watches_presences=True)
