@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.model_server import Fault, ModelServer, serve_model
+from tests.support.picky_server import PickyServer, serve_picky
 from tests.support.suite import trunkline
 
 pytestmark = pytest.mark.processes
@@ -78,3 +79,25 @@ async def test_missing_configuration_is_reported() -> None:
     code, out, _ = await run(None, "Hi")
     assert code == 0
     assert "TRUNKLINE_LLM_CONFIG" in out
+
+
+async def test_check_prints_the_lines_to_configure(tmp_path: Path) -> None:
+    """On stdout, the findings on stderr; JSON is one object; a server that fails is an exit code."""
+    picky = PickyServer(refused=frozenset({"stream_options"}), usage="always")
+    async with serve_picky(picky):
+        config = tmp_path / "llm.toml"
+        config.write_text(
+            f'[[provider]]\nname = "own"\nkind = "openai"\nbase_url = "{picky.url}"\nmodels = ["small"]\n'
+            '[[provider]]\nname = "gone"\nkind = "openai"\nbase_url = "http://127.0.0.1:1/v1"\nmodels = ["small"]\n'
+        )
+        code, out, err = await run(config, "--check", "--provider", "own")
+        assert (code, out) == (0, "# [[provider]] own\nstream_options = false\n")
+        assert "tools" in err
+        code, out, _ = await run(config, "--check", "--provider", "own", "--json")
+        assert (code, json.loads(out)["settings"]) == (0, {"stream_options": False})
+        code, out, err = await run(config, "--check", "--provider", "gone")
+        assert (code, out) == (1, "")
+        assert "trunkline: gone / small: connect: " in err
+        code, _, err = await run(config, "--check")
+        assert (code, err) == (1, "trunkline: --provider must be one of: own, gone\n")
+        assert (await run(config, "Hi", "--check"))[0] == 2

@@ -156,12 +156,21 @@ app.add_typer(fleet, name="fleet")
 
 @app.command()
 def llm(
-    prompt: Annotated[str, typer.Argument(help="Prompt for the model")],
+    prompt: Annotated[str, typer.Argument(help="Prompt for the model; none with --check")] = "",
     provider: Annotated[str, typer.Option(help="Name of the provider; default: the default route")] = "",
+    check: Annotated[  # noqa: FBT002
+        bool,
+        typer.Option("--check", help="Find out what the provider's server takes, and print the lines to configure"),
+    ] = False,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Test a model provider of TRUNKLINE_LLM_CONFIG without a running suite."""
-    asyncio.run(completion.complete(prompt, provider=provider, as_json=as_json, out=sys.stdout))
+    if check == bool(prompt):
+        raise typer.BadParameter("give either a prompt or --check")
+    if check:
+        asyncio.run(completion.check(provider, as_json=as_json, out=sys.stdout))
+    else:
+        asyncio.run(completion.complete(prompt, provider=provider, as_json=as_json, out=sys.stdout))
 
 
 app.add_typer(bench, name="bench")

@@ -10,13 +10,17 @@ from collections.abc import Callable
 from typing import Final, TextIO
 
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 from trunkline_chassis.logs import configure_logs
 from trunkline_llm_gateway.adapters.config_file import load_config
 from trunkline_llm_gateway.app import make_provider
 from trunkline_llm_gateway.application.gateway import Gateway
+from trunkline_llm_gateway.application.provider_check import ProviderCheck
 from trunkline_llm_gateway.application.provider_registry import ProviderRegistry
 from trunkline_llm_gateway.core.budgets import Spending
-from trunkline_llm_gateway.core.config import ConfigError
+from trunkline_llm_gateway.core.config import IN_PROCESS_KINDS, ConfigError, ProviderConfig
+from trunkline_llm_gateway.core.provider_probes import CheckReport, as_toml
 from trunkline_llm_gateway.ports import SendDelta
 from trunkline_llm_gateway.settings import GatewaySettings
 from trunkline_protocols import codec
@@ -66,6 +70,47 @@ async def complete(prompt: str, *, provider: str, as_json: bool, out: TextIO) ->
             f"{attempt.provider}: {attempt.outcome}" for attempt in reply.attempts if attempt.outcome != "answered"
         )
         raise CommandError("; ".join(failures) or reply.degraded)
+
+
+async def check(provider: str, *, as_json: bool, out: TextIO) -> None:
+    """Check a provider and print the findings, then the lines of its configuration to add or change."""
+    configure_logs(service="trunkline", instance="cli", level="error", style="console")
+    config = _remote_provider(provider)
+    report = await ProviderCheck(config, make_provider, config.models[0]).run()
+    if as_json:
+        out.write(codec.encode(report).decode() + "\n")
+    else:
+        _print_findings(report)
+    if not report.works:
+        raise CommandError(f"{report.provider} / {report.model}: {report.findings[-1].detail}")
+    if not as_json:
+        lines = as_toml(report.settings) or "# nothing to change\n"
+        out.write(f"# [[provider]] {report.provider}\n{lines}")
+
+
+def _remote_provider(name: str) -> ProviderConfig:
+    """Return a configured provider with a server, the only one if `name` is empty; raise `CommandError`."""
+    try:
+        config = load_config(GatewaySettings().llm_config)
+    except ConfigError as error:
+        raise CommandError(str(error)) from error
+    remote = {each.name: each for each in config.provider if each.kind not in IN_PROCESS_KINDS}
+    if not remote:
+        raise CommandError("no provider with a server is configured: set TRUNKLINE_LLM_CONFIG")
+    if not name and len(remote) == 1:
+        name = next(iter(remote))
+    if name not in remote:
+        raise CommandError(f"--provider must be one of: {', '.join(remote)}")
+    return remote[name]
+
+
+def _print_findings(report: CheckReport) -> None:
+    table = Table(title=f"{report.provider} / {report.model}", box=None, title_justify="left")
+    for heading in ("probe", "", "detail"):
+        table.add_column(heading)
+    for finding in report.findings:
+        table.add_row(finding.name, finding.verdict, escape(finding.detail))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(table)
 
 
 def _open_registry(provider: str, rng: Callable[[], float]) -> ProviderRegistry:

@@ -24,6 +24,7 @@ from trunkline_llm_gateway.settings import GatewaySettings
 from trunkline_rag.settings import RagSettings
 from trunkline_supervisor.settings import SuiteSettings
 
+from trunkline_cli.reference.model_providers import model_providers
 from trunkline_cli.settings import ClientSettings
 
 SECTIONS: Final[dict[str, type[BaseSettings]]] = {
@@ -53,13 +54,15 @@ _JSON_TYPES: Final[dict[object, str]] = {list: "JSON list", dict: "JSON object"}
 _OPENING: Final = """\
 # Configuration
 
-Every setting is an environment variable. Generated from the code by `./just docs`.
+Every setting is an environment variable; only model providers are configured in a file. Generated from the code by
+`./just docs`.
 
 `trunkline up` passes to each process the variables of its own section, so a variable of any section can be set for the
 whole suite; variables that it computes itself (addresses, instance names) override inherited ones. If a value is
 invalid, the process exits with one line that names the variable. Settings of an agent, an article or a tool are part of
 the fleet, see [fleet/README.md](../fleet/README.md); model providers are configured in the TOML file that
-`TRUNKLINE_LLM_CONFIG` names, see [examples/README.md](../examples/README.md).
+`TRUNKLINE_LLM_CONFIG` names, see [below](#model-providers-file-of-trunkline_llm_config) and
+[examples/README.md](../examples/README.md).
 """
 _SECRETS: Final = """
 ## Secrets of tools and model providers
@@ -98,6 +101,7 @@ def _lines() -> Iterator[str]:
         for name, field in _own_fields(settings).items():
             cells = (f"`{_variable(settings, name)}`", _type_of(field), _default_of(field), field.description or "")
             yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    yield from model_providers()
     yield _SECRETS.rstrip()
     yield _RENAMED
     for old, new in RENAMED.items():

@@ -15,8 +15,8 @@ from trunkline_llm_gateway.ports import Emit, ProviderError
 class AnswerStream:
     """The text of one answer on its way; times are milliseconds."""
 
-    def __init__(self, parser: AnswerParser, emit: Emit, thoughts: ThoughtFilter | None = None) -> None:
-        """Start the clock; without `thoughts`, thoughts are part of the text."""
+    def __init__(self, parser: AnswerParser, emit: Emit, thoughts: ThoughtFilter) -> None:
+        """Start the clock."""
         self.parser = parser
         self.first_token_ms = 0.0
         self._emit = emit
@@ -55,7 +55,7 @@ class AnswerStream:
     async def finish(self) -> None:
         """Emit what was held back in expectation of further text."""
         text = self._filter(self._joiner.end())
-        await self._emit_text(text if self._thoughts is None else text + self._thoughts.end())
+        await self._emit_text(text + self._thoughts.end())
 
     async def _add(self, text: str) -> None:
         if text:
@@ -65,8 +65,6 @@ class AnswerStream:
         """Return the text as far as it is complete and for the reader."""
         text = self._joiner.add(text)
         self._text_size += utf8_size(text)
-        if self._thoughts is None:
-            return text
         try:
             return self._thoughts.add(text)
         except UnopenedThoughtError as error:

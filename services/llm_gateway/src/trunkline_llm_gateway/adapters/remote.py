@@ -64,7 +64,9 @@ class RemoteProvider:
     async def complete(self, call: Call, emit: Emit) -> ProviderResult:
         """Stream one answer."""
         parser = self._dialect.parser()
-        answer = AnswerStream(parser, emit, self._thought_filter(call.model))
+        is_prefilled = self._config.thinking == "prefilled" or call.model in self._prefilled_models
+        thoughts = ThoughtFilter(starts_inside=is_prefilled)
+        answer = AnswerStream(parser, emit, thoughts)
         body = self._dialect.body(call)
         try:
             await self._upstream.stream(body, answer)
@@ -77,6 +79,8 @@ class RemoteProvider:
                 self._prefilled_models.add(call.model)
             raise
         usage = self._usage(body, answer)
+        if thoughts.is_unopened:
+            parser.oddities.add("unopened_thought")
         return ProviderResult(
             model=call.model,
             usage=usage,
@@ -94,11 +98,6 @@ class RemoteProvider:
     async def close(self) -> None:
         """Close the connections."""
         await self._upstream.close()
-
-    def _thought_filter(self, model: str) -> ThoughtFilter | None:
-        if self._config.thinking == "shown":
-            return None
-        return ThoughtFilter(starts_inside=self._config.thinking == "prefilled" or model in self._prefilled_models)
 
     def _usage(self, body: bytes, answer: AnswerStream) -> Usage:
         """Return the reported tokens; those that the server does not report are estimated by bytes."""

@@ -41,34 +41,52 @@ class ProviderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """One `[[provider]]`. Times in seconds unless the name has another unit, costs in US dollars."""
 
     name: Name
+    """Name in routes, metrics and commits."""
     kind: Kind
+    """API of the server, or a provider in the process: extractive quotes the articles, simulated is for load tests."""
     preset: str = ""
-    """Preset whose defaults apply, see `core/presets.py`."""
+    """Name of a preset, whose keys are the defaults of this provider."""
     base_url: str = ""
+    """URL of the API with its version, for example `http://127.0.0.1:8000/v1`."""
     api_key_env: str = ""
+    """Name of the environment variable that holds the API key."""
     api_key_file: str = ""
+    """File that holds the API key, instead of a variable."""
     models: list[str] = []
+    """Names of the models; the first one is the default."""
     region: str = ""
+    """Region of the server, for `[residency]`."""
     max_concurrency: Annotated[int, Meta(ge=1)] = 64
+    """Maximum of concurrent calls; an overloaded server gets fewer."""
     max_waiting: Annotated[int, Meta(ge=0)] = 256
     """Calls that may queue for a permit; further calls go to other providers."""
     input_cost_per_million: NotNegative = 0.0
+    """Price of a million tokens of the prompt in US dollars."""
     output_cost_per_million: NotNegative = 0.0
+    """Price of a million tokens of the answer in US dollars."""
     connect_timeout_s: Positive = 2.0
+    """Timeout of a connection in seconds."""
     first_token_timeout_s: Positive = 10.0
+    """Timeout of the first event in seconds."""
     idle_timeout_s: Positive = 10.0
+    """Timeout between two events in seconds."""
     total_timeout_s: Positive = 60.0
+    """Timeout of a whole answer in seconds."""
     tools: bool = True
+    """If false, requests with tools go to other providers."""
     # What the server takes; `trunkline llm --check` finds it out.
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """Field of the limit of an answer."""
     thinking_tokens: Annotated[int, Meta(ge=0)] = 0
     """Added to the limit of an answer for the thoughts that count towards it."""
     stream_options: bool = True
-    """Request usage by `stream_options`; false for servers that refuse the field."""
+    """Request usage by the field `stream_options`; false for servers that refuse it."""
     sends_temperature: bool = True
+    """False for servers that refuse the field `temperature`."""
     continues: Literal["no", "prefill", "vllm", "mistral"] = "no"
-    """How the provider continues a text: by a last message of the assistant ("prefill"), with the parameters for it of
-    vLLM or Mistral, or not at all."""
+    """How the provider continues a text: by a last message of the assistant (`prefill`), with the parameters for it of
+    vLLM or Mistral, or not at all. Applies to texts that another provider has begun, and to answers that are cut at
+    the limit of tokens."""
     tool_call_ids: Literal["any", "nine_characters"] = "any"
     """Ids of tool calls that the server takes: any, or nine letters and digits only."""
     extra_body: dict[str, Any] = {}
@@ -78,16 +96,22 @@ class ProviderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     # What the server sends.
     ends_with: Literal["finish_reason", "done"] = "finish_reason"
     """Sign of a complete answer: a finish reason, or the event `[DONE]` of servers that send no finish reason."""
-    thinking: Literal["tags", "prefilled", "shown"] = "tags"
-    """Thoughts in the text: between tags like <think> and </think>; before a closing tag whose opening one is in the
-    prompt; or not separated at all."""
+    thinking: Literal["tags", "prefilled"] = "tags"
+    """Thoughts in the text, which are removed: between tags like `<think>` and `</think>` (`tags`), or up to a closing
+    tag whose opening one is in the prompt (`prefilled`)."""
     # Only for kind "simulated": lognormal distributions by median and sigma.
     first_token_ms_median: Positive = 200.0
+    """Simulated: median time to the first token in milliseconds."""
     first_token_sigma: NotNegative = 0.4
+    """Simulated: spread of that time, as sigma of a lognormal distribution."""
     tokens_per_s: Positive = 80.0
+    """Simulated: tokens per second after the first one."""
     tokens_median: Positive = 60.0
+    """Simulated: median number of tokens."""
     tokens_sigma: NotNegative = 0.4
+    """Simulated: spread of that number, as sigma of a lognormal distribution."""
     seed: int = 1
+    """Simulated: seed of the distributions."""
 
     @property
     def is_free(self) -> bool:
@@ -103,8 +127,11 @@ class RouteConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """One `[[route]]`: providers and the strategy that orders them."""
 
     name: Name
+    """Name in requests; `default` is the route of agents."""
     providers: Annotated[list[str], Meta(min_length=1)]
+    """Names of the providers."""
     strategy: Strategy = "priority"
+    """Order of the providers: as listed, by cost, by time to the first token, or at random by weight."""
     weights: list[Positive] = []
     """For "weighted": one per provider."""
     hedge_after_ms: NotNegative = 0.0
@@ -117,8 +144,11 @@ class BudgetConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """One `[[budget]]`: a tenant's spending limit per day (UTC); `*` is the default for tenants without their own."""
 
     tenant: Annotated[str, Meta(min_length=1)]
+    """Tenant, or `*`."""
     usd_per_day: Positive
+    """Limit in US dollars, after which only free providers answer."""
     warn_at: Annotated[float, Meta(gt=0, le=1)] = 0.8
+    """Share of the limit at which a warning is logged."""
 
 
 class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

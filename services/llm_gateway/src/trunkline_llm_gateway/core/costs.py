@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-import msgspec
+from trunkline_protocols import codec
 from trunkline_protocols.accounting import Usage
 from trunkline_protocols.completion import Complete
 
@@ -14,7 +14,6 @@ from trunkline_llm_gateway.core.token_counts import estimated_tokens, utf8_size
 
 _PROMPT_PROCESSED: Final = frozenset({"timeout", "cut", "empty", "stopped"})
 """Outcomes of attempts whose provider had accepted the request; most providers charge for it."""
-_encode: Final = msgspec.json.Encoder().encode
 
 
 def total(usages: Sequence[Usage]) -> Usage:
@@ -40,7 +39,7 @@ def unfinished_cost(provider: ProviderConfig, request: Complete, *, outcome: str
 
 
 def _prompt_tokens(request: Complete) -> int:
-    tool_size = len(_encode([*request.tools, *request.tool_steps])) if request.tools or request.tool_steps else 0
+    tool_size = len(codec.encode([*request.tools, *request.tool_steps])) if request.tools or request.tool_steps else 0
     return estimated_tokens(sum(map(utf8_size, _prompt_texts(request))) + tool_size)
 
 

@@ -32,6 +32,8 @@ class ThoughtFilter:
         """`starts_inside` if the prompt of the model contains the opening tag, so that only the closing one follows."""
         self.hidden: list[str] = []
         """Pieces of the thoughts so far."""
+        self.is_unopened = False
+        """A thought was closed that had not been opened, and none of it had been returned."""
         self._until: Collection[str] = _CLOSING if starts_inside else ()
         """Closing tags that end the current thought; none outside of thoughts."""
         self._held = ""
@@ -79,7 +81,7 @@ class ThoughtFilter:
         if self._has_returned:
             raise UnopenedThoughtError(tag)
         self.hidden.append(shown)
-        self._follows_thought = True
+        self._follows_thought = self.is_unopened = True
         return ""
 
     def _returned(self, text: str) -> str:
