@@ -82,6 +82,10 @@ def test_steps_of_an_answer_follow_its_timings() -> None:
     assert steps["turn.routed"].summary == "Triage routed the conversation to billing (one)"
     assert steps["llm.complete"].summary == "Completion by simulated, model small"
     assert steps["turn.answered"].detail["cost"] == 0.5
+    cut = msgspec.structs.replace(answered, stop_reason="length")
+    (completion,) = [step for step in trace_of_events(routed, cut).steps if step.type == "llm.complete"]
+    assert completion.summary == "Completion by simulated, model small, cut at the limit of tokens"
+    assert completion.detail["stop_reason"] == "length"
 
 
 def test_handoff_and_consultation_name_both_sides() -> None:

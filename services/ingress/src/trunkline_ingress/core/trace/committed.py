@@ -29,6 +29,8 @@ from trunkline_protocols.log import (
 
 from trunkline_ingress.core.trace.steps import Detail, TraceStep, tag_of
 
+_END_NOTES: Final = {"length": ", cut at the limit of tokens"}
+"""Additions to a completion's summary by its stop reason."""
 _TOOL_OUTCOMES: Final = {"done": "succeeded", "failed": "failed", "unknown": "outcome unknown"}
 
 
@@ -249,7 +251,7 @@ def _completion_step(event: TurnAnswered, agent: str, at: float) -> TraceStep:
         to="llm_gateway",
         type="llm.complete",
         ms=round(event.timings.completion_ms, 3),
-        summary=f"Completion by {event.provider}, model {event.model}",
+        summary=f"Completion by {event.provider}, model {event.model}{_END_NOTES.get(event.stop_reason, '')}",
         detail={
             "provider": event.provider,
             "model": event.model,
