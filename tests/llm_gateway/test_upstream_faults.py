@@ -98,10 +98,18 @@ def _oddities(case: Case) -> dict[str, float]:
     return {kind: REGISTRY.get_sample_value(name, {**labels, "kind": kind}) or 0.0 for kind in kinds}
 
 
+def _counted_ends() -> dict[str, float]:
+    """Return the counters of ends that are not plain ones, of the first provider."""
+    labels = {"provider": "primary", "model": "small"}
+    name = "trunkline_llm_stop_reasons_total"
+    reasons = ("length", "content_filter")
+    return {reason: REGISTRY.get_sample_value(name, {**labels, "reason": reason}) or 0.0 for reason in reasons}
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 async def test_turn_survives_every_fault_of_a_model_server(case: Case) -> None:
     """The displayed text is the committed one; the record names every attempt, and every attempt is charged."""
-    before = _oddities(case)
+    before, ends_before = _oddities(case), _counted_ends()
     outcome = await _run(case)
     committed, harness = outcome.committed, outcome.harness
     assert harness.displayed() == committed.answer == case.seen
@@ -114,6 +122,11 @@ async def test_turn_survives_every_fault_of_a_model_server(case: Case) -> None:
     assert [query.query for query in outcome.knowledge.queries[1:]] == list(case.queries)
     found = {kind for kind, count in _oddities(case).items() if count > before[kind]}
     assert found == set(case.oddities)
+    ends = {reason: count - ends_before[reason] for reason, count in _counted_ends().items()}
+    assert ends == {
+        "length": case.outcomes.count("length") + (case.stop_reason == "length"),
+        "content_filter": case.outcomes.count("content_filter"),
+    }
     _check_cost(case, committed, harness.spending.total("default", day_of(time.time())) * 1e6)
 
 

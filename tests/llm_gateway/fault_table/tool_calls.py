@@ -43,10 +43,18 @@ UNOFFERED: Final[dict[str, Case]] = {
         outcome="unoffered_call", cost="reported",
     ),
     "call without offered tools, beside a whole answer": accepted(
-        *events(text(TEXT), calls(call("look", "{}", index=0, id="a")), finish(), usage())
+        *events(text(TEXT), calls(call("look", "{}", index=0, id="a")), finish(), usage()),
+        oddities=("unoffered_call",),
     ),
     "call of a name that was not offered": _assembled(
         calls(call("look", "{}", index=0, id="a")), queries=(),
+    ),
+    "call in the text": replaced(
+        *events(text("<tool_call>\n"), text('{"name": "look"}\n</tool_call>'), finish(), usage()),
+        outcome="empty", cost="reported",
+    ),
+    "call in the text, of another engine": replaced(
+        *events(text('[TOOL_CALLS][{"name": "look"}]'), finish(), usage()), outcome="empty", cost="reported"
     ),
     "call without a name": replaced(
         *events(calls(call(None, _query("refund"), index=0, id="a")), finish("tool_calls"), usage()),

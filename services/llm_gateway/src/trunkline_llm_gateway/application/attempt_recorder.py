@@ -33,6 +33,8 @@ _ODDITIES: Final = Counter(
 )
 _SILENT_ODDITIES: Final = frozenset({"usage_missing"})
 """Oddities of every answer of some servers: they are counted, not logged."""
+_FILTERED: Final = "content_filter"
+"""A failure that is the end of an answer too."""
 _STOPPED: Final = "stopped"
 """Outcome of a cancelled attempt: the other attempt of a hedged pair won, or the customer left."""
 
@@ -52,6 +54,8 @@ class AttemptRecorder:
         """Count a failure; `forwarded` is false for the losing attempt of a hedged pair."""
         candidate = attempt.candidate
         _ERRORS.labels(candidate.provider.name, candidate.model, error.code).inc()
+        if error.code == _FILTERED:
+            _meters(candidate.provider.name, candidate.model).stop_reason(_FILTERED).inc()
         _log.warning("provider.call_failed", provider=candidate.provider.name, code=error.code, status=error.status)
         self._record_unfinished(attempt, error.code, attempt.characters if forwarded else 0, error.usage)
 
@@ -111,6 +115,9 @@ class AttemptRecorder:
         provider, request = attempt.candidate.provider, attempt.job.request
         if usage is not None:
             usd = usage.cost
+            meters = _meters(provider.name, attempt.candidate.model)
+            meters.input_tokens.inc(usage.input_tokens)
+            meters.output_tokens.inc(usage.output_tokens)
         else:
             usd = costs.unfinished_cost(provider, request, outcome=outcome, characters=characters)
         if usd:

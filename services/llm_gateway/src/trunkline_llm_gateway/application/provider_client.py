@@ -130,7 +130,10 @@ class ProviderClient:
         result = await self.provider.complete(call, observe)
         self._check(call, result, has_text=has_text)
         self._mean_call_s += _SMOOTHING * (loop.time() - started - self._mean_call_s)
-        return msgspec.structs.replace(result, tool_calls=kept_calls(result.tool_calls, call.request))
+        calls = kept_calls(result.tool_calls, call.request)
+        if len(calls) == len(result.tool_calls):
+            return result
+        return msgspec.structs.replace(result, tool_calls=calls, oddities=[*result.oddities, "unoffered_call"])
 
     def _check(self, call: Call, result: ProviderResult, *, has_text: bool) -> None:
         """Raise `ProviderError` if the answer does not count; it is paid for all the same."""

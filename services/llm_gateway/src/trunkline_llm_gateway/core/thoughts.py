@@ -1,7 +1,7 @@
 """Thoughts: separation of the text that a model writes for itself, between tags like <think> and </think>.
 
-Thoughts are never shown. A tag may be cut anywhere, so the beginning of one is held back until it is known to be a tag
-or text.
+Thoughts are never shown. The same holds for tool calls that a server without a parser for them leaves in the text. A
+tag may be cut anywhere, so the beginning of one is held back until it is known to be a tag or text.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ _CLOSING_TAGS: Final = {
     "<thought>": "</thought>",
     "<reasoning>": "</reasoning>",
     "[THINK]": "[/THINK]",
+    "<tool_call>": "</tool_call>",
+    "[TOOL_CALLS]": "[/TOOL_CALLS]",
 }
 _CLOSING: Final = tuple(_CLOSING_TAGS.values())
 _ALL: Final = (*_CLOSING_TAGS, *_CLOSING)
