@@ -25,6 +25,8 @@ NO_FLEET = Path("/nowhere")
         (["status", "--url", "http://[::1"], "trunkline: TRUNKLINE_URL: must be http://HOST, "),
         (["ask", "x", "--url", "http://127.0.0.1:99999"], "trunkline: TRUNKLINE_URL: must be http://HOST, "),
         (["ask", "x", "--url", "http://127.0.0.1:1/a b"], "trunkline: TRUNKLINE_URL: must be http://HOST, "),
+        (["up", "--host", "::"], "trunkline: TRUNKLINE_AUTH_SECRET or TRUNKLINE_AUTH_JWKS is required to serve ::, "),
+        (["up", "--host", "192.0.2.1"], "trunkline: TRUNKLINE_AUTH_SECRET or TRUNKLINE_AUTH_JWKS is required"),
         (["up", "--fleet", "/nowhere"], "trunkline: /nowhere/fleet.toml: "),
         (["kb", "import", "/nowhere"], "trunkline: /nowhere: no such file or folder"),
         (["bench", "load", "--texts", "/nowhere"], "trunkline: /nowhere: "),

@@ -19,10 +19,10 @@ from trunkline_ingress.application.session_opener import SessionOpener
 from trunkline_ingress.application.session_registry import SessionRegistry
 from trunkline_ingress.core.operators import VIEWERS
 from trunkline_ingress.handlers.access import (
-    HEALTH_RULES,
     AccessControl,
     Route,
     author_of,
+    health_rules,
     operators,
     person_of,
 )
@@ -103,13 +103,15 @@ def write_keys(file: Path, *roles: str) -> None:
     file.chmod(0o600)
 
 
-def edge(tmp_path: Path, *, single_machine: bool = True) -> tuple[web.Application, AccessControl, OperatorKeyFile]:
+def edge(
+    tmp_path: Path, *, single_machine: bool = True, prefix: str = ""
+) -> tuple[web.Application, AccessControl, OperatorKeyFile]:
     """Return the application of the ingress with its rules, over collaborators that are unavailable."""
     write_keys(tmp_path / "operators.toml", *ROLES)
     (tmp_path / "link").write_text("the-code-of-the-link")
     keys = OperatorKeyFile(tmp_path / "operators.toml")
     directory = Operators(token=TOKEN, keys=keys, link=tmp_path / "link")
-    access = AccessControl(directory, single_machine, dict(HEALTH_RULES))
+    access = AccessControl(directory, single_machine, health_rules(prefix))
     down = Unavailable()
     ports = HttpPorts(**dict.fromkeys(HttpPorts.__dataclass_fields__, down))  # type: ignore[arg-type]
     opener = SessionOpener(
@@ -124,7 +126,7 @@ def edge(tmp_path: Path, *, single_machine: bool = True) -> tuple[web.Applicatio
     guard = open_guard()
     chat = ChatEndpoint(opener, Authenticator(None), guard, first_frame_timeout_s=5.0)
     settings = IngressSettings(resume_secret="s" * 32)
-    app = create_app(endpoints(ports, chat, directory, settings), access, guard, lambda: True)
+    app = create_app(endpoints(ports, chat, directory, settings), access, guard, lambda: True, prefix=prefix)
     app[BODY_TIMEOUT_S] = 5.0
     return app, access, keys
 
@@ -161,6 +163,40 @@ def test_every_route_of_the_router_has_the_rule_of_the_table(tmp_path: Path) -> 
     }
     assert routes == set(rules)
     assert rules == TABLE
+
+
+async def test_routes_below_a_path_prefix_have_the_same_rules(tmp_path: Path) -> None:
+    """With the prefix and without it; the prefix alone leads to the chat page."""
+    app, access, _ = edge(tmp_path, prefix="/help/desk")
+    below = {f"{method} {path}" for method, path in access.rules if path.startswith("/help/desk")}
+    assert below == {route.replace(" ", " /help/desk", 1) for route in TABLE} | {"GET /help/desk"}
+    for (method, path), rule in access.rules.items():
+        assert access.rules.get((method, f"/help/desk{path}"), rule) == rule
+    async with aiohttp.ClientSession() as session, TestServer(app) as server:
+        for path, status in (
+            ("/help/desk/v1/ops/status", 401),
+            ("/help/desk/healthz", 200),
+            ("/help/desk/", 200),
+            ("/help/v1/ops/status", 404),
+            ("/help/desk/help/desk/", 404),
+        ):
+            async with session.get(server.make_url(path)) as response:
+                assert response.status == status, path
+        async with session.get(server.make_url("/help/desk?tenant=a%26b"), allow_redirects=False) as response:
+            assert (response.status, response.headers["Location"]) == (308, "/help/desk/?tenant=a%26b")
+
+
+async def test_page_of_this_host_may_omit_the_default_port_that_a_proxy_adds(url: str) -> None:
+    """Another port or another name is another origin."""
+    async with aiohttp.ClientSession() as session:
+        for origin, host, status in (
+            ("http://localhost", "localhost:80", 200),
+            ("http://localhost", "localhost:81", 403),
+            ("http://evil.example", "localhost:80", 403),
+        ):
+            headers = {**bearer(TOKEN), "Origin": origin, "Host": host}
+            async with session.get(f"{url}/v1/ops/me", headers=headers) as response:
+                assert response.status == status, (origin, host)
 
 
 async def test_each_role_is_admitted_to_exactly_its_routes(url: str) -> None:

@@ -11,6 +11,7 @@ from trunkline_ingress.adapters.connections import ConnectionLimits
 from trunkline_ingress.core.network import (
     client_address,
     is_allowed_host,
+    is_same_origin,
     parse_hosts,
     parse_networks,
 )
@@ -64,6 +65,23 @@ async def test_page_on_a_foreign_name_reaches_nothing() -> None:
         assert b" 421 " in (await raw(url, b"GET /page HTTP/1.0\r\n\r\n")).split(b"\r\n")[0]
 
 
+@pytest.mark.parametrize(
+    ("origin", "host", "same"),
+    [
+        *(("https://chat.example", "chat.example", True), ("https://chat.example", "chat.example:443", True)),
+        *(("https://Chat.example:443", "chat.example", True), ("http://[::1]:8080", "[::1]:8080", True)),
+        *(("http://[::1]", "[::1]:80", True), ("http://127.0.0.1:8080", "127.0.0.1:8080", True)),
+        *(("https://chat.example", "chat.example:80", False), ("http://chat.example:8081", "chat.example:8080", False)),
+        *(("https://evil.example", "chat.example", False), ("https://chat.example.evil", "chat.example", False)),
+        *(("null", "chat.example", False), ("", "", False), ("https://[::1", "[::1", False), ("null", "", False)),
+        *(("https://chat.example:x", "chat.example", False), ("file://", "", False), ("https://", "", False)),
+    ],
+)
+def test_origin_and_host_are_compared_as_addresses(origin: str, host: str, *, same: bool) -> None:
+    """A proxy may add the default port, which a browser omits; anything malformed is another origin."""
+    assert is_same_origin(origin, host) is same
+
+
 # -- addresses ---
 
 
@@ -76,6 +94,11 @@ async def test_page_on_a_foreign_name_reaches_nothing() -> None:
         ("10.0.0.1", "6.6.6.6, 1.2.3.4", "1.2.3.4"),
         ("10.0.0.1", "1.2.3.4, 10.0.0.2", "1.2.3.4"),
         ("10.0.0.1", "1.2.3.4, nonsense", "10.0.0.1"),
+        ("10.0.0.1", "1.2.3.4:5678", "1.2.3.4"),
+        ("10.0.0.1", "[2001:db8::1:2]:5678", "2001:db8::"),
+        ("10.0.0.1", "[2001:db8::1:2]", "2001:db8::"),
+        ("10.0.0.1", "2001:db8::1:2", "2001:db8::"),
+        ("10.0.0.1", "1.2.3.4:x", "10.0.0.1"),
         ("::ffff:10.0.0.1", "1.2.3.4", "1.2.3.4"),
         ("2001:db8::1:2", "", "2001:db8::"),
     ],

@@ -12,6 +12,8 @@ from trunkline_supervisor.adapters.secret_file import load_or_create_secret
 from trunkline_supervisor.adapters.tcp import claim_port
 from trunkline_supervisor.core.errors import SuiteError
 
+from tests.support.network import require_ipv6
+
 HOST = "127.0.0.1"
 
 
@@ -25,6 +27,22 @@ def test_port_in_use_is_refused_with_the_remedy() -> None:
             claim_port(HOST, port)
     assert claim_port(HOST, port) == port
     assert claim_port(HOST, 0) > 0
+
+
+@pytest.mark.parametrize("host", ["::1", "localhost", "0.0.0.0"])  # noqa: S104 - the subject of the test
+def test_port_is_claimed_on_any_kind_of_address(host: str) -> None:
+    """IPv4, IPv6 or a name."""
+    if ":" in host:
+        require_ipv6()
+    port = claim_port(host, 0)
+    assert claim_port(host, port) == port
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no such host", "::1::"])
+def test_address_of_another_machine_is_refused(host: str) -> None:
+    """Not as a port in use, which another port would not remedy."""
+    with pytest.raises(SuiteError, match="address"):
+        claim_port(host, 8080)
 
 
 def test_data_directory_belongs_to_one_suite(tmp_path: Path) -> None:

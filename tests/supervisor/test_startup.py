@@ -44,17 +44,17 @@ def fleet_of(*specialties: str) -> Fleet:
     return msgspec.structs.replace(DEMO_FLEET, agents=agents)
 
 
-def blueprint(nats_url: str, postgres_dsn: str, replicas: int = 1) -> Blueprint:
+def blueprint(nats_url: str, postgres_dsn: str, replicas: int = 1, *, http_host: str = "127.0.0.1") -> Blueprint:
     """Return a small suite."""
-    addresses = Addresses(nats_url, postgres_dsn, "milvus", "backups", 8080, "secret")
+    addresses = Addresses(nats_url, postgres_dsn, "milvus", "backups", 8080, "secret", http_host=http_host)
     return Blueprint("local", Path("fleet"), addresses, SIZES, replicas=replicas)
 
 
 def test_public_address_is_for_the_ingress_alone() -> None:
     """Health and metrics of the other processes have no access control: they stay on loopback."""
-    for pool in blueprint("", "").pools(["triage"]):
+    for pool in blueprint("", "", http_host="::").pools(["triage"]):
         environment = pool.process(1).environment
-        assert environment.get("TRUNKLINE_HTTP_HOST") == (None if pool.service == "ingress" else "127.0.0.1"), pool
+        assert environment["TRUNKLINE_HTTP_HOST"] == ("::" if pool.service == "ingress" else "127.0.0.1"), pool
 
 
 class Harness:

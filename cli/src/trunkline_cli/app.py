@@ -68,6 +68,9 @@ def _options(
 
 @app.command()
 def up(
+    host: Annotated[
+        str | None, typer.Option(help="Address of the chat page, such as 127.0.0.1, ::1 or, for all, 0.0.0.0 or ::")
+    ] = None,
     port: Annotated[int | None, typer.Option(help="Port of the chat page; 0 selects a free one")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of all stored state")] = None,
     fleet_dir: Annotated[
@@ -85,7 +88,13 @@ def up(
 
     if nodes not in {None, 1, 3}:
         raise CommandError(f"--nodes must be 1 or 3, got {nodes}")
-    given: dict[str, Any] = {"http_port": port, "data_dir": data_dir, "fleet_dir": fleet_dir, "nodes": nodes}
+    given: dict[str, Any] = {
+        "http_host": host,
+        "http_port": port,
+        "data_dir": data_dir,
+        "fleet_dir": fleet_dir,
+        "nodes": nodes,
+    }
     settings = SuiteSettings(**{name: value for name, value in given.items() if value is not None})
     account_line = secure(settings)
     warnings = find_warnings(settings.fleet_dir)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from trunkline_chassis.http_address import is_loopback
 
 from trunkline_cli.errors import CommandError
 
@@ -15,7 +16,7 @@ def find_operator_token(data_dir: Path, url: str) -> str:
     The token of this machine's suite is never sent to another machine. Raises `CommandError` if the file exists but
     must not be read.
     """
-    if not _is_loopback(urlsplit(url).hostname or ""):
+    if not is_loopback(urlsplit(url).hostname or ""):
         return ""
     file = data_dir / "secrets" / "operator"
     try:
@@ -24,12 +25,3 @@ def find_operator_token(data_dir: Path, url: str) -> str:
         return ""
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"cannot read the operator token: {error}; set TRUNKLINE_OPERATOR_TOKEN") from error
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -11,6 +11,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from trunkline_chassis.errors import StartError
+from trunkline_chassis.http_address import http_url
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 IsReady: TypeAlias = "Callable[[], bool | Awaitable[bool]]"
 
 
-def add_health_routes(app: web.Application, is_ready: IsReady) -> None:
-    """Add liveness and readiness to an application; they are open to every caller."""
+def add_health_routes(app: web.Application, is_ready: IsReady, *, prefix: str = "") -> None:
+    """Add liveness and readiness to an application below a path prefix; they are open to every caller."""
 
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"live": True})
@@ -31,7 +32,7 @@ def add_health_routes(app: web.Application, is_ready: IsReady) -> None:
         ready = await answer if inspect.isawaitable(answer) else answer
         return web.json_response({"ready": ready}, status=200 if ready else 503)
 
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    app.add_routes([web.get(f"{prefix}/healthz", healthz), web.get(f"{prefix}/readyz", readyz)])
 
 
 async def serve_metrics(_: web.Request) -> web.Response:
@@ -67,7 +68,7 @@ class HealthServer:
         with listening(self._host, self._port):
             await web.TCPSite(self._runner, self._host, self._port).start()
         host, port = self._runner.addresses[0][:2]
-        return f"http://{host}:{port}"
+        return http_url(host, port)
 
     async def stop(self) -> None:
         """Stop listening."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError as SourceError
 from trunkline_protocols.ids import Instance, token
 
@@ -43,6 +43,21 @@ RENAMED: Final[dict[str, str]] = {
 """Former names of environment variables and their present names."""
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}\z")]
+
+_SERVED: Final = frozenset({"v1", "assets", "console", "healthz", "readyz", "metrics", "favicon.ico", ".", ".."})
+"""First segments of the paths that the ingress serves without a prefix; `.` and `..` are no segments."""
+
+
+def _check_path_prefix(prefix: str) -> str:
+    if _SERVED.intersection(prefix.split("/")[1:]):
+        raise ValueError("must not contain a segment that the suite serves itself, such as /v1 or /console")
+    return prefix
+
+
+PathPrefix = Annotated[str, Field(pattern=r"^((/[A-Za-z0-9._~-]+)+)?\z"), AfterValidator(_check_path_prefix)]
+PATH_PREFIX: Final = (
+    "Path below which a proxy serves the pages and the API, such as `/support`; a proxy may remove it from requests"
+)
 
 McpCommands = list[list[str]]
 """Commands that the operator permits; no version of the fleet can add one."""

@@ -44,7 +44,7 @@ from trunkline_ingress.application.session_opener import SessionOpener
 from trunkline_ingress.application.session_registry import SessionRegistry
 from trunkline_ingress.core.budget import Budget, Rate
 from trunkline_ingress.core.network import parse_hosts, parse_networks
-from trunkline_ingress.handlers.access import HEALTH_RULES, AccessControl, Route
+from trunkline_ingress.handlers.access import AccessControl, Route, health_rules
 from trunkline_ingress.handlers.articles import ArticleEndpoint
 from trunkline_ingress.handlers.auth import Authenticator
 from trunkline_ingress.handlers.chat import ChatEndpoint
@@ -57,7 +57,7 @@ from trunkline_ingress.handlers.ops.me import OperatorOps
 from trunkline_ingress.handlers.ops.notices import NoticeOps
 from trunkline_ingress.handlers.ops.review import ReviewOps
 from trunkline_ingress.handlers.ops.suite import SuiteOps
-from trunkline_ingress.handlers.pages import Pages
+from trunkline_ingress.handlers.pages import Pages, prefix_redirect
 from trunkline_ingress.handlers.subscriptions import Subscriptions
 from trunkline_ingress.ports import (
     ConversationLog,
@@ -144,11 +144,11 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         escalations=escalations,
     )
     operators = _operators(process)
-    access = AccessControl(operators, settings.is_single_machine, dict(HEALTH_RULES))
+    access = AccessControl(operators, settings.is_single_machine, health_rules(settings.path_prefix))
     readiness = SuiteReadiness(
         process.readiness, NatsTopologyProbe(bus, region), process.presences, clock=time.monotonic
     )
-    app = create_app(endpoints(ports, chat, operators, settings), access, guard, readiness)
+    app = create_app(endpoints(ports, chat, operators, settings), access, guard, readiness, prefix=settings.path_prefix)
     app[BODY_TIMEOUT_S] = settings.edge_body_timeout_s
 
     await Subscriptions(process.instance, sessions).subscribe(bus, region)
@@ -186,13 +186,24 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
 
 
 def create_app(
-    served: Iterable[_Endpoint], access: AccessControl, guard: EdgeGuard, is_ready: IsReady
+    served: Iterable[_Endpoint],
+    access: AccessControl,
+    guard: EdgeGuard,
+    is_ready: IsReady,
+    *,
+    prefix: str = "",
 ) -> web.Application:
-    """Create the application with its checks, in order: host and budget, access rule, errors of the bus."""
+    """Create the application with its checks, in order: host and budget, access rule, errors of the bus.
+
+    Every path is served below the path prefix too, which a proxy may have removed from a request.
+    """
     app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[guard.check, access.enforce, bus_errors])
-    add_health_routes(app, is_ready)
-    for endpoint in served:
-        access.add_routes(app, endpoint.routes())
+    routes = [route for endpoint in served for route in endpoint.routes()]
+    for path in dict.fromkeys(("", prefix)):
+        add_health_routes(app, is_ready, prefix=path)
+        access.add_routes(app, routes, prefix=path)
+    if prefix:
+        access.add_routes(app, [prefix_redirect(prefix)])
     return app
 
 

@@ -7,7 +7,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from trunkline_chassis.settings import MCP_COMMANDS, McpCommands, ProcessSettings
+from trunkline_chassis.settings import MCP_COMMANDS, PATH_PREFIX, McpCommands, PathPrefix, ProcessSettings
 
 from trunkline_ingress.core.network import is_loopback, parse_hosts, parse_networks
 
@@ -20,6 +20,7 @@ class IngressSettings(ProcessSettings):
     metrics_port: int = Field(
         0, ge=0, le=65535, description="Port of those pages; 0 selects a free one, published in PRESENCE"
     )
+    path_prefix: PathPrefix = Field("", description=PATH_PREFIX)
     share_port: bool = Field(
         default=False,
         description="Share the port among the ingress processes of a node; the kernel distributes connections",

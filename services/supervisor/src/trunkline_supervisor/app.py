@@ -13,6 +13,7 @@ from typing import Final
 from pydantic import SecretStr
 from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_chassis.health import HealthServer
+from trunkline_chassis.http_address import http_url, is_loopback
 from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.presence import PresenceRegistry
 from trunkline_chassis.socket_folder import SocketFolderError, remove_socket_folder, socket_folder
@@ -42,7 +43,12 @@ from trunkline_supervisor.application.tree import Tree
 from trunkline_supervisor.core.blueprint import Addresses, Blueprint, PoolSizes
 from trunkline_supervisor.core.errors import SuiteError
 from trunkline_supervisor.core.node import Node, node_of
-from trunkline_supervisor.settings import SuiteSettings, inherited_environment, user_runtime_dir
+from trunkline_supervisor.settings import (
+    SuiteSettings,
+    authenticates_customers,
+    inherited_environment,
+    user_runtime_dir,
+)
 
 _HOST: Final = "127.0.0.1"
 
@@ -76,9 +82,16 @@ async def run_suite(settings: SuiteSettings, announce: Callable[[str, str], None
         raise _first(reason) from None
 
 
+def _require_authentication_beyond_loopback(host: str) -> None:
+    """Raise `SuiteError` if customers of other machines would need no token: every ingress would refuse to start."""
+    if not is_loopback(host) and not authenticates_customers(inherited_environment()):
+        raise SuiteError(f"TRUNKLINE_AUTH_SECRET or TRUNKLINE_AUTH_JWKS is required to serve {host}, beyond loopback")
+
+
 async def _run(settings: SuiteSettings, announce: Callable[[str, str], None]) -> None:
+    _require_authentication_beyond_loopback(settings.http_host)
     fleet = load_fleet(settings.fleet_dir)
-    port = claim_port(_HOST, settings.http_port)
+    port = claim_port(settings.http_host, settings.http_port)
     log_dir = settings.data_dir / "logs"
     log_dir.mkdir(parents=True, exist_ok=True)
     stop = stop_event()
@@ -92,7 +105,8 @@ async def _run(settings: SuiteSettings, announce: Callable[[str, str], None]) ->
             startup = await _wire(settings, fleet, port, Lifetime(stack, tasks), tasks)
             if await start_unless_stopped(startup.run(), stop):
                 code = draw_console_link(_operator_link(settings))
-                announce(f"http://{_HOST}:{port}", f"http://{_HOST}:{port}/console#link={code}")
+                url = http_url(settings.http_host, port) + settings.path_prefix
+                announce(url, f"{url}/console#link={code}")
                 await stop.wait()
 
 
@@ -222,7 +236,9 @@ def _addresses(
         postgres_dsn=postgres_dsn,
         milvus_uri=settings.milvus_uri or str(folder / "milvus"),
         backup_url=settings.backup_url or str(folder / "backups"),
+        http_host=settings.http_host,
         http_port=port,
+        path_prefix=settings.path_prefix,
         socket_dir=str(sockets),
         resume_secret=_secret(settings.resume_secret, folder / "secrets" / "resume"),
         operator_token=_secret(settings.operator_token, folder / "secrets" / "operator"),

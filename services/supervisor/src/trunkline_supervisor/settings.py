@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import Field, SecretStr, model_validator
-from trunkline_chassis.settings import Identifier, NatsSettings, SettingsError
+from trunkline_chassis.settings import PATH_PREFIX, Identifier, NatsSettings, PathPrefix, SettingsError
 from trunkline_chassis.stream_limits import STREAM_LIMITS, LimitsByName
 
 _POOLS: Final = ("ingress", "conversation", "agents", "llm_gateway", "rag")
@@ -22,7 +23,14 @@ class SuiteSettings(NatsSettings):
     """
 
     data_dir: Path = Field(Path("var"), description="Folder for everything the suite keeps")
+    http_host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="Address of the ingress: an IPv4 or IPv6 address or a name; beyond loopback, customers need access "
+        "tokens",
+    )
     http_port: int = Field(8080, ge=0, le=65535, description="Port of the ingress; 0 takes a free one")
+    path_prefix: PathPrefix = Field("", description=PATH_PREFIX)
     fleet_dir: Path = Field(Path("fleet"), description="Fleet to run")
     region: Identifier = Field("local", description="Region of this suite")
     node: str | None = Field(
@@ -109,6 +117,12 @@ class SuiteSettings(NatsSettings):
 def inherited_environment() -> dict[str, str]:
     """Return the environment of `trunkline up`; each process gets a part of it, see `core.environments`."""
     return dict(os.environ)
+
+
+def authenticates_customers(environment: Mapping[str, str]) -> bool:
+    """Return whether the ingress will have a secret or keys of customers' access tokens."""
+    given = {name.upper() for name, value in environment.items() if value}
+    return not given.isdisjoint({"TRUNKLINE_AUTH_SECRET", "TRUNKLINE_AUTH_JWKS"})
 
 
 def user_runtime_dir() -> Path | None:

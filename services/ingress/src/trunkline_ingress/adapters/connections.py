@@ -14,6 +14,7 @@ from typing import Final, cast
 
 import structlog
 from aiohttp import web
+from trunkline_chassis.http_address import http_url
 
 from trunkline_ingress.core.network import Network, client_address, contains
 
@@ -127,7 +128,7 @@ class LimitedSite(web.BaseSite):
     @property
     def name(self) -> str:
         """The address as configured."""
-        return f"http://{self._host}:{self._port}"
+        return http_url(self._host, self._port)
 
     async def start(self) -> None:
         """Listen."""

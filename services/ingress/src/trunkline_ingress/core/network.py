@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection
-from typing import TypeAlias
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
@@ -34,10 +37,10 @@ def client_address(peer: str, forwarded_for: str, trusted: Collection[Network]) 
     """Return the address of the client: the peer's, or the last one before the trusted proxies.
 
     `forwarded_for` is the value of X-Forwarded-For, to which each proxy appends its peer; from an untrusted peer it is
-    ignored, and an entry that is not an address ends the search.
+    ignored, and an entry that is not an address ends the search. Some proxies append the port of their peer too.
     """
     address = peer
-    hops = [part.strip() for part in forwarded_for.split(",")] if forwarded_for else []
+    hops = [_without_port(part.strip()) for part in forwarded_for.split(",")] if forwarded_for else []
     while hops and contains(trusted, address) and _address(hops[-1]) is not None:
         address = hops.pop()
     return _normalised(address)
@@ -55,6 +58,20 @@ def is_allowed_host(host: str, allowed: Collection[str]) -> bool:
     return name == "localhost" or name in allowed or _address(name) is not None
 
 
+def is_same_origin(origin: str, host: str) -> bool:
+    """Return whether the `Origin` of a page and the `Host` of its request are one server; either may omit a port."""
+    try:
+        parts = urlsplit(origin)
+        default_port = _DEFAULT_PORTS.get(parts.scheme)
+        asked = urlsplit(f"//{host}")
+        return bool(parts.hostname) and (parts.hostname, parts.port or default_port) == (
+            asked.hostname,
+            asked.port or default_port,
+        )
+    except ValueError:
+        return False
+
+
 def is_loopback(host: str) -> bool:
     """Return whether a host is this machine."""
     address = _address(host)
@@ -68,6 +85,13 @@ def _host_name(host: str) -> str | None:
         return name if closed and _is_port(rest) else None
     name, colon, port = host.partition(":")
     return name.lower().rstrip(".") if name and _is_port(colon + port) else None
+
+
+def _without_port(hop: str) -> str:
+    """Return the address of an entry of X-Forwarded-For without its port: `1.2.3.4:5`, `[::1]`, `[::1]:5`."""
+    if hop.startswith("[") or hop.count(":") == 1:
+        return _host_name(hop) or hop
+    return hop
 
 
 def _is_port(text: str) -> bool:

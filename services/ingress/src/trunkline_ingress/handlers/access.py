@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -27,10 +27,11 @@ class Access(NamedTuple):
 
 ANYONE: Final = Access("anyone")
 CUSTOMER: Final = Access("customer")
-HEALTH_RULES: Final[Mapping[tuple[str, str], Access]] = {
-    ("GET", "/healthz"): ANYONE,
-    ("GET", "/readyz"): ANYONE,
-}
+
+
+def health_rules(prefix: str) -> dict[tuple[str, str], Access]:
+    """Return the rules of liveness and readiness, with and without the path prefix."""
+    return {("GET", f"{path}/{name}"): ANYONE for path in ("", prefix) for name in ("healthz", "readyz")}
 
 
 def operators(roles: frozenset[Role]) -> Access:
@@ -57,15 +58,15 @@ class AccessControl:
     rules: dict[tuple[str, str], Access]
     """Rules by method and path."""
 
-    def add_routes(self, app: web.Application, routes: Iterable[Route]) -> None:
-        """Add routes to an application together with their rules."""
+    def add_routes(self, app: web.Application, routes: Iterable[Route], *, prefix: str = "") -> None:
+        """Add routes to an application below a path prefix, together with their rules."""
         for route in routes:
             if route.method == hdrs.METH_GET:
-                added = app.router.add_get(route.path, route.handler)  # and HEAD, under the same rule
+                added = app.router.add_get(prefix + route.path, route.handler)  # and HEAD, under the same rule
             else:
-                added = app.router.add_route(route.method, route.path, route.handler)
+                added = app.router.add_route(route.method, prefix + route.path, route.handler)
             # The router's own form of the path: a parameter loses its pattern.
-            path = added.resource.canonical if added.resource is not None else route.path
+            path = added.resource.canonical if added.resource is not None else prefix + route.path
             self.rules[route.method, path] = route.access
 
     @web.middleware

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec
 from trunkline_protocols.ids import ConversationId, InvalidIdError, token
+
+from trunkline_ingress.core.network import is_same_origin
 
 T = TypeVar("T")
 
@@ -70,5 +71,5 @@ def bearer_of(request: web.Request) -> str | None:
 def check_origin(request: web.Request) -> None:
     """Raise `HTTPForbidden` if a browser sends the request from a page of another origin."""
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.host:
+    if origin is not None and not is_same_origin(origin, request.host):
         raise web.HTTPForbidden(text="cross-origin requests are not allowed")

@@ -89,6 +89,16 @@ class Pages:
         )
 
 
+def prefix_redirect(prefix: str) -> Route:
+    """Return the route from a path prefix to the chat page: the addresses in the pages are relative to its slash."""
+
+    async def redirect(request: web.Request) -> web.StreamResponse:
+        query = f"?{request.query_string}" if request.query_string else ""
+        raise web.HTTPPermanentRedirect(f"{prefix}/{query}")
+
+    return Route("GET", prefix, redirect, ANYONE)
+
+
 def _file(path: Path, *, ancestors: str = "'none'") -> web.FileResponse:
     headers = {
         "Content-Security-Policy": _CSP.format(ancestors=ancestors),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 from pathlib import Path
@@ -23,7 +24,7 @@ def free_port(host: str = "127.0.0.1") -> int:
     down can be assigned the server's own port, and connects to itself.
     """
     for _ in range(_MAX_ATTEMPTS):
-        with socket.socket() as listener:
+        with socket.socket(_family(host)) as listener:
             try:
                 listener.bind((host, _candidate()))
             except OSError:
@@ -37,17 +38,27 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 def claim_port(host: str, port: int) -> int:
     """Return `port` if it is free, any free one for 0; raises `SuiteError` before any process is started."""
+    family = _family(host)
     if port == 0:
         return free_port(host)
-    with socket.socket() as probe:
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except PermissionError as error:
             raise SuiteError(f"this account may not serve port {port}; choose another one with --port") from error
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise SuiteError(f"{host} is not an address of this machine") from error
             raise SuiteError(f"port {port} is in use; choose another one with --port") from error
     return port
+
+
+def _family(host: str) -> socket.AddressFamily:
+    try:
+        return socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+    except (socket.gaierror, UnicodeError) as error:
+        raise SuiteError(f"{host!r} is not an address: {error}") from error
 
 
 def _candidate() -> int:

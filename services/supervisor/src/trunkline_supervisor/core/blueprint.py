@@ -40,6 +40,9 @@ class Addresses:
     resume_secret: str = field(repr=False)
     operator_token: str = field(default="", repr=False)
     """Token of the operators' API, for the ingress alone."""
+    http_host: str = "127.0.0.1"
+    path_prefix: str = ""
+    """Path below which a proxy serves the ingress."""
     operator_link: str = ""
     """File with the code of the console link, for the ingress alone."""
     socket_dir: str = ""
@@ -106,10 +109,12 @@ class Blueprint:
         """Return all pools for a fleet with these specialties."""
         addresses, sizes = self.addresses, self.sizes
         edge = {
+            "TRUNKLINE_HTTP_HOST": addresses.http_host,
             "TRUNKLINE_HTTP_PORT": str(addresses.http_port),
             # The variables of this name belong to the page of the whole node.
             "TRUNKLINE_METRICS_HOST": "127.0.0.1",
             "TRUNKLINE_METRICS_PORT": "0",
+            "TRUNKLINE_PATH_PREFIX": addresses.path_prefix,
             "TRUNKLINE_SHARE_PORT": str(max(sizes.ingress) > 1),
             "TRUNKLINE_RESUME_SECRET": addresses.resume_secret,
             "TRUNKLINE_OPERATOR_TOKEN": addresses.operator_token,

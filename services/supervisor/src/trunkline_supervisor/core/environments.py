@@ -35,7 +35,7 @@ SETTINGS: Final[dict[str, tuple[str, ...]]] = {
     "ingress": (
         *_PROCESS,
         *("AUTH_*", "RESUME_*", "OPERATOR_*", "EDGE_*", "METRICS_*", "SHARE_PORT", "MESSAGES_PER_S", "MESSAGE_BURST"),
-        *("OUTGOING_FRAMES", "MCP_COMMANDS", "FLEET_DIR"),
+        *("OUTGOING_FRAMES", "MCP_COMMANDS", "FLEET_DIR", "PATH_PREFIX"),
     ),
     "conversation": (
         *_PROCESS,

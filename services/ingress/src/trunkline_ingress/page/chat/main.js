@@ -126,7 +126,8 @@ function watchOutage() {
   }, LONG_OUTAGE_MS);
 }
 
-const address = new URL('/v1/chat', location.href);
+// Relative, like every address of the pages: a proxy may serve the suite below a path of its own.
+const address = new URL('v1/chat', document.baseURI);
 address.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
 address.search = '';
 address.hash = '';
@@ -168,7 +169,7 @@ const articles = new Map();
  * @param {Source} source
  */
 async function fetchArticle({ document: name, rev }) {
-  const path = `/v1/articles/${encodeURIComponent(name)}${rev ? `?rev=${rev}` : ''}`;
+  const path = `v1/articles/${encodeURIComponent(name)}${rev ? `?rev=${rev}` : ''}`;
   const known = articles.get(path);
   if (known) return known;
   const headers = accessToken.headers();

@@ -4,7 +4,7 @@
  *
  * @import {State} from './types.js'
  */
-import { readItem, writeItem } from '../shared/storage.js';
+import { readItem, storedKey, writeItem } from '../shared/storage.js';
 import { restore, serialise, thin } from './state.js';
 
 const KEY = 'trunkline.conversation';
@@ -32,5 +32,6 @@ export function store(state) {
  */
 export function watch(onChange) {
   // A null key: the whole storage was cleared.
-  window.addEventListener('storage', ({ key }) => { if (key === KEY || key === null) onChange(); });
+  const stored = storedKey(KEY);
+  window.addEventListener('storage', ({ key }) => { if (key === stored || key === null) onChange(); });
 }

@@ -206,7 +206,7 @@ let isNameKnown = false;
 async function adoptName() {
   if (isNameKnown) return;
   /** @type {{name: string}} */
-  const { name } = await client.send('GET', '/v1/ops/me');
+  const { name } = await client.send('GET', 'v1/ops/me');
   isNameKnown = true;
   if (!name) return;
   person = name;

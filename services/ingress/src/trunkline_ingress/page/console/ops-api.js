@@ -27,7 +27,7 @@ export class OpsApi {
    * @returns {Promise<QueueEntry[]>}
    */
   queue() {
-    return this.#client.send('GET', '/v1/ops/desk');
+    return this.#client.send('GET', 'v1/ops/desk');
   }
 
   /**
@@ -36,7 +36,7 @@ export class OpsApi {
    * @returns {Promise<EscalatedConversation>}
    */
   conversation(conversation) {
-    return this.#client.send('GET', `/v1/ops/desk/${encodeURIComponent(conversation)}`);
+    return this.#client.send('GET', `v1/ops/desk/${encodeURIComponent(conversation)}`);
   }
 
   /**
@@ -45,7 +45,7 @@ export class OpsApi {
    * @returns {Promise<{conversation: string}>}
    */
   claimNext(person) {
-    return this.#client.send('POST', '/v1/ops/desk/next', { person });
+    return this.#client.send('POST', 'v1/ops/desk/next', { person });
   }
 
   /**
@@ -97,7 +97,7 @@ export class OpsApi {
    * @returns {Promise<{done: boolean}>}
    */
   #command(conversation, name, body) {
-    return this.#client.send('POST', `/v1/ops/desk/${encodeURIComponent(conversation)}/${name}`, body);
+    return this.#client.send('POST', `v1/ops/desk/${encodeURIComponent(conversation)}/${name}`, body);
   }
 
   // -- notices ---
@@ -107,7 +107,7 @@ export class OpsApi {
    * @returns {Promise<NoticeStatus[]>}
    */
   notices() {
-    return this.#client.send('GET', '/v1/ops/notices');
+    return this.#client.send('GET', 'v1/ops/notices');
   }
 
   /**
@@ -115,7 +115,7 @@ export class OpsApi {
    * @returns {Promise<NoticeStatus>}
    */
   publishNotice(notice) {
-    return this.#client.send('POST', '/v1/ops/notices', notice);
+    return this.#client.send('POST', 'v1/ops/notices', notice);
   }
 
   /**
@@ -123,7 +123,7 @@ export class OpsApi {
    * @returns {Promise<object>}
    */
   recallNotice(notice) {
-    return this.#client.send('DELETE', `/v1/ops/notices/${encodeURIComponent(notice)}`);
+    return this.#client.send('DELETE', `v1/ops/notices/${encodeURIComponent(notice)}`);
   }
 
   // -- review ---
@@ -133,19 +133,19 @@ export class OpsApi {
    * @returns {Promise<Review>}
    */
   review() {
-    return this.#client.send('GET', '/v1/ops/review');
+    return this.#client.send('GET', 'v1/ops/review');
   }
 
   // -- suite ---
 
   /** @returns {Promise<SuiteStatus>} */
   status() {
-    return this.#client.send('GET', '/v1/ops/status');
+    return this.#client.send('GET', 'v1/ops/status');
   }
 
   /** @returns {Promise<CurrentFleet>} */
   fleet() {
-    return this.#client.send('GET', '/v1/ops/fleet');
+    return this.#client.send('GET', 'v1/ops/fleet');
   }
 
   /**
@@ -153,7 +153,7 @@ export class OpsApi {
    * @returns {Promise<FleetVersion[]>}
    */
   fleetVersions() {
-    return this.#client.send('GET', '/v1/ops/fleet/versions');
+    return this.#client.send('GET', 'v1/ops/fleet/versions');
   }
 
   /** Return the specialties of the current fleet. */
@@ -168,7 +168,7 @@ export class OpsApi {
    * @returns {Promise<FleetVersion>}
    */
   rollBack(version, by) {
-    return this.#client.send('POST', '/v1/ops/fleet/rollback', { to: version, by });
+    return this.#client.send('POST', 'v1/ops/fleet/rollback', { to: version, by });
   }
 
   /**
@@ -177,6 +177,6 @@ export class OpsApi {
    * @returns {Promise<Trace>}
    */
   trace(conversation) {
-    return this.#client.send('GET', `/v1/ops/trace/${encodeURIComponent(conversation)}`);
+    return this.#client.send('GET', `v1/ops/trace/${encodeURIComponent(conversation)}`);
   }
 }

@@ -45,7 +45,7 @@ export class OpsClient {
    * @param {string} code
    */
   async redeem(code) {
-    const response = await this.#fetch('POST', '/v1/console/session', { code }, '');
+    const response = await this.#fetch('POST', 'v1/console/session', { code }, '');
     if (!response.ok) return false;
     this.#setToken((await response.json()).token);
     return true;
@@ -60,7 +60,7 @@ export class OpsClient {
    * Send a request and return the decoded reply.
    * @template Reply
    * @param {'GET'|'POST'|'DELETE'} method
-   * @param {string} path
+   * @param {string} path  relative to the page, which may be below a path of a proxy
    * @param {object} [body]
    * @returns {Promise<Reply>}
    * @throws {OpsError}

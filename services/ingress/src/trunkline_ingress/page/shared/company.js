@@ -18,7 +18,7 @@
  * @throws {Error} if the server cannot be reached or rejects the request
  */
 export async function fetchCompany() {
-  const response = await fetch('/v1/company');
+  const response = await fetch('v1/company');
   if (!response.ok) throw new Error(`company: status ${response.status}`);
   return response.json();
 }
