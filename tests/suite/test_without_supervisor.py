@@ -12,8 +12,9 @@ from tests.support.customer import Customer
 from tests.support.processes import Processes
 from tests.support.suite import wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(900)]
 
+READY_TIMEOUT_S = 300.0
 QUESTION = "I was charged twice for my order, can I get a refund?"
 
 
@@ -25,7 +26,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
     try:
         running.provision()
         running.start_services()
-        wait_until(running.is_ready, "the ingress is ready", 90)
+        wait_until(running.is_ready, "the ingress is ready", READY_TIMEOUT_S)
         yield running
     finally:
         running.stop_all()
@@ -44,7 +45,7 @@ def test_restart_of_nats_is_survived(processes: Processes) -> None:
     processes.stop("nats")
     wait_until(lambda: not processes.is_ready(), "readiness is withdrawn")
     processes.start_nats()
-    wait_until(processes.is_ready, "the ingress is ready again")
+    wait_until(processes.is_ready, "the ingress is ready again", READY_TIMEOUT_S)
     assert_answers(processes)
 
 
@@ -59,7 +60,7 @@ async def test_accepted_message_is_answered_after_a_restart_of_nats(processes: P
         processes.stop("nats")
         processes.start_nats()
         processes.start("conversation")
-        wait_until(processes.is_ready, "the ingress is ready again")
+        wait_until(processes.is_ready, "the ingress is ready again", READY_TIMEOUT_S)
         answer = await customer.until("message")
         assert answer["in_reply_to"] == "m2"
 
@@ -69,7 +70,7 @@ def test_loss_of_all_data_is_survived(processes: Processes) -> None:
     processes.stop("nats")
     shutil.rmtree(processes.node.folder / "jetstream")
     processes.start_nats()
-    wait_until(processes.is_ready, "the ingress is ready again")
+    wait_until(processes.is_ready, "the ingress is ready again", READY_TIMEOUT_S)
     assert_answers(processes)
 
 
@@ -79,7 +80,7 @@ def test_fleet_of_the_folder_is_published_if_no_process_knows_one(processes: Pro
     shutil.rmtree(processes.node.folder / "jetstream")
     processes.start_nats()
     processes.start_services()
-    wait_until(processes.is_ready, "the ingress is ready again", 90)
+    wait_until(processes.is_ready, "the ingress is ready again", READY_TIMEOUT_S)
     assert_answers(processes)
 
 
@@ -88,7 +89,7 @@ async def test_deleted_stream_comes_back_without_a_reconnection(processes: Proce
     bus = await connect(processes.node.url, "supervisor", security=processes.credentials.security("supervisor"))
     await bus.api("STREAM.DELETE.WORK")
     await bus.close()
-    wait_until(processes.is_ready, "the ingress is ready again")
+    wait_until(processes.is_ready, "the ingress is ready again", READY_TIMEOUT_S)
     assert_answers(processes)
 
 
@@ -104,4 +105,4 @@ def test_readiness_needs_a_process_of_each_service(processes: Processes) -> None
         wait_until(lambda: not processes.is_ready(), f"not ready without {name}")
         variables = {"TRUNKLINE_SPECIALTY": "triage"} if service == "agents" else {}
         processes.start(service, name, **variables)
-        wait_until(processes.is_ready, f"ready with {name} again", 60)
+        wait_until(processes.is_ready, f"ready with {name} again", READY_TIMEOUT_S)

@@ -96,6 +96,7 @@ class Processes:
         return {
             "TRUNKLINE_NATS_URL": self.node.url,
             "TRUNKLINE_FLEET_DIR": str(ROOT / "fleet"),
+            "TRUNKLINE_TRAINING_TIMEOUT_S": "600",  # on a busy machine
             "TRUNKLINE_KNOWLEDGE_DIR": str(ROOT / "fleet" / "knowledge"),
             **self.credentials.environment(service),
         }

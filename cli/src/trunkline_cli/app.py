@@ -20,6 +20,7 @@ from trunkline_supervisor.settings import SuiteSettings
 
 from trunkline_cli import chat as conversation, llm as completion, suite_status, traces
 from trunkline_cli.bench.command import bench
+from trunkline_cli.doctor.command import doctor
 from trunkline_cli.errors import CommandError
 from trunkline_cli.fleet.command import fleet
 from trunkline_cli.knowledge.command import knowledge
@@ -157,6 +158,7 @@ def trace(
 
 
 app.command("operator-key")(operator_key)
+app.command()(doctor)
 app.command()(notice)
 app.add_typer(notices, name="notices")
 app.add_typer(knowledge, name="kb")

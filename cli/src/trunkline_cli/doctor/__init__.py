@@ -1,0 +1,1 @@
+"""`trunkline doctor`: drift of streams, versions, and obstacles to a start."""
