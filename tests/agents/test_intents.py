@@ -176,3 +176,21 @@ def test_unserved_language_is_answered_in_it() -> None:
     assert "English, français" in LANGUAGES.unserved("de", ["en", "fr"])
     assert "English" in LANGUAGES.unserved("xx", ["en"])
     assert all("{languages}" in reply for reply in LANGUAGES.replies.values())
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("text", "is_upset"),
+    [
+        ("I was debited twice, give me back my money", False),
+        ("my parcel was due on Tuesday and still isn't here", False),
+        ("I returned it three weeks ago and have no refund yet", False),
+        ("you lot are hopeless, truly pathetic", True),
+        ("fourth time I write and still no answer, outrageous", True),
+        ("I am beyond angry with your support", True),
+    ],
+)
+def test_plain_complaint_is_a_question_and_anger_is_not(shop: Recogniser, text: str, *, is_upset: bool) -> None:
+    """In a fleet with few questions of its own."""
+    alarm = find_alarm(shop.probabilities(text), SHOP)
+    assert (alarm is not None and alarm.reason == "the customer is upset") == is_upset

@@ -10,12 +10,13 @@ from trunkline_agents.core.routing.router import Router
 from trunkline_agents.core.routing.training import train
 from trunkline_protocols.completion import Complete, Completed, CompletionReply
 from trunkline_protocols.ids import Specialty
+from trunkline_protocols.knowledge import MessageAnalysed
 from trunkline_protocols.refusal import Refused
 from trunkline_protocols.tool_steps import ToolCall
 from trunkline_protocols.turn import Answered, Escalate, HandOff, Routed, TurnFailed, TurnResult
 
 from tests.agents.builders import BUILT_IN, INSTANCE, make_request, make_task, make_worker, small_fleet
-from tests.agents.fakes import FakeModel, ScriptedModel
+from tests.agents.fakes import FakeKnowledgeBase, FakeModel, ScriptedModel
 
 FLEET_VERSION = 7
 FLEET = small_fleet()
@@ -143,3 +144,13 @@ async def test_answer_without_text_is_a_failure(text: str) -> None:
     result = await process(FakeModel(text), CHARGED, "billing")
     assert isinstance(result, TurnFailed)
     assert result.retryable
+
+
+async def test_corrected_message_goes_to_the_model_with_the_original() -> None:
+    """A provider that compares words needs the correction; the customer's own text stays the message."""
+    analyses = FakeKnowledgeBase(analysis=MessageAnalysed(corrected=CHARGED))
+    model = FakeModel()
+    task = make_task(make_request("I was charegd twice on my invoice", specialty="billing", hop=0), ROUTING)
+    await make_worker("billing", model, analyses=analyses).process(task)
+    (completion,) = model.completions
+    assert (completion.text, completion.corrected) == ("I was charegd twice on my invoice", CHARGED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from trunkline_llm_gateway.adapters.extractive import ExtractiveProvider
 from trunkline_llm_gateway.core.extractive import compose, score_needed
@@ -107,3 +108,48 @@ async def test_advice_that_did_not_help_is_not_repeated() -> None:
     assert text.startswith("Restart the router. Call us.")
     assert "a person takes over" in text
     assert not result.abstained
+
+
+async def said_after(answer: str, request: Complete) -> tuple[str, bool]:
+    """Return what the provider says after an answer to another question, and whether it abstains."""
+    from trunkline_llm_gateway.ports import Call  # noqa: PLC0415
+
+    emitted: list[str] = []
+
+    async def emit(piece: str) -> None:
+        emitted.append(piece)
+
+    transcript = [
+        Utterance(role="customer", text="The router?"),
+        Utterance(role="agent", text=answer, specialty="technical"),
+    ]
+    asked = msgspec.structs.replace(request, transcript=transcript)
+    result = await ExtractiveProvider().complete(Call(asked, "m"), emit)
+    return "".join(emitted), result.abstained
+
+
+async def test_answer_that_was_just_given_is_not_given_again() -> None:
+    """Its best sentences are, with the next best ones, or a question. A repeated question gets the same answer."""
+    steps = [f"{name} {LONG}" for name in ("First:", "Second:", "Third:", "Fourth:", "Fifth:")]
+    answer = " ".join(steps[:4])
+    request = Complete(instructions="i", text="and then?", abstain="?", passages=[])
+    request = msgspec.structs.replace(request, passages=[passage(" ".join(steps), [2.0, 1.9, 1.8, 1.7, 1.6])])
+    assert await said_after("Hello.", request) == (answer, False)
+    assert await said_after(answer, request) == (f"{steps[0]} {steps[1]} {steps[4]}", False)
+    assert await said_after(answer, msgspec.structs.replace(request, text="the router? ")) == (answer, False)
+    short = msgspec.structs.replace(request, passages=[passage(STEPS, [2.0, 1.9, 1.8])])
+    text, abstained = await said_after(STEPS, short)
+    assert (
+        text
+        == "Check the light. Restart the router. If you mean something else, tell me what exactly you need to know."
+    )
+    assert not abstained
+
+
+async def test_words_are_compared_with_typing_mistakes_corrected() -> None:
+    """The knowledge service has found the passage by the corrected words too."""
+    found = Passage(document="a", title="Money", text="A refund of a duplicate charge takes five days.", score=0.9)
+    request = Complete(instructions="i", text="refnud of a duplikate?", passages=[found], abstain="?")
+    assert await said_after("Hello.", request) == ("?", True)
+    corrected = msgspec.structs.replace(request, corrected="refund of a duplicate?")
+    assert await said_after("Hello.", corrected) == (found.text, False)

@@ -32,6 +32,7 @@ from trunkline_rag.adapters.knowledge_folder import read_folder
 from trunkline_rag.application.passage_embedding import embed_passages
 from trunkline_rag.core.articles import Document, parse
 from trunkline_rag.core.articles.limits import ParseLimits
+from trunkline_rag.core.fleet_words import fleet_words
 from trunkline_rag.core.index import Index
 from trunkline_rag.core.language import foreign_language
 from trunkline_rag.core.passages import split_document
@@ -89,7 +90,8 @@ class FleetTrial:
         self._messages = messages
         self._router = Router(self._fleet, model)
         self._index = _index(folder / "knowledge", self._embedder)
-        self._speller = self._index.speller(self._embedder.vocabulary if self._embedder is not None else frozenset())
+        vocabulary = self._embedder.vocabulary if self._embedder is not None else frozenset()
+        self._speller = self._index.speller(vocabulary, fleet=fleet_words(self._fleet))
 
     def ask(self, question: str) -> Trial:
         """Return the decisions for the first message of a conversation."""

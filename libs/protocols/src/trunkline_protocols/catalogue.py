@@ -325,7 +325,9 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         stored_in=streams.FLEET.name,
         summary="The active fleet; the key's revisions are its versions",
         flows=(
-            Flow(("ingress", "supervisor"), ("ingress", "conversation", "agents", "supervisor"), (FleetPublished,)),
+            Flow(
+                ("ingress", "supervisor"), ("ingress", "conversation", "agents", "rag", "supervisor"), (FleetPublished,)
+            ),
         ),
     ),
     Channel(

@@ -57,6 +57,8 @@ class Complete(Wire, frozen=True, kw_only=True, tag="llm.complete"):
     passages: list[Passage] = []
     parts: list[str] = []
     """The questions of a message that asks several; empty if it asks one."""
+    corrected: str = ""
+    """`text` with its typing mistakes corrected, for comparison with the passages; empty if there are none."""
     intent: str = ""
     """Recognised intent of the message; empty for an ordinary question."""
     advice: list[AdviceNote] = []

@@ -80,6 +80,8 @@ class MessageAnalysed(Wire, frozen=True, kw_only=True, tag="knowledge.analysed")
     """Message vector, one int8 per component: its sentence vector, then that of the model's middle layer if any."""
     language: str = ""
     """Language of the message (ISO 639-1) if it is certainly none of the fleet's, else empty."""
+    corrected: str = ""
+    """The message with its typing mistakes corrected; empty if there are none."""
 
 
 class GetArticle(Wire, frozen=True, kw_only=True, tag="knowledge.get"):

@@ -29,6 +29,8 @@ class MessageAnalysis(Record, frozen=True, kw_only=True):
     """Language of the message (ISO 639-1) if it is certainly none of the fleet's, else empty."""
     intent: str = ""
     """Recognised intent, for example `thanks`; empty for an ordinary question."""
+    corrected: str = ""
+    """The message with its typing mistakes corrected; empty if there are none."""
 
 
 class AnswerTurn(Wire, frozen=True, kw_only=True, tag="turn.answer"):

@@ -18,6 +18,7 @@ from trunkline_protocols import codec, subjects
 from trunkline_protocols.knowledge import ArticlesImported, ImportProblem
 from trunkline_protocols.refusal import Refused
 
+from trunkline_rag.adapters.fleet_feed import FleetFeed
 from trunkline_rag.adapters.knowledge_folder import FLEET_SOURCE, read_folder
 from trunkline_rag.adapters.kv_change_feed import KvChangeFeed
 from trunkline_rag.adapters.kv_write_lock import KvWriteLock
@@ -72,6 +73,9 @@ async def _knowledge(process: Process[RagSettings], parser: ParserProcess) -> As
         )
         await knowledge_base.open()
         process.spawn(knowledge_base.follow())
+        fleet = FleetFeed(process.bus, knowledge_base.use_fleet)
+        await fleet.open()
+        process.spawn(fleet.run())
         if store.needs_vectors:
             process.spawn(knowledge_base.reembed())
         backups = Backups(knowledge_base, ObstoreObjectStore(settings.backup_url), keep=settings.backup_keep)

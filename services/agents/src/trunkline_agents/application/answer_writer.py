@@ -85,7 +85,7 @@ class AnswerWriter:
             agent,
             sources,
             completion_id=completion_id,
-            intent=analysis.intent,
+            analysis=analysis,
             parts=found.parts,
         )
         if agent.tools and analysis.intent not in SMALL_TALK:

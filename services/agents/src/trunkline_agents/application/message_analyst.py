@@ -37,7 +37,9 @@ class MessageAnalyst:
 
     async def _analyse(self, text: str, routing: FleetRouting) -> MessageAnalysis:
         found = await self._source.analyse(AnalyseMessage(text=text, languages=routing.fleet.company.served_languages))
-        return MessageAnalysis(embedder=found.embedder, vector=found.vector, language=found.language)
+        return MessageAnalysis(
+            embedder=found.embedder, vector=found.vector, language=found.language, corrected=found.corrected
+        )
 
 
 def intents(text: str, analysis: MessageAnalysis, routing: FleetRouting) -> Mapping[str, float]:

@@ -8,7 +8,7 @@ from trunkline_protocols.completion import AdviceNote, Complete, DeltaTarget
 from trunkline_protocols.consultation import Consultation
 from trunkline_protocols.fleet import Agent, Fleet
 from trunkline_protocols.intents import GREETING, VAGUE
-from trunkline_protocols.turn import AnswerTurn
+from trunkline_protocols.turn import AnswerTurn, MessageAnalysis
 
 from trunkline_agents.core.prompts import instructions
 from trunkline_agents.core.results import Sources
@@ -21,12 +21,12 @@ def completion_request(
     sources: Sources,
     *,
     completion_id: str,
-    intent: str = "",
+    analysis: MessageAnalysis,
     parts: Sequence[str] = (),
 ) -> Complete:
     """Build the request for an answer; its deltas carry `completion_id` and go to the customer's ingress.
 
-    `intent` is that of the message, `parts` are its questions if it asks several.
+    `analysis` is that of the message, `parts` are its questions if it asks several.
     """
     context = request.context
     return Complete(
@@ -37,10 +37,11 @@ def completion_request(
         summary="\n".join(filter(None, (context.summary, context.note))),
         passages=sources.passages,
         parts=list(parts),
-        intent=intent,
+        corrected=analysis.corrected,
+        intent=analysis.intent,
         advice=[_advice_note(fleet, advice) for advice in sources.consultations if advice.outcome == "advised"],
         notices=[notice.text for notice in sources.notices],
-        abstain=_abstention(request, fleet, intent),
+        abstain=_abstention(request, fleet, analysis.intent),
         stream_to=DeltaTarget(ref=request.ref, ingress=request.ingress, source=completion_id),
         deadline_at=request.deadline_at,
         region=context.region,

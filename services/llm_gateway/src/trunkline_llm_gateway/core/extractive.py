@@ -22,7 +22,13 @@ from trunkline_protocols.citations import Citation
 from trunkline_protocols.intents import OFF_TOPIC, PERHAPS_OFF_TOPIC
 from trunkline_protocols.knowledge import MIN_ANSWER_SCORE, Passage
 
-from trunkline_llm_gateway.core.quoted_sentences import QuotedSentence, choose_by_meaning, has_other_code
+from trunkline_llm_gateway.core.quoted_sentences import (
+    NOTHING_SAID,
+    QuotedSentence,
+    Said,
+    choose_by_meaning,
+    has_other_code,
+)
 
 MIN_SCORE: Final = MIN_ANSWER_SCORE
 """Score that a passage needs to be an answer at all: the probability that its article answers the question."""
@@ -80,13 +86,13 @@ def compose(
     passages: Sequence[Passage],
     *,
     parts: Sequence[str] = (),
-    said: Sequence[str] = (),
+    said: Said = NOTHING_SAID,
     min_score: float = MIN_SCORE,
 ) -> Composed:
     """Compose an answer to a question from passages.
 
-    `parts` are its questions if it asks several: each is answered or declined. Sentences that `said`, the answers so
-    far, contain are left out. `min_score` is the score that the best passage needs.
+    `parts` are its questions if it asks several: each is answered or declined. Sentences of earlier answers, `said`,
+    are left out. `min_score` is the score that the best passage needs.
     """
     quotable = [passage for passage in passages if not passage.internal]
     if not parts:
@@ -100,12 +106,10 @@ def compose(
     return _joined(parts, answers)
 
 
-def _choose_sentences(
-    question: str, passages: Sequence[Passage], said: Sequence[str], min_score: float
-) -> list[QuotedSentence]:
+def _choose_sentences(question: str, passages: Sequence[Passage], said: Said, min_score: float) -> list[QuotedSentence]:
     if any(passage.sentence_scores for passage in passages):
         return choose_by_meaning(set(terms(question)), passages, said, min_score)
-    return _choose_by_words(question, passages, min_score)
+    return _choose_by_words(question, passages, said, min_score)
 
 
 def _answer(chosen: Sequence[QuotedSentence]) -> Composed:
@@ -137,11 +141,12 @@ def _joined(parts: Sequence[str], answers: Sequence[Composed]) -> Composed:
     return Composed(texts, citations)
 
 
-def _choose_by_words(question: str, passages: Sequence[Passage], min_score: float) -> list[QuotedSentence]:
+def _choose_by_words(question: str, passages: Sequence[Passage], said: Said, min_score: float) -> list[QuotedSentence]:
     question_terms = set(terms(question))
     if not any(_is_answer(passage, question_terms, question, min_score) for passage in passages):
         return []
-    candidates = _score_sentences(question_terms, passages)
+    ranked = sorted(_score_sentences(question_terms, passages), key=lambda candidate: -candidate.score)
+    candidates = [each for rank, each in enumerate(ranked) if not said.leaves_out(each.sentence.text, rank)]
     return [QuotedSentence(each.source, each.sentence) for each in _choose(candidates)] if candidates else []
 
 

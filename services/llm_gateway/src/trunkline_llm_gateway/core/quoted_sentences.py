@@ -38,6 +38,22 @@ class QuotedSentence:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """Earlier answers, whose sentences are left out of the next one."""
+
+    answers: Sequence[str] = ()
+    kept: int = 0
+    """Number of the best sentences of an article that are quoted again: they may answer this question too."""
+
+    def leaves_out(self, sentence: str, rank: int) -> bool:
+        """Return whether a sentence is left out; `rank` is its place from 0 among those of its article."""
+        return rank >= self.kept and any(sentence in answer for answer in self.answers)
+
+
+NOTHING_SAID: Final = Said()
+
+
+@dataclass(frozen=True, slots=True)
 class _Scored:
     quoted: QuotedSentence
     passage: int
@@ -45,7 +61,7 @@ class _Scored:
 
 
 def choose_by_meaning(
-    question_terms: set[str], passages: Sequence[Passage], said: Sequence[str], min_score: float
+    question_terms: set[str], passages: Sequence[Passage], said: Said, min_score: float
 ) -> list[QuotedSentence]:
     """Return the sentences that answer, in reading order; none if no article is probable enough."""
     documents: dict[str, float] = {}
@@ -76,7 +92,7 @@ def _names_unknown_code(question_terms: set[str], passages: Sequence[Passage]) -
     return bool(requested) and requested.isdisjoint(mentioned)
 
 
-def _scored(question_terms: set[str], passages: Sequence[Passage], document: str, said: Sequence[str]) -> list[_Scored]:
+def _scored(question_terms: set[str], passages: Sequence[Passage], document: str, said: Said) -> list[_Scored]:
     """Return the quotable sentences of an article, best first."""
     found = [
         _Scored(QuotedSentence(passage, sentence), number, score)
@@ -84,9 +100,9 @@ def _scored(question_terms: set[str], passages: Sequence[Passage], document: str
         if passage.document == document
         for sentence, score in zip(sentences(passage.text), passage.sentence_scores, strict=False)
         if not has_other_code(question_terms, set(terms(sentence.text)))
-        and not any(sentence.text in answer for answer in said)
     ]
-    return sorted(found, key=lambda each: -each.score)
+    found.sort(key=lambda each: -each.score)
+    return [each for rank, each in enumerate(found) if not said.leaves_out(each.quoted.sentence.text, rank)]
 
 
 def _best_of(found: Sequence[_Scored], limit: int) -> list[QuotedSentence]:

@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 from trunkline_chassis.cancellation import run_in_thread
 from trunkline_embedding import Embedder
+from trunkline_protocols.fleet import Fleet
 from trunkline_protocols.ids import token
 from trunkline_protocols.knowledge import (
     AnalyseMessage,
@@ -93,6 +94,10 @@ class KnowledgeBase:
     async def search(self, request: SearchKnowledge) -> PassagesFound:
         """Find passages, best first."""
         return await self._search.search(request)
+
+    async def use_fleet(self, fleet: Fleet) -> None:
+        """Take the words of a fleet for no typing mistakes."""
+        await self._index.use_fleet(fleet)
 
     async def analyse(self, request: AnalyseMessage) -> MessageAnalysed:
         """Return vector and language of a message."""

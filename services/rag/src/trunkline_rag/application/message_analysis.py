@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
 import structlog
 from trunkline_chassis.cache_metrics import count_lookup
 from trunkline_chassis.logs import reason_of
@@ -31,13 +32,15 @@ class MessageAnalyser:
         """Length of a message vector; 0 without an embedder."""
 
     async def analyse(self, request: AnalyseMessage) -> MessageAnalysed:
-        """Return vector and language; without an embedder, or if it fails, there is no vector."""
+        """Return vector, language and correction; without an embedder, or if it fails, there is no vector."""
         text = request.text[:_MAX_CHARACTERS]
         language = foreign_language(text, request.languages)
-        vectors = await self.vectors([self._correct(text)])
+        corrected = self._correct(text)
+        vectors = await self.vectors([corrected])
+        analysed = MessageAnalysed(language=language, corrected=corrected if corrected != text else "")
         if vectors is None:
-            return MessageAnalysed(language=language)
-        return MessageAnalysed(embedder=self._fingerprint, vector=pack(vectors)[0], language=language)
+            return analysed
+        return msgspec.structs.replace(analysed, embedder=self._fingerprint, vector=pack(vectors)[0])
 
     async def vectors(self, texts: list[str]) -> Vectors | None:
         """Return the message vectors of corrected texts, None without an embedder or if it fails."""

@@ -17,7 +17,9 @@ import structlog
 from prometheus_client import Gauge
 from trunkline_chassis.cancellation import run_in_thread
 from trunkline_chassis.errors import BusError
+from trunkline_protocols.fleet import Fleet
 
+from trunkline_rag.core.fleet_words import fleet_words
 from trunkline_rag.core.index import Index
 from trunkline_rag.core.index_state import IndexEvent, IndexState
 from trunkline_rag.core.passage_set import PassageSet, StagedArticle
@@ -58,6 +60,7 @@ class SyncedIndex:
         """Content of `current`."""
         self.current = Index([])
         """The index that answers searches; replaced as a whole."""
+        self._fleet_words: list[str] = []
         self._speller = Speller([])
 
     @property
@@ -66,8 +69,17 @@ class SyncedIndex:
         return self._state is IndexState.UNAVAILABLE
 
     def correct(self, text: str) -> str:
-        """Return a question with its typing mistakes corrected by the words of `current`."""
+        """Return a question with its typing mistakes corrected by the words of `current` and of the fleet."""
         return self._speller.correct(text)
+
+    async def use_fleet(self, fleet: Fleet) -> None:
+        """Take the words of a fleet for words too."""
+        async with self._mutex:
+            self._fleet_words = fleet_words(fleet)
+            self._speller = await self._build_speller(self.current)
+
+    async def _build_speller(self, index: Index) -> Speller:
+        return await asyncio.to_thread(index.speller, self._known_words, fleet=self._fleet_words)
 
     # -- reading ---
 
@@ -113,7 +125,7 @@ class SyncedIndex:
         else:
             index, vectors = await asyncio.gather(building, asyncio.to_thread(VectorIndex, passages.vectors))
             index = index.with_vectors(vectors)
-        self._speller = await asyncio.to_thread(index.speller, self._known_words)
+        self._speller = await self._build_speller(index)
         self.current = index
         self.passages, self._staged = passages, {}
         _PASSAGES.set(len(self.current))

@@ -11,6 +11,7 @@ import copy
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -83,9 +84,12 @@ class Index:
         hybrid._meaning = MeaningRanking(self._rows, self._terms, vectors, self._bm25.rarity)  # noqa: SLF001
         return hybrid
 
-    def speller(self, known: frozenset[str] = frozenset()) -> Speller:
-        """Return a speller for the words of the passages; `known` are further words that are no mistakes."""
-        return Speller((row.embedding_text for row in self._rows), known)
+    def speller(self, known: frozenset[str] = frozenset(), *, fleet: Sequence[str] = ()) -> Speller:
+        """Return a speller for the words of the passages and of the fleet.
+
+        `known` are further words that are no mistakes, but no corrections either.
+        """
+        return Speller(chain((row.embedding_text for row in self._rows), fleet), known)
 
     def __len__(self) -> int:
         """Return the number of passages."""
