@@ -42,7 +42,7 @@ _MIN_INTENT: Final = 0.5
 _MIN_OFF_TOPIC: Final = 0.25
 """Such a message is answered too, but only from an article that is certain to fit."""
 _MIN_UPSET: Final = 0.35
-"""Unseen complaints stay below 0.25, unseen anger above it, in fleets of 3, 4 and 28 agents."""
+"""Unseen complaints stay below 0.3, unseen anger above 0.35, in fleets of 3, 4 and 28 agents."""
 _MIN_SMALL_TALK: Final = 0.6
 """Probability of all small talk together."""
 
