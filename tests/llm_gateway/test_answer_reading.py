@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, get_args
 
 import pytest
 from hypothesis import given, strategies as st
+from trunkline_llm_gateway.adapters.chat_parser import ChatParser
+from trunkline_llm_gateway.adapters.message_parser import MessageParser
 from trunkline_llm_gateway.core import costs
 from trunkline_llm_gateway.core.body_formats import body_format
+from trunkline_llm_gateway.core.config import ProviderConfig
 from trunkline_llm_gateway.core.stop_reasons import StopReason, normalise
 from trunkline_llm_gateway.core.token_counts import TokenCounts, estimated_tokens, reported_tokens, utf8_size
 from trunkline_llm_gateway.core.tool_call_assembly import MAX_CALLS, ToolCallAssembler
 from trunkline_llm_gateway.core.truncation import MAX_CONTINUATIONS, may_continue, truncation_mark
 from trunkline_llm_gateway.core.upstream_faults import classify
+from trunkline_llm_gateway.ports import ProviderError
 from trunkline_protocols.accounting import Usage
 from trunkline_protocols.tool_steps import ToolCall
+
+PROVIDER = ProviderConfig(name="m", kind="openai")
 
 # -- tool calls ---
 
@@ -170,3 +177,33 @@ def test_reported_error_is_classified(error: object, code: str, *, is_retryable:
 def test_format_is_recognised_by_the_first_bytes(content_type: str, head: bytes, found: str) -> None:
     """A page is never an answer."""
     assert body_format(content_type, head) == found
+
+
+# -- nesting ---
+
+DEEP_CHUNKS = (
+    '{"choices":[{"delta":{"content":DEEP}}]}',
+    '{"choices":[{"delta":{"content":[{"text":DEEP}]}}]}',
+    '{"choices":[{"delta":{"content":[{"thinking":DEEP}]}}]}',
+    '{"choices":[{"delta":{"tool_calls":[{"id":"a","function":{"name":"f","arguments":DEEP}}]}}]}',
+    '{"choices":[{"delta":{},"finish_reason":DEEP}],"usage":DEEP,"x_groq":DEEP}',
+    '{"error":DEEP}',
+    '{"error":{"code":DEEP,"message":DEEP,"innererror":DEEP}}',
+    '{"message":DEEP,"detail":DEEP}',
+    '{"type":"content_block_start","content_block":{"type":"tool_use","id":"a","name":"f","input":DEEP}}',
+    '{"type":"error","error":DEEP}',
+    '{"content":[{"type":"tool_use","id":"a","name":"f","input":DEEP}],"stop_reason":DEEP,"usage":DEEP}',
+)
+
+
+@pytest.mark.parametrize("chunk", DEEP_CHUNKS)
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"innererror":', "}"), ('{"text":', "}")])
+def test_nesting_of_any_depth_is_read_or_an_error_of_the_provider(chunk: str, opening: str, closing: str) -> None:
+    """Up to the depth that a decoder accepts: a value may be read although Python cannot print it."""
+    for depth in (5, 50, *range(100, 1_100, 45)):
+        payload = chunk.replace("DEEP", opening * depth + "7" + closing * depth).encode()
+        for parser in (ChatParser(PROVIDER), MessageParser("m")):
+            for feed in (parser.feed, parser.feed_whole):
+                with contextlib.suppress(ProviderError):
+                    assert isinstance(feed(payload), str)
+            assert all(isinstance(call.arguments, str) for call in parser.tool_calls())

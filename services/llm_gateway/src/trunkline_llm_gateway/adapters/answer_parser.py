@@ -11,7 +11,7 @@ from trunkline_protocols.tool_steps import ToolCall
 from trunkline_llm_gateway.core.stop_reasons import StopReason, normalise
 from trunkline_llm_gateway.core.token_counts import TokenCounts, reported_tokens, utf8_size
 from trunkline_llm_gateway.core.tool_call_assembly import ToolCallAssembler
-from trunkline_llm_gateway.core.upstream_faults import classify
+from trunkline_llm_gateway.core.upstream_faults import classify, describe
 from trunkline_llm_gateway.ports import ProviderError
 
 DONE: Final = b"[DONE]"
@@ -120,4 +120,4 @@ class AnswerParser(ABC):
     def _reported(self, error: object) -> ProviderError:
         """Return the error for a fault that the server reports in its answer."""
         fault = classify(error)
-        return ProviderError(fault.code, f"{self._provider}: {str(error)[:300]}", retryable=fault.is_retryable)
+        return ProviderError(fault.code, f"{self._provider}: {describe(error)}", retryable=fault.is_retryable)

@@ -77,6 +77,8 @@ class ChatChunk(msgspec.Struct):
         return None
 
 
+_MAX_DEPTH: Final = 8
+"""Nesting of content in parts."""
 _MAX_INDEX_DIGITS: Final = 6
 _MAX_INDEX: Final = 10**_MAX_INDEX_DIGITS
 
@@ -128,7 +130,7 @@ def _delta(value: object) -> ChoiceDelta | None:
         return None
     thoughts: list[str] = []
     return ChoiceDelta(
-        content=_content(value.get("content"), thoughts),
+        content=_content(value.get("content"), thoughts, _MAX_DEPTH),
         refusal=_text(value.get("refusal")),
         tool_calls=_tool_calls(value.get("tool_calls")),
         function_call=_function(value.get("function_call")),
@@ -137,19 +139,21 @@ def _delta(value: object) -> ChoiceDelta | None:
     )
 
 
-def _content(value: object, thoughts: list[str]) -> str | None:
+def _content(value: object, thoughts: list[str], depth: int) -> str | None:
     """Return the text of content that is a string, a part, or a list of parts; collect parts that are thoughts."""
     if isinstance(value, str):
         return value
+    if depth == 0:
+        return None
     if isinstance(value, list):
-        return "".join(_content(part, thoughts) or "" for part in value)
+        return "".join(_content(part, thoughts, depth - 1) or "" for part in value)
     if not isinstance(value, dict):
         return None
     thought = value.get("thinking") or value.get("reasoning")
     if thought is not None:
-        thoughts.append(_content(thought, thoughts) or "")
+        thoughts.append(_content(thought, thoughts, depth - 1) or "")
         return None
-    return _content(value.get("text"), thoughts)
+    return _content(value.get("text"), thoughts, depth - 1)
 
 
 def _tool_calls(value: object) -> list[ToolCallDelta] | None:
@@ -172,8 +176,16 @@ def _function(value: object) -> FunctionDelta | None:
         return None
     arguments = value.get("arguments")
     if isinstance(arguments, dict | list):
-        arguments = codec.encode(arguments).decode()
+        arguments = encoded(arguments)
     return FunctionDelta(name=_text(value.get("name")), arguments=_text(arguments))
+
+
+def encoded(arguments: object) -> str:
+    """Return arguments as JSON, empty if they are nested too deeply."""
+    try:
+        return codec.encode(arguments).decode()
+    except RecursionError:
+        return ""
 
 
 def _text(value: object) -> str | None:

@@ -12,6 +12,7 @@ import msgspec
 from trunkline_protocols import codec
 
 from trunkline_llm_gateway.adapters.answer_parser import AnswerParser
+from trunkline_llm_gateway.adapters.chat_chunks import encoded
 
 
 class _Delta(msgspec.Struct):
@@ -98,7 +99,7 @@ class MessageParser(AnswerParser):
                     id_=_text(_field(block, "id")) or "",
                     index=index,
                     name=_text(_field(block, "name")) or "",
-                    arguments=codec.encode(given).decode() if given else "",
+                    arguments=encoded(given) if given else "",
                 )
             case _:
                 self._record_thoughts(_text(_field(block, "thinking")))

@@ -19,6 +19,8 @@ _FINAL_TYPES: Final = (
 _REQUEST_CODES: Final = frozenset({"400", "413", "422"})
 _FINAL_CODES: Final = frozenset({"401", "402", "403", "404", "405"})
 _FIELDS: Final = ("code", "type", "status")
+_MAX_DEPTH: Final = 4
+_MAX_CHARACTERS: Final = 300
 
 
 class UpstreamFault(NamedTuple):
@@ -30,7 +32,7 @@ class UpstreamFault(NamedTuple):
 
 def classify(error: object) -> UpstreamFault:
     """Return the fault that an error object or text describes."""
-    words = _words(error)
+    words = _words(error, _MAX_DEPTH)
     if any(word in text for text in words for word in _FILTER_WORDS):
         return UpstreamFault("content_filter", is_retryable=False)
     if any(text in _REQUEST_CODES or text.startswith(_REQUEST_TYPES) for text in words):
@@ -39,16 +41,24 @@ def classify(error: object) -> UpstreamFault:
     return UpstreamFault("status", is_retryable=not is_final)
 
 
+def describe(error: object) -> str:
+    """Return an error as a text of at most 300 characters, without values that are nested."""
+    if isinstance(error, Mapping):
+        parts = [f"{name}: {error[name]}" for name in (*_FIELDS, "message") if isinstance(error.get(name), str | int)]
+        return ", ".join(parts)[:_MAX_CHARACTERS]
+    return str(error)[:_MAX_CHARACTERS] if isinstance(error, str | int | float) else type(error).__name__
+
+
 def is_filtered(body: str) -> bool:
     """Return whether the body of an error status says that a filter has refused the prompt."""
     lower = body.lower()
     return any(word in lower for word in _FILTER_WORDS)
 
 
-def _words(error: object) -> list[str]:
+def _words(error: object, depth: int) -> list[str]:
     """Return the fields that classify an error, in lower case; its message is prose, which does not."""
-    if not isinstance(error, Mapping):
+    if not isinstance(error, Mapping) or depth == 0:
         return []
     inner = error.get("innererror") or error.get("metadata")
-    own = [str(error[name]).lower() for name in _FIELDS if error.get(name) is not None]
-    return [*own, *(_words(inner) if inner is not error else [])]
+    own = [str(error[name]).lower() for name in _FIELDS if isinstance(error.get(name), str | int)]
+    return [*own, *_words(inner, depth - 1)]
