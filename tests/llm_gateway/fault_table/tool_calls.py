@@ -76,6 +76,11 @@ PIECES: Final[dict[str, Case]] = {
         calls(call(SEARCH, _query("refund"), index=0, id="a")), calls(call(SEARCH, _query("days"), index=0, id="b")),
         queries=("refund", "days"),
     ),
+    "calls all numbered 0, interleaved by id": _assembled(
+        calls(call(SEARCH, "", index=0, id="a"), call(SEARCH, "", index=0, id="b")),
+        calls(call(None, _query("days"), index=0, id="b")), calls(call(None, _query("refund"), index=0, id="a")),
+        queries=("refund", "days"),
+    ),
     "calls all numbered 0, without ids": _assembled(
         calls(call(SEARCH, _query("refund"), index=0, id="")), calls(call(SEARCH, _query("days"), index=0, id="")),
         queries=("refund", "days"),
