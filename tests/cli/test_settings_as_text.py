@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 import pytest
-from pydantic import SecretStr, ValidationError
-from pydantic_settings import BaseSettings
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsError as SourceError
 from trunkline_chassis.settings import settings_faults
 from trunkline_cli.reference.configuration import SECTIONS, configuration
 
@@ -26,6 +26,7 @@ TEXTS: Final = {
     "TRUNKLINE_PATH_PREFIX": "/support",
     "TRUNKLINE_HTTP_HOST": "127.0.0.2",
     "TRUNKLINE_MCP_COMMANDS": '[["stock-mcp", "--read-only"]]',
+    "TRUNKLINE_STREAM_LIMITS": '{"INBOX": {"max_age_s": 60.0}, "FLEET": {"max_bytes": -1, "compression": "s2"}}',
     "TRUNKLINE_SECRET_HOSTS": '{"shop-key": ["shop.example"]}',
 }
 """Texts for variables whose value has a form of its own."""
@@ -95,9 +96,15 @@ def _limits(bounds: Iterable[str]) -> tuple[float, float]:
 def read(row: Row) -> Any:
     """Read the settings and return the value of the row's variable."""
     try:
-        return getattr(row.settings(), row.variable.removeprefix("TRUNKLINE_").lower())
+        return _plain(getattr(row.settings(), row.variable.removeprefix("TRUNKLINE_").lower()))
     except ValidationError as error:
         raise AssertionError(settings_faults(error)) from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(exclude_none=True)
+    return {key: _plain(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 
 ROWS: Final = list(rows())
@@ -142,6 +149,18 @@ def test_number_that_is_not_one_is_refused(row: Row, text: str, monkeypatch: pyt
     [fault] = settings_faults(raised.value)
     assert fault.startswith(f"{row.variable}: ")
     assert "many" not in fault
+
+
+@pytest.mark.parametrize("text", ["canary", '{"INBOX": {"max_age_s": 1e999}}', '{"INBOX": {"canary": 1}}'])
+def test_json_that_is_not_valid_is_named_without_its_value(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text that is not JSON too, which the source of the environment refuses before any field is checked."""
+    monkeypatch.setenv("TRUNKLINE_STREAM_LIMITS", text)
+    with pytest.raises((ValidationError, SourceError)) as raised:
+        SECTIONS["Every process"]()
+    assert isinstance(raised.value, ValidationError | SourceError)
+    [fault] = settings_faults(raised.value)
+    assert fault.startswith("TRUNKLINE_STREAM_LIMITS")
+    assert "1e999" not in fault
 
 
 @pytest.mark.parametrize("text", ["2", "three", "", "3.0"])

@@ -20,7 +20,7 @@ STREAM_LIMITS: Final = (
 class StreamLimits(BaseModel):
     """Limits of one stream; None leaves the server's value."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
     max_age_s: float | None = Field(None, ge=0)
     """Seconds after which a message is removed; 0 for never."""
