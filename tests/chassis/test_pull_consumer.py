@@ -121,10 +121,10 @@ async def test_rejected_work_is_dead_lettered_and_blocks_no_other_message(bus: B
 
 
 async def test_message_of_a_raising_handler_is_retried_then_dead_lettered(bus: Bus) -> None:
-    """A message is dead-lettered after three failed deliveries, never lost."""
+    """Dead-lettered after three failed deliveries, never lost; the reason, which is logged, quotes no input."""
 
     def fail(_: Delivery) -> Outcome:
-        raise ZeroDivisionError("division by zero")
+        raise KeyError("canary")
 
     worker = Worker(bus, fail)
     await publish_work(bus, b"explosive")
@@ -136,7 +136,8 @@ async def test_message_of_a_raising_handler_is_retried_then_dead_lettered(bus: B
     await run_while(worker, check)
     last = await bus.last_message("DEAD_LETTERS", "dead.WORK.agents-billing-normal")
     assert last is not None
-    assert codec.dead_letter.decode(last.payload).payload == "explosive"
+    letter = codec.dead_letter.decode(last.payload)
+    assert (letter.payload, letter.reason) == ("explosive", "KeyError")
 
 
 async def test_draining_consumer_requests_no_more_messages(bus: Bus) -> None:

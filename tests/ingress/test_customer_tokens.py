@@ -21,6 +21,8 @@ from trunkline_ingress.adapters.customer_tokens import CustomerTokens
 from trunkline_ingress.adapters.jwks import KeySet
 from trunkline_ingress.core.identity import UnauthorizedError
 
+from tests.support.undecodable import UNDECODABLE
+
 SECRET = "the shared secret of this installation"
 RSA_KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
@@ -232,5 +234,17 @@ async def test_unreadable_key_set_keeps_the_last_keys(provider: tuple[Provider, 
     keys = KeySet(url)
     await keys.refresh()
     running.answer = {"keys": "none"}
+    await keys.refresh()
+    assert await keys.find("rsa") is not None
+
+
+@pytest.mark.parametrize("raw", [*UNDECODABLE.values(), b"7", b'{"keys":7}', b'{"keys":[7]}', b'{"keys":[{"kty":7}]}'])
+async def test_key_set_of_another_shape_keeps_the_present_keys(raw: bytes, tmp_path: Path) -> None:
+    """Whatever the provider answers, no process ends: tokens are verified with the keys that were read last."""
+    file = tmp_path / "jwks.json"
+    keys = KeySet(str(file))
+    file.write_text(json.dumps(key_set(rsa=RSA_KEY)))
+    await keys.refresh()
+    file.write_bytes(raw)
     await keys.refresh()
     assert await keys.find("rsa") is not None

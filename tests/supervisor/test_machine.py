@@ -53,6 +53,15 @@ def test_data_directory_belongs_to_one_suite(tmp_path: Path) -> None:
         pass
 
 
+def test_damaged_secret_is_an_error_of_the_suite(tmp_path: Path) -> None:
+    """It names the file, shows nothing of it, and leaves it as it is."""
+    file = tmp_path / "resume"
+    file.write_bytes(b"canary\xff")
+    with pytest.raises(SuiteError, match=f"^cannot read the secret {file}: not UTF-8$"):
+        load_or_create_secret(file)
+    assert file.read_bytes() == b"canary\xff"
+
+
 def test_secret_is_created_once_and_readable_by_its_owner_only(tmp_path: Path) -> None:
     """It survives a restart of the suite."""
     file = tmp_path / "secrets" / "resume"

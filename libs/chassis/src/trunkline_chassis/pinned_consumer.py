@@ -24,6 +24,7 @@ import structlog
 
 from trunkline_chassis.delivery import Delivery
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.logs import reason_of
 from trunkline_chassis.pull_consumer import is_missing
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class PinnedConsumer:
         try:
             await self._bus.client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{slot.consumer_path}", request, reply=slot.inbox)
         except Exception as error:  # whatever the client raises, the next round retries
-            _log.warning("slots.request_failed", slot=slot.number, error=repr(error))
+            _log.warning("slots.request_failed", slot=slot.number, error=reason_of(error))
 
     async def _renew_inbox(self, slot: _Slot) -> None:
         """Subscribe a new inbox for a slot; messages in transit to the old one are not handled."""

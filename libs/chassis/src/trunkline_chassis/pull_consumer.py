@@ -14,6 +14,7 @@ import structlog
 from trunkline_chassis.cancellation import wait_for_event
 from trunkline_chassis.delivery import Delivery, Done, Outcome, Reject, RetryLater, settle
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.logs import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -140,7 +141,7 @@ class PullConsumer:
             )
         except Exception as error:  # whatever the client raises, the pull loop retries
             self._requested = 0
-            _log.warning("consumer.request_failed", consumer=self._consumer, error=repr(error))
+            _log.warning("consumer.request_failed", consumer=self._consumer, error=reason_of(error))
 
     def _on_status(self, headers: dict[str, str]) -> bool:
         """Account for a status message of the server; return whether to send the next request at once.
@@ -173,7 +174,7 @@ class PullConsumer:
         except Exception as error:  # a failing handler must not end the consumer: the message is retried
             _log.exception("consumer.handler_failed", subject=delivery.subject)
             exhausted = delivery.deliveries >= _MAX_FAILED_DELIVERIES
-            outcome = Reject(repr(error)) if exhausted else RetryLater(repr(error))
+            outcome = Reject(reason_of(error)) if exhausted else RetryLater(reason_of(error))
         try:
             if not self._ack_first or isinstance(outcome, Reject):
                 await settle(self._bus, delivery, outcome)

@@ -18,6 +18,7 @@ from trunkline_protocols.refusal import Refused
 
 from trunkline_chassis.cancellation import cancel_and_wait
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.logs import reason_of
 from trunkline_chassis.watched_requests import HEARTBEAT_HEADER, RequestHeartbeats
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class Responder:
             return Refused(code="bad_request", message=str(error), retryable=False)
         except Exception as error:  # whatever a handler raises, the caller gets a reply
             _log.exception("rpc.handler_failed", subject=message.subject)
-            return Refused(code="internal", message=f"{type(error).__name__}: {error}", retryable=True)
+            return Refused(code="internal", message=reason_of(error), retryable=True)
         finally:
             self._latency.add((time.perf_counter() - started) * 1000)
 

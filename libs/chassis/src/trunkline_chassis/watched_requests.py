@@ -15,6 +15,7 @@ import nats.errors
 import structlog
 
 from trunkline_chassis.errors import BusUnavailableError
+from trunkline_chassis.logs import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -65,7 +66,7 @@ class RequestHeartbeats:
                 try:
                     await self._send(reply)
                 except Exception as error:  # whatever the client raises, the next round retries
-                    _log.warning("request.heartbeat_failed", error=repr(error))
+                    _log.warning("request.heartbeat_failed", error=reason_of(error))
                     break
 
 

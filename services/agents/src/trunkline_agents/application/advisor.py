@@ -8,6 +8,7 @@ from collections import OrderedDict
 from typing import Final
 
 import structlog
+from trunkline_chassis.logs import reason_of
 from trunkline_protocols.completion import Complete, Completed, CompletionReply
 from trunkline_protocols.consultation import (
     Advice,
@@ -104,7 +105,7 @@ class Advisor:
             return None
         except Exception as error:  # any failure becomes a refusal, so that the requester does not wait for its timeout
             _log.exception("consultation.failed", consultation=consult.consultation)
-            return AdviceRefused(consultation=consult.consultation, reason=f"{type(error).__name__}: {error}")
+            return AdviceRefused(consultation=consult.consultation, reason=reason_of(error))
         finally:
             self._running.pop(consult.consultation, None)
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 import structlog
+from trunkline_chassis.logs import reason_of
 from trunkline_protocols.accounting import Timings, ToolUse
 from trunkline_protocols.completion import Completed
 from trunkline_protocols.fleet import TRIAGE, Agent
@@ -65,7 +66,7 @@ class TurnWorker:
             return await self._process(task, results)
         except Exception as error:  # any defect must end in a result: the conversation service decides about a retry
             _log.exception("turn.failed", turn=task.request.ref.turn)
-            return results.failed(f"{type(error).__name__}: {error}", retryable=True)
+            return results.failed(reason_of(error), retryable=True)
 
     async def _process(self, task: TurnTask, results: ResultBuilder) -> TurnResult:
         request, routing = task.request, task.routing

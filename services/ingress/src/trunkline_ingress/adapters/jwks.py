@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import jwt
 import structlog
+from trunkline_protocols.decoding import decode
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -54,7 +55,7 @@ class KeySet:
         self._refreshed_at = time.monotonic()
         try:
             raw = await self._read()
-            keys = {key.key_id: key for key in jwt.PyJWKSet.from_json(raw.decode()).keys if key.key_id}
+            keys = {key.key_id: key for key in jwt.PyJWKSet.from_dict(decode(raw, dict[str, Any])).keys if key.key_id}
         except (OSError, aiohttp.ClientError, TimeoutError, ValueError, jwt.PyJWTError) as error:
             _log.error("jwks.refresh_failed", error=type(error).__name__)
             return

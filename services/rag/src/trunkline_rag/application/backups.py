@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
+from trunkline_chassis.logs import reason_of
 from trunkline_protocols.decoding import DecodeError, Decoder
 from trunkline_protocols.ids import token
 from trunkline_protocols.knowledge import BackupProgress
@@ -217,7 +218,7 @@ class Backups:
                 delay_s = await self._take_if_due(interval_s)
             except Exception as error:  # the schedule outlives any failure of store, bus or object store; it retries
                 _FAILED.inc()
-                _log.error("backup.failed", location=self.location, error=str(error))
+                _log.error("backup.failed", location=self.location, error=reason_of(error))
                 delay_s = min(interval_s, _RETRY_DELAY_S)
             await asyncio.sleep(delay_s)
 

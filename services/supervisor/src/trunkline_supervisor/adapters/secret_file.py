@@ -6,6 +6,8 @@ import os
 import secrets
 from pathlib import Path
 
+from trunkline_supervisor.core.errors import SuiteError
+
 
 def write_secret(file: Path, text: str) -> None:
     """Write a file that only its owner can read, atomically; an existing one is replaced."""
@@ -17,8 +19,15 @@ def write_secret(file: Path, text: str) -> None:
 
 
 def load_or_create_secret(file: Path) -> str:
-    """Read a secret; if the file does not exist or is empty, generate one that only its owner can read."""
-    known = file.read_text(encoding="utf-8").strip() if file.exists() else ""
+    """Read a secret; if the file does not exist or is empty, generate one that only its owner can read.
+
+    Raises `SuiteError` if the file cannot be read: another secret would not open what this one has closed.
+    """
+    try:
+        known = file.read_text(encoding="utf-8").strip() if file.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise SuiteError(f"cannot read the secret {file}: {reason}") from error
     if known:
         return known
     drawn = secrets.token_hex(32)
