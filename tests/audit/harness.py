@@ -102,7 +102,7 @@ async def recording(nats_url: str, archive: ArchiveReader, *, batch: int = 50) -
     consumers = [streams.audit_consumer(stream) for stream in streams.AUDITED]
     recorder = Recorder(
         JetStreamFeeds(bus, consumers, batch=batch, wait_s=0.02),
-        PostgresArchive(archive.dsn, name="audit-test"),
+        PostgresArchive(archive.dsn, name=f"audit-{secrets.token_hex(4)}"),
         latency=RecentLatency(),
         now=lambda: datetime.now(UTC),
         jitter=random.random,

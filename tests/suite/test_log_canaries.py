@@ -286,7 +286,7 @@ async def test_no_log_holds_a_canary(tmp_path: Path) -> None:
             await asyncio.to_thread(run_cli, suite, "fleet", "rollback")
             for instance, event_name in (
                 ("conversation-1", "delivery.dead_lettered"),
-                ("audit-1", "payload.jsonb_rejected"),
+                ("audit-1", "record.reduced"),
             ):
                 logged = partial(is_logged, suite, instance, event_name)
                 await asyncio.to_thread(wait_until, logged, f"{instance} has logged {event_name}")

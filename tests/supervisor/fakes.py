@@ -37,6 +37,9 @@ class FakeChild:
     def running(self) -> bool:
         return self.pid != 0
 
+    def reopen_log(self) -> None:
+        self._journal.append(f"reopen {self.spec.instance}")
+
     async def start(self) -> None:
         FakeChild._next_pid += 1
         self.pid = FakeChild._next_pid
@@ -154,11 +157,13 @@ class FakeBus:
         self.queues = FakeQueues()
         self.peers = FakePeers()
         self.replicas = 0
+        self.connect_timeout_s = 0.0
         self._journal = journal
 
     @asynccontextmanager
     async def connect(self, nats_url: str, *, timeout_s: float) -> AsyncIterator[FakeBus]:
         self._journal.append(f"connect {nats_url}")
+        self.connect_timeout_s = timeout_s
         yield self
         self._journal.append("close")
 
@@ -183,9 +188,18 @@ class FakeServers:
     def __init__(self, address: str, *instances: str) -> None:
         self._address = address
         self._instances = instances
+        self.failure: Exception | None = None
 
     async def plan(self) -> Sequence[ServerPlan]:
-        return [ServerPlan(ProcessSpec("server", name, []), FakeProbe(), timeout_s=1.0) for name in self._instances]
+        return [
+            ServerPlan(ProcessSpec(name.partition("-")[0], name, []), FakeProbe(), timeout_s=1.0)
+            for name in self._instances
+        ]
 
-    async def wait_until_ready(self) -> str:
+    @property
+    def address(self) -> str:
         return self._address
+
+    async def wait_until_ready(self) -> None:
+        if self.failure is not None:
+            raise self.failure

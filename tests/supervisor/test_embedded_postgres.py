@@ -64,6 +64,20 @@ async def _execute_until_killed(connection: asyncpg.Connection) -> None:
         await connection.execute("SELECT sum(i) FROM generate_series(1, 100000000000) i")
 
 
+async def test_superuser_whose_password_is_lost_gets_a_new_one(server: PostgresServer, tmp_path: Path) -> None:
+    """A power cut has left an empty file: without it, no start could prepare the database again."""
+    await server.start()
+    server.stop()
+    server.paths.password_file(SUPERUSER).write_text("")
+    again = PostgresServer(tmp_path)
+    await again.start()
+    try:
+        connection = await asyncpg.connect(again.dsn)
+        await connection.close()
+    finally:
+        again.kill()
+
+
 async def test_services_use_a_role_that_owns_one_database_and_nothing_else(server: PostgresServer) -> None:
     """A stolen password of the archive reads no other database, runs no program and creates no role."""
     await server.start()

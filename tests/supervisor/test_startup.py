@@ -19,7 +19,7 @@ from trunkline_supervisor.application.scaler import Scaler
 from trunkline_supervisor.application.startup import SuitePlan, SuiteStartup, start_unless_stopped
 from trunkline_supervisor.application.tree import Tree
 from trunkline_supervisor.core.blueprint import Addresses, Blueprint, PoolSizes
-from trunkline_supervisor.core.errors import NotReadyError
+from trunkline_supervisor.core.errors import NotReadyError, PostgresStartError
 from trunkline_supervisor.core.node import Node
 from trunkline_supervisor.core.restarts import MAX_DEATHS
 from trunkline_supervisor.core.scaling import PoolLoad
@@ -66,20 +66,24 @@ class Harness:
         self.presences = FakePresences()
         self.bus = FakeBus(self.launcher.journal)
         self.fleet = FakeFleet(fleet_of("triage", "billing"))
-        self.tree = Tree(self.presences, lambda _: True, Node("local"))
+        self.unanswered: set[str] = set()
+        self.nats = FakeServers("nats://a,nats://b,nats://c", "nats-1", "nats-2", "nats-3")
+        self.postgres = FakeServers("postgres://d", "postgres-1")
+        self.tree = Tree(self.presences, lambda child: child.spec.instance not in self.unanswered, Node("local"))
         self.pools = PoolFactory(self.launcher, HealthMonitor(self.presences, FakeProbe()), lifetime)
 
     def startup(self, *, replicas: int | None = None, ready_timeout_s: float = 10.0) -> SuiteStartup:
         plan = SuitePlan(
             fleet=self.fleet.fleet,
-            nats=FakeServers("nats://a,nats://b,nats://c", "nats-1", "nats-2", "nats-3"),
-            postgres=FakeServers("postgres://d", "postgres-1"),
+            nats=self.nats,
+            postgres=self.postgres,
             connector=self.bus,
             blueprint=blueprint,
             replicas=replicas,
             grow_after_s=2.0,
             shrink_after_s=60.0,
             ready_timeout_s=ready_timeout_s,
+            archive_timeout_s=0.1,
         )
         return SuiteStartup(self.tree, self.pools, self.lifetime, plan)
 
@@ -87,7 +91,7 @@ class Harness:
         """Report every service as ready until cancelled."""
         while True:
             for child in self.launcher.children.values():
-                if child.running and child.spec.service != "server":
+                if child.running and child.spec.service not in {"nats", "postgres"}:
                     self.presences.beat(child)
             await asyncio.sleep(0)
 
@@ -149,6 +153,29 @@ async def test_process_that_does_not_get_ready_ends_the_start_and_everything_sta
     assert isinstance(error, NotReadyError)
     assert str(error) == "ingress-1: starting after 0.1 s; see ingress-1.log"
     assert all(child.stopping for child in harness.launcher.children.values())
+
+
+async def test_postgres_that_is_away_keeps_no_suite_from_starting() -> None:
+    """No customer waits for the archive; it is prepared once PostgreSQL is there."""
+    async with running() as harness:
+        harness.unanswered.add("postgres-1")
+        harness.postgres.failure = PostgresStartError("PostgreSQL is not ready")
+        harness.lifetime.spawn(harness.send_heartbeats())
+        await harness.startup().run()
+        assert "start audit-1" in harness.launcher.journal
+        status = await harness.tree.status(GetStatus())
+        assert not status.ready
+
+
+@pytest.mark.parametrize(("instances", "limit_s"), [((), 8.0), (("nats-1",), 30.0)])
+async def test_start_waits_longer_for_servers_that_it_starts_itself(instances: tuple[str, ...], limit_s: float) -> None:
+    """Servers of the operator are running or are not: with the time for a handshake the start ends within 10 s."""
+    async with running() as harness:
+        harness.nats = FakeServers("nats://a", *instances)
+        harness.lifetime.spawn(harness.send_heartbeats())
+        await harness.startup().run()
+    assert 0 < harness.bus.connect_timeout_s <= limit_s
+    assert (harness.bus.connect_timeout_s > 10) == bool(instances)
 
 
 async def test_stop_interrupts_a_start() -> None:

@@ -11,23 +11,24 @@ import asyncio
 import contextlib
 import gc
 import random
-import resource
 import signal
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
 import structlog
 import uvloop
 from nats import micro
 
 from trunkline_chassis.cancellation import cancel_and_wait
-from trunkline_chassis.errors import BusConfigError, BusError, BusUnavailableError, StartError
+from trunkline_chassis.errors import BusConfigError, BusError, BusUnavailableError
+from trunkline_chassis.file_limit import FileLimitMonitor, raise_file_limit
 from trunkline_chassis.health import HealthServer
 from trunkline_chassis.heartbeat import Heartbeat, initial_presence
 from trunkline_chassis.latency import RecentLatency
+from trunkline_chassis.log_files import LogFiles
 from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.notices import Notices
 from trunkline_chassis.presence import PresenceRegistry
@@ -128,31 +129,17 @@ def run(
     """
     instance = settings.instance_name(name)
     configure_logs(service=name, instance=instance, level=settings.log_level, style=settings.log_format)
-    _raise_open_file_limit()
+    raise_file_limit()
     # A stop signal before the process is ready cancels its start, which is not a failure.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(asyncio.CancelledError):
         try:
             address = health or (settings.http_host, settings.http_port)
             options = _Options(address, specialties, watches_presences)
             runner.run(_run_process(name, instance, settings, service, options))
-        except (BusConfigError, BusUnavailableError, StartError) as error:
-            _fail(error)
-        except BaseExceptionGroup as group:
-            reason = group.subgroup(StartError)
-            if reason is None:
-                raise
-            _fail(_first(reason))
-
-
-def _fail(error: Exception) -> NoReturn:
-    """Log the reason of a failed start as one line and exit."""
-    _log.critical("process.start_failed", reason=str(error))
-    sys.exit(f"trunkline: {error}")
-
-
-def _first(group: BaseExceptionGroup[StartError]) -> StartError:
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+        except (BusConfigError, BusUnavailableError) as error:
+            # Only the start raises them outside of an exception group.
+            _log.critical("process.start_failed", reason=str(error))
+            sys.exit(f"trunkline: {error}")
 
 
 async def _run_process(
@@ -193,6 +180,7 @@ async def _run_process(
         process.spawn(heartbeat.run())
         process.spawn(notices.run())
         process.spawn(reconciler.run())
+        process.spawn(FileLimitMonitor().run())
         async with service(process):
             await micro.add_service(
                 bus.client, name=f"trunkline-{name}", version=release, metadata={"instance": instance}
@@ -211,7 +199,10 @@ async def _run_process(
 
 
 class _StopSignal:
-    """SIGTERM and SIGINT: they stop a ready process, and cancel the start of one that is not ready yet."""
+    """SIGTERM and SIGINT: they stop a ready process, and cancel the start of one that is not ready yet.
+
+    SIGHUP opens the log file again.
+    """
 
     def __init__(self) -> None:
         self._received = asyncio.Event()
@@ -220,6 +211,7 @@ class _StopSignal:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
+        loop.add_signal_handler(signal.SIGHUP, LogFiles().reopen)
 
     async def wait(self) -> None:
         """Wait for a stop signal; from now on a signal no longer cancels the start."""
@@ -237,12 +229,6 @@ async def _publish(heartbeat: Heartbeat, state: ProcessState) -> None:
         await heartbeat.publish(state)
     except BusError as error:
         _log.warning("process.publish_failed", state=state, error=str(error))
-
-
-def _raise_open_file_limit() -> None:
-    """Raise the open file limit to its hard limit: each customer connection holds a file descriptor."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _tune_garbage_collection() -> None:

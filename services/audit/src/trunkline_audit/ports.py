@@ -79,6 +79,10 @@ class ArchiveWriter(Protocol):
         """Return the sequence up to which the archive is complete, 0 for an empty one."""
         ...
 
+    async def hold(self) -> None:
+        """Stay the only writer until cancelled; raises `ArchiveLockedError` if another process has become it."""
+        ...
+
     async def write(self, rows: Sequence[ArchiveRow]) -> int:
         """Store rows of one stream, in order, and its new position atomically; return the number of new rows."""
         ...

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_chassis.health import HealthServer
 from trunkline_chassis.http_address import http_url, is_loopback
+from trunkline_chassis.log_files import LogFiles
 from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.presence import PresenceRegistry
 from trunkline_chassis.socket_folder import SocketFolderError, remove_socket_folder, socket_folder
@@ -23,6 +24,7 @@ from trunkline_protocols.permissions import SERVICES
 from trunkline_supervisor.adapters.accounts import account_variables, secure_process
 from trunkline_supervisor.adapters.child_process import LocalLauncher, open_log
 from trunkline_supervisor.adapters.console_link import draw_console_link
+from trunkline_supervisor.adapters.data_folder import usable_folder
 from trunkline_supervisor.adapters.folder_lock import exclusive_lock
 from trunkline_supervisor.adapters.nats_bus import NatsConnector
 from trunkline_supervisor.adapters.nats_credentials import NatsCredentials, load_nats_credentials
@@ -33,7 +35,7 @@ from trunkline_supervisor.adapters.probes import HttpProbe
 from trunkline_supervisor.adapters.provider_keys import key_variables
 from trunkline_supervisor.adapters.secret_file import load_or_create_secret
 from trunkline_supervisor.adapters.servers import EmbeddedNats, EmbeddedPostgres, ExternalServers
-from trunkline_supervisor.adapters.stop_signal import stop_event
+from trunkline_supervisor.adapters.stop_signal import on_hangup, stop_event
 from trunkline_supervisor.adapters.tcp import claim_port
 from trunkline_supervisor.application.health_monitor import HealthMonitor
 from trunkline_supervisor.application.lifetime import Lifetime
@@ -65,7 +67,8 @@ def secure(settings: SuiteSettings) -> str:
             folder = settings.data_dir.absolute()
             prepare_as_root(PostgresPaths(folder / "postgres", folder / "run", folder / "secrets"))
 
-    return secure_process(settings.user, settings.data_dir, needed, before_change=prepare_database)
+    with usable_folder(settings.data_dir):
+        return secure_process(settings.user, settings.data_dir, needed, before_change=prepare_database)
 
 
 async def run_suite(settings: SuiteSettings, announce: Callable[[str, str], None]) -> None:
@@ -92,22 +95,25 @@ async def _run(settings: SuiteSettings, announce: Callable[[str, str], None]) ->
     _require_authentication_beyond_loopback(settings.http_host)
     fleet = load_fleet(settings.fleet_dir)
     port = claim_port(settings.http_host, settings.http_port)
-    log_dir = settings.data_dir / "logs"
-    log_dir.mkdir(parents=True, exist_ok=True)
     stop = stop_event()
-    with (
-        exclusive_lock(settings.data_dir),
-        io.TextIOWrapper(open_log(log_dir / "supervisor.log"), encoding="utf-8", line_buffering=True) as log,
-    ):
+    with exclusive_lock(settings.data_dir), _open_log(settings.data_dir / "logs") as log:
         configure_logs(service="supervisor", instance="supervisor", level="info", style="json", stream=log)
         async with AsyncExitStack() as stack:
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             startup = await _wire(settings, fleet, port, Lifetime(stack, tasks), tasks)
+            files = LogFiles((1, 2, log.fileno()))
+            on_hangup(stop, files.reopen, startup.reopen_logs)
             if await start_unless_stopped(startup.run(), stop):
                 code = draw_console_link(_operator_link(settings))
                 url = http_url(settings.http_host, port) + settings.path_prefix
                 announce(url, f"{url}/console#link={code}")
                 await stop.wait()
+
+
+def _open_log(folder: Path) -> io.TextIOWrapper:
+    with usable_folder(folder):
+        folder.mkdir(exist_ok=True)
+        return io.TextIOWrapper(open_log(folder / "supervisor.log"), encoding="utf-8", line_buffering=True)
 
 
 async def _wire(

@@ -54,6 +54,10 @@ class Child(Protocol):
         """The file that its output goes to."""
         ...
 
+    def reopen_log(self) -> None:
+        """Request it to open its log file again, if it is running."""
+        ...
+
     async def start(self) -> None:
         """Start it, unless it was requested to stop."""
         ...
@@ -124,8 +128,13 @@ class ServerGroup(Protocol):
         """Prepare the data directory and return the processes to start; none if the servers are external."""
         ...
 
-    async def wait_until_ready(self) -> str:
-        """Wait until commands are accepted and return the address for clients."""
+    @property
+    def address(self) -> str:
+        """The address for clients, known after `plan`."""
+        ...
+
+    async def wait_until_ready(self) -> None:
+        """Wait until commands are accepted; raises `SuiteError` if that takes too long."""
         ...
 
 

@@ -1,7 +1,8 @@
 """Schema migrations of the archive: plain SQL files, applied in order, each once.
 
 yoyo keeps the order and the record of applied migrations. Its own lock is a row that outlives a killed process, so
-the caller holds a PostgreSQL advisory lock, which ends with its session, and yoyo's row is deleted first.
+its row is deleted first, in a transaction that holds an advisory lock: like everything here, it needs no session, so
+that a connection pool may give each transaction another connection.
 """
 
 from __future__ import annotations
@@ -22,6 +23,13 @@ _SOURCE: Final = "package:trunkline_audit:migrations"
 _CONNECT_TIMEOUT_S: Final = 5
 
 
+_CREATE_LOCK_TABLE: Final = """
+CREATE TABLE IF NOT EXISTS yoyo_lock (
+    locked integer DEFAULT 1, ctime timestamp, pid integer NOT NULL, PRIMARY KEY (locked)
+)
+"""
+
+
 class MigrationError(Exception):
     """The schema cannot be migrated to this version."""
 
@@ -30,7 +38,21 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc] # yoyo has no ty
     """yoyo's psycopg backend with libpq connection strings, which allow several hosts and every option."""
 
     def connect(self, dburi: DatabaseURI) -> psycopg.Connection[Any]:
-        return psycopg.connect(dburi.args["conninfo"], autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S)
+        return psycopg.connect(
+            dburi.args["conninfo"],
+            autocommit=True,
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            client_encoding="utf8",  # else a database in SQL_ASCII returns bytes
+            prepare_threshold=None,  # a prepared statement belongs to a session
+        )
+
+    def create_lock_table(self) -> None:
+        """Create the lock table; the original logs an error on the server if it exists."""
+        self.execute(_CREATE_LOCK_TABLE)
+
+    def _check_transactional_ddl(self) -> bool:
+        """Return True, as for every PostgreSQL; the original logs an error on the server to find out."""
+        return True
 
     def apply_one(self, migration: Any, force: bool = False, mark: bool = True) -> None:  # noqa: ANN401, FBT001, FBT002
         """Apply a migration and record it in one transaction.
@@ -60,8 +82,25 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc] # yoyo has no ty
         }
 
 
+def known_migrations() -> frozenset[str]:
+    """Return the names of all migrations of this version."""
+    return frozenset(migration.id for migration in read_migrations(_SOURCE))
+
+
 def migrate(dsn: str) -> list[str]:
-    """Migrate the schema and return the names of the migrations that were applied. Blocks."""
+    """Migrate the schema and return the names of the migrations that were applied. Blocks.
+
+    Raises `MigrationError` if the role may not create tables.
+    """
+    try:
+        return _migrate(dsn)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise MigrationError(
+            "the role may not change the schema: let it own the database, or grant it CREATE on schema public"
+        ) from error
+
+
+def _migrate(dsn: str) -> list[str]:
     address = DatabaseURI("postgresql+psycopg", None, None, None, None, None, {"conninfo": dsn})
     known = read_migrations(_SOURCE)
     if not known:

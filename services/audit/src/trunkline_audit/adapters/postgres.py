@@ -1,8 +1,9 @@
 """The archive in PostgreSQL, written by one process at a time.
 
-The writer holds an advisory lock in the session that it writes with: if it loses the session, it can no longer write,
-and another process takes over. Rows are copied into a temporary table, and from there into `messages` if they are not
-stored yet, with the position of the stream in the same transaction.
+The writer holds a lease: a row that every transaction renews, if its epoch is still the writer's own. Nothing belongs
+to a session, so that a connection pool such as pgbouncer may give each transaction another connection, and connections
+are opened without start parameters. Rows that are stored already change nothing, and the position of the stream is
+written in the same transaction.
 """
 
 from __future__ import annotations
@@ -16,15 +17,19 @@ from typing import Final
 import asyncpg
 import psycopg
 import structlog
+from prometheus_client import Counter
 
-from trunkline_audit.adapters.migrations import MigrationError, migrate
-from trunkline_audit.core.records import ArchiveRow
+from trunkline_audit.adapters.migrations import MigrationError, known_migrations, migrate
+from trunkline_audit.core.records import ArchiveRow, row_variants
 from trunkline_audit.ports import ArchiveLockedError, ArchiveUnavailableError
 
 _log: Final = structlog.get_logger(__name__)
+_SKIPPED: Final = Counter("trunkline_audit_skipped_total", "Messages that PostgreSQL refused in every form", ["stream"])
 
 _LOCK: Final = 0x7472756E6B6C696E
-"""The key of the advisory lock: the letters "trunklin"."""
+"""The key of the advisory lock of a migration: the letters "trunklin"."""
+_LEASE_S: Final = 10.0
+_RENEW_INTERVAL_S: Final = 3.0
 _CONNECT_TIMEOUT_S: Final = 5.0
 _COMMAND_TIMEOUT_S: Final = 20.0
 """Shorter than the time after which an unacknowledged message is redelivered."""
@@ -39,97 +44,180 @@ _FAILURES: Final = (
     TimeoutError,
     MigrationError,
 )
-_JSONB_ERRORS: Final = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.StatementTooComplexError)
-"""Errors for JSON that jsonb cannot represent: lone surrogates, huge numbers, thousands of levels."""
+_ROW_ERRORS: Final = (
+    asyncpg.DataError,  # not representable: as jsonb, or in the encoding of the database
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    asyncpg.StatementTooComplexError,
+    asyncpg.RaiseError,  # a trigger of the operator
+)
+"""Errors of a row that the next attempt would meet again."""
 
-_KEEPALIVE: Final = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3"}
-"""A writer whose machine is lost loses the lock after about ten seconds."""
-
-_CREATE_INCOMING: Final = "CREATE TEMPORARY TABLE incoming (LIKE messages) ON COMMIT DELETE ROWS"
+_TYPES: Final = {
+    "sequence": "bigint",
+    "at": "timestamptz",
+    "received_at": "timestamptz",
+    "raw": "bytea",
+    "sha256": "bytea",
+}
 _INSERT: Final = f"""
 INSERT INTO messages ({", ".join(ArchiveRow._fields)})
-SELECT {", ".join(ArchiveRow._fields)} FROM incoming ORDER BY sequence
+SELECT {", ".join("payload::jsonb" if name == "payload" else name for name in ArchiveRow._fields)}
+FROM unnest({
+    ", ".join(f"${number}::{_TYPES.get(name, 'text')}[]" for number, name in enumerate(ArchiveRow._fields, 1))
+}) AS incoming ({", ".join(ArchiveRow._fields)})
+ORDER BY sequence
 ON CONFLICT DO NOTHING
 """  # noqa: S608 - the column names are fields of a type
 _ADVANCE: Final = """
 INSERT INTO positions AS known (stream, sequence, at) VALUES ($1, $2, $3)
 ON CONFLICT (stream) DO UPDATE SET sequence = excluded.sequence, at = excluded.at WHERE known.at < excluded.at
 """
+_SKIP: Final = """
+INSERT INTO skipped (stream, sequence, at, reason) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
+"""
+_ACQUIRE: Final = f"""
+INSERT INTO writers AS known (name, holder, epoch, expires_at)
+VALUES ('audit', $1, 1, clock_timestamp() + interval '{_LEASE_S:g} seconds')
+ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, epoch = known.epoch + 1, expires_at = excluded.expires_at
+WHERE known.holder = excluded.holder OR known.expires_at < clock_timestamp()
+RETURNING epoch
+"""  # noqa: S608 - the duration is a constant
+_RENEW: Final = f"""
+UPDATE writers SET expires_at = clock_timestamp() + interval '{_LEASE_S:g} seconds'
+WHERE name = 'audit' AND epoch = $1 RETURNING epoch
+"""  # noqa: S608 - the duration is a constant
+_RELEASE: Final = "UPDATE writers SET expires_at = '-infinity' WHERE name = 'audit' AND epoch = $1"
+_APPLIED: Final = "SELECT migration_id FROM _yoyo_migration"
 
 
 class PostgresArchive:
     """The archive in one database."""
 
     def __init__(self, dsn: str, *, name: str) -> None:
-        """`name` is the application name of the session."""
+        """`name` is the name of this process, which takes its own lease over at once after a restart."""
         self._dsn = dsn
         self._name = name
+        self._has_warned = False
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[PostgresWriter]:
-        """Connect, become the only writer, and migrate the schema."""
+        """Connect, migrate the schema, and become the only writer."""
+        async with self._connect() as connection:
+            with _map_errors():
+                await self._migrate(connection)
+                async with connection.transaction():
+                    epoch = await connection.fetchval(_ACQUIRE, self._name)
+                if epoch is None:
+                    raise ArchiveLockedError("another audit process writes this archive")
+                await self._warn_of_encoding(connection)
+            try:
+                yield PostgresWriter(connection, epoch)
+            finally:
+                with contextlib.suppress(*_FAILURES):
+                    async with connection.transaction():
+                        await connection.execute(_RELEASE, epoch)
+
+    @asynccontextmanager
+    async def _connect(self) -> AsyncIterator[asyncpg.Connection]:
         with _map_errors():
             connection = await asyncpg.connect(
                 self._dsn,
                 timeout=_CONNECT_TIMEOUT_S,
                 command_timeout=_COMMAND_TIMEOUT_S,
-                server_settings={"application_name": self._name, **_KEEPALIVE},
+                statement_cache_size=0,
             )
         try:
-            with _map_errors():
-                if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
-                    raise ArchiveLockedError("another audit process writes this archive")
-                applied = await asyncio.to_thread(migrate, self._dsn)
-                await connection.execute(_CREATE_INCOMING)
-            if applied:
-                _log.info("schema.migrated", applied=applied)
-            yield PostgresWriter(connection)
+            yield connection
         finally:
             with contextlib.suppress(*_FAILURES):
                 await connection.close(timeout=_CLOSE_TIMEOUT_S)
 
+    async def _migrate(self, connection: asyncpg.Connection) -> None:
+        """Migrate if there is something to do, under a lock that ends with its transaction."""
+        async with connection.transaction():
+            if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
+                raise ArchiveLockedError("another audit process migrates this archive")
+            has_record = await connection.fetchval("SELECT to_regclass('_yoyo_migration') IS NOT NULL")
+            applied = {row[0] for row in await connection.fetch(_APPLIED)} if has_record else set()
+            if known_migrations() <= applied:
+                return
+            new = await asyncio.to_thread(migrate, self._dsn)
+        _log.info("schema.migrated", applied=new)
+
+    async def _warn_of_encoding(self, connection: asyncpg.Connection) -> None:
+        async with connection.transaction():
+            encoding = await connection.fetchval("SHOW server_encoding")
+        if encoding != "UTF8" and not self._has_warned:
+            self._has_warned = True
+            _log.warning("archive.encoding_limited", encoding=encoding)
+
 
 class PostgresWriter:
-    """The session that holds the lock. Several streams may write concurrently; their transactions are serialised."""
+    """The holder of the lease. Several streams may write concurrently; their transactions are serialised."""
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    def __init__(self, connection: asyncpg.Connection, epoch: int) -> None:
         """Use `PostgresArchive.open` to create one."""
         self._connection = connection
+        self._epoch = epoch
         self._lock = asyncio.Lock()
 
     async def position(self, stream: str) -> int:
         """Return the sequence up to which the archive is complete, 0 for an empty one."""
-        with _map_errors():
+        async with self._transaction():
             known = await self._connection.fetchval("SELECT sequence FROM positions WHERE stream = $1", stream)
         return int(known or 0)
 
+    async def hold(self) -> None:
+        """Renew the lease until cancelled; raises `ArchiveLockedError` if another process has acquired it."""
+        while True:
+            await asyncio.sleep(_RENEW_INTERVAL_S)
+            async with self._transaction():
+                pass
+
     async def write(self, rows: Sequence[ArchiveRow]) -> int:
         """Store rows of one stream and its new position atomically; return the number of new rows."""
+        last = max(rows, key=lambda row: (row.at, row.sequence))
+        async with self._transaction():
+            try:
+                async with self._connection.transaction():
+                    new = await self._insert(rows)
+            except _ROW_ERRORS:
+                new = sum([await self._insert_alone(row) for row in rows])
+            await self._connection.execute(_ADVANCE, last.stream, last.sequence, last.at)
+        return new
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[None]:
+        """Run the block in a transaction that renews the lease."""
         async with self._lock:
             with _map_errors():
-                try:
-                    return await self._write(rows)
-                except _JSONB_ERRORS:
-                    return await self._write([await self._without_invalid_json(row) for row in rows])
+                async with self._connection.transaction():
+                    if await self._connection.fetchval(_RENEW, self._epoch) is None:
+                        raise ArchiveLockedError("another audit process has acquired this archive")
+                    yield
 
-    async def _write(self, rows: Sequence[ArchiveRow]) -> int:
-        last = max(rows, key=lambda row: (row.at, row.sequence))
-        async with self._connection.transaction():
-            await self._connection.copy_records_to_table("incoming", records=rows, columns=ArchiveRow._fields)
-            status = await self._connection.execute(_INSERT)
-            await self._connection.execute(_ADVANCE, last.stream, last.sequence, last.at)
+    async def _insert(self, rows: Sequence[ArchiveRow]) -> int:
+        status = await self._connection.execute(_INSERT, *map(list, zip(*rows, strict=True)))
         return int(status.rpartition(" ")[2])
 
-    async def _without_invalid_json(self, row: ArchiveRow) -> ArchiveRow:
-        """Return the row without its payload if jsonb cannot represent it; the bytes are kept."""
-        try:
-            await self._connection.execute("SELECT $1::text::jsonb", row.payload)
-        except _JSONB_ERRORS as error:
-            _log.warning(
-                "payload.jsonb_rejected", subject=row.subject, sequence=row.sequence, reason=type(error).__name__
-            )
-            return row._replace(payload=None)
-        return row
+    async def _insert_alone(self, row: ArchiveRow) -> int:
+        """Store a row in the first form that PostgreSQL accepts; if it accepts none, record that and go on."""
+        reason = ""
+        for variant in row_variants(row):
+            try:
+                async with self._connection.transaction():
+                    new = await self._insert([variant])
+            except _ROW_ERRORS as error:
+                reason = type(error).__name__
+            else:
+                if variant != row:
+                    _log.warning("record.reduced", subject=row.subject, sequence=row.sequence, reason=reason)
+                return new
+        _log.error("record.skipped", stream=row.stream, sequence=row.sequence, reason=reason)
+        _SKIPPED.labels(row.stream).inc()
+        await self._connection.execute(_SKIP, row.stream, row.sequence, row.at, reason)
+        return 0
 
 
 @contextmanager
@@ -137,4 +225,5 @@ def _map_errors() -> Iterator[None]:
     try:
         yield
     except _FAILURES as error:
-        raise ArchiveUnavailableError(f"PostgreSQL: {type(error).__name__}: {error}") from error
+        reason = next(iter(str(error).splitlines()), "")
+        raise ArchiveUnavailableError(f"PostgreSQL: {type(error).__name__}: {reason}") from error

@@ -123,10 +123,13 @@ class Recorder:
             self._reasons = []
             _log.info("recording.started", streams=list(self._feeds.streams))
             async with asyncio.TaskGroup() as tasks:
-                for stream, feed in zip(self._feeds.streams, self._open, strict=True):
-                    if self._draining:
-                        feed.drain()
-                    tasks.create_task(self._copy(stream, feed, writer))
+                holding = tasks.create_task(writer.hold())
+                async with asyncio.TaskGroup() as copies:
+                    for stream, feed in zip(self._feeds.streams, self._open, strict=True):
+                        if self._draining:
+                            feed.drain()
+                        copies.create_task(self._copy(stream, feed, writer))
+                holding.cancel()
 
     async def _copy(self, stream: str, feed: Feed, writer: ArchiveWriter) -> None:
         while items := await feed.receive():

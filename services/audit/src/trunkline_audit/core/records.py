@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -95,6 +96,31 @@ def row_of(message: AuditedMessage, received_at: datetime) -> ArchiveRow:
         raw=message.payload,
         sha256=hashlib.sha256(message.payload).digest(),
     )
+
+
+def row_variants(row: ArchiveRow) -> Iterator[ArchiveRow]:
+    """Yield the row, then forms with less that a database may still accept; all of them keep the bytes.
+
+    Without the payload as jsonb, and with ASCII alone in the columns of text, for a database in another encoding.
+    """
+    yield row
+    without_payload = row._replace(payload=None)
+    yield without_payload
+    yield without_payload._replace(
+        subject=_ascii(row.subject),
+        region=_optional_ascii(row.region),
+        conversation=_optional_ascii(row.conversation),
+        turn=_optional_ascii(row.turn),
+        type=_optional_ascii(row.type),
+    )
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "replace").decode()
+
+
+def _optional_ascii(text: str | None) -> str | None:
+    return None if text is None else _ascii(text)
 
 
 def retry_delay_s(failures: int, jitter: float) -> float:

@@ -23,6 +23,8 @@ _log: Final = structlog.get_logger(__name__)
 _RESTARTS: Final = Counter("trunkline_process_restarts_total", "Restarts of a process", ["service", "instance"])
 
 _PR_SET_PDEATHSIG: Final = 1
+_SERVERS: Final = frozenset({"nats", "postgres"})
+"""On SIGHUP they read their configuration again."""
 _LOG_MODE: Final = 0o640
 _UMASK: Final = 0o077
 
@@ -103,6 +105,12 @@ class ChildProcess:
         """Seconds since its last start."""
         return time.monotonic() - self._started_at
 
+    def reopen_log(self) -> None:
+        """Request it to open its log file again, if it is running."""
+        if self.running and self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGHUP)
+
     async def start(self) -> None:
         """Start it, unless it was requested to stop."""
         async with self._starting:
@@ -119,7 +127,7 @@ class ChildProcess:
                     # Ctrl-C in the terminal reaches the supervisor alone, which stops the children in order.
                     start_new_session=True,
                     umask=_UMASK,
-                    preexec_fn=_terminate_with_parent,
+                    preexec_fn=_terminate_with_parent if self.spec.service in _SERVERS else _prepare_service,
                 )
             self._started_at = time.monotonic()
 
@@ -185,3 +193,9 @@ def _exit_reason(status: int | None) -> str:
 def _terminate_with_parent() -> None:
     """Have the kernel terminate the child when the supervisor itself is killed."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _prepare_service() -> None:
+    """Ignore SIGHUP until the service handles it: by default it would end the process."""
+    _terminate_with_parent()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)

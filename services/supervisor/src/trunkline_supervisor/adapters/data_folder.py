@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +15,16 @@ from trunkline_supervisor.core.errors import SuiteError
 _PRIVATE: Final = 0o700
 _OWN: Final = ("backups", "lock", "logs", "milvus", "nats", "postgres", "run", "secrets")
 """Everything that a suite keeps; other files in the folder are left as they are."""
+
+
+@contextmanager
+def usable_folder(folder: Path) -> Iterator[None]:
+    """Raise an error of the block about a file or folder as one line for the operator."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise SuiteError(f"cannot use {error.filename or folder}: {reason}; choose another --data-dir") from error
 
 
 def create_parents(folder: Path) -> None:

@@ -33,6 +33,8 @@ SOCKET_NAME: Final = f"pg/.s.PGSQL.{PORT}"
 """The socket below the folder for sockets, where a folder of its own belongs to the account of PostgreSQL."""
 
 _PREPARE_TIMEOUT_S: Final = 120.0
+_STATUS_LINE: Final = 7
+"""Of postmaster.pid, counted from 0."""
 _ORPHANS_TIMEOUT_S: Final = 5.0
 
 _SETTINGS: Final = {
@@ -111,7 +113,9 @@ def prepare(paths: PostgresPaths) -> None:
 def _is_prepared(paths: PostgresPaths) -> bool:
     rules = paths.data / "pg_hba.conf"
     has_rules = rules.exists() and rules.read_text(encoding="utf-8").startswith(_ACCESS_RULES)
-    return has_rules and paths.password_file(SUPERUSER).exists()
+    secret = paths.password_file(SUPERUSER)
+    # A power cut can leave an empty file: the server then gets a new password.
+    return has_rules and secret.exists() and bool(secret.read_text(encoding="utf-8").strip())
 
 
 def _create(folder: Path) -> None:
@@ -139,6 +143,15 @@ def postgres_command(paths: PostgresPaths) -> list[str]:
         *("-D", str(paths.data.absolute()), "-p", str(PORT), "-k", str(paths.socket_dir)),
         *(argument for name, value in _SETTINGS.items() for argument in ("-c", f"{name}={value}")),
     ]
+
+
+def accepts_connections(paths: PostgresPaths) -> bool:
+    """Return whether the server has written that it is ready; a connection before would be an error in its log."""
+    try:
+        lines = (paths.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    return len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == "ready"
 
 
 def _write_service_file(paths: PostgresPaths) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 import asyncpg
 
-from trunkline_supervisor.adapters.postgres import DATABASE, OWNER, SUPERUSER, PostgresPaths
+from trunkline_supervisor.adapters.postgres import DATABASE, OWNER, SUPERUSER, PostgresPaths, accepts_connections
 from trunkline_supervisor.adapters.secret_file import load_or_create_secret
 from trunkline_supervisor.core.errors import PostgresStartError
 
@@ -46,6 +46,8 @@ async def wait_until_ready(paths: PostgresPaths, *, timeout_s: float = 30.0) -> 
     deadline = loop.time() + timeout_s
     while True:
         try:
+            if not accepts_connections(paths):
+                raise TimeoutError("the server is starting")  # noqa: TRY301 - handled like a server without an answer
             await _ensure_owner(paths)
         except (
             asyncpg.PostgresError,
@@ -62,7 +64,9 @@ async def wait_until_ready(paths: PostgresPaths, *, timeout_s: float = 30.0) -> 
 
 
 async def answers(paths: PostgresPaths) -> bool:
-    """Probe the embedded server; an error such as "starting up" or "too many connections" is an answer as well."""
+    """Probe the embedded server; an error such as "too many connections", or a start, is an answer as well."""
+    if not accepts_connections(paths):
+        return True
     try:
         async with asyncio.timeout(_PROBE_TIMEOUT_S):
             connection = await asyncpg.connect(paths.dsn(), timeout=_PROBE_TIMEOUT_S)

@@ -50,6 +50,10 @@ class HttpProbe:
             await self._session.close()
 
 
+async def _ignore(_: Exception) -> None:
+    pass
+
+
 class NatsProbe:
     """Probes a nats-server over its system account: if it answers, and periodically if its streams can write.
 
@@ -100,6 +104,7 @@ class NatsProbe:
                         allow_reconnect=False,
                         connect_timeout=_TIMEOUT_S,
                         name="supervisor-probe",
+                        error_cb=_ignore,  # the probe itself reports that the server does not answer
                     )
                 request = {"server_name": self._node.name, "exact_match": True, **options}
                 reply = await self._client.request(_HEALTH, msgspec.json.encode(request), timeout=_TIMEOUT_S)

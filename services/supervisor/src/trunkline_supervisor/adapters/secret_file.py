@@ -10,12 +10,20 @@ from trunkline_supervisor.core.errors import SuiteError
 
 
 def write_secret(file: Path, text: str) -> None:
-    """Write a file that only its owner can read, atomically; an existing one is replaced."""
+    """Write a file that only its owner can read, atomically and durably; an existing one is replaced."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as handle:
         handle.write(text)
+        handle.flush()
+        # Else a power cut can leave the new name with an empty file.
+        os.fsync(handle.fileno())
     draft.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def load_or_create_secret(file: Path) -> str:

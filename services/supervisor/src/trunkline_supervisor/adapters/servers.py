@@ -35,9 +35,13 @@ class ExternalServers:
         """Return no process to start."""
         return ()
 
-    async def wait_until_ready(self) -> str:
-        """Return the address; clients retry until it answers."""
+    @property
+    def address(self) -> str:
+        """The given address."""
         return self._address
+
+    async def wait_until_ready(self) -> None:
+        """Return at once; clients retry until it answers."""
 
 
 class EmbeddedNats:
@@ -65,9 +69,13 @@ class EmbeddedNats:
             for node, probe in zip(self._nodes, self._probes, strict=True)
         ]
 
-    async def wait_until_ready(self) -> str:
-        """Return the addresses; clients retry until one answers."""
+    @property
+    def address(self) -> str:
+        """The addresses of all servers."""
         return ",".join(node.url for node in self._nodes)
+
+    async def wait_until_ready(self) -> None:
+        """Return at once; clients retry until one answers."""
 
     async def close(self) -> None:
         """Close the connections of the probes."""
@@ -95,10 +103,14 @@ class EmbeddedPostgres:
             )
         ]
 
-    async def wait_until_ready(self) -> str:
-        """Wait until the server accepts commands and return the address for the services, whose role owns the data."""
-        await wait_until_ready(self._paths)
+    @property
+    def address(self) -> str:
+        """The address for the services, whose role owns the data."""
         return self._paths.dsn()
+
+    async def wait_until_ready(self) -> None:
+        """Wait until the server accepts commands, and prepare its role and its database."""
+        await wait_until_ready(self._paths)
 
     def _prepare(self) -> None:
         wait_for_free_space(self._paths.data, _FREE_SPACE_TIMEOUT_S)

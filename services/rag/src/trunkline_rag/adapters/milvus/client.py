@@ -13,8 +13,11 @@ from trunkline_rag.adapters.milvus.access import MilvusAccess
 from trunkline_rag.adapters.milvus.collections import ACTIVE_ALIAS, CollectionNames, parse_names
 from trunkline_rag.adapters.milvus.embedded import EmbeddedMilvus
 
-# It warns at every read that the embedded server returns no timestamp.
-logging.getLogger("pymilvus").setLevel(logging.ERROR)
+# It warns at every read that the embedded server returns no timestamp, and writes a traceback for each error that it
+# raises, although the first start expects that there is no collection yet.
+logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+# The embedded server has no transactions of metadata: grpc logs each call that it does not implement.
+logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
 
 _BATCH: Final = 500
 _READ_BATCH: Final = 5_000
