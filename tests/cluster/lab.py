@@ -1,0 +1,133 @@
+"""A lab: hosts with systemd in containers, installed over ssh by the playbooks of ansible/."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import jwt
+import yaml
+
+ROOT: Final = Path(__file__).parents[2]
+_TOOLS: Final = ROOT / ".venv" / "tools" / "ansible" / "bin"
+_RECAP: Final = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
+_TOKEN_LIFETIME_S: Final = 3600
+
+
+class LabError(Exception):
+    """A step of the lab failed; the message has the end of its output."""
+
+
+def missing_requirement() -> str | None:
+    """Return the reason why no lab can run here, None if one can."""
+    if shutil.which("docker") is None:
+        return "docker is not installed"
+    if not (_TOOLS / "ansible-playbook").exists():
+        return "ansible-core is not installed"
+    done = subprocess.run(["docker", "info"], capture_output=True, timeout=30, check=False)
+    return None if done.returncode == 0 else "no Docker daemon answers"
+
+
+@dataclass(slots=True)
+class Lab:
+    """Hosts of an inventory; `folder` gets ssh key, secrets and logs."""
+
+    folder: Path
+    inventory: str = "lab"
+    hosts: int = 3
+    name: str = "trunkline-lab"
+    addresses: dict[str, str] = field(default_factory=dict)
+    """Private address by host."""
+
+    def up(self) -> None:
+        """Start the hosts, empty."""
+        self._hosts_script("up", str(self.folder), str(self.hosts))
+        inventory = yaml.safe_load((self.folder / "hosts.yml").read_text(encoding="utf-8"))
+        self.addresses = {host: values["private_address"] for host, values in inventory["all"]["hosts"].items()}
+
+    def down(self) -> None:
+        """Remove the hosts and their network."""
+        self._hosts_script("down", str(self.folder))
+
+    def play(self, playbook: str, *arguments: str, timeout_s: float) -> dict[str, int]:
+        """Run a playbook; return the number of changes per host."""
+        log = self.folder / f"{Path(playbook).stem}-{time.time_ns()}.log"
+        inventories = ["-i", f"inventories/{self.inventory}", "-i", str(self.folder / "hosts.yml")]
+        command = [str(_TOOLS / "ansible-playbook"), *inventories, playbook, *arguments]
+        with log.open("w", encoding="utf-8") as output:
+            done = subprocess.run(
+                command, cwd=ROOT / "ansible", stdout=output, stderr=subprocess.STDOUT, timeout=timeout_s, check=False
+            )
+        text = log.read_text(encoding="utf-8")
+        if done.returncode:
+            raise LabError(f"{playbook} failed, see {log}\n{text[-3000:]}")
+        return {match[1]: int(match[3]) for match in _RECAP.finditer(text)}
+
+    def token(self, customer: str) -> str:
+        """Return an access token of a customer."""
+        secret = (self.folder / "secrets" / "auth").read_text(encoding="utf-8").strip()
+        claims = {"sub": customer, "exp": int(time.time()) + _TOKEN_LIFETIME_S}
+        return jwt.encode(claims, secret, algorithm="HS256")
+
+    def ask(self, host: str, text: str, *, timeout_s: float = 60.0) -> list[dict[str, Any]]:
+        """Send one message through the HAProxy of a host; return the frames of the server."""
+        environment = {
+            **os.environ,
+            "SSL_CERT_FILE": str(self.folder / "secrets" / "pki" / "ca.pem"),
+            "TRUNKLINE_TOKEN": self.token("lab-customer"),
+        }
+        program = Path(sys.executable).parent / "trunkline"
+        command = [str(program), "ask", text, "--json", "--url", f"https://{self.addresses[host]}"]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout_s, check=False)
+        if done.returncode:
+            raise LabError(f"no answer through {host}: {done.stderr[-500:]}{done.stdout[-500:]}")
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def ask_until_answered(self, host: str, text: str, *, within_s: float) -> float:
+        """Ask again until an answer comes; return the seconds that this took."""
+        started = time.monotonic()
+        while True:
+            try:
+                self.ask(host, text)
+            except (LabError, subprocess.TimeoutExpired):
+                if time.monotonic() - started > within_s:
+                    raise
+                time.sleep(0.5)
+            else:
+                return time.monotonic() - started
+
+    def container(self, host: str) -> str:
+        """Return the container of a host."""
+        return f"{self.name}-{host}"
+
+    def docker(self, *arguments: str, timeout_s: float = 60.0) -> str:
+        """Run a command of Docker; return its output."""
+        done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=timeout_s, check=False)
+        if done.returncode:
+            raise LabError(f"docker {arguments[0]}: {done.stderr[-500:]}")
+        return done.stdout
+
+    def run(self, host: str, command: str, *, timeout_s: float = 60.0) -> str:
+        """Run a shell command on a host; return its output."""
+        return self.docker("exec", self.container(host), "sh", "-c", command, timeout_s=timeout_s)
+
+    def _hosts_script(self, *arguments: str) -> None:
+        # The image is built once, which takes some minutes.
+        done = subprocess.run(
+            [str(ROOT / "ansible" / "lab" / "hosts.sh"), *arguments],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "TRUNKLINE_LAB": self.name},
+            timeout=900,
+            check=False,
+        )
+        if done.returncode:
+            raise LabError(f"hosts.sh {arguments[0]} failed: {done.stderr[-1000:]}")
