@@ -52,6 +52,7 @@ def provider_config(name: str, url: str, **changes: Any) -> ProviderConfig:
         "models": ["small"],
         "input_cost_per_million": 1.0,
         "output_cost_per_million": 10.0,
+        "connect_timeout_s": 30.0,
         "first_token_timeout_s": 30.0,
         "idle_timeout_s": 30.0,
         **changes,
