@@ -6,7 +6,7 @@ import secrets
 
 import pytest
 from trunkline_chassis.bus import Bus
-from trunkline_chassis.errors import BusUnavailableError, FenceError
+from trunkline_chassis.errors import BusUnavailableError, FenceError, MessageTooLargeError
 from trunkline_protocols import subjects
 from trunkline_protocols.ids import ConversationId, conversation_id
 
@@ -63,3 +63,16 @@ async def test_request_without_responders_is_unavailable(bus: Bus) -> None:
     """It fails at once, without waiting for the timeout."""
     with pytest.raises(BusUnavailableError):
         await bus.request("without.responders", b"", timeout_s=1)
+
+
+async def test_message_over_the_limit_of_the_server_is_refused_at_once(bus: Bus, conversation: ConversationId) -> None:
+    """Without a retry, which would be as large: stored, published and requested messages."""
+    payload = b"x" * (bus.client.max_payload + 1)
+    subject = subjects.inbox("local", conversation)
+    for attempt in (
+        bus.append(subject, payload, message_id=secrets.token_hex(8)),
+        bus.publish("out.ingress-1.c1", payload),
+        bus.request("rag.local.import", payload, timeout_s=10.0),
+    ):
+        with pytest.raises(MessageTooLargeError, match=f"a message of {len(payload)} bytes on .* is over max_payload"):
+            await attempt

@@ -182,3 +182,15 @@ async def test_close_cancels_requests_after_its_timeout(bus: Bus, subject: str, 
         await responder.close(0.01)
         assert (responder.in_flight, handler.cancelled) == (0, 1)
         pending.cancel()
+
+
+async def test_reply_over_the_limit_of_the_server_is_refused(bus: Bus, subject: str, responder: Responder) -> None:
+    """The caller does not wait for a reply that cannot be sent."""
+
+    async def reply(_: GetStatus) -> Refused:
+        return Refused(code="big", message="x" * (bus.client.max_payload + 1), retryable=False)
+
+    await responder.serve(subject, codec.Decoder(GetStatus), reply)
+    refused = await request(bus, subject)
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.retryable) == ("too_large", False)

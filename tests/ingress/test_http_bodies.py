@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from trunkline_chassis.errors import MessageTooLargeError
 from trunkline_ingress.handlers.http import BODY_TIMEOUT_S, body_of, bus_errors, json_response
 from trunkline_ingress.handlers.ops.desk import ReplyBody
 
@@ -41,6 +42,20 @@ async def test_reason_does_not_repeat_the_body(body: bytes) -> None:
     assert status == 400
     assert "$." in reason
     assert "canary" not in reason
+
+
+async def test_message_over_the_limit_of_the_bus_is_413() -> None:
+    """Another attempt would not help, unlike after 503."""
+
+    async def refuse(_: web.Request) -> web.Response:
+        raise MessageTooLargeError("$KV.FLEET.fleet", 2_000_000, 1_048_576)
+
+    app = web.Application(middlewares=[bus_errors])
+    app.router.add_post("/", refuse)
+    async with TestClient(TestServer(app)) as client:
+        response = await client.post("/")
+        assert response.status == 413
+        assert "1048576 bytes" in await response.text()
 
 
 async def test_half_characters_of_a_body_are_joined_or_replaced() -> None:

@@ -16,11 +16,18 @@ import nats
 import nats.errors
 import structlog
 from msgspec.json import Encoder
-from trunkline_protocols.decoding import Decoder, convert, decode
+from trunkline_protocols.decoding import convert, decode
 from trunkline_protocols.permissions import inbox_prefix
 
 from trunkline_chassis.cancellation import propagate_cancellation
-from trunkline_chassis.errors import BusConfigError, BusRefusedError, BusUnavailableError, FenceError
+from trunkline_chassis.errors import (
+    BusConfigError,
+    BusRefusedError,
+    BusUnavailableError,
+    FenceError,
+    MessageTooLargeError,
+)
+from trunkline_chassis.jetstream_replies import ApiError, get_reply, pub_ack
 from trunkline_chassis.logs import reason_of
 from trunkline_chassis.nats_security import NatsSecurity
 
@@ -58,12 +65,6 @@ _REFUSED: Final = "authorization violation"
 _ANONYMOUS: Final = NatsSecurity()
 
 
-class _ApiError(msgspec.Struct):
-    code: int = 0
-    err_code: int = 0
-    description: str = ""
-
-
 class AppendResult(msgspec.Struct, frozen=True):
     """The sequence of a stored message. `duplicate`: a message with the same id had been stored before."""
 
@@ -79,26 +80,7 @@ class StreamMessage(msgspec.Struct, frozen=True):
     payload: bytes
 
 
-class _PubAck(msgspec.Struct):
-    seq: int = 0
-    duplicate: bool = False
-    error: _ApiError | None = None
-
-
-class _RawMessage(msgspec.Struct):
-    subject: str
-    seq: int
-    data: bytes = b""
-
-
-class _GetReply(msgspec.Struct):
-    message: _RawMessage | None = None
-    error: _ApiError | None = None
-
-
 _encode: Final = Encoder().encode
-_pub_ack: Final[Decoder[_PubAck]] = Decoder(_PubAck)
-_get_reply: Final[Decoder[_GetReply]] = Decoder(_GetReply)
 
 
 class Bus:
@@ -135,6 +117,8 @@ class Bus:
         """Publish without acknowledgement; the message is lost if it has no subscriber."""
         try:
             await self.client.publish(subject, payload)
+        except nats.errors.MaxPayloadError as error:
+            raise self._too_large(subject, payload) from error
         except nats.errors.Error as error:
             raise BusUnavailableError(f"cannot publish to {subject}: {error}") from error
 
@@ -142,6 +126,8 @@ class Bus:
         """Send a request and return the reply; raise `BusUnavailableError` if none arrives within `timeout_s`."""
         try:
             return (await propagate_cancellation(self.client.request(subject, payload, timeout=timeout_s))).data
+        except nats.errors.MaxPayloadError as error:
+            raise self._too_large(subject, payload) from error
         except (nats.errors.Error, TimeoutError) as error:
             raise BusUnavailableError(f"no reply on {subject} within {timeout_s:g} s: {error}") from error
 
@@ -196,9 +182,7 @@ class Bus:
             headers["Nats-Expected-Last-Subject-Sequence-Subject"] = fence[0]
         deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
-            ack = _pub_ack.decode(
-                await self._request_with_retries(subject, payload, headers=headers, deadline=deadline)
-            )
+            ack = pub_ack.decode(await self._request_with_retries(subject, payload, headers=headers, deadline=deadline))
             if ack.error is None:
                 return AppendResult(ack.seq, ack.duplicate)
             if ack.error.err_code in _IN_FLIGHT and asyncio.get_running_loop().time() < deadline:
@@ -237,10 +221,10 @@ class Bus:
         payload = b"" if request is None else _encode(request)
         reply: dict[str, Any] = decode(await self.request(f"$JS.API.{subject}", payload, timeout_s=timeout_s), dict)
         if "error" in reply:
-            raise self._refused(convert(reply["error"], _ApiError))
+            raise self._refused(convert(reply["error"], ApiError))
         return reply
 
-    def _refused(self, error: _ApiError) -> BusRefusedError:
+    def _refused(self, error: ApiError) -> BusRefusedError:
         refusal = _refusal(error)
         if refusal.code in {STREAM_NOT_FOUND, CONSUMER_NOT_FOUND}:
             self.report_missing()
@@ -249,7 +233,7 @@ class Bus:
     async def _get(self, stream: str, query: dict[str, Any]) -> StreamMessage | None:
         deadline = asyncio.get_running_loop().time() + _ELECTION_TIMEOUT_S
         raw = await self._request_with_retries(f"$JS.API.STREAM.MSG.GET.{stream}", _encode(query), deadline=deadline)
-        reply = _get_reply.decode(raw)
+        reply = get_reply.decode(raw)
         if reply.message is not None:
             return StreamMessage(reply.message.subject, reply.message.seq, reply.message.data)
         if reply.error is None or reply.error.err_code == MESSAGE_NOT_FOUND:
@@ -288,6 +272,8 @@ class Bus:
             try:
                 request = self.client.request(subject, payload, timeout=_ATTEMPT_TIMEOUT_S, headers=headers)
                 reply = await propagate_cancellation(request)
+            except nats.errors.MaxPayloadError as error:
+                raise self._too_large(subject, payload) from error
             except nats.errors.NoRespondersError as error:
                 failure: Exception = error
                 self._unanswered_since = None
@@ -301,6 +287,9 @@ class Bus:
             if loop.time() >= deadline:
                 raise BusUnavailableError(f"no reply on {subject}: {failure}") from failure
             await asyncio.sleep(_RETRY_DELAY_S)
+
+    def _too_large(self, subject: str, payload: bytes) -> MessageTooLargeError:
+        return MessageTooLargeError(subject, len(payload), self.client.max_payload)
 
     async def _on_no_reply(self, sent_at: float) -> None:
         """Reconnect to another server if no request has been replied to for `_SILENCE_TIMEOUT_S`."""
@@ -388,5 +377,5 @@ async def connect(
     return bus
 
 
-def _refusal(error: _ApiError) -> BusRefusedError:
+def _refusal(error: ApiError) -> BusRefusedError:
     return BusRefusedError(error.err_code or error.code, error.description)

@@ -4,11 +4,17 @@ BusError
 +-- BusUnavailableError   the outcome is unknown: retry with the same message id
 +-- FenceError            another writer appended first: read the log and decide again
 +-- BusRefusedError       the server refused the request: a retry is pointless
+|   +-- MessageTooLargeError  the message is larger than the server accepts
 +-- BusConfigError        address, credentials, certificates or limits are wrong: an operator must act
 StartError                this machine does not allow a start: an operator must act
 """
 
 from __future__ import annotations
+
+from typing import Final
+
+_TOO_LARGE: Final = 10054
+"""JetStream's code for a message over the limit of a stream."""
 
 
 class BusError(Exception):
@@ -30,6 +36,16 @@ class BusRefusedError(BusError):
         """Keep the code for callers that handle it."""
         super().__init__(f"{description} ({code})")
         self.code = code
+
+
+class MessageTooLargeError(BusRefusedError):
+    """The message is larger than `max_payload` of the server; it was not sent."""
+
+    def __init__(self, subject: str, size: int, limit: int) -> None:
+        """`size` and `limit` in bytes."""
+        super().__init__(_TOO_LARGE, f"a message of {size} bytes on {subject} is over max_payload, {limit} bytes")
+        self.size = size
+        self.limit = limit
 
 
 class BusConfigError(BusError):

@@ -13,7 +13,7 @@ import structlog
 
 from trunkline_chassis.cancellation import wait_for_event
 from trunkline_chassis.delivery import Delivery, Done, Outcome, Reject, RetryLater, settle
-from trunkline_chassis.errors import BusError
+from trunkline_chassis.errors import BusError, MessageTooLargeError
 from trunkline_chassis.logs import reason_of
 
 if TYPE_CHECKING:
@@ -169,6 +169,8 @@ class PullConsumer:
             if self._ack_first:
                 await settle(self._bus, delivery, Done())
             outcome = await self._handle(delivery)
+        except MessageTooLargeError as error:
+            outcome = Reject(str(error))
         except BusError as error:
             outcome = RetryLater(str(error))
         except Exception as error:  # a failing handler must not end the consumer: the message is retried

@@ -17,7 +17,7 @@ from trunkline_protocols import codec
 from trunkline_protocols.refusal import Refused
 
 from trunkline_chassis.cancellation import cancel_and_wait
-from trunkline_chassis.errors import BusError
+from trunkline_chassis.errors import BusError, MessageTooLargeError
 from trunkline_chassis.logs import reason_of
 from trunkline_chassis.watched_requests import HEARTBEAT_HEADER, RequestHeartbeats
 
@@ -83,7 +83,10 @@ class Responder:
             with self._heartbeats.during(message.headers, message.reply):
                 async with permits:
                     reply = await self._reply_to(message, decoder, handle)
-            await self._publish(message.reply, reply)
+            try:
+                await self._publish(message.reply, reply)
+            except MessageTooLargeError as error:
+                await self._publish(message.reply, Refused(code="too_large", message=str(error), retryable=False))
 
         async def on_request(message: Msg) -> None:
             if len(self._in_flight) >= self._max_in_flight:
@@ -129,6 +132,8 @@ class Responder:
             return
         try:
             await self._bus.publish(reply_to, codec.encode(reply))
+        except MessageTooLargeError:
+            raise
         except BusError as error:
             _log.warning("rpc.reply_failed", error=str(error))
 

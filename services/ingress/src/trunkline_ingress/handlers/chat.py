@@ -25,7 +25,7 @@ from weakref import WeakSet
 
 import structlog
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
-from trunkline_chassis.errors import BusError
+from trunkline_chassis.errors import BusError, MessageTooLargeError
 from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec
 from trunkline_protocols.frames import (
@@ -174,6 +174,9 @@ class _Socket:
             except StaleSessionError as error:
                 _log.info("session.stale", conversation=error.conversation, reason=str(error))
                 raise resume_required() from error
+            except MessageTooLargeError as error:
+                _log.error("session.message_refused", conversation=self._conversation, error=str(error))
+                await self._write(FrameError("too_large", "the message is too large for this suite").frame)
             except BusError as error:
                 _log.warning("session.request_failed", conversation=self._conversation, error=str(error))
                 await self._write(FrameError("unavailable", "service unavailable, try again", retryable=True).frame)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from aiohttp import web
-from trunkline_chassis.errors import BusError
+from trunkline_chassis.errors import BusError, MessageTooLargeError
 from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec
 from trunkline_protocols.ids import ConversationId, InvalidIdError, token
@@ -23,9 +23,15 @@ BODY_TIMEOUT_S: Final = web.AppKey("body_timeout_s", float)
 async def bus_errors(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Map `BusError`, and a stored value or reply that cannot be decoded, to 503 with its reason."""
+    """Map errors to a status with their reason.
+
+    413 for a message too large for the bus, 503 for any other `BusError` and for a stored value or reply that cannot
+    be decoded.
+    """
     try:
         return await handler(request)
+    except MessageTooLargeError as error:
+        raise web.HTTPRequestEntityTooLarge(error.limit, error.size, text=str(error)) from error
     except BusError as error:
         raise web.HTTPServiceUnavailable(text=str(error)) from error
     except codec.DecodeError as error:
