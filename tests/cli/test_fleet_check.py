@@ -222,16 +222,20 @@ def test_missing_fleet_file_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("copy", "text", "place"),
     [
-        ("knowledge/prices/again.md", ARTICLE.format(name="prices", topic="prices"), "knowledge/prices/again.md;"),
+        (
+            "knowledge/prices/again.md",
+            ARTICLE.format(name="prices", topic="prices"),
+            "knowledge/prices/again.md, which is kept",
+        ),
         (
             "knowledge/prices/more.jsonl",
             '\n{"id": "prices", "title": "t", "content": "c", "topics": ["prices"]}',
-            "knowledge/prices/more.jsonl:2;",
+            "knowledge/prices/more.jsonl:2, which is kept",
         ),
     ],
 )
 def test_article_with_the_id_of_another_is_an_error(copy: str, text: str, place: str) -> None:
-    """An import keeps one of the two."""
+    """An import keeps the first."""
     errors = [finding for finding in findings_of(clean_files() | {copy: text}) if finding.severity == "error"]
     assert [(error.file, error.key, error.rule) for error in errors] == [(PRICES, "id", "repeated-article")]
     assert place in errors[0].message

@@ -45,7 +45,7 @@ def test_content_of_a_folder_is_what_its_files_hold(folder: Path) -> None:
 
 
 def test_file_that_cannot_be_read_is_a_finding(folder: Path) -> None:
-    """An agent that is not UTF-8 is refused; an article is imported with replaced characters."""
+    """An agent or an article that is not UTF-8 is refused."""
     (folder / BOATS).write_bytes(b"\xff")
     (folder / SENIOR).unlink()
     (folder / SENIOR).symlink_to("nowhere")
@@ -56,7 +56,7 @@ def test_file_that_cannot_be_read_is_a_finding(folder: Path) -> None:
     assert found == {
         ("error", BOATS, "unreadable"),
         ("error", SENIOR, "unreadable"),
-        ("warning", PRICES, "damaged-text"),
+        ("error", PRICES, "unreadable"),
     }
 
 

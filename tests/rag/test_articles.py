@@ -34,7 +34,7 @@ def test_front_matter_names_the_article() -> None:
 
 def test_markdown_without_front_matter_is_named_by_its_file_and_heading() -> None:
     """Any folder of Markdown can be imported."""
-    (found,) = documents("guides/first steps.md", "# First steps\n\nUnpack it.\n")
+    (found,) = documents("first steps.md", "# First steps\n\nUnpack it.\n")
     assert (found.id, found.title) == (slug("first steps"), "First steps")
 
 
@@ -45,7 +45,7 @@ def test_html_is_read_without_navigation_scripts_and_styles() -> None:
     <script>alert(1)</script></main><footer>Imprint</footer></body></html>"""
     (found,) = documents("returns.html", page)
     assert found.title == "Returns & refunds"
-    assert found.text == "# Returns\n\nThirty days.\n\n- Pack it\n\n- Send it"
+    assert found.text == "# Returns\n\nThirty days.\n\n- Pack it\n- Send it"
 
 
 def test_invalid_lines_of_jsonl_are_reported_and_the_rest_is_read() -> None:
@@ -83,6 +83,13 @@ def test_long_text_is_split_into_articles_that_concatenate_to_it() -> None:
     assert [document.id for document in found[:3]] == ["long", "long-p2", "long-p3"]
     assert all(len(document.text.encode()) <= MAX_ARTICLE_BYTES for document in found)
     assert "".join(document.text for document in found) == content
+    items = "- An item of a very long list.\n" * (2 * MAX_ARTICLE_BYTES // 30)
+    line = "Words of a very long line. " * (2 * MAX_ARTICLE_BYTES // 26)
+    for long in (items, line):
+        found = documents("long.md", long)
+        assert len(found) > 2
+        assert "".join(document.text for document in found) == long
+        assert not any(document.text[0].isspace() for document in found)
     page = documents("big.html", "<html><body>" + "<p>Forty words of text.</p>" * 250_000 + "</body></html>")
     assert len(page) > 90
 

@@ -90,12 +90,18 @@ def is_ready(port: int) -> bool:
 
 @pytest.fixture
 async def service(tmp_path: Path, nats_url: str, bus: Bus) -> AsyncIterator[RagService]:
-    """Start a service on a folder with one article and four files that cannot be imported."""
+    """Start a service on a folder with two public articles, an internal one and files that cannot be imported."""
     knowledge = tmp_path / "knowledge"
     knowledge.mkdir()
     (knowledge / "parcels.md").write_text("---\nid: parcels\n---\nA parcel takes five days.")
     (knowledge / ALIASES.name).write_text(ALIASES.content)
     (knowledge / "date.md").write_text("---\nid: date\nupdated: 2026-02-30\n---\nText.")
+    (knowledge / "marked.md").write_text("\ufeff---\nid: marked\nvisibility: internal\n---\nA parcel is insured.")
+    for folder in ("..2026_11_27", "returns"):
+        (knowledge / folder).mkdir()
+        (knowledge / folder / "parcels.md").write_text(f"A parcel of {folder} takes nine days.")
+    (knowledge / "latin.md").write_bytes("---\nid: latin\n---\nEin Päckchen.".encode("latin-1"))
+    (knowledge / "false.pdf").write_bytes(b"<html>Not found</html>")
     (knowledge / "missing.md").symlink_to(tmp_path / "nowhere")
     os.mkfifo(knowledge / "pipe.md")
     (knowledge / "folder.md").mkdir()
@@ -132,7 +138,8 @@ async def test_searches_are_answered_during_an_import_of_bombs(service: RagServi
 async def test_service_starts_on_a_folder_with_unreadable_files(service: RagService) -> None:
     """Each is logged by name."""
     log = service.log.read_text()
-    for name in (ALIASES.name, "date.md", "missing.md", "pipe.md"):
+    for name in (ALIASES.name, "date.md", "missing.md", "pipe.md", "latin.md", "false.pdf"):
         assert name in log
     assert "folder.md" not in log
-    assert await service.found("parcel") == {"parcels"}
+    assert "2026_11_27" not in log
+    assert await service.found("parcel") == {"parcels", "returns--parcels"}

@@ -54,7 +54,5 @@ async def test_every_quote_of_500_random_answers_is_verbatim_in_the_cited_versio
 
 def changed(request: ImportArticles) -> ImportArticles:
     """Reword every second article, so that old quotes are verbatim in old versions only."""
-    files = [
-        type(file)(name=file.name, content=file.content.replace(" the ", " the very ")) for file in request.files[::2]
-    ]
+    files = [type(file)(name=file.name, data=file.data.replace(b" the ", b" the very ")) for file in request.files[::2]]
     return ImportArticles(tenant=request.tenant, files=files, source=request.source)

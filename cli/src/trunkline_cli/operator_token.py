@@ -20,7 +20,7 @@ def find_operator_token(data_dir: Path, url: str) -> str:
         return ""
     file = data_dir / "secrets" / "operator"
     try:
-        return file.read_text(encoding="utf-8").strip()
+        return file.read_text(encoding="utf-8-sig").strip()
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except (OSError, UnicodeDecodeError) as error:

@@ -103,8 +103,8 @@ async def open_broker_traffic(data_dir: Path) -> AsyncIterator[BrokerTraffic]:
     """Connect with the users of an embedded server, which its data folder has; raise `CommandError` without them."""
     secrets = data_dir / "secrets"
     try:
-        operator = (secrets / "nats-operator-url").read_text(encoding="utf-8").strip()
-        password = (secrets / "nats" / "system").read_text(encoding="utf-8").strip()
+        operator = (secrets / "nats-operator-url").read_text(encoding="utf-8-sig").strip()
+        password = (secrets / "nats" / "system").read_text(encoding="utf-8-sig").strip()
     except OSError as error:
         raise CommandError(f"{data_dir} has no access to an embedded NATS: {error}") from error
     parts = urlsplit(operator)

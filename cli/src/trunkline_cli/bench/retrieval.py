@@ -92,7 +92,7 @@ def measure_retrieval(documents: Path, queries: Path, choice: EmbedderChoice) ->
 def _articles(file: Path) -> list[Document]:
     """Parse a file as an import does; raise `CommandError` if an import would reject any of it."""
     try:
-        content = file.read_text(encoding="utf-8")
+        content = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"{file}: {error}") from error
     articles: list[Document] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +20,7 @@ def read_rows(file: Path, type_: type[T]) -> list[T]:
     decoder = codec.Decoder[T](type_)
     try:
         with file.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
+            for number, line in enumerate(without_mark(lines), start=1):
                 if line.strip():
                     rows.append(_row(decoder, file, number, line))
     except OSError as error:
@@ -26,6 +28,12 @@ def read_rows(file: Path, type_: type[T]) -> list[T]:
     if not rows:
         raise CommandError(f"{file}: the file has no row")
     return rows
+
+
+def without_mark(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a file without the byte order mark of the first one."""
+    for number, line in enumerate(lines):
+        yield line if number else line.removeprefix(BOM_UTF8)
 
 
 def _row(decoder: codec.Decoder[T], file: Path, number: int, line: bytes) -> T:

@@ -8,6 +8,7 @@ import msgspec
 from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_protocols.decoding import DecodeError, decode
 
+from trunkline_cli.bench.rows import without_mark
 from trunkline_cli.errors import CommandError
 
 
@@ -30,7 +31,7 @@ def read_texts(file: Path | None, fleet_dir: Path) -> list[list[str]]:
     groups: dict[str, list[str]] = {}
     try:
         with file.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
+            for number, line in enumerate(without_mark(lines), start=1):
                 if line.strip():
                     parsed = _parse(file, number, line)
                     texts = [parsed.text] if parsed.text else [turn.text for turn in parsed.turns if turn.text]

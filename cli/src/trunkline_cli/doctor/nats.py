@@ -44,7 +44,7 @@ async def _open(settings: SuiteSettings) -> AsyncIterator[Bus]:
     if settings.nats_url is not None:
         url, principal, security = settings.nats_url, settings.nats_user or "supervisor", settings.nats_security
     else:
-        url = (settings.data_dir / "secrets" / "nats-operator-url").read_text(encoding="utf-8")
+        url = (settings.data_dir / "secrets" / "nats-operator-url").read_text(encoding="utf-8-sig")
         principal, security = "operator", NatsSecurity()
     bus = await connect(url, "doctor", principal=principal, security=security, timeout_s=_TIMEOUT_S)
     try:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from trunkline_rag.core.articles import InvalidArticleError, decode_article
+
 from trunkline_cli.errors import CommandError
 from trunkline_cli.fleet.core.folder import FLEET_FILE, FOLDERS, FleetFolder, FolderFile
 
@@ -56,8 +58,12 @@ def _read_file(folder: Path, path: Path) -> FolderFile:
             return FolderFile(file.path, problem="not a regular file")
         if path.stat().st_size > _MAX_FILE_BYTES:
             return FolderFile(file.path, problem=f"over {_MAX_FILE_BYTES // 1024**2} MiB")
-        # An import replaces bytes that are not UTF-8, a definition with them is refused.
-        return FolderFile(file.path, path.read_text(encoding="utf-8", errors="strict" if is_read else "replace"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error.strerror or error)
-        return FolderFile(file.path, problem=reason)
+        data = path.read_bytes()
+        text = data.decode("utf-8-sig") if is_read else decode_article(path.name, data)
+        return FolderFile(file.path, text)
+    except UnicodeDecodeError:
+        return FolderFile(file.path, problem="not UTF-8")
+    except InvalidArticleError as error:
+        return FolderFile(file.path, problem=str(error))
+    except OSError as error:
+        return FolderFile(file.path, problem=str(error.strerror or error))

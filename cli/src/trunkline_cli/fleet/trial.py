@@ -27,10 +27,11 @@ from trunkline_protocols.fleet import Agent
 from trunkline_protocols.ids import ConversationId, Instance
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.intents import OFF_TOPIC, PERHAPS_OFF_TOPIC, SMALL_TALK
-from trunkline_protocols.knowledge import Passage
+from trunkline_protocols.knowledge import ImportProblem, Passage
 from trunkline_rag.adapters.knowledge_folder import read_folder
+from trunkline_rag.adapters.parser.process import ParserProcess
 from trunkline_rag.application.passage_embedding import embed_passages
-from trunkline_rag.core.articles import Document, parse
+from trunkline_rag.core.articles import ImportReport, with_ids
 from trunkline_rag.core.articles.limits import ParseLimits
 from trunkline_rag.core.fleet_words import fleet_words
 from trunkline_rag.core.index import Index
@@ -38,6 +39,7 @@ from trunkline_rag.core.language import foreign_language
 from trunkline_rag.core.passages import split_document
 from trunkline_rag.core.question import read_question
 from trunkline_rag.core.vector_index import VectorIndex
+from trunkline_rag.ports import ParserUnavailableError
 
 from trunkline_cli.errors import CommandError
 
@@ -186,14 +188,17 @@ class FleetTrial:
 
 
 def _index(folder: Path, embedder: Embedder | None) -> Index:
-    request, problems = read_folder(folder, _TENANT, ParseLimits())
-    documents: list[Document] = []
-    for file in request.files:
-        for parsed in parse(file):
-            if isinstance(parsed, Document):
-                documents.append(parsed)
-            else:
-                problems.append(parsed)
+    limits = ParseLimits()
+    request, problems = read_folder(folder, _TENANT, limits)
+    report = ImportReport(problems)
+    parser = ParserProcess(limits)
+    try:
+        accepted = [report.accept(item) for item in parser.parse(with_ids(request.files))]
+    except ParserUnavailableError as error:
+        raise CommandError(str(error)) from error
+    finally:
+        parser.close()
+    documents = [document for document in accepted if document is not None]
     if not documents:
         raise CommandError(f"{folder}: no article can be read{_first(problems)}")
     split = [row for document in documents for row in split_document(document, _TENANT)]
@@ -202,8 +207,8 @@ def _index(folder: Path, embedder: Embedder | None) -> Index:
     return index.with_vectors(VectorIndex(np.asarray(vectors))) if vectors is not None else index
 
 
-def _first(problems: Sequence[object]) -> str:
-    return f": {problems[0]}" if problems else ""
+def _first(problems: Sequence[ImportProblem]) -> str:
+    return f": {problems[0].name}: {problems[0].reason}" if problems else ""
 
 
 def _reason(intent: str, passages: Sequence[Passage], min_score: float) -> str:

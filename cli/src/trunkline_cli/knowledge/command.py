@@ -9,10 +9,10 @@ from typing import Annotated, Final
 import typer
 from rich.markup import escape
 from trunkline_protocols import codec
-from trunkline_protocols.knowledge import ArticlesImported
 
 from trunkline_cli.errors import CommandError
 from trunkline_cli.knowledge import backups, imports
+from trunkline_cli.knowledge.import_summary import import_lines, import_notes
 from trunkline_cli.knowledge.search import search_articles
 from trunkline_cli.options import DataDir, Json, Url, client_settings, console
 
@@ -23,7 +23,7 @@ knowledge = typer.Typer(help="Import, search, back up and restore the knowledge 
 
 @knowledge.command("import")
 def import_articles(
-    paths: Annotated[list[Path], typer.Argument(help="Files (.md, .html, .jsonl, .pdf) and folders")],
+    paths: Annotated[list[Path], typer.Argument(help="Files (.md, .mdx, .txt, .html, .pdf, .csv, .jsonl) and folders")],
     url: Url = None,
     data_dir: DataDir = None,
     tenant: Annotated[str, typer.Option(help="Tenant that the articles belong to")] = "default",
@@ -41,16 +41,15 @@ def import_articles(
         return
     imported = imports.import_paths(client_settings(url, data_dir), paths, tenant, prune=prune)
     _print_import(imported)
-    if imported.problems:
+    if imported.result.problems:
         raise typer.Exit(1)
 
 
-def _print_import(imported: ArticlesImported) -> None:
-    unchanged = f", {imported.unchanged} unchanged" if imported.unchanged else ""
-    removed = f", {imported.removed} removed" if imported.removed else ""
-    typer.echo(f"{imported.documents} documents, {imported.passages} passages{unchanged}{removed}")
-    for problem in imported.problems:
-        print(f"trunkline: {problem.name}: {problem.reason}", file=sys.stderr)  # noqa: T201
+def _print_import(imported: imports.Imported) -> None:
+    for line in import_lines(imported):
+        typer.echo(line)
+    for line in import_notes(imported):
+        print(f"trunkline: {line}", file=sys.stderr)  # noqa: T201
 
 
 @knowledge.command()

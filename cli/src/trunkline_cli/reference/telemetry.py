@@ -107,7 +107,7 @@ def _modules() -> Iterator[_Module]:
         found = importlib.util.find_spec(package)
         for folder in (found.submodule_search_locations or []) if found is not None else []:
             for file in sorted(Path(folder).rglob("*.py")):
-                yield _Module(package.removeprefix("trunkline_"), ast.parse(file.read_text(encoding="utf-8")))
+                yield _Module(package.removeprefix("trunkline_"), ast.parse(file.read_text(encoding="utf-8-sig")))
 
 
 # -- metrics ---

@@ -67,7 +67,7 @@ def _read_tool(file: Path) -> Tool:
 
 def _read_file(file: Path, type_: type[T]) -> T:
     try:
-        return codec.decode_toml(file.read_text(encoding="utf-8"), type_)
+        return codec.decode_toml(file.read_text(encoding="utf-8-sig"), type_)
     except codec.ValidationError as error:
         keys = re.findall(r"[.`](\w+)", str(error))
         raise FleetError(file, str(error), line=_line_of(file, *reversed(keys))) from error
@@ -80,7 +80,7 @@ def _read_file(file: Path, type_: type[T]) -> T:
 
 def _line_of(file: Path, *keys: str) -> int:
     """Return the line that sets the first of these keys found in the file, 0 if no key is found."""
-    lines = file.read_text(encoding="utf-8").splitlines()
+    lines = file.read_text(encoding="utf-8-sig").splitlines()
     for key in keys:
         for number, line in enumerate(lines, start=1):
             if re.match(rf"\s*(\[+.*\b)?{re.escape(key)}\b", line):

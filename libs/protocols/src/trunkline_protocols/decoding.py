@@ -24,6 +24,7 @@ DecodeError = msgspec.DecodeError
 
 ValidationError = msgspec.ValidationError
 
+_BYTE_ORDER_MARK: Final = "\ufeff"
 _ENCODER: Final = msgspec.json.Encoder()
 _PATH_SEPARATOR: Final = " - at "
 _QUOTING: Final = ("Invalid enum value", "Invalid value", "Object contains unknown field")
@@ -96,7 +97,7 @@ def decode_toml(
     `prepare` completes the table before it is checked, for example with defaults; its exceptions pass through.
     """
     try:
-        table = tomllib.loads(text)
+        table = tomllib.loads(text.removeprefix(_BYTE_ORDER_MARK))
     except tomllib.TOMLDecodeError as error:
         raise DecodeError(str(error)) from None
     except Exception as error:  # as in `Decoder.decode`

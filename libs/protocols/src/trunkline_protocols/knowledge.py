@@ -127,15 +127,18 @@ class ImportArticles(Wire, frozen=True, kw_only=True, tag="knowledge.import"):
 
 
 class ArticleFile(Record, frozen=True, kw_only=True):
-    """A file to import: `content` for names ending in .md, .html or .jsonl, `data` for .pdf."""
+    """A file to import, as text in `content` or as bytes in `data`; a PDF is always bytes."""
 
     name: str
+    """Path within the import; its suffix is the format."""
     content: str = ""
     data: bytes = b""
+    id: str = ""
+    """Id of an article that does not name its own; default: derived from `name`."""
 
 
 class ImportProblem(Record, frozen=True, kw_only=True):
-    """Reason why a file, or one line of it, was rejected."""
+    """Reason why a file, or one line of it, was rejected, or why its articles need a look."""
 
     name: str
     reason: str
@@ -149,6 +152,12 @@ class ArticlesImported(Wire, frozen=True, kw_only=True, tag="knowledge.imported"
     problems: list[ImportProblem] = []
     unchanged: int = 0
     removed: int = 0
+    warnings: list[ImportProblem] = []
+    """Imported articles that need a look: words of their page are missing, or they replace those of another import."""
+    visible_words: int = 0
+    """Words that a reader of the HTML pages sees, navigation excluded."""
+    kept_words: int = 0
+    """Those of them that the articles hold."""
 
 
 class TakeBackup(Wire, frozen=True, kw_only=True, tag="knowledge.backup"):

@@ -27,7 +27,7 @@ def api_key(config: ProviderConfig) -> str:
     """Read a provider's key from its variable or file; keys appear neither in the configuration nor in logs."""
     if config.api_key_file:
         try:
-            return Path(config.api_key_file).read_text(encoding="utf-8").strip()
+            return Path(config.api_key_file).read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"provider {config.name}: api_key_file: {error}") from error
     if config.api_key_env and config.api_key_env not in os.environ:

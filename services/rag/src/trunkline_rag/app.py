@@ -131,5 +131,7 @@ async def _import_folder(settings: RagSettings, handlers: KnowledgeHandlers) -> 
         _log.error("folder.import_failed", reason=reply.message)
     elif isinstance(reply, ArticlesImported):
         problems += reply.problems
+        for warning in reply.warnings:
+            _log.warning("folder.file_imported_with_warning", file=warning.name, reason=warning.reason)
     for problem in problems:
         _log.warning("folder.file_rejected", file=problem.name, reason=problem.reason)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from trunkline_protocols.knowledge import ArticleFile
-from trunkline_rag.core.articles import Document, parse, slug
+from trunkline_rag.core.articles import Document, file_ids, parse
 from trunkline_rag.core.scope import Scope
 
 from trunkline_cli.fleet.core.findings import Finding
@@ -28,12 +28,12 @@ _HEADER: Final = re.compile(r"\A\ufeff?\s*^---[ \t]*\r?\n(.*?)^---[ \t]*$", re.D
 _FIELD: Final = re.compile(r"([A-Za-z_][\w -]*):(?:\s|$)")
 _REPLACEMENT: Final = "\ufffd"
 _PDF: Final = ".pdf"
-_JSON_LINES: Final = ".jsonl"
+_TABLES: Final = (".jsonl", ".csv")
 
 
 @dataclass(frozen=True, slots=True)
 class ArticleEntry:
-    """An article and its location; `line` is 0 except in JSON Lines."""
+    """An article and its location; `line` is 0 except in JSON Lines and CSV."""
 
     file: FolderFile
     document: Document
@@ -42,12 +42,12 @@ class ArticleEntry:
     @property
     def is_markdown(self) -> bool:
         """Return whether the file has front matter of one article."""
-        return self.file.name.lower().endswith((".md", ".markdown"))
+        return self.file.name.lower().endswith((".md", ".markdown", ".mdx", ".txt"))
 
     @property
     def has_topics_field(self) -> bool:
         """Return whether the format has a field for topics; HTML and PDF have none."""
-        return self.is_markdown or self.file.name.lower().endswith(_JSON_LINES)
+        return self.is_markdown or self.file.name.lower().endswith(_TABLES)
 
     def finding(self, key: str, reason: str, rule: str) -> Finding:
         """Return a warning at a field of the article."""
@@ -63,8 +63,9 @@ def read_articles(folder: FleetFolder) -> tuple[list[ArticleEntry], list[Finding
     entries: list[ArticleEntry] = []
     findings: list[Finding] = []
     places: dict[str, str] = {}
+    ids = file_ids(_name(file) for file in folder.articles())
     for file in folder.articles():
-        for entry in _parse(file):
+        for entry in _parse(file, ids[_name(file)]):
             if isinstance(entry, Finding):
                 findings.append(entry)
                 continue
@@ -73,7 +74,7 @@ def read_articles(folder: FleetFolder) -> tuple[list[ArticleEntry], list[Finding
             if earlier is None:
                 places[entry.document.id] = f"{file.path}:{entry.line}" if entry.line else file.path
             else:
-                reason = f"the id {entry.document.id!r} is also that of {earlier}; an import keeps one of them"
+                reason = f"the id {entry.document.id!r} is also that of {earlier}, which is kept"
                 findings.append(_error(file, reason, rule="repeated-article", key="id", line=entry.line))
     return entries, findings
 
@@ -85,7 +86,7 @@ def article_findings(entries: list[ArticleEntry], specialties: list[str]) -> Ite
             yield from _location(entry)
             yield from _unknown_fields(entry)
         if _REPLACEMENT in entry.document.text + entry.document.title:
-            reason = "characters that are not UTF-8 are replaced by U+FFFD"
+            reason = "U+FFFD stands for characters that an earlier conversion has lost"
             yield entry.finding("", reason, "damaged-text")
         scope = entry.document.scope
         for name in scope.specialties:
@@ -97,19 +98,30 @@ def article_findings(entries: list[ArticleEntry], specialties: list[str]) -> Ite
             yield entry.finding("valid_until", reason, "never-valid")
 
 
-def _parse(file: FolderFile) -> Iterator[ArticleEntry | Finding]:
+def _name(file: FolderFile) -> str:
+    """Return the path of a file within the import."""
+    return file.path.removeprefix(f"{KNOWLEDGE}/")
+
+
+def _parse(file: FolderFile, id_: str) -> Iterator[ArticleEntry | Finding]:
     if file.problem:
         yield _error(file, file.problem, rule="unreadable")
         return
     if file.name.lower().endswith(_PDF):
-        yield ArticleEntry(file, Document(id=slug(file.stem), title=file.stem, text=""))
+        yield ArticleEntry(file, Document(id=id_, title=file.stem, text=""))
         return
-    for line, text in _pieces(file):
-        for item in parse(ArticleFile(name=file.path, content=text)):
-            if isinstance(item, Document):
-                yield ArticleEntry(file, item, line)
-            else:
-                yield _error(file, item.reason, rule="invalid-article", key=_field_in(item.reason), line=line)
+    name = _name(file)
+    for item in parse(ArticleFile(name=name, content=file.text, id=id_)):
+        if isinstance(item, Document):
+            yield ArticleEntry(file, item, _line(item.origin, name))
+        else:
+            key, line = _field_in(item.reason), _line(item.name, name)
+            yield _error(file, item.reason, rule="invalid-article", key=key, line=line)
+
+
+def _line(place: str, name: str) -> int:
+    """Return the line in a place that is a name, or a name and a line; 0 without a line."""
+    return int(place.removeprefix(name).lstrip(":") or 0)
 
 
 def _field_in(reason: str) -> str:
@@ -119,20 +131,13 @@ def _field_in(reason: str) -> str:
     return word if word in ARTICLE_FIELDS else ""
 
 
-def _pieces(file: FolderFile) -> Iterator[tuple[int, str]]:
-    """Yield the lines of JSON Lines with their numbers from 1, any other file as a whole with number 0."""
-    if file.name.lower().endswith(_JSON_LINES):
-        yield from enumerate(file.text.split("\n"), start=1)
-    else:
-        yield 0, file.text
-
-
 def _location(entry: ArticleEntry) -> Iterator[Finding]:
     """Yield an id that is not the file name, and a first topic that is not the folder name."""
     file, document = entry.file, entry.document
     # A text that exceeds a row is stored in parts with ids of their own.
     is_part = document.id != file.stem and re.fullmatch(re.escape(file.stem[:58]) + r"-p\d+", document.id)
-    if document.id != file.stem and not is_part:
+    has_own_id = "id" in _fields(file.text)
+    if has_own_id and document.id != file.stem and not is_part:
         yield entry.finding("id", f"{document.id!r} does not match the file name {file.stem!r}", "misplaced-article")
     folder = file.parent if file.parent != KNOWLEDGE else ""
     if document.topics and document.topics[0] != folder:

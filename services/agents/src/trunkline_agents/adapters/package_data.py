@@ -32,4 +32,4 @@ def language_texts() -> LanguageTexts:
 
 
 def _read(name: str, type_: type[T]) -> T:
-    return decode_toml((files("trunkline_agents") / "data" / name).read_text(encoding="utf-8"), type_)
+    return decode_toml((files("trunkline_agents") / "data" / name).read_text(encoding="utf-8-sig"), type_)

@@ -60,7 +60,7 @@ class Operators:
         if self._link is None or self._token is None:
             return None
         try:
-            expected = self._link.read_text(encoding="utf-8").strip()
+            expected = self._link.read_text(encoding="utf-8-sig").strip()
             if not expected or not hmac.compare_digest(code.encode(), expected.encode()):
                 return None
             self._link.unlink()

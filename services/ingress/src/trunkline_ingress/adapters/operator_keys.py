@@ -79,7 +79,7 @@ class OperatorKeyFile:
             raise ValueError("must not be writable by group or others")
         if status.st_size > _MAX_BYTES:
             raise ValueError(f"is larger than {_MAX_BYTES} bytes")
-        entries = decode_toml(self._file.read_text(encoding="utf-8"), _File).operator
+        entries = decode_toml(self._file.read_text(encoding="utf-8-sig"), _File).operator
         operators = {entry.sha256: Operator(name=entry.name.strip(), role=entry.role) for entry in entries}
         if len(operators) != len(entries):
             raise ValueError("a key is defined twice")

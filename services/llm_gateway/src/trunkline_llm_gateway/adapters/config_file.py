@@ -20,7 +20,7 @@ def load_config(file: Path | None) -> GatewayConfig:
     if file is None:
         return DEFAULT_CONFIG
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: {error}") from error
     return parse_config(text, str(file))

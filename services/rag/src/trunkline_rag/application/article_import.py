@@ -18,7 +18,7 @@ from trunkline_protocols.knowledge import ArticlesImported, ImportArticles, Impo
 
 from trunkline_rag.application.passage_embedding import embed_passages
 from trunkline_rag.application.synced_index import SyncedIndex
-from trunkline_rag.core.articles import Document
+from trunkline_rag.core.articles import Document, ImportReport, with_ids
 from trunkline_rag.core.passage_set import StagedArticle
 from trunkline_rag.core.passages import split_document
 from trunkline_rag.core.versions import LatestVersion
@@ -54,7 +54,7 @@ class ArticleImporter:
         """Store changed articles, remove pruned ones and report problems."""
         tenant = token(request.tenant, "tenant")
         async with self._parsing:
-            documents, problems = await _run(lambda stop: self._parse_files(request, stop))
+            documents, report = await _run(lambda stop: self._parse_files(request, stop))
         async with self._index.writing():
             known = await run_in_thread(lambda: self._store.latest_versions(tenant))
             changed = [
@@ -63,7 +63,8 @@ class ArticleImporter:
                 if id_ not in known or known[id_].digest != document.digest
             ]
             # A file that could not be read may hold an article that is known.
-            pruned = _pruned(request, known, documents) if not problems else []
+            pruned = _pruned(request, known, documents) if not report.problems else []
+            report.warnings += _replaced(changed, known)
             passages = await _run(lambda stop: self._store_all(tenant, changed, stop))
             await run_in_thread(lambda: self._store.remove(tenant, pruned))
             self._index.stage({(tenant, id_): None for id_ in pruned})
@@ -72,30 +73,32 @@ class ArticleImporter:
             "articles.imported",
             documents=len(changed),
             passages=passages,
-            problems=len(problems),
+            problems=len(report.problems),
+            warnings=len(report.warnings),
             removed=len(pruned),
+            visible_words=report.visible_words,
+            kept_words=report.kept_words,
         )
         return ArticlesImported(
             documents=len(documents),
             passages=passages,
-            problems=problems,
+            problems=report.problems,
             unchanged=len(documents) - len(changed),
             removed=len(pruned),
+            warnings=report.warnings,
+            visible_words=report.visible_words,
+            kept_words=report.kept_words,
         )
 
-    def _parse_files(
-        self, request: ImportArticles, stop: threading.Event
-    ) -> tuple[dict[str, Document], list[ImportProblem]]:
+    def _parse_files(self, request: ImportArticles, stop: threading.Event) -> tuple[dict[str, Document], ImportReport]:
         documents: dict[str, Document] = {}
-        problems: list[ImportProblem] = []
-        for item in self._parser.parse(request.files, timeout_s=_PARSE_TIMEOUT_S):
+        report = ImportReport()
+        for item in self._parser.parse(with_ids(request.files), timeout_s=_PARSE_TIMEOUT_S):
             if stop.is_set():
                 break
-            if isinstance(item, Document):
-                documents[item.id] = item
-            else:
-                problems.append(item)
-        return documents, problems
+            if (document := report.accept(item)) is not None:
+                documents[document.id] = document
+        return documents, report
 
     def _store_all(self, tenant: str, documents: Sequence[Document], stop: threading.Event) -> int:
         """Store in batches, each durable at once: a repeated import skips the batches before a crash."""
@@ -122,6 +125,19 @@ async def _run(work: Callable[[threading.Event], T]) -> T:
     """Run work in a thread; a cancellation sets the event and is raised after the end of the work."""
     stop = threading.Event()
     return await run_in_thread(lambda: work(stop), on_cancel=stop.set)
+
+
+def _replaced(changed: Sequence[Document], known: dict[str, LatestVersion]) -> list[ImportProblem]:
+    """Return a warning for each article that replaces one of another import, possibly by chance."""
+    return [
+        ImportProblem(
+            name=document.origin, reason=f"replaces article {document.id!r} of another import: {latest.source}"
+        )
+        for document in changed
+        if (latest := known.get(document.id)) is not None
+        and not latest.is_removed
+        and latest.source not in {"", document.source}
+    ]
 
 
 def _pruned(request: ImportArticles, known: dict[str, LatestVersion], documents: dict[str, Document]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +18,9 @@ MAX_PASSAGE_CHARACTERS: Final = 600
 
 # Only headings are needed: the text between them is quoted verbatim, and inline parsing would take most of the time.
 _markdown: Final = MarkdownIt().disable(["inline", "text_join"])
+_LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+"""Lines as Markdown has them: `splitlines` also ends them at the separators of Unicode, which texts may hold."""
+
 _splitter: Final = MarkdownSplitter(MAX_PASSAGE_CHARACTERS)
 
 
@@ -38,7 +42,7 @@ def split_text(text: str) -> list[Chunk]:
 
 def _sections(text: str) -> Iterator[tuple[str, str]]:
     """Yield the heading path and the text of each section."""
-    lines = text.splitlines(keepends=True)
+    lines = _LINE.findall(text)
     above: dict[int, str] = {}
     body_start = 0
     for start, end, level in _headings(text):

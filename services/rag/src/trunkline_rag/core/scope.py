@@ -62,6 +62,8 @@ def read_scope(fields: Mapping[str, Any]) -> Scope:
     """Read a scope from the fields of front matter, a JSON line or a page; raise `ScopeError` if one is invalid."""
     check_field_names(fields)
     specialties = fields.get("specialties") or []
+    if isinstance(specialties, str):
+        specialties = [specialties]
     if not isinstance(specialties, (list, tuple)):
         raise ScopeError(f"specialties {specialties!r} must be a list")
     visibility = fields.get("visibility") or "public"

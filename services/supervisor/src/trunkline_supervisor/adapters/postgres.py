@@ -112,10 +112,10 @@ def prepare(paths: PostgresPaths) -> None:
 
 def _is_prepared(paths: PostgresPaths) -> bool:
     rules = paths.data / "pg_hba.conf"
-    has_rules = rules.exists() and rules.read_text(encoding="utf-8").startswith(_ACCESS_RULES)
+    has_rules = rules.exists() and rules.read_text(encoding="utf-8-sig").startswith(_ACCESS_RULES)
     secret = paths.password_file(SUPERUSER)
     # A power cut can leave an empty file: the server then gets a new password.
-    return has_rules and secret.exists() and bool(secret.read_text(encoding="utf-8").strip())
+    return has_rules and secret.exists() and bool(secret.read_text(encoding="utf-8-sig").strip())
 
 
 def _create(folder: Path) -> None:
@@ -148,7 +148,7 @@ def postgres_command(paths: PostgresPaths) -> list[str]:
 def accepts_connections(paths: PostgresPaths) -> bool:
     """Return whether the server has written that it is ready; a connection before would be an error in its log."""
     try:
-        lines = (paths.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+        lines = (paths.data / "postmaster.pid").read_text(encoding="utf-8-sig").splitlines()
     except OSError:
         return False
     return len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == "ready"

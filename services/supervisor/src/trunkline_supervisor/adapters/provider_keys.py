@@ -14,7 +14,7 @@ def key_variables(config: Path | None) -> frozenset[str]:
     if config is None:
         return frozenset()
     try:
-        return frozenset(_named(decode_toml(config.read_text(encoding="utf-8"), dict)))
+        return frozenset(_named(decode_toml(config.read_text(encoding="utf-8-sig"), dict)))
     except (OSError, ValueError, RecursionError):
         return frozenset()
 

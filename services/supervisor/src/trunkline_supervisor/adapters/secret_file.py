@@ -32,7 +32,7 @@ def load_or_create_secret(file: Path) -> str:
     Raises `SuiteError` if the file cannot be read: another secret would not open what this one has closed.
     """
     try:
-        known = file.read_text(encoding="utf-8").strip() if file.exists() else ""
+        known = file.read_text(encoding="utf-8-sig").strip() if file.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise SuiteError(f"cannot read the secret {file}: {reason}") from error

@@ -187,7 +187,8 @@ class _Worker:
         if status == -signal.SIGXCPU:
             seconds = self._limits.cpu_s(piece.size)
             return _WorkerLostError(f"takes longer than {seconds:g} s of processor time to read", is_over_limit=True)
-        if status == OUT_OF_MEMORY:
+        # Native code aborts when it gets no memory.
+        if status in {OUT_OF_MEMORY, -signal.SIGABRT}:
             return _WorkerLostError(
                 f"needs more than {self._limits.memory_mib} MiB of memory to read", is_over_limit=True
             )

@@ -94,7 +94,7 @@ def _lower(limit: int, value: int) -> None:
 
 def _used_mib() -> float:
     """Return the size of the address space."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     return pages * resource.getpagesize() / _MIB
 
 

@@ -1,62 +1,79 @@
-"""HTML pages: readable blocks become Markdown; navigation, scripts and styles are dropped."""
+"""HTML pages: one article each, with the access rules of its `meta` elements or front matter."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
-from pathlib import PurePath
-from typing import Final
+from typing import Any, Final
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode
-from trunkline_protocols.knowledge import ArticleFile, ImportProblem
+from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
+from trunkline_protocols.knowledge import ArticleFile
 
-from trunkline_rag.core.articles.document import InvalidArticleError, ParsedItem, build_documents, slug
+from trunkline_rag.core.articles.document import Document, InvalidArticleError, build_documents, read_text_field
+from trunkline_rag.core.articles.front_matter import split_front_matter
+from trunkline_rag.core.articles.html_content import PageContent, read_content
+from trunkline_rag.core.articles.html_text import write_markdown
 from trunkline_rag.core.articles.limits import MAX_DEPTH, MAX_OPEN_TAGS
-from trunkline_rag.core.scope import ScopeError, read_scope
+from trunkline_rag.core.scope import read_scope
 
-_DROPPED_TAGS: Final = ("script", "style", "nav", "header", "footer", "aside", "noscript", "template", "form")
-_HEADING_TAGS: Final = ("h1", "h2", "h3", "h4", "h5", "h6")
 _VOID_TAGS: Final = frozenset({"base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"})
 _CLOSED_BY_SIBLINGS: Final = frozenset({"p", "li", "dt", "dd", "option", "tr", "td", "th", "thead", "tbody", "tfoot"})
 _TAG: Final = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)")
-_SCOPE_FIELDS: Final = ("region", "language", "visibility", "valid_from", "valid_until")
+_SCOPE_FIELDS: Final = ("region", "language", "specialties", "visibility", "valid_from", "valid_until")
 
 
-def parse_html(file: ArticleFile) -> Iterator[ParsedItem]:
-    """Parse one article: the content of `main`, `article` or `body`, with the scope from the `meta` elements."""
+def parse_html(file: ArticleFile) -> Iterator[Document]:
+    """Parse one article: all that a reader sees, less navigation.
+
+    Raises `InvalidArticleError` and `ScopeError`.
+    """
+    fields, source = split_front_matter(file.content)
+    _check_open_tags(source)
+    title, fields, content = _read_page(source, fields)
+    text, words = write_markdown(content)
+    first, *others = build_documents(
+        file,
+        id_=read_text_field(fields, "id"),
+        title=read_text_field(fields, "title") or title,
+        text=text,
+        topics=fields.get("topics"),
+        updated=read_text_field(fields, "updated"),
+        scope=read_scope(fields),
+    )
+    yield dataclasses.replace(first, words=words)
+    yield from others
+
+
+def _read_page(source: str, fields: dict[str, Any]) -> tuple[str, dict[str, Any], PageContent]:
+    """Return the title, the fields and the content of a page; its tree, which needs much memory, is freed."""
     try:
-        _check_open_tags(file.content)
-        tree = LexborHTMLParser(file.content)
-        _check_depth(tree.root)
-        title_node = tree.css_first("title") or tree.css_first("h1")
-        title = " ".join(title_node.text().split()) if title_node is not None else ""
-        metadata = _metadata(tree)
-        _drop(tree.css(", ".join(_DROPPED_TAGS)))
-        root = tree.css_first("main") or tree.css_first("article") or tree.body
-        text = "\n\n".join(_blocks(root)) if root is not None else ""
-        yield from build_documents(
-            id_=slug(PurePath(file.name).stem),
-            title=title or PurePath(file.name).stem,
-            text=text,
-            topics=None,
-            scope=read_scope(metadata),
-        )
-    except (InvalidArticleError, ScopeError) as error:
-        yield ImportProblem(name=file.name, reason=str(error))
+        tree = LexborHTMLParser(source)
+    except SelectolaxError as error:
+        raise InvalidArticleError("the page is too large for the memory of the parser") from error
+    _check_depth(tree.root)
+    return _title(tree), _with_metadata(fields, tree), read_content(tree)
 
 
-def _metadata(tree: LexborHTMLParser) -> dict[str, str]:
-    """Return the scope fields of the `meta` elements; HTML compares their names without case.
+def _title(tree: LexborHTMLParser) -> str:
+    node = tree.css_first("head title") or tree.css_first("h1")
+    return " ".join(node.text().split()) if node is not None else ""
+
+
+def _with_metadata(fields: dict[str, Any], tree: LexborHTMLParser) -> dict[str, Any]:
+    """Add the scope fields of the `meta` elements; HTML compares their names without case.
 
     Raises `InvalidArticleError` if a field is given twice: one of the values would silently count.
     """
-    found: dict[str, str] = {}
+    found = dict(fields)
     for node in tree.css("meta[name]"):
         name = (node.attributes.get("name") or "").strip().lower().replace("-", "_")
+        if name not in _SCOPE_FIELDS:
+            continue
         if name in found:
             raise InvalidArticleError(f"meta {name!r} is given twice")
-        if name in _SCOPE_FIELDS:
-            found[name] = node.attributes.get("content") or ""
+        content = node.attributes.get("content") or ""
+        found[name] = content.replace(",", " ").split() if name == "specialties" else content
     return found
 
 
@@ -85,45 +102,3 @@ def _check_depth(root: LexborNode | None) -> None:
             while node is not None and (following := node.next) is None:
                 node, depth = node.parent, depth - 1
         node = following
-
-
-def _drop(nodes: list[LexborNode]) -> None:
-    """Remove nodes, given in document order; one inside another is freed with it and must not be touched again."""
-    dropped: set[int] = set()
-    outermost = []
-    for node in nodes:
-        above = node.parent
-        while above is not None and above.mem_id not in dropped:
-            above = above.parent
-        if above is None:
-            outermost.append(node)
-        dropped.add(node.mem_id)
-    for node in outermost:
-        node.decompose()
-
-
-def _blocks(root: LexborNode) -> Iterator[str]:
-    """Yield readable blocks in document order, as Markdown; nested ones once."""
-    containers = _ancestors(root.css("p, li"))
-    for node in root.css("h1, h2, h3, h4, h5, h6, p, li, td, pre, blockquote"):
-        # A block that contains other blocks is read through them.
-        if node.mem_id in containers:
-            continue
-        text = " ".join(node.text().split())
-        if not text:
-            continue
-        if node.tag in _HEADING_TAGS:
-            yield f"{'#' * int(node.tag[1])} {text}"
-        else:
-            yield f"- {text}" if node.tag == "li" else text
-
-
-def _ancestors(nodes: list[LexborNode]) -> set[int]:
-    """Return the memory ids of all ancestors, each visited once."""
-    found: set[int] = set()
-    for node in nodes:
-        above = node.parent
-        while above is not None and above.mem_id not in found:
-            found.add(above.mem_id)
-            above = above.parent
-    return found

@@ -14,8 +14,8 @@ from trunkline_rag.core.articles.document import (
     ParsedItem,
     build_documents,
     first_repeated,
-    slug,
 )
+from trunkline_rag.core.articles.identity import slug
 from trunkline_rag.core.scope import ScopeError, check_field_names, read_scope
 
 
@@ -46,12 +46,14 @@ def parse_json_lines(file: ArticleFile, first_line: int = 1) -> Iterator[ParsedI
             decoded = _decode_line(line)
             _check_names(line)
             yield from build_documents(
+                file,
                 id_=slug(decoded.id),
                 title=decoded.title,
                 text=decoded.content,
                 topics=decoded.topics,
                 updated=decoded.updated,
                 scope=read_scope(msgspec.structs.asdict(decoded)),
+                line=number,
             )
         except (DecodeError, InvalidArticleError, ScopeError) as error:
             yield ImportProblem(name=f"{file.name}:{number}", reason=str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -21,9 +22,10 @@ MAX_HEADER_DEPTH: Final = 8
 
 _MIB: Final = 1024 * 1024
 _EXTRA_S_PER_MIB: Final = 10.0
-_PIECE_CHARACTERS: Final = 256 * 1024
+_PIECE_SIZE: Final = 256 * 1024
 _BATCH_PIECES: Final = 64
 _BATCH_SIZE: Final = 512 * 1024
+_WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 LINES_SUFFIX: Final = ".jsonl"
 """Suffix of JSON Lines, the one format that is read in pieces."""
 
@@ -73,16 +75,30 @@ class FilePiece(msgspec.Struct, frozen=True, array_like=True):
 
 def split_into_pieces(file: ArticleFile) -> Iterator[FilePiece]:
     """Split JSON Lines between lines into pieces of about 256 kB; other files are one piece."""
-    content = file.content
-    if len(content) <= _PIECE_CHARACTERS or PurePath(file.name).suffix.lower() != LINES_SUFFIX:
+    is_split = PurePath(file.name).suffix.lower() == LINES_SUFFIX
+    if not is_split or len(file.content) + len(file.data) <= _PIECE_SIZE or file.data.startswith(_WIDE_MARKS):
         yield FilePiece(file)
         return
-    start, line = 0, 1
+    first_line = 1
+    for piece in _line_ranges(file.content):
+        content = file.content[piece]
+        yield FilePiece(msgspec.structs.replace(file, content=content, data=b""), first_line, is_partial=True)
+        first_line += content.count("\n")
+    for piece in _line_ranges(file.data):
+        data = file.data[piece]
+        yield FilePiece(msgspec.structs.replace(file, content="", data=data), first_line, is_partial=True)
+        first_line += data.count(b"\n")
+
+
+def _line_ranges(content: str | bytes) -> Iterator[slice]:
+    """Yield ranges of whole lines; a line feed is the same byte in every encoding but UTF-16 and UTF-32."""
+    start = 0
     while start < len(content):
-        end = content.find("\n", start + _PIECE_CHARACTERS) + 1 or len(content)
-        piece = content[start:end]
-        yield FilePiece(ArticleFile(name=file.name, content=piece), first_line=line, is_partial=True)
-        start, line = end, line + piece.count("\n")
+        begun = start + _PIECE_SIZE
+        end = content.find("\n", begun) if isinstance(content, str) else content.find(b"\n", begun)
+        end = end + 1 or len(content)
+        yield slice(start, end)
+        start = end
 
 
 def batches(files: Iterable[ArticleFile], limits: ParseLimits) -> Iterator[list[FilePiece] | ImportProblem]:

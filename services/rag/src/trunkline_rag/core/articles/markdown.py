@@ -1,4 +1,4 @@
-"""Markdown files with optional YAML front matter; the body is kept verbatim."""
+"""Markdown and plain text files with optional front matter; the body is kept verbatim."""
 
 from __future__ import annotations
 
@@ -6,115 +6,46 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import PurePath
-from typing import Any, Final
+from typing import Final
 
-import yaml
 from markdown_it import MarkdownIt
-from trunkline_protocols.knowledge import ArticleFile, ImportProblem
+from trunkline_protocols.knowledge import ArticleFile
 
-from trunkline_rag.core.articles.document import (
-    Document,
-    InvalidArticleError,
-    ParsedItem,
-    build_documents,
-    first_repeated,
-    slug,
-)
-from trunkline_rag.core.articles.limits import MAX_HEADER_DEPTH
-from trunkline_rag.core.scope import ScopeError, read_scope
+from trunkline_rag.core.articles.document import Document, build_documents, read_text_field
+from trunkline_rag.core.articles.front_matter import split_front_matter
+from trunkline_rag.core.scope import read_scope
 
-_FRONT_MATTER: Final = re.compile(r"\A\s*^---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
-_UNCLOSED: Final = re.compile(r"\A\s*^---[ \t]*\r?\n[A-Za-z_]+[ \t]*:", re.MULTILINE)
-_MERGE_TAG: Final = "tag:yaml.org,2002:merge"
 # Only the source of the first heading is needed, and inline parsing takes long for some texts.
 _markdown: Final = MarkdownIt().disable(["inline", "text_join"])
+_WORD: Final = re.compile(r"\w")
+
+_FENCE: Final = re.compile(r"\s*(`{3,}|~{3,})")
+_MODULE_CODE: Final = re.compile(r"(?:import|export)\s")
+_COMPONENT_TAGS: Final = re.compile(r"\s*(?:</?[A-Z][\w.]*(?:\s[^<>]*)?/?>\s*|</?>\s*)+")
+_COMMENT: Final = re.compile(r"\{/\*.*?\*/\}")
 
 
-def parse_markdown(file: ArticleFile) -> Iterator[ParsedItem]:
-    """Parse one article; without front matter, the file name gives the id and the first heading the title."""
-    try:
-        yield from _documents(file)
-    except (InvalidArticleError, ScopeError) as error:
-        yield ImportProblem(name=file.name, reason=str(error))
+def parse_markdown(file: ArticleFile) -> Iterator[Document]:
+    """Parse one article; without front matter, the path gives the id and the first heading the title.
 
-
-def _documents(file: ArticleFile) -> list[Document]:
-    fields, body = _front_matter(file.content)
-    title = str(fields.get("title") or _first_heading(body) or PurePath(file.name).stem)
-    return build_documents(
-        id_=str(fields.get("id") or slug(PurePath(file.name).stem)),
+    Raises `InvalidArticleError` and `ScopeError`.
+    """
+    fields, body = split_front_matter(file.content)
+    suffix = PurePath(file.name).suffix.lower()
+    if suffix == ".mdx":
+        body = without_components(body)
+    title = read_text_field(fields, "title") or _first_heading(body)
+    if not title and suffix == ".txt":
+        title = _first_line(body)
+    yield from build_documents(
+        file,
+        id_=read_text_field(fields, "id"),
         title=title,
         text=body,
         topics=fields.get("topics"),
-        updated=str(fields.get("updated") or ""),
+        updated=read_text_field(fields, "updated"),
         scope=read_scope(fields),
     )
-
-
-def _front_matter(content: str) -> tuple[dict[str, Any], str]:
-    match = _FRONT_MATTER.match(content)
-    if match is None:
-        # Access rules fail closed: without its fields, an internal article would be public.
-        if _UNCLOSED.match(content):
-            raise InvalidArticleError("front matter must end with a line ---")
-        return {}, content
-    fields = _read_yaml(match[1])
-    if fields is None:
-        return {}, content[match.end() :]
-    if not isinstance(fields, dict):
-        raise InvalidArticleError("front matter must be a mapping")
-    return fields, content[match.end() :]
-
-
-def _read_yaml(text: str) -> object:
-    """Read YAML; impossible dates and numbers are invalid too."""
-    try:
-        _check_header(text)
-        loader = yaml.CSafeLoader(text)
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        _check_keys(node)
-        return loader.construct_document(node)
-    except InvalidArticleError:
-        raise
-    except yaml.YAMLError as error:
-        raise InvalidArticleError(f"front matter: {' '.join(str(error).split())}") from error
-    except (ValueError, OverflowError) as error:
-        raise InvalidArticleError(f"front matter: {error}") from error
-
-
-def _check_header(text: str) -> None:
-    """Refuse aliases, which grow exponentially, and deep nesting, which exhausts the stack of the parser."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        if isinstance(event, yaml.AliasEvent):
-            raise InvalidArticleError("front matter must not use aliases")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > MAX_HEADER_DEPTH:
-            raise InvalidArticleError(f"front matter is nested more than {MAX_HEADER_DEPTH} deep")
-
-
-def _check_keys(root: yaml.Node) -> None:
-    """Refuse a key that is given twice, of which YAML keeps the last, and merge keys, which add fields to a mapping.
-
-    Access rules fail closed: a second `visibility: public` would undo `internal`.
-    """
-    nodes = [root]
-    while nodes:
-        node = nodes.pop()
-        if isinstance(node, yaml.SequenceNode):
-            nodes += node.value
-        elif isinstance(node, yaml.MappingNode):
-            names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            if (name := first_repeated(names)) is not None:
-                raise InvalidArticleError(f"front matter has field {name!r} twice")
-            if any(key.tag == _MERGE_TAG for key, _ in node.value):
-                raise InvalidArticleError("front matter must not use merge keys")
-            nodes += [value for _, value in node.value]
 
 
 def _first_heading(body: str) -> str:
@@ -123,3 +54,28 @@ def _first_heading(body: str) -> str:
         if token.type == "heading_open":
             return following.content
     return ""
+
+
+def _first_line(body: str) -> str:
+    """Return the first line with a word."""
+    return next((line.strip() for line in body.split("\n") if _WORD.search(line)), "")
+
+
+def without_components(body: str) -> str:
+    """Return MDX without imports, exports, comments and lines of component tags, outside of code blocks."""
+    kept: list[str] = []
+    fence = ""
+    is_module_code = False
+    for line in body.split("\n"):
+        opened = _FENCE.match(line)
+        if fence:
+            fence = "" if opened and opened[1].startswith(fence) else fence
+        elif opened:
+            fence, is_module_code = opened[1], False
+        else:
+            is_module_code = bool(line.strip()) and (is_module_code or _MODULE_CODE.match(line) is not None)
+            if is_module_code or _COMPONENT_TAGS.fullmatch(line):
+                continue
+            line = _COMMENT.sub("", line)  # noqa: PLW2901 - the line without its comments
+        kept.append(line)
+    return "\n".join(kept)
