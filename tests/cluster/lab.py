@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import re
@@ -82,7 +83,7 @@ class Lab:
         environment = {
             **os.environ,
             "SSL_CERT_FILE": str(self.folder / "secrets" / "pki" / "ca.pem"),
-            "TRUNKLINE_TOKEN": self.token("lab-customer"),
+            "TRUNKLINE_TOKEN": self.token(getpass.getuser()),  # the customer that `trunkline ask` names
         }
         program = Path(sys.executable).parent / "trunkline"
         command = [str(program), "ask", text, "--json", "--url", f"https://{self.addresses[host]}"]
