@@ -93,7 +93,7 @@ def test_every_quote_is_verbatim_in_its_article(demo: FleetTrial) -> None:
 
 
 def test_files_that_cannot_be_read_do_not_end_a_trial(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """A PDF that is none, an impossible date; the parsers of other formats write nothing."""
+    """A false PDF, an impossible date; the libraries that parse write nothing."""
     folder = shutil.copytree(FLEET, tmp_path / "fleet")
     (folder / "knowledge" / "false.pdf").write_bytes(b"<html>Not found</html>")
     (folder / "knowledge" / "date.md").write_text("---\nupdated: 2026-02-30\n---\nText.", encoding="utf-8")
