@@ -89,7 +89,9 @@ def test_long_text_is_split_into_articles_that_concatenate_to_it() -> None:
         found = documents("long.md", long)
         assert len(found) > 2
         assert "".join(document.text for document in found) == long
+        # A list is divided between its items, a line between its words.
         assert not any(document.text[0].isspace() for document in found)
+        assert long is line or all(document.text.startswith("- An item") for document in found)
     page = documents("big.html", "<html><body>" + "<p>Forty words of text.</p>" * 250_000 + "</body></html>")
     assert len(page) > 90
 
