@@ -135,7 +135,7 @@ async def test_crash_loop_stops_its_pool_alone(tmp_path: Path) -> None:
         line = suite.status()["audit-1"]
         assert (line["state"], line["pid"]) == ("failed", 0)
         assert "SIGKILL" in line["detail"]["reason"]
-        assert metric(suite, 'trunkline_alerts_total{alert="crash_loop",pool="audit"}') == 1
+        assert metric(suite, 'trunkline_alerts_total{alert="crash_loop",pool="audit"') == 1
         assert "pool.failed" in (tmp_path / "logs" / "supervisor.log").read_text()
         async with Customer(suite.url) as customer:
             await customer.start()
