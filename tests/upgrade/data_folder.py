@@ -101,6 +101,7 @@ async def make(version: str) -> Path:
             contents = await _fill(suite, version, Path(name))
         finally:
             assert await asyncio.to_thread(suite.stop) == 0
+        FOLDERS.mkdir(exist_ok=True)
         archive = FOLDERS / f"{version}.tar.xz"
         with tarfile.open(archive, "x:xz", preset=9) as tar:
             for each in sorted(folder.iterdir()):

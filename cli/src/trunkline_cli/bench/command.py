@@ -17,9 +17,18 @@ from trunkline_cli.bench.texts import read_texts
 from trunkline_cli.options import DataDir, Json, Url, client_settings
 
 bench = typer.Typer(
-    help="Measure a running suite, or routing and search on your own data; prints one JSON object.",
+    help="Measure a running suite, or routing and search on your own data; prints JSON, `stages` tables.",
     no_args_is_help=True,
 )
+
+
+_Conversations = Annotated[int, typer.Option(min=1, help="Number of open conversations, one WebSocket each")]
+_Rate = Annotated[float, typer.Option(min=0.1, help="Turns per second over all conversations")]
+_Texts = Annotated[
+    Path | None, typer.Option(help="JSON Lines with `text` or `turns`; default: the examples of the fleet")
+]
+_Fleet = Annotated[Path, typer.Option(help="Fleet whose examples are sent")]
+_Seed = Annotated[int, typer.Option(help="Seed of arrival times and texts")]
 
 
 @bench.callback()
@@ -29,14 +38,12 @@ def _group() -> None:
 
 @bench.command()
 def load(  # noqa: PLR0913 - one parameter per option
-    conversations: Annotated[int, typer.Option(min=1, help="Number of open conversations, one WebSocket each")] = 100,
-    rate: Annotated[float, typer.Option(min=0.1, help="Turns per second over all conversations")] = 10.0,
+    conversations: _Conversations = 100,
+    rate: _Rate = 10.0,
     duration: Annotated[float, typer.Option(min=1, help="Seconds of load")] = 10.0,
-    texts: Annotated[
-        Path | None, typer.Option(help="JSON Lines with `text` or `turns`; default: the examples of the fleet")
-    ] = None,
-    fleet: Annotated[Path, typer.Option(help="Fleet whose examples are sent")] = Path("fleet"),
-    seed: Annotated[int, typer.Option(help="Seed of arrival times and texts")] = 1,
+    texts: _Texts = None,
+    fleet: _Fleet = Path("fleet"),
+    seed: _Seed = 1,
     url: Url = None,
     data_dir: DataDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; always on")] = True,  # noqa: FBT002
@@ -52,14 +59,12 @@ def load(  # noqa: PLR0913 - one parameter per option
 
 @bench.command()
 def stages(  # noqa: PLR0913 - one parameter per option
-    conversations: Annotated[int, typer.Option(min=1, help="Number of open conversations, one WebSocket each")] = 50,
-    rate: Annotated[float, typer.Option(min=0.1, help="Turns per second over all conversations")] = 10.0,
+    conversations: _Conversations = 50,
+    rate: _Rate = 10.0,
     duration: Annotated[float, typer.Option(min=1, help="Seconds of load, and as many idle ones before it")] = 20.0,
-    texts: Annotated[
-        Path | None, typer.Option(help="JSON Lines with `text` or `turns`; default: the examples of the fleet")
-    ] = None,
-    fleet: Annotated[Path, typer.Option(help="Fleet whose examples are sent")] = Path("fleet"),
-    seed: Annotated[int, typer.Option(help="Seed of arrival times and texts")] = 1,
+    texts: _Texts = None,
+    fleet: _Fleet = Path("fleet"),
+    seed: _Seed = 1,
     url: Url = None,
     data_dir: DataDir = None,
     as_json: Json = False,  # noqa: FBT002
