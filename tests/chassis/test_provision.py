@@ -309,3 +309,20 @@ async def test_repair_that_fails_is_repeated_and_not_complete(own_bus: Bus) -> N
                 await asyncio.sleep(0.01)
     finally:
         running.cancel()
+
+
+@pytest.mark.processes
+async def test_periodic_look_leaves_the_process_ready(own_bus: Bus) -> None:
+    """Only a sign of a loss, or a repair that fails, ends readiness: load balancers ask at any moment."""
+    seen: list[bool] = []
+
+    async def repair() -> list[str]:
+        seen.append(reconciler.is_complete)
+        return []
+
+    reconciler = TopologyReconciler(own_bus, repair, jitter=lambda: 0.0)
+    await reconciler.reconcile()
+    await reconciler.reconcile()
+    own_bus.report_missing()
+    await reconciler.reconcile()
+    assert seen == [False, True, False]

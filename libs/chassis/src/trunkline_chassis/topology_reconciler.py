@@ -52,13 +52,19 @@ class TopologyReconciler:
 
     async def reconcile(self) -> None:
         """Run once; raises `BusError` if the topology is not complete afterwards."""
-        self.is_complete = False
+        if self._stale.is_set():
+            # A periodic run without a sign of a loss leaves the process ready while it looks.
+            self.is_complete = False
         self._stale.clear()
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 created = await self._repair()
         except TimeoutError as error:
+            self.is_complete = False
             raise BusError(f"not complete after {_TIMEOUT_S:g} s") from error
+        except BusError:
+            self.is_complete = False
+            raise
         self.is_complete = True
         if created:
             _log.warning("topology.recreated", names=list(created))
