@@ -135,6 +135,18 @@ async def test_suite_starts_and_stops_in_order() -> None:
     assert harness.launcher.journal[-1] == "close"
 
 
+async def test_page_of_a_process_names_its_service_before_and_after_its_first_heartbeat() -> None:
+    """An alert on a process that does not come up goes by the label of its service."""
+    async with running() as harness:
+        beating = asyncio.ensure_future(harness.send_heartbeats())
+        await harness.startup().run()
+        beating.cancel()
+        harness.presences.presence_by_instance.pop("audit-1")
+        pages = {page.process: page for page in harness.tree.health_pages()}
+    assert (pages["audit-1"].service, pages["audit-1"].url) == ("audit", "")
+    assert (pages["rag-1"].service, pages["rag-1"].url) == ("rag", "http://rag-1")
+
+
 @pytest.mark.parametrize(("given", "expected"), [(None, 3), (1, 1)])
 async def test_streams_have_one_copy_per_embedded_server_by_default(given: int | None, expected: int) -> None:
     """A configured number takes precedence."""

@@ -17,6 +17,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from trunkline_protocols.decoding import decode, encode
 from trunkline_protocols.permissions import inbox_prefix
+from trunkline_supervisor.adapters.nats_credentials import SYSTEM_USER, credentials_folder, operator_url_file
 
 from trunkline_cli.errors import CommandError
 
@@ -101,14 +102,13 @@ class BrokerTraffic:
 @asynccontextmanager
 async def open_broker_traffic(data_dir: Path) -> AsyncIterator[BrokerTraffic]:
     """Connect with the users of an embedded server, which its data folder has; raise `CommandError` without them."""
-    secrets = data_dir / "secrets"
     try:
-        operator = (secrets / "nats-operator-url").read_text(encoding="utf-8-sig").strip()
-        password = (secrets / "nats" / "system").read_text(encoding="utf-8-sig").strip()
+        operator = operator_url_file(data_dir).read_text(encoding="utf-8-sig").strip()
+        password = (credentials_folder(data_dir) / SYSTEM_USER).read_text(encoding="utf-8-sig").strip()
     except OSError as error:
         raise CommandError(f"{data_dir} has no access to an embedded NATS: {error}") from error
     parts = urlsplit(operator)
-    system = f"nats://system:{password}@{parts.hostname}:{parts.port}"
+    system = f"nats://{SYSTEM_USER}:{password}@{parts.hostname}:{parts.port}"
     try:
         first = await nats.connect(system, name="bench", connect_timeout=_TIMEOUT_S, max_reconnect_attempts=1)
         second = await nats.connect(

@@ -15,6 +15,7 @@ from trunkline_chassis.provision import TopologyOptions
 from trunkline_chassis.server_check import check_server
 from trunkline_chassis.stream_configs import Drift
 from trunkline_protocols.topology import whole_topology
+from trunkline_supervisor.adapters.nats_credentials import operator_url_file
 from trunkline_supervisor.settings import SuiteSettings
 
 from trunkline_cli.doctor.diagnosis import Diagnosis
@@ -25,7 +26,7 @@ _PART: Final = "NATS"
 
 async def examine_nats(settings: SuiteSettings) -> list[Diagnosis]:
     """Examine the server of TRUNKLINE_NATS_URL, else the embedded one, which must be running."""
-    address_file = settings.data_dir / "secrets" / "nats-operator-url"
+    address_file = operator_url_file(settings.data_dir)
     if settings.nats_url is None and not address_file.exists():
         return [Diagnosis("note", _PART, f"no suite has run in {settings.data_dir}: its NATS server was not examined")]
     try:
@@ -44,7 +45,7 @@ async def _open(settings: SuiteSettings) -> AsyncIterator[Bus]:
     if settings.nats_url is not None:
         url, principal, security = settings.nats_url, settings.nats_user or "supervisor", settings.nats_security
     else:
-        url = (settings.data_dir / "secrets" / "nats-operator-url").read_text(encoding="utf-8-sig")
+        url = operator_url_file(settings.data_dir).read_text(encoding="utf-8-sig")
         principal, security = "operator", NatsSecurity()
     bus = await connect(url, "doctor", principal=principal, security=security, timeout_s=_TIMEOUT_S)
     try:

@@ -10,6 +10,9 @@ from trunkline_protocols.wire import Record, Wire
 ProcessState = Literal["starting", "ready", "draining", "stopped", "restarting", "failed"]
 
 
+SUPERVISOR: Final = "supervisor"
+"""Service name of supervisors, which a suite of containers or of systemd units does without."""
+
 HEARTBEAT_TIMEOUT_S: Final = 3.5
 """A process counts as alive for this long after its last heartbeat."""
 

@@ -27,7 +27,12 @@ from trunkline_supervisor.adapters.console_link import draw_console_link
 from trunkline_supervisor.adapters.data_folder import usable_folder
 from trunkline_supervisor.adapters.folder_lock import exclusive_lock
 from trunkline_supervisor.adapters.nats_bus import NatsConnector
-from trunkline_supervisor.adapters.nats_credentials import NatsCredentials, load_nats_credentials
+from trunkline_supervisor.adapters.nats_credentials import (
+    NatsCredentials,
+    credentials_folder,
+    load_nats_credentials,
+    operator_url_file,
+)
 from trunkline_supervisor.adapters.node_metrics import NodeMetrics
 from trunkline_supervisor.adapters.postgres import SOCKET_NAME, PostgresPaths, prepare_as_root
 from trunkline_supervisor.adapters.postgres_account import has_entry
@@ -164,7 +169,7 @@ async def _wire(
         ready_timeout_s=settings.ready_timeout_s,
     )
     tree = Tree(presences, monitor.answered, node)
-    tree.metrics_url = await _serve_metrics(settings, NodeMetrics(http, tree.presences), lifetime)
+    tree.metrics_url = await _serve_metrics(settings, NodeMetrics(http, tree.health_pages), lifetime)
     return SuiteStartup(tree, PoolFactory(launcher, monitor, lifetime), lifetime, plan)
 
 
@@ -215,15 +220,13 @@ def _nats_credentials(settings: SuiteSettings, folder: Path) -> NatsCredentials 
     """Return the users of the embedded servers, None if the servers are external."""
     if settings.nats_url is not None:
         return None
-    return load_nats_credentials(folder / "secrets" / "nats", region=settings.region)
+    return load_nats_credentials(credentials_folder(folder), region=settings.region)
 
 
 def _embedded_nats(
     settings: SuiteSettings, folder: Path, credentials: NatsCredentials, lifetime: Lifetime
 ) -> EmbeddedNats:
-    servers = EmbeddedNats(
-        folder / "nats", settings.nodes, credentials, operator_url=folder / "secrets" / "nats-operator-url"
-    )
+    servers = EmbeddedNats(folder / "nats", settings.nodes, credentials, operator_url=operator_url_file(folder))
     lifetime.on_end(servers.close)
     return servers
 

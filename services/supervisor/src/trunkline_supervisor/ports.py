@@ -121,6 +121,16 @@ class ServerPlan:
     """Runs in a thread before every start."""
 
 
+@dataclass(frozen=True, slots=True)
+class HealthPage:
+    """Health and metrics of a service process."""
+
+    service: str
+    process: str
+    url: str
+    """Empty until the process has published it."""
+
+
 class ServerGroup(Protocol):
     """Servers of one kind that the suite depends on: embedded processes, or external ones."""
 

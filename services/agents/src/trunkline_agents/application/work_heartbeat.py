@@ -54,6 +54,7 @@ class WorkHeartbeat:
             if not any(self._turns.values()):
                 self._busy.clear()
                 self._turns.clear()
+                self._sent_at.clear()
 
     async def _send_due(self, recipient: Instance, turns: dict[TurnRef, bool], now: float) -> None:
         claimed = [ref for ref, is_claimed in turns.items() if not is_claimed]

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Final
 
 from trunkline_protocols.permissions import SERVICES
-from trunkline_protocols.presence import HEARTBEAT_TIMEOUT_S, LastHeartbeat, ProcessStatus, SuiteStatus
-
-SUPERVISOR: Final = "supervisor"
-"""Service name of supervisors, which a suite of containers or of systemd units does without."""
+from trunkline_protocols.presence import HEARTBEAT_TIMEOUT_S, SUPERVISOR, LastHeartbeat, ProcessStatus, SuiteStatus
 
 
 def merge_status(

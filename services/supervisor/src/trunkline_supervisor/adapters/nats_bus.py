@@ -28,7 +28,7 @@ from trunkline_chassis.stream_limits import LimitsByName
 from trunkline_chassis.topology_reconciler import TopologyReconciler
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.fleet import Fleet
-from trunkline_protocols.presence import GetStatus, ProcessState, SuiteStatus
+from trunkline_protocols.presence import SUPERVISOR, GetStatus, ProcessState, SuiteStatus
 from trunkline_protocols.topology import whole_topology
 
 from trunkline_supervisor.adapters.queue_depths import NatsQueueDepths
@@ -38,7 +38,6 @@ from trunkline_supervisor.core.node import Node
 _log: Final = structlog.get_logger(__name__)
 _CLOSE_TIMEOUT_S: Final = 2.0
 _CONFLICT_WINDOW_S: Final = 1.5 * HEARTBEAT_INTERVAL_S
-SUPERVISOR: Final = "supervisor"
 
 
 class NatsConnector:
@@ -66,7 +65,7 @@ class NatsConnector:
     async def connect(self, nats_url: str, *, timeout_s: float) -> AsyncIterator[NatsSuiteBus]:
         """Connect and follow the heartbeats; the connection is closed at the end of the context."""
         with _suite_errors():
-            bus = await connect(nats_url, "supervisor", security=self._security, timeout_s=timeout_s)
+            bus = await connect(nats_url, SUPERVISOR, security=self._security, timeout_s=timeout_s)
         try:
             with _suite_errors():
                 await check_server(bus)

@@ -65,6 +65,16 @@ def load_nats_credentials(folder: Path, *, region: str) -> NatsCredentials:
     )
 
 
+def credentials_folder(data_dir: Path) -> Path:
+    """Return the folder with the password of each user of the embedded servers."""
+    return data_dir / "secrets" / "nats"
+
+
+def operator_url_file(data_dir: Path) -> Path:
+    """Return the file with the read-only address of the embedded servers."""
+    return data_dir / "secrets" / "nats-operator-url"
+
+
 def write_operator_url(file: Path, credentials: NatsCredentials, address: str) -> None:
     """Write the read-only address for the NATS CLI, readable by its owner only; ports change with every start."""
     url = f"nats://operator:{credentials.passwords['operator']}@{address.removeprefix('nats://')}"

@@ -8,33 +8,32 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest
 from prometheus_client.registry import Collector
-from trunkline_protocols.presence import Presence
+from trunkline_protocols.presence import SUPERVISOR
 
 from trunkline_supervisor.adapters.metric_pages import MetricPage, merge_pages
 from trunkline_supervisor.adapters.probes import HttpProbe
+from trunkline_supervisor.ports import HealthPage
 
 
 class NodeMetrics:
     """Serves the metrics of all processes of a node."""
 
-    def __init__(self, http: HttpProbe, presences: Callable[[], Iterable[tuple[str, Presence | None]]]) -> None:
-        """`presences` returns the name of every process and its last presence."""
+    def __init__(self, http: HttpProbe, pages: Callable[[], Iterable[HealthPage]]) -> None:
+        """`pages` returns those of every process."""
         self._http = http
-        self._presences = presences
+        self._pages = pages
 
     async def serve(self, _: web.Request) -> web.Response:
         """Serve the page."""
-        pages = await asyncio.gather(*(self._page(name, presence) for name, presence in self._presences()))
-        own = MetricPage("supervisor", "supervisor", generate_latest().decode())
+        pages = await asyncio.gather(*(self._read(page) for page in self._pages()))
+        own = MetricPage(SUPERVISOR, SUPERVISOR, generate_latest().decode())
         # Parsing and printing take 10 ms per process: too long for the loop that judges heartbeats.
         body = await asyncio.to_thread(_print, [own, *pages])
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    async def _page(self, name: str, presence: Presence | None) -> MetricPage:
-        if presence is None:
-            return MetricPage("", name, None)
-        body = await self._http.get(f"{presence.http_url}/metrics") if presence.http_url else None
-        return MetricPage(presence.service, name, body.decode(errors="replace") if body is not None else None)
+    async def _read(self, page: HealthPage) -> MetricPage:
+        body = await self._http.get(f"{page.url}/metrics") if page.url else None
+        return MetricPage(page.service, page.process, body.decode(errors="replace") if body is not None else None)
 
 
 class _Families(Collector):

@@ -10,6 +10,7 @@ from typing import Final, assert_never
 import structlog
 from prometheus_client import Counter
 from trunkline_chassis.presence import PresenceRegistry
+from trunkline_protocols.presence import SUPERVISOR
 
 from trunkline_supervisor.core.health import HealthSignals, assess, assess_server
 from trunkline_supervisor.ports import Child, PageProbe, Probe
@@ -24,8 +25,6 @@ _PEER_HEARTBEAT_S: Final = 3.0
 """A heartbeat of another process within this time shows that NATS works."""
 _SERVER_START_FACTOR: Final = 10
 """A server that has never answered is still starting: its timeout is this many times longer."""
-_SUPERVISOR: Final = "supervisor"
-"""Its own heartbeats show nothing about the connections of its children."""
 _STOPPING: Final = frozenset({"draining", "stopped"})
 
 
@@ -94,7 +93,7 @@ class HealthMonitor:
         instance = child.spec.instance
         peers_alive = any(
             presence.instance != instance
-            and presence.service != _SUPERVISOR
+            and presence.service != SUPERVISOR  # its heartbeats show nothing about the connections of children
             and (self._presences.heartbeat_age_s(presence.instance, presence.pid) or 0.0) < _PEER_HEARTBEAT_S
             for presence in self._presences.alive()
         )

@@ -13,6 +13,7 @@ import structlog
 from trunkline_chassis.presence import PresenceRegistry
 from trunkline_protocols.presence import (
     HEARTBEAT_TIMEOUT_S,
+    SUPERVISOR,
     GetStatus,
     Presence,
     ProcessState,
@@ -23,7 +24,7 @@ from trunkline_protocols.presence import (
 from trunkline_supervisor.application.pool import Pool, stop_all
 from trunkline_supervisor.core.errors import NotReadyError
 from trunkline_supervisor.core.node import Node
-from trunkline_supervisor.ports import Child
+from trunkline_supervisor.ports import Child, HealthPage
 
 _log: Final = structlog.get_logger(__name__)
 _POLL_INTERVAL_S: Final = 0.05
@@ -78,15 +79,13 @@ class Tree:
         for server in reversed([child for pool in self.servers for child in pool.children]):
             await server.stop()
 
-    def presences(self) -> list[tuple[str, Presence | None]]:
-        """Return the name of every service process and its last presence, None until it has sent one."""
-        found = []
-        for pool in self.pools:
-            for child in pool.children:
-                presence = self._presences.get(child.spec.instance)
-                is_current = presence is not None and presence.pid == child.pid
-                found.append((child.spec.name, presence if is_current else None))
-        return found
+    def health_pages(self) -> list[HealthPage]:
+        """Return the address of the pages of every service process."""
+        return [
+            HealthPage(pool.service, child.spec.name, current.http_url if (current := self._current(child)) else "")
+            for pool in self.pools
+            for child in pool.children
+        ]
 
     async def status(self, _: GetStatus) -> SuiteStatus:
         """Return the status of every process."""
@@ -111,9 +110,13 @@ class Tree:
             return "starting"
         return presence.state if heartbeat_age_s < HEARTBEAT_TIMEOUT_S else "failed"
 
-    def _process_status(self, pool: Pool, child: Child) -> ProcessStatus:
+    def _current(self, child: Child) -> Presence | None:
+        """Return the last presence of the running process, None until it has sent one."""
         presence = self._presences.get(child.spec.instance)
-        current = presence if presence is not None and presence.pid == child.pid else None
+        return presence if presence is not None and presence.pid == child.pid else None
+
+    def _process_status(self, pool: Pool, child: Child) -> ProcessStatus:
+        current = self._current(child)
         state = self._state(pool, child)
         reason = pool.failure if state == "failed" else ""
         return ProcessStatus(
@@ -134,9 +137,9 @@ class Tree:
 
 def _supervisor_status(node: Node, metrics_url: str) -> ProcessStatus:
     return ProcessStatus(
-        name="supervisor",
-        service="supervisor",
-        instance=node.instance("supervisor"),
+        name=SUPERVISOR,
+        service=SUPERVISOR,
+        instance=node.instance(SUPERVISOR),
         pid=os.getpid(),
         state="ready",
         restarts=0,

@@ -14,9 +14,9 @@ from trunkline_chassis.heartbeat import HEARTBEAT_INTERVAL_S
 from trunkline_chassis.presence import PresenceRegistry
 from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec, subjects
-from trunkline_protocols.presence import GetStatus, SuiteStatus
+from trunkline_protocols.presence import SUPERVISOR, GetStatus, SuiteStatus
 
-from trunkline_ingress.core.suite_status import SUPERVISOR, merge_status
+from trunkline_ingress.core.suite_status import merge_status
 
 _log: Final = structlog.get_logger(__name__)
 _TIMEOUT_S: Final = 2.0

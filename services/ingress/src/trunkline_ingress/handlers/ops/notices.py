@@ -11,11 +11,11 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 from trunkline_protocols.broadcast import NoticePublished, NoticeRecalled, Severity
+from trunkline_protocols.presence import SUPERVISOR
 from trunkline_protocols.streams import NOTICES
 from trunkline_protocols.subjects import Audience
 
 from trunkline_ingress.core.operators import LEADS, VIEWERS
-from trunkline_ingress.core.suite_status import SUPERVISOR
 from trunkline_ingress.handlers.access import Route, operators
 from trunkline_ingress.handlers.http import body_of, json_response, token_of
 from trunkline_ingress.ports import LiveProcesses, NoticeStore, NoticeView
