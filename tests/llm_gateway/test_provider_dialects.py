@@ -21,6 +21,7 @@ from trunkline_protocols.context import Utterance
 from trunkline_protocols.tool_steps import ToolCall, ToolOutcome, ToolStep
 
 from tests.llm_gateway.gateway_harness import make_request, provider_config
+from tests.support.http_server import serve_http
 
 WEATHER = ToolSpec(
     name="get_weather",
@@ -164,16 +165,9 @@ class ReplayServer:
 @asynccontextmanager
 async def serving(server: ReplayServer) -> AsyncIterator[ReplayServer]:
     """Serve on a free port while the block runs."""
-    app = web.Application()
-    app.router.add_post("/{path:.*}", server.reply)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    try:
+    async with serve_http([web.post("/{path:.*}", server.reply)], cancels_handlers=False) as url:
+        server.url = f"{url}/v1"
         yield server
-    finally:
-        await runner.cleanup()
 
 
 @pytest.fixture

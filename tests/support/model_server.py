@@ -12,6 +12,8 @@ from typing import Any, Literal
 import msgspec
 from aiohttp import web
 
+from tests.support.http_server import serve_http
+
 ProviderFaultKind = Literal[
     "none",
     "too many requests",
@@ -209,13 +211,6 @@ def event(payload: dict[str, Any]) -> bytes:
 @asynccontextmanager
 async def serve_model(server: ModelServer) -> AsyncIterator[ModelServer]:
     """Run a model server on a free port."""
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", server.complete)
-    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    try:
+    async with serve_http([web.post("/v1/chat/completions", server.complete)]) as url:
+        server.url = f"{url}/v1"
         yield server
-    finally:
-        await runner.cleanup()

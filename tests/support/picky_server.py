@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from aiohttp import web
 
+from tests.support.http_server import serve_http
 from tests.support.raw_model_server import call, calls, choice, events, finish, text, usage
 
 GREETING = "Hello, how can I help?"
@@ -85,13 +86,6 @@ class PickyServer:
 @asynccontextmanager
 async def serve_picky(server: PickyServer) -> AsyncIterator[PickyServer]:
     """Run the server on a free port."""
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", server.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    try:
+    async with serve_http([web.post("/v1/chat/completions", server.answer)], cancels_handlers=False) as url:
+        server.url = f"{url}/v1"
         yield server
-    finally:
-        await runner.cleanup()

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import msgspec
 from aiohttp import web
 
+from tests.support.http_server import serve_http
+
 DONE = b"data: [DONE]\n\n"
 
 
@@ -107,14 +109,7 @@ async def serve_raw(
 ) -> AsyncIterator[RawModelServer]:
     """Run a server on a free port, for both dialects."""
     server = RawModelServer(list(replies), pause or asyncio.Event().wait)
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", server.answer)
-    app.router.add_post("/v1/messages", server.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    try:
+    paths = ("/v1/chat/completions", "/v1/messages")
+    async with serve_http([web.post(path, server.answer) for path in paths]) as url:
+        server.url = f"{url}/v1"
         yield server
-    finally:
-        await runner.cleanup()
