@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 from trunkline_agents.application.work_heartbeat import CLAIM_INTERVAL_S, WorkHeartbeat
 from trunkline_chassis.errors import BusUnavailableError
 from trunkline_protocols.ids import Instance
@@ -44,10 +46,22 @@ async def test_turn_that_is_answered_at_once_is_not_claimed() -> None:
     """Its result is the only message."""
     sink = Sink()
     async with beating(sink, 0.25) as heartbeat:
-        with heartbeat.working_on(make_request("hello")):
+        with heartbeat.working_on(msgspec.structs.replace(make_request("hello"), dispatched_at=time.time())):
             await asyncio.sleep(0)
         await asyncio.sleep(3 * CLAIM_INTERVAL_S)
     assert sink.sent == []
+
+
+async def test_turn_that_waited_long_is_claimed_at_once() -> None:
+    """The conversation process is about to look whether it was lost."""
+    sink = Sink()
+    request = msgspec.structs.replace(make_request("hello"), dispatched_at=time.time() - 1)
+    async with beating(sink, 0.25) as heartbeat:
+        await asyncio.sleep(0)
+        with heartbeat.working_on(request):
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert [message.claimed for _, message in sink.sent] == [[request.ref]]
 
 
 async def test_turns_are_claimed_once_and_reported_together() -> None:

@@ -82,11 +82,16 @@ class FakeWorkQueue:
 
     react: Callable[[AnswerTurn], None] = lambda _: None
     requests: list[AnswerTurn] = field(default_factory=list)
+    has_work: bool = False
+    """Whether no agents process has taken the last request."""
 
     async def enqueue(self, request: AnswerTurn) -> int:
         self.requests.append(request)
         self.react(request)
         return len(self.requests)
+
+    async def holds(self, request: AnswerTurn, position: int) -> bool:
+        return self.has_work
 
     async def requeue(self, request: AnswerTurn, position: int) -> int:
         assert position == len(self.requests)

@@ -55,11 +55,9 @@ async def delivered(bus: Bus) -> Msg:
     return message
 
 
-async def test_queued_request_is_not_queued_twice(
-    bus: Bus, work_queue: JetStreamWorkQueue, answer_turn: AnswerTurn
-) -> None:
+async def test_queued_request_is_held(bus: Bus, work_queue: JetStreamWorkQueue, answer_turn: AnswerTurn) -> None:
     position = await work_queue.enqueue(answer_turn)
-    assert await work_queue.requeue(answer_turn, position) == position
+    assert await work_queue.holds(answer_turn, position)
     assert await queued(bus) == [answer_turn]
 
 
@@ -72,6 +70,7 @@ async def test_request_that_a_dead_worker_acknowledged_is_queued_again(
         # An agents process acknowledges the work and dies before it publishes its claim.
         await (await delivered(bus)).ack_sync()
         assert await queued(bus) == []
+        assert not await work_queue.holds(answer_turn, position)
         position = await work_queue.requeue(answer_turn, position)
         assert await queued(bus) == [answer_turn]
 
@@ -82,6 +81,7 @@ async def test_request_of_a_lost_queue_is_queued_in_the_new_one(
     """Its position may hold another request in the new queue."""
     position = await work_queue.enqueue(answer_turn)
     await bus.api(f"STREAM.PURGE.{streams.WORK.name}")
+    assert not await work_queue.holds(answer_turn, position)
     assert await work_queue.requeue(answer_turn, position) != position
     assert await queued(bus) == [answer_turn]
 

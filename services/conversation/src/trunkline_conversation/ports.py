@@ -64,12 +64,15 @@ class WorkQueue(Protocol):
         """Append a request to the queue of its specialty and return its position."""
         ...
 
-    async def requeue(self, request: AnswerTurn, position: int) -> int:
-        """Append a request again unless the queue still holds it at `position`; return its current position.
+    async def holds(self, request: AnswerTurn, position: int) -> bool:
+        """Return whether a request still waits at `position`; True if the queue does not answer.
 
-        The queue no longer holds it if the queue was lost, or if an agents process took the request and died before
-        it claimed the work.
+        It does not if an agents process took the request, or if the queue was lost.
         """
+        ...
+
+    async def requeue(self, request: AnswerTurn, position: int) -> int:
+        """Append a request again that was lost at `position`; return its new position."""
         ...
 
 

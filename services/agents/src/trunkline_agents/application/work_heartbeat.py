@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from trunkline_agents.ports import ResultSink
 _log: Final = structlog.get_logger(__name__)
 CLAIM_INTERVAL_S: Final = 0.1
 """Between two checks for turns that have not been claimed: most turns without a model are answered before."""
+_LONG_QUEUED_S: Final = 0.5
+"""Age from which a turn is claimed at once: the conversation process is about to look for it."""
 
 
 class WorkHeartbeat:
@@ -31,6 +34,7 @@ class WorkHeartbeat:
         """In-flight turns by recipient, each with whether it has been claimed."""
         self._sent_at: dict[Instance, float] = {}
         self._busy = asyncio.Event()
+        self._long_queued = asyncio.Event()
 
     @contextmanager
     def working_on(self, request: AnswerTurn) -> Iterator[None]:
@@ -38,6 +42,8 @@ class WorkHeartbeat:
         turns = self._turns[request.reply_to]
         turns[request.ref] = False
         self._busy.set()
+        if time.time() - request.dispatched_at > _LONG_QUEUED_S:
+            self._long_queued.set()
         try:
             yield
         finally:
@@ -47,7 +53,7 @@ class WorkHeartbeat:
         """Send heartbeats until cancelled."""
         while True:
             await self._busy.wait()
-            await asyncio.sleep(min(CLAIM_INTERVAL_S, self._interval_s))
+            await self._pause()
             now = asyncio.get_running_loop().time()
             for recipient, turns in list(self._turns.items()):
                 await self._send_due(recipient, turns, now)
@@ -55,6 +61,14 @@ class WorkHeartbeat:
                 self._busy.clear()
                 self._turns.clear()
                 self._sent_at.clear()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(min(CLAIM_INTERVAL_S, self._interval_s)):
+                await self._long_queued.wait()
+        except TimeoutError:
+            pass
+        self._long_queued.clear()
 
     async def _send_due(self, recipient: Instance, turns: dict[TurnRef, bool], now: float) -> None:
         claimed = [ref for ref, is_claimed in turns.items() if not is_claimed]

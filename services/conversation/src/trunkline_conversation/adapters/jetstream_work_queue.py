@@ -19,17 +19,18 @@ class JetStreamWorkQueue:
         """Append a request and return its sequence."""
         return await self._append(request, codec.encode(request), after=0)
 
-    async def requeue(self, request: AnswerTurn, position: int) -> int:
-        """Append a request again unless the stream still holds it: a message is removed once it is acknowledged."""
-        payload = codec.encode(request)
+    async def holds(self, request: AnswerTurn, position: int) -> bool:
+        """Return whether the stream still has a request: a message is removed once it is acknowledged."""
         try:
             waiting = await self._bus.get_message(streams.WORK.name, position)
         except BusError:
-            return position
+            return True
         # The payload is compared because a re-created stream may hold another request at this sequence.
-        if waiting is not None and waiting.payload == payload:
-            return position
-        return await self._append(request, payload, after=position)
+        return waiting is not None and waiting.payload == codec.encode(request)
+
+    async def requeue(self, request: AnswerTurn, position: int) -> int:
+        """Append a request that was lost after `position`."""
+        return await self._append(request, codec.encode(request), after=position)
 
     async def _append(self, request: AnswerTurn, payload: bytes, *, after: int) -> int:
         """Append under a message id that deduplicates retries of this append only.

@@ -53,14 +53,15 @@ class Dispatch:
         self._signals: asyncio.Queue[TurnSignal] = asyncio.Queue()
         self._request: AnswerTurn | None = None
         self._started_at = 0.0
-        self._published_at = 0.0
-        self._unclaimed_s = timeouts.unclaimed_s
+        self._claim_due_at = 0.0
+        self._expiries = 0
         self._last_heartbeat_at: float | None = None
 
     def start(self, request: AnswerTurn) -> None:
         """Start to track a request that is about to be published. All times are those of the event loop's clock."""
-        self._started_at = self._published_at = asyncio.get_running_loop().time()
-        self._unclaimed_s = self.timeouts.unclaimed_s
+        self._started_at = asyncio.get_running_loop().time()
+        self._claim_due_at = self._started_at + self.timeouts.unclaimed_s
+        self._expiries = 0
         self._last_heartbeat_at = None
         self._signals = asyncio.Queue()
         self._request = request
@@ -68,6 +69,11 @@ class Dispatch:
     async def next_signal(self) -> TurnSignal:
         """Wait for the next signal."""
         return await self._signals.get()
+
+    def expect_claim(self) -> None:
+        """Wait for the claim of an agent that has just taken the work, before the next `Unclaimed`."""
+        self._claim_due_at = asyncio.get_running_loop().time() + self.timeouts.agent_silence_s
+        self._expiries -= 1
 
     def stop(self) -> None:
         """Stop tracking: later messages are ignored."""
@@ -105,8 +111,8 @@ class Dispatch:
         elif self._last_heartbeat_at is not None:
             if now - self._last_heartbeat_at > timeouts.agent_silence_s:
                 self._signals.put_nowait(AgentLost())
-        elif now - self._published_at > self._unclaimed_s:
-            self._published_at = now
-            is_first = self._unclaimed_s == timeouts.unclaimed_s
-            self._unclaimed_s = min(2 * self._unclaimed_s, _MAX_UNCLAIMED_FACTOR * timeouts.unclaimed_s)
+        elif now > self._claim_due_at:
+            is_first = self._expiries == 0
+            self._expiries += 1
+            self._claim_due_at = now + timeouts.unclaimed_s * min(2**self._expiries, _MAX_UNCLAIMED_FACTOR)
             self._signals.put_nowait(Unclaimed(is_first))

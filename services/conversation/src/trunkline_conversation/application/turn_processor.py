@@ -14,6 +14,7 @@ from trunkline_protocols.log import TurnAnswered
 from trunkline_protocols.turn import AnswerTurn, Escalate, HandOff, Routed, TurnResult
 
 from trunkline_conversation.application.dispatch import AgentLost, DeadlineExceeded, Dispatch, Unclaimed
+from trunkline_conversation.application.queued_work import QueuedWork
 from trunkline_conversation.application.repository import CommitCause, ConversationRepository
 from trunkline_conversation.core import decisions
 from trunkline_conversation.core.state import Conversation, context_of
@@ -97,16 +98,15 @@ class TurnProcessor:
         """Enqueue the work of a turn and wait for a signal that decides the next step."""
         request = self._request(state, turn)
         self._dispatch.start(request)
-        position = await self._work_queue.enqueue(request)
+        work = QueuedWork(self._work_queue, request)
+        await work.enqueue()
         while True:
             signal = await self._dispatch.next_signal()
             match signal:
                 case Unclaimed(is_first=is_first):
-                    _log.warning("turn.unclaimed", turn=turn.id, specialty=request.specialty)
-                    alternative = None if is_first else decisions.on_unclaimed(state, turn, self._environment())
+                    alternative = await self._on_unclaimed(state, turn, work, is_first=is_first)
                     if alternative is not None:
                         return alternative, turn
-                    position = await self._work_queue.requeue(request, position)
                 case AgentLost():
                     _log.warning(
                         "agent.heartbeat_lost", turn=turn.id, specialty=request.specialty, attempt=request.ref.attempt
@@ -125,6 +125,17 @@ class TurnProcessor:
                     if isinstance(signal, Routed) and isinstance(decision, Work):
                         turn = replace(turn, assigned=decisions.assignment(signal))
                     return decision, turn
+
+    async def _on_unclaimed(self, state: Conversation, turn: Turn, work: QueuedWork, *, is_first: bool) -> Step | None:
+        """Return the step that replaces work without a claim; None to keep waiting for it."""
+        if await work.was_just_taken():
+            self._dispatch.expect_claim()
+            return None
+        _log.warning("turn.unclaimed", turn=turn.id, specialty=turn.work.specialty, is_waiting=work.is_waiting)
+        alternative = None if is_first else decisions.on_unclaimed(state, turn, self._environment())
+        if alternative is None:
+            await work.requeue_if_lost()
+        return alternative
 
     def _request(self, state: Conversation, turn: Turn) -> AnswerTurn:
         now = self._now()
