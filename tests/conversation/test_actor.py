@@ -7,6 +7,7 @@ import asyncio
 import msgspec
 import pytest
 from prometheus_client import REGISTRY
+from trunkline_chassis.errors import MessageTooLargeError
 from trunkline_conversation.ports import InboxItem
 from trunkline_protocols.ids import Specialty
 from trunkline_protocols.inbox import TurnReceived
@@ -284,6 +285,25 @@ async def test_poison_message_is_dead_lettered_and_answered_with_an_apology(harn
     harness.deliver(2)
     await harness.actor.run()
     assert len(harness.dead_letters) == 1
+    assert harness.log.answers() == ["m1", "m2"]
+
+
+async def test_message_whose_answer_no_server_takes_is_answered_with_an_apology(harness: ActorHarness) -> None:
+    """A commit or request over the server's limit is not tried for ever: the conversation goes on."""
+
+    def outgrow_the_server(request: AnswerTurn) -> None:
+        if request.text == "long":
+            raise MessageTooLargeError("work.billing.normal", 9_000_000, 8_388_608)
+        harness.answer(request)
+
+    harness.work_queue.react = outgrow_the_server
+    harness.deliver(1, received(1, text="long"))
+    harness.deliver(2)
+    async with asyncio.timeout(10):
+        await harness.actor.run()
+    assert harness.dead_letters == [
+        "a message of 9000000 bytes on work.billing.normal is over max_payload, 8388608 bytes (10054)"
+    ]
     assert harness.log.answers() == ["m1", "m2"]
 
 

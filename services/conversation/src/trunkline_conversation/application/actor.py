@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 import structlog
-from trunkline_chassis.errors import BusError
+from trunkline_chassis.errors import BusError, MessageTooLargeError
 from trunkline_chassis.logs import reason_of
 from trunkline_protocols.desk import AddNote, Claim, Close, DeskMessage, HandBack, Reply
 from trunkline_protocols.ids import ConversationId, Instance, TurnRef
@@ -156,12 +156,17 @@ class ConversationActor:
             self._queue.popleft()
 
     async def _process_with_retries(self, envelope: Envelope) -> None:
-        """Process one message until it is committed, or dead-lettered after repeated errors."""
+        """Process one message until it is committed, or dead-lettered: too large, or after repeated errors."""
         failures = 0
         for attempts in itertools.count():
             try:
                 await self._process(envelope.message)
             except AnsweredElsewhereError:
+                return
+            except MessageTooLargeError as error:
+                _log.warning("turn.too_large", conversation=self.id, inbox_seq=envelope.sequence, reason=str(error))
+                self._repository.invalidate()
+                await self._reject(envelope, str(error))
                 return
             except (OvertakenError, BusError) as error:
                 _log.warning("turn.retry", conversation=self.id, inbox_seq=envelope.sequence, reason=str(error))
@@ -173,8 +178,7 @@ class ConversationActor:
                 self._repository.invalidate()
                 failures += 1
                 if failures >= _MAX_FAILURES:
-                    await envelope.dead_letter(reason_of(error))
-                    await self._apologise(envelope.message)
+                    await self._reject(envelope, reason_of(error))
                     return
             else:
                 return
@@ -190,6 +194,10 @@ class ConversationActor:
             await self._desk.process(item.message, item.sequence)
         else:
             await self._process_in_order(item)
+
+    async def _reject(self, envelope: Envelope, reason: str) -> None:
+        await envelope.dead_letter(reason)
+        await self._apologise(envelope.message)
 
     async def _apologise(self, item: InboxItem | Overdue | SocketChanged) -> None:
         """Answer a dead-lettered message of the customer: it was accepted."""
