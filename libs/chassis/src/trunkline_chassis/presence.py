@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _log: Final = structlog.get_logger(__name__)
 
+_REMEMBERED_S: Final = 3600.0
+"""Age after which the last presence of a process is forgotten: names of one-off processes never come back."""
 _LEAVING: Final = frozenset({"draining", "restarting", "failed"})
 
 
@@ -48,9 +50,15 @@ class PresenceRegistry:
                 # A service may publish below its own name only, so this one impersonates another.
                 _log.error("presence.forged", subject=message.subject)
                 return
+            if presence.instance not in self._by_instance:
+                self._forget_old()
             self._by_instance[presence.instance] = (time.monotonic(), presence)
             if presence.state in _LEAVING:
                 self.on_departure(presence)
+
+    def _forget_old(self) -> None:
+        oldest = time.monotonic() - _REMEMBERED_S
+        self._by_instance = {name: last for name, last in self._by_instance.items() if last[0] >= oldest}
 
     def alive(self, service: str | None = None) -> list[Presence]:
         """Return the processes with a recent heartbeat that have not stopped, of one service or of all."""
