@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from trunkline_agents.adapters import artefact_store
 from trunkline_agents.adapters.artefact_store import KvArtefactStore
 from trunkline_agents.adapters.package_data import built_in_examples
 from trunkline_agents.application.routing import CurrentRouting, RouterLoader
@@ -28,8 +29,39 @@ async def test_processes_that_start_together_train_once(bus: Bus) -> None:
     stores = [KvArtefactStore(bus, training_timeout_s=60) for _ in range(3)]
     models = await asyncio.gather(*(store.model(version, FLEET) for store in stores))
     assert {model.version for model in models} == {version}
-    claims = await bus.read_messages("KV_ROUTING", f"$KV.ROUTING.training.{version}")
-    assert len(claims) == 1
+    stored = await bus.read_messages("KV_ROUTING", f"$KV.ROUTING.model.{version}.count")
+    assert len(stored) == 1
+
+
+async def test_claim_lasts_as_long_as_its_training(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process waits for a long training; the next one takes over soon after its process has died."""
+    monkeypatch.setattr(artefact_store, "_RENEWAL_INTERVAL_S", 0.1)
+    monkeypatch.setattr(artefact_store, "_CLAIM_EXPIRY_S", 0.5)
+    trained = await artefact_store._train("long", FLEET, 60)
+    trainings, finished = [], asyncio.Event()
+
+    async def train(version: str, _fleet: Fleet, _timeout_s: float) -> bytes:
+        trainings.append(version)
+        await finished.wait()
+        return trained
+
+    monkeypatch.setattr(artefact_store, "_train", train)
+    first, second = (
+        asyncio.create_task(KvArtefactStore(bus, training_timeout_s=60).model("long", FLEET)) for _ in range(2)
+    )
+    await asyncio.sleep(1.5)
+    assert trainings == ["long"]
+    done, _ = await asyncio.wait({first, second}, timeout=0)
+    assert not done
+    first.cancel()
+    second.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
+    third = asyncio.create_task(KvArtefactStore(bus, training_timeout_s=60).model("long", FLEET))
+    async with asyncio.timeout(10):
+        while len(trainings) < 2:
+            await asyncio.sleep(0.05)
+    finished.set()
+    assert (await third).version == "long"
 
 
 async def test_new_fleet_version_is_loaded_without_a_restart(bus: Bus) -> None:

@@ -33,7 +33,7 @@ class AgentsSettings(ProcessSettings, RoutingSettings):
     summary_timeout_s: float = Field(
         1.5, ge=0, description="Timeout of a model's handoff summary; 0 disables the model"
     )
-    training_timeout_s: float = Field(60.0, gt=0, description="Timeout of the routing's training")
+    training_timeout_s: float = Field(240.0, gt=0, description="Timeout of the routing's training")
     mcp_commands: McpCommands = Field([], description=MCP_COMMANDS)
     secret_hosts: dict[str, list[str]] = Field(
         {},

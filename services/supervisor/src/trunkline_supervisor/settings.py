@@ -96,7 +96,7 @@ class SuiteSettings(NatsSettings):
         le=65535,
         description="Port of that page, with the metrics of all processes of this node; 0 takes a free one",
     )
-    ready_timeout_s: float = Field(90.0, gt=0, description="Timeout until every process is ready, in seconds")
+    ready_timeout_s: float = Field(300.0, gt=0, description="Timeout until every process is ready, in seconds")
 
     @model_validator(mode="after")
     def _refuse_nodes_of_external_servers(self) -> SuiteSettings:

@@ -2,7 +2,7 @@
 
 current               version of the latest artefact, for operators
 model.<version>.<n>   the artefact in chunks that fit a message
-training.<version>    claim of the process that trains it; the others poll
+training.<version>    claim of the process that trains it, renewed while it does; the others poll
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Annotated, Final
 import msgspec
 import structlog
 from trunkline_chassis.bus import Bus, StreamMessage
-from trunkline_chassis.errors import FenceError
+from trunkline_chassis.errors import BusError, FenceError
 from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec
 from trunkline_protocols.fleet import Fleet
@@ -32,6 +32,9 @@ _STREAM: Final = f"KV_{ROUTING.name}"
 _PREFIX: Final = f"$KV.{ROUTING.name}"
 _CHUNK_BYTES: Final = 512 * 1024
 _POLL_INTERVAL_S: Final = 0.25
+_RENEWAL_INTERVAL_S: Final = 4.0
+_CLAIM_EXPIRY_S: Final = 20.0
+"""Age at which a claim has expired: its process has died in its training."""
 
 
 _ChunkCount = Annotated[int, msgspec.Meta(ge=1, le=1_000)]
@@ -57,7 +60,7 @@ class KvArtefactStore:
             if found is not None:
                 return found
             if await self._claim(version, after=sequence):
-                payload = await _train(version, fleet, self._timeout_s)
+                payload = await self._train_under_claim(version, fleet)
                 await self.put(version, payload)
                 return decode(payload)
             await asyncio.sleep(_POLL_INTERVAL_S)
@@ -100,7 +103,7 @@ class KvArtefactStore:
         subject = f"{_PREFIX}.training.{version}"
         last = await self._bus.last_message(_STREAM, subject)
         now = time.time()
-        if last is not None and last.seq > after and now - _claimed_at(last) < self._timeout_s:
+        if last is not None and last.seq > after and now - _claimed_at(last) < _CLAIM_EXPIRY_S:
             return False
         try:
             await self._bus.append(
@@ -112,6 +115,30 @@ class KvArtefactStore:
         except FenceError:
             return False
         return True
+
+    async def _train_under_claim(self, version: str, fleet: Fleet) -> bytes:
+        """Train, and renew the claim meanwhile: it may take minutes on a busy machine."""
+        outcome: bytes | TrainingFailedError
+        async with asyncio.TaskGroup() as tasks:
+            renewal = tasks.create_task(self._renew(version))
+            try:
+                outcome = await _train(version, fleet, self._timeout_s)
+            except TrainingFailedError as error:
+                outcome = error
+            finally:
+                renewal.cancel()
+        if isinstance(outcome, TrainingFailedError):
+            raise outcome
+        return outcome
+
+    async def _renew(self, version: str) -> None:
+        """Renew the claim until cancelled."""
+        while True:
+            await asyncio.sleep(_RENEWAL_INTERVAL_S)
+            try:
+                await self._put(f"training.{version}", msgspec.json.encode(_Claim(time.time())))
+            except BusError as error:
+                _log.warning("routing.claim_not_renewed", version=version, error=str(error))
 
 
 def _claimed_at(claim: StreamMessage) -> float:
