@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -14,6 +17,11 @@ from tests.support.nats import nats_server
 
 # The encoder takes seconds of every start of a suite: only the tests of meaning use it (`tests/support/meaning.py`).
 os.environ.setdefault("TRUNKLINE_EMBEDDER", "lexical")
+# Of all suites with the same fleet, one trains its routing. The workers of a parallel run inherit the folder.
+if "TRUNKLINE_ROUTING_CACHE" not in os.environ:
+    _routing_cache = tempfile.mkdtemp(prefix="trunkline-routing-")
+    os.environ["TRUNKLINE_ROUTING_CACHE"] = _routing_cache
+    atexit.register(shutil.rmtree, _routing_cache, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

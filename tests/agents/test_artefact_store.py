@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from trunkline_agents.adapters import artefact_store
+from trunkline_agents.adapters.artefact_folder import ArtefactFolder
 from trunkline_agents.adapters.artefact_store import KvArtefactStore
 from trunkline_agents.adapters.package_data import built_in_examples
 from trunkline_agents.application.routing import CurrentRouting, RouterLoader
@@ -62,6 +63,28 @@ async def test_claim_lasts_as_long_as_its_training(bus: Bus, monkeypatch: pytest
             await asyncio.sleep(0.05)
     finished.set()
     assert (await third).version == "long"
+
+
+@pytest.mark.parametrize("damage", ["none", "cut", "other"])
+async def test_folder_replaces_a_training(
+    bus: Bus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    """Unless its file is damaged or of another version: then the artefact is trained, and stored there."""
+    version = f"cached-{damage}"
+    payload = await artefact_store._train(version, FLEET, 60)
+    other = await artefact_store._train("other", FLEET, 60) if damage == "other" else b""
+    (tmp_path / version).write_bytes({"none": payload, "cut": payload[:-100], "other": other}[damage])
+    trainings = []
+
+    async def train(version: str, _fleet: Fleet, _timeout_s: float) -> bytes:
+        trainings.append(version)
+        return payload
+
+    monkeypatch.setattr(artefact_store, "_train", train)
+    store = KvArtefactStore(bus, training_timeout_s=60, folder=ArtefactFolder(tmp_path))
+    assert (await store.model(version, FLEET)).version == version
+    assert trainings == ([] if damage == "none" else [version])
+    assert (tmp_path / version).read_bytes() == payload
 
 
 async def test_new_fleet_version_is_loaded_without_a_restart(bus: Bus) -> None:

@@ -26,7 +26,7 @@ async def beat(bus: Bus, registry: PresenceRegistry, instance: str) -> None:
 
 
 async def test_process_that_never_comes_back_is_forgotten(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its name is known for a while, for those who ask what became of it."""
+    """Its name is known for an hour: what became of it can be asked."""
     registry = PresenceRegistry()
     await registry.watch(bus)
     await beat(bus, registry, "presence-test-1")

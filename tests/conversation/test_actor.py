@@ -289,7 +289,7 @@ async def test_poison_message_is_dead_lettered_and_answered_with_an_apology(harn
 
 
 async def test_message_whose_answer_no_server_takes_is_answered_with_an_apology(harness: ActorHarness) -> None:
-    """A commit or request over the server's limit is not tried for ever: the conversation goes on."""
+    """A commit or request over the server's limit is not tried again: the conversation goes on."""
 
     def outgrow_the_server(request: AnswerTurn) -> None:
         if request.text == "long":

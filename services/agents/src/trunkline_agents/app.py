@@ -20,6 +20,7 @@ from trunkline_protocols import streams, subjects
 from trunkline_protocols.ids import Specialty
 
 from trunkline_agents import handlers
+from trunkline_agents.adapters.artefact_folder import ArtefactFolder
 from trunkline_agents.adapters.artefact_store import KvArtefactStore
 from trunkline_agents.adapters.call_limits import KvCallLimits
 from trunkline_agents.adapters.http_tools import HttpToolClient
@@ -126,7 +127,8 @@ async def _load_routing(process: Process[AgentsSettings], fleet: FleetView) -> C
         specialties = ", ".join(fleet.fleet.specialties)
         raise UnknownSpecialtyError(f"specialty {settings.specialty!r} must be one of: {specialties}")
     embedder = await asyncio.to_thread(lambda: settings.embedder_choice().fingerprint)
-    store = KvArtefactStore(process.bus, training_timeout_s=settings.training_timeout_s)
+    folder = ArtefactFolder(settings.routing_cache) if settings.routing_cache is not None else None
+    store = KvArtefactStore(process.bus, training_timeout_s=settings.training_timeout_s, folder=folder)
     loader = RouterLoader(store, embedder, built_in_examples())
     routing = CurrentRouting(settings.specialty, loader, await loader.load(fleet.current))
     fleet.on_change = routing.on_fleet_change

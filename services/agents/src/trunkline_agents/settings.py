@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from pydantic import Field
 from trunkline_chassis.settings import MCP_COMMANDS, Identifier, McpCommands, ProcessSettings
@@ -34,6 +35,10 @@ class AgentsSettings(ProcessSettings, RoutingSettings):
         1.5, ge=0, description="Timeout of a model's handoff summary; 0 disables the model"
     )
     training_timeout_s: float = Field(240.0, gt=0, description="Timeout of the routing's training")
+    routing_cache: Path | None = Field(
+        None,
+        description="Folder of trained routing artefacts, read before a training and written after it; by default none",
+    )
     mcp_commands: McpCommands = Field([], description=MCP_COMMANDS)
     secret_hosts: dict[str, list[str]] = Field(
         {},

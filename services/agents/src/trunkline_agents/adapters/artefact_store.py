@@ -24,6 +24,7 @@ from trunkline_protocols import codec
 from trunkline_protocols.fleet import Fleet
 from trunkline_protocols.streams import ROUTING
 
+from trunkline_agents.adapters.artefact_folder import ArtefactFolder
 from trunkline_agents.core.routing.artefact import RoutingModel, UnreadableArtefactError, decode
 from trunkline_agents.ports import TrainingFailedError
 
@@ -47,9 +48,10 @@ class _Claim(msgspec.Struct, frozen=True):
 class KvArtefactStore:
     """Artefact store that trains each version in one process."""
 
-    def __init__(self, bus: Bus, *, training_timeout_s: float) -> None:
-        """`training_timeout_s` bounds a training, by this process or another one."""
+    def __init__(self, bus: Bus, *, training_timeout_s: float, folder: ArtefactFolder | None = None) -> None:
+        """`training_timeout_s` bounds a training, by this process or another one; `folder` may have artefacts."""
         self._bus = bus
+        self._folder = folder
         self._timeout_s = training_timeout_s
 
     async def model(self, version: str, fleet: Fleet) -> RoutingModel:
@@ -60,7 +62,7 @@ class KvArtefactStore:
             if found is not None:
                 return found
             if await self._claim(version, after=sequence):
-                payload = await self._train_under_claim(version, fleet)
+                payload = await self._trained(version, fleet)
                 await self.put(version, payload)
                 return decode(payload)
             await asyncio.sleep(_POLL_INTERVAL_S)
@@ -115,6 +117,23 @@ class KvArtefactStore:
         except FenceError:
             return False
         return True
+
+    async def _trained(self, version: str, fleet: Fleet) -> bytes:
+        """Return an artefact from the folder, or train it and store it there."""
+        if self._folder is None:
+            return await self._train_under_claim(version, fleet)
+        stored = await asyncio.to_thread(self._folder.read, version)
+        if stored is not None:
+            try:
+                if decode(stored).version == version:
+                    return stored
+                reason = "of another version"
+            except UnreadableArtefactError as error:
+                reason = str(error)
+            _log.warning("routing.cached_unusable", version=version, reason=reason)
+        payload = await self._train_under_claim(version, fleet)
+        await asyncio.to_thread(self._folder.write, version, payload)
+        return payload
 
     async def _train_under_claim(self, version: str, fleet: Fleet) -> bytes:
         """Train, and renew the claim meanwhile: it may take minutes on a busy machine."""

@@ -45,7 +45,7 @@ SETTINGS: Final[dict[str, tuple[str, ...]]] = {
         *_PROCESS,
         *_EMBEDDER,
         *("CONCURRENCY", "CONSULT_*", "SEARCH_TIMEOUT_S", "SECRET_*", "SPECIALTY", "SUMMARY_TIMEOUT_S"),
-        *("TRAINING_TIMEOUT_S", "WORK_HEARTBEAT_INTERVAL_S", "MCP_COMMANDS"),
+        *("TRAINING_TIMEOUT_S", "ROUTING_CACHE", "WORK_HEARTBEAT_INTERVAL_S", "MCP_COMMANDS"),
     ),
     "rag": (*_PROCESS, *_EMBEDDER, "BACKUP_*", "KNOWLEDGE_*", "MILVUS_*", "PARSER_*", "SOCKET_DIR", "TENANT"),
     "llm_gateway": (*_PROCESS, "LLM_*"),
