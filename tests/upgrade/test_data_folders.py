@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.upgrade.data_folder import (
     FOLDERS,
     GREETING,
     LOST,
+    ROOT,
     Recorded,
     archived,
     durable,
@@ -23,7 +25,14 @@ from tests.upgrade.data_folder import (
 
 pytestmark = pytest.mark.processes
 
+_RELEASE = re.compile(r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d{2}-\d{2}$", re.MULTILINE)
 ARCHIVES = sorted(FOLDERS.glob("*.tar.xz"))
+
+
+def test_every_released_version_has_its_folder() -> None:
+    """The changelog says which versions are released."""
+    released = set(_RELEASE.findall((ROOT / "CHANGELOG.md").read_text(encoding="utf-8")))
+    assert released == {archive.name.removesuffix(".tar.xz") for archive in ARCHIVES}
 
 
 @pytest.mark.parametrize("archive", ARCHIVES, ids=lambda archive: archive.name)
