@@ -23,6 +23,7 @@ from trunkline_protocols.fleet import DEFAULT_DAILY_LIMIT, Tool
 from trunkline_protocols.tool_steps import ToolCall
 
 from tests.agents.tool_agent import CONTEXT, Environment, ToolAgent, answer, calling, text_of
+from tests.support.http_server import serve_http
 from tests.support.shop import Shop
 
 pytestmark = pytest.mark.processes
@@ -225,15 +226,8 @@ def test_two_arguments_cannot_form_dots_together() -> None:
 @asynccontextmanager
 async def serve(handler: Callable[[web.Request], Any], path: str = "/{tail:.*}") -> AsyncIterator[str]:
     """Serve one handler on a free port."""
-    app = web.Application()
-    app.router.add_route("*", path, handler)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with serve_http([web.route("*", path, handler)], cancels_handlers=False) as url:
+        yield url
 
 
 def read_tool(url: str, **changes: Any) -> Tool:

@@ -30,6 +30,7 @@ from trunkline_chassis.bus import Bus
 from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_supervisor.adapters.tcp import free_port
 
+from tests.support.http_server import serve_http
 from tests.support.suite import wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
@@ -116,15 +117,8 @@ async def _hang_up(request: web.Request) -> web.Response:
 @asynccontextmanager
 async def embedding_service(handler: Any) -> AsyncIterator[str]:
     """Run a service; yield its address."""
-    app = web.Application()
-    app.router.add_post("/v1/embeddings", handler)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    finally:
-        await runner.cleanup()
+    async with serve_http([web.post("/v1/embeddings", handler)], cancels_handlers=False) as url:
+        yield f"{url}/v1"
 
 
 @pytest.mark.parametrize(
