@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from tests.support.customer import Customer
+from tests.support.http_server import serve_http
 from tests.support.model_server import event
 from tests.support.shop import serve_shop
 from tests.support.suite import Suite, run_cli
@@ -55,15 +56,8 @@ async def serve_refund_model() -> AsyncIterator[str]:
         await response.write(b"data: [DONE]\n\n")
         return response
 
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", complete)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    finally:
-        await runner.cleanup()
+    async with serve_http([web.post("/v1/chat/completions", complete)], cancels_handlers=False) as url:
+        yield f"{url}/v1"
 
 
 def fleet_with_refunds(folder: Path, shop_url: str) -> Path:
