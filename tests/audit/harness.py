@@ -96,12 +96,14 @@ async def wait_until_acknowledged(bus: Bus) -> None:
 
 
 @asynccontextmanager
-async def recording(nats_url: str, archive: ArchiveReader, *, batch: int = 50) -> AsyncIterator[Recorder]:
+async def recording(
+    nats_url: str, archive: ArchiveReader, *, batch: int = 50, wait_s: float = 0.02
+) -> AsyncIterator[Recorder]:
     """Run a recorder on its own connection until the block ends, then cancel it without draining."""
     bus = await connect(nats_url, "audit-test")
     consumers = [streams.audit_consumer(stream) for stream in streams.AUDITED]
     recorder = Recorder(
-        JetStreamFeeds(bus, consumers, batch=batch, wait_s=0.02),
+        JetStreamFeeds(bus, consumers, batch=batch, wait_s=wait_s),
         PostgresArchive(archive.dsn, name=f"audit-{secrets.token_hex(4)}"),
         latency=RecentLatency(),
         now=lambda: datetime.now(UTC),

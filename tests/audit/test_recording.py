@@ -94,6 +94,26 @@ async def test_lost_consumer_duplicates_nothing(bus: Bus, nats_url: str, archive
         await wait_until_acknowledged(bus)
 
 
+async def test_consumer_of_an_earlier_version_is_acknowledged_one_by_one(
+    bus: Bus, nats_url: str, archive: ArchiveReader
+) -> None:
+    """Its policy cannot be changed: an acknowledgement counts for its own message only."""
+    config = (await bus.api("CONSUMER.INFO.INBOX.audit"))["config"] | {"ack_policy": "explicit"}
+    await bus.api("CONSUMER.DELETE.INBOX.audit")
+    await bus.api("CONSUMER.CREATE.INBOX.audit", {"stream_name": "INBOX", "config": config, "action": "create"})
+    await MessageProducer(bus).publish_turns(10)
+    async with recording(nats_url, archive):
+        await wait_until_recorded(bus, archive)
+        await wait_until_acknowledged(bus)
+
+
+async def test_backlog_is_read_without_pauses(bus: Bus, nats_url: str, archive: ArchiveReader) -> None:
+    """A feed pauses to collect a batch; full batches follow one another at once."""
+    await MessageProducer(bus).publish_turns(40)
+    async with asyncio.timeout(15), recording(nats_url, archive, batch=4, wait_s=3.0):
+        await wait_until_recorded(bus, archive)
+
+
 async def test_archive_behind_the_acknowledgements_is_completed(
     bus: Bus, nats_url: str, archive: ArchiveReader
 ) -> None:

@@ -158,6 +158,17 @@ async def test_stream_that_cannot_work_is_reported_as_broken(own_bus: Bus) -> No
 
 
 @pytest.mark.processes
+async def test_policy_of_acknowledgement_is_kept_while_the_rest_is_corrected(own_bus: Bus) -> None:
+    """A consumer of an earlier version: no server changes its policy, and a start must not fail on that."""
+    await apply(own_bus)
+    config = (await own_bus.api("CONSUMER.INFO.INBOX.audit"))["config"]
+    old = config | {"ack_policy": "explicit", "max_ack_pending": 7}
+    await own_bus.api("CONSUMER.DELETE.INBOX.audit")
+    await own_bus.api("CONSUMER.CREATE.INBOX.audit", {"stream_name": "INBOX", "config": old, "action": "create"})
+    assert await apply(own_bus) == ["kept consumer audit ack_policy", "corrected consumer audit max_ack_pending"]
+    assert await apply(own_bus) == ["kept consumer audit ack_policy"]
+
+
 async def test_changed_consumer_is_corrected(own_bus: Bus) -> None:
     """Consumers are no choice of an operator: their settings are part of the protocol."""
     await apply(own_bus)

@@ -145,7 +145,7 @@ async def create_missing(bus: Bus, topology: Topology, options: TopologyOptions)
 async def create_consumer(bus: Bus, spec: ConsumerSpec) -> None:
     """Create a consumer unless it exists."""
     try:
-        await _call_consumer_create(bus, spec, action="create")
+        await _call_consumer_create(bus, spec, consumer_config(spec), action="create")
     except BusRefusedError as error:
         if error.code != _CONSUMER_EXISTS:
             raise describe_refusal(f"consumer {spec.name}", error) from error
@@ -205,17 +205,19 @@ async def _apply_consumer(bus: Bus, spec: ConsumerSpec) -> list[Drift]:
             raise describe_refusal(f"consumer {spec.name}", error) from error
         await create_consumer(bus, spec)
         return []
-    drift = compare_consumer(info["config"], consumer_config(spec))
-    if drift:
+    specified = consumer_config(spec)
+    drift = compare_consumer(info["config"], specified)
+    kept = {each.field: each.actual for each in drift if each.kind == "kept"}
+    if len(kept) < len(drift):
         try:
-            await _call_consumer_create(bus, spec, action="update")
+            await _call_consumer_create(bus, spec, specified | kept, action="update")
         except BusRefusedError as error:
             raise describe_refusal(f"the change of consumer {spec.name}", error) from error
     return drift
 
 
-async def _call_consumer_create(bus: Bus, spec: ConsumerSpec, *, action: str) -> None:
-    request = {"stream_name": spec.stream, "config": consumer_config(spec), "action": action}
+async def _call_consumer_create(bus: Bus, spec: ConsumerSpec, config: Config, *, action: str) -> None:
+    request = {"stream_name": spec.stream, "config": config, "action": action}
     await _call_when_ready(bus, f"CONSUMER.CREATE.{spec.stream}.{spec.name}", request)
 
 

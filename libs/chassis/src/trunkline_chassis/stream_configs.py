@@ -44,7 +44,7 @@ _DEFAULTS: Final[Config] = {
 }
 """Values of fields that a server leaves out."""
 _CONSUMER_FIELDS: Final = (
-    *("ack_policy", "deliver_policy", "ack_wait", "max_deliver", "max_ack_pending", "mem_storage"),
+    *("deliver_policy", "ack_wait", "max_deliver", "max_ack_pending", "mem_storage"),
     *("priority_policy", "priority_timeout"),
 )
 
@@ -126,7 +126,7 @@ def consumer_config(spec: ConsumerSpec) -> Config:
     config: Config = {
         "durable_name": spec.name,
         "name": spec.name,
-        "ack_policy": "explicit",
+        "ack_policy": "all" if spec.ack_all else "explicit",
         "deliver_policy": "all",
         "ack_wait": int(spec.ack_wait_s * _NS),
         "max_deliver": spec.max_deliver,
@@ -185,9 +185,16 @@ def _compare_limits(update: Config, specified: Config, chosen: Config) -> list[D
 
 
 def compare_consumer(actual: Config, specified: Config) -> list[Drift]:
-    """Return the differences of an existing consumer; all of them are corrected, since no operator configures one."""
+    """Return the differences of an existing consumer; they are corrected, since no operator configures one.
+
+    The policy of acknowledgement is kept, since no server changes it: that of an earlier version works too.
+    """
     asset = f"consumer {specified['name']}"
     drift = [
+        Drift(asset, "ack_policy", specified["ack_policy"], actual["ack_policy"], "kept")
+        for _ in range(actual.get("ack_policy") != specified["ack_policy"])
+    ]
+    drift += [
         Drift(asset, key, specified[key], _value(actual, key), "corrected")
         for key in _CONSUMER_FIELDS
         if key in specified and _value(actual, key) != specified[key]

@@ -46,6 +46,8 @@ class ConsumerSpec(Record, frozen=True, kw_only=True):
     max_deliver: int
     max_ack_pending: int
     in_memory: bool = False
+    ack_all: bool = False
+    """If true, an acknowledgement counts for all earlier deliveries too; fixed when the consumer is created."""
     pinned: str = ""
     priority_timeout_s: float = 1.0
 
@@ -174,6 +176,7 @@ def audit_consumer(stream: StreamSpec) -> ConsumerSpec:
         ack_wait_s=30.0,
         max_deliver=-1,
         max_ack_pending=20_000,
+        ack_all=True,
     )
 
 

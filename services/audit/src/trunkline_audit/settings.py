@@ -16,5 +16,5 @@ class AuditSettings(ProcessSettings):
     )
     audit_batch_size: int = Field(500, ge=1, le=5_000, description="Maximum of messages of a stream in one transaction")
     audit_batch_wait_s: float = Field(
-        0.2, ge=0, le=10, description="Timeout for a batch to fill, in seconds: the lag when idle"
+        0.2, ge=0, le=10, description="Seconds in which a batch collects: the lag of a message"
     )

@@ -1,5 +1,8 @@
 """Feeds on JetStream: in order, without gaps, one pull request at a time.
 
+A feed that was quiet waits for one message. Then it collects: it pauses, and requests all that has arrived in the
+meantime, so that a message costs this process and the server no wake-up of its own; until a pause in which none came.
+
 Opening a feed resets its consumer to the first unacknowledged message; the consumer then numbers its deliveries from 1.
 A gap in these numbers means that a delivery was lost: the feed breaks, and reopening it delivers everything in order. A
 reconnection breaks the feed too, since it may lose deliveries without a later number that reveals the gap.
@@ -36,7 +39,7 @@ class JetStreamFeeds:
     """The audited streams and their consumers, which provisioning has created."""
 
     def __init__(self, bus: Bus, consumers: Sequence[ConsumerSpec], *, batch: int, wait_s: float) -> None:
-        """`batch` is the maximum of messages per batch; an incomplete one is returned after `wait_s` seconds."""
+        """`batch` is the maximum of messages per batch, `wait_s` the pause in seconds in which one collects."""
         self._bus = bus
         self._consumers = {consumer.stream: consumer for consumer in consumers}
         self._batch = batch
@@ -54,11 +57,17 @@ class JetStreamFeeds:
         The archive is behind the acknowledgements if it was restored from a backup or created again.
         """
         consumer = self._consumers[stream]
-        feed = JetStreamFeed(self._bus, consumer, batch=self._batch, wait_s=self._wait_s)
+        state = await self._bus.api(f"CONSUMER.INFO.{stream}.{consumer.name}")
+        feed = JetStreamFeed(
+            self._bus,
+            consumer,
+            batch=self._batch,
+            wait_s=self._wait_s,
+            ack_all=state["config"]["ack_policy"] == "all",
+        )
         subscription = await self._bus.subscribe(feed.inbox, feed.on_message)
         self._bus.on_reconnect.append(feed.on_reconnect)
         try:
-            state = await self._bus.api(f"CONSUMER.INFO.{stream}.{consumer.name}")
             is_behind = position < state["ack_floor"]["stream_seq"]
             request = {"seq": position + 1} if is_behind else None
             await self._bus.api(f"CONSUMER.RESET.{stream}.{consumer.name}", request)
@@ -88,18 +97,21 @@ class JetStreamFeeds:
 
 
 class JetStreamFeed:
-    """One open feed. Buffers at most two batches: one that is being written and one that was requested."""
+    """One open feed, which buffers one batch."""
 
-    def __init__(self, bus: Bus, consumer: ConsumerSpec, *, batch: int, wait_s: float) -> None:
-        """Use `JetStreamFeeds.open` to create one."""
+    def __init__(self, bus: Bus, consumer: ConsumerSpec, *, batch: int, wait_s: float, ack_all: bool) -> None:
+        """Use `JetStreamFeeds.open` to create one; `ack_all` is the policy that its consumer was created with."""
         self.inbox = bus.client.new_inbox()
         self._bus = bus
         self._address = f"{consumer.stream}.{consumer.name}"
         self._batch = batch
         self._wait_s = wait_s
+        self._ack_all = ack_all
         self._buffer: deque[FeedItem] = deque()
         self._delivered = 0
         self._requested = 0
+        self._is_busy = False
+        self._is_behind = False
         self._draining = False
         self._broken = ""
         self._changed = asyncio.Event()
@@ -109,16 +121,29 @@ class JetStreamFeed:
         while not self._buffer:
             if self._draining:
                 return ()
-            await self._request()
-            if not await self._wait_for(self._has_some, timeout_s=_REQUEST_TIMEOUT_S):
-                self._requested = 0
-        await self._wait_for(self._has_batch, timeout_s=self._wait_s)
-        return [self._buffer.popleft() for _ in range(min(self._batch, len(self._buffer)))]
+            if not self._is_busy:
+                await self._wait_for_one()
+            if self._is_busy or self._buffer:
+                await self._collect()
+            self._is_busy = bool(self._buffer)
+        return [self._buffer.popleft() for _ in range(len(self._buffer))]
 
     async def acknowledge(self, items: Sequence[FeedItem]) -> None:
-        """Acknowledge each; if an acknowledgement is lost, the redelivery changes nothing."""
-        for item in items:
+        """Acknowledge all; if an acknowledgement is lost, the redelivery changes nothing."""
+        for item in items[-1:] if self._ack_all else items:
             await self._bus.publish(item.ack_subject, b"+ACK")
+
+    async def _wait_for_one(self) -> None:
+        await self._request(b'{"batch":1,"expires":%d,"max_bytes":%d}' % (_REQUEST_EXPIRES_S * _NS, _MAX_BYTES), 1)
+
+    async def _collect(self) -> None:
+        """Pause unless the last batch was full, then request what has arrived: the server answers at once."""
+        if not self._is_behind:
+            await self._wait_for(lambda: False, timeout_s=self._wait_s)
+        room = self._batch - len(self._buffer)
+        if room and not self._draining:
+            await self._request(b'{"batch":%d,"no_wait":true,"max_bytes":%d}' % (room, _MAX_BYTES), room)
+        self._is_behind = len(self._buffer) >= self._batch
 
     def drain(self) -> None:
         """Request no more messages; the delivered ones can still be received."""
@@ -149,24 +174,18 @@ class JetStreamFeed:
             payload=message.data,
         )
         self._buffer.append(FeedItem(stored, message.reply))
-        if len(self._buffer) == 1 or self._has_batch():
+        if not self._requested:
             self._changed.set()
 
-    async def _request(self) -> None:
-        if self._requested:
-            return
-        self._requested = self._batch
-        request = b'{"batch":%d,"expires":%d,"max_bytes":%d}' % (self._batch, int(_REQUEST_EXPIRES_S * _NS), _MAX_BYTES)
+    async def _request(self, request: bytes, batch: int) -> None:
+        """Send a pull request and wait until it has ended; one without any end within the timeout was lost."""
+        self._requested = batch
         try:
             await self._bus.client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{self._address}", request, reply=self.inbox)
         except nats.errors.Error as error:
             raise FeedBrokenError(f"{self._address}: {error}") from error
-
-    def _has_some(self) -> bool:
-        return bool(self._buffer) or not self._requested
-
-    def _has_batch(self) -> bool:
-        return len(self._buffer) >= self._batch or not self._requested
+        await self._wait_for(lambda: not self._requested, timeout_s=_REQUEST_TIMEOUT_S)
+        self._requested = 0
 
     async def _wait_for(self, condition: Callable[[], bool], *, timeout_s: float) -> bool:
         """Wait until a condition holds or the feed is drained; raises `FeedBrokenError` if the feed breaks."""

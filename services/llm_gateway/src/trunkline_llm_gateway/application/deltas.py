@@ -19,7 +19,7 @@ from trunkline_llm_gateway.ports import SendDelta
 
 MIN_BATCH_S: Final = 0.04
 MAX_BATCH_S: Final = 0.15
-_BATCH_S_PER_STREAM: Final = 0.008
+_BATCH_S_PER_STREAM: Final = 0.016
 
 
 def batch_interval_s(open_streams: int) -> float:
