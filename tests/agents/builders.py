@@ -95,7 +95,6 @@ def make_task(request: AnswerTurn, routing: FleetRouting) -> TurnTask:
 
 
 def make_worker(
-    specialty: str,
     model: LanguageModel,
     *,
     summariser: HandoffSummariser | None = None,
@@ -104,9 +103,7 @@ def make_worker(
 ) -> TurnWorker:
     """Return a worker without notices or reachable specialists; summaries are extracts by default."""
     ids = CompletionIds(INSTANCE, start=1)
-    consultations = ConsultationClient(
-        FakeConsultations(), INSTANCE, Specialty(specialty), idle_timeout_s=0.01, timeout_s=0.01
-    )
+    consultations = ConsultationClient(FakeConsultations(), INSTANCE, idle_timeout_s=0.01, timeout_s=0.01)
     writer = AnswerWriter(
         knowledge=knowledge or FakeKnowledgeBase(),
         model=model,
@@ -117,7 +114,6 @@ def make_worker(
     )
     return TurnWorker(
         instance=INSTANCE,
-        specialty=Specialty(specialty),
         analyst=MessageAnalyst(analyses or FakeKnowledgeBase()),
         languages=LANGUAGES,
         writer=writer,

@@ -90,7 +90,7 @@ async def test_folder_replaces_a_training(
 async def test_new_fleet_version_is_loaded_without_a_restart(bus: Bus) -> None:
     """The next version of the fleet has its own router."""
     loader = RouterLoader(KvArtefactStore(bus, training_timeout_s=60), "lexical", built_in_examples())
-    routing = CurrentRouting("billing", loader, await loader.load(FleetVersion(1, published(FLEET))))
+    routing = CurrentRouting(loader, await loader.load(FleetVersion(1, published(FLEET))), specialty="billing")
     smaller = Fleet(company=FLEET.company, agents=[agent for agent in FLEET.agents if agent.name != "billing-refunds"])
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(routing.run())

@@ -44,7 +44,7 @@ def planned(specialty: str = "technical", text: str = "my thermostat is offline"
 def make_client(
     consultations: FakeConsultations, *, idle_timeout_s: float = 5.0, timeout_s: float = 10.0
 ) -> ConsultationClient:
-    return ConsultationClient(consultations, REQUESTER, BILLING, idle_timeout_s=idle_timeout_s, timeout_s=timeout_s)
+    return ConsultationClient(consultations, REQUESTER, idle_timeout_s=idle_timeout_s, timeout_s=timeout_s)
 
 
 def advice(consult: Consult, text: str = "Restart it.") -> Advice:
@@ -155,11 +155,10 @@ class EndlessModel:
         return Completed(text="", provider="p", model="m")
 
 
-def make_advisor(consultations: FakeConsultations, model: LanguageModel, specialty: str = "technical") -> Advisor:
+def make_advisor(consultations: FakeConsultations, model: LanguageModel) -> Advisor:
     loader = RouterLoader(UnusedStore(), "lexical", BUILT_IN)
     return Advisor(
-        specialty=specialty,
-        routing=CurrentRouting(specialty, loader, FleetRouting(1, FLEET, ROUTER)),
+        routing=CurrentRouting(loader, FleetRouting(1, FLEET, ROUTER)),
         knowledge=FakeKnowledgeBase(),
         model=model,
         consultations=consultations,

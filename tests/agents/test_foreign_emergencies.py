@@ -29,7 +29,7 @@ def alarm_of(
 
 async def process(text: str, language: str) -> TurnResult:
     analyses = FakeKnowledgeBase(analysis=MessageAnalysed(language=language))
-    worker = make_worker("triage", FakeModel(), analyses=analyses)
+    worker = make_worker(FakeModel(), analyses=analyses)
     return await worker.process(make_task(make_request(text, specialty="triage", hop=0), ROUTING))
 
 

@@ -132,7 +132,7 @@ async def test_only_a_handoff_requests_a_summary() -> None:
     fleet = small_fleet()
     routing = FleetRouting(1, fleet, Router(fleet, train(fleet, "test", built_in=BUILT_IN)))
     model = SummaryModel()
-    worker = make_worker("billing", model, summariser=make_summariser(model))
+    worker = make_worker(model, summariser=make_summariser(model))
     moved = await worker.process(make_task(handoff_request(), routing))
     assert isinstance(moved, HandOff)
     assert (moved.to, moved.model, moved.timings.model_ms) == ("technical", "small", 80.0)

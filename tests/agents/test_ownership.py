@@ -50,7 +50,7 @@ class Dialogue:
     async def _process(self, text: str, *, hop: int) -> TurnResult:
         context = Context(tenant="shop", region="eu", locale="en", transcript=list(self.transcript))
         request = make_request(text, specialty=self.owner, hop=hop, context=context)
-        return await make_worker(self.owner, self.model).process(make_task(request, ROUTING))
+        return await make_worker(self.model).process(make_task(request, ROUTING))
 
 
 async def test_clear_message_is_routed_and_its_specialty_stays_the_owner() -> None:

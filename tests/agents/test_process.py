@@ -11,17 +11,19 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.fleet_store import publish_fleet, read_current_fleet
-from trunkline_protocols import codec, subjects
+from trunkline_chassis.provision import provision_work
+from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.completion import Completed
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.knowledge import PassagesFound
 from trunkline_protocols.turn import AgentHeartbeat, AgentMessage, Answered, AnswerTurn, HandOff, Routed
 
-from tests.agents.builders import make_request, small_fleet
+from tests.agents.builders import make_agent, make_request, small_fleet
 from tests.agents.fakes import PASSAGE
 
 pytestmark = pytest.mark.processes
@@ -94,15 +96,69 @@ async def processes(
 
 
 def start_process(specialty: str, nats_url: str, region: str, folder: Path) -> subprocess.Popen[bytes]:
+    name = "all" if specialty == "*" else specialty
     environment = os.environ | {
         "TRUNKLINE_NATS_URL": nats_url,
         "TRUNKLINE_REGION": region,
         "TRUNKLINE_SPECIALTY": specialty,
-        "TRUNKLINE_INSTANCE": f"agents-{specialty}",
+        "TRUNKLINE_INSTANCE": f"agents-{name}",
     }
-    with (folder / f"{specialty}.log").open("wb") as log:
+    with (folder / f"{name}.log").open("wb") as log:
         command = [sys.executable, "-m", "trunkline_agents"]
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+
+
+async def test_process_of_all_specialties_follows_the_fleet(
+    bus: Bus, nats_url: str, tmp_path: Path, fleet_version: int
+) -> None:
+    """It serves the specialties that a new version adds, and leaves the work of those that it removes."""
+    region = f"r{time.monotonic_ns()}"
+    await serve_collaborators(bus, region)
+    requester = Requester(bus)
+    await requester.subscribe()
+    process = start_process("*", nats_url, region, tmp_path)
+
+    async def ask(specialty: str, text: str) -> None:
+        turn = f"c{time.monotonic_ns()}-1"
+        deadline_at = time.time() + 60
+        await requester.send(
+            make_request(
+                text,
+                specialty=specialty,
+                turn=turn,
+                hop=1,
+                reply_to=requester.instance,
+                dispatched_at=time.time(),
+                deadline_at=deadline_at,
+            )
+        )
+
+    async def answering_specialty(specialty: str, text: str) -> str:
+        await ask(specialty, text)
+        result = await requester.receive()
+        assert isinstance(result, Answered)
+        return result.specialty
+
+    try:
+        assert await answering_specialty("billing", "I was charged twice on my invoice") == "billing"
+        assert await answering_specialty("technical", "my thermostat is offline") == "technical"
+        gardening = make_agent("gardening", ["how often do I water the roses", "the lawn turns yellow"])
+        first = small_fleet()
+        agents = [*(agent for agent in first.agents if agent.specialty != "technical"), gardening]
+        changed = msgspec.structs.replace(first, agents=agents)
+        await publish_fleet(bus, changed, after=fleet_version, by="test", origin="start")
+        await provision_work(bus, ["gardening"])
+        assert await answering_specialty("gardening", "how often do I water the roses") == "gardening"
+        await ask("technical", "my thermostat is offline")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(2):
+                await requester.receive()
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, 20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        await bus.api(f"STREAM.PURGE.{streams.WORK.name}")
 
 
 async def test_results_name_fleet_version_and_process(

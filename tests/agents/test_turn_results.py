@@ -57,7 +57,7 @@ def broken() -> ScriptedModel:
 
 async def process(model: Model, text: str, specialty: str, routing: FleetRouting = ROUTING) -> TurnResult:
     task = make_task(make_request(text, specialty=specialty, hop=0), routing)
-    return await make_worker(specialty, model).process(task)
+    return await make_worker(model).process(task)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +151,6 @@ async def test_corrected_message_goes_to_the_model_with_the_original() -> None:
     analyses = FakeKnowledgeBase(analysis=MessageAnalysed(corrected=CHARGED))
     model = FakeModel()
     task = make_task(make_request("I was charegd twice on my invoice", specialty="billing", hop=0), ROUTING)
-    await make_worker("billing", model, analyses=analyses).process(task)
+    await make_worker(model, analyses=analyses).process(task)
     (completion,) = model.completions
     assert (completion.text, completion.corrected) == ("I was charegd twice on my invoice", CHARGED)

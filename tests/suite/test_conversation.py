@@ -207,7 +207,7 @@ def test_status_lists_every_process_with_its_own_pid(suite: Suite) -> None:
     assert len(set(pids)) == len(pids)
     for key in ("name", "instance", "state", "restarts", "version", "queue_depth", "p50_ms", "p95_ms"):
         assert all(key in process for process in status["processes"])
-    assert "agents-billing-1" in run_cli(suite, "status").stdout
+    assert "agents-1" in run_cli(suite, "status").stdout
 
 
 def test_ask_prints_the_answer_and_its_sources(suite: Suite) -> None:

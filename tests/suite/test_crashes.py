@@ -25,7 +25,7 @@ async def keep_asking(customer: Customer, killed: asyncio.Event, answered: list[
         remaining -= killed.is_set()
 
 
-@pytest.mark.parametrize("instance", ["conversation-1", "agents-billing-1", "llm_gateway-1", "nats-1"])
+@pytest.mark.parametrize("instance", ["conversation-1", "agents-1", "llm_gateway-1", "nats-1"])
 async def test_killed_process_loses_and_duplicates_no_answer(suite: Suite, instance: str) -> None:
     """Eight conversations ask continuously, so that the kill interrupts turns."""
     customers = [Customer(suite.url, f"customer-{number}") for number in range(8)]

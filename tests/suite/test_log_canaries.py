@@ -28,7 +28,7 @@ from trunkline_protocols.ids import ConversationId, conversation_id
 
 from tests.support.customer import Customer
 from tests.support.model_server import event
-from tests.support.suite import Suite, run_cli, wait_until
+from tests.support.suite import AGENTS, Suite, run_cli, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
@@ -215,7 +215,8 @@ async def provoke_errors(suite: Suite, canaries: Canaries, outside: Outside) -> 
             {"type": "feedback", "rating": 9, "text": text},
         ):
             await customer.send(frame)
-        await asyncio.to_thread(suite.kill, "agents-billing-1")
+        for instance in AGENTS:
+            await asyncio.to_thread(suite.kill, instance)
         async with asyncio.timeout(90):
             while outside.completions < 8:
                 await asyncio.sleep(0.1)

@@ -21,7 +21,7 @@ from trunkline_chassis.bus import connect
 from trunkline_protocols import subjects
 
 from tests.support.customer import Customer
-from tests.support.suite import Suite, run_cli, wait_until
+from tests.support.suite import AGENTS, Suite, run_cli, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -61,7 +61,7 @@ async def test_consultation_is_attributed_and_recorded(suite: Suite) -> None:
     consulted = answer["consulted"][0]["specialty"]
     assert {consulted, answer["specialty"]} == {"billing", "technical"}
     assert subjects.work(consulted, "high") in seen
-    assert subjects.advice(f"agents-{answer['specialty']}-1") in seen
+    assert any(subject in seen for subject in map(subjects.advice, AGENTS))
     assert sum(subject.startswith("conv.") and customer.conversation in subject for subject in seen) == 1
     steps = json.loads(run_cli(suite, "trace", customer.conversation, "--json").stdout)["steps"]
     (consult,) = [step for step in steps if step["type"] == "consult"]
@@ -76,7 +76,7 @@ async def test_notice_is_in_the_answers_until_it_is_recalled(suite: Suite) -> No
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
     assert shown["missing"] == []
-    assert {"agents-billing-1", "conversation-1", "ingress-1", "audit-1"} <= set(shown["received_by"])
+    assert {*AGENTS, "conversation-1", "ingress-1", "audit-1"} <= set(shown["received_by"])
     async with Customer(suite.url) as customer:
         await customer.start()
         assert text in (await customer.ask("m1", REFUND))["text"]
@@ -89,10 +89,11 @@ async def test_notice_is_in_the_answers_until_it_is_recalled(suite: Suite) -> No
 
 
 async def test_restarted_process_reads_notices_before_it_answers(suite: Suite) -> None:
-    """The notice was published while the process was down."""
+    """The notice was published while all agents processes were down."""
     text = "Bank transfers are a day late."
     body = json.dumps({"text": text, "audience": "agents"}).encode()
-    await asyncio.to_thread(suite.kill, "agents-billing-1")
+    for instance in AGENTS:
+        await asyncio.to_thread(suite.kill, instance)
     published = await asyncio.to_thread(_post, suite, "/v1/ops/notices", body)
     async with Customer(suite.url) as customer:
         await customer.start()
@@ -115,8 +116,8 @@ async def test_owner_stays_after_reconnect_deployment_and_crash(suite: Suite) ->
         assert (await customer.ask("m2", REFUND))["specialty"] == owner
         for number, (signal_, instances) in enumerate(
             [
-                (signal.SIGTERM, ["conversation-1", "agents-triage-1", f"agents-{owner}-1"]),
-                (signal.SIGKILL, ["conversation-1", f"agents-{owner}-1"]),
+                (signal.SIGTERM, ["conversation-1", *AGENTS]),
+                (signal.SIGKILL, ["conversation-1", *AGENTS]),
             ],
             start=3,
         ):

@@ -18,7 +18,7 @@ from tests.support.customer import Customer
 from tests.support.http_server import serve_http
 from tests.support.model_server import event
 from tests.support.shop import serve_shop
-from tests.support.suite import Suite, run_cli
+from tests.support.suite import AGENTS, Suite, run_cli
 
 pytestmark = pytest.mark.processes
 
@@ -88,7 +88,8 @@ async def test_refund_is_issued_once_if_agent_and_conversation_process_are_kille
                 answering = asyncio.ensure_future(customer.ask("m1", REFUND))
                 async with asyncio.timeout(60):
                     await shop.arrived.wait()
-                await asyncio.to_thread(suite.kill, "agents-billing-1")
+                for instance in AGENTS:
+                    await asyncio.to_thread(suite.kill, instance)
                 await asyncio.to_thread(suite.kill, "conversation-1")
                 async with asyncio.timeout(60):
                     while len(shop.requests) < 2:

@@ -65,7 +65,7 @@ async def test_customers_are_served_whatever_the_buckets_hold(suite: Suite, bus:
         await destroy(bus, subjects.notice("local", "customers"), b"\xff")
         await destroy(bus, subjects.notice("local", "agents"), b"[" * 10_000)
         assert (await before.ask("m2", QUESTION))["in_reply_to"] == "m2"
-        for instance in ("conversation-1", "agents-triage-1", "llm_gateway-1", "ingress-1"):
+        for instance in ("conversation-1", "agents-1", "llm_gateway-1", "ingress-1"):
             await asyncio.to_thread(suite.kill, instance)
         await asyncio.to_thread(
             wait_until, lambda: all(each["state"] == "ready" for each in suite.status().values()), "all are ready", 90

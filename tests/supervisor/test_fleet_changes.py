@@ -13,7 +13,7 @@ from tests.faults import soak
 from tests.faults.customers import TEXTS
 from tests.faults.soak import Plan
 from tests.support.customer import Customer
-from tests.support.suite import Suite, run_cli, wait_until
+from tests.support.suite import SEPARATE, Suite, run_cli, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
@@ -49,7 +49,7 @@ topics = ["installation"]
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """Run a suite with the demo fleet."""
     folder = tmp_path_factory.mktemp("fleets")
-    running = Suite(folder / "data", soak.environment(folder))
+    running = Suite(folder / "data", soak.environment(folder) | SEPARATE)
     try:
         yield running
     finally:

@@ -15,6 +15,8 @@ from tests.agents.builders import make_request
 BILLING = PoolSpec("agents", "agents-billing", {"TRUNKLINE_SPECIALTY": "billing"}, 1, 3)
 TECHNICAL = PoolSpec("agents", "agents-technical", {"TRUNKLINE_SPECIALTY": "technical"}, 1, 3)
 
+TOGETHER = PoolSpec("agents", "agents", {"TRUNKLINE_SPECIALTY": "*"}, 2, 3)
+
 
 async def test_age_is_that_of_the_oldest_work_of_the_specialty(bus: Bus) -> None:
     """Work of another specialty does not count, and an empty stream is asked about once for all pools."""
@@ -24,7 +26,8 @@ async def test_age_is_that_of_the_oldest_work_of_the_specialty(bus: Bus) -> None
     request = make_request("hello", specialty="billing")
     await bus.append(subjects.work("billing", "normal"), codec.encode(request), message_id=f"age-{time.monotonic_ns()}")
     later = time.time() + 5.0
-    loads = [await queues.load(pool, later) for pool in (BILLING, TECHNICAL)]
+    loads = [await queues.load(pool, later) for pool in (BILLING, TECHNICAL, TOGETHER)]
     assert 4.0 < loads[0].age_s < 6.0
     assert loads[1].age_s == 0.0
+    assert loads[2].age_s == loads[0].age_s
     await bus.api(f"STREAM.PURGE.{streams.WORK.name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -51,6 +52,21 @@ def test_minimum_of_zero_leaves_a_pool_to_other_nodes() -> None:
     sizes = pool_sizes(SuiteSettings(conversation_processes_min=0, agents_processes_min=0, rag_processes_min=0))
     assert (sizes.conversation, sizes.agents, sizes.rag) == ((0, 0), (0, 0), (0, 0))
     assert pool_sizes(SuiteSettings(audit_processes=0)).audit == (0, 0)
+
+
+@pytest.mark.parametrize(("cores", "processes"), [(2, (2, 3)), (4, (2, 3)), (8, (1, 3))])
+def test_specialties_share_processes_on_few_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, processes: tuple[int, int]
+) -> None:
+    """Two processes for all of them, so that the death of one delays no specialty."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    chosen = SuiteSettings()
+    assert chosen.agents_are_together is (cores <= 4)
+    assert pool_sizes(chosen).agents == processes
+    assert SuiteSettings(agent_groups="together").agents_are_together
+    assert not SuiteSettings(agent_groups="separate").agents_are_together
+    assert pool_sizes(SuiteSettings(agents_processes_min=3)).agents == (3, 3)
+    assert pool_sizes(SuiteSettings(agents_processes_max=1)).agents == (1, 1)
 
 
 def test_suite_refuses_a_renamed_variable(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -203,7 +204,8 @@ async def test_stop_interrupts_a_start() -> None:
 async def test_deaths_are_published_and_a_crash_loop_fails_the_pool() -> None:
     """Until the restart intensity is exceeded, the state is `restarting`."""
     async with running() as harness:
-        pool = harness.pools.service(blueprint("", "").agents("billing"), harness.bus.peers)
+        (billing,) = [pool for pool in blueprint("", "").pools(["billing"]) if pool.service == "agents"]
+        pool = harness.pools.service(billing, harness.bus.peers)
         await pool.resize(1)
         child = harness.launcher.children["agents-billing-1"]
         assert all(child.die() for _ in range(MAX_DEATHS))
@@ -240,3 +242,12 @@ async def test_pools_follow_the_fleet_and_their_load() -> None:
         assert "agents-billing" not in sizes
         assert harness.launcher.children["agents-billing-1"].stopping
         await harness.tree.stop()
+
+
+def test_together_one_pool_serves_every_specialty() -> None:
+    """Whatever the fleet: a change of its specialties changes no pool."""
+    together = dataclasses.replace(blueprint("", ""), agents_together=True)
+    pools = [pool for pool in together.pools(["billing", "triage"]) if pool.service == "agents"]
+    assert pools == [pool for pool in together.pools(["technical"]) if pool.service == "agents"]
+    assert [(pool.name, pool.environment["TRUNKLINE_SPECIALTY"]) for pool in pools] == [("agents", "*")]
+    assert pools[0].process(2).instance == "agents-2"

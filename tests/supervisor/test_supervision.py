@@ -18,7 +18,7 @@ from trunkline_protocols import codec
 from tests.faults import soak
 from tests.faults.soak import Plan
 from tests.support.customer import Customer
-from tests.support.suite import Suite, wait_until
+from tests.support.suite import SEPARATE, Suite, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
@@ -29,13 +29,17 @@ REFUND = "I was charged twice for my order, can I get a refund?"
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """Run a suite whose agent pools are scaled after a short time."""
     folder = tmp_path_factory.mktemp("supervision")
-    settings = soak.environment(folder) | {
-        "TRUNKLINE_CONVERSATION_PROCESSES_MIN": "1",
-        "TRUNKLINE_CONCURRENCY": "2",
-        "TRUNKLINE_AGENTS_PROCESSES_MAX": "2",
-        "TRUNKLINE_GROW_AFTER_S": "1",
-        "TRUNKLINE_SHRINK_AFTER_S": "8",
-    }
+    settings = (
+        soak.environment(folder)
+        | SEPARATE
+        | {
+            "TRUNKLINE_CONVERSATION_PROCESSES_MIN": "1",
+            "TRUNKLINE_CONCURRENCY": "2",
+            "TRUNKLINE_AGENTS_PROCESSES_MAX": "2",
+            "TRUNKLINE_GROW_AFTER_S": "1",
+            "TRUNKLINE_SHRINK_AFTER_S": "8",
+        }
+    )
     running = Suite(folder / "data", settings)
     try:
         yield running

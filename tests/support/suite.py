@@ -23,6 +23,13 @@ import psutil
 READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 60.0
 
+TOGETHER = {"TRUNKLINE_AGENT_GROUPS": "together"}
+"""As on a small machine, whatever this one has."""
+AGENTS = ("agents-1", "agents-2")
+"""The agents processes of such a suite."""
+SEPARATE = {"TRUNKLINE_AGENT_GROUPS": "separate"}
+"""For a test that names the process of a specialty."""
+
 
 class Suite:
     """A running suite."""
@@ -40,7 +47,7 @@ class Suite:
         `nodes`: number of NATS servers, by default one. `prefix`: beginning of the command, which executes the rest.
         """
         self.data_dir = data_dir
-        self._environment = environment or {}
+        self._environment = TOGETHER | (environment or {})
         data_dir.mkdir(parents=True, exist_ok=True)
         self._output = (data_dir / "up.log").open("w+")
         self._process = subprocess.Popen(
@@ -48,7 +55,7 @@ class Suite:
                 *(*prefix, trunkline(), "up", "--port", "0", "--data-dir", str(data_dir)),
                 *(("--nodes", str(nodes)) if nodes is not None else ()),
             ],
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, **self._environment},
             stdout=subprocess.PIPE,
             stderr=self._output,
             text=True,

@@ -38,7 +38,7 @@ from trunkline_chassis.startup import connect_when_available, retry_start
 from trunkline_chassis.topology_reconciler import TopologyReconciler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine
     from contextlib import AbstractAsyncContextManager
 
     from trunkline_protocols.ids import Instance
@@ -108,7 +108,6 @@ class _Options:
     """Arguments of `run`."""
 
     health: HealthAddress
-    specialties: Sequence[str]
     watches_presences: bool
 
 
@@ -118,14 +117,12 @@ def run(
     service: Service[S],
     *,
     health: HealthAddress | None = None,
-    specialties: Sequence[str] = (),
     watches_presences: bool = False,
 ) -> None:
     """Run a service until SIGTERM or SIGINT.
 
-    `health`: address of the health endpoints, if the service itself serves `http_port`. `specialties`: those whose work
-    queues it creates if they are missing. `watches_presences`: it needs the presences of all processes; every heartbeat
-    would wake it, so others go without.
+    `health`: address of the health endpoints, if the service itself serves `http_port`. `watches_presences`: it needs
+    the presences of all processes; every heartbeat would wake it, so others go without.
     """
     instance = settings.instance_name(name)
     configure_logs(service=name, instance=instance, level=settings.log_level, style=settings.log_format)
@@ -134,7 +131,7 @@ def run(
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(asyncio.CancelledError):
         try:
             address = health or (settings.http_host, settings.http_port)
-            options = _Options(address, specialties, watches_presences)
+            options = _Options(address, watches_presences)
             runner.run(_run_process(name, instance, settings, service, options))
         except (BusConfigError, BusUnavailableError) as error:
             # Only the start raises them outside of an exception group.
@@ -160,7 +157,7 @@ async def _run_process(
         presences = PresenceRegistry()
         if options.watches_presences:
             await presences.watch(bus)
-        topology = ServiceTopology(bus, name, settings, options.specialties)
+        topology = ServiceTopology(bus, name, settings)
         reconciler = TopologyReconciler(bus, topology.repair, jitter=random.random)
         readiness.bus, readiness.topology = bus, reconciler
         await retry_start(reconciler.reconcile)

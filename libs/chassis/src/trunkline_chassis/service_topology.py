@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 class ServiceTopology:
     """Repairs the part of the topology that belongs to a service."""
 
-    def __init__(self, bus: Bus, service: str, settings: ProcessSettings, specialties: Sequence[str]) -> None:
+    def __init__(self, bus: Bus, service: str, settings: ProcessSettings) -> None:
         """`settings` has the region and the operator's choices for new streams."""
         self._bus = bus
         self._service = service
         self._region = settings.region
         self._options = TopologyOptions(replicas=settings.replicas, limits=settings.stream_limits)
-        self.specialties: Callable[[], Sequence[str]] = lambda: specialties
+        self.specialties: Callable[[], Sequence[str]] = lambda: ()
         """Specialties whose work queues are created."""
         self.restore: Callable[[], Awaitable[None]] | None = None
         """Called after every repair, to write content that the server has lost."""

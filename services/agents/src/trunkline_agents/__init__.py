@@ -1,1 +1,1 @@
-"""Agent workers: each process serves one specialty."""
+"""Agent workers: each process serves one specialty or several."""

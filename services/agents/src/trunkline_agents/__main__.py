@@ -9,5 +9,4 @@ from trunkline_agents.app import NAME, service
 from trunkline_agents.settings import AgentsSettings
 
 if __name__ == "__main__":
-    settings = load_settings(AgentsSettings)
-    run(NAME, settings, service, specialties=[settings.specialty])
+    run(NAME, load_settings(AgentsSettings), service)

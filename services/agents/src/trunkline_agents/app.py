@@ -15,9 +15,7 @@ from prometheus_client import Gauge
 from trunkline_chassis.fleet_view import FleetView, follow_fleet
 from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
-from trunkline_chassis.pull_consumer import PullConsumer
-from trunkline_protocols import streams, subjects
-from trunkline_protocols.ids import Specialty
+from trunkline_protocols import subjects
 
 from trunkline_agents import handlers
 from trunkline_agents.adapters.artefact_folder import ArtefactFolder
@@ -31,14 +29,14 @@ from trunkline_agents.adapters.package_data import built_in_examples, language_t
 from trunkline_agents.adapters.schema_checker import ProcessSchemaChecker
 from trunkline_agents.adapters.tool_ledger import KvToolLedger
 from trunkline_agents.adapters.tool_secrets import ToolSecrets
+from trunkline_agents.adapters.work_queues import WorkQueues
 from trunkline_agents.application.advisor import Advisor
 from trunkline_agents.application.answer_writer import AnswerWriter
 from trunkline_agents.application.completion_ids import CompletionIds
 from trunkline_agents.application.consultation_client import ConsultationClient
 from trunkline_agents.application.handoff_summariser import HandoffSummariser
 from trunkline_agents.application.message_analyst import MessageAnalyst
-from trunkline_agents.application.priority_semaphore import PrioritySemaphore
-from trunkline_agents.application.routing import CurrentRouting, RouterLoader
+from trunkline_agents.application.routing import CurrentRouting, RouterLoader, served_specialties
 from trunkline_agents.application.tool_loop import ToolLoop
 from trunkline_agents.application.turn_worker import TurnWorker
 from trunkline_agents.application.work_heartbeat import WorkHeartbeat
@@ -47,7 +45,6 @@ from trunkline_agents.settings import AgentsSettings, secret
 
 NAME: Final = "agents"
 _AGENTS: Final = Gauge("trunkline_agents", "Agents served by this process", ["specialty", "node"])
-_DEPTH: Final = Gauge("trunkline_work_queue_depth", "Messages in the work queue", ["specialty", "lane"])
 
 
 class UnknownSpecialtyError(ValueError):
@@ -69,8 +66,8 @@ class _Adapters:
 
 @asynccontextmanager
 async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
-    """Serve one specialty."""
-    settings, bus, specialty = process.settings, process.bus, Specialty(process.settings.specialty)
+    """Serve one specialty, or all of the fleet."""
+    settings, bus = process.settings, process.bus
     fleet = await follow_fleet(bus)
     routing = await _load_routing(process, fleet)
     secrets = ToolSecrets(secret, settings.secret_hosts)
@@ -86,12 +83,10 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
     consultations = ConsultationClient(
         adapters.consultations,
         process.instance,
-        specialty,
         idle_timeout_s=settings.consult_idle_timeout_s,
         timeout_s=settings.consult_timeout_s,
     )
     advisor = Advisor(
-        specialty=specialty,
         routing=routing,
         knowledge=adapters.knowledge,
         model=adapters.model,
@@ -99,23 +94,34 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
         progress_interval_s=settings.work_heartbeat_interval_s,
     )
     heartbeat = WorkHeartbeat(adapters.sink, settings.work_heartbeat_interval_s)
-    semaphore = PrioritySemaphore(settings.concurrency)
     handler = handlers.WorkHandler(
         sink=adapters.sink,
         worker=_turn_worker(process, adapters, consultations),
         advisor=advisor,
         routing=routing,
         heartbeat=heartbeat,
-        semaphore=semaphore,
+        concurrency=settings.concurrency,
         latency=process.latency,
     )
-    await _subscribe(process, consultations, advisor)
-    consumers = _start_consumers(process, handler)
-    _report_vitals(process, routing, semaphore, consumers)
-    for work in (heartbeat.run(), fleet.run(), routing.run()):
+    await _subscribe_to_advice(process, consultations)
+    queues = WorkQueues(
+        bus,
+        # Twice the permits: the semaphore admits the waiting turns by priority.
+        capacity=2 * settings.concurrency,
+        handle=handler.handle,
+        on_cancelled=partial(handlers.on_consult_cancelled, advisor),
+        stop_timeout_s=settings.shutdown_timeout_s,
+    )
+    _follow_specialties(process, routing, queues)
+    process.heartbeat.vitals = lambda: Vitals(
+        queue_depth=handler.waiting + queues.pending,
+        specialties=list(queues.specialties),
+        fleet_version=routing.current.version,
+    )
+    for work in (queues.run(), heartbeat.run(), fleet.run(), routing.run()):
         process.spawn(work)
     yield
-    await asyncio.gather(*(consumer.drain(settings.shutdown_timeout_s) for consumer in consumers))
+    await queues.drain(settings.shutdown_timeout_s)
     await adapters.http_tools.close()
     await adapters.schemas.close()
 
@@ -123,14 +129,14 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
 async def _load_routing(process: Process[AgentsSettings], fleet: FleetView) -> CurrentRouting:
     """Load the routing of the current fleet and follow its changes."""
     settings = process.settings
-    if not fleet.fleet.of(settings.specialty):
+    if not served_specialties(settings.specialty, fleet.fleet):
         specialties = ", ".join(fleet.fleet.specialties)
         raise UnknownSpecialtyError(f"specialty {settings.specialty!r} must be one of: {specialties}")
     embedder = await asyncio.to_thread(lambda: settings.embedder_choice().fingerprint)
     folder = ArtefactFolder(settings.routing_cache) if settings.routing_cache is not None else None
     store = KvArtefactStore(process.bus, training_timeout_s=settings.training_timeout_s, folder=folder)
     loader = RouterLoader(store, embedder, built_in_examples())
-    routing = CurrentRouting(settings.specialty, loader, await loader.load(fleet.current))
+    routing = CurrentRouting(loader, await loader.load(fleet.current), specialty=settings.specialty)
     fleet.on_change = routing.on_fleet_change
     return routing
 
@@ -146,7 +152,6 @@ def _turn_worker(
     )
     return TurnWorker(
         instance=process.instance,
-        specialty=Specialty(process.settings.specialty),
         analyst=MessageAnalyst(adapters.knowledge),
         languages=language_texts(),
         writer=AnswerWriter(
@@ -162,54 +167,25 @@ def _turn_worker(
     )
 
 
-async def _subscribe(process: Process[AgentsSettings], consultations: ConsultationClient, advisor: Advisor) -> None:
+async def _subscribe_to_advice(process: Process[AgentsSettings], consultations: ConsultationClient) -> None:
     async def on_advice(message: Msg) -> None:
         handlers.on_advice(consultations, message)
 
-    async def on_cancelled(message: Msg) -> None:
-        handlers.on_consult_cancelled(advisor, message)
-
     await process.bus.subscribe(subjects.advice(process.instance), on_advice)
-    await process.bus.subscribe(subjects.consult_cancelled(process.settings.specialty), on_cancelled)
 
 
-def _start_consumers(process: Process[AgentsSettings], handler: handlers.WorkHandler) -> list[PullConsumer]:
-    """Start one consumer per lane."""
-    specialty = process.settings.specialty
-    consumers = []
-    for lane in subjects.LANES:
-        durable = streams.work_consumer(specialty, lane)
-        # Twice the permits: the semaphore admits the waiting turns by priority.
-        consumer = PullConsumer(
-            process.bus,
-            stream=durable.stream,
-            consumer=durable.name,
-            capacity=2 * process.settings.concurrency,
-            handle=handler.handle,
-            ack_first=True,
-        )
-        _DEPTH.labels(specialty, lane).set_function(partial(_pending, consumer))
-        process.spawn(consumer.run())
-        consumers.append(consumer)
-    return consumers
+def _follow_specialties(process: Process[AgentsSettings], routing: CurrentRouting, queues: WorkQueues) -> None:
+    """Serve the specialties of the current fleet, and those of every later version once its routing is loaded."""
+    node = process.settings.node
 
+    def count(specialty: str) -> int:
+        return len(routing.current.fleet.of(specialty))
 
-def _report_vitals(
-    process: Process[AgentsSettings],
-    routing: CurrentRouting,
-    semaphore: PrioritySemaphore,
-    consumers: list[PullConsumer],
-) -> None:
-    settings = process.settings
-    _AGENTS.labels(settings.specialty, settings.node).set_function(
-        lambda: len(routing.current.fleet.of(settings.specialty))
-    )
-    process.heartbeat.vitals = lambda: Vitals(
-        queue_depth=semaphore.waiting + sum(map(_pending, consumers)),
-        specialties=[settings.specialty],
-        fleet_version=routing.current.version,
-    )
+    def on_loaded() -> None:
+        queues.serve(routing.served)
+        for specialty in routing.served:
+            _AGENTS.labels(specialty, node).set_function(partial(count, specialty))
 
-
-def _pending(consumer: PullConsumer) -> int:
-    return consumer.pending
+    routing.on_loaded = on_loaded
+    process.topology.specialties = lambda: queues.specialties
+    on_loaded()

@@ -9,6 +9,7 @@ advice.<instance>                  ConsultReply      -> `on_advice`
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from typing import Final, assert_never
 
 import structlog
@@ -34,7 +35,7 @@ _log: Final = structlog.get_logger(__name__)
 
 
 class WorkHandler:
-    """Handles the work queue of one specialty."""
+    """Handles the work queues of the specialties of this process."""
 
     def __init__(
         self,
@@ -44,17 +45,22 @@ class WorkHandler:
         advisor: Advisor,
         routing: CurrentRouting,
         heartbeat: WorkHeartbeat,
-        semaphore: PrioritySemaphore,
+        concurrency: int,
         latency: RecentLatency,
     ) -> None:
-        """`semaphore` bounds the turns that `worker` processes concurrently."""
+        """`concurrency` bounds the turns of each specialty that `worker` processes concurrently."""
         self._sink = sink
         self._worker = worker
         self._advisor = advisor
         self._routing = routing
         self._heartbeat = heartbeat
-        self._semaphore = semaphore
+        self._semaphores: defaultdict[str, PrioritySemaphore] = defaultdict(lambda: PrioritySemaphore(concurrency))
         self._latency = latency
+
+    @property
+    def waiting(self) -> int:
+        """Number of turns that wait for one of their specialty to end."""
+        return sum(semaphore.waiting for semaphore in self._semaphores.values())
 
     async def handle(self, delivery: Delivery) -> Outcome:
         """Handle one delivery. The queue acknowledges on delivery; the requester detects a lost turn by its timeout."""
@@ -78,7 +84,7 @@ class WorkHandler:
             return
         # Before a permit is acquired: from here on, this process is responsible for the turn.
         with self._heartbeat.working_on(request):
-            async with self._semaphore.permit(request):
+            async with self._semaphores[request.specialty].permit(request):
                 clock = Stopwatch(queued_ms=(time.time() - request.dispatched_at) * 1000)
                 result = await self._worker.process(TurnTask(request, self._routing.current, clock))
         await self._sink.report(request.reply_to, result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from trunkline_chassis.settings import MCP_COMMANDS, Identifier, McpCommands, ProcessSettings
@@ -21,10 +22,12 @@ class RoutingSettings(EmbedderSettings):
 
 
 class AgentsSettings(ProcessSettings, RoutingSettings):
-    """Settings of a process that serves one specialty. Durations are in seconds."""
+    """Settings of a process that serves one specialty or all. Durations are in seconds."""
 
-    specialty: Identifier = Field(description="Specialty that this process serves")
-    concurrency: int = Field(128, ge=1, description="Maximum number of concurrent turns")
+    specialty: Identifier | Literal["*"] = Field(
+        description="Specialty that this process serves; `*` serves all those of the fleet"
+    )
+    concurrency: int = Field(128, ge=1, description="Maximum number of concurrent turns per specialty")
     work_heartbeat_interval_s: float = Field(0.25, gt=0, description="Interval of the heartbeats of in-flight turns")
     search_timeout_s: float = Field(
         2.0, gt=0, description="Timeout of a knowledge search; after it, the answer is written without passages"

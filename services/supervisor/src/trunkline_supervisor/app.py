@@ -162,6 +162,7 @@ async def _wire(
             pool_sizes(settings),
             node,
             replicas,
+            settings.agents_are_together,
         ),
         replicas=settings.replicas,
         grow_after_s=settings.grow_after_s,
@@ -192,7 +193,7 @@ def pool_sizes(settings: SuiteSettings) -> PoolSizes:
     return PoolSizes(
         ingress=size(settings.ingress_processes_min, settings.ingress_processes_max),
         conversation=size(settings.conversation_processes_min, settings.conversation_processes_max),
-        agents=size(settings.agents_processes_min, settings.agents_processes_max),
+        agents=size(settings.agents_min, settings.agents_processes_max),
         rag=size(min(1, settings.rag_processes_min), 1)
         if embedded
         else size(settings.rag_processes_min, settings.rag_processes_max),

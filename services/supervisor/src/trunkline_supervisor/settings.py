@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, model_validator
 from trunkline_chassis.settings import PATH_PREFIX, Identifier, NatsSettings, PathPrefix, SettingsError
 from trunkline_chassis.stream_limits import STREAM_LIMITS, LimitsByName
 
+_MAX_CORES_TOGETHER: Final = 4
 _POOLS: Final = ("ingress", "conversation", "agents", "llm_gateway", "rag")
 
 
@@ -76,8 +77,15 @@ class SuiteSettings(NatsSettings):
     )
     conversation_processes_min: int = Field(1, ge=0, le=8, description="Minimum of conversation processes")
     conversation_processes_max: int = Field(4, ge=1, le=8, description="Maximum of conversation processes")
-    agents_processes_min: int = Field(1, ge=0, le=16, description="Minimum of agent processes per specialty")
-    agents_processes_max: int = Field(3, ge=1, le=16, description="Maximum of agent processes per specialty")
+    agent_groups: Literal["auto", "together", "separate"] = Field(
+        "auto",
+        description="Whether every agents process serves all specialties (`together`) or one (`separate`); `auto`: "
+        "together on up to four cores, where a process per specialty would cost more than it isolates",
+    )
+    agents_processes_min: int | None = Field(
+        None, ge=0, le=16, description="Minimum of agents processes per pool; default: 2 together, 1 per specialty"
+    )
+    agents_processes_max: int = Field(3, ge=1, le=16, description="Maximum of agents processes per pool")
     llm_gateway_processes_min: int = Field(2, ge=0, le=8, description="Minimum of LLM gateway processes")
     llm_gateway_processes_max: int = Field(2, ge=1, le=8, description="Maximum of LLM gateway processes")
     rag_processes_min: int = Field(
@@ -98,6 +106,21 @@ class SuiteSettings(NatsSettings):
     )
     ready_timeout_s: float = Field(300.0, gt=0, description="Timeout until every process is ready, in seconds")
 
+    @property
+    def agents_are_together(self) -> bool:
+        """Whether every agents process serves all specialties."""
+        if self.agent_groups == "auto":
+            return len(os.sched_getaffinity(0)) <= _MAX_CORES_TOGETHER
+        return self.agent_groups == "together"
+
+    @property
+    def agents_min(self) -> int:
+        """The minimum of agents processes per pool."""
+        if self.agents_processes_min is not None:
+            return self.agents_processes_min
+        # Together two, so that the death of one delays no specialty.
+        return min(2, self.agents_processes_max) if self.agents_are_together else 1
+
     @model_validator(mode="after")
     def _refuse_nodes_of_external_servers(self) -> SuiteSettings:
         if self.nats_url is not None and self.nodes is not None:
@@ -107,7 +130,8 @@ class SuiteSettings(NatsSettings):
     @model_validator(mode="after")
     def _refuse_maximum_below_minimum(self) -> SuiteSettings:
         for pool in _POOLS:
-            minimum, maximum = getattr(self, f"{pool}_processes_min"), getattr(self, f"{pool}_processes_max")
+            minimum = self.agents_min if pool == "agents" else getattr(self, f"{pool}_processes_min")
+            maximum = getattr(self, f"{pool}_processes_max")
             if f"{pool}_processes_max" in self.model_fields_set and maximum is not None and maximum < minimum:
                 name = f"TRUNKLINE_{pool.upper()}_PROCESSES"
                 raise SettingsError(f"{name}_MAX ({maximum}) is below {name}_MIN ({minimum})")

@@ -36,12 +36,11 @@ _MAX_CANCELLED: Final = 1_000
 
 
 class Advisor:
-    """Handles consultation requests for one specialty."""
+    """Handles consultation requests for the specialties of this process."""
 
     def __init__(
         self,
         *,
-        specialty: str,
         routing: CurrentRouting,
         knowledge: KnowledgeSearch,
         model: LanguageModel,
@@ -49,7 +48,6 @@ class Advisor:
         progress_interval_s: float,
     ) -> None:
         """Report progress every `progress_interval_s` seconds."""
-        self._specialty = specialty
         self._routing = routing
         self._knowledge = knowledge
         self._model = model
@@ -81,8 +79,8 @@ class Advisor:
             await self._consultations.reply(consult.reply_to, reply)
 
     def _refusal_reason(self, consult: Consult) -> str:
-        if consult.requested_by == self._specialty:
-            return f"{self._specialty} cannot consult itself"
+        if consult.requested_by == consult.specialty:
+            return f"{consult.specialty} cannot consult itself"
         if consult.depth > MAX_DEPTH:
             return f"consultation depth {consult.depth}, at most {MAX_DEPTH} are allowed"
         if time.time() >= consult.deadline_at:
@@ -116,7 +114,7 @@ class Advisor:
 
     async def _advice(self, consult: Consult, routing: FleetRouting) -> ConsultReply:
         started = time.perf_counter()
-        agent = routing.router.choose_agent(self._specialty, consult.question, current=consult.agent)
+        agent = routing.router.choose_agent(consult.specialty, consult.question, current=consult.agent)
         follow_up = follow_up_of(consult.question, consult.context.transcript)
         passages = await self._knowledge.search(
             knowledge_query(consult.question, consult.context, agent, follow_up=follow_up)

@@ -37,7 +37,6 @@ class ConsultationClient:
         self,
         consultations: Consultations,
         instance: Instance,
-        specialty: Specialty,
         *,
         idle_timeout_s: float,
         timeout_s: float,
@@ -45,7 +44,6 @@ class ConsultationClient:
         """`idle_timeout_s` bounds the time without progress, `timeout_s` the whole consultation."""
         self._consultations = consultations
         self._instance = instance
-        self._specialty = specialty
         self._idle_timeout_s = idle_timeout_s
         self._timeout_s = timeout_s
         self._replies: dict[str, asyncio.Queue[ConsultReply]] = {}
@@ -71,11 +69,11 @@ class ConsultationClient:
         """Consult one specialist and wait for advice, refusal or timeout; `number` is unique in the attempt."""
         now = time.time()
         consult = Consult(
-            consultation=f"{request.ref.turn}-{request.ref.hop}-{request.ref.attempt}-{self._specialty}-{number}",
+            consultation=f"{request.ref.turn}-{request.ref.hop}-{request.ref.attempt}-{request.specialty}-{number}",
             ref=request.ref,
             specialty=Specialty(question.choice.specialty),
             agent=question.choice.agent.name,
-            requested_by=self._specialty,
+            requested_by=request.specialty,
             question=question.text,
             context=request.context,
             depth=1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,8 @@ from trunkline_agents.core.routing.router import Embedding, Router
 from trunkline_agents.ports import ArtefactStore, TrainingFailedError
 
 _log: Final = structlog.get_logger(__name__)
+ALL_SPECIALTIES: Final = "*"
+"""Setting of a process that serves every specialty of the fleet, also those that it does not have yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +62,20 @@ class RouterLoader:
 class CurrentRouting:
     """Holds the current routing and replaces it once the next fleet version is loaded."""
 
-    def __init__(self, specialty: str, loader: RouterLoader, first: FleetRouting) -> None:
-        """`specialty` is the one that this process serves."""
+    def __init__(self, loader: RouterLoader, first: FleetRouting, *, specialty: str = ALL_SPECIALTIES) -> None:
+        """Versions without `specialty`, the only one that this process serves, are skipped."""
         self._loader = loader
         self._specialty = specialty
         self._latest: FleetVersion | None = None
         self._changed = asyncio.Event()
         self.current = first
+        self.on_loaded: Callable[[], None] = lambda: None
+        """Called after every replacement."""
+
+    @property
+    def served(self) -> list[str]:
+        """Return the specialties of the current fleet that this process serves."""
+        return served_specialties(self._specialty, self.current.fleet)
 
     def on_fleet_change(self, latest: FleetVersion) -> None:
         """Schedule the loading of a new fleet version."""
@@ -80,7 +90,7 @@ class CurrentRouting:
             latest = self._latest
             if latest is None or latest.version == self.current.version:
                 continue
-            if not latest.fleet.of(self._specialty):
+            if not served_specialties(self._specialty, latest.fleet):
                 _log.warning("fleet.specialty_missing", version=latest.version, specialty=self._specialty)
                 continue
             try:
@@ -90,3 +100,9 @@ class CurrentRouting:
                 _log.error("routing.load_failed", version=latest.version, error=str(error))
                 continue
             _log.info("routing.loaded", version=latest.version)
+            self.on_loaded()
+
+
+def served_specialties(specialty: str, fleet: Fleet) -> list[str]:
+    """Return the specialties of a fleet that a process serves; none if the fleet does not have its specialty."""
+    return [name for name in fleet.specialties if specialty in {ALL_SPECIALTIES, name}]

@@ -11,7 +11,7 @@ from trunkline_chassis.logs import reason_of
 from trunkline_protocols.accounting import Timings, ToolUse
 from trunkline_protocols.completion import Completed
 from trunkline_protocols.fleet import TRIAGE, Agent
-from trunkline_protocols.ids import Instance, Specialty
+from trunkline_protocols.ids import Instance
 from trunkline_protocols.intents import NOT_HELPED, SMALL_TALK
 from trunkline_protocols.refusal import Refused
 from trunkline_protocols.turn import AnswerTurn, Escalate, HandOff, MessageAnalysis, TurnResult
@@ -37,22 +37,20 @@ _MIN_SCORE_WHILE_WAITING: Final = 0.8
 
 
 class TurnWorker:
-    """Processes the turns of one specialty."""
+    """Processes the turns of the specialties of this process."""
 
     def __init__(
         self,
         *,
         instance: Instance,
-        specialty: Specialty,
         analyst: MessageAnalyst,
         languages: LanguageTexts,
         writer: AnswerWriter,
         summariser: HandoffSummariser,
         ids: CompletionIds,
     ) -> None:
-        """`instance` and `specialty` are those of this process."""
+        """`instance` is the name of this process."""
         self._instance = instance
-        self._specialty = specialty
         self._analyst = analyst
         self._languages = languages
         self._writer = writer
@@ -61,7 +59,7 @@ class TurnWorker:
 
     async def process(self, task: TurnTask) -> TurnResult:
         """Process a turn; a failure is returned as a result too."""
-        results = ResultBuilder(task.request, self._specialty, self._instance, task.routing.version)
+        results = ResultBuilder(task.request, self._instance, task.routing.version)
         try:
             return await self._process(task, results)
         except Exception as error:  # any defect must end in a result: the conversation service decides about a retry
@@ -98,14 +96,15 @@ class TurnWorker:
             change = await self._change_owner(task, choice, analysis, results)
             if change is not None:
                 return change
-        agent = choice.agent if choice.specialty == self._specialty else self._own_agent(task, embedding)
+        agent = choice.agent if choice.specialty == request.specialty else self._own_agent(task, embedding)
         if request.is_waiting and not await self._is_answered_well(task, agent, analysis):
             return results.noted(agent)
         return await self._answer(task, agent, analysis, results)
 
     def _choose(self, task: TurnTask, embedding: Embedding | None) -> RoutingChoice:
         """Choose specialty and agent for the message: the present ones, unless others are clearly better."""
-        if self._specialty == TRIAGE:
+        specialty = task.request.specialty
+        if specialty == TRIAGE:
             return _triage(task, embedding)
         agent = self._own_agent(task, embedding)
         # After a handoff or routing (hop > 0) the new owner keeps the turn: at most one change per turn.
@@ -114,20 +113,19 @@ class TurnWorker:
             better = task.routing.router.better_specialty(agent, task.request.text, embedding, previous_owner=previous)
             if better is not None:
                 return better
-        return RoutingChoice(self._specialty, agent, 0.0)
+        return RoutingChoice(specialty, agent, 0.0)
 
     def _own_agent(self, task: TurnTask, embedding: Embedding | None) -> Agent:
-        return task.routing.router.choose_agent(
-            self._specialty, task.request.text, embedding, current=task.request.agent
-        )
+        request = task.request
+        return task.routing.router.choose_agent(request.specialty, request.text, embedding, current=request.agent)
 
     async def _change_owner(
         self, task: TurnTask, choice: RoutingChoice, analysis: MessageAnalysis, results: ResultBuilder
     ) -> TurnResult | None:
         """Return the result that moves the turn to another specialty, None to answer it here."""
-        if choice.specialty == self._specialty:
+        if choice.specialty == task.request.specialty:
             return None
-        if self._specialty == TRIAGE:
+        if task.request.specialty == TRIAGE:
             timings = Timings(queued_ms=task.clock.queued_ms, route_ms=task.clock.lap_ms())
             return results.routed(choice, timings, analysis)
         return await self._hand_off(task, choice, analysis, results)

@@ -53,9 +53,13 @@ class ResultBuilder:
     """Builds the result of one attempt at a turn."""
 
     request: AnswerTurn
-    specialty: Specialty
     instance: Instance
     fleet_version: int
+
+    @property
+    def specialty(self) -> Specialty:
+        """The specialty that is asked."""
+        return self.request.specialty
 
     def answered(
         self, agent: Agent, completion: Completed, sources: Sources, *, timings: Timings, tools: list[ToolUse]

@@ -104,6 +104,8 @@ class Blueprint:
     node: Node = LOCAL
     replicas: int = 1
     """Copies of every replicated stream that a service re-creates."""
+    agents_together: bool = False
+    """One pool of agents processes that serve all specialties, instead of one per specialty."""
 
     def pools(self, specialties: list[str]) -> list[PoolSpec]:
         """Return all pools for a fleet with these specialties."""
@@ -132,16 +134,19 @@ class Blueprint:
             self._pool("ingress", edge, sizes.ingress, queue_threshold=4_000),
             # Its queue depth is the number of in-flight turns, whose time is mostly the model's.
             self._pool("conversation", {}, sizes.conversation, queue_threshold=400),
-            *(self.agents(specialty) for specialty in specialties),
+            *self._agents(specialties),
             self._pool("rag", knowledge, sizes.rag),
             self._pool("llm_gateway", {}, sizes.llm_gateway, queue_threshold=200),
             self._pool("audit", archive, sizes.audit),
         ]
 
-    def agents(self, specialty: str) -> PoolSpec:
-        """Return the pool of one specialty."""
-        name = f"agents-{specialty}"
-        return self._pool("agents", {"TRUNKLINE_SPECIALTY": specialty}, self.sizes.agents, name=name)
+    def _agents(self, specialties: list[str]) -> list[PoolSpec]:
+        if self.agents_together:
+            return [self._pool("agents", {"TRUNKLINE_SPECIALTY": "*"}, self.sizes.agents)]
+        return [
+            self._pool("agents", {"TRUNKLINE_SPECIALTY": specialty}, self.sizes.agents, name=f"agents-{specialty}")
+            for specialty in specialties
+        ]
 
     def _pool(
         self,
