@@ -76,7 +76,7 @@ async def _run(case: Case) -> Outcome:
         async with running_gateway(primary, provider_config("backup", backup.url), policy=NEVER_OPENS) as harness:
             harness.on_delta = shown.set
             knowledge = FakeKnowledgeBase()
-            worker = make_worker("billing", GatewayModel(harness), knowledge=knowledge)
+            worker = make_worker(GatewayModel(harness), knowledge=knowledge)
             result = await worker.process(make_task(make_request(QUESTION), ROUTING[case.tools]))
             return Outcome(_commit(result), harness, knowledge)
 
