@@ -111,14 +111,14 @@ def start_process(specialty: str, nats_url: str, region: str, folder: Path) -> s
 async def test_process_of_all_specialties_follows_the_fleet(
     bus: Bus, nats_url: str, tmp_path: Path, fleet_version: int
 ) -> None:
-    """It serves the specialties that a new version adds, and leaves the work of those that it removes."""
+    """It answers what its triage routes, serves added specialties, and leaves the work of removed ones."""
     region = f"r{time.monotonic_ns()}"
     await serve_collaborators(bus, region)
     requester = Requester(bus)
     await requester.subscribe()
     process = start_process("*", nats_url, region, tmp_path)
 
-    async def ask(specialty: str, text: str) -> None:
+    async def ask(specialty: str, text: str, *, hop: int = 1) -> None:
         turn = f"c{time.monotonic_ns()}-1"
         deadline_at = time.time() + 60
         await requester.send(
@@ -126,7 +126,7 @@ async def test_process_of_all_specialties_follows_the_fleet(
                 text,
                 specialty=specialty,
                 turn=turn,
-                hop=1,
+                hop=hop,
                 reply_to=requester.instance,
                 dispatched_at=time.time(),
                 deadline_at=deadline_at,
@@ -140,7 +140,13 @@ async def test_process_of_all_specialties_follows_the_fleet(
         return result.specialty
 
     try:
-        assert await answering_specialty("billing", "I was charged twice on my invoice") == "billing"
+        await ask("triage", "I was charged twice on my invoice", hop=0)
+        routed, answered = await requester.receive(), await requester.receive()
+        assert isinstance(routed, Routed)
+        assert isinstance(answered, Answered)
+        assert routed.continued
+        assert (answered.specialty, answered.agent) == (routed.to, routed.agent) == ("billing", "billing-one")
+        assert (answered.ref.hop, answered.ref.turn) == (routed.ref.hop + 1, routed.ref.turn)
         assert await answering_specialty("technical", "my thermostat is offline") == "technical"
         gardening = make_agent("gardening", ["how often do I water the roses", "the lawn turns yellow"])
         first = small_fleet()
@@ -189,6 +195,7 @@ async def test_results_name_fleet_version_and_process(
     answered = await work(3, "my thermostat is offline", "technical", 1)
     assert isinstance(answered, Answered)
     assert (routed.to, moved.to, answered.text) == ("billing", "technical", "Restart it.")
+    assert not routed.continued
     assert {routed.fleet_version, moved.fleet_version, answered.fleet_version} == {fleet_version}
     assert (moved.instance, answered.instance) == ("agents-billing", "agents-technical")
     assert [source.document for source in answered.retrieved] == [PASSAGE.document]

@@ -12,7 +12,7 @@ from trunkline_conversation.ports import InboxItem
 from trunkline_protocols.ids import Specialty
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit, CommitStored, TurnAnswered
-from trunkline_protocols.turn import AnswerTurn, HandOff
+from trunkline_protocols.turn import AnswerTurn, HandOff, Routed
 
 from tests.conversation.actor_harness import TIMEOUTS, ActorHarness
 from tests.conversation.builders import CONVERSATION, received
@@ -120,6 +120,51 @@ async def test_lost_agent_is_replaced_by_the_next_attempt(harness: ActorHarness)
     await harness.actor.run()
     assert harness.log.answers() == ["m1"]
     assert [request.ref.attempt for request in harness.work_queue.requests] == [1, 2, 1, 2]
+
+
+async def test_agent_that_routes_and_answers_gets_no_second_request(harness: ActorHarness) -> None:
+    """Its process serves the chosen specialty too: the answer may arrive together with the choice."""
+
+    def route_and_answer(request: AnswerTurn) -> None:
+        harness.actor.on_result(routed_and_continued(request))
+        harness.answer(next_hop_of(request))
+
+    harness.work_queue.react = route_and_answer
+    harness.deliver(1)
+    await harness.actor.run()
+    assert harness.log.answers() == ["m1"]
+    assert [request.specialty for request in harness.work_queue.requests] == ["triage"]
+    assert harness.log.stored[0].commit.owner == "billing"
+
+
+async def test_agent_that_is_lost_after_its_choice_is_replaced(harness: ActorHarness) -> None:
+    """Its choice is a claim of the next hop: without heartbeats, that hop is queued for others."""
+    loop = asyncio.get_running_loop()
+
+    def route_and_die(request: AnswerTurn) -> None:
+        if request.specialty != "triage":
+            harness.answer(request)
+            return
+        harness.actor.on_result(routed_and_continued(request))
+        loop.call_later(0.05, lambda: harness.actor.check_timeouts(loop.time() + TIMEOUTS.agent_silence_s + 0.1))
+
+    harness.work_queue.react = route_and_die
+    harness.deliver(1)
+    await harness.actor.run()
+    assert harness.log.answers() == ["m1"]
+    requests = [(request.specialty, request.ref.hop, request.ref.attempt) for request in harness.work_queue.requests]
+    assert requests == [("triage", 0, 1), ("billing", 1, 2)]
+
+
+def routed_and_continued(request: AnswerTurn) -> Routed:
+    """Return the choice of a process that serves the chosen specialty too."""
+    return Routed(ref=request.ref, to=Specialty("billing"), agent="billing-one", confidence=1.0, continued=True)
+
+
+def next_hop_of(request: AnswerTurn) -> AnswerTurn:
+    """Return the request that such a process makes to itself."""
+    ref = msgspec.structs.replace(request.ref, hop=request.ref.hop + 1)
+    return msgspec.structs.replace(request, ref=ref, specialty=Specialty("billing"), agent="billing-one")
 
 
 async def test_late_result_of_the_previous_owner_is_dropped_and_counted(harness: ActorHarness) -> None:

@@ -110,6 +110,8 @@ class Routed(Wire, frozen=True, kw_only=True, tag="turn.routed"):
     timings: Timings = Timings()
     fleet_version: int = 0
     analysis: MessageAnalysis | None = None
+    continued: bool = False
+    """If true, this agents process serves the chosen specialty too and has begun the next hop: it is claimed."""
 
 
 class HandOffTarget(Record, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from typing import Final, assert_never
 
+import msgspec
 import structlog
 from nats.aio.msg import Msg
 from trunkline_chassis.delivery import Delivery, Done, Outcome, Reject
@@ -19,7 +20,7 @@ from trunkline_chassis.latency import RecentLatency
 from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec
 from trunkline_protocols.consultation import Consult
-from trunkline_protocols.turn import AnswerTurn
+from trunkline_protocols.turn import AnswerTurn, Routed, TurnResult
 
 from trunkline_agents.application.advisor import Advisor
 from trunkline_agents.application.consultation_client import ConsultationClient
@@ -29,6 +30,7 @@ from trunkline_agents.application.stopwatch import Stopwatch
 from trunkline_agents.application.turn_task import TurnTask
 from trunkline_agents.application.turn_worker import TurnWorker
 from trunkline_agents.application.work_heartbeat import WorkHeartbeat
+from trunkline_agents.core.next_hop import next_hop
 from trunkline_agents.ports import ResultSink
 
 _log: Final = structlog.get_logger(__name__)
@@ -82,11 +84,12 @@ class WorkHandler:
         if now > request.deadline_at:
             _log.warning("turn.expired", turn=request.ref.turn)
             return
-        # Before a permit is acquired: from here on, this process is responsible for the turn.
-        with self._heartbeat.working_on(request):
-            async with self._semaphores[request.specialty].permit(request):
-                clock = Stopwatch(queued_ms=(time.time() - request.dispatched_at) * 1000)
-                result = await self._worker.process(TurnTask(request, self._routing.current, clock))
+        result = await self._process(request)
+        if isinstance(result, Routed) and result.to in self._routing.served:
+            # The requester need not queue the next hop for this process.
+            await self._sink.report(request.reply_to, msgspec.structs.replace(result, continued=True))
+            request = next_hop(request, result, dispatched_at=time.time())
+            result = await self._process(request)
         await self._sink.report(request.reply_to, result)
         duration_ms = (time.time() - now) * 1000
         self._latency.add(duration_ms)
@@ -97,6 +100,13 @@ class WorkHandler:
             outcome=result.__struct_config__.tag,
             duration_ms=round(duration_ms, 1),
         )
+
+    async def _process(self, request: AnswerTurn) -> TurnResult:
+        # Before a permit is acquired: from here on, this process is responsible for the turn.
+        with self._heartbeat.working_on(request):
+            async with self._semaphores[request.specialty].permit(request):
+                clock = Stopwatch(queued_ms=(time.time() - request.dispatched_at) * 1000)
+                return await self._worker.process(TurnTask(request, self._routing.current, clock))
 
 
 def on_consult_cancelled(advisor: Advisor, message: Msg) -> None:

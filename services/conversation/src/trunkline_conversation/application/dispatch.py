@@ -66,6 +66,13 @@ class Dispatch:
         self._signals = asyncio.Queue()
         self._request = request
 
+    def continue_with(self, request: AnswerTurn) -> None:
+        """Track the next request of the agent that claimed the last one; its result may have arrived already."""
+        arrived = self._signals
+        self.start(request)
+        self._signals = arrived
+        self._last_heartbeat_at = self._started_at
+
     async def next_signal(self) -> TurnSignal:
         """Wait for the next signal."""
         return await self._signals.get()

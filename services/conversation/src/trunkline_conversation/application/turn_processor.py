@@ -95,11 +95,14 @@ class TurnProcessor:
         return decisions.begin(state, message, turn=turn, inbox_seq=inbox_seq, specialties=specialties)
 
     async def _request_work(self, state: Conversation, turn: Turn) -> tuple[Step, Turn]:
-        """Enqueue the work of a turn and wait for a signal that decides the next step."""
+        """Have the work of a turn done and wait for a signal that decides the next step."""
         request = self._request(state, turn)
-        self._dispatch.start(request)
         work = QueuedWork(self._work_queue, request)
-        await work.enqueue()
+        if turn.work.is_claimed:
+            self._dispatch.continue_with(request)
+        else:
+            self._dispatch.start(request)
+            await work.enqueue()
         while True:
             signal = await self._dispatch.next_signal()
             match signal:

@@ -114,7 +114,7 @@ def retry(turn: Turn) -> Work | None:
     """Return the same work with the next attempt, None if the attempts are used up."""
     if turn.work.attempt >= MAX_ATTEMPTS:
         return None
-    return replace(turn.work, attempt=turn.work.attempt + 1)
+    return replace(turn.work, attempt=turn.work.attempt + 1, is_claimed=False)
 
 
 def give_up(state: Conversation, turn: Turn) -> Append:
@@ -156,7 +156,7 @@ def _decide(state: Conversation, turn: Turn, result: TurnResult, environment: En
         case Answered():
             return _answer(state, turn, result)
         case Routed(to=to) if to in environment.specialties and to != turn.work.specialty:
-            return Work(specialty=to, agent=result.agent, hop=turn.work.hop + 1)
+            return Work(specialty=to, agent=result.agent, hop=turn.work.hop + 1, is_claimed=result.continued)
         case Routed(to=to):
             return escalate(state, turn, environment, reason=f"triage chose {to}, which is not available")
         case HandOff():

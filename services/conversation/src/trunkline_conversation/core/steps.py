@@ -32,6 +32,8 @@ class Work:
     """The customer waits for a person: the agent answers only an explicit question, and well."""
     say: str = ""
     """Authored instruction that the customer reads before the answer."""
+    is_claimed: bool = False
+    """The agents process that chose this work has begun it: it needs no place in the queue."""
 
 
 @dataclass(frozen=True, slots=True)
