@@ -62,9 +62,8 @@ async def run_load(settings: ClientSettings, plan: LoadPlan) -> str:
     """Run the plan and return the report as JSON."""
     raise_file_limit(plan.conversations)
     rng = random.Random(plan.seed)  # noqa: S311 - load, not secrets
-    connector = aiohttp.TCPConnector(limit=0)
     with Phases() as phases:
-        async with aiohttp.ClientSession(connector=connector) as session:
+        async with open_session() as session:
             usage = await find_processes(session, settings)
             connections = await open_all(session, settings, plan, rng, phases)
             await asyncio.sleep(_SETTLE_S)
@@ -90,6 +89,11 @@ async def run_load(settings: ClientSettings, plan: LoadPlan) -> str:
 
 
 # -- load ---
+
+
+def open_session() -> aiohttp.ClientSession:
+    """Open a session with as many connections as a plan has conversations; aiohttp's default is a hundred."""
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
 
 async def open_all(

@@ -13,11 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import aiohttp
 import msgspec
 
 from trunkline_cli.bench.broker_traffic import BrokerTraffic, Traffic, open_broker_traffic
-from trunkline_cli.bench.load import LoadPlan, drive, open_all, raise_file_limit, read_traces
+from trunkline_cli.bench.load import LoadPlan, drive, open_all, open_session, raise_file_limit, read_traces
 from trunkline_cli.bench.phases import Phases
 from trunkline_cli.bench.stage_times import mean_stage_times
 from trunkline_cli.bench.suite_usage import SuiteUsage, find_processes
@@ -75,7 +74,7 @@ async def run_stages(settings: ClientSettings, plan: LoadPlan) -> Stages:
     raise_file_limit(plan.conversations)
     rng = random.Random(plan.seed)  # noqa: S311 - load, not secrets
     with Phases() as phases:
-        async with aiohttp.ClientSession() as session, open_broker_traffic(settings.data_dir) as broker:
+        async with open_session() as session, open_broker_traffic(settings.data_dir) as broker:
             usage = await find_processes(session, settings)
             connections = await open_all(session, settings, plan, rng, phases)
             await asyncio.sleep(_SETTLE_S)
