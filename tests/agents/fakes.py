@@ -26,12 +26,14 @@ class FakeKnowledgeBase:
 
     queries: list[SearchKnowledge] = field(default_factory=list)
     analysis: MessageAnalysed = field(default_factory=MessageAnalysed)
+    analyses: list[AnalyseMessage] = field(default_factory=list)
 
     async def search(self, query: SearchKnowledge) -> list[Passage]:
         self.queries.append(query)
         return [PASSAGE]
 
     async def analyse(self, request: AnalyseMessage) -> MessageAnalysed:
+        self.analyses.append(request)
         return self.analysis
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import msgspec
 import pytest
 from trunkline_agents.application.routing import FleetRouting
 from trunkline_agents.core.routing.router import Router
 from trunkline_agents.core.routing.training import train
 from trunkline_protocols.completion import Complete, Completed, CompletionReply
+from trunkline_protocols.context import Utterance
 from trunkline_protocols.ids import Specialty
 from trunkline_protocols.knowledge import MessageAnalysed
 from trunkline_protocols.refusal import Refused
 from trunkline_protocols.tool_steps import ToolCall
-from trunkline_protocols.turn import Answered, Escalate, HandOff, Routed, TurnFailed, TurnResult
+from trunkline_protocols.turn import Answered, Escalate, HandOff, MessageAnalysis, Routed, TurnFailed, TurnResult
 
 from tests.agents.builders import BUILT_IN, INSTANCE, make_request, make_task, make_worker, small_fleet
-from tests.agents.fakes import FakeKnowledgeBase, FakeModel, ScriptedModel
+from tests.agents.fakes import PASSAGE, FakeKnowledgeBase, FakeModel, ScriptedModel
 
 FLEET_VERSION = 7
 FLEET = small_fleet()
@@ -154,3 +156,44 @@ async def test_corrected_message_goes_to_the_model_with_the_original() -> None:
     await make_worker(model, analyses=analyses).process(task)
     (completion,) = model.completions
     assert (completion.text, completion.corrected) == ("I was charegd twice on my invoice", CHARGED)
+
+
+@pytest.mark.parametrize(
+    ("changes", "anticipated"),
+    [
+        ({"agent": "billing-one"}, True),
+        ({"agent": ""}, False),
+        ({"agent": "one-who-left"}, False),
+        ({"agent": "billing-one", "text": "thanks"}, False),
+        ({"agent": "billing-one", "analysis": MessageAnalysis()}, False),
+        ({"agent": "triage-one", "specialty": "triage"}, False),
+    ],
+    ids=["owner", "no owner yet", "owner left", "too short", "analysed already", "triage"],
+)
+async def test_owner_gets_passages_together_with_the_analysis(changes: dict[str, Any], anticipated: bool) -> None:  # noqa: FBT001 - a parameter
+    """One visit of the knowledge service instead of two, where the query is known before the analysis."""
+    knowledge = FakeKnowledgeBase(analysis=MessageAnalysed(passages=[PASSAGE]))
+    fields: dict[str, Any] = {"text": "when is the refund on my card", "hop": 0} | changes
+    request = make_request(**fields)
+    await make_worker(FakeModel(), knowledge=knowledge, analyses=knowledge).process(make_task(request, ROUTING))
+    asked = [analysis.search is not None for analysis in knowledge.analyses]
+    assert asked == ([] if "analysis" in changes else [anticipated])
+    if anticipated:
+        assert knowledge.queries == []
+
+
+async def test_passages_for_another_query_are_not_used() -> None:
+    """The answer needs others than anticipated: those for the question before, since the advice did not help."""
+    knowledge = FakeKnowledgeBase(analysis=MessageAnalysed(passages=[]))
+    request = make_request("that did not help at all", agent="billing-one", hop=0)
+    transcript = [
+        Utterance(role="customer", text=CHARGED),
+        Utterance(role="agent", text="Wait.", specialty="billing", documents=["refunds"]),
+    ]
+    context = msgspec.structs.replace(request.context, transcript=transcript)
+    model = FakeModel()
+    task = make_task(msgspec.structs.replace(request, context=context), ROUTING)
+    await make_worker(model, knowledge=knowledge, analyses=knowledge).process(task)
+    assert knowledge.analyses[0].search is not None
+    assert [query.query for query in knowledge.queries] == [CHARGED]
+    assert model.completions[0].passages == [PASSAGE]

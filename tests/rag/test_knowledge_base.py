@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trunkline_protocols.knowledge import Article, ArticleFile, GetArticle, SearchKnowledge
+from trunkline_protocols.knowledge import AnalyseMessage, Article, ArticleFile, GetArticle, SearchKnowledge
 from trunkline_rag.adapters.milvus import MilvusStore
 from trunkline_rag.application.knowledge_base import KnowledgeBase
 from trunkline_rag.core.passage_set import PassageSet
@@ -69,6 +69,27 @@ async def test_customers_find_neither_internal_nor_expired_articles(store: Milvu
         "refunds": False,
         "secret": True,
     }
+
+
+@pytest.mark.parametrize("embedder", [None, LetterEmbedder()], ids=["words", "vectors"])
+async def test_analysis_finds_what_a_search_with_its_vector_finds(
+    tmp_path: Path, embedder: LetterEmbedder | None
+) -> None:
+    """For a foreign message nothing is searched: it is not answered from articles."""
+    name, dimensions = (embedder.name, embedder.dimensions) if embedder else ("lexical", 0)
+    store = MilvusStore(str(tmp_path / "milvus"), embedder=name, dimensions=dimensions)
+    knowledge_base = KnowledgeBase(store, embedder, parser=InProcessParser())
+    await import_files(knowledge_base)
+    text = "When do I get my refund for the router?"
+    query = SearchKnowledge(query=text, tenant="default", limit=3)
+    analysed = await knowledge_base.analyse(AnalyseMessage(text=text, languages=["en"], search=query))
+    found = await knowledge_base.search(SearchKnowledge(query=text, tenant="default", limit=3, vector=analysed.vector))
+    assert analysed.passages == found.passages != []
+    assert (await knowledge_base.analyse(AnalyseMessage(text=text, languages=["en"]))).passages is None
+    german = "Wann bekomme ich endlich mein Geld zurück, ich warte schon seit drei Wochen?"
+    foreign = await knowledge_base.analyse(AnalyseMessage(text=german, languages=["en"], search=query))
+    assert (foreign.language, foreign.passages) == ("de", None)
+    store.close()
 
 
 async def test_passage_names_the_version_that_contains_it(store: MilvusStore) -> None:

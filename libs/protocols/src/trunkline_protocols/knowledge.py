@@ -64,11 +64,13 @@ class PassagesFound(Wire, frozen=True, kw_only=True, tag="knowledge.passages"):
 
 
 class AnalyseMessage(Wire, frozen=True, kw_only=True, tag="knowledge.analyse"):
-    """Query: vector and language of a customer's message."""
+    """Query: vector and language of a customer's message, and the passages that an answer will need."""
 
     text: str
     languages: list[str] = []
     """Languages (ISO 639-1) in which the fleet answers; default: any."""
+    search: SearchKnowledge | None = None
+    """Search to make with the message's vector, unless its language is foreign; default: none."""
 
 
 class MessageAnalysed(Wire, frozen=True, kw_only=True, tag="knowledge.analysed"):
@@ -82,6 +84,8 @@ class MessageAnalysed(Wire, frozen=True, kw_only=True, tag="knowledge.analysed")
     """Language of the message (ISO 639-1) if it is certainly none of the fleet's, else empty."""
     corrected: str = ""
     """The message with its typing mistakes corrected; empty if there are none."""
+    passages: list[Passage] | None = None
+    """Passages found, best first; None if no search was made."""
 
 
 class GetArticle(Wire, frozen=True, kw_only=True, tag="knowledge.get"):

@@ -59,7 +59,7 @@ class AnswerWriter:
 
     async def find(self, task: TurnTask, agent: Agent, analysis: MessageAnalysis) -> FoundPassages:
         """Return the passages for the message of a turn."""
-        return await self._finder.find(task.request, agent, analysis)
+        return await self._finder.find(task, agent, analysis)
 
     async def write(self, task: TurnTask, agent: Agent, analysis: MessageAnalysis) -> Draft:
         """Write the answer of an agent; planned consultations run concurrently with the search."""
@@ -74,7 +74,7 @@ class AnswerWriter:
                 self._consultations.consult_all(request, planned),
             )
         else:
-            found = await self._finder.find(request, agent, analysis)
+            found = await self._finder.find(task, agent, analysis)
         search_ms = clock.lap_ms()
         active = self._notices.for_agents(tenant=request.context.tenant, specialty=agent.specialty)
         sources = Sources(found.passages, consultations, undelivered_notices(active, request.context.transcript))

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import msgspec
 from trunkline_protocols.fleet import Agent
 from trunkline_protocols.intents import NOT_HELPED, SMALL_TALK, VAGUE
-from trunkline_protocols.knowledge import MIN_ANSWER_SCORE, Passage
+from trunkline_protocols.knowledge import MIN_ANSWER_SCORE, Passage, SearchKnowledge
 from trunkline_protocols.turn import AnswerTurn, MessageAnalysis
 
+from trunkline_agents.application.turn_task import TurnTask
 from trunkline_agents.core.follow_up import FollowUp, follow_up_of
 from trunkline_agents.core.knowledge_query import knowledge_query
 from trunkline_agents.core.question_parts import question_parts
@@ -32,8 +33,9 @@ class PassageFinder:
         """`knowledge` is the knowledge service."""
         self._knowledge = knowledge
 
-    async def find(self, request: AnswerTurn, agent: Agent, analysis: MessageAnalysis) -> FoundPassages:
+    async def find(self, task: TurnTask, agent: Agent, analysis: MessageAnalysis) -> FoundPassages:
         """Return the passages for a message, by its intent; small talk and vague requests need none."""
+        request = task.request
         if analysis.intent in SMALL_TALK or analysis.intent == VAGUE:
             return FoundPassages([])
         follow_up = follow_up_of(request.text, request.context.transcript)
@@ -45,9 +47,9 @@ class PassageFinder:
         query = knowledge_query(request.text, request.context, agent, vector=analysis.vector, follow_up=follow_up)
         parts = question_parts(request.text)
         if not parts:
-            return FoundPassages(await self._knowledge.search(query))
+            return FoundPassages(await self._search(task, query))
         whole, *by_part = await asyncio.gather(
-            self._knowledge.search(query), *(self._search_part(request, agent, parts, at) for at in range(len(parts)))
+            self._search(task, query), *(self._search_part(request, agent, parts, at) for at in range(len(parts)))
         )
         answered = sum(bool(found) and found[0].score >= MIN_ANSWER_SCORE for found in by_part)
         if answered < 2:  # noqa: PLR2004 - a single answered part is what the whole message is about
@@ -56,6 +58,11 @@ class PassageFinder:
             msgspec.structs.replace(passage, part=number) for number, found in enumerate(by_part) for passage in found
         ]
         return FoundPassages(passages, parts)
+
+    async def _search(self, task: TurnTask, query: SearchKnowledge) -> list[Passage]:
+        if task.anticipated is not None and task.anticipated.answer(query):
+            return task.anticipated.passages
+        return await self._knowledge.search(query)
 
     async def find_rest(self, request: AnswerTurn, agent: Agent, text: str) -> FoundPassages:
         """Return the passages for `text`, the part of a message that specialists are not consulted about."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Final
 
@@ -68,7 +69,8 @@ class TurnWorker:
 
     async def _process(self, task: TurnTask, results: ResultBuilder) -> TurnResult:
         request, routing = task.request, task.routing
-        analysis = await self._analyst.analyse(request, routing)
+        analysis, anticipated = await self._analyst.analyse(request, routing)
+        task = dataclasses.replace(task, anticipated=anticipated)
         embedding = routing.embedding_of(analysis)
         choice = self._choose(task, embedding)
         if request.analysis is None:

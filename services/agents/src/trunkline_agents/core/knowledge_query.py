@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
+from trunkline_language.terms import tokenize
 from trunkline_protocols.context import Context
-from trunkline_protocols.fleet import Agent
+from trunkline_protocols.fleet import TRIAGE, Agent, Fleet
 from trunkline_protocols.knowledge import SearchKnowledge
 from trunkline_protocols.rules.locale import language_of
+from trunkline_protocols.turn import AnswerTurn
 
-from trunkline_agents.core.follow_up import FollowUp
+from trunkline_agents.core.follow_up import FollowUp, follow_up_of
 
 _MAX_PASSAGES: Final = 6
+_MIN_WORDS: Final = 3
+"""Shorter messages are mostly small talk, for which nothing is searched."""
 _NO_FOLLOW_UP: Final = FollowUp()
 
 
@@ -35,3 +39,12 @@ def knowledge_query(
         earlier=follow_up.question,
         focus=follow_up.documents,
     )
+
+
+def anticipated_query(request: AnswerTurn, fleet: Fleet) -> SearchKnowledge | None:
+    """Return the query that an ordinary question to the present owner will need; None if that cannot be told."""
+    owners = [agent for agent in fleet.of(request.specialty) if agent.name == request.agent]
+    if not owners or request.specialty == TRIAGE or len(tokenize(request.text)) < _MIN_WORDS:
+        return None
+    follow_up = follow_up_of(request.text, request.context.transcript)
+    return knowledge_query(request.text, request.context, owners[0], follow_up=follow_up)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
 import structlog
 from trunkline_chassis.cancellation import run_in_thread
 from trunkline_embedding import Embedder
@@ -100,8 +101,12 @@ class KnowledgeBase:
         await self._index.use_fleet(fleet)
 
     async def analyse(self, request: AnalyseMessage) -> MessageAnalysed:
-        """Return vector and language of a message."""
-        return await self._analyser.analyse(request)
+        """Return vector and language of a message, and the passages that its query asks for."""
+        analysed = await self._analyser.analyse(request)
+        if request.search is None or analysed.language:
+            return analysed
+        found = await self._search.search(msgspec.structs.replace(request.search, vector=analysed.vector))
+        return msgspec.structs.replace(analysed, passages=found.passages)
 
     async def import_articles(self, request: ImportArticles) -> ArticlesImported:
         """Store changed articles and report problems; searches use the previous index until `more` is false."""
