@@ -119,4 +119,5 @@ def make_worker(
         writer=writer,
         summariser=summariser or HandoffSummariser(model, timeout_s=0.0),
         ids=ids,
+        reader_addresses={},
     )

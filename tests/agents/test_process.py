@@ -118,7 +118,7 @@ async def test_process_of_all_specialties_follows_the_fleet(
     await requester.subscribe()
     process = start_process("*", nats_url, region, tmp_path)
 
-    async def ask(specialty: str, text: str, *, hop: int = 1) -> None:
+    async def ask(specialty: str, text: str, *, hop: int = 1, may_continue: bool = False) -> None:
         turn = f"c{time.monotonic_ns()}-1"
         deadline_at = time.time() + 60
         await requester.send(
@@ -130,6 +130,7 @@ async def test_process_of_all_specialties_follows_the_fleet(
                 reply_to=requester.instance,
                 dispatched_at=time.time(),
                 deadline_at=deadline_at,
+                may_continue=may_continue,
             )
         )
 
@@ -141,6 +142,10 @@ async def test_process_of_all_specialties_follows_the_fleet(
 
     try:
         await ask("triage", "I was charged twice on my invoice", hop=0)
+        left = await requester.receive()
+        assert isinstance(left, Routed)
+        assert not left.continued
+        await ask("triage", "I was charged twice on my invoice", hop=0, may_continue=True)
         routed, answered = await requester.receive(), await requester.receive()
         assert isinstance(routed, Routed)
         assert isinstance(answered, Answered)

@@ -27,6 +27,7 @@ TEXTS: Final = {
     "TRUNKLINE_HTTP_HOST": "127.0.0.2",
     "TRUNKLINE_MCP_COMMANDS": '[["stock-mcp", "--read-only"]]',
     "TRUNKLINE_STREAM_LIMITS": '{"INBOX": {"max_age_s": 60.0}, "FLEET": {"max_bytes": -1, "compression": "s2"}}',
+    "TRUNKLINE_READER_ADDRESSES": '{"shop": "https://shop.example"}',
     "TRUNKLINE_SECRET_HOSTS": '{"shop-key": ["shop.example"]}',
 }
 """Texts for variables whose value has a form of its own."""
@@ -78,6 +79,8 @@ def _texts_of_kind(kind: str, *bounds: str) -> Iterator[tuple[str, object]]:
             yield "/srv/some folder", Path("/srv/some folder")
         case "text":
             yield "some-text", "some-text"
+        case "text or `*`":
+            yield from {"some-text": "some-text", "*": "*"}.items()
         case _:
             raise AssertionError(f"no text for {kind}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from trunkline_chassis.errors import BusUnavailableError, FenceError
@@ -10,9 +10,12 @@ from trunkline_conversation.application.actor import ActorConfig, ConversationAc
 from trunkline_conversation.application.dispatch import TurnTimeouts
 from trunkline_conversation.core.steps import Environment
 from trunkline_conversation.ports import ConversationPorts, InboxItem
+from trunkline_protocols.context import Utterance
+from trunkline_protocols.customers import CustomerKnown
 from trunkline_protocols.desk import DeskOutcome, SlotMessage
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.ids import ConversationId, Instance, Specialty
+from trunkline_protocols.inbox import EndRequested, TurnReceived
 from trunkline_protocols.log import Commit, CommitStored, CustomerMessageEvent, Event, TurnAnswered
 from trunkline_protocols.rules.frames import frames_in
 from trunkline_protocols.rules.message_id_filter import may_contain
@@ -131,6 +134,34 @@ class FakeEscalationQueue:
         self.waiting.pop(conversation, None)
 
 
+@dataclass
+class FakeCustomers:
+    """Customers of whom everything is known at once."""
+
+    customer: CustomerKnown = field(default_factory=CustomerKnown)
+    waited: list[bool] = field(default_factory=list)
+    """For every turn, whether it was the first of its conversation."""
+    ended: list[ConversationId] = field(default_factory=list)
+    complete: bool = True
+    """Whether nothing is being read."""
+
+    def prepare(self, message: TurnReceived) -> None:
+        pass
+
+    def known(self, message: TurnReceived) -> CustomerKnown:
+        return CustomerKnown()
+
+    def is_complete(self, message: TurnReceived) -> bool:
+        return self.complete
+
+    async def current(self, message: TurnReceived, *, is_first: bool) -> CustomerKnown:
+        self.waited.append(is_first)
+        return self.customer
+
+    def keep_earlier(self, message: EndRequested, transcript: Sequence[Utterance]) -> None:
+        self.ended.append(message.conversation)
+
+
 class ActorHarness:
     """An actor with its fakes, and the settled messages."""
 
@@ -139,6 +170,7 @@ class ActorHarness:
         self.work_queue = FakeWorkQueue(react=self.answer)
         self.notifier = FakeNotifier()
         self.escalation_queue = FakeEscalationQueue()
+        self.customers = FakeCustomers()
         self.done: list[int] = []
         self.dead_letters: list[str] = []
         self.environment: Environment = environment()
@@ -151,6 +183,7 @@ class ActorHarness:
             work_queue=self.work_queue,
             notifier=self.notifier,
             escalation_queue=self.escalation_queue,
+            customers=self.customers,
             now=lambda: 100.0,
         )
         return ConversationActor(conversation, CONFIG, ports, lambda: self.environment)

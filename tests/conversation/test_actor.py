@@ -156,6 +156,18 @@ async def test_agent_that_is_lost_after_its_choice_is_replaced(harness: ActorHar
     assert requests == [("triage", 0, 1), ("billing", 1, 2)]
 
 
+@pytest.mark.parametrize("complete", [True, False])
+async def test_triage_leaves_the_next_hop_while_the_customer_is_being_read(
+    harness: ActorHarness,
+    complete: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """The specialist needs the facts, which triage's request does not have yet."""
+    harness.customers.complete = complete
+    harness.deliver(1)
+    await harness.actor.run()
+    assert harness.work_queue.requests[0].may_continue is complete
+
+
 def routed_and_continued(request: AnswerTurn) -> Routed:
     """Return the choice of a process that serves the chosen specialty too."""
     return Routed(ref=request.ref, to=Specialty("billing"), agent="billing-one", confidence=1.0, continued=True)

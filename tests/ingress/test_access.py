@@ -58,6 +58,8 @@ TABLE = {
     "GET /v1/ops/knowledge/backups": "viewer agent lead admin auditor",
     "POST /v1/ops/knowledge/backups": "admin",
     "POST /v1/ops/knowledge/restore": "admin",
+    "GET /v1/ops/customers": "lead admin",
+    "DELETE /v1/ops/customers": "admin",
     "GET /v1/ops/fleet": "viewer agent lead admin auditor",
     "GET /v1/ops/fleet/versions": "viewer agent lead admin auditor",
     "POST /v1/ops/fleet": "admin",

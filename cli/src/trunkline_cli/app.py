@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,8 @@ from trunkline_supervisor.settings import SuiteSettings
 
 from trunkline_cli import chat as conversation, llm as completion, suite_status, traces
 from trunkline_cli.bench.command import bench
+from trunkline_cli.customers import customer
+from trunkline_cli.demo_shop import READER, serve_demo_shop
 from trunkline_cli.doctor.command import doctor
 from trunkline_cli.errors import CommandError
 from trunkline_cli.fleet.command import fleet
@@ -80,6 +83,10 @@ def up(
     nodes: Annotated[
         int | None, typer.Option(help="Number of NATS servers: 1, or 3 for a local cluster with three replicas")
     ] = None,
+    demo_shop: Annotated[  # noqa: FBT002
+        bool,
+        typer.Option("--demo-shop", help="Start a stand-in shop, so that the demo fleet knows the customer's orders"),
+    ] = False,
 ) -> None:
     """Run the whole suite in the foreground until Ctrl-C."""
     # Imported here, as in `fleet check`.
@@ -109,7 +116,13 @@ def up(
             print("trunkline: search goes by words only; ./just weights installs the encoder", file=sys.stderr)  # noqa: T201
         print(f"ready {url}\nconsole {console_link} (works once)", flush=True)  # noqa: T201
 
-    asyncio.run(run_suite(settings, announce))
+    asyncio.run(_run_with_shop(settings, announce) if demo_shop else run_suite(settings, announce))
+
+
+async def _run_with_shop(settings: SuiteSettings, announce: Callable[[str, str], None]) -> None:
+    async with serve_demo_shop() as address:
+        addresses = codec.encode({READER: address}).decode()
+        await run_suite(settings, announce, {"TRUNKLINE_READER_ADDRESSES": addresses})
 
 
 @app.command()
@@ -161,6 +174,7 @@ app.command("operator-key")(operator_key)
 app.command()(doctor)
 app.command()(notice)
 app.add_typer(notices, name="notices")
+app.add_typer(customer, name="customer")
 app.add_typer(knowledge, name="kb")
 app.add_typer(fleet, name="fleet")
 

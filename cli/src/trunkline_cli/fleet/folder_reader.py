@@ -50,7 +50,7 @@ def _read_below(folder: Path, top: Path, empty: list[str]) -> Iterator[FolderFil
 
 def _read_file(folder: Path, path: Path) -> FolderFile:
     file = FolderFile(path.relative_to(folder).as_posix())
-    is_read = file.is_agent or file.is_tool or file.path == FLEET_FILE
+    is_read = file.is_agent or file.is_tool or file.is_reader or file.path == FLEET_FILE
     if not is_read and (not file.is_article or path.suffix.lower() == _PDF):
         return file
     try:

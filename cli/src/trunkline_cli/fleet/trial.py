@@ -20,9 +20,10 @@ from trunkline_agents.core.routing.router import Embedding, Router
 from trunkline_agents.core.routing.training import TrainingError, train
 from trunkline_chassis.fleet_folder import FleetError, load_fleet
 from trunkline_conversation.core.escalations import EscalationAssessment, assess
-from trunkline_conversation.core.state import Conversation
+from trunkline_conversation.core.state import Conversation, context_of
 from trunkline_embedding import Embedder, EmbedderChoice, EmbeddingError, message_embedder, open_embedder
 from trunkline_llm_gateway.core.extractive import compose, score_needed
+from trunkline_protocols.customers import CustomerKnown
 from trunkline_protocols.fleet import Agent
 from trunkline_protocols.ids import ConversationId, Instance
 from trunkline_protocols.inbox import TurnReceived
@@ -162,7 +163,9 @@ class FleetTrial:
             ingress=Instance(_TRIAL),
             received_at=0.0,
         )
-        return assess(Conversation(id=ConversationId(_TRIAL), region=""), message, self._fleet.escalation)
+        state = Conversation(id=ConversationId(_TRIAL), region="")
+        context = context_of(state, message, CustomerKnown(), self._fleet)
+        return assess(state, message, self._fleet.escalation, context)
 
     def _search(self, question: str, agent: Agent) -> list[Passage]:
         """Search for the first question of the message that finds anything, as an agent does for each of them."""

@@ -6,13 +6,14 @@ import re
 from typing import TYPE_CHECKING, TypeVar
 
 from trunkline_protocols import codec
-from trunkline_protocols.fleet import Agent, Fleet, FleetFile, Tool
+from trunkline_protocols.fleet import Agent, Fleet, FleetFile, Reader, Tool
 from trunkline_protocols.rules.fleet import find_defect
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 T = TypeVar("T")
+N = TypeVar("N", Tool, Reader)
 
 
 class FleetError(ValueError):
@@ -27,18 +28,26 @@ class FleetError(ValueError):
 
 
 def load_fleet(folder: Path) -> Fleet:
-    """Load `fleet.toml`, `agents/<specialty>/<name>.toml` and `tools/<name>.toml` below `folder`.
+    """Load `fleet.toml`, `agents/<specialty>/<name>.toml`, `tools/<name>.toml` and `context/<name>.toml`.
 
     Raises `FleetError` for the first defect.
     """
     company = _read_file(folder / "fleet.toml", FleetFile)
     agent_files = sorted((folder / "agents").glob("*/*.toml"))
     agents = [_read_agent(file) for file in agent_files]
-    tools = [_read_tool(file) for file in sorted((folder / "tools").glob("*.toml"))]
-    fleet = Fleet(company=company.company, agents=agents, escalation=company.escalation, tools=tools)
+    tools = [_read_named(file, Tool) for file in sorted((folder / "tools").glob("*.toml"))]
+    readers = [_read_named(file, Reader) for file in sorted((folder / "context").glob("*.toml"))]
+    fleet = Fleet(
+        company=company.company,
+        agents=agents,
+        escalation=company.escalation,
+        tools=tools,
+        readers=readers,
+        customers=company.customers,
+    )
     defect = find_defect(fleet)
-    if defect is not None and defect.tool:
-        file = folder / "tools" / f"{defect.tool}.toml"
+    if defect is not None and (defect.tool or defect.reader):
+        file = folder / ("tools" if defect.tool else "context") / f"{defect.tool or defect.reader}.toml"
         raise FleetError(file, defect.reason, line=_line_of(file, defect.key))
     if defect is not None:
         file = {file.stem: file for file in agent_files}.get(defect.agent, folder / "agents")
@@ -57,12 +66,12 @@ def _read_agent(file: Path) -> Agent:
     return agent
 
 
-def _read_tool(file: Path) -> Tool:
-    tool = _read_file(file, Tool)
-    if tool.name != file.stem:
-        reason = f"name {tool.name!r} does not match the file name {file.name!r}"
+def _read_named(file: Path, type_: type[N]) -> N:
+    record = _read_file(file, type_)
+    if record.name != file.stem:
+        reason = f"name {record.name!r} does not match the file name {file.name!r}"
         raise FleetError(file, reason, line=_line_of(file, "name"))
-    return tool
+    return record
 
 
 def _read_file(file: Path, type_: type[T]) -> T:

@@ -66,6 +66,13 @@ MCP_COMMANDS: Final = (
     "must be equal to those of the tool, and by default none is allowed"
 )
 
+ReaderAddresses = dict[str, Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9._:\[\]-]+(/[A-Za-z0-9._/-]*)?\z")]]
+"""Base addresses of readers of facts whose `url` is a path, by name."""
+READER_ADDRESSES: Final = (
+    'Addresses of readers of facts whose `url` in the fleet is a path, as JSON: `{"shop": "https://shop.example"}`; a '
+    "reader that is not named here rests"
+)
+
 
 class SettingsError(Exception):
     """The environment does not make valid settings; the message is one line for the operator."""

@@ -13,6 +13,7 @@ from trunkline_protocols import streams
 from trunkline_protocols.broadcast import NoticeMessage, NoticeReceipt
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
 from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
+from trunkline_protocols.customers import CustomerKnown, ReadCustomer
 from trunkline_protocols.dead_letter import DeadLetter
 from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.escalation import EscalationWaiting
@@ -275,6 +276,24 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         carrier="core",
         summary="Cancellation of completions, received by every gateway",
         flows=(Flow(("agents", "ingress"), ("llm_gateway",), (CancelCompletion,)),),
+    ),
+    Channel(
+        name="read_customer",
+        address="customer.{region}.read",
+        carrier="request",
+        summary="Reading of the facts about a customer that are due",
+        flows=(
+            Flow(("conversation",), ("agents",), (ReadCustomer,)),
+            Flow(("agents",), ("conversation",), (CustomerKnown, Refused), reply=True),
+        ),
+    ),
+    Channel(
+        name="customer",
+        address="$KV.CUSTOMERS.{tenant}.{customer}",
+        carrier="bucket",
+        stored_in=streams.CUSTOMERS.name,
+        summary="Known data about a customer: facts, claims, the end of the last conversation; empty: forgotten",
+        flows=(Flow(("agents", "conversation", "ingress"), ("agents", "conversation", "ingress"), (CustomerKnown,)),),
     ),
     Channel(
         name="status",

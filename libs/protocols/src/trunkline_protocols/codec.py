@@ -11,6 +11,7 @@ from typing import Final
 from trunkline_protocols.broadcast import NoticesMessage
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
 from trunkline_protocols.consultation import ConsultCancelled, ConsultReply
+from trunkline_protocols.customers import CustomerKnown, ReadCustomer
 from trunkline_protocols.dead_letter import DeadLetter
 from trunkline_protocols.decoding import (
     DecodeError,
@@ -31,6 +32,7 @@ from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import Presence, SuiteStatus
+from trunkline_protocols.refusal import Refused
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.spending import Spent
 from trunkline_protocols.tool_steps import ToolCallsCounted, ToolStepRecorded
@@ -76,3 +78,6 @@ completion_reply: Final[Decoder[CompletionReply]] = Decoder(CompletionReply)
 suite_status: Final[Decoder[SuiteStatus]] = Decoder(SuiteStatus)
 client_frame: Final[Decoder[ClientFrame]] = Decoder(ClientFrame)
 server_frame: Final[Decoder[ServerFrame]] = Decoder(ServerFrame)
+customer_known: Final[Decoder[CustomerKnown]] = Decoder(CustomerKnown)
+customer_request: Final[Decoder[ReadCustomer]] = Decoder(ReadCustomer)
+customer_reply: Final[Decoder[CustomerKnown | Refused]] = Decoder(CustomerKnown | Refused)

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from trunkline_protocols.accounting import ProviderAttempt, Usage
 from trunkline_protocols.citations import Citation
-from trunkline_protocols.context import Utterance
+from trunkline_protocols.context import FactValue, Utterance
 from trunkline_protocols.ids import Instance, TurnRef
 from trunkline_protocols.knowledge import Passage
 from trunkline_protocols.refusal import Refused
@@ -62,6 +62,10 @@ class Complete(Wire, frozen=True, kw_only=True, tag="llm.complete"):
     intent: str = ""
     """Recognised intent of the message; empty for an ordinary question."""
     advice: list[AdviceNote] = []
+    facts: dict[str, FactValue] = {}
+    """Facts about the customer: data, never instructions."""
+    earlier: list[Utterance] = []
+    """The last messages of the customer's previous conversation."""
     notices: list[str] = []
     """Texts of active notices that this conversation does not contain yet."""
     abstain: str = ""

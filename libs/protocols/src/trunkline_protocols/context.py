@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from trunkline_protocols.wire import Record
 
 Role = Literal["customer", "agent", "person"]
+
+FactValue: TypeAlias = str | int | float | bool | dict[str, str]
+"""Value of a fact; a table maps the key of each row to its text."""
 
 
 class Utterance(Record, frozen=True, kw_only=True):
@@ -17,6 +20,15 @@ class Utterance(Record, frozen=True, kw_only=True):
     specialty: str = ""
     documents: list[str] = []
     """Articles that an agent's message cites."""
+
+
+class Fact(Record, frozen=True, kw_only=True):
+    """One thing that a system of the company says about a customer."""
+
+    name: str
+    value: FactValue
+    read_at: float
+    """Time of its reading, Unix seconds."""
 
 
 class Context(Record, frozen=True, kw_only=True):
@@ -34,3 +46,14 @@ class Context(Record, frozen=True, kw_only=True):
     """The customer's id. With authentication, this, tenant, region and tier are claims of the access token."""
     tier: str = ""
     """The customer's tier; empty for a customer without one."""
+    facts: list[Fact] = []
+    """Facts about the customer, at most `rules.facts.MAX_FACTS_BYTES` as JSON."""
+    claims: dict[str, str] = {}
+    """Further claims of the access token that the fleet allows."""
+    earlier: list[Utterance] = []
+    """The last messages of the customer's previous conversation."""
+    channel: str = ""
+    verified: bool = False
+    """If true, the customer's id and claims come from a verified access token."""
+    excluded_topics: list[str] = []
+    """Topics that the fleet keeps for other customers: no agent finds their articles."""

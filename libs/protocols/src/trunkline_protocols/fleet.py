@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from msgspec import Meta
 
@@ -23,8 +23,19 @@ FleetOrigin = Literal["start", "apply", "rollback"]
 BUILT_IN_TOOLS = ("search_knowledge", "consult", "escalate", "handoff")
 """Tools backed by the fleet's own protocols; they need no declaration."""
 
-Claim = Literal["customer.sub", "customer.tenant", "customer.region", "customer.tier"]
-"""A claim about the customer of a turn, verified by the ingress."""
+FactName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")]
+BoundSource = Annotated[
+    str, Meta(pattern=r"^(customer\.(sub|tenant|region|tier)|(facts|claims)\.[a-z][a-z0-9_]{0,39})\Z")
+]
+"""Source of a bound argument: a claim about the customer of a turn, verified by the ingress, or a fact."""
+
+CustomerClaim = Literal["customer.sub", "customer.tenant", "customer.region", "customer.tier"]
+"""A claim about the customer that a reader of facts may send."""
+
+ConditionName = Annotated[str, Meta(pattern=r"^(tier|channel|locale|verified|(facts|claims)\.[a-z][a-z0-9_]{0,39})\Z")]
+Scalar: TypeAlias = str | bool | int | float
+Conditions: TypeAlias = dict[ConditionName, Scalar]
+"""Values that the customer's context must have, all of them; one that is not known does not match."""
 
 DEFAULT_DAILY_LIMIT: Final = 20
 """Calls per customer and day of a tool that writes and declares no limit."""
@@ -55,8 +66,8 @@ class Tool(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """If true, the server honours `Idempotency-Key`, so that a write with an unknown outcome is retried."""
     secret: str = ""
     """Name of the secret sent as bearer token, in TRUNKLINE_SECRET_<NAME>; TRUNKLINE_SECRET_HOSTS lists its hosts."""
-    bind: dict[str, Claim] = {}
-    """Arguments that are filled from the customer's verified claims; the model neither sees nor sets them."""
+    bind: dict[str, BoundSource] = {}
+    """Arguments that are filled from the customer's claims and facts; the model neither sees nor sets them."""
     unbound: bool = False
     """If true, a tool that writes needs no binding: it may act for any customer that its arguments name."""
     daily_limit: Annotated[int, Meta(ge=1, le=1_000)] | None = None
@@ -68,6 +79,99 @@ class Tool(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.daily_limit is not None:
             return self.daily_limit
         return DEFAULT_DAILY_LIMIT if self.writes else None
+
+
+class FactField(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A fact in the answer of a reader."""
+
+    type: Literal["text", "number", "flag", "table"] = "text"
+    path: NonEmptyText = ""
+    """Keys from the top of the answer to the value, joined by dots; default: the name of the fact."""
+    key: str = ""
+    """Key of a row's name, for a table: a list of objects."""
+    text: str = ""
+    """Text of a row, with `{key}` placeholders for its values."""
+
+
+class Reader(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A reader of facts about a customer: one HTTP GET, or one tool of an MCP server."""
+
+    name: ToolName
+    kind: Literal["http", "mcp"] = "http"
+    url: str = ""
+    """URL of the HTTP call, with `{argument}` placeholders in the path, or of the MCP server; a path alone stands below
+    the operator's TRUNKLINE_READER_ADDRESSES, and the reader rests if that does not name it."""
+    command: list[NonEmptyText] = []
+    """Command line of an MCP server on standard input and output."""
+    tool: str = ""
+    """Tool of the MCP server."""
+    bind: Annotated[dict[str, CustomerClaim], Meta(min_length=1)]
+    """Arguments, filled from the customer's verified claims; `customer.sub` is one of them."""
+    fields: Annotated[dict[FactName, FactField], Meta(min_length=1, max_length=40)]
+    """Facts by name, of all that the answer holds."""
+    fresh_s: Annotated[float, Meta(ge=1)] = 300.0
+    """Time for which a reading is not repeated."""
+    timeout_s: Annotated[float, Meta(gt=0, le=5)] = 1.0
+    """Longest time that the first answer of a conversation waits for this reader."""
+    secret: str = ""
+    """Name of the secret sent as bearer token, as for a tool."""
+
+    @property
+    def rests_without_address(self) -> bool:
+        """Return whether the operator names the address."""
+        return self.url.startswith("/")
+
+    def as_tool(self, address: str = "") -> Tool:
+        """Return the tool that makes the call; `address` is the operator's, for a `url` that is a path."""
+        return Tool(
+            name=self.name,
+            description=f"Facts about the customer, for {', '.join(self.fields)}",
+            kind=self.kind,
+            method="GET" if self.kind == "http" else "POST",
+            url=address.rstrip("/") + self.url if self.rests_without_address else self.url,
+            command=self.command,
+            allow=[self.tool] if self.tool else [],
+            parameters={"type": "object", "properties": {name: {"type": "string"} for name in self.bind}},
+            timeout_s=self.timeout_s,
+            secret=self.secret,
+            bind=dict(self.bind),
+        )
+
+
+class AuthoredReply(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An authored answer with the customer's own facts, which no model writes."""
+
+    name: Slug
+    phrases: Annotated[list[NonEmptyText], Meta(min_length=1)]
+    """Words of which the message contains at least one."""
+    number: Annotated[str, Meta(max_length=40)] = ""
+    """Form of the number that the message must name: `#` is a digit, for example `FW-#####`."""
+    table: str = ""
+    """Fact whose row of that number is the answer."""
+    text: NonEmptyText
+    """The answer, with `{facts.<name>}`, and `{number}` and `{row}` for a reply about a number. A reply whose facts are
+    not known is not given."""
+    unknown: str = ""
+    """Answer for a number that the customer's table does not have, with `{number}`."""
+
+
+class AgentModel(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The model of an agent: a route of the gateway, and how it writes."""
+
+    route: Annotated[str, Meta(min_length=1, max_length=64)] = "default"
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    max_tokens: Annotated[int, Meta(ge=16, le=8_192)] = 512
+
+
+class CustomerPolicy(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the fleet knows about customers beside the facts of its readers."""
+
+    claims: Annotated[list[FactName], Meta(max_length=20)] = []
+    """Names of further claims that agents, tools and rules may use."""
+    topics: dict[Slug, Conditions] = {}
+    """Topics whose articles are found only for customers who match."""
+    earlier: Annotated[int, Meta(ge=0, le=6)] = 0
+    """Number of messages of the customer's last closed conversation that agents of the next one see."""
 
 
 class Company(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,6 +215,11 @@ class Agent(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Specialties to consult if a message concerns their field too."""
     tools: list[ToolName] = []
     """Tools available to the agent's model: built-in or declared by the fleet."""
+    instructions: str = ""
+    """Further instructions to the agent's model."""
+    model: AgentModel = AgentModel()
+    replies: list[AuthoredReply] = []
+    """Authored answers with the customer's facts."""
     urgent: bool = False
     """If true, a message that is routed to this agent is an emergency, and a person takes over."""
 
@@ -128,6 +237,8 @@ class EscalationRule(Record, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Messages of customers in such a case; at least five, or none."""
     say: str = ""
     """Instruction that the customer reads first, also if a person takes over."""
+    when: Conditions = {}
+    """Customers that the rule is for; default: all."""
 
 
 class Sla(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -205,10 +316,11 @@ class EscalationPolicy(Record, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class FleetFile(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Content of `fleet.toml`; agents and tools have files of their own."""
+    """Content of `fleet.toml`; agents, tools and readers have files of their own."""
 
     company: Company
     escalation: EscalationPolicy = EscalationPolicy()
+    customers: CustomerPolicy = CustomerPolicy()
 
 
 class Fleet(Record, frozen=True, kw_only=True):
@@ -218,6 +330,13 @@ class Fleet(Record, frozen=True, kw_only=True):
     agents: list[Agent]
     escalation: EscalationPolicy = EscalationPolicy()
     tools: list[Tool] = []
+    readers: list[Reader] = []
+    customers: CustomerPolicy = CustomerPolicy()
+
+    @property
+    def fact_names(self) -> set[str]:
+        """Return the names of all facts."""
+        return {name for reader in self.readers for name in reader.fields}
 
     @property
     def specialties(self) -> list[str]:

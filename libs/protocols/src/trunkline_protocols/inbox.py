@@ -33,6 +33,8 @@ class TurnReceived(Wire, frozen=True, kw_only=True, tag="turn.received"):
     """The customer's tier, if the company has tiers."""
     wants_person: bool = False
     """If true, the customer requests a person, whatever the text says."""
+    verified: bool = False
+    """If true, the customer's id, tenant, region and tier are claims of a verified access token."""
 
 
 class EndRequested(Wire, frozen=True, kw_only=True, tag="end.requested"):

@@ -31,6 +31,8 @@ class SearchKnowledge(Wire, frozen=True, kw_only=True, tag="knowledge.search"):
     """Customer's previous question, if `query` may be a follow-up to it."""
     focus: list[str] = []
     """Articles that the previous answer cited; passages of these are preferred."""
+    excluded_topics: list[str] = []
+    """Articles with one of these topics are not found."""
 
 
 class Passage(Record, frozen=True, kw_only=True):

@@ -31,6 +31,15 @@ class OwnerAssigned(Record, frozen=True, kw_only=True, tag_field="event", tag="o
     timings: Timings = Timings()
 
 
+class FactsUsed(Record, frozen=True, kw_only=True):
+    """Facts about the customer that an answer had: their names and ages, and a hash, but not their values."""
+
+    ages_s: dict[str, float]
+    """Age by name, in seconds."""
+    sha256: str
+    """Hash of the conversation's id and the facts."""
+
+
 class TurnAnswered(Record, frozen=True, kw_only=True, tag_field="event", tag="turn_answered"):
     """The customer's message, `text`, and the fleet's `answer`."""
 
@@ -58,6 +67,7 @@ class TurnAnswered(Record, frozen=True, kw_only=True, tag_field="event", tag="tu
     """The agent's title at the time of the answer; empty for a text of the system."""
     stop_reason: str = ""
     """Reason of the completion's end, `length` for an incomplete text; empty if no model answered."""
+    facts: FactsUsed | None = None
 
 
 class CustomerReplied(Record, frozen=True, kw_only=True, tag_field="event", tag="customer_said"):

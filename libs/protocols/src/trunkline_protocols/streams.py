@@ -127,7 +127,11 @@ TOOL_CALLS: Final = BucketSpec(
 
 DESK: Final = BucketSpec(name="DESK", ttl_s=30 * DAY_S, description="Escalations to people, per conversation")
 
-BUCKETS: Final = (FLEET, PRESENCE, SNAPSHOTS, ROUTING, SPENDING, KNOWLEDGE, TOOLS, TOOL_CALLS, DESK)
+CUSTOMERS: Final = BucketSpec(
+    name="CUSTOMERS", ttl_s=30 * DAY_S, description="Known data about each customer, for all agents"
+)
+
+BUCKETS: Final = (FLEET, PRESENCE, SNAPSHOTS, ROUTING, SPENDING, KNOWLEDGE, TOOLS, TOOL_CALLS, DESK, CUSTOMERS)
 
 FLEET_KEY: Final = "fleet"
 """The only key of FLEET; its revisions are the fleet's versions."""

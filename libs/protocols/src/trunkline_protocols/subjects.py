@@ -16,7 +16,9 @@ rag.<region>.search | analyse | article | import | backups    core, request and 
 llm.<region>.complete                               core, request and reply
 llm.<region>.cancel                                 core: cancellation of completions
 supervisor.<region>.<instance>.status               core, request and reply
+customer.<region>.read                              core, request and reply
 $KV.PRESENCE.<service>.<instance>                   KV PRESENCE: heartbeats
+$KV.CUSTOMERS.<tenant>.<customer>                   KV CUSTOMERS: the known data about a customer, by a hash of the id
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ Audience = Literal["agents", "customers", "all"]
 
 PRESENCES: Final = "$KV.PRESENCE.>"
 """Subjects of all presences."""
+CUSTOMERS: Final = "$KV.CUSTOMERS.>"
+"""Subjects of all customers."""
 
 LANES: Final[tuple[Lane, ...]] = get_args(Lane)
 COMMIT_KINDS: Final[tuple[CommitKind, ...]] = get_args(CommitKind)
@@ -241,3 +245,13 @@ def presence(service: str, instance: str) -> str:
 def status(region: str, instance: str) -> str:
     """Return the subject of requests for the status of a node, by the instance name of its supervisor."""
     return f"supervisor.{token(region, 'region')}.{token(instance, 'instance')}.status"
+
+
+def customer(tenant: str, customer: str) -> str:
+    """Return the KV subject of a customer, by the hash of `customers.subject_of`."""
+    return f"$KV.CUSTOMERS.{token(tenant, 'tenant')}.{token(customer, 'customer')}"
+
+
+def read_customer(region: str) -> str:
+    """Return the subject of requests to read the facts about a customer."""
+    return f"customer.{token(region, 'region')}.read"

@@ -12,10 +12,12 @@ from typing import Final
 
 from nats.aio.msg import Msg
 from prometheus_client import Gauge
+from trunkline_chassis.customer_bucket import CustomerBucket
 from trunkline_chassis.fleet_view import FleetView, follow_fleet
 from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
-from trunkline_protocols import subjects
+from trunkline_chassis.rpc import Responder
+from trunkline_protocols import codec, subjects
 
 from trunkline_agents import handlers
 from trunkline_agents.adapters.artefact_folder import ArtefactFolder
@@ -34,6 +36,7 @@ from trunkline_agents.application.advisor import Advisor
 from trunkline_agents.application.answer_writer import AnswerWriter
 from trunkline_agents.application.completion_ids import CompletionIds
 from trunkline_agents.application.consultation_client import ConsultationClient
+from trunkline_agents.application.customer_reader import CustomerReader
 from trunkline_agents.application.handoff_summariser import HandoffSummariser
 from trunkline_agents.application.message_analyst import MessageAnalyst
 from trunkline_agents.application.routing import CurrentRouting, RouterLoader, served_specialties
@@ -44,6 +47,8 @@ from trunkline_agents.ports import ToolPorts
 from trunkline_agents.settings import AgentsSettings, secret
 
 NAME: Final = "agents"
+_CUSTOMERS: Final = "customers"
+"""Queue group of all agents processes for requests to read facts."""
 _AGENTS: Final = Gauge("trunkline_agents", "Agents served by this process", ["specialty", "node"])
 
 
@@ -70,16 +75,7 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
     settings, bus = process.settings, process.bus
     fleet = await follow_fleet(bus)
     routing = await _load_routing(process, fleet)
-    secrets = ToolSecrets(secret, settings.secret_hosts)
-    adapters = _Adapters(
-        knowledge=NatsKnowledgeBase(bus, settings.region, timeout_s=settings.search_timeout_s),
-        model=NatsLanguageModel(bus, settings.region),
-        sink=NatsResultSink(bus),
-        consultations=NatsConsultations(bus),
-        http_tools=HttpToolClient(secrets),
-        mcp_tools=McpToolClient(secrets, settings.mcp_commands),
-        schemas=ProcessSchemaChecker(),
-    )
+    adapters = _adapters(process)
     consultations = ConsultationClient(
         adapters.consultations,
         process.instance,
@@ -104,6 +100,7 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
         latency=process.latency,
     )
     await _subscribe_to_advice(process, consultations)
+    responder = await _serve_customers(process, fleet, adapters)
     queues = WorkQueues(
         bus,
         # Twice the permits: the semaphore admits the waiting turns by priority.
@@ -121,9 +118,23 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
     for work in (queues.run(), heartbeat.run(), fleet.run(), routing.run()):
         process.spawn(work)
     yield
-    await queues.drain(settings.shutdown_timeout_s)
+    await asyncio.gather(queues.drain(settings.shutdown_timeout_s), responder.close(settings.shutdown_timeout_s))
     await adapters.http_tools.close()
     await adapters.schemas.close()
+
+
+def _adapters(process: Process[AgentsSettings]) -> _Adapters:
+    settings, bus = process.settings, process.bus
+    secrets = ToolSecrets(secret, settings.secret_hosts)
+    return _Adapters(
+        knowledge=NatsKnowledgeBase(bus, settings.region, timeout_s=settings.search_timeout_s),
+        model=NatsLanguageModel(bus, settings.region),
+        sink=NatsResultSink(bus),
+        consultations=NatsConsultations(bus),
+        http_tools=HttpToolClient(secrets),
+        mcp_tools=McpToolClient(secrets, settings.mcp_commands),
+        schemas=ProcessSchemaChecker(),
+    )
 
 
 async def _load_routing(process: Process[AgentsSettings], fleet: FleetView) -> CurrentRouting:
@@ -164,6 +175,7 @@ def _turn_worker(
         ),
         summariser=HandoffSummariser(adapters.model, timeout_s=process.settings.summary_timeout_s),
         ids=ids,
+        reader_addresses=process.settings.reader_addresses,
     )
 
 
@@ -172,6 +184,21 @@ async def _subscribe_to_advice(process: Process[AgentsSettings], consultations: 
         handlers.on_advice(consultations, message)
 
     await process.bus.subscribe(subjects.advice(process.instance), on_advice)
+
+
+async def _serve_customers(process: Process[AgentsSettings], fleet: FleetView, adapters: _Adapters) -> Responder:
+    """Read facts about customers on request; all agents processes share the requests."""
+    reader = CustomerReader(
+        CustomerBucket(process.bus),
+        {"http": adapters.http_tools, "mcp": adapters.mcp_tools},
+        fleet=lambda: fleet.fleet,
+        addresses=process.settings.reader_addresses,
+        instance=process.instance,
+        now=time.time,
+    )
+    responder = Responder(process.bus, _CUSTOMERS, process.latency, process.group)
+    await responder.serve(subjects.read_customer(process.settings.region), codec.customer_request, reader.read)
+    return responder
 
 
 def _follow_specialties(process: Process[AgentsSettings], routing: CurrentRouting, queues: WorkQueues) -> None:

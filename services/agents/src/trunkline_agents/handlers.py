@@ -4,6 +4,7 @@ work.<specialty>.<lane>            AnswerTurn        -> `WorkHandler.handle` -> 
 work.<specialty>.high              Consult           -> `WorkHandler.handle` -> `Advisor.advise`
 consult.<specialty>.cancelled      ConsultCancelled  -> `on_consult_cancelled`
 advice.<instance>                  ConsultReply      -> `on_advice`
+customer.<region>.read             ReadCustomer      -> `CustomerReader.read`
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class WorkHandler:
             _log.warning("turn.expired", turn=request.ref.turn)
             return
         result = await self._process(request)
-        if isinstance(result, Routed) and result.to in self._routing.served:
+        if isinstance(result, Routed) and request.may_continue and result.to in self._routing.served:
             # The requester need not queue the next hop for this process.
             await self._sink.report(request.reply_to, msgspec.structs.replace(result, continued=True))
             request = next_hop(request, result, dispatched_at=time.time())

@@ -4,18 +4,21 @@ Errors:
     TrainingFailedError          no routing artefact, and none could be trained
     ToolError                    the call failed and had no effect
       ToolOutcomeUnknownError    the call may have had an effect
+      NothingFoundError          there is nothing under the address
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from trunkline_chassis.customer_bucket import StoredCustomer
 from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.completion import Complete, CompletionReply, ToolSpec
 from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
 from trunkline_protocols.context import Context
+from trunkline_protocols.customers import CustomerKnown
 from trunkline_protocols.fleet import Fleet, Tool
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.knowledge import AnalyseMessage, MessageAnalysed, Passage, SearchKnowledge
@@ -103,6 +106,10 @@ class ToolOutcomeUnknownError(ToolError):
     """The call may or may not have taken effect."""
 
 
+class NothingFoundError(ToolError):
+    """The server knows nothing under this address."""
+
+
 class ToolClient(Protocol):
     """Client for one kind of external tool."""
 
@@ -112,6 +119,30 @@ class ToolClient(Protocol):
 
     async def call(self, tool: Tool, name: str, arguments: dict[str, Any], key: str) -> str:
         """Execute a call and return its result; `key` is its idempotency key. Raises `ToolError`."""
+        ...
+
+
+class FactClient(Protocol):
+    """Client for one kind of reader."""
+
+    async def fetch(self, tool: Tool, name: str, arguments: dict[str, Any]) -> str:
+        """Return the whole answer to one call; raise `ToolError` if it does not come."""
+        ...
+
+
+class CustomerStore(Protocol):
+    """Customers in KV CUSTOMERS, by subject."""
+
+    async def load(self, key: str) -> StoredCustomer:
+        """Return the stored value."""
+        ...
+
+    async def replace(self, key: str, known: CustomerKnown, revision: int) -> None:
+        """Store a value behind `revision`; raise `FenceError` if there is a later one."""
+        ...
+
+    async def update(self, key: str, change: Callable[[StoredCustomer], CustomerKnown | None]) -> CustomerKnown:
+        """Store the change of the last value, again after a conflict; return the value then."""
         ...
 
 

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
-from trunkline_chassis.settings import MCP_COMMANDS, Identifier, McpCommands, ProcessSettings
+from trunkline_chassis.settings import (
+    MCP_COMMANDS,
+    READER_ADDRESSES,
+    Identifier,
+    McpCommands,
+    ProcessSettings,
+    ReaderAddresses,
+)
 from trunkline_embedding import Embedder, message_embedder, open_embedder
 from trunkline_embedding.settings import EmbedderSettings
 
@@ -43,6 +50,7 @@ class AgentsSettings(ProcessSettings, RoutingSettings):
         description="Folder of trained routing artefacts, read before a training and written after it; by default none",
     )
     mcp_commands: McpCommands = Field([], description=MCP_COMMANDS)
+    reader_addresses: ReaderAddresses = Field({}, description=READER_ADDRESSES)
     secret_hosts: dict[str, list[str]] = Field(
         {},
         description='Hosts that may receive each secret of tools, as JSON: `{"shop-key": ["shop.example"]}`. An entry '

@@ -16,14 +16,22 @@ from trunkline_protocols.ids import SLOTS, ConversationId
 from trunkline_conversation.adapters.jetstream_log import JetStreamLog
 from trunkline_conversation.adapters.jetstream_work_queue import JetStreamWorkQueue
 from trunkline_conversation.adapters.kv_escalation_queue import KvEscalationQueue
+from trunkline_conversation.adapters.nats_customer_directory import NatsCustomerDirectory
 from trunkline_conversation.adapters.nats_notifier import NatsNotifier
 from trunkline_conversation.application.actor import ActorConfig, ConversationActor
+from trunkline_conversation.application.customer_contexts import CustomerContexts
 from trunkline_conversation.application.customer_socket_monitor import CustomerSocketMonitor
 from trunkline_conversation.application.dispatch import TurnTimeouts
 from trunkline_conversation.application.environment import EnvironmentReader
 from trunkline_conversation.application.registry import ConversationRegistry
 from trunkline_conversation.core.ownership import SlotOwnership
-from trunkline_conversation.handlers import InboxHandler, PeerHandlers, watch_overdue, watch_sockets
+from trunkline_conversation.handlers import (
+    CustomerChangeHandler,
+    InboxHandler,
+    PeerHandlers,
+    watch_overdue,
+    watch_sockets,
+)
 from trunkline_conversation.ports import ConversationPorts
 from trunkline_conversation.settings import ConversationSettings
 
@@ -39,11 +47,19 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     escalation_queue = KvEscalationQueue(bus, time.time)
     await escalation_queue.start()
     environment = EnvironmentReader(fleet_view, process.presences, escalation_queue, now=time.time)
+    customers = CustomerContexts(
+        NatsCustomerDirectory(bus, settings.region),
+        fleet=lambda: fleet_view.fleet,
+        addresses=settings.reader_addresses,
+        spawn=process.group.create_task,
+        now=time.time,
+    )
     ports = ConversationPorts(
         log=JetStreamLog(bus, settings.region),
         work_queue=JetStreamWorkQueue(bus),
         notifier=NatsNotifier(bus),
         escalation_queue=escalation_queue,
+        customers=customers,
         now=time.time,
     )
     config = _actor_config(process)
@@ -72,6 +88,8 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     peers = PeerHandlers(conversations, inbox, consumer, ownership, process.group)
     await bus.subscribe(subjects.result(process.instance), peers.on_result)
     await bus.subscribe(subjects.attach_any(settings.region), peers.on_attached)
+    await bus.subscribe(subjects.CUSTOMERS, CustomerChangeHandler(customers).on_change)
+    bus.on_reconnect.append(customers.clear)
     # While draining, in-flight conversations are published as `finishing` so that the successors wait for them.
     process.heartbeat.vitals = lambda: Vitals(
         queue_depth=conversations.active,

@@ -3,6 +3,7 @@
 stream INBOX, by slot                      -> `InboxHandler.on_delivery`     customer messages, desk commands
 result.<instance>                          -> `PeerHandlers.on_result`       results, claims, heartbeats of agents
 attach.<region>.<partition>.<conversation> -> `PeerHandlers.on_attached`     an ingress holds a socket
+KV CUSTOMERS                               -> `CustomerChangeHandler`         a customer's facts are read, or forgotten
 KV PRESENCE                                -> `PeerHandlers.on_departure`    a conversation process stops or has died
 timer, over KV DESK                        -> `watch_overdue`                escalations whose SLA has expired
 timer, over KV DESK                        -> `watch_sockets`                customers in the queue who leave or return
@@ -26,6 +27,7 @@ from trunkline_protocols.ids import ConversationId, InvalidIdError, partition_of
 from trunkline_protocols.presence import Presence
 
 from trunkline_conversation.application.actor import Envelope, Overdue, SocketChanged
+from trunkline_conversation.application.customer_contexts import CustomerContexts
 from trunkline_conversation.application.customer_socket_monitor import CustomerSocketMonitor
 from trunkline_conversation.application.registry import ConversationRegistry
 from trunkline_conversation.core.ownership import SlotOwnership
@@ -88,6 +90,26 @@ class InboxHandler:
             return
         if item is not None:
             self._conversations.offer(conversation, _unsettled(item.sequence, item), standing_in=standing_in)
+
+
+class CustomerChangeHandler:
+    """Handles changes of the known data about customers, by any process."""
+
+    def __init__(self, customers: CustomerContexts) -> None:
+        """Pass changes to `customers`."""
+        self._customers = customers
+
+    async def on_change(self, message: Msg) -> None:
+        """Take a change over; a value that cannot be decoded changes nothing."""
+        if not message.data:
+            self._customers.on_change(message.subject, None)
+            return
+        if not self._customers.holds(message.subject):
+            return
+        try:
+            self._customers.on_change(message.subject, codec.customer_known.decode(message.data))
+        except codec.DecodeError as error:
+            report_undecodable("customers", message.subject, error)
 
 
 class PeerHandlers:

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from trunkline_protocols.context import Utterance
+from trunkline_protocols.customers import CustomerKnown, ReadCustomer
 from trunkline_protocols.desk import DeskOutcome, SlotMessage
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.ids import ConversationId, Instance
+from trunkline_protocols.inbox import EndRequested, TurnReceived
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.turn import AnswerTurn
@@ -108,6 +111,46 @@ class EscalationQueue(Protocol):
         ...
 
 
+class CustomerDirectory(Protocol):
+    """Known data about customers (KV CUSTOMERS), and the agents that read facts."""
+
+    async def load(self, key: str) -> CustomerKnown:
+        """Return what is stored under the subject of a customer; nothing known if it cannot be read."""
+        ...
+
+    async def read(self, request: ReadCustomer, *, timeout_s: float) -> CustomerKnown | None:
+        """Have the facts that are due read and return the known data then; None if no process replies in time."""
+        ...
+
+    async def keep_earlier(self, key: str, conversation: ConversationId, earlier: list[Utterance]) -> None:
+        """Store the last messages of a conversation; without effect if they cannot be stored."""
+        ...
+
+
+class Customers(Protocol):
+    """Known data about the customers of a process' conversations, in memory."""
+
+    def prepare(self, message: TurnReceived) -> None:
+        """Begin to load missing and outdated data, without waiting for it."""
+        ...
+
+    def known(self, message: TurnReceived) -> CustomerKnown:
+        """Return the known data now."""
+        ...
+
+    def is_complete(self, message: TurnReceived) -> bool:
+        """Return whether nothing is being read: waiting would change nothing."""
+        ...
+
+    async def current(self, message: TurnReceived, *, is_first: bool) -> CustomerKnown:
+        """Return the known data; the first turn of a conversation waits for its readers, a later one for none."""
+        ...
+
+    def keep_earlier(self, message: EndRequested, transcript: Sequence[Utterance]) -> None:
+        """Keep the last messages of a conversation that ends, if the fleet wants them, without waiting for it."""
+        ...
+
+
 class SlotConsumer(Protocol):
     """The consumer of the inbox slots that this process holds."""
 
@@ -129,5 +172,6 @@ class ConversationPorts:
     work_queue: WorkQueue
     notifier: Notifier
     escalation_queue: EscalationQueue
+    customers: Customers
     now: Callable[[], float]
     """Clock: Unix time in seconds."""

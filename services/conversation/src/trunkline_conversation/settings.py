@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pydantic import Field
-from trunkline_chassis.settings import ProcessSettings
+from trunkline_chassis.settings import READER_ADDRESSES, ProcessSettings, ReaderAddresses
 
 
 class ConversationSettings(ProcessSettings):
@@ -20,3 +20,4 @@ class ConversationSettings(ProcessSettings):
         description="Claim timeout of work, doubled at each expiry; then it is published again if it was lost",
     )
     turn_timeout_s: float = Field(90.0, gt=0, description="Maximum duration of one agent's work on a turn")
+    reader_addresses: ReaderAddresses = Field({}, description=READER_ADDRESSES)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import web
+from trunkline_chassis.customer_bucket import CustomerBucket
 from trunkline_chassis.errors import FenceError
 from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_chassis.fleet_store import read_current_fleet, restore_fleet, seed_fleet
@@ -37,6 +38,7 @@ from trunkline_ingress.adapters.nats.topology_probe import NatsTopologyProbe
 from trunkline_ingress.adapters.operator_directory import Operators
 from trunkline_ingress.adapters.operator_keys import OperatorKeyFile
 from trunkline_ingress.application.cited_articles import CitedArticles
+from trunkline_ingress.application.customer_claims import CustomerClaims
 from trunkline_ingress.application.readiness import SuiteReadiness
 from trunkline_ingress.application.review_index import ReviewIndex
 from trunkline_ingress.application.session import SessionPorts
@@ -50,6 +52,7 @@ from trunkline_ingress.handlers.auth import Authenticator
 from trunkline_ingress.handlers.chat import ChatEndpoint
 from trunkline_ingress.handlers.edge import EdgeGuard
 from trunkline_ingress.handlers.http import BODY_TIMEOUT_S, bus_errors
+from trunkline_ingress.handlers.ops.customers import CustomerOps
 from trunkline_ingress.handlers.ops.desk import DeskOps
 from trunkline_ingress.handlers.ops.fleet import FleetOps
 from trunkline_ingress.handlers.ops.knowledge import KnowledgeOps
@@ -71,6 +74,7 @@ from trunkline_ingress.ports import (
     NoticeStore,
     NoticeView,
     RecentRecords,
+    StoredCustomers,
     SuiteStatusSource,
 )
 from trunkline_ingress.settings import IngressSettings
@@ -96,6 +100,7 @@ class HttpPorts:
     suite: SuiteStatusSource
     desk: Desk
     escalations: EscalationView
+    customers: StoredCustomers
 
 
 class _Endpoint(Protocol):
@@ -113,6 +118,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     process.topology.restore = lambda: restore_fleet(bus, fleet.current)
     escalations = KvView(bus, streams.DESK.name, codec.waiting)
     await escalations.start()
+    customers = CustomerBucket(bus)
     sessions = SessionRegistry(process.notices, escalations)
     guard = _edge_guard(settings)
     chat = ChatEndpoint(
@@ -128,6 +134,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         authenticator=await _authenticator(process),
         guard=guard,
         first_frame_timeout_s=settings.edge_first_frame_timeout_s,
+        customer_claims=CustomerClaims(customers, fleet),
     )
     ports = HttpPorts(
         inbox=inbox,
@@ -142,6 +149,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         suite=NatsSuiteStatus(bus, process.presences, region, lambda: fleet.current.fleet.specialties),
         desk=NatsDesk(bus),
         escalations=escalations,
+        customers=customers,
     )
     operators = _operators(process)
     access = AccessControl(operators, settings.is_single_machine, health_rules(settings.path_prefix))
@@ -181,7 +189,8 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
         FleetOps(ports.fleet_store, ports.processes, settings.mcp_commands),
         NoticeOps(ports.notice_store, ports.notices, ports.processes, region),
         ReviewOps(ReviewIndex(ports.records, region)),
-        DeskOps(ports.desk, ports.log, ports.escalations, region),
+        DeskOps(ports.desk, ports.log, ports.escalations, ports.customers, region),
+        CustomerOps(ports.customers),
     ]
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from trunkline_chassis.customer_bucket import StoredCustomer
 from trunkline_chassis.fleet_store import FleetHistory, FleetVersion
 from trunkline_protocols.broadcast import NoticeMessage, NoticePublished
+from trunkline_protocols.customers import CustomerKnown
 from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.fleet import Fleet, FleetOrigin
@@ -276,6 +278,22 @@ class FleetStore(Protocol):
 
     async def publish(self, fleet: Fleet, *, after: int, by: str, origin: FleetOrigin, note: str) -> FleetVersion:
         """Publish the successor of version `after`; raise `FenceError` if another version came first."""
+        ...
+
+
+class StoredCustomers(Protocol):
+    """Customers in KV CUSTOMERS, by subject."""
+
+    async def load(self, key: str) -> StoredCustomer:
+        """Return the stored value."""
+        ...
+
+    async def update(self, key: str, change: Callable[[StoredCustomer], CustomerKnown | None]) -> CustomerKnown:
+        """Store the change of the last value, again after a conflict; return the value then."""
+        ...
+
+    async def forget(self, key: str) -> bool:
+        """Delete the value; return whether there was one."""
         ...
 
 

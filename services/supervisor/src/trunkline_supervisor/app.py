@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -58,6 +58,7 @@ from trunkline_supervisor.settings import (
 )
 
 _HOST: Final = "127.0.0.1"
+_NO_VARIABLES: Final[Mapping[str, str]] = {}
 
 
 def secure(settings: SuiteSettings) -> str:
@@ -76,13 +77,16 @@ def secure(settings: SuiteSettings) -> str:
         return secure_process(settings.user, settings.data_dir, needed, before_change=prepare_database)
 
 
-async def run_suite(settings: SuiteSettings, announce: Callable[[str, str], None]) -> None:
+async def run_suite(
+    settings: SuiteSettings, announce: Callable[[str, str], None], variables: Mapping[str, str] = _NO_VARIABLES
+) -> None:
     """Run everything until SIGINT or SIGTERM.
 
-    `announce` gets the address and a link to the console that works once, when a message can be answered.
+    `variables` are set for the processes, beside those of the environment. `announce` gets the address and a link to
+    the console that works once, when a message can be answered.
     """
     try:
-        await _run(settings, announce)
+        await _run(settings, announce, variables)
     except BaseExceptionGroup as group:
         reason = group.subgroup(SuiteError)
         if reason is None:
@@ -96,7 +100,7 @@ def _require_authentication_beyond_loopback(host: str) -> None:
         raise SuiteError(f"TRUNKLINE_AUTH_SECRET or TRUNKLINE_AUTH_JWKS is required to serve {host}, beyond loopback")
 
 
-async def _run(settings: SuiteSettings, announce: Callable[[str, str], None]) -> None:
+async def _run(settings: SuiteSettings, announce: Callable[[str, str], None], variables: Mapping[str, str]) -> None:
     _require_authentication_beyond_loopback(settings.http_host)
     fleet = load_fleet(settings.fleet_dir)
     port = claim_port(settings.http_host, settings.http_port)
@@ -105,7 +109,7 @@ async def _run(settings: SuiteSettings, announce: Callable[[str, str], None]) ->
         configure_logs(service="supervisor", instance="supervisor", level="info", style="json", stream=log)
         async with AsyncExitStack() as stack:
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            startup = await _wire(settings, fleet, port, Lifetime(stack, tasks), tasks)
+            startup = await _wire(settings, fleet, port, Lifetime(stack, tasks), tasks, variables)
             files = LogFiles((1, 2, log.fileno()))
             on_hangup(stop, files.reopen, startup.reopen_logs)
             if await start_unless_stopped(startup.run(), stop):
@@ -122,7 +126,12 @@ def _open_log(folder: Path) -> io.TextIOWrapper:
 
 
 async def _wire(
-    settings: SuiteSettings, fleet: Fleet, port: int, lifetime: Lifetime, tasks: asyncio.TaskGroup
+    settings: SuiteSettings,
+    fleet: Fleet,
+    port: int,
+    lifetime: Lifetime,
+    tasks: asyncio.TaskGroup,
+    variables: Mapping[str, str],
 ) -> SuiteStartup:
     http = HttpProbe()
     lifetime.on_end(http.close)
@@ -130,7 +139,7 @@ async def _wire(
     monitor = HealthMonitor(presences, http)
     keys = {"llm_gateway": key_variables(settings.llm_config)}
     folder = settings.data_dir.absolute()
-    inherited = inherited_environment()
+    inherited = {**inherited_environment(), **variables}
     launcher = LocalLauncher(inherited | account_variables(inherited, folder), folder / "logs", named=keys)
     sockets = _socket_folder(folder, lifetime)
     credentials = _nats_credentials(settings, folder)

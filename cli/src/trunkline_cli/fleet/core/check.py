@@ -9,6 +9,7 @@ from trunkline_cli.fleet.core.escalation import escalation_findings
 from trunkline_cli.fleet.core.findings import SEVERITIES, Finding
 from trunkline_cli.fleet.core.folder import FleetFolder
 from trunkline_cli.fleet.core.layout import layout_findings
+from trunkline_cli.fleet.core.readers import reader_findings
 from trunkline_cli.fleet.core.tools import tool_findings
 from trunkline_cli.fleet.core.topics import topic_findings
 
@@ -24,6 +25,7 @@ def check_folder(folder: FleetFolder) -> list[Finding]:
         *agent_findings(definitions),
         *escalation_findings(definitions),
         *tool_findings(definitions),
+        *reader_findings(definitions),
         *topic_findings(definitions, articles, refused_articles),
         *article_findings(articles, definitions.fleet.specialties),
     ]

@@ -1,4 +1,4 @@
-"""Definitions of a fleet folder: company, agents and tools, with every refusal of the loader as a finding."""
+"""Definitions of a fleet folder: company, agents, tools and readers, with every refusal of the loader as a finding."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from trunkline_protocols import decoding
-from trunkline_protocols.fleet import TRIAGE, Agent, Company, Fleet, FleetFile, Tool
+from trunkline_protocols.fleet import TRIAGE, Agent, Company, Fleet, FleetFile, Reader, Tool
 from trunkline_protocols.rules.fleet import FleetDefect, fleet_defects
 from trunkline_protocols.wire import Record
 
@@ -26,6 +26,11 @@ _RULED_KEYS: Final = frozenset(
     {"kind", "method", "url", "command", "parameters", "writes", "bind", "unbound", "secret"}
 )
 """Keys of a tool that depend on each other: if one is defective, the others are not judged."""
+
+_TABLES: Final = {"when": "escalation", "topics": "customers"}
+"""Tables of the company's file that have a key."""
+_KEYS_WITH_FACTS: Final = frozenset({"bind", "when", "topics", "replies"})
+"""Keys of agents, tools and rules that name facts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ class Definitions:
     company: Definition[FleetFile]
     agents: tuple[Definition[Agent], ...]
     tools: tuple[Definition[Tool], ...]
+    readers: tuple[Definition[Reader], ...] = ()
 
     def are_known(self, *keys: str) -> bool:
         """Return whether these keys of all agents could be read; else nothing follows from a value that is missing."""
@@ -68,6 +74,8 @@ class Definitions:
             agents=[agent.record for agent in self.agents],
             escalation=self.company.record.escalation,
             tools=[tool.record for tool in self.tools],
+            readers=[reader.record for reader in self.readers if not reader.defective],
+            customers=self.company.record.customers,
         )
 
 
@@ -78,11 +86,14 @@ def read_definitions(folder: FleetFolder) -> tuple[Definitions, list[Finding]]:
     company = _decode(file, FleetFile, findings)
     agents = [_decode(file, Agent, findings, name=file.stem, specialty=file.parent) for file in folder.agents()]
     tools = [_decode(file, Tool, findings, name=file.stem) for file in folder.tools()]
+    readers = [_decode(file, Reader, findings, name=file.stem) for file in folder.readers()]
     for agent in agents:
         findings.extend(_misplaced(agent, name=agent.file.stem, specialty=agent.file.parent))
     for tool in tools:
         findings.extend(_misplaced(tool, name=tool.file.stem))
-    definitions = Definitions(company, tuple(map(_as_its_file, agents)), tuple(tools))
+    for reader in readers:
+        findings.extend(_misplaced(reader, name=reader.file.stem))
+    definitions = Definitions(company, tuple(map(_as_its_file, agents)), tuple(tools), tuple(readers))
     misplaced = {agent.record.specialty for agent in agents} | {tool.file.stem for tool in tools}
     findings.extend(_inconsistencies(definitions, misplaced))
     return definitions, findings
@@ -140,21 +151,33 @@ def _inconsistencies(definitions: Definitions, misplaced: set[str]) -> Iterator[
 
     `misplaced` has the specialties and tools that exist once misplaced files are corrected.
     """
-    agents = {agent.record.name: agent for agent in definitions.agents}
-    tools = {tool.record.name: tool for tool in definitions.tools}
+    are_readers_known = all(reader.is_readable and not reader.defective for reader in definitions.readers)
     for defect in fleet_defects(definitions.fleet):
         if defect.unknown and defect.unknown in misplaced:
             continue
-        if defect.tool:
-            tool = tools[defect.tool]
-            if tool.is_readable and not (defect.key != "name" and tool.defective & _RULED_KEYS):
-                yield _inconsistency(tool, defect)
-        elif defect.agent:
-            agent = agents[defect.agent]
-            if defect.unknown or defect.key != "consult" or "specialty" not in agent.defective:
-                yield _inconsistency(agent, defect)
-        elif TRIAGE not in misplaced:
-            yield Finding(severity="error", file=AGENTS, key=defect.key, rule="inconsistent", message=defect.reason)
+        if not are_readers_known and defect.key in _KEYS_WITH_FACTS:
+            # The fact may be one of a reader that could not be read.
+            continue
+        yield from _finding_of(defect, definitions, misplaced)
+
+
+def _finding_of(defect: FleetDefect, definitions: Definitions, misplaced: set[str]) -> Iterator[Finding]:
+    if defect.reader:
+        readers = {reader.record.name: reader for reader in definitions.readers}
+        yield _inconsistency(readers[defect.reader], defect)
+    elif defect.tool:
+        tool = {tool.record.name: tool for tool in definitions.tools}[defect.tool]
+        if tool.is_readable and not (defect.key != "name" and tool.defective & _RULED_KEYS):
+            yield _inconsistency(tool, defect)
+    elif defect.agent:
+        agent = {agent.record.name: agent for agent in definitions.agents}[defect.agent]
+        if defect.unknown or defect.key != "consult" or "specialty" not in agent.defective:
+            yield _inconsistency(agent, defect)
+    elif defect.key in _TABLES:
+        path = (_TABLES[defect.key], "rules" if defect.key == "when" else defect.key)
+        yield definitions.company.finding(path, defect.reason, severity="error", rule="inconsistent")
+    elif TRIAGE not in misplaced:
+        yield Finding(severity="error", file=AGENTS, key=defect.key, rule="inconsistent", message=defect.reason)
 
 
 def _inconsistency(definition: Definition[Any], defect: FleetDefect) -> Finding:

@@ -7,7 +7,7 @@ from itertools import takewhile, zip_longest
 from typing import Any, Final, TypeVar
 
 import msgspec
-from trunkline_protocols.fleet import Agent, EscalationPolicy, EscalationRule, Fleet, Tool
+from trunkline_protocols.fleet import Agent, EscalationPolicy, EscalationRule, Fleet, Reader, Tool
 
 from trunkline_cli.fleet.core.text import shortened
 
@@ -16,13 +16,14 @@ _MAX_ITEMS: Final = 3
 _CONTEXT_CHARACTERS: Final = 20
 """Characters shown before the first difference of two long texts."""
 
-T = TypeVar("T", Agent, Tool, EscalationRule)
+T = TypeVar("T", Agent, Tool, Reader, EscalationRule)
 
 
 def differences(old: Fleet, new: Fleet) -> Iterator[str]:
-    """Yield one line per difference: `+` added agent, tool or rule, `-` removed one, `~` changed field.
+    """Yield one line per difference: `+` added agent, tool, reader or rule, `-` removed one, `~` changed field.
 
-    There is no line if and only if the fleets are equal but for the order of agents and tools, which has no effect.
+    There is no line if and only if the fleets are equal but for the order of agents, tools and readers, which has no
+    effect.
     """
     yield from _changed_fields("company", old.company, new.company)
     yield from _changed_escalation(old.escalation, new.escalation)
@@ -33,6 +34,12 @@ def differences(old: Fleet, new: Fleet) -> Iterator[str]:
             yield from _changed_values(f"tool {name}", old_tool, new_tool)
         else:
             yield from _changed_record(f"tool {name}", old_tool, new_tool)
+    yield from _changed_fields("customers", old.customers, new.customers)
+    for name, old_reader, new_reader in _pairs(old.readers, new.readers):
+        if old_reader is not None and new_reader is not None:
+            yield from _changed_values(f"reader {name}", old_reader, new_reader)
+        else:
+            yield from _changed_record(f"reader {name}", old_reader, new_reader)
 
 
 def _changed_escalation(old: EscalationPolicy, new: EscalationPolicy) -> Iterator[str]:
@@ -65,11 +72,11 @@ def _changed_record(owner: str, old: T | None, new: T | None) -> Iterator[str]:
         yield f"- {owner} ({_kind(old)})"
 
 
-def _kind(record: Agent | Tool | EscalationRule) -> str:
+def _kind(record: Agent | Tool | Reader | EscalationRule) -> str:
     match record:
         case Agent():
             return record.specialty
-        case Tool():
+        case Tool() | Reader():
             return record.kind
         case EscalationRule():
             return f"{record.urgency}, to {record.to}"

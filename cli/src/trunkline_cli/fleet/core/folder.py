@@ -12,11 +12,13 @@ from trunkline_rag.core.articles import SUFFIXES
 FLEET_FILE: Final = "fleet.toml"
 AGENTS: Final = "agents"
 TOOLS: Final = "tools"
+CONTEXT: Final = "context"
 KNOWLEDGE: Final = "knowledge"
-FOLDERS: Final = (AGENTS, TOOLS, KNOWLEDGE)
+FOLDERS: Final = (AGENTS, TOOLS, CONTEXT, KNOWLEDGE)
 
 _AGENT_DEPTH: Final = 3
 _TOOL_DEPTH: Final = 2
+_READER_DEPTH: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ class FolderFile:
         return self.parts[0] == TOOLS and len(self.parts) == _TOOL_DEPTH and self.name.endswith(".toml")
 
     @property
+    def is_reader(self) -> bool:
+        """Return whether the file is loaded as a reader of facts."""
+        return self.parts[0] == CONTEXT and len(self.parts) == _READER_DEPTH and self.name.endswith(".toml")
+
+    @property
     def is_article(self) -> bool:
         """Return whether the file is imported as an article."""
         is_below = self.parts[0] == KNOWLEDGE and len(self.parts) > 1 and not self.is_in_hidden_folder
@@ -71,11 +78,11 @@ class FolderFile:
 
 @dataclass(frozen=True, slots=True)
 class FleetFolder:
-    """All files below `agents`, `tools` and `knowledge`, and the entries beside them, sorted by path."""
+    """All files below `agents`, `tools`, `context` and `knowledge`, and the entries beside them, sorted by path."""
 
     files: tuple[FolderFile, ...]
     other_folders: tuple[str, ...] = ()
-    """Folders at the top that are none of the three; their content is not listed."""
+    """Folders at the top that are none of these; their content is not listed."""
     empty_folders: tuple[str, ...] = ()
     """Folders without a file below them."""
 
@@ -86,6 +93,10 @@ class FleetFolder:
     def tools(self) -> Iterator[FolderFile]:
         """Yield the files of tools."""
         return (file for file in self.files if file.is_tool)
+
+    def readers(self) -> Iterator[FolderFile]:
+        """Yield the files of readers."""
+        return (file for file in self.files if file.is_reader)
 
     def articles(self) -> Iterator[FolderFile]:
         """Yield the files of articles."""

@@ -9,7 +9,16 @@ from typing import Final
 from trunkline_rag.core.articles import SUFFIXES
 
 from trunkline_cli.fleet.core.findings import Finding
-from trunkline_cli.fleet.core.folder import AGENTS, FLEET_FILE, FOLDERS, KNOWLEDGE, TOOLS, FleetFolder, FolderFile
+from trunkline_cli.fleet.core.folder import (
+    AGENTS,
+    CONTEXT,
+    FLEET_FILE,
+    FOLDERS,
+    KNOWLEDGE,
+    TOOLS,
+    FleetFolder,
+    FolderFile,
+)
 
 _DOCUMENTS: Final = ("readme", "license", "licence", "notice", "changelog")
 """Beginnings of names that belong beside a fleet."""
@@ -17,6 +26,7 @@ _DOCUMENTS: Final = ("readme", "license", "licence", "notice", "changelog")
 _READ: Final = {
     AGENTS: "agents are read from agents/<specialty>/<name>.toml",
     TOOLS: "tools are read from tools/<name>.toml",
+    CONTEXT: "readers are read from context/<name>.toml",
     KNOWLEDGE: f"the suffix of an article must be one of: {', '.join(sorted(SUFFIXES))}",
 }
 
@@ -24,7 +34,7 @@ _READ: Final = {
 def layout_findings(folder: FleetFolder) -> Iterator[Finding]:
     """Yield a warning for each file and folder that is not read, except hidden ones and documents beside the fleet."""
     for file in folder.files:
-        if not (file.is_agent or file.is_tool or file.is_article or _may_stay(file)):
+        if not (file.is_agent or file.is_tool or file.is_reader or file.is_article or _may_stay(file)):
             yield _ignored(file.path, _READ.get(file.parts[0], _hint(file.name, FLEET_FILE)))
     for name in folder.other_folders:
         if not name.startswith("."):
@@ -49,4 +59,4 @@ def _hint(name: str, *known: str) -> str:
 
 
 def _content(path: str) -> str:
-    return {AGENTS: "agent", TOOLS: "tool", KNOWLEDGE: "article"}[path.split("/", maxsplit=1)[0]]
+    return {AGENTS: "agent", TOOLS: "tool", CONTEXT: "reader", KNOWLEDGE: "article"}[path.split("/", maxsplit=1)[0]]

@@ -1,13 +1,17 @@
-"""Reach of a fleet: every address, command and secret that its tools use, as lines for the operator."""
+"""Reach of a fleet: every address, command and secret that its tools and readers use, as lines for the operator."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from typing import Final
 
 from trunkline_protocols.fleet import Fleet, Tool
 
 from trunkline_cli.fleet.core.text import printable
+
+_OPERATORS_ADDRESS: Final = "TRUNKLINE_READER_ADDRESSES:"
+"""Stands for the operator's address of a reader whose `url` is a path."""
 
 
 def reach(fleet: Fleet, *, before: Fleet | None = None) -> list[str]:
@@ -18,19 +22,21 @@ def reach(fleet: Fleet, *, before: Fleet | None = None) -> list[str]:
 
 def _entries(fleet: Fleet) -> Iterator[str]:
     for tool in sorted(fleet.tools, key=lambda tool: tool.name):
-        yield from _entries_of(tool)
+        yield from _entries_of(tool, "tool")
+    for reader in sorted(fleet.readers, key=lambda reader: reader.name):
+        yield from _entries_of(reader.as_tool(_OPERATORS_ADDRESS), "reader")
 
 
-def _entries_of(tool: Tool) -> Iterator[str]:
-    name = printable(tool.name)
+def _entries_of(tool: Tool, kind: str) -> Iterator[str]:
+    name = f"{kind} {printable(tool.name)}"
     scope = printable(_scope(tool))
     if tool.command:
-        yield f"command {printable(shlex.join(tool.command))} (tool {name}, {scope})"
+        yield f"command {printable(shlex.join(tool.command))} ({name}, {scope})"
     else:
         method = tool.method if tool.kind == "http" else "MCP"
-        yield f"address {method} {printable(tool.url)} (tool {name}, {scope})"
+        yield f"address {method} {printable(tool.url)} ({name}, {scope})"
     if tool.secret:
-        yield f"secret {printable(tool.secret)} sent to {printable(tool.url)} (tool {name})"
+        yield f"secret {printable(tool.secret)} sent to {printable(tool.url)} ({name})"
 
 
 def _scope(tool: Tool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
@@ -13,7 +14,7 @@ from trunkline_protocols.fleet import Tool
 from trunkline_agents.adapters.tool_secrets import ToolSecrets
 from trunkline_agents.core.tool_paths import call_url
 from trunkline_agents.core.tools import ArgumentsError, truncate
-from trunkline_agents.ports import ToolError, ToolOutcomeUnknownError
+from trunkline_agents.ports import NothingFoundError, ToolError, ToolOutcomeUnknownError
 
 _MAX_BYTES: Final = 64 * 1024
 _ATTEMPTS: Final = 2
@@ -38,11 +39,16 @@ class HttpToolClient:
         is_safe = not tool.writes or tool.idempotent
         for attempts_left in range(_ATTEMPTS - 1 if is_safe else 0, -1, -1):
             try:
-                return await self._request(tool, dict(arguments), key)
+                return truncate(await self._request(tool, dict(arguments), key))
             except ToolOutcomeUnknownError:
                 if not attempts_left:
                     raise
         raise AssertionError("unreachable")
+
+    async def fetch(self, tool: Tool, name: str, arguments: dict[str, Any]) -> str:
+        """Send the request of a tool that only reads once; return its whole answer, at most 64 KiB."""
+        del name
+        return await self._request(tool, dict(arguments), "")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -73,9 +79,11 @@ class HttpToolClient:
             raise ToolOutcomeUnknownError(f"{tool.name} did not answer within {tool.timeout_s:g} s") from error
         if status >= 500:  # noqa: PLR2004
             raise ToolOutcomeUnknownError(truncate(f"{tool.name} failed with {status}: {body}"))
+        if status == HTTPStatus.NOT_FOUND:
+            raise NothingFoundError(truncate(f"{tool.name} refused with {status}: {body}"))
         if status >= 300:  # noqa: PLR2004
             raise ToolError(truncate(f"{tool.name} refused with {status}: {body}"))
-        return truncate(body)
+        return body
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:

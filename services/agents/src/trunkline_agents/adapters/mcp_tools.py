@@ -67,9 +67,13 @@ class McpToolClient:
     async def call(self, tool: Tool, name: str, arguments: dict[str, Any], key: str) -> str:
         """Call a tool once: the protocol has no idempotency key, so an unknown outcome is not retried."""
         del key
+        return truncate(await self.fetch(tool, name.removeprefix(f"{tool.name}{_SEPARATOR}"), arguments))
+
+    async def fetch(self, tool: Tool, name: str, arguments: dict[str, Any]) -> str:
+        """Call the server's tool `name` once and return its whole answer."""
         try:
             async with asyncio.timeout(tool.timeout_s), self._connect(tool) as client:
-                result = await _call(client, name.removeprefix(f"{tool.name}{_SEPARATOR}"), arguments)
+                result = await _call(client, name, arguments)
         except ToolError:
             raise
         except Exception as error:  # as above; the request may have reached the server
@@ -79,7 +83,7 @@ class McpToolClient:
         text = "\n".join(getattr(part, "text", "") for part in result.content)
         if result.is_error:
             raise ToolError(truncate(text or f"{tool.name} failed"))
-        return truncate(text)
+        return text
 
     @asynccontextmanager
     async def _connect(self, tool: Tool) -> AsyncIterator[Client]:

@@ -121,7 +121,7 @@ class Advisor:
         )
         completion = await self._model.complete(
             Complete(
-                instructions=instructions(routing.fleet.company, agent),
+                instructions=instructions(routing.fleet.company, agent, consult.context.locale),
                 text=consult.question,
                 transcript=consult.context.transcript,
                 summary=consult.context.summary,
@@ -130,6 +130,10 @@ class Advisor:
                 request_id=consult.consultation,
                 region=consult.context.region,
                 tenant=consult.context.tenant,
+                facts={fact.name: fact.value for fact in consult.context.facts},
+                route=agent.model.route,
+                temperature=agent.model.temperature,
+                max_tokens=agent.model.max_tokens,
             )
         )
         return _advice_reply(consult, agent, completion, (time.perf_counter() - started) * 1000)

@@ -27,6 +27,7 @@ from trunkline_agents.core.follow_up import follow_up_of
 from trunkline_agents.core.foreign_emergencies import with_foreign_emergency
 from trunkline_agents.core.intents.recognition import Alarm, find_alarm, recognise
 from trunkline_agents.core.languages import LanguageTexts
+from trunkline_agents.core.replies import authored_reply, replying_agent
 from trunkline_agents.core.results import ResultBuilder
 from trunkline_agents.core.routing.examples import with_transcript
 from trunkline_agents.core.routing.router import Embedding, RoutingChoice
@@ -49,8 +50,10 @@ class TurnWorker:
         writer: AnswerWriter,
         summariser: HandoffSummariser,
         ids: CompletionIds,
+        reader_addresses: Mapping[str, str],
     ) -> None:
-        """`instance` is the name of this process."""
+        """`instance` is the name of this process, `reader_addresses` are the operator's."""
+        self._reader_addresses = reader_addresses
         self._instance = instance
         self._analyst = analyst
         self._languages = languages
@@ -77,7 +80,11 @@ class TurnWorker:
             probabilities = intents(request.text, analysis, routing)
             alarm = with_foreign_emergency(
                 find_alarm(
-                    probabilities, routing.fleet, by_words=embedding is None, routed_to_urgent=choice.agent.urgent
+                    probabilities,
+                    routing.fleet,
+                    context=request.context,
+                    by_words=embedding is None,
+                    routed_to_urgent=choice.agent.urgent,
                 ),
                 request.text,
                 analysis.language,
@@ -99,13 +106,24 @@ class TurnWorker:
             if change is not None:
                 return change
         agent = choice.agent if choice.specialty == request.specialty else self._own_agent(task, embedding)
+        reply = authored_reply(agent, request.text, request.context)
+        if reply:
+            return results.replied(agent, reply)
         if request.is_waiting and not await self._is_answered_well(task, agent, analysis):
             return results.noted(agent)
         return await self._answer(task, agent, analysis, results)
 
     def _choose(self, task: TurnTask, embedding: Embedding | None) -> RoutingChoice:
-        """Choose specialty and agent for the message: the present ones, unless others are clearly better."""
+        """Choose specialty and agent for the message: the present ones, unless others are clearly better.
+
+        An agent with an authored reply to the message is always better.
+        """
         specialty = task.request.specialty
+        replying = replying_agent(task.routing.fleet, task.request.text, self._reader_addresses, specialty)
+        if replying is not None and task.request.ref.hop == 0:
+            return RoutingChoice(replying.specialty, replying, 1.0)
+        if replying is not None and replying.specialty == specialty:
+            return RoutingChoice(specialty, replying, 1.0)
         if specialty == TRIAGE:
             return _triage(task, embedding)
         agent = self._own_agent(task, embedding)

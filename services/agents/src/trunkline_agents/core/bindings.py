@@ -1,4 +1,4 @@
-"""Bound arguments: hidden from the model, and filled from the verified claims of the turn's customer."""
+"""Bound arguments: hidden from the model, and filled from claims and facts about the turn's customer."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from trunkline_protocols.context import Context
-from trunkline_protocols.fleet import Claim, Tool
+from trunkline_protocols.fleet import BoundSource, Tool
+from trunkline_protocols.rules.facts import value_of
 
 from trunkline_agents.core.tools import ArgumentsError
 
 
-def schema_for_model(schema: dict[str, Any], bound: Mapping[str, Claim]) -> dict[str, Any]:
+def schema_for_model(schema: dict[str, Any], bound: Mapping[str, BoundSource]) -> dict[str, Any]:
     """Return a tool's schema without its bound arguments; other arguments than the declared ones are then refused."""
     if not bound:
         return schema
@@ -20,7 +21,7 @@ def schema_for_model(schema: dict[str, Any], bound: Mapping[str, Claim]) -> dict
     return schema | {"properties": properties, "required": required, "additionalProperties": False}
 
 
-def schema_for_check(schema: dict[str, Any], bound: Mapping[str, Claim]) -> dict[str, Any]:
+def schema_for_check(schema: dict[str, Any], bound: Mapping[str, BoundSource]) -> dict[str, Any]:
     """Return the schema of the complete arguments, bound ones included."""
     if not bound:
         return schema
@@ -35,17 +36,17 @@ def without_bound(arguments: dict[str, Any], tool: Tool) -> tuple[dict[str, Any]
     return kept, len(arguments) - len(kept)
 
 
-def bound_values(tool: Tool, context: Context) -> dict[str, str]:
-    """Return the values of a tool's bound arguments; raise `ArgumentsError` if the customer lacks a claim."""
-    values = {name: _claim(claim, context) for name, claim in tool.bind.items()}
-    for name, value in values.items():
-        if not value:
-            raise ArgumentsError(f"the tool needs {tool.bind[name]}, which this customer does not have")
-    return values
+def bound_values(tool: Tool, context: Context) -> dict[str, str | int | float | bool]:
+    """Return the values of a tool's bound arguments; raise `ArgumentsError` if one of them is not known."""
+    values = {name: _value(source, context) for name, source in tool.bind.items()}
+    known = {name: value for name, value in values.items() if value is not None and value != ""}
+    for name in values.keys() - known.keys():
+        raise ArgumentsError(f"the tool needs {tool.bind[name]}, which this customer does not have")
+    return known
 
 
-def _claim(claim: Claim, context: Context) -> str:
-    match claim:
+def _value(source: BoundSource, context: Context) -> str | int | float | bool | None:
+    match source:
         case "customer.sub":
             return context.customer
         case "customer.tenant":
@@ -54,3 +55,6 @@ def _claim(claim: Claim, context: Context) -> str:
             return context.region
         case "customer.tier":
             return context.tier
+        case _:
+            value = value_of(source, context)
+            return None if isinstance(value, dict) else value

@@ -8,6 +8,7 @@ from trunkline_protocols.completion import AdviceNote, Complete, DeltaTarget
 from trunkline_protocols.consultation import Consultation
 from trunkline_protocols.fleet import Agent, Fleet
 from trunkline_protocols.intents import GREETING, VAGUE
+from trunkline_protocols.rules.facts import filled_sentences
 from trunkline_protocols.turn import AnswerTurn, MessageAnalysis
 
 from trunkline_agents.core.prompts import instructions
@@ -30,7 +31,7 @@ def completion_request(
     """
     context = request.context
     return Complete(
-        instructions=instructions(fleet.company, agent),
+        instructions=instructions(fleet.company, agent, context.locale),
         text=request.text,
         speaker=f"{agent.title} of {fleet.company.name}",
         transcript=context.transcript,
@@ -39,6 +40,8 @@ def completion_request(
         parts=list(parts),
         corrected=analysis.corrected,
         intent=analysis.intent,
+        facts={fact.name: fact.value for fact in context.facts},
+        earlier=context.earlier,
         advice=[_advice_note(fleet, advice) for advice in sources.consultations if advice.outcome == "advised"],
         notices=[notice.text for notice in sources.notices],
         abstain=_abstention(request, fleet, analysis.intent),
@@ -46,15 +49,18 @@ def completion_request(
         deadline_at=request.deadline_at,
         region=context.region,
         tenant=context.tenant,
+        route=agent.model.route,
+        temperature=agent.model.temperature,
+        max_tokens=agent.model.max_tokens,
     )
 
 
 def _abstention(request: AnswerTurn, fleet: Fleet, intent: str) -> str:
     """Return the answer for the case that the passages contain none; a customer is greeted once."""
-    company = fleet.company
-    if intent == GREETING:
-        return company.clarify if request.context.transcript else company.greeting
-    return company.clarify if intent == VAGUE else company.abstain
+    company, context = fleet.company, request.context
+    if intent == GREETING and not context.transcript:
+        return filled_sentences(company.greeting, context)
+    return filled_sentences(company.clarify if intent in {GREETING, VAGUE} else company.abstain, context)
 
 
 def _advice_note(fleet: Fleet, consultation: Consultation) -> AdviceNote:

@@ -38,6 +38,7 @@ def knowledge_query(
         vector=vector,
         earlier=follow_up.question,
         focus=follow_up.documents,
+        excluded_topics=context.excluded_topics,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from trunkline_protocols.context import Context, Utterance
 from trunkline_protocols.fleet import Agent, Company
+from trunkline_protocols.rules.locale import language_of
 from trunkline_protocols.rules.summary import line_of
 
 SUMMARY_INSTRUCTIONS: Final = (
@@ -17,8 +18,16 @@ _MAX_UTTERANCE_CHARACTERS: Final = 600
 """Characters of each utterance in the request for a summary."""
 
 
-def instructions(company: Company, agent: Agent) -> str:
-    """Return an agent's own part of the system prompt."""
+def instructions(company: Company, agent: Agent, locale: str = "") -> str:
+    """Return an agent's own part of the system prompt; the answer is in the customer's language if it is served."""
+    language = language_of(locale)
+    parts = [_role(company, agent), agent.instructions]
+    if len(company.served_languages) > 1 and language in company.served_languages:
+        parts.append(f"Answer in the customer's language (ISO 639-1 code {language}).")
+    return " ".join(filter(None, parts))
+
+
+def _role(company: Company, agent: Agent) -> str:
     return (
         f"You are the {agent.title} of {company.name}. {company.description} You handle: {agent.description} "
         f"Speak like this: {agent.tone} Answer only from the passages; when they do not answer, say so."

@@ -101,6 +101,10 @@ class ResultBuilder:
             fleet_version=self.fleet_version,
         )
 
+    def replied(self, agent: Agent, text: str) -> Answered:
+        """Return an authored reply with the customer's facts as the agent's answer."""
+        return msgspec.structs.replace(self.said(agent, text), title=agent.title, owns=self.specialty != TRIAGE)
+
     def noted(self, agent: Agent) -> Answered:
         """Return that a message of a waiting customer asks nothing that could be answered well."""
         return msgspec.structs.replace(self.said(agent, ""), abstained=True)

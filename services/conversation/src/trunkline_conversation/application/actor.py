@@ -93,6 +93,7 @@ class ConversationActor:
         """Load the state from the log with the first message; read `environment` once per decision."""
         self.id = conversation
         self._log = ports.log
+        self._customers = ports.customers
         self._repository = ConversationRepository(
             conversation, region=config.region, ports=ports, snapshot_every=config.snapshot_every
         )
@@ -237,6 +238,7 @@ class ConversationActor:
                 if not state.closed:
                     cause = CommitCause.of_message(request, item.sequence)
                     await self._repository.append(state, close(state, request), cause)
+                    self._customers.keep_earlier(request, state.transcript)
             case WaitCancelled() as request:
                 self._repository.ingress = request.ingress
                 decision = leave_queue(state)

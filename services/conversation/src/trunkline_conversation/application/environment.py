@@ -47,6 +47,7 @@ class EnvironmentReader:
         return Environment(
             specialties=self._specialties,
             policy=self._fleet_view.fleet.escalation,
+            fleet=self._fleet_view.fleet,
             down=self._down,
             now=self._now(),
             waiting=self._escalation_queue.entries(),

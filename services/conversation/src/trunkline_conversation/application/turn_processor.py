@@ -8,6 +8,7 @@ from typing import Final, assert_never
 
 import structlog
 from prometheus_client import Counter, Histogram
+from trunkline_protocols.fleet import TRIAGE
 from trunkline_protocols.ids import Instance, TurnRef, turn_id
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import TurnAnswered
@@ -48,6 +49,7 @@ class TurnProcessor:
         """Receive results under the name `instance`; `environment` is read once per decision."""
         self._repository = repository
         self._work_queue = ports.work_queue
+        self._customers = ports.customers
         self._now = ports.now
         self._dispatch = dispatch
         self._instance = instance
@@ -55,6 +57,7 @@ class TurnProcessor:
 
     async def answer(self, state: Conversation, message: TurnReceived, inbox_seq: int) -> None:
         """Run the steps of a turn until its last commit."""
+        self._customers.prepare(message)
         turn = self._begin(state, message, inbox_seq)
         cause = CommitCause.of_message(message, inbox_seq)
         model_ms = 0.0
@@ -62,7 +65,7 @@ class TurnProcessor:
         while True:
             match step:
                 case Work():
-                    turn = replace(turn, work=step)
+                    turn = await self._with_customer(state, replace(turn, work=step))
                     step, turn = await self._request_work(state, turn)
                 case SystemReply(text=text):
                     step = decisions.system_answer(state, turn, text)
@@ -92,7 +95,15 @@ class TurnProcessor:
     def _begin(self, state: Conversation, message: TurnReceived, inbox_seq: int) -> Turn:
         turn = turn_id(state.id, inbox_seq)
         specialties = self._environment().specialties
-        return decisions.begin(state, message, turn=turn, inbox_seq=inbox_seq, specialties=specialties)
+        begun = decisions.begin(state, message, turn=turn, inbox_seq=inbox_seq, specialties=specialties)
+        return replace(begun, customer=self._customers.known(message))
+
+    async def _with_customer(self, state: Conversation, turn: Turn) -> Turn:
+        """Return the turn with the known data about the customer, read once, for the first work after triage."""
+        if turn.work.specialty == TRIAGE or turn.work.is_claimed or turn.is_customer_read:
+            return turn
+        known = await self._customers.current(turn.message, is_first=state.turns == 0)
+        return replace(turn, customer=known, is_customer_read=True)
 
     async def _request_work(self, state: Conversation, turn: Turn) -> tuple[Step, Turn]:
         """Have the work of a turn done and wait for a signal that decides the next step."""
@@ -148,7 +159,7 @@ class TurnProcessor:
             specialty=work.specialty,
             agent=work.agent,
             text=turn.message.text,
-            context=context_of(state, turn.message),
+            context=context_of(state, turn.message, turn.customer, self._environment().fleet),
             reply_to=self._instance,
             ingress=self._repository.ingress,
             dispatched_at=now,
@@ -158,6 +169,7 @@ class TurnProcessor:
             due_at=work.due_at,
             analysis=turn.analysis,
             is_waiting=work.is_waiting,
+            may_continue=self._customers.is_complete(turn.message),
         )
 
     def _count_stale(self, result: TurnResult) -> None:

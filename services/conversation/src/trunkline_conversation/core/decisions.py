@@ -16,11 +16,21 @@ from typing import Final, TypeAlias, assert_never
 
 from trunkline_protocols.accounting import ToolUse
 from trunkline_protocols.consultation import Consultation
-from trunkline_protocols.fleet import ESCALATION, TRIAGE, EscalationPolicy
+from trunkline_protocols.fleet import ESCALATION, TRIAGE
 from trunkline_protocols.ids import Specialty, TurnId
 from trunkline_protocols.inbox import EndRequested, TurnReceived
-from trunkline_protocols.log import Closed, Consulted, CustomerReplied, Event, OwnerAssigned, ToolUsed, TurnAnswered
+from trunkline_protocols.log import (
+    Closed,
+    Consulted,
+    CustomerReplied,
+    Event,
+    FactsUsed,
+    OwnerAssigned,
+    ToolUsed,
+    TurnAnswered,
+)
 from trunkline_protocols.rules.escalation import higher
+from trunkline_protocols.rules.facts import current_facts, facts_used
 from trunkline_protocols.turn import Answered, Escalate, HandOff, Routed, TurnFailed, TurnResult
 
 from trunkline_conversation.core.escalations import (
@@ -34,7 +44,7 @@ from trunkline_conversation.core.escalations import (
     waiting_note,
 )
 from trunkline_conversation.core.handoffs import hand_off
-from trunkline_conversation.core.state import Conversation
+from trunkline_conversation.core.state import Conversation, context_of
 from trunkline_conversation.core.steps import Append, Drop, Environment, Step, SystemReply, Turn, Work, opening
 
 MAX_ATTEMPTS: Final = 4
@@ -74,7 +84,7 @@ def first_step(state: Conversation, turn: Turn, environment: Environment) -> Ste
         if _is_waiting(state):
             return SystemReply(first_said(say, waiting_note(state, environment)))
         return replace(turn.work, say=say)
-    assessment = _assess(state, turn.message, environment.policy)
+    assessment = _assess(state, turn, environment)
     if assessment is None:
         return turn.work
     if exceeds_current(state, assessment):
@@ -92,9 +102,10 @@ def first_step(state: Conversation, turn: Turn, environment: Environment) -> Ste
     return turn.work
 
 
-def _assess(state: Conversation, message: TurnReceived, policy: EscalationPolicy) -> EscalationAssessment | None:
+def _assess(state: Conversation, turn: Turn, environment: Environment) -> EscalationAssessment | None:
     """Apply the fleet's rules; a request for a person needs none of them, but they may raise its urgency."""
-    found = assess(state, message, policy)
+    message, policy = turn.message, environment.policy
+    found = assess(state, message, policy, context_of(state, message, turn.customer, environment.fleet))
     if not message.wants_person or (found is not None and found.level == "person"):
         return found
     urgency = higher("normal", policy.tiers.get(message.tier, "low"))
@@ -154,7 +165,7 @@ def _decide(state: Conversation, turn: Turn, result: TurnResult, environment: En
         case Answered(abstained=True) if _failed_too_often(state, turn, environment):
             return _escalate_failure(state, turn, result, environment)
         case Answered():
-            return _answer(state, turn, result)
+            return _answer(state, turn, result, environment)
         case Routed(to=to) if to in environment.specialties and to != turn.work.specialty:
             return Work(specialty=to, agent=result.agent, hop=turn.work.hop + 1, is_claimed=result.continued)
         case Routed(to=to):
@@ -240,7 +251,14 @@ def _escalate_failure(state: Conversation, turn: Turn, result: Answered, environ
     return escalate(state, turn, environment, reason=f"{state.failures + 1} consecutive questions without an answer")
 
 
-def _answer(state: Conversation, turn: Turn, result: Answered) -> Append:
+def _facts_used(state: Conversation, turn: Turn, environment: Environment) -> FactsUsed | None:
+    """Return the record of the facts that the agent had."""
+    if environment.fleet is None:
+        return None
+    return facts_used(state.id, current_facts(environment.fleet, turn.customer), environment.now)
+
+
+def _answer(state: Conversation, turn: Turn, result: Answered, environment: Environment) -> Append:
     owns = result.owns and result.specialty != TRIAGE
     owner = result.specialty if owns else state.owner
     agent = result.agent if owns else state.agent
@@ -266,6 +284,7 @@ def _answer(state: Conversation, turn: Turn, result: Answered) -> Append:
         fleet_version=result.fleet_version,
         title=result.title,
         stop_reason=result.stop_reason,
+        facts=_facts_used(state, turn, environment),
     )
     consulted: list[Event] = [_consulted(result.specialty, consultation) for consultation in result.consultations]
     return Append("turn", [*opening(state, turn), *consulted, answered], owner, agent, state.epoch)

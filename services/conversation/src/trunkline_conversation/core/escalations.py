@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from msgspec.structs import replace
+from trunkline_protocols.context import Context
 from trunkline_protocols.escalation import Escalation, Level, Urgency
 from trunkline_protocols.fleet import ESCALATION, EscalationPolicy
 from trunkline_protocols.ids import Specialty
@@ -16,6 +17,7 @@ from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Breached, Escalated, LeftQueue
 from trunkline_protocols.rules.desk_hours import is_open, next_opening, opening_text
 from trunkline_protocols.rules.escalation import higher, queue_position, raised
+from trunkline_protocols.rules.facts import matches
 from trunkline_protocols.rules.summary import extract
 from trunkline_protocols.subjects import Lane
 
@@ -39,13 +41,18 @@ class EscalationAssessment:
     say: str = ""
 
 
-def assess(state: Conversation, message: TurnReceived, policy: EscalationPolicy) -> EscalationAssessment | None:
-    """Apply the fleet's rules to a message and combine the matches: the highest urgency and level count."""
+def assess(
+    state: Conversation, message: TurnReceived, policy: EscalationPolicy, context: Context
+) -> EscalationAssessment | None:
+    """Apply the fleet's rules to a message and combine the matches: the highest urgency and level count.
+
+    `context` is that of the customer, for rules that are for some customers only.
+    """
     text = _normalised(message.text)
     found = [
         EscalationAssessment(rule.to, rule.urgency, f"rule {rule.name}", rule.say)
         for rule in policy.rules
-        if _contains_any(text, rule.phrases)
+        if _contains_any(text, rule.phrases) and matches(rule.when, context)
     ]
     if _contains_any(text, policy.person_phrases):
         found.append(EscalationAssessment("person", "normal", "the customer asks for a person"))

@@ -7,8 +7,9 @@ from typing import Final, assert_never
 
 import msgspec
 from trunkline_protocols.context import Context, Utterance
+from trunkline_protocols.customers import CustomerKnown
 from trunkline_protocols.escalation import Escalation
-from trunkline_protocols.fleet import ESCALATION
+from trunkline_protocols.fleet import ESCALATION, Fleet
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import (
@@ -31,6 +32,7 @@ from trunkline_protocols.log import (
     ToolUsed,
     TurnAnswered,
 )
+from trunkline_protocols.rules.facts import allowed_claims, current_facts, excluded_topics
 from trunkline_protocols.rules.frames import frames_in
 from trunkline_protocols.rules.message_id_filter import with_id
 from trunkline_protocols.snapshot import Snapshot
@@ -232,13 +234,13 @@ def _truncated(utterance: Utterance) -> Utterance:
     return msgspec.structs.replace(utterance, text=f"{utterance.text[: MAX_UTTERANCE_CHARACTERS - 1]}…")
 
 
-def context_of(state: Conversation, message: TurnReceived) -> Context:
-    """Return the context for an agent.
+def context_of(state: Conversation, message: TurnReceived, known: CustomerKnown, fleet: Fleet | None) -> Context:
+    """Return the context for an agent, with what is `known` about the customer and the fleet still declares.
 
     Customer data comes from the message, because a new conversation has no commit yet; the ingress fills it from the
     customer's verified identity.
     """
-    return Context(
+    context = Context(
         tenant=message.tenant,
         region=state.region,
         locale=message.locale,
@@ -247,7 +249,15 @@ def context_of(state: Conversation, message: TurnReceived) -> Context:
         note=state.note,
         customer=message.customer,
         tier=message.tier,
+        facts=current_facts(fleet, known) if fleet is not None else [],
+        claims=allowed_claims(fleet, known) if fleet is not None and message.verified else {},
+        earlier=known.earlier if known.conversation != state.id else [],
+        channel=message.channel,
+        verified=message.verified,
     )
+    if fleet is None or not fleet.customers.topics:
+        return context
+    return msgspec.structs.replace(context, excluded_topics=excluded_topics(fleet, context))
 
 
 def to_snapshot(state: Conversation) -> Snapshot:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
+from trunkline_protocols.customers import CustomerKnown
 from trunkline_protocols.escalation import EscalationWaiting, Urgency
-from trunkline_protocols.fleet import EscalationPolicy
+from trunkline_protocols.fleet import EscalationPolicy, Fleet
 from trunkline_protocols.ids import Specialty, TurnId
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Event, HandedOff, OwnerAssigned, Started, TurnAnswered
@@ -15,6 +16,8 @@ from trunkline_protocols.subjects import CommitKind, Lane
 from trunkline_protocols.turn import MessageAnalysis
 
 from trunkline_conversation.core.state import Conversation
+
+_NOTHING: Final = CustomerKnown()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,10 @@ class Turn:
     assigned: OwnerAssigned | None = None
     analysis: MessageAnalysis | None = None
     """Analysis of the message by the first agent that got the turn."""
+    customer: CustomerKnown = _NOTHING
+    """Known data about the customer: the same for all work after triage."""
+    is_customer_read: bool = False
+    """Whether `customer` is that of the work after triage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,8 @@ class Environment:
 
     specialties: frozenset[str]
     policy: EscalationPolicy = field(default_factory=EscalationPolicy)
+    fleet: Fleet | None = None
+    """The fleet; its facts and claims are those of the context."""
     down: frozenset[str] = field(default_factory=frozenset)
     """Specialties without a live agents process."""
     now: float = 0.0

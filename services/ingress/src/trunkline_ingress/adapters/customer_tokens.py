@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import jwt
+import msgspec
 from trunkline_protocols import codec
 
 from trunkline_ingress.adapters.jwks import PUBLIC_KEY_ALGORITHMS, KeySet
@@ -13,6 +14,7 @@ from trunkline_ingress.core.identity import Claims, UnauthorizedError
 
 _CLOCK_SKEW_S: Final = 5
 _MAX_TOKEN_CHARACTERS: Final = 8_192
+_MAX_CLAIM_CHARACTERS: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ class CustomerTokens:
             raise UnauthorizedError("invalid access token: too long")
         try:
             payload = self._decode(token, await self._key_of(jwt.get_unverified_header(token)))
-            return codec.convert(payload, Claims)
+            return msgspec.structs.replace(codec.convert(payload, Claims), further=_further(payload))
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
             raise UnauthorizedError(f"invalid access token: {_reason(error)}") from error
 
@@ -60,6 +62,19 @@ class CustomerTokens:
             leeway=_CLOCK_SKEW_S,
             options={"require": required, "enforce_minimum_key_length": True},
         )
+
+
+def _further(payload: dict[str, Any]) -> dict[str, str]:
+    """Return the claims beside those of `Claims` that are short texts, numbers or flags, as texts."""
+    own = set(Claims.__struct_fields__)
+    values = {name: _shown(value) for name, value in payload.items() if name not in own}
+    return {name: value for name, value in values.items() if 0 < len(value) <= _MAX_CLAIM_CHARACTERS}
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str | int | float) else ""
 
 
 def _reason(error: Exception) -> str:

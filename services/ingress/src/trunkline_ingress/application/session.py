@@ -131,6 +131,7 @@ class Session:
                     locale=self.identity.locale,
                     tier=self.identity.tier,
                     wants_person=wants_person,
+                    verified=self.identity.verified,
                 ),
                 message_id,
             )

@@ -17,6 +17,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
     locale: str
     tier: str = ""
+    verified: bool = False
+    """Whether customer, tenant, region and tier are those of a verified access token."""
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +29,8 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     tenant: Token = "default"
     region: Token = "local"
     tier: OptionalToken = ""
+    further: dict[str, str] = {}
+    """Further claims with a short value; the fleet names those that agents may use."""
 
 
 class UnauthorizedError(Exception):
@@ -34,12 +38,12 @@ class UnauthorizedError(Exception):
 
 
 def authorize(identity: Identity, claims: Claims | None) -> Identity:
-    """Return the identity with the token's tier; without claims (authentication is off) return it unchanged.
+    """Return the identity with the token's tier; without claims (authentication is off) it is not verified.
 
     Raises `UnauthorizedError` if customer, tenant or region differ from the token's.
     """
     if claims is None:
-        return identity
+        return msgspec.structs.replace(identity, verified=False)
     for name, requested, granted in (
         ("customer", identity.customer, claims.sub),
         ("tenant", identity.tenant, claims.tenant),
@@ -47,4 +51,4 @@ def authorize(identity: Identity, claims: Claims | None) -> Identity:
     ):
         if requested != granted:
             raise UnauthorizedError(f"the token is for {name} {granted!r}, not {requested!r}")
-    return msgspec.structs.replace(identity, tier=claims.tier)
+    return msgspec.structs.replace(identity, tier=claims.tier, verified=True)

@@ -44,6 +44,7 @@ from trunkline_protocols.frames import (
     StartedFrame,
 )
 
+from trunkline_ingress.application.customer_claims import CustomerClaims
 from trunkline_ingress.application.session import Session, SlowReaderError, StaleSessionError
 from trunkline_ingress.application.session_opener import (
     OpenedSession,
@@ -87,6 +88,8 @@ class ChatEndpoint:
     authenticator: Authenticator
     guard: EdgeGuard
     first_frame_timeout_s: float
+    customer_claims: CustomerClaims | None = None
+    """Keeps claims for the agents; None if there are no agents."""
     sockets: WeakSet[web.WebSocketResponse] = field(default_factory=WeakSet)
 
     def routes(self) -> list[Route]:
@@ -228,6 +231,8 @@ class _Socket:
     async def _start(self, frame: Start) -> OpenedSession:
         opened = self._opener.start(frame, self._claims, self._send)
         self._session = opened.session
+        if self._endpoint.customer_claims is not None:
+            await self._endpoint.customer_claims.keep(self._claims)
         await self._write(
             StartedFrame(conversation=self._conversation, resume_token=opened.resume_token, seq=STARTED_SEQ)
         )

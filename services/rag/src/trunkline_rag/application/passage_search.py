@@ -115,6 +115,7 @@ class PassageSearch:
             specialty=request.specialty,
             internal=request.internal,
             today=datetime.fromtimestamp(time.time(), UTC).date().isoformat(),
+            excluded_topics=frozenset(request.excluded_topics),
         )
         is_stale = self._index.is_stale
         if self._store.has_native_search:

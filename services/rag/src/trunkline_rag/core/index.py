@@ -111,6 +111,9 @@ class Index:
         visible = np.array([audience.may_see(scope) for scope in self._scopes], dtype=np.bool_)
         if not visible.all():
             allowed = allowed & visible[self._scope_numbers]
+        excluded = self._topic_mask(sorted(audience.excluded_topics))
+        if excluded is not None:
+            allowed = allowed & ~excluded
         in_topics = self._topic_mask(topics)
         if question.vector is not None and self._meaning is not None:
             rows = self._meaning.candidates(question, allowed)
@@ -193,6 +196,7 @@ class Index:
                     for document, position in ranked
                     if (row := self._row_at(tenant, document, position)) is not None
                     and audience.may_see(self._rows[row].scope)
+                    and audience.excluded_topics.isdisjoint(self._rows[row].topics)
                 ],
             )
             for ranked in rankings

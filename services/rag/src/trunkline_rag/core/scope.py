@@ -39,6 +39,8 @@ class SearchAudience:
     specialty: str = ""
     internal: bool = False
     today: str = ""
+    excluded_topics: frozenset[str] = frozenset()
+    """Topics whose articles are for other customers."""
 
     def may_see(self, scope: Scope) -> bool:
         """Return whether an article of this scope is visible to this audience."""

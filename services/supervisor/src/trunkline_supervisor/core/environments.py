@@ -40,12 +40,13 @@ SETTINGS: Final[dict[str, tuple[str, ...]]] = {
     "conversation": (
         *_PROCESS,
         *("AGENT_SILENCE_S", "MEMORY_BUDGET_MIB", "SNAPSHOT_EVERY", "TURN_TIMEOUT_S", "UNCLAIMED_S"),
+        "READER_ADDRESSES",
     ),
     "agents": (
         *_PROCESS,
         *_EMBEDDER,
         *("CONCURRENCY", "CONSULT_*", "SEARCH_TIMEOUT_S", "SECRET_*", "SPECIALTY", "SUMMARY_TIMEOUT_S"),
-        *("TRAINING_TIMEOUT_S", "ROUTING_CACHE", "WORK_HEARTBEAT_INTERVAL_S", "MCP_COMMANDS"),
+        *("TRAINING_TIMEOUT_S", "ROUTING_CACHE", "WORK_HEARTBEAT_INTERVAL_S", "MCP_COMMANDS", "READER_ADDRESSES"),
     ),
     "rag": (*_PROCESS, *_EMBEDDER, "BACKUP_*", "KNOWLEDGE_*", "MILVUS_*", "PARSER_*", "SOCKET_DIR", "TENANT"),
     "llm_gateway": (*_PROCESS, "LLM_*"),

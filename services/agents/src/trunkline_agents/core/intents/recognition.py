@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from trunkline_protocols.context import Context
 from trunkline_protocols.escalation import Level, Urgency
 from trunkline_protocols.fleet import EscalationRule, Fleet
 from trunkline_protocols.intents import (
@@ -20,6 +21,7 @@ from trunkline_protocols.intents import (
     UPSET,
     VAGUE,
 )
+from trunkline_protocols.rules.facts import matches
 
 from trunkline_agents.core.intents.model import RULE_PREFIX, URGENT_PREFIX
 
@@ -46,6 +48,9 @@ _MIN_UPSET: Final = 0.35
 _MIN_SMALL_TALK: Final = 0.6
 """Probability of all small talk together."""
 
+NOBODY: Final = Context(tenant="", region="", locale="", transcript=[])
+"""A customer without known data."""
+
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
@@ -58,22 +63,29 @@ class Alarm:
 
 
 def find_alarm(
-    probabilities: Mapping[str, float], fleet: Fleet, *, by_words: bool = False, routed_to_urgent: bool = False
+    probabilities: Mapping[str, float],
+    fleet: Fleet,
+    *,
+    context: Context = NOBODY,
+    by_words: bool = False,
+    routed_to_urgent: bool = False,
 ) -> Alarm | None:
     """Return the alarm that a message raises: danger first, then a rule of the fleet, a wish for a person, anger.
 
-    `by_words` says that the message had no vector.
+    `context` is that of the customer, for rules that are for some customers only. `by_words` says that the message had
+    no vector.
     """
     margin = _MARGIN_BY_WORDS if by_words else 0.0
-    critical = {rule.name: rule for rule in fleet.escalation.rules if rule.examples and rule.urgency == "critical"}
+    rules = [rule for rule in fleet.escalation.rules if rule.examples and matches(rule.when, context)]
+    critical = {rule.name: rule for rule in rules if rule.urgency == "critical"}
     danger = {name: probabilities.get(f"{RULE_PREFIX}{name}", 0.0) for name in critical}
     other = sum(share for name, share in probabilities.items() if name == EMERGENCY or name.startswith(URGENT_PREFIX))
     total = other + sum(danger.values())
     is_danger = total >= (_MIN_ROUTED_DANGER if routed_to_urgent else _MIN_DANGER) + margin
     if is_danger and total > probabilities.get(NEAR_MISS, 0.0):
         return _danger_alarm(danger, total, critical, fleet)
-    for rule in fleet.escalation.rules:
-        if rule.examples and probabilities.get(f"{RULE_PREFIX}{rule.name}", 0.0) >= _MIN_RULE + margin:
+    for rule in rules:
+        if probabilities.get(f"{RULE_PREFIX}{rule.name}", 0.0) >= _MIN_RULE + margin:
             return Alarm(rule.urgency, rule.to, f"rule {rule.name}", rule.say)
     if probabilities.get(PERSON, 0.0) >= _MIN_PERSON + margin:
         return Alarm("normal", "person", "the customer asks for a person")

@@ -12,17 +12,20 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 from msgspec import Meta
+from trunkline_protocols.customers import subject_of
 from trunkline_protocols.desk import AddNote, Claim, Close, DeskMessage, HandBack, Reply
 from trunkline_protocols.escalation import EscalationWaiting, Urgency
 from trunkline_protocols.frames import MAX_TEXT_CHARACTERS, Token
 from trunkline_protocols.ids import ConversationId
+from trunkline_protocols.log import Started
 from trunkline_protocols.rules.escalation import queue
 
+from trunkline_ingress.core.customer_view import CustomerView, customer_view
 from trunkline_ingress.core.operators import AGENTS, READERS
 from trunkline_ingress.core.transcript import TranscriptEntry, transcript
 from trunkline_ingress.handlers.access import Route, operators, person_of
 from trunkline_ingress.handlers.http import body_of, conversation_of, json_response
-from trunkline_ingress.ports import ConversationLog, Desk, EscalationView
+from trunkline_ingress.ports import ConversationLog, Desk, EscalationView, StoredCustomers
 
 Person = Annotated[str, Meta(max_length=100)]
 """Name of the person for the shared token of a single machine; a named key has its own."""
@@ -97,6 +100,10 @@ class EscalatedConversation(msgspec.Struct, kw_only=True):
     waiting: QueueEntry | None
     closed: bool
     transcript: list[TranscriptEntry]
+    customer: CustomerView
+    """The known data about the customer, now."""
+    channel: str
+    locale: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,7 @@ class DeskOps:
     desk: Desk
     log: ConversationLog
     escalations: EscalationView
+    customers: StoredCustomers
     region: str
 
     def routes(self) -> list[Route]:
@@ -132,9 +140,20 @@ class DeskOps:
         if not commits:
             raise web.HTTPNotFound(text=f"conversation {conversation} not found")
         messages, closed = transcript(commits)
+        first = commits[0].commit
+        started = next((event for event in first.events if isinstance(event, Started)), None)
+        stored = await self.customers.load(subject_of(first.tenant, first.customer))
         entry = next((entry for entry in self._entries() if entry.conversation == conversation), None)
         return json_response(
-            EscalatedConversation(conversation=conversation, waiting=entry, closed=closed, transcript=messages)
+            EscalatedConversation(
+                conversation=conversation,
+                waiting=entry,
+                closed=closed,
+                transcript=messages,
+                customer=customer_view(first.tenant, first.customer, stored.known, now=time.time()),
+                channel=started.channel if started is not None else "",
+                locale=started.locale if started is not None else "",
+            )
         )
 
     async def claim_next(self, request: web.Request) -> web.Response:

@@ -18,10 +18,13 @@ export function createCaseLayout() {
   const summaryLines = el('ul');
   const summary = el('details', { class: 'summary', 'data-testid': 'summary' },
     el('summary', {}, 'Summary'), summaryLines);
+  const customerFacts = el('dl');
+  const customer = el('details', { class: 'summary customer', open: true, 'data-testid': 'customer' },
+    el('summary', {}, 'Customer'), customerFacts);
   const log = el('div', { class: 'log', role: 'log', 'aria-label': 'Transcript', 'data-testid': 'log' });
   const pending = el('div', { class: 'log' });
   const scroller = el('div', { class: 'scroller', tabindex: 0, role: 'region', 'aria-labelledby': 'case-title' },
-    el('div', { class: 'column' }, summary, log, pending));
+    el('div', { class: 'column' }, customer, summary, log, pending));
 
   const standing = el('p', { class: 'standing', 'data-testid': 'standing', role: 'status' });
   const claim = el('button', { type: 'button', class: 'primary', 'data-testid': 'claim' }, 'Claim this conversation');
@@ -37,7 +40,8 @@ export function createCaseLayout() {
   const empty = el('p', { class: 'empty', 'data-testid': 'no-case' });
   return {
     root: [empty, head, scroller, foot],
-    empty, head, title, urgency, facts, traceLink, note, handBack, close, scroller, summary, summaryLines, log, pending,
+    empty, head, title, urgency, facts, traceLink, note, handBack, close, scroller, customer, customerFacts, summary, summaryLines,
+    log, pending,
     foot, standing, claim, form, composer, send,
   };
 }

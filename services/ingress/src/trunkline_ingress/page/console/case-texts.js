@@ -2,7 +2,7 @@
 /**
  * Texts about an open conversation. Pure.
  *
- * @import {QueueEntry, TranscriptEntry} from './types.js'
+ * @import {EscalatedConversation, QueueEntry, TranscriptEntry} from './types.js'
  * @import {Source} from '../shared/sources.js'
  */
 import { prettify, specialtyName } from '../shared/names.js';
@@ -72,4 +72,23 @@ export function authorOfEntry({ role, author, specialty, title }, customer) {
     case 'note': return { name: author, role: 'Internal note' };
     default: return title ? { name: specialtyName(specialty), role: title } : { name: 'Automatic message', role: '' };
   }
+}
+
+/**
+ * Return the facts about a customer as rows: name, value and age.
+ * @param {EscalatedConversation} state
+ * @returns {{name: string, value: string, age: string}[]}
+ */
+export function customerRows({ customer, channel, locale }) {
+  const facts = customer.facts.flatMap(({ name, value, age_s }) => {
+    const age = `read ${span(age_s)} ago`;
+    if (typeof value !== 'object') return [{ name: prettify(name), value: String(value), age }];
+    return Object.entries(value).map(([key, text]) => ({ name: key, value: text, age }));
+  });
+  const claims = Object.entries(customer.claims).map(([name, value]) => ({ name: prettify(name), value, age: '' }));
+  const failed = customer.readings.filter(({ failure }) => failure).map(({ reader, failure, age_s }) => (
+    { name: prettify(reader), value: `not read: ${prettify(failure)}`, age: `${span(age_s)} ago` }));
+  const known = [...facts, ...claims, ...failed];
+  const contact = [channel, locale].filter(Boolean).join(', ');
+  return known.length && contact ? [...known, { name: 'Channel', value: contact, age: '' }] : known;
 }

@@ -13,7 +13,7 @@ import { Palette } from '../shared/palette.js';
 import { openCloseDialog, openHandBackDialog, openNoteDialog } from './case-dialogs.js';
 import { createCaseLayout } from './case-layout.js';
 import { createMessage, createPendingReply } from './case-messages.js';
-import { factsText, standingText, summaryLines } from './case-texts.js';
+import { customerRows, factsText, standingText, summaryLines } from './case-texts.js';
 import { Drafts } from './drafts.js';
 import { OpsError } from './ops-client.js';
 import { isClaimedBy } from './queue.js';
@@ -103,6 +103,7 @@ export class CasePanel {
     const entry = this.#findEntry(this.#id);
     this.#renderHead(entry, state.closed);
     this.#renderSummary(entry?.summary ?? '');
+    this.#renderCustomer(state);
     this.#renderMessages(state);
     this.#renderFoot(entry, state.closed);
     if (this.#followsEnd) scroller.scrollTop = scroller.scrollHeight;
@@ -124,6 +125,15 @@ export class CasePanel {
     setAttribute(facts, 'data-overdue', entry ? now > entry.due_at : null);
     setAttribute(traceLink, 'href', `#suite/${this.#id}`);
     handBack.hidden = close.hidden = !isClaimedBy(entry, this.#context.person());
+  }
+
+  /** @param {EscalatedConversation} state */
+  #renderCustomer(state) {
+    const rows = customerRows(state);
+    this.#parts.customer.hidden = !rows.length;
+    keyed(this.#parts.customerFacts, rows, ({ name, value, age }) => `${name} ${value} ${age}`,
+      ({ name, value, age }) => el('div', {}, el('dt', {}, name), el('dd', {}, value),
+        ...(age ? [el('dd', { class: 'age' }, age)] : [])));
   }
 
   /** @param {string} summary */

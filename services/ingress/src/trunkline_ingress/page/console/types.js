@@ -34,6 +34,14 @@
  * @property {QueueEntry|null} waiting  its entry in the queue
  * @property {boolean} closed
  * @property {TranscriptEntry[]} transcript
+ * @property {Customer} customer  the known data about the customer, now
+ * @property {string} channel
+ * @property {string} locale
+ *
+ * @typedef {object} Customer
+ * @property {{name: string, value: string|number|boolean|Record<string, string>, age_s: number}[]} facts
+ * @property {{reader: string, age_s: number, failure: string}[]} readings  `failure`: '' after a success
+ * @property {Record<string, string>} claims
  *
  * @typedef {'unanswered'|'low_rating'|'misroute'} ReviewKind
  * @typedef {object} ReviewItem  a turn or rating to review

@@ -1,0 +1,66 @@
+"""`trunkline customer`: the known data about a customer, shown or deleted."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+from urllib.parse import urlencode
+
+import typer
+from rich.table import Table
+from trunkline_ingress.core.customer_view import CustomerView
+from trunkline_ingress.handlers.ops.customers import Forgotten
+from trunkline_protocols import codec
+
+from trunkline_cli.client import delete, get
+from trunkline_cli.errors import CommandError
+from trunkline_cli.options import DataDir, Json, Url, client_settings, console
+
+customer = typer.Typer(help="Show or forget what agents know about a customer.", no_args_is_help=True)
+
+CustomerId = Annotated[str, typer.Argument(metavar="ID", help="Id of the customer")]
+Tenant = Annotated[str, typer.Option(help="Tenant of the customer")]
+_PATH: Final = "/v1/ops/customers"
+
+
+@customer.command()
+def show(
+    customer_id: CustomerId,
+    tenant: Tenant = "default",
+    url: Url = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Show facts with their ages, claims, and the end of the last conversation (operators with the role lead)."""
+    view = get(client_settings(url, data_dir), _path(customer_id, tenant), CustomerView)
+    if as_json:
+        typer.echo(codec.encode(view))
+    else:
+        console().print(_table(view))
+
+
+@customer.command()
+def forget(customer_id: CustomerId, tenant: Tenant = "default", url: Url = None, data_dir: DataDir = None) -> None:
+    """Delete the data from the bucket and from the memory of all processes (operators with the role admin)."""
+    if not delete(client_settings(url, data_dir), _path(customer_id, tenant), Forgotten).forgotten:
+        raise CommandError("nothing is known about this customer")
+    typer.echo("forgotten")
+
+
+def _path(customer_id: str, tenant: str) -> str:
+    return f"{_PATH}?{urlencode({'customer': customer_id, 'tenant': tenant})}"
+
+
+def _table(view: CustomerView) -> Table:
+    table = Table("name", "value", "age", title=f"{view.tenant} / {view.customer}")
+    for fact in view.facts:
+        rows = fact.value.items() if isinstance(fact.value, dict) else [("", fact.value)]
+        for key, value in rows:
+            table.add_row(f"{fact.name} {key}".strip(), str(value), f"{fact.age_s:g} s")
+    for name, value in view.claims.items():
+        table.add_row(f"claim {name}", value, "")
+    for reading in view.readings:
+        if reading.failure:
+            table.add_row(f"reader {reading.reader}", f"not read: {reading.failure}", f"{reading.age_s:g} s")
+    for message in view.earlier:
+        table.add_row(f"earlier, {message.role}", message.text, "")
+    return table
