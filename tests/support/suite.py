@@ -41,10 +41,12 @@ class Suite:
         *,
         nodes: int | None = None,
         prefix: Sequence[str] = (),
+        options: Sequence[str] = (),
     ) -> None:
         """Start the suite and wait until it is ready.
 
-        `nodes`: number of NATS servers, by default one. `prefix`: beginning of the command, which executes the rest.
+        `nodes`: number of NATS servers, by default one. `prefix`: beginning of the command, which executes the rest;
+        `options`: further options of `up`.
         """
         self.data_dir = data_dir
         self._environment = TOGETHER | (environment or {})
@@ -54,6 +56,7 @@ class Suite:
             [
                 *(*prefix, trunkline(), "up", "--port", "0", "--data-dir", str(data_dir)),
                 *(("--nodes", str(nodes)) if nodes is not None else ()),
+                *options,
             ],
             env={**os.environ, **self._environment},
             stdout=subprocess.PIPE,
