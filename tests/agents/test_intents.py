@@ -16,6 +16,7 @@ from trunkline_agents.core.routing.training import train
 from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_embedding import message_embedder
 from trunkline_embedding.minilm import MinilmEmbedder
+from trunkline_protocols.context import Context, Fact
 from trunkline_protocols.fleet import EscalationPolicy, EscalationRule, Fleet
 
 from tests.agents.builders import BUILT_IN, LANGUAGES, small_fleet
@@ -194,3 +195,20 @@ def test_plain_complaint_is_a_question_and_anger_is_not(shop: Recogniser, text: 
     """In a fleet with few questions of its own."""
     alarm = find_alarm(shop.probabilities(text), SHOP)
     assert (alarm is not None and alarm.reason == "the customer is upset") == is_upset
+
+
+def test_rule_for_some_customers_is_for_them_only() -> None:
+    """In danger as in any other case; nothing is known about a customer by default."""
+    rules = [
+        EscalationRule(name="fire", urgency="critical", examples=["fire"] * 5, when={"tier": "business"}),
+        EscalationRule(name="legal", urgency="high", examples=["sue"] * 5, when={"facts.plan": "Plus"}),
+    ]
+    fleet = msgspec.structs.replace(SHOP, escalation=EscalationPolicy(rules=rules))
+    business = Context(tenant="t", region="r", locale="en", transcript=[], tier="business")
+    plus = msgspec.structs.replace(business, tier="", facts=[Fact(name="plan", value="Plus", read_at=1.0)])
+    for name, context in (("rule:fire", business), ("rule:legal", plus)):
+        assert find_alarm({name: 0.9}, fleet) is None
+        alarm = find_alarm({name: 0.9}, fleet, context=context)
+        assert alarm is not None
+        assert alarm.reason == name.replace(":", " ")
+    assert find_alarm({"rule:fire": 0.9}, fleet, context=plus) is None

@@ -6,11 +6,13 @@ from typing import Any, TypeAlias
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from trunkline_agents.application.routing import FleetRouting
 from trunkline_agents.core.routing.router import Router
 from trunkline_agents.core.routing.training import train
 from trunkline_protocols.completion import Complete, Completed, CompletionReply
-from trunkline_protocols.context import Utterance
+from trunkline_protocols.context import Fact, Utterance
+from trunkline_protocols.fleet import AgentModel
 from trunkline_protocols.ids import Specialty
 from trunkline_protocols.knowledge import MessageAnalysed
 from trunkline_protocols.refusal import Refused
@@ -197,3 +199,34 @@ async def test_passages_for_another_query_are_not_used() -> None:
     assert knowledge.analyses[0].search is not None
     assert [query.query for query in knowledge.queries] == [CHARGED]
     assert model.completions[0].passages == [PASSAGE]
+
+
+@pytest.mark.parametrize(("locale", "language"), [("de-AT", "code de"), ("fr", "")])
+async def test_agent_has_its_own_model_and_instructions(locale: str, language: str) -> None:
+    """And answers in the customer's language, if the fleet serves it; the model gets the facts."""
+    own = AgentModel(route="careful", temperature=0.2, max_tokens=200)
+    agents = [replace(agent, model=own, instructions="Never promise a date.") for agent in FLEET.agents]
+    fleet = replace(FLEET, agents=agents, company=replace(FLEET.company, languages=["en", "de"]))
+    routing = FleetRouting(FLEET_VERSION, fleet, Router(fleet, train(fleet, "own", built_in=BUILT_IN)))
+    model, request = FakeModel(), make_request(CHARGED)
+    facts = [Fact(name="plan", value="Plus", read_at=1.0)]
+    request = replace(request, context=replace(request.context, locale=locale, facts=facts))
+    await make_worker(model).process(make_task(request, routing))
+    (completion,) = model.completions
+    assert (completion.route, completion.temperature, completion.max_tokens) == ("careful", 0.2, 200)
+    assert "Never promise a date." in completion.instructions
+    assert ("Answer in the customer's language" in completion.instructions) == bool(language)
+    assert language in completion.instructions
+    assert completion.facts == {"plan": "Plus"}
+
+
+async def test_abstention_has_only_the_sentences_whose_facts_are_known() -> None:
+    """With the facts of the customer."""
+    abstain = "I do not know. Your plan is {facts.plan}. Your age is {facts.age}."
+    fleet = replace(FLEET, company=replace(FLEET.company, abstain=abstain))
+    routing = FleetRouting(FLEET_VERSION, fleet, ROUTING.router)
+    model, request = FakeModel(), make_request(CHARGED)
+    facts = [Fact(name="plan", value="Plus", read_at=1.0)]
+    request = replace(request, context=replace(request.context, facts=facts))
+    await make_worker(model).process(make_task(request, routing))
+    assert model.completions[0].abstain == "I do not know. Your plan is Plus."

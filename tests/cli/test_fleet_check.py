@@ -36,6 +36,9 @@ ROOT = Path(__file__).parents[2]
 MCP = 'name = "find-booking"\ndescription = "d"\nkind = "mcp"\ncommand = ["boats-mcp"]\n'
 RULE = '[[escalation.rules]]\nname = "fire"\nurgency = "high"\n'
 CASES = 'examples = [\n"smoke",\n"on fire",\n"case 2",\n"case 3",\n"case 4",\n]\n'
+READER = 'name = "crm"\nurl = "https://crm.example/{c}"\nbind = { c = "customer.sub" }\nfields = { plan = { type = "text" } }\n'
+CRM = "context/crm.toml"
+WHEN = '[[escalation.rules]]\nname = "vip"\nurgency = "high"\nphrases = ["help"]\nwhen = { "facts.age" = 3 }\n'
 WRITES = 'method = "PUT"\nwrites = true\nunbound = true'
 
 
@@ -65,6 +68,13 @@ def test_complete_fleet_has_no_finding() -> None:
         (changed(BOATS, '"find-booking"', '"find-booking", "pay"'), BOATS, "tools", "tools", "inconsistent"),
         (changed(FIND, "https://", "ftp://"), FIND, "url", "url", "inconsistent"),
         (changed(FIND, '"GET"', '"DELETE"'), FIND, "method", "method", "inconsistent"),
+        (clean_files() | {CRM: READER.replace("url", "uri")}, CRM, "uri", "uri", "invalid-key"),
+        (clean_files() | {CRM: READER.replace('"text"', '"texts"')}, CRM, "fields", "fields.plan.type", "invalid-key"),
+        (clean_files() | {CRM: READER.replace("customer.sub", "facts.plan")}, CRM, "bind", "bind.c", "invalid-key"),
+        (clean_files() | {CRM: READER.replace("customer.sub", "customer.tier")}, CRM, "bind", "bind", "inconsistent"),
+        (clean_files() | {CRM: READER.replace('"crm"', '"shop"')}, CRM, "name", "name", "misplaced"),
+        (clean_files() | {"fleet.toml": COMPANY + WHEN}, "fleet.toml", "when", "escalation.rules[0].when", "inconsistent"),
+        (clean_files() | {"fleet.toml": COMPANY + '[customers.topics.boats]\ntier = "x"\n'}, "fleet.toml", "[customers.topics", "customers.topics.boats", "inconsistent"),
         (clean_files() | {"fleet.toml": COMPANY + '[escalation]\ntiers = { plus = "big" }\n'}, "fleet.toml", "tiers", "escalation.tiers.plus", "invalid-key"),
         (changed(PRICES, "updated", "Visibility: internal\nupdated"), PRICES, "", "", "invalid-article"),
         (changed(PRICES, "id: prices", "id: price list"), PRICES, "id:", "id", "invalid-article"),
@@ -351,3 +361,17 @@ def test_errors_of_definitions_are_the_refusals_of_loading(
         assert errors
     else:
         assert not errors
+
+
+def test_reader_is_read_and_its_facts_are_known() -> None:
+    """A placeholder of a fact that no reader has is a warning at the text that names it."""
+    known = clean_files() | {CRM: READER, "fleet.toml": COMPANY.replace("Hello.", "Hello on {facts.plan}.")}
+    assert findings_of(known) == []
+    (unknown,) = findings_of({name: text for name, text in known.items() if name != CRM})
+    assert (unknown.file, unknown.key, unknown.rule) == ("fleet.toml", "company.greeting", "unknown-fact")
+
+
+def test_uses_of_facts_are_not_judged_while_a_reader_is_defective() -> None:
+    """One defect has one finding."""
+    files = clean_files() | {CRM: READER.replace("bind", "bound"), "fleet.toml": COMPANY + WHEN}
+    assert {finding.file for finding in findings_of(files)} == {CRM}

@@ -13,8 +13,10 @@ from trunkline_protocols.fleet import (
     Company,
     EscalationPolicy,
     EscalationRule,
+    FactField,
     Fleet,
     KnowledgeFilter,
+    Reader,
     Sla,
     Tool,
 )
@@ -118,12 +120,16 @@ def changed_record(record: msgspec.Struct, field: msgspec.structs.FieldInfo) -> 
     )
 
 
+CRM = Reader(
+    name="crm", url="https://crm.example/{c}", bind={"c": "customer.sub"}, fields={"plan": FactField()}, fresh_s=60.0
+)
 RECORDS: list[tuple[str, msgspec.Struct]] = [
     ("company", BASE.company),
     ("escalation", BASE.escalation),
     ("agents", BASE.agents[1]),
     ("tools", Tool(name="pay", description="d")),
     ("rules", FIRE),
+    ("readers", CRM),
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from trunkline_cli.fleet.core.differences import differences
 from trunkline_cli.fleet.core.reach import reach
-from trunkline_protocols.fleet import Tool
+from trunkline_protocols.fleet import FactField, Reader, Tool
 
 from tests.agents.builders import small_fleet
 
@@ -59,3 +59,26 @@ def test_changes_of_tools_are_differences() -> None:
     assert list(differences(old, base)) == ["- tool pay (http)"]
     (line,) = differences(old, msgspec.structs.replace(base, tools=[changed]))
     assert line == f"~ tool pay: url: {PAY.url!r} -> {changed.url!r}"
+
+
+def test_readers_reach_addresses_too() -> None:
+    """One below the operator's address is shown as such."""
+    crm = Reader(
+        name="crm",
+        url="https://crm.example/{c}",
+        secret="crm-key",
+        bind={"c": "customer.sub"},
+        fields={"plan": FactField()},
+    )
+    resting = msgspec.structs.replace(crm, name="shop", url="/customers/{c}", secret="")
+    fleet = msgspec.structs.replace(small_fleet(), readers=[resting, crm])
+    assert reach(fleet) == [
+        "+ address GET https://crm.example/{c} (reader crm, reads, bound: c = customer.sub)",
+        "+ secret crm-key sent to https://crm.example/{c} (reader crm)",
+        "+ address GET TRUNKLINE_READER_ADDRESSES:/customers/{c} (reader shop, reads, bound: c = customer.sub)",
+    ]
+    assert list(differences(small_fleet(), fleet)) == ["+ reader crm (http)", "+ reader shop (http)"]
+    moved = msgspec.structs.replace(crm, url="https://evil.example/{c}")
+    assert list(differences(fleet, msgspec.structs.replace(fleet, readers=[resting, moved]))) == [
+        "~ reader crm: url: 'https://crm.example/{c}' -> 'https://evil.example/{c}'"
+    ]

@@ -248,3 +248,16 @@ async def test_key_set_of_another_shape_keeps_the_present_keys(raw: bytes, tmp_p
     file.write_bytes(raw)
     await keys.refresh()
     assert await keys.find("rsa") is not None
+
+
+async def test_further_claims_are_short_scalars_as_texts() -> None:
+    """A claim cannot pose as one of the customer's own, nor as the table of further claims."""
+    verifier = CustomerTokens(secret=SECRET, keys=None, audience="chat", issuer=None)
+    token = signed(
+        company="Acme", seats=17, trial=True, roles=["admin"], long="x" * 201, further={"company": "evil"}, empty=""
+    )
+    found = await verifier.verify(token)
+    assert found.further == {"company": "Acme", "seats": "17", "trial": "true"} | {
+        name: value for name, value in found.further.items() if name in {"aud", "iss"}
+    }
+    assert found.sub == "ada"

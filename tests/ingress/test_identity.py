@@ -29,3 +29,9 @@ def test_other_identity_is_unauthorized(field: str) -> None:
     other = msgspec.structs.replace(ADA, **{field: "other"})
     with pytest.raises(UnauthorizedError, match=f"{field} .*, not 'other'"):
         authorize(other, Claims(sub="ada", tenant="t", region="r", exp=1.0))
+
+
+def test_identity_is_verified_by_a_token_alone() -> None:
+    """Also one that a resume token says was verified before."""
+    assert authorize(ADA, Claims(sub="ada", tenant="t", region="r", exp=1.0)).verified
+    assert not authorize(msgspec.structs.replace(ADA, verified=True), None).verified

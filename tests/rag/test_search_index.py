@@ -8,6 +8,7 @@ import numpy as np
 from trunkline_rag.core.index import Index
 from trunkline_rag.core.passage_row import PassageRow
 from trunkline_rag.core.question import read_question
+from trunkline_rag.core.scope import SearchAudience
 from trunkline_rag.core.vector_index import MIN_CLUSTERED_ROWS, VectorIndex
 
 
@@ -85,3 +86,14 @@ def test_clustered_vector_search_finds_the_nearest_allowed_rows() -> None:
     found = VectorIndex(vectors).nearest(vectors[queries], allowed, 10)
     assert [rows[0] for rows in found] == queries.tolist()
     assert all(row % 7 == 0 for rows in found for row in rows)
+
+
+def test_excluded_topics_are_not_found() -> None:
+    """Neither by words nor by the ranks of the store, although nothing else fits."""
+    audience = SearchAudience(excluded_topics=frozenset({"money"}))
+    assert found("How is a duplicate charge refunded?") != []
+    assert found("How is a duplicate charge refunded?", audience=audience) == []
+    question = read_question("How is a duplicate charge refunded?")
+    ranks = [[("refunds", 0), ("wifi", 0)]]
+    hits = INDEX.hits_from_ranks(ranks, question, tenant="default", audience=audience, limit=5)
+    assert [hit.row.document for hit in hits] == ["wifi"]

@@ -27,8 +27,6 @@ _RULED_KEYS: Final = frozenset(
 )
 """Keys of a tool that depend on each other: if one is defective, the others are not judged."""
 
-_TABLES: Final = {"when": "escalation", "topics": "customers"}
-"""Tables of the company's file that have a key."""
 _KEYS_WITH_FACTS: Final = frozenset({"bind", "when", "topics", "replies"})
 """Keys of agents, tools and rules that name facts."""
 
@@ -173,8 +171,10 @@ def _finding_of(defect: FleetDefect, definitions: Definitions, misplaced: set[st
         agent = {agent.record.name: agent for agent in definitions.agents}[defect.agent]
         if defect.unknown or defect.key != "consult" or "specialty" not in agent.defective:
             yield _inconsistency(agent, defect)
-    elif defect.key in _TABLES:
-        path = (_TABLES[defect.key], "rules" if defect.key == "when" else defect.key)
+    elif defect.item:
+        names = [rule.name for rule in definitions.company.record.escalation.rules]
+        rule = ("escalation", "rules", names.index(defect.item)) if defect.key == "when" else ()
+        path = (*rule, "when") if rule else ("customers", "topics", defect.item)
         yield definitions.company.finding(path, defect.reason, severity="error", rule="inconsistent")
     elif TRIAGE not in misplaced:
         yield Finding(severity="error", file=AGENTS, key=defect.key, rule="inconsistent", message=defect.reason)

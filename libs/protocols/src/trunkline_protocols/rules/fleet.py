@@ -23,6 +23,8 @@ class FleetDefect(Record, frozen=True, kw_only=True):
     tool: str = ""
     unknown: str = ""
     reader: str = ""
+    item: str = ""
+    """Name of the escalation rule, or the topic, that is at fault."""
 
     @property
     def subject(self) -> str:
@@ -78,14 +80,14 @@ def _defects_of_rules(fleet: Fleet) -> Iterator[FleetDefect]:
     for rule in fleet.escalation.rules:
         for name in unknown_names(fleet, iter(rule.when)):
             reason = f"rule {rule.name!r}: {name} is neither a fact of a reader nor an allowed claim"
-            yield FleetDefect(agent="", key="when", reason=reason)
+            yield FleetDefect(agent="", key="when", reason=reason, item=rule.name)
     named = {topic for agent in fleet.agents for topic in agent.knowledge.topics}
     for topic, conditions in fleet.customers.topics.items():
         if topic not in named:
-            yield FleetDefect(agent="", key="topics", reason=f"no agent has the topic {topic!r}")
+            yield FleetDefect(agent="", key="topics", reason=f"no agent has the topic {topic!r}", item=topic)
         for name in unknown_names(fleet, iter(conditions)):
             reason = f"topic {topic!r}: {name} is neither a fact of a reader nor an allowed claim"
-            yield FleetDefect(agent="", key="topics", reason=reason)
+            yield FleetDefect(agent="", key="topics", reason=reason, item=topic)
 
 
 def _defects_of_tools(fleet: Fleet) -> Iterator[FleetDefect]:

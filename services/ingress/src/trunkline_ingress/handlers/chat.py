@@ -213,6 +213,8 @@ class _Socket:
         except UnauthorizedError as error:
             # Retryable with another token, unlike a conversation that belongs to another customer.
             raise FrameError("unauthorized", str(error), retryable=True) from error
+        if self._endpoint.customer_claims is not None:
+            await self._endpoint.customer_claims.keep(self._claims)
         try:
             opened = await (self._start(frame) if isinstance(frame, Start) else self._resume(frame))
         except UnauthorizedError as error:
@@ -231,8 +233,6 @@ class _Socket:
     async def _start(self, frame: Start) -> OpenedSession:
         opened = self._opener.start(frame, self._claims, self._send)
         self._session = opened.session
-        if self._endpoint.customer_claims is not None:
-            await self._endpoint.customer_claims.keep(self._claims)
         await self._write(
             StartedFrame(conversation=self._conversation, resume_token=opened.resume_token, seq=STARTED_SEQ)
         )
