@@ -1,4 +1,4 @@
-"""The demo with its stand-in shop: an order is answered for its owner and for nobody else; the desk sees the facts."""
+"""The demo with its stand-in shop: an order is answered for its owner alone; the desk sees the facts."""
 
 from __future__ import annotations
 

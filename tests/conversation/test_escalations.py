@@ -12,17 +12,15 @@ from trunkline_conversation.core.decisions import Decision, first_step, on_resul
 from trunkline_conversation.core.escalations import breach, leave_queue
 from trunkline_conversation.core.state import Conversation
 from trunkline_conversation.core.steps import Append, Environment, Step, SystemReply, Work
-from trunkline_protocols.context import Fact, Utterance
-from trunkline_protocols.customers import CustomerKnown
+from trunkline_protocols.context import Utterance
 from trunkline_protocols.escalation import URGENCIES, Escalation, EscalationWaiting, Urgency
-from trunkline_protocols.fleet import DeskHours, EscalationPolicy, EscalationRule, FactField, Fleet, Reader
+from trunkline_protocols.fleet import DeskHours
 from trunkline_protocols.ids import ConversationId, Specialty, TurnRef
 from trunkline_protocols.log import Breached, CustomerReplied, Escalated, LeftQueue, TurnAnswered
 from trunkline_protocols.rules.escalation import pressure, queue, queue_position
 from trunkline_protocols.turn import Escalate
 
 from tests.conversation.builders import NOW, POLICY, SPECIALTIES, answered, begun, committed, environment, fresh, routed
-from tests.protocols.sample_parts import AGENT, COMPANY
 
 
 def owned(**changes: Any) -> Conversation:
@@ -392,17 +390,3 @@ def test_pressure_never_decreases_with_age(age_s: float, allowed_s: float, later
     """Waiting longer never worsens a position."""
     waiting = escalation(since=NOW, due_at=NOW + allowed_s)
     assert pressure(waiting, NOW + age_s) <= pressure(waiting, NOW + age_s + later_s)
-
-
-@pytest.mark.parametrize(
-    ("tier", "plan", "expected"), [("business", "Plus", True), ("plus", "Plus", False), ("business", "", False)]
-)
-def test_rule_for_some_customers_is_for_them_only(tier: str, plan: str, *, expected: bool) -> None:
-    """By tier and facts together."""
-    rule = EscalationRule(name="vip", phrases=["help"], urgency="high", when={"tier": "business", "facts.plan": "plus"})
-    reader = Reader(name="crm", url="https://c.example/{c}", bind={"c": "customer.sub"}, fields={"plan": FactField()})
-    fleet = Fleet(company=COMPANY, agents=[AGENT], readers=[reader])
-    facts = [Fact(name="plan", value=plan, read_at=NOW)] if plan else []
-    turn = replace(begun(owned(), 2, text="help", tier=tier), customer=CustomerKnown(facts=facts))
-    step = first_step(owned(), turn, environment(policy=EscalationPolicy(rules=[rule]), fleet=fleet))
-    assert isinstance(step, Append) is expected
