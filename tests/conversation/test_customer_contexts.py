@@ -98,7 +98,7 @@ def directory() -> FakeDirectory:
 
 
 async def test_first_turn_waits_for_the_reader(directory: FakeDirectory) -> None:
-    """And gets the facts; the next turns ask nobody."""
+    """And gets the facts; the next turns request nothing."""
     harness = Harness(directory)
     directory.gate.set()
     assert await harness.turn(is_first=True) == known(NOW)
