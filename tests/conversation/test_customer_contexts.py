@@ -120,7 +120,8 @@ async def test_first_turn_goes_on_without_a_reader_that_hangs(directory: FakeDir
 async def test_later_turn_never_waits_for_a_reader(directory: FakeDirectory) -> None:
     """In a process that took the conversation over: the bucket has the last facts, and a reading goes on beside."""
     directory.stored = known(NOW - 301.0, "Old")
-    harness = Harness(directory)
+    patient = msgspec.structs.replace(READER, timeout_s=600.0)
+    harness = Harness(directory, Fleet(company=COMPANY, agents=[AGENT], readers=[patient]))
     async with asyncio.timeout(10):
         assert await harness.turn(is_first=False) == known(NOW - 301.0, "Old")
         assert await harness.turn(is_first=False) == known(NOW - 301.0, "Old")
