@@ -190,13 +190,21 @@ async def test_claims_and_the_last_conversation_reach_the_model(tmp_path: Path) 
     async with serve_accounts() as shop, serve_model(ModelServer()) as model:
         fleet = write_fleet(tmp_path / "fleet", shop, fresh_s=600.0, customers=policy)
         async with running(tmp_path / "run", fleet, model.url, settings={"TRUNKLINE_AUTH_SECRET": SECRET}) as suite:
-            claims = {"sub": "ada", "exp": time.time() + 900, "company": "Acme", "salary": "canary-salary"}
+            claims = {
+                "sub": "ada",
+                "exp": time.time() + 900,
+                "tier": "plus",
+                "company": "Acme",
+                "salary": "canary-salary",
+            }
             token = jwt.encode(claims, SECRET, algorithm="HS256")
             async with Customer(suite.url, "ada", token=token) as customer:
                 await customer.start()
                 await customer.ask("m1", BILLING)
                 await customer.send({"type": "end"})
                 await customer.until("closed")
+                case = await asyncio.to_thread(suite.get, f"/v1/ops/desk/{customer.conversation}")
+                assert (case["tier"], case["verified"], case["channel"]) == ("plus", True, "web")
             view = await stored_view(suite, "ada", "earlier")
             assert view["claims"] == {"company": "Acme"}
             assert [message["role"] for message in view["earlier"]] == ["customer", "agent"]

@@ -20,6 +20,9 @@ class Started(Record, frozen=True, kw_only=True, tag_field="event", tag="started
     tenant: str
     channel: str
     locale: str
+    tier: str = ""
+    verified: bool = False
+    """If true, customer, tenant and tier come from a verified access token."""
 
 
 class OwnerAssigned(Record, frozen=True, kw_only=True, tag_field="event", tag="owner_assigned"):

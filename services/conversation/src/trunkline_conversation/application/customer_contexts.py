@@ -103,8 +103,9 @@ class CustomerContexts:
         if entry is None:
             return _NOTHING
         if entry.started_at and is_first:
-            until = entry.started_at + self._reading_s()
-            await wait_for_event(entry.refreshed, timeout_s=max(0.0, until - self._now()))
+            longest_s = self._reading_s()
+            left_s = entry.started_at + longest_s - self._now()
+            await wait_for_event(entry.refreshed, timeout_s=min(max(0.0, left_s), longest_s))
         elif entry.started_at and entry.known is None:
             await wait_for_event(entry.loaded, timeout_s=_LOAD_TIMEOUT_S)
         return entry.known or _NOTHING

@@ -112,7 +112,14 @@ def opening(state: Conversation, turn: Turn) -> list[Event]:
     if not state.started:
         message = turn.message
         events.append(
-            Started(customer=message.customer, tenant=message.tenant, channel=message.channel, locale=message.locale)
+            Started(
+                customer=message.customer,
+                tenant=message.tenant,
+                channel=message.channel,
+                locale=message.locale,
+                tier=message.tier,
+                verified=message.verified,
+            )
         )
     if turn.assigned is not None and not state.owner:
         events.append(turn.assigned)

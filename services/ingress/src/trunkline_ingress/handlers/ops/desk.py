@@ -104,6 +104,9 @@ class EscalatedConversation(msgspec.Struct, kw_only=True):
     """The known data about the customer, now."""
     channel: str
     locale: str
+    tier: str
+    verified: bool
+    """Whether an access token named the customer when the conversation began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,8 @@ class DeskOps:
                 customer=customer_view(first.tenant, first.customer, stored.known, now=time.time()),
                 channel=started.channel if started is not None else "",
                 locale=started.locale if started is not None else "",
+                tier=started.tier if started is not None else "",
+                verified=started is not None and started.verified,
             )
         )
 

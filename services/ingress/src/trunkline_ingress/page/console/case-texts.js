@@ -79,7 +79,7 @@ export function authorOfEntry({ role, author, specialty, title }, customer) {
  * @param {EscalatedConversation} state
  * @returns {{name: string, value: string, age: string}[]}
  */
-export function customerRows({ customer, channel, locale }) {
+export function customerRows({ customer, channel, locale, tier, verified }) {
   const facts = customer.facts.flatMap(({ name, value, age_s }) => {
     const age = `read ${span(age_s)} ago`;
     if (typeof value !== 'object') return [{ name: prettify(name), value: String(value), age }];
@@ -90,5 +90,10 @@ export function customerRows({ customer, channel, locale }) {
     { name: prettify(reader), value: `not read: ${prettify(failure)}`, age: `${span(age_s)} ago` }));
   const known = [...facts, ...claims, ...failed];
   const contact = [channel, locale].filter(Boolean).join(', ');
-  return known.length && contact ? [...known, { name: 'Channel', value: contact, age: '' }] : known;
+  const own = [
+    ...(tier ? [{ name: 'Tier', value: tier, age: '' }] : []),
+    ...(verified ? [{ name: 'Identity', value: 'verified by an access token', age: '' }] : []),
+  ];
+  if (!known.length && !own.length) return [];
+  return [...known, ...own, ...(contact ? [{ name: 'Channel', value: contact, age: '' }] : [])];
 }

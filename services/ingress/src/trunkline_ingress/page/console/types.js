@@ -37,6 +37,8 @@
  * @property {Customer} customer  the known data about the customer, now
  * @property {string} channel
  * @property {string} locale
+ * @property {string} tier
+ * @property {boolean} verified  an access token named the customer
  *
  * @typedef {object} Customer
  * @property {{name: string, value: string|number|boolean|Record<string, string>, age_s: number}[]} facts
