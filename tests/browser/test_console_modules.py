@@ -150,6 +150,32 @@ async def test_item_to_review_is_described_in_one_line(modules: Page) -> None:
     assert re.fullmatch(r"\d\d:\d\d · rated 2 of 5", rated)
 
 
+async def test_known_data_about_a_customer_is_one_row_per_fact(modules: Page) -> None:
+    """Rows of a table by their key, a failed reader with its reason; nothing is shown if nothing is known."""
+    body = "return m.customerRows(x).map(({ name, value, age }) => `${name}: ${value} (${age})`);"
+    nothing = {"facts": [], "readings": [{"reader": "shop", "age_s": 5, "failure": ""}], "claims": {}}
+    case = {"customer": nothing, "channel": "web", "locale": "en", "tier": "", "verified": False}
+    assert await run_module(modules, "console/case-texts.js", body, case) == []
+    known = {
+        "facts": [
+            {"name": "plan", "value": "Plus", "age_s": 65},
+            {"name": "is_new", "value": False, "age_s": 1},
+            {"name": "orders", "value": {"FH-10041": "sent"}, "age_s": 1},
+        ],
+        "readings": [{"reader": "crm", "age_s": 3, "failure": "no_answer"}],
+        "claims": {"company": "Acme"},
+    }
+    assert await run_module(modules, "console/case-texts.js", body, {**case, "customer": known, "verified": True}) == [
+        "Plan: Plus (read 1 min ago)",
+        "Is new: false (read 1 s ago)",
+        "FH-10041: sent (read 1 s ago)",
+        "Company: Acme ()",
+        "Crm: not read: No answer (3 s ago)",
+        "Identity: verified by an access token ()",
+        "Channel: web, en ()",
+    ]
+
+
 async def test_open_conversation_is_described_in_one_line(modules: Page) -> None:
     """Reason, deadline, earlier breaches and tenant."""
     body = "return m.factsText(x[0], x[1], 1050);"

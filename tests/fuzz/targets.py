@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import struct
 import tempfile
 import zlib
@@ -15,6 +16,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import WSMessage, WSMsgType
 from hypothesis import strategies as st
+from trunkline_agents.core.facts import UnreadableAnswerError, parse_facts
 from trunkline_agents.core.routing.artefact import UnreadableArtefactError, decode as decode_artefact
 from trunkline_agents.core.tools import ArgumentsError, decode_arguments
 from trunkline_audit.core.records import AuditedMessage, row_of
@@ -31,7 +33,9 @@ from trunkline_llm_gateway.core.config import ConfigError, ProviderConfig, parse
 from trunkline_llm_gateway.core.server_sent_events import EventReader, EventTooLongError
 from trunkline_llm_gateway.ports import ProviderError
 from trunkline_protocols import codec, subjects
+from trunkline_protocols.context import Fact
 from trunkline_protocols.decoding import read_names
+from trunkline_protocols.fleet import FactField, Reader
 from trunkline_protocols.ids import InvalidIdError
 from trunkline_protocols.knowledge import ArticleFile
 from trunkline_protocols.tool_steps import ToolCall
@@ -173,7 +177,14 @@ def _check_fleet_folder(text: str) -> None:
 def _check_fleet_check(text: str) -> None:
     """The check of a folder raises nothing: each defect is a finding."""
     text = text.encode("utf-8", "replace").decode()
-    names = ("fleet.toml", "agents/a/a.toml", "tools/t.toml", "knowledge/k/k.md", "knowledge/k/k.jsonl")
+    names = (
+        "fleet.toml",
+        "agents/a/a.toml",
+        "tools/t.toml",
+        "context/c.toml",
+        "knowledge/k/k.md",
+        "knowledge/k/k.jsonl",
+    )
     for finding in check_folder(FleetFolder(tuple(FolderFile(name, text) for name in names))):
         assert render(finding, "fleet").isprintable()
 
@@ -184,6 +195,20 @@ def _check_passage_file(payload: bytes) -> None:
             block = struct.pack("<II", len(body), zlib.crc32(body)) + body
             (Path(folder) / "passages.kept").write_bytes(block + payload)
             PassageFile(Path(folder), "passages").read({})
+
+
+def _check_reader_answer(text: str) -> None:
+    """Whatever an answer holds, its facts can be stored and read again."""
+    fields = {kind: FactField(type=kind) for kind in ("text", "number", "flag")}
+    table = {"rows": FactField(type="table", key="a", text="{a} {b}")}
+    reader = Reader(name="crm", url="https://c.example/{c}", bind={"c": "customer.sub"}, fields=fields | table)
+    value = json.dumps(text)
+    for answer in (text, f'{{"text": {value}, "number": {value}, "rows": [{{"a": {value}, "b": 1}}]}}'):
+        try:
+            found = parse_facts(reader, answer, now=0.0)
+        except UnreadableAnswerError:
+            continue
+        assert codec.decode(codec.encode(found), list[Fact]) == found
 
 
 def _codec_targets() -> Iterator[Target]:
@@ -202,6 +227,7 @@ TARGETS: Final = (
     Target("backup blob", payloads, _check_backup),
     Target("names of an object", texts, _check_names),
     Target("tool arguments", texts, _check_arguments),
+    Target("reader answer", texts, _check_reader_answer),
     Target("subject", texts, _check_subject),
     Target("OpenAI answer", payloads, _check_parser(OpenAI)),
     Target("Anthropic answer", payloads, _check_parser(Anthropic)),

@@ -72,7 +72,7 @@ class Definitions:
             agents=[agent.record for agent in self.agents],
             escalation=self.company.record.escalation,
             tools=[tool.record for tool in self.tools],
-            readers=[reader.record for reader in self.readers if not reader.defective],
+            readers=[reader.record for reader in self.readers if reader.is_readable and not reader.defective],
             customers=self.company.record.customers,
         )
 

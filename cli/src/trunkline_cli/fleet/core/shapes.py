@@ -58,6 +58,8 @@ def salvage(value: object, type_: type[T], **fallback: str) -> T:
             found[field.name] = salvage(raw, plain)
         elif get_origin(plain) is list:
             found[field.name] = _valid_items(raw, get_args(plain)[0])
+        elif get_origin(plain) is dict:
+            found[field.name] = {}
         elif field.required:
             found[field.name] = fallback.get(field.name, "")
     return type_(**found)

@@ -42,7 +42,7 @@ def parse_facts(reader: Reader, answer: str, *, now: float) -> list[Fact]:
     if not answer.strip():
         return []
     try:
-        body = _decoder.decode(answer.encode())
+        body = _decoder.decode(answer.encode("utf-8", "replace"))
     except DecodeError as error:
         raise UnreadableAnswerError("not JSON") from error
     if not isinstance(body, dict):
