@@ -46,6 +46,7 @@ up)
     {
         echo "all:"
         echo "  vars:"
+        echo "    lab_name: $lab"
         echo "    secrets_dir: $folder/secrets"
         echo "    ansible_user: root"
         echo "    ansible_ssh_private_key_file: $folder/id"

@@ -78,9 +78,9 @@ def main() -> int:
 
 
 def running_lab(folder: Path) -> Lab:
-    """Return the lab whose hosts run already."""
-    lab = Lab(folder)
+    """Return the lab whose hosts run already, by the name in its folder: faults must not strike another lab."""
     inventory = yaml.safe_load((folder / "hosts.yml").read_text(encoding="utf-8"))
+    lab = Lab(folder, name=inventory["all"]["vars"]["lab_name"])
     lab.addresses = {host: values["private_address"] for host, values in inventory["all"]["hosts"].items()}
     return lab
 
