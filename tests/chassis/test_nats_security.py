@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -40,6 +42,12 @@ def start_server(tmp_path: Path) -> Iterator[Callable[[str], int]]:
     for process in processes:
         process.terminate()
         process.wait(10)
+
+
+def start_alone(file: Path, config: str) -> subprocess.Popen[bytes]:
+    """Start a server that the test itself ends."""
+    file.write_text(config)
+    return subprocess.Popen([SERVER, "--config", str(file)], stderr=subprocess.DEVNULL)
 
 
 @pytest.fixture(scope="module")
@@ -227,3 +235,32 @@ async def test_credentials_file_of_an_account_is_accepted_and_that_of_a_stranger
         else:
             with pytest.raises(BusConfigError, match="refused the credentials"):
                 await connect(f"nats://127.0.0.1:{port}", "test", security=NatsSecurity(creds=file))
+
+
+async def test_silent_server_is_left_at_once_over_tls(
+    start_server: Callable[[str], int], certificates: Path, tmp_path: Path
+) -> None:
+    """Its part of the TLS close never comes; asyncio would wait 30 s for it."""
+    config = (
+        f'tls {{ cert_file: "{certificates}/server.pem", key_file: "{certificates}/server.key", '
+        f'ca_file: "{certificates}/ca.pem" }}'
+    )
+    other, silent = start_server(config), free_port()
+    server = start_alone(tmp_path / "silent.conf", f'listen: "127.0.0.1:{silent}"\n{config}\n')
+    try:
+        security = NatsSecurity(ca=certificates / "ca.pem")
+        await (await connect(f"tls://127.0.0.1:{silent}", "test", security=security)).close()  # it is up
+        url = f"tls://127.0.0.1:{silent},tls://127.0.0.1:{other}"
+        bus = await connect(url, "test", security=security)
+        assert bus.address.endswith(f":{silent}")
+        reconnected = asyncio.Event()
+        bus.on_reconnect.append(reconnected.set)
+        server.send_signal(signal.SIGSTOP)
+        await bus.client.force_reconnect()
+        async with asyncio.timeout(20):  # the next attempt at the silent server ends after 2 s
+            await reconnected.wait()
+        assert bus.address.endswith(f":{other}")
+        await bus.close()
+    finally:
+        server.kill()
+        server.wait(10)
