@@ -256,6 +256,9 @@ async def test_silent_server_is_left_at_once_over_tls(
         reconnected = asyncio.Event()
         bus.on_reconnect.append(reconnected.set)
         server.send_signal(signal.SIGSTOP)
+        for _ in range(9):  # more than the sockets between them hold
+            await bus.publish("work.sent", bytes(900_000))
+        await asyncio.sleep(0.5)
         await bus.client.force_reconnect()
         async with asyncio.timeout(20):  # the next attempt at the silent server ends after 2 s
             await reconnected.wait()
