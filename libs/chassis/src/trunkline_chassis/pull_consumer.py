@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+import nats.errors
 import structlog
 
 from trunkline_chassis.cancellation import wait_for_event
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
 
     from trunkline_chassis.bus import Bus
 
@@ -73,6 +75,7 @@ class PullConsumer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._inbox = ""
+        self._subscription: Subscription | None = None
         self.pending = 0
         """Messages queued in the consumer, according to the last delivery."""
 
@@ -98,12 +101,13 @@ class PullConsumer:
             self._inbox = self._bus.client.new_inbox()
             self._last_received_at = loop.time()
             self._bus.on_reconnect.append(self._forget_requests)
-            subscription = await self._bus.subscribe(self._inbox, on_message)
+            self._subscription = await self._bus.subscribe(self._inbox, on_message)
             try:
                 await self._pull_until_cancelled(loop)
             finally:
                 self._bus.on_reconnect.remove(self._forget_requests)
-                await subscription.unsubscribe()
+                if not self._draining:
+                    await self._subscription.unsubscribe()
 
     async def _pull_until_cancelled(self, loop: asyncio.AbstractEventLoop) -> None:
         while True:
@@ -119,8 +123,16 @@ class PullConsumer:
         self._requested = 0
 
     async def drain(self, timeout_s: float) -> None:
-        """Request no more messages and wait up to `timeout_s` for those in flight."""
+        """Receive no more messages and wait up to `timeout_s` for those in flight.
+
+        A request that is still open would bring further ones, which the end of the process would cut off.
+        """
         self._draining = True
+        if self._subscription is not None:
+            try:
+                await self._bus.drain(self._subscription)
+            except (nats.errors.Error, TimeoutError) as error:
+                _log.warning("consumer.unsubscribe_failed", consumer=self._consumer, error=reason_of(error))
         if not await wait_for_event(self._idle, timeout_s=timeout_s):
             _log.warning("consumer.drain_timed_out", consumer=self._consumer, in_flight=self._in_flight)
 
