@@ -140,6 +140,22 @@ async def test_message_of_a_raising_handler_is_retried_then_dead_lettered(bus: B
     assert (letter.payload, letter.reason) == ("explosive", "KeyError")
 
 
+async def test_drained_consumer_leaves_new_messages_to_others(bus: Bus) -> None:
+    """Its request is still open: what it brought now would be cut off by the end of the process."""
+    worker = Worker(bus, lambda _: Done())
+
+    async def check() -> None:
+        await publish_work(bus)
+        await worker.wait_for_deliveries(1)
+        await worker.consumer.drain(5)
+        await publish_work(bus)
+        await asyncio.sleep(0.5)  # an open request would bring it at once
+        assert len(worker.deliveries) == 1
+        assert await queue_depth(bus) == 1
+
+    await run_while(worker, check)
+
+
 async def test_draining_consumer_requests_no_more_messages(bus: Bus) -> None:
     """In-flight messages are finished, queued ones are left to other processes."""
     worker = Worker(bus, lambda _: Done())
