@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -205,6 +207,39 @@ class Outage(IndexSearchOnly):
         if self.is_down:
             raise StoreUnavailableError("down")
         return self._store.read_passages()
+
+
+class HangingSearch(IndexSearchOnly):
+    """A store whose native search does not answer until it is released."""
+
+    has_native_search = True
+
+    def __init__(self, store: MilvusStore) -> None:
+        super().__init__(store)
+        self.released = Event()
+
+    def search(self, *_: Any, **__: Any) -> list[Any]:
+        self.released.wait(30)
+        return []
+
+
+@pytest.mark.parametrize("tenant", ["default", "it's"])
+async def test_analysis_does_not_wait_for_a_search_that_hangs_or_is_refused(tmp_path: Path, tenant: str) -> None:
+    """An emergency is recognised by the vector: routing by words alone would miss more of them."""
+    letters = LetterEmbedder()
+    store = MilvusStore(str(tmp_path / "milvus"), embedder=letters.name, dimensions=letters.dimensions)
+    hanging = HangingSearch(store)
+    knowledge_base = KnowledgeBase(hanging, letters, fingerprint="letters", parser=InProcessParser())
+    await import_files(knowledge_base)
+    query = SearchKnowledge(query="refund", tenant=tenant)
+    try:
+        async with asyncio.timeout(5):
+            analysed = await knowledge_base.analyse(AnalyseMessage(text="refund", search=query))
+        assert analysed.vector
+        assert analysed.passages is None
+    finally:
+        hanging.released.set()
+        store.close()
 
 
 async def test_searches_during_an_outage_use_the_last_index_and_are_marked_stale(store: MilvusStore) -> None:

@@ -12,9 +12,10 @@ from typing import Final
 import msgspec
 import structlog
 from trunkline_chassis.cancellation import run_in_thread
+from trunkline_chassis.logs import reason_of
 from trunkline_embedding import Embedder
 from trunkline_protocols.fleet import Fleet
-from trunkline_protocols.ids import token
+from trunkline_protocols.ids import InvalidIdError, token
 from trunkline_protocols.knowledge import (
     AnalyseMessage,
     Article,
@@ -42,6 +43,8 @@ from trunkline_rag.core.versions import latest_by_key
 from trunkline_rag.ports import ArticleParser, ChangeFeed, Store, StoreUnavailableError, WriteLock
 
 _log: Final = structlog.get_logger(__name__)
+_SEARCH_TIMEOUT_S: Final = 0.5
+"""Of the search that comes with an analysis, for which agents wait one second."""
 
 
 class NotEmptyError(RuntimeError):
@@ -101,11 +104,19 @@ class KnowledgeBase:
         await self._index.use_fleet(fleet)
 
     async def analyse(self, request: AnalyseMessage) -> MessageAnalysed:
-        """Return vector and language of a message, and the passages that its query asks for."""
+        """Return vector and language of a message, and the passages that its query asks for.
+
+        An emergency is recognised by the vector: a search that is slow or refused does not hold it back.
+        """
         analysed = await self._analyser.analyse(request)
         if request.search is None or analysed.language:
             return analysed
-        found = await self._search.search(msgspec.structs.replace(request.search, vector=analysed.vector))
+        try:
+            async with asyncio.timeout(_SEARCH_TIMEOUT_S):
+                found = await self._search.search(msgspec.structs.replace(request.search, vector=analysed.vector))
+        except (TimeoutError, InvalidIdError) as error:
+            _log.warning("analysis.not_searched", reason=reason_of(error))
+            return analysed
         return msgspec.structs.replace(analysed, passages=found.passages)
 
     async def import_articles(self, request: ImportArticles) -> ArticlesImported:
