@@ -161,6 +161,22 @@ def test_configuration_and_passwords_are_readable_by_their_owner_only(
     assert len({file.read_text() for file in files}) == len(files)
 
 
+def test_only_the_conversation_service_may_delete_a_stream() -> None:
+    """It replaces the one that can be lost without harm; no service changes or empties one."""
+    deletable = {
+        service: [
+            subject
+            for subject in permissions(service, region="local").publish
+            if subject.startswith("$JS.API.STREAM.") and subject.split(".")[3] in {"DELETE", "UPDATE", "PURGE", ">"}
+        ]
+        for service in SERVICES
+        if service != "supervisor"
+    }
+    assert {service: subjects for service, subjects in deletable.items() if subjects} == {
+        "conversation": ["$JS.API.STREAM.DELETE.WORK"]
+    }
+
+
 def test_every_service_has_a_row() -> None:
     """A service without a row could not connect, and one with an empty row could not work."""
     for service in SERVICES:

@@ -128,8 +128,8 @@ async def provision_work(bus: Bus, specialties: list[str]) -> None:
 async def create_missing(bus: Bus, topology: Topology, options: TopologyOptions) -> list[str]:
     """Create the streams, buckets and consumers that the server does not have; return their names.
 
-    Existing ones are left as they are, except a stream without replicas whose node is gone: it is replaced on another
-    one. Needs the rights of a service, not those of the supervisor.
+    Existing ones are left as they are, except a replaceable stream whose node is gone. Needs the rights of a service,
+    not those of the supervisor.
     """
     created = []
     wanted = stream_configs(topology, options)
@@ -138,8 +138,8 @@ async def create_missing(bus: Bus, topology: Topology, options: TopologyOptions)
         for name in (name for name in wanted if name not in existing):
             await _create_stream(bus, wanted[name][0])
             created.append(name)
-        for name in (spec.name for spec in topology.streams if not spec.replicated and spec.name in existing):
-            if await _is_lost(bus, name):
+        for name in (stream.name for stream in topology.replaceable):
+            if name in existing and await _is_lost(bus, name):
                 await _replace_stream(bus, wanted[name][0])
                 created.append(name)
     for stream in sorted({consumer.stream for consumer in topology.consumers}):

@@ -143,10 +143,8 @@ def _creating(service: Service, region: str) -> set[str]:
     topology = topology_of(service, region, ())
     names = [*(stream.name for stream in topology.streams), *(f"KV_{bucket.name}" for bucket in topology.buckets)]
     subjects = {f"$JS.API.STREAM.CREATE.{name}" for name in names} | ({"$JS.API.STREAM.NAMES"} if names else set())
-    for stream in topology.streams:
-        if not stream.replicated:
-            # It is lost with its node, and replaced on another one.
-            subjects |= {f"$JS.API.STREAM.{verb}.{stream.name}" for verb in ("INFO", "DELETE")}
+    for stream in topology.replaceable:
+        subjects |= {f"$JS.API.STREAM.{verb}.{stream.name}" for verb in ("INFO", "DELETE")}
     for consumer in topology.consumers:
         subjects.add(f"$JS.API.CONSUMER.NAMES.{consumer.stream}")
         subjects.add(f"$JS.API.CONSUMER.CREATE.{consumer.stream}.{consumer.name}")

@@ -3,7 +3,8 @@
 A single NATS server loses streams and consumers in memory in a restart, and everything without its volume. No process
 can rely on another one to provision again, so each creates its part. Only ingress and conversation create streams and
 buckets: a process that may create a missing stream could let it copy another one, and both may read every conversation
-anyway. No service but the supervisor may change or delete a stream.
+anyway. No service but the supervisor may change or delete a stream, with one exception: a stream without replicas is
+lost with its node, and the conversation service, which waits for it, replaces it on another one.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Topology(Record, frozen=True, kw_only=True):
     streams: tuple[StreamSpec, ...] = ()
     buckets: tuple[BucketSpec, ...] = ()
     consumers: tuple[ConsumerSpec, ...] = ()
+    replaceable: tuple[StreamSpec, ...] = ()
+    """Streams that are replaced if no node answers for them."""
 
 
 def whole_topology(region: str, specialties: Iterable[str]) -> Topology:
@@ -58,6 +61,7 @@ def topology_of(service: str, region: str, specialties: Iterable[str]) -> Topolo
         streams=streams.STREAMS if creates_streams else (),
         buckets=streams.BUCKETS if creates_streams else (),
         consumers=consumers,
+        replaceable=tuple(each for each in streams.STREAMS if not each.replicated) if service == "conversation" else (),
     )
 
 
