@@ -170,6 +170,20 @@ async def test_policy_of_acknowledgement_is_kept_while_the_rest_is_corrected(own
     assert await apply(own_bus) == ["kept consumer audit ack_policy"]
 
 
+@pytest.mark.processes
+@pytest.mark.parametrize(("name", "stream", "policy"), [("audit", "INBOX", "none"), ("slot-local-0", "INBOX", "all")])
+async def test_other_policy_of_acknowledgement_is_refused(own_bus: Bus, name: str, stream: str, policy: str) -> None:
+    """A consumer that loses messages, or acknowledges those of others, is no choice of an operator either."""
+    await apply(own_bus)
+    config = (await own_bus.api(f"CONSUMER.INFO.{stream}.{name}"))["config"] | {"ack_policy": policy}
+    await own_bus.api(f"CONSUMER.DELETE.{stream}.{name}")
+    request = {"stream_name": stream, "config": config | {"max_ack_pending": 0} if policy == "none" else config}
+    await own_bus.api(f"CONSUMER.CREATE.{stream}.{name}", request | {"action": "create"})
+    with pytest.raises(BusConfigError, match=name):
+        await apply(own_bus)
+
+
+@pytest.mark.processes
 async def test_changed_consumer_is_corrected(own_bus: Bus) -> None:
     """Consumers are no choice of an operator: their settings are part of the protocol."""
     await apply(own_bus)

@@ -44,7 +44,7 @@ _DEFAULTS: Final[Config] = {
 }
 """Values of fields that a server leaves out."""
 _CONSUMER_FIELDS: Final = (
-    *("deliver_policy", "ack_wait", "max_deliver", "max_ack_pending", "mem_storage"),
+    *("ack_policy", "deliver_policy", "ack_wait", "max_deliver", "max_ack_pending", "mem_storage"),
     *("priority_policy", "priority_timeout"),
 )
 
@@ -187,15 +187,12 @@ def _compare_limits(update: Config, specified: Config, chosen: Config) -> list[D
 def compare_consumer(actual: Config, specified: Config) -> list[Drift]:
     """Return the differences of an existing consumer; they are corrected, since no operator configures one.
 
-    The policy of acknowledgement is kept, since no server changes it: that of an earlier version works too.
+    Only a consumer of an earlier version, which has each message acknowledged, is kept: no server changes that policy,
+    and it works too.
     """
     asset = f"consumer {specified['name']}"
     drift = [
-        Drift(asset, "ack_policy", specified["ack_policy"], actual["ack_policy"], "kept")
-        for _ in range(actual.get("ack_policy") != specified["ack_policy"])
-    ]
-    drift += [
-        Drift(asset, key, specified[key], _value(actual, key), "corrected")
+        Drift(asset, key, specified[key], _value(actual, key), _kind(key, specified, actual))
         for key in _CONSUMER_FIELDS
         if key in specified and _value(actual, key) != specified[key]
     ]
@@ -203,6 +200,11 @@ def compare_consumer(actual: Config, specified: Config) -> list[Drift]:
     if sorted(filters) != sorted(specified["filter_subjects"]):
         drift.append(Drift(asset, "filter_subjects", specified["filter_subjects"], filters, "corrected"))
     return drift
+
+
+def _kind(key: str, specified: Config, actual: Config) -> Literal["corrected", "kept"]:
+    is_earlier = (specified[key], actual.get(key)) == ("all", "explicit")
+    return "kept" if key == "ack_policy" and is_earlier else "corrected"
 
 
 def _replicas_drift(actual: Config, specified: Config, kind: Literal["corrected", "kept"]) -> Drift:
