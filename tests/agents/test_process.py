@@ -172,6 +172,24 @@ async def test_process_of_all_specialties_follows_the_fleet(
         await bus.api(f"STREAM.PURGE.{streams.WORK.name}")
 
 
+async def test_ready_process_has_its_queues(bus: Bus, nats_url: str, tmp_path: Path, fleet_version: int) -> None:
+    """No other process creates the consumers of its specialty in time, for example without a supervisor."""
+    del fleet_version
+    consumer = streams.work_consumer("billing", "normal").name
+    names = (await bus.api("CONSUMER.NAMES.WORK"))["consumers"] or []
+    if consumer in names:
+        await bus.api(f"CONSUMER.DELETE.WORK.{consumer}")
+    process = start_process("billing", nats_url, f"r{time.monotonic_ns()}", tmp_path)
+    try:
+        async with asyncio.timeout(60):
+            while '"process.ready"' not in (tmp_path / "billing.log").read_text():
+                await asyncio.sleep(0.01)
+        assert consumer in (await bus.api("CONSUMER.NAMES.WORK"))["consumers"]
+    finally:
+        process.kill()
+        process.wait()
+
+
 async def test_results_name_fleet_version_and_process(
     bus: Bus, processes: dict[str, subprocess.Popen[bytes]], fleet_version: int
 ) -> None:

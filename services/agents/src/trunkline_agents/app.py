@@ -17,6 +17,7 @@ from trunkline_chassis.fleet_view import FleetView, follow_fleet
 from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.rpc import Responder
+from trunkline_chassis.startup import retry_start
 from trunkline_protocols import codec, subjects
 
 from trunkline_agents import handlers
@@ -110,6 +111,8 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
         stop_timeout_s=settings.shutdown_timeout_s,
     )
     _follow_specialties(process, routing, queues)
+    # The specialties were not known to the first repair, and a ready process has its queues.
+    await retry_start(process.topology.repair)
     process.heartbeat.vitals = lambda: Vitals(
         queue_depth=handler.waiting + queues.pending,
         specialties=list(queues.specialties),
