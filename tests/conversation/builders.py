@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from trunkline_conversation.core.decisions import begin
 from trunkline_conversation.core.state import Conversation, evolve
 from trunkline_conversation.core.steps import Append, Environment, Turn
-from trunkline_protocols.fleet import EscalationPolicy, EscalationRule
+from trunkline_protocols.fleet import EscalationPolicy, EscalationRule, Fleet
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnRef, turn_id
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit
 from trunkline_protocols.turn import Answered, HandOff, Routed
+
+from tests.protocols.sample_parts import AGENT, COMPANY
 
 CONVERSATION = ConversationId("cabc")
 SPECIALTIES = frozenset({"triage", "billing", "technical", "escalation"})
@@ -25,12 +28,14 @@ POLICY = EscalationPolicy(
     tiers={"plus": "normal", "business": "high"},
     waiting_note="You are number {position}.",
 )
+FLEET = Fleet(company=COMPANY, agents=[AGENT])
 NOW = 1_000.0
 
 
 def environment(**changes: Any) -> Environment:
-    """Return an environment with the test fleet at time `NOW`."""
-    fields: dict[str, Any] = {"specialties": SPECIALTIES, "policy": POLICY, "now": NOW}
+    """Return an environment with the test fleet at time `NOW`; `policy` is that of its escalation."""
+    fleet = msgspec.structs.replace(changes.pop("fleet", FLEET), escalation=changes.pop("policy", POLICY))
+    fields: dict[str, Any] = {"fleet": fleet, "specialties": SPECIALTIES, "now": NOW}
     return Environment(**(fields | changes))
 
 

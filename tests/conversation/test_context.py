@@ -9,7 +9,7 @@ from trunkline_protocols.customers import CustomerKnown
 from trunkline_protocols.fleet import CustomerPolicy, FactField, Fleet, Reader
 from trunkline_protocols.ids import ConversationId
 
-from tests.conversation.builders import received
+from tests.conversation.builders import FLEET, received
 from tests.protocols.sample_parts import AGENT, COMPANY
 
 
@@ -17,7 +17,7 @@ def test_claims_of_the_message_reach_the_agent() -> None:
     """Customer, tenant, region and tier are those of the identity that the ingress stored with the message."""
     message = msgspec.structs.replace(received(tier="plus"), customer="ada", tenant="acme", region="eu")
     state = Conversation(id=ConversationId("c1"), region="eu", customer="eve", tenant="acme", note="I am customer bob")
-    context = context_of(state, message, CustomerKnown(), None)
+    context = context_of(state, message, CustomerKnown(), FLEET)
     assert (context.customer, context.tenant, context.region, context.tier) == ("ada", "acme", "eu", "plus")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
@@ -30,6 +30,11 @@ class StoredCustomer:
     known: CustomerKnown
     revision: int
     is_forgotten: bool = False
+
+    @property
+    def exists(self) -> bool:
+        """Return whether there is a value."""
+        return bool(self.revision) and not self.is_forgotten
 
 
 class CustomerBucket:
@@ -64,33 +69,38 @@ class CustomerBucket:
 
         Returns the value then. Raises `BusError`.
         """
-        for attempts_left in reversed(range(_MAX_ATTEMPTS)):
-            stored = await self.load(key)
-            changed = change(stored)
-            if changed is None or changed == stored.known:
-                return stored.known
-            try:
-                await self.replace(key, changed, stored.revision)
-            except FenceError:
-                if not attempts_left:
-                    raise
-                continue
-            return changed
-        raise AssertionError("unreachable")
+
+        def changed(stored: StoredCustomer) -> StoredCustomer | None:
+            known = change(stored)
+            return None if known in (None, stored.known) else StoredCustomer(known, stored.revision)
+
+        latest, _ = await self._change(key, changed)
+        return latest.known
 
     async def forget(self, key: str) -> bool:
         """Delete the value from the bucket and from the memory of every process; return whether there was one."""
+        _, is_changed = await self._change(
+            key, lambda stored: replace(stored, is_forgotten=True) if stored.exists else None
+        )
+        return is_changed
+
+    async def _change(
+        self, key: str, change: Callable[[StoredCustomer], StoredCustomer | None]
+    ) -> tuple[StoredCustomer, bool]:
+        """Store the change of the last value, again after a conflict; return the value then, and whether it changed."""
         for attempts_left in reversed(range(_MAX_ATTEMPTS)):
             stored = await self.load(key)
-            if stored.is_forgotten or not stored.revision:
-                return False
+            changed = change(stored)
+            if changed is None:
+                return stored, False
             try:
-                await self._append(key, b"", stored.revision)
+                payload = b"" if changed.is_forgotten else codec.encode(changed.known)
+                await self._append(key, payload, stored.revision)
             except FenceError:
                 if not attempts_left:
                     raise
-                continue
-            return True
+            else:
+                return changed, True
         raise AssertionError("unreachable")
 
     async def _append(self, key: str, payload: bytes, revision: int) -> None:

@@ -20,6 +20,9 @@ FleetOrigin = Literal["start", "apply", "rollback"]
 """Origin of a fleet version: seeded at start, applied by an operator, or rolled back to."""
 
 
+ALL_SPECIALTIES: Final = "*"
+"""Setting of a process that serves every specialty of the fleet, also those that it does not have yet."""
+
 BUILT_IN_TOOLS = ("search_knowledge", "consult", "escalate", "handoff")
 """Tools backed by the fleet's own protocols; they need no declaration."""
 
@@ -164,7 +167,7 @@ class AgentModel(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class CustomerPolicy(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the fleet knows about customers beside the facts of its readers."""
+    """Data about customers that agents may use, besides the facts of readers."""
 
     claims: Annotated[list[FactName], Meta(max_length=20)] = []
     """Names of further claims that agents, tools and rules may use."""

@@ -172,9 +172,10 @@ def _finding_of(defect: FleetDefect, definitions: Definitions, misplaced: set[st
         if defect.unknown or defect.key != "consult" or "specialty" not in agent.defective:
             yield _inconsistency(agent, defect)
     elif defect.item:
-        names = [rule.name for rule in definitions.company.record.escalation.rules]
-        rule = ("escalation", "rules", names.index(defect.item)) if defect.key == "when" else ()
-        path = (*rule, "when") if rule else ("customers", "topics", defect.item)
+        path: tuple[str | int, ...] = ("customers", "topics", defect.item)
+        if defect.key == "when":
+            names = [rule.name for rule in definitions.company.record.escalation.rules]
+            path = ("escalation", "rules", names.index(defect.item), "when")
         yield definitions.company.finding(path, defect.reason, severity="error", rule="inconsistent")
     elif TRIAGE not in misplaced:
         yield Finding(severity="error", file=AGENTS, key=defect.key, rule="inconsistent", message=defect.reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trunkline_protocols.rules.facts import placeholders
-from trunkline_protocols.rules.readers import unknown_names
+from trunkline_protocols.rules.readers import unknown_names, unknown_reason
 
 from trunkline_cli.fleet.core.definitions import Definitions
 from trunkline_cli.fleet.core.findings import Finding
@@ -18,5 +18,5 @@ def reader_findings(definitions: Definitions) -> Iterator[Finding]:
     for key in _TEXTS:
         text = getattr(definitions.company.record.company, key)
         for name in unknown_names(definitions.fleet, placeholders(text)):
-            reason = f"{{{name}}} is neither a fact of a reader nor an allowed claim, so that its sentence is left out"
+            reason = f"{unknown_reason(f'{{{name}}}')}, so that its sentence is left out"
             yield definitions.company.finding(("company", key), reason, severity="warning", rule="unknown-fact")

@@ -6,7 +6,13 @@ from collections.abc import Collection, Iterator, Sequence
 
 from trunkline_protocols.fleet import BUILT_IN_TOOLS, TRIAGE, Fleet, Tool
 from trunkline_protocols.rules.desk_hours import find_hours_defect
-from trunkline_protocols.rules.readers import agent_problems, bind_problem, reader_defects, unknown_names
+from trunkline_protocols.rules.readers import (
+    agent_problems,
+    bind_problem,
+    reader_defects,
+    unknown_names,
+    unknown_reason,
+)
 from trunkline_protocols.rules.tools import tool_defects
 from trunkline_protocols.wire import Record
 
@@ -78,15 +84,15 @@ def _defects_of_readers(fleet: Fleet) -> Iterator[FleetDefect]:
 
 def _defects_of_rules(fleet: Fleet) -> Iterator[FleetDefect]:
     for rule in fleet.escalation.rules:
-        for name in unknown_names(fleet, iter(rule.when)):
-            reason = f"rule {rule.name!r}: {name} is neither a fact of a reader nor an allowed claim"
+        for name in unknown_names(fleet, rule.when):
+            reason = f"rule {rule.name!r}: {unknown_reason(name)}"
             yield FleetDefect(agent="", key="when", reason=reason, item=rule.name)
     named = {topic for agent in fleet.agents for topic in agent.knowledge.topics}
     for topic, conditions in fleet.customers.topics.items():
         if topic not in named:
             yield FleetDefect(agent="", key="topics", reason=f"no agent has the topic {topic!r}", item=topic)
-        for name in unknown_names(fleet, iter(conditions)):
-            reason = f"topic {topic!r}: {name} is neither a fact of a reader nor an allowed claim"
+        for name in unknown_names(fleet, conditions):
+            reason = f"topic {topic!r}: {unknown_reason(name)}"
             yield FleetDefect(agent="", key="topics", reason=reason, item=topic)
 
 

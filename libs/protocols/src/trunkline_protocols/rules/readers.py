@@ -2,49 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from trunkline_protocols.fleet import Agent, AuthoredReply, Fleet, Reader
 from trunkline_protocols.rules.facts import placeholders
-from trunkline_protocols.rules.tools import PLACEHOLDER, find_tool_defect, path_arguments
-from trunkline_protocols.wire import Record
+from trunkline_protocols.rules.tools import PLACEHOLDER, ToolDefect, find_tool_defect, path_arguments
 
 _ANY_ADDRESS = "http://127.0.0.1"
 """Stands in for the operator's address, which is checked when it is set."""
 
 
-class ReaderDefect(Record, frozen=True, kw_only=True):
-    """Reason why a reader is invalid, and its key that is at fault."""
-
-    key: str
-    reason: str
-
-
-def reader_defects(reader: Reader) -> Iterator[ReaderDefect]:
+def reader_defects(reader: Reader) -> Iterator[ToolDefect]:
     """Yield every inconsistency of a reader."""
     tool = reader.as_tool(_ANY_ADDRESS)
     defect = find_tool_defect(tool)
     if defect is not None:
-        yield ReaderDefect(key=defect.key, reason=defect.reason)
+        yield defect
         return
     if reader.rests_without_address and reader.kind != "http":
-        yield ReaderDefect(key="url", reason="an address of the operator is for a reader of kind http")
+        yield ToolDefect(key="url", reason="an address of the operator is for a reader of kind http")
     if (reader.kind == "mcp") != bool(reader.tool):
-        yield ReaderDefect(key="tool", reason="a reader of kind mcp names its tool, and no other one does")
+        yield ToolDefect(key="tool", reason="a reader of kind mcp names its tool, and no other one does")
     if "customer.sub" not in reader.bind.values():
-        yield ReaderDefect(key="bind", reason="a reader must send customer.sub: it reads about one customer")
+        yield ToolDefect(key="bind", reason="a reader must send customer.sub: it reads about one customer")
     unbound = [name for name in path_arguments(tool) if name not in reader.bind]
     if unbound:
-        yield ReaderDefect(key="url", reason=f"the placeholder {{{unbound[0]}}} is not bound")
+        yield ToolDefect(key="url", reason=f"the placeholder {{{unbound[0]}}} is not bound")
     for name, field in reader.fields.items():
         if (field.type == "table") != bool(field.key and field.text):
             reason = f"the fact {name!r}: a table has key and text, and no other fact does"
-            yield ReaderDefect(key="fields", reason=reason)
+            yield ToolDefect(key="fields", reason=reason)
         elif field.type == "table" and not PLACEHOLDER.search(field.text):
-            yield ReaderDefect(key="fields", reason=f"the fact {name!r}: text has no placeholder")
+            yield ToolDefect(key="fields", reason=f"the fact {name!r}: text has no placeholder")
 
 
-def unknown_names(fleet: Fleet, names: Iterator[str]) -> Iterator[str]:
+def unknown_names(fleet: Fleet, names: Iterable[str]) -> Iterator[str]:
     """Yield the names `facts.x` and `claims.x` that no reader and no allowed claim has."""
     for name in names:
         kind, _, key = name.partition(".")
@@ -54,6 +46,11 @@ def unknown_names(fleet: Fleet, names: Iterator[str]) -> Iterator[str]:
             yield name
 
 
+def unknown_reason(name: str) -> str:
+    """Return the reason why an unknown name, in braces for a placeholder, is wrong."""
+    return f"{name} is neither a fact of a reader nor an allowed claim"
+
+
 def tables(fleet: Fleet) -> set[str]:
     """Return the names of the facts that are tables."""
     return {name for reader in fleet.readers for name, field in reader.fields.items() if field.type == "table"}
@@ -61,8 +58,8 @@ def tables(fleet: Fleet) -> set[str]:
 
 def bind_problem(fleet: Fleet, source: str) -> str:
     """Return the reason why an argument cannot be bound to a source; an empty string if it can."""
-    for name in unknown_names(fleet, iter((source,))):
-        return f"{name} is neither a fact of a reader nor an allowed claim"
+    for name in unknown_names(fleet, [source]):
+        return unknown_reason(name)
     if source.removeprefix("facts.") in tables(fleet):
         return f"{source} is a table, which is no value of an argument"
     return ""
@@ -84,4 +81,4 @@ def _reply_problems(fleet: Fleet, reply: AuthoredReply) -> Iterator[str]:
         yield f"table names {reply.table!r}, which is no table of a reader"
     for text in (reply.text, reply.unknown):
         for name in unknown_names(fleet, placeholders(text)):
-            yield f"{{{name}}} is neither a fact of a reader nor an allowed claim"
+            yield unknown_reason(f"{{{name}}}")

@@ -11,7 +11,7 @@ import structlog
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.fleet_store import FleetVersion
 from trunkline_embedding import LEXICAL, unpack
-from trunkline_protocols.fleet import Fleet
+from trunkline_protocols.fleet import ALL_SPECIALTIES, Fleet
 from trunkline_protocols.turn import MessageAnalysis
 
 from trunkline_agents.core.intents.examples import BuiltInExamples
@@ -20,8 +20,6 @@ from trunkline_agents.core.routing.router import Embedding, Router
 from trunkline_agents.ports import ArtefactStore, TrainingFailedError
 
 _log: Final = structlog.get_logger(__name__)
-ALL_SPECIALTIES: Final = "*"
-"""Setting of a process that serves every specialty of the fleet, also those that it does not have yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,10 +120,8 @@ class TurnWorker:
         """
         specialty = task.request.specialty
         replying = replying_agent(task.routing.fleet, task.request.text, self._reader_addresses, specialty)
-        if replying is not None and task.request.ref.hop == 0:
+        if replying is not None and (task.request.ref.hop == 0 or replying.specialty == specialty):
             return RoutingChoice(replying.specialty, replying, 1.0)
-        if replying is not None and replying.specialty == specialty:
-            return RoutingChoice(specialty, replying, 1.0)
         if specialty == TRIAGE:
             return _triage(task, embedding)
         agent = self._own_agent(task, embedding)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -107,7 +106,7 @@ class JetStreamFeed:
         self._batch = batch
         self._wait_s = wait_s
         self._ack_all = ack_all
-        self._buffer: deque[FeedItem] = deque()
+        self._buffer: list[FeedItem] = []
         self._delivered = 0
         self._requested = 0
         self._is_busy = False
@@ -126,7 +125,8 @@ class JetStreamFeed:
             if self._is_busy or self._buffer:
                 await self._collect()
             self._is_busy = bool(self._buffer)
-        return [self._buffer.popleft() for _ in range(len(self._buffer))]
+        received, self._buffer = self._buffer, []
+        return received
 
     async def acknowledge(self, items: Sequence[FeedItem]) -> None:
         """Acknowledge all; if an acknowledgement is lost, the redelivery changes nothing."""
@@ -187,8 +187,8 @@ class JetStreamFeed:
         await self._wait_for(lambda: not self._requested, timeout_s=_REQUEST_TIMEOUT_S)
         self._requested = 0
 
-    async def _wait_for(self, condition: Callable[[], bool], *, timeout_s: float) -> bool:
-        """Wait until a condition holds or the feed is drained; raises `FeedBrokenError` if the feed breaks."""
+    async def _wait_for(self, condition: Callable[[], bool], *, timeout_s: float) -> None:
+        """Wait until a condition holds, the feed is drained, or a timeout; raises `FeedBrokenError` if it breaks."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while not (self._broken or self._draining or condition()):
@@ -196,7 +196,6 @@ class JetStreamFeed:
                     await self._changed.wait()
         if self._broken:
             raise FeedBrokenError(f"{self._address}: {self._broken}")
-        return self._draining or condition()
 
     def _on_status(self, status: str, description: str) -> None:
         if status == "409" and description == "Batch Completed":

@@ -45,9 +45,8 @@ class EnvironmentReader:
         if now - self._refreshed_at > _REFRESH_INTERVAL_S or self._version != self._fleet_view.current.version:
             self._refresh(now)
         return Environment(
-            specialties=self._specialties,
-            policy=self._fleet_view.fleet.escalation,
             fleet=self._fleet_view.fleet,
+            specialties=self._specialties,
             down=self._down,
             now=self._now(),
             waiting=self._escalation_queue.entries(),

@@ -253,8 +253,6 @@ def _escalate_failure(state: Conversation, turn: Turn, result: Answered, environ
 
 def _facts_used(state: Conversation, turn: Turn, environment: Environment) -> FactsUsed | None:
     """Return the record of the facts that the agent had."""
-    if environment.fleet is None:
-        return None
     return facts_used(state.id, current_facts(environment.fleet, turn.customer), environment.now)
 
 

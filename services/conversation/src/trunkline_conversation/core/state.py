@@ -234,7 +234,7 @@ def _truncated(utterance: Utterance) -> Utterance:
     return msgspec.structs.replace(utterance, text=f"{utterance.text[: MAX_UTTERANCE_CHARACTERS - 1]}…")
 
 
-def context_of(state: Conversation, message: TurnReceived, known: CustomerKnown, fleet: Fleet | None) -> Context:
+def context_of(state: Conversation, message: TurnReceived, known: CustomerKnown, fleet: Fleet) -> Context:
     """Return the context for an agent, with what is `known` about the customer and the fleet still declares.
 
     Customer data comes from the message, because a new conversation has no commit yet; the ingress fills it from the
@@ -249,13 +249,13 @@ def context_of(state: Conversation, message: TurnReceived, known: CustomerKnown,
         note=state.note,
         customer=message.customer,
         tier=message.tier,
-        facts=current_facts(fleet, known) if fleet is not None else [],
-        claims=allowed_claims(fleet, known) if fleet is not None and message.verified else {},
+        facts=current_facts(fleet, known),
+        claims=allowed_claims(fleet, known) if message.verified else {},
         earlier=known.earlier if known.conversation != state.id else [],
         channel=message.channel,
         verified=message.verified,
     )
-    if fleet is None or not fleet.customers.topics:
+    if not fleet.customers.topics:
         return context
     return msgspec.structs.replace(context, excluded_topics=excluded_topics(fleet, context))
 

@@ -91,16 +91,20 @@ class Turn:
 class Environment:
     """Inputs of a decision besides the conversation, read once per decision."""
 
+    fleet: Fleet
     specialties: frozenset[str]
-    policy: EscalationPolicy = field(default_factory=EscalationPolicy)
-    fleet: Fleet | None = None
-    """The fleet; its facts and claims are those of the context."""
+    """Those of the fleet."""
     down: frozenset[str] = field(default_factory=frozenset)
     """Specialties without a live agents process."""
     now: float = 0.0
     """Unix time in seconds."""
     waiting: Sequence[EscalationWaiting] = ()
     """Conversations that wait for a person, or are with one."""
+
+    @property
+    def policy(self) -> EscalationPolicy:
+        """The fleet's policy of escalation."""
+        return self.fleet.escalation
 
 
 Step: TypeAlias = Work | Append | SystemReply

@@ -9,13 +9,12 @@ from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.presence import PresenceRegistry
 from trunkline_protocols import streams, subjects
+from trunkline_protocols.fleet import ALL_SPECIALTIES
 
 from trunkline_supervisor.core.blueprint import PoolSpec
 from trunkline_supervisor.core.scaling import PoolLoad
 
 _SPECIALTY: Final = "TRUNKLINE_SPECIALTY"
-_ALL: Final = "*"
-"""The specialty of processes that serve all of them."""
 _TIMEOUT_S: Final = 1.0
 _SHARED_S: Final = 0.5
 """An answer about the whole stream is shared by the pools that are measured within this time."""
@@ -45,7 +44,7 @@ class NatsQueueDepths:
         """Return the age of the oldest unclaimed work; an agent's acknowledgement removes work from the queue."""
         if await self._has_no_work(now):
             return 0.0
-        queue = streams.WORK.subjects[0] if specialty == _ALL else subjects.work_any(specialty)
+        queue = streams.WORK.subjects[0] if specialty == ALL_SPECIALTIES else subjects.work_any(specialty)
         query: dict[str, Any] = {"seq": 1, "next_by_subj": queue}
         try:
             reply = await self._bus.api(f"STREAM.MSG.GET.{streams.WORK.name}", query, timeout_s=_TIMEOUT_S)

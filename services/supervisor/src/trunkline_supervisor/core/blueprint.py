@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trunkline_protocols.fleet import ALL_SPECIALTIES
+
 from trunkline_supervisor.core.node import LOCAL, Node
 
 
@@ -142,7 +144,7 @@ class Blueprint:
 
     def _agents(self, specialties: list[str]) -> list[PoolSpec]:
         if self.agents_together:
-            return [self._pool("agents", {"TRUNKLINE_SPECIALTY": "*"}, self.sizes.agents)]
+            return [self._pool("agents", {"TRUNKLINE_SPECIALTY": ALL_SPECIALTIES}, self.sizes.agents)]
         return [
             self._pool("agents", {"TRUNKLINE_SPECIALTY": specialty}, self.sizes.agents, name=f"agents-{specialty}")
             for specialty in specialties

@@ -48,7 +48,7 @@ _MIN_UPSET: Final = 0.35
 _MIN_SMALL_TALK: Final = 0.6
 """Probability of all small talk together."""
 
-NOBODY: Final = Context(tenant="", region="", locale="", transcript=[])
+UNKNOWN_CUSTOMER: Final = Context(tenant="", region="", locale="", transcript=[])
 """A customer without known data."""
 
 
@@ -66,7 +66,7 @@ def find_alarm(
     probabilities: Mapping[str, float],
     fleet: Fleet,
     *,
-    context: Context = NOBODY,
+    context: Context = UNKNOWN_CUSTOMER,
     by_words: bool = False,
     routed_to_urgent: bool = False,
 ) -> Alarm | None:

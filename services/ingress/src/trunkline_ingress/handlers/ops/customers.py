@@ -43,7 +43,7 @@ class CustomerOps:
         """Return the known data; 404 without any."""
         tenant, customer = _customer_of(request)
         stored = await self.store.load(subject_of(tenant, customer))
-        if stored.is_forgotten or not stored.revision:
+        if not stored.exists:
             raise web.HTTPNotFound(text="nothing is known about this customer")
         return json_response(customer_view(tenant, customer, stored.known, now=time.time()))
 
