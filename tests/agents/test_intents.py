@@ -37,6 +37,9 @@ class Recogniser:
     def probabilities(self, text: str) -> dict[str, float]:
         return self._model.probabilities(text, self._embedder.embed([text])[0])
 
+    def nearest_alarm(self, text: str) -> str:
+        return self._model.nearest_alarm(self._embedder.embed([text])[0])
+
 
 @pytest.fixture(scope="module")
 def embedder(tmp_path_factory: pytest.TempPathFactory) -> MinilmEmbedder:
@@ -100,6 +103,27 @@ def test_rule_of_the_fleet_brings_its_own_instruction(demo: Recogniser, text: st
 
 
 @pytest.mark.processes
+def test_message_like_one_example_of_a_danger_raises_its_alarm(embedder: MinilmEmbedder) -> None:
+    """Although its wording is unlike those of the other examples, which the regression goes by."""
+    examples = [
+        "someone is drowning",
+        "a swimmer is not moving",
+        "there's a man face down in the pool",
+        "my son went under and hasn't come up",
+        "somebody is unconscious in the water",
+    ]
+    rule = EscalationRule(name="drowning", urgency="critical", examples=examples, say="Press the red button.")
+    pool = msgspec.structs.replace(SHOP, escalation=EscalationPolicy(rules=[rule]))
+    recogniser = Recogniser(pool, embedder)
+    text = "my little one went under and isn't coming back up"
+    alarm = find_alarm(recogniser.probabilities(text), pool, nearest=recogniser.nearest_alarm(text))
+    assert alarm is not None
+    assert (alarm.reason, alarm.say) == ("rule drowning", "Press the red button.")
+    for other in ("my parcel went astray and isn't coming back", "hello", "how deep is the pool"):
+        assert not recogniser.nearest_alarm(other)
+
+
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "text",
     [
@@ -146,6 +170,12 @@ def test_danger_counts_from_a_low_probability_and_other_rules_from_a_high_one() 
     legal = find_alarm({"rule:legal": 0.6}, fleet)
     assert legal is not None
     assert (legal.urgency, legal.level) == ("high", "person")
+    ordinary = {"rule:fire": 0.1, "question": 0.9}
+    for nearest, reason in (("rule:fire", "rule fire"), ("emergency", "emergency"), ("agent:safety-1", "emergency")):
+        like_an_example = find_alarm(ordinary, fleet, nearest=nearest)
+        assert like_an_example is not None
+        assert (like_an_example.urgency, like_an_example.reason) == ("critical", reason)
+    assert find_alarm(ordinary, fleet, nearest="rule:legal") is None
     routed = {"emergency": 0.2, "question": 0.8}
     assert find_alarm(routed, fleet) is None
     assert find_alarm(routed, fleet, routed_to_urgent=True) is not None
@@ -168,7 +198,11 @@ def test_artefact_contains_the_intents() -> None:
         before, after = (each.intents.probabilities("thanks", embedding) for each in (trained, model))
         assert before.keys() == after.keys()
         assert max(abs(before[name] - after[name]) for name in before) < 0.01
+        nearest = [each.intents.nearest_alarm(embedding) for each in (trained, model)]
+        assert nearest[0] == nearest[1]
     assert isinstance(model.intents, IntentModel)
+    assert model.intents.nearest is not None
+    assert model.intents.nearest.intents
 
 
 def test_unserved_language_is_answered_in_it() -> None:

@@ -109,7 +109,13 @@ class FleetTrial:
         served = self._fleet.company.served_languages
         language = foreign_language(question, served)
         alarm = self._assess(question) or with_foreign_emergency(
-            find_alarm(probabilities, self._fleet, by_words=by_words, routed_to_urgent=choice.agent.urgent),
+            find_alarm(
+                probabilities,
+                self._fleet,
+                nearest=self._router.nearest_alarm(embedding),
+                by_words=by_words,
+                routed_to_urgent=choice.agent.urgent,
+            ),
             question,
             language,
             texts=language_texts(),

@@ -82,6 +82,7 @@ class TurnWorker:
                 find_alarm(
                     probabilities,
                     routing.fleet,
+                    nearest=routing.router.nearest_alarm(embedding),
                     context=request.context,
                     by_words=embedding is None,
                     routed_to_urgent=choice.agent.urgent,

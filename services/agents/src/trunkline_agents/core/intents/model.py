@@ -1,4 +1,8 @@
-"""Probabilities of intents: logistic regression on the message's embedding, or on its n-grams without one."""
+"""Probabilities of intents: logistic regression on the message's embedding, or on its n-grams without one.
+
+A regression misses a danger that resembles one example only ("my little one went under" among many of broken glass), so
+the model knows the nearest example of an alarm as well.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,45 @@ from typing import Final
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from trunkline_protocols.intents import EMERGENCY
 
 from trunkline_agents.core.routing.classifier import LinearModel
 from trunkline_agents.core.routing.features import hashed_counts, normalize_blocks
 
 RULE_PREFIX: Final = "rule:"
 URGENT_PREFIX: Final = "agent:"
+
+_MIN_LIKENESS: Final = 0.7
+"""Cosine similarity from which on a message is like an example."""
+_MIN_LEAD: Final = 0.1
+"""What that similarity must be above the one to any other kind of example: of 4,000 public messages, none of them
+dangerous, none is so much closer to a danger in fleets of 3 to 28 agents."""
+
+
+def raises_alarm(name: str) -> bool:
+    """Return whether an intent raises an alarm whatever else a message says."""
+    return name == EMERGENCY or name.startswith((RULE_PREFIX, URGENT_PREFIX))
+
+
+class NearestAlarms(msgspec.Struct, frozen=True):
+    """Unit-length embeddings of examples: the first ones raise alarms, the others are those that resemble them most."""
+
+    intents: list[str]
+    """Intents of the alarms' examples."""
+    embeddings: NDArray[np.float32]
+
+    def find(self, embedding: NDArray[np.float32]) -> str:
+        """Return the intent of the alarm's example that a message is like; an empty string without a clear one."""
+        alarms = len(self.intents)
+        if not alarms:
+            return ""
+        similarity = self.embeddings[:alarms] @ embedding
+        nearest = int(similarity.argmax())
+        if similarity[nearest] < _MIN_LIKENESS:
+            return ""
+        others = self.embeddings[alarms:] @ embedding
+        lead = similarity[nearest] - others.max(initial=-1.0)
+        return self.intents[nearest] if lead >= _MIN_LEAD else ""
 
 
 class IntentModel(msgspec.Struct, frozen=True):
@@ -24,6 +61,7 @@ class IntentModel(msgspec.Struct, frozen=True):
     idf: NDArray[np.float32]
     ngrams: LinearModel
     embedding: LinearModel | None = None
+    nearest: NearestAlarms | None = None
 
     def probabilities(self, text: str, embedding: NDArray[np.float32] | None = None) -> dict[str, float]:
         """Return the probability of each class; they add up to 1. `embedding` is the message vector of the text."""
@@ -33,6 +71,10 @@ class IntentModel(msgspec.Struct, frozen=True):
             logits = self._ngram_logits(text)
         exponentials = np.exp(logits - logits.max())
         return dict(zip(self.classes, (exponentials / exponentials.sum()).tolist(), strict=True))
+
+    def nearest_alarm(self, embedding: NDArray[np.float32] | None) -> str:
+        """Return the intent of the alarm's example that a message is like; an empty string without a clear one."""
+        return self.nearest.find(embedding) if self.nearest is not None and embedding is not None else ""
 
     def _ngram_logits(self, text: str) -> NDArray[np.float32]:
         dimensions, values = hashed_counts(text)

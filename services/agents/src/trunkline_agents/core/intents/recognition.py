@@ -66,12 +66,14 @@ def find_alarm(
     probabilities: Mapping[str, float],
     fleet: Fleet,
     *,
+    nearest: str = "",
     context: Context = UNKNOWN_CUSTOMER,
     by_words: bool = False,
     routed_to_urgent: bool = False,
 ) -> Alarm | None:
     """Return the alarm that a message raises: danger first, then a rule of the fleet, a wish for a person, anger.
 
+    `nearest` is the intent of the alarm's example that the message is like; a danger's counts as the danger itself.
     `context` is that of the customer, for rules that are for some customers only. `by_words` says that the message had
     no vector.
     """
@@ -79,11 +81,13 @@ def find_alarm(
     rules = [rule for rule in fleet.escalation.rules if rule.examples and matches(rule.when, context)]
     critical = {rule.name: rule for rule in rules if rule.urgency == "critical"}
     danger = {name: probabilities.get(f"{RULE_PREFIX}{name}", 0.0) for name in critical}
-    other = sum(share for name, share in probabilities.items() if name == EMERGENCY or name.startswith(URGENT_PREFIX))
+    other = sum(share for name, share in probabilities.items() if _is_general_danger(name))
     total = other + sum(danger.values())
     is_danger = total >= (_MIN_ROUTED_DANGER if routed_to_urgent else _MIN_DANGER) + margin
     if is_danger and total > probabilities.get(NEAR_MISS, 0.0):
         return _danger_alarm(danger, total, critical, fleet)
+    if nearest.removeprefix(RULE_PREFIX) in critical or _is_general_danger(nearest):
+        return _danger_alarm({nearest.removeprefix(RULE_PREFIX): 1.0}, 1.0, critical, fleet)
     for rule in rules:
         if probabilities.get(f"{RULE_PREFIX}{rule.name}", 0.0) >= _MIN_RULE + margin:
             return Alarm(rule.urgency, rule.to, f"rule {rule.name}", rule.say)
@@ -112,11 +116,17 @@ def recognise(probabilities: Mapping[str, float], *, by_words: bool = False, is_
     return OFF_TOPIC if off_topic > probabilities.get(QUESTION, 0.0) else PERHAPS_OFF_TOPIC
 
 
+def _is_general_danger(name: str) -> bool:
+    """Return whether an intent is a danger that no rule of the fleet describes."""
+    return name == EMERGENCY or name.startswith(URGENT_PREFIX)
+
+
 def _danger_alarm(
     danger: Mapping[str, float], total: float, rules: Mapping[str, EscalationRule], fleet: Fleet
 ) -> Alarm:
     """Return the alarm of the most probable rules; the general instruction if no rule of the fleet describes it."""
-    likely = sorted((name for name in danger if danger[name] >= _SECOND_SHARE * total), key=lambda name: -danger[name])
+    known = {name: share for name, share in danger.items() if name in rules and share >= _SECOND_SHARE * total}
+    likely = sorted(known, key=lambda name: -known[name])
     says = [rules[name].say for name in likely[:2] if rules[name].say]
     reason = f"rule {likely[0]}" if likely else EMERGENCY
     return Alarm("critical", "person", reason, "\n\n".join(says) or fleet.escalation.emergency_say)

@@ -15,11 +15,11 @@ from trunkline_protocols.decoding import Decoder
 from trunkline_protocols.fleet import Agent, Fleet
 
 from trunkline_agents.core.intents.examples import BuiltInExamples, labelled_examples
-from trunkline_agents.core.intents.model import IntentModel
+from trunkline_agents.core.intents.model import IntentModel, NearestAlarms
 from trunkline_agents.core.routing.classifier import Classifier, EmbeddingModel, ExampleIndex, LinearModel
 from trunkline_agents.core.routing.examples import ConversationExample, parse_conversation
 
-_FORMAT: Final = 6
+_FORMAT: Final = 7
 """Incremented with the layout and with the training procedure: thresholds are valid for the scores they come from."""
 
 
@@ -72,6 +72,8 @@ class _PackedIntents(msgspec.Struct, frozen=True):
     weights: list[_Matrix]
     """By n-grams, then by embedding if the model uses one."""
     biases: list[list[float]]
+    alarms: list[str]
+    examples: _Matrix | None
 
 
 class _Artefact(msgspec.Struct, frozen=True):
@@ -174,12 +176,15 @@ def _pack_examples(examples: ExampleIndex) -> _PackedExamples:
 
 def _pack_intents(model: IntentModel) -> _PackedIntents:
     models = [model.ngrams] if model.embedding is None else [model.ngrams, model.embedding]
+    nearest = model.nearest
     return _PackedIntents(
         classes=model.classes,
         dimensions=_pack_dimensions(model.dimensions),
         idf=model.idf.astype(np.float16).tobytes(),
         weights=[_pack_matrix(each.weights) for each in models],
         biases=[each.bias.tolist() for each in models],
+        alarms=nearest.intents if nearest is not None else [],
+        examples=_pack_matrix(nearest.embeddings) if nearest is not None else None,
     )
 
 
@@ -191,6 +196,7 @@ def _unpack_intents(packed: _PackedIntents) -> IntentModel:
         _unpack_floats(packed.idf),
         models[0],
         models[1] if len(models) > 1 else None,
+        NearestAlarms(packed.alarms, _unpack_matrix(packed.examples)) if packed.examples is not None else None,
     )
 
 

@@ -74,6 +74,10 @@ class Router:
         """Return the probability of each intent of a message."""
         return self._model.intents.probabilities(text, embedding)
 
+    def nearest_alarm(self, embedding: Embedding | None) -> str:
+        """Return the intent of the alarm's example that a message is like; an empty string without a clear one."""
+        return self._model.intents.nearest_alarm(embedding)
+
     def choose_agent(
         self, specialty: str, text: str, embedding: Embedding | None = None, *, current: str = ""
     ) -> Agent:
