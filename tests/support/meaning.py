@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from trunkline_embedding.weights import installed_weights
@@ -13,11 +14,11 @@ from tests.support.suite import Suite
 
 
 @contextmanager
-def suite_by_meaning(folder: Path) -> Iterator[Suite]:
-    """Run a suite on embedded defaults; skip the test without weights."""
+def suite_by_meaning(folder: Path, environment: Mapping[str, str] = MappingProxyType({})) -> Iterator[Suite]:
+    """Run a suite on embedded defaults and the given settings; skip the test without weights."""
     if installed_weights() is None:
         pytest.skip("no weights of MiniLM: run ./just weights")
-    running = Suite(folder, {"TRUNKLINE_EMBEDDER": "auto", "TRUNKLINE_MESSAGES_PER_S": "30"})
+    running = Suite(folder, {"TRUNKLINE_EMBEDDER": "auto", "TRUNKLINE_MESSAGES_PER_S": "30", **environment})
     try:
         yield running
     finally:
