@@ -54,9 +54,8 @@ async def replies(suite: Suite) -> AsyncIterator[tuple[dict[str, Any], dict[str,
     for conversation in CONVERSATIONS:
         async with Customer(suite.url) as customer:
             await customer.start()
-            for number, text in enumerate(conversation["messages"]):
-                message = await customer.ask(f"m{number}", text)
-            yield conversation, message, customer.frames_of("escalated")
+            messages = [await customer.ask(f"m{number}", text) for number, text in enumerate(conversation["messages"])]
+            yield conversation, messages[-1], customer.frames_of("escalated")
 
 
 async def test_folder_has_no_finding() -> None:
