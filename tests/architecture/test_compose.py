@@ -152,6 +152,7 @@ def test_container_has_the_secrets_of_its_own_service_alone() -> None:
     assert holders["POSTGRES_PASSWORD"] == {"postgres"}
     assert holders["TRUNKLINE_POSTGRES_PASSWORD"] == {"postgres", "audit"}
     assert holders["MILVUS_PASSWORD"] == {"milvus", "rag"}
+    assert holders["TRUNKLINE_AUDIT_SECRET"] == {"audit"}
     for secret in ("TRUNKLINE_RESUME_SECRET", "TRUNKLINE_AUTH_SECRET", "TRUNKLINE_OPERATOR_TOKEN"):
         assert holders[secret] == {"ingress"}
 
@@ -160,7 +161,7 @@ def test_file_contains_no_secret() -> None:
     """Secrets come from the environment, and compose refuses to start if one is missing."""
     text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
     for name in (
-        *("TRUNKLINE_RESUME_SECRET", "TRUNKLINE_AUTH_SECRET", "TRUNKLINE_OPERATOR_TOKEN"),
+        *("TRUNKLINE_RESUME_SECRET", "TRUNKLINE_AUTH_SECRET", "TRUNKLINE_OPERATOR_TOKEN", "TRUNKLINE_AUDIT_SECRET"),
         *("POSTGRES_PASSWORD", "TRUNKLINE_POSTGRES_PASSWORD", "MILVUS_PASSWORD"),
     ):
         assert f"${{{name}:?" in text

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
+from trunkline_audit.adapters.head_signer import HeadSigner
 from trunkline_audit.adapters.jetstream import JetStreamFeeds
 from trunkline_audit.adapters.postgres import PostgresArchive
 from trunkline_audit.application.recorder import Recorder
@@ -23,6 +24,7 @@ from trunkline_protocols.ids import ConversationId, Instance, conversation_id, t
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit, Started, TurnAnswered
 
+UNSIGNED = HeadSigner("local", "", now=lambda: datetime.now(UTC))
 STREAMS = [stream.name for stream in streams.AUDITED]
 
 
@@ -97,14 +99,14 @@ async def wait_until_acknowledged(bus: Bus) -> None:
 
 @asynccontextmanager
 async def recording(
-    nats_url: str, archive: ArchiveReader, *, batch: int = 50, wait_s: float = 0.02
+    nats_url: str, archive: ArchiveReader, *, batch: int = 50, wait_s: float = 0.02, heads: HeadSigner = UNSIGNED
 ) -> AsyncIterator[Recorder]:
     """Run a recorder on its own connection until the block ends, then cancel it without draining."""
     bus = await connect(nats_url, "audit-test")
     consumers = [streams.audit_consumer(stream) for stream in streams.AUDITED]
     recorder = Recorder(
         JetStreamFeeds(bus, consumers, batch=batch, wait_s=wait_s),
-        PostgresArchive(archive.dsn, name=f"audit-{secrets.token_hex(4)}"),
+        PostgresArchive(archive.dsn, name=f"audit-{secrets.token_hex(4)}", heads=heads),
         latency=RecentLatency(),
         now=lambda: datetime.now(UTC),
         jitter=random.random,

@@ -11,7 +11,7 @@ from trunkline_audit.adapters.migrations import migrate
 from trunkline_audit.adapters.postgres import PostgresArchive
 from trunkline_audit.ports import ArchiveUnavailableError
 
-from tests.audit.harness import ArchiveReader
+from tests.audit.harness import UNSIGNED, ArchiveReader
 from tests.faults.tcp_proxy import TcpProxy
 from tests.support.certificates import issue
 from tests.support.postgres import PostgresServer
@@ -34,7 +34,7 @@ async def test_right_certificate_is_accepted_by_writer_and_migrations(
     """Two libraries read the same address."""
     certificates = issue(tmp_path, HOST)
     async with tls_proxy(postgres.socket, certificates) as port:
-        archived = PostgresArchive(address(archive, port, certificates.ca), name="test")
+        archived = PostgresArchive(address(archive, port, certificates.ca), name="test", heads=UNSIGNED)
         async with archived.open() as writer:
             assert await writer.position("INBOX") == 0
 
@@ -50,7 +50,7 @@ async def test_wrong_authority_or_host_name_is_refused(
             address(archive, port, certificates.ca, host=OTHER_NAME),
         ):
             with pytest.raises(ArchiveUnavailableError, match=r"(?i)certificate"):
-                async with PostgresArchive(dsn, name="test").open():
+                async with PostgresArchive(dsn, name="test", heads=UNSIGNED).open():
                     pass
     assert await archive.messages() == []
 
@@ -63,7 +63,7 @@ async def test_server_without_encryption_is_refused(
     dsn = address(archive, proxy.port, issue(tmp_path, HOST).ca)
     try:
         with pytest.raises(ArchiveUnavailableError, match="SSL"):
-            async with PostgresArchive(dsn, name="test").open():
+            async with PostgresArchive(dsn, name="test", heads=UNSIGNED).open():
                 pass
         with pytest.raises(psycopg.OperationalError, match="SSL"):
             migrate(dsn)

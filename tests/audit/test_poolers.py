@@ -20,6 +20,7 @@ from trunkline_supervisor.adapters.postgres import OWNER
 from trunkline_supervisor.adapters.tcp import free_port
 
 from tests.audit.harness import (
+    UNSIGNED,
     ArchiveReader,
     MessageProducer,
     recording,
@@ -171,7 +172,7 @@ async def test_one_connection_is_enough_once_the_schema_exists(
             await MessageProducer(bus).publish_turns(3)
             await wait_until_acknowledged(bus)
             with pytest.raises(ArchiveUnavailableError, match="too many connections for role") as refused:
-                async with PostgresArchive(archive.dsn, name="another").open():
+                async with PostgresArchive(archive.dsn, name="another", heads=UNSIGNED).open():
                     pass
             assert "\n" not in str(refused.value)
             assert recorder.state == "recording"

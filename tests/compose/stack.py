@@ -22,7 +22,7 @@ ROOT: Final = Path(__file__).parents[2]
 SERVICES: Final[dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
 PORT: Final = 18099
 _SECRETS: Final = (
-    *("TRUNKLINE_RESUME_SECRET", "TRUNKLINE_AUTH_SECRET", "TRUNKLINE_OPERATOR_TOKEN"),
+    *("TRUNKLINE_RESUME_SECRET", "TRUNKLINE_AUTH_SECRET", "TRUNKLINE_OPERATOR_TOKEN", "TRUNKLINE_AUDIT_SECRET"),
     *("POSTGRES_PASSWORD", "TRUNKLINE_POSTGRES_PASSWORD", "MILVUS_PASSWORD"),
 )
 _NATS_USERS: Final = (

@@ -160,6 +160,7 @@ def environment(folder: Path, outside: Outside, fleet: Path) -> dict[str, str]:
         "TRUNKLINE_AUTH_SECRET": make("auth secret"),
         "TRUNKLINE_OPERATOR_TOKEN": make("operator token"),
         "TRUNKLINE_RESUME_SECRET": make("resume secret"),
+        "TRUNKLINE_AUDIT_SECRET": make("audit secret"),
         "TRUNKLINE_LOG_LEVEL": "debug",
     }
 

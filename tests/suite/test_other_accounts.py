@@ -113,7 +113,7 @@ def test_no_secret_is_an_argument_of_a_process(guarded: GuardedSuite) -> None:
 def test_each_process_has_its_own_secrets_alone(guarded: GuardedSuite) -> None:
     """A customer's token signed with the ingress' secret is worth nothing if a parser of files can read that secret."""
     holders: dict[str, set[str]] = {"TRUNKLINE_AUTH_SECRET": set(), "TRUNKLINE_RESUME_SECRET": set()}
-    holders |= {"TRUNKLINE_POSTGRES_DSN": set(), "TRUNKLINE_OPERATOR_TOKEN": set()}
+    holders |= {"TRUNKLINE_POSTGRES_DSN": set(), "TRUNKLINE_OPERATOR_TOKEN": set(), "TRUNKLINE_AUDIT_SECRET": set()}
     for process in guarded.processes()[1:]:
         with contextlib.suppress(psutil.NoSuchProcess):
             for name in holders.keys() & process.environ().keys():
@@ -123,6 +123,7 @@ def test_each_process_has_its_own_secrets_alone(guarded: GuardedSuite) -> None:
         "TRUNKLINE_RESUME_SECRET": {"trunkline_ingress"},
         "TRUNKLINE_OPERATOR_TOKEN": {"trunkline_ingress"},
         "TRUNKLINE_POSTGRES_DSN": {"trunkline_audit"},
+        "TRUNKLINE_AUDIT_SECRET": {"trunkline_audit"},
     }
 
 

@@ -14,7 +14,7 @@ import pytest
 from trunkline_audit.adapters.postgres import PostgresArchive
 from trunkline_supervisor.adapters.postgres import OWNER, SUPERUSER, initialise
 
-from tests.audit.harness import wait_until
+from tests.audit.harness import UNSIGNED, wait_until
 from tests.support.postgres import PostgresServer
 
 pytestmark = pytest.mark.processes
@@ -154,7 +154,7 @@ async def test_open_data_directory_of_an_earlier_version_is_closed_and_keeps_its
     finally:
         await superuser.close()
         await owner.close()
-    async with PostgresArchive(server.dsn, name="test").open() as writer:
+    async with PostgresArchive(server.dsn, name="test", heads=UNSIGNED).open() as writer:
         assert await writer.position("INBOX") == 0
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(host=str(server.paths.socket_dir), user=SUPERUSER, password="x", database="postgres")

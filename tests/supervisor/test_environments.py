@@ -30,6 +30,7 @@ SERVICES: dict[str, type[BaseSettings]] = {
 SECRETS = {
     "TRUNKLINE_AUTH_SECRET": {"ingress"},
     "TRUNKLINE_RESUME_SECRET": {"ingress"},
+    "TRUNKLINE_AUDIT_SECRET": {"audit"},
     "TRUNKLINE_OPERATOR_TOKEN": {"ingress"},
     "TRUNKLINE_SECRET_SHOP_KEY": {"agents"},
     "TRUNKLINE_POSTGRES_DSN": {"audit"},

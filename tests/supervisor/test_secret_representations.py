@@ -20,6 +20,7 @@ from trunkline_supervisor.settings import SuiteSettings
 
 CANARY = "canary-of-32-characters-or-more-7f3a"
 SECRETS = {
+    "TRUNKLINE_AUDIT_SECRET": CANARY,
     "TRUNKLINE_AUTH_SECRET": CANARY,
     "TRUNKLINE_EMBEDDER_KEY": CANARY,
     "TRUNKLINE_MILVUS_TOKEN": f"root:{CANARY}",
@@ -53,7 +54,9 @@ def test_objects_with_secrets_do_not_show_them() -> None:
     """Choices of a connection, addresses of a suite, and the environments of its processes."""
     nats = {"ingress": {"TRUNKLINE_NATS_PASSWORD": CANARY}}
     dsn, url = SECRETS["TRUNKLINE_POSTGRES_DSN"], SECRETS["TRUNKLINE_NATS_URL"]
-    addresses = Addresses(url, dsn, "milvus", "backups", 8080, CANARY, operator_token=CANARY, nats_variables=nats)
+    addresses = Addresses(
+        url, dsn, "milvus", "backups", 8080, CANARY, CANARY, operator_token=CANARY, nats_variables=nats
+    )
     suite = Blueprint("local", Path("fleet"), addresses, PoolSizes())
     pools = suite.pools(["triage"])
     held = [

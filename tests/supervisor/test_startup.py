@@ -47,7 +47,7 @@ def fleet_of(*specialties: str) -> Fleet:
 
 def blueprint(nats_url: str, postgres_dsn: str, replicas: int = 1, *, http_host: str = "127.0.0.1") -> Blueprint:
     """Return a small suite."""
-    addresses = Addresses(nats_url, postgres_dsn, "milvus", "backups", 8080, "secret", http_host=http_host)
+    addresses = Addresses(nats_url, postgres_dsn, "milvus", "backups", 8080, "secret", "secret", http_host=http_host)
     return Blueprint("local", Path("fleet"), addresses, SIZES, replicas=replicas)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.support.customer import Customer
-from tests.support.suite import Suite, run_cli
+from tests.support.suite import Suite, run_cli, trunkline
 from tests.upgrade.data_folder import (
     ENVIRONMENT,
     FOLDERS,
@@ -51,11 +52,19 @@ async def test_data_of_a_released_version_opens(archive: Path, tmp_path: Path) -
         assert GREETING in shown.stdout, "the fleet of the operator is not in force"
         rows = await archived(suite)
         assert [row for row in contents.archived if row not in rows] == []
+        verified = await asyncio.to_thread(run_audit, suite)
+        assert verified.returncode == 0, verified.stdout + verified.stderr
         logs = "".join(file.read_text(errors="replace") for file in (suite.data_dir / "logs").glob("*.log"))
         assert "undecodable" not in logs
         assert "dead_lettered" not in logs
     finally:
         assert await asyncio.to_thread(suite.stop) == 0
+
+
+def run_audit(suite: Suite) -> subprocess.CompletedProcess[str]:
+    """Verify the audit trail: older rows have their places in the tree too."""
+    command = [trunkline(), "audit", "verify", "--data-dir", str(suite.data_dir)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 async def check_resume(suite: Suite, recorded: Recorded) -> None:

@@ -20,6 +20,7 @@ from trunkline_supervisor.core.errors import SuiteError
 from trunkline_supervisor.settings import SuiteSettings
 
 from trunkline_cli import chat as conversation, llm as completion, suite_status, traces
+from trunkline_cli.audit.command import audit
 from trunkline_cli.bench.command import bench
 from trunkline_cli.customers import customer
 from trunkline_cli.demo_shop import READER, serve_demo_shop
@@ -175,6 +176,7 @@ app.command()(doctor)
 app.command()(notice)
 app.add_typer(notices, name="notices")
 app.add_typer(customer, name="customer")
+app.add_typer(audit, name="audit")
 app.add_typer(knowledge, name="kb")
 app.add_typer(fleet, name="fleet")
 

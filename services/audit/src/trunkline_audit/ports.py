@@ -83,6 +83,10 @@ class ArchiveWriter(Protocol):
         """Stay the only writer until cancelled; raises `ArchiveLockedError` if another process has become it."""
         ...
 
+    async def sign_heads(self) -> None:
+        """Sign heads of the tree of records until cancelled."""
+        ...
+
     async def write(self, rows: Sequence[ArchiveRow]) -> int:
         """Store rows of one stream, in order, and its new position atomically; return the number of new rows."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from trunkline_chassis.settings import ProcessSettings
 
 
@@ -13,6 +13,12 @@ class AuditSettings(ProcessSettings):
         "postgresql://trunkline@127.0.0.1:5432/trunkline",
         description="PostgreSQL of the archive; several hosts, separated by commas, are tried in order",
         repr=False,
+    )
+    audit_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Secret of the key that signs the heads of the tree of records, the same on all nodes; default: "
+        "heads are not signed",
     )
     audit_batch_size: int = Field(500, ge=1, le=5_000, description="Maximum of messages of a stream in one transaction")
     audit_batch_wait_s: float = Field(

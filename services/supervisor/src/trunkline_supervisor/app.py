@@ -260,6 +260,7 @@ def _addresses(
         path_prefix=settings.path_prefix,
         socket_dir=str(sockets),
         resume_secret=_secret(settings.resume_secret, folder / "secrets" / "resume"),
+        audit_secret=_secret(settings.audit_secret, folder / "secrets" / "audit"),
         operator_token=_secret(settings.operator_token, folder / "secrets" / "operator"),
         operator_link=str(_operator_link(settings)),
         nats_variables={service: credentials.environment(service) for service in SERVICES} if credentials else {},

@@ -57,6 +57,12 @@ class SuiteSettings(NatsSettings):
         description="Secret that signs resume tokens, the same on all nodes; default: one that is drawn once and kept "
         "in the data folder, so that customers cannot resume on another node",
     )
+    audit_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Secret of the key that signs the heads of the tree of records, the same on all nodes; default: "
+        "one that is drawn once and kept in the data folder",
+    )
     user: str | None = Field(
         None, description="Account, by name or uid, that the suite runs as if it is started as root; default: uid 10001"
     )

@@ -2,8 +2,8 @@
 
 The writer holds a lease: a row that every transaction renews, if its epoch is still the writer's own. Nothing belongs
 to a session, so that a connection pool such as pgbouncer may give each transaction another connection, and connections
-are opened without start parameters. Rows that are stored already change nothing, and the position of the stream is
-written in the same transaction.
+are opened without start parameters. Rows that are stored already change nothing. The position of the stream and the
+place of every row in the tree of records are written in the same transaction.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from typing import Final
 
 import asyncpg
@@ -19,7 +20,18 @@ import psycopg
 import structlog
 from prometheus_client import Counter
 
+from trunkline_audit.adapters.head_signer import HeadSigner
 from trunkline_audit.adapters.migrations import MigrationError, known_migrations, migrate
+from trunkline_audit.adapters.record_tree import (
+    add_head,
+    add_key,
+    add_tiles,
+    grow,
+    last_head_size,
+    load_tree,
+    number_older,
+)
+from trunkline_audit.core.merkle import GrowingTree
 from trunkline_audit.core.records import ArchiveRow, row_variants
 from trunkline_audit.ports import ArchiveLockedError, ArchiveUnavailableError
 
@@ -30,6 +42,8 @@ _LOCK: Final = 0x7472756E6B6C696E
 """The key of the advisory lock of a migration: the letters "trunklin"."""
 _LEASE_S: Final = 10.0
 _RENEW_INTERVAL_S: Final = 3.0
+_HEAD_INTERVAL_S: Final = 1.0
+_MAX_RECORDS_WITHOUT_HEAD: Final = 1_000
 _CONNECT_TIMEOUT_S: Final = 5.0
 _COMMAND_TIMEOUT_S: Final = 20.0
 """Shorter than the time after which an unacknowledged message is redelivered."""
@@ -59,16 +73,22 @@ _TYPES: Final = {
     "received_at": "timestamptz",
     "raw": "bytea",
     "sha256": "bytea",
+    "leaf": "bigint",
 }
+_COLUMNS: Final = (*ArchiveRow._fields, "leaf")
 _INSERT: Final = f"""
-INSERT INTO messages ({", ".join(ArchiveRow._fields)})
-SELECT {", ".join("payload::jsonb" if name == "payload" else name for name in ArchiveRow._fields)}
+INSERT INTO messages ({", ".join(_COLUMNS)})
+SELECT {", ".join("payload::jsonb" if name == "payload" else name for name in _COLUMNS)}
 FROM unnest({
-    ", ".join(f"${number}::{_TYPES.get(name, 'text')}[]" for number, name in enumerate(ArchiveRow._fields, 1))
-}) AS incoming ({", ".join(ArchiveRow._fields)})
-ORDER BY sequence
-ON CONFLICT DO NOTHING
+    ", ".join(f"${number}::{_TYPES.get(name, 'text')}[]" for number, name in enumerate(_COLUMNS, 1))
+}) AS incoming ({", ".join(_COLUMNS)})
+ORDER BY leaf
+ON CONFLICT (stream, sequence, at) DO NOTHING
 """  # noqa: S608 - the column names are fields of a type
+_KNOWN: Final = """
+SELECT stream, sequence, at FROM messages
+WHERE (stream, sequence, at) IN (SELECT * FROM unnest($1::text[], $2::bigint[], $3::timestamptz[]))
+"""
 _ADVANCE: Final = """
 INSERT INTO positions AS known (stream, sequence, at) VALUES ($1, $2, $3)
 ON CONFLICT (stream) DO UPDATE SET sequence = excluded.sequence, at = excluded.at WHERE known.at < excluded.at
@@ -94,10 +114,11 @@ _APPLIED: Final = "SELECT migration_id FROM _yoyo_migration"
 class PostgresArchive:
     """The archive in one database."""
 
-    def __init__(self, dsn: str, *, name: str) -> None:
+    def __init__(self, dsn: str, *, name: str, heads: HeadSigner) -> None:
         """`name` is the name of this process, which takes its own lease over at once after a restart."""
         self._dsn = dsn
         self._name = name
+        self._heads = heads
         self._has_warned = False
 
     @asynccontextmanager
@@ -111,8 +132,11 @@ class PostgresArchive:
                 if epoch is None:
                     raise ArchiveLockedError("another audit process writes this archive")
                 await self._warn_of_encoding(connection)
+            writer = PostgresWriter(connection, epoch, self._heads)
             try:
-                yield PostgresWriter(connection, epoch)
+                await writer.prepare()
+                yield writer
+                await writer.sign_head()
             finally:
                 with contextlib.suppress(*_FAILURES):
                     async with connection.transaction():
@@ -156,68 +180,136 @@ class PostgresArchive:
 class PostgresWriter:
     """The holder of the lease. Several streams may write concurrently; their transactions are serialised."""
 
-    def __init__(self, connection: asyncpg.Connection, epoch: int) -> None:
+    def __init__(self, connection: asyncpg.Connection, epoch: int, heads: HeadSigner) -> None:
         """Use `PostgresArchive.open` to create one."""
         self._connection = connection
         self._epoch = epoch
+        self._heads = heads
         self._lock = asyncio.Lock()
+        self._tree = GrowingTree()
+        self._signed = 0
+        """Size of the last head."""
+        self._recorded: dict[str, datetime] = {}
+        """Time of the last recorded message of each stream."""
+
+    async def prepare(self) -> None:
+        """Load the tree and number the rows that are older than it."""
+        async with self._transaction():
+            self._tree = await load_tree(self._connection)
+            self._signed = await last_head_size(self._connection)
+            if self._heads.key_name:
+                await add_key(self._connection, self._heads.key_name, self._heads.public_key)
+        has_more = True
+        while has_more:
+            async with self._growing() as tree:
+                has_more = await number_older(self._connection, tree)
 
     async def position(self, stream: str) -> int:
         """Return the sequence up to which the archive is complete, 0 for an empty one."""
-        async with self._transaction():
-            known = await self._connection.fetchval("SELECT sequence FROM positions WHERE stream = $1", stream)
-        return int(known or 0)
+        async with self._lock, self._transaction():
+            known = await self._connection.fetchrow("SELECT sequence, at FROM positions WHERE stream = $1", stream)
+        if known is None:
+            return 0
+        self._recorded[stream] = known["at"]
+        return int(known["sequence"])
 
     async def hold(self) -> None:
         """Renew the lease until cancelled; raises `ArchiveLockedError` if another process has acquired it."""
         while True:
             await asyncio.sleep(_RENEW_INTERVAL_S)
-            async with self._transaction():
+            async with self._lock, self._transaction():
                 pass
+
+    async def sign_heads(self) -> None:
+        """Sign a head a second, if there are new records, until cancelled."""
+        while True:
+            await asyncio.sleep(_HEAD_INTERVAL_S)
+            await self.sign_head()
+
+    async def sign_head(self) -> None:
+        """Sign the head of the tree, if there are records since the last one."""
+        if self._tree.size > self._signed:
+            async with self._growing() as tree:
+                await add_head(self._connection, self._heads.head_of(tree))
+            self._signed = tree.size
 
     async def write(self, rows: Sequence[ArchiveRow]) -> int:
         """Store rows of one stream and its new position atomically; return the number of new rows."""
         last = max(rows, key=lambda row: (row.at, row.sequence))
-        async with self._transaction():
-            try:
-                async with self._connection.transaction():
-                    new = await self._insert(rows)
-            except _ROW_ERRORS:
-                new = sum([await self._insert_alone(row) for row in rows])
+        async with self._growing() as tree:
+            stored = await self._store(await self._new(rows), tree.size)
+            await add_tiles(self._connection, grow(tree, stored))
             await self._connection.execute(_ADVANCE, last.stream, last.sequence, last.at)
-        return new
+        self._recorded[last.stream] = max(last.at, self._recorded.get(last.stream, last.at))
+        if tree.size - self._signed >= _MAX_RECORDS_WITHOUT_HEAD:
+            await self.sign_head()
+        return len(stored)
+
+    @asynccontextmanager
+    async def _growing(self) -> AsyncIterator[GrowingTree]:
+        """Run the block in a transaction with a copy of the tree, which replaces it once that is committed."""
+        async with self._lock:
+            tree = self._tree.copy()
+            async with self._transaction():
+                yield tree
+            self._tree = tree
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:
         """Run the block in a transaction that renews the lease."""
-        async with self._lock:
-            with _map_errors():
-                async with self._connection.transaction():
-                    if await self._connection.fetchval(_RENEW, self._epoch) is None:
-                        raise ArchiveLockedError("another audit process has acquired this archive")
-                    yield
+        with _map_errors():
+            async with self._connection.transaction():
+                if await self._connection.fetchval(_RENEW, self._epoch) is None:
+                    raise ArchiveLockedError("another audit process has acquired this archive")
+                yield
 
-    async def _insert(self, rows: Sequence[ArchiveRow]) -> int:
-        status = await self._connection.execute(_INSERT, *map(list, zip(*rows, strict=True)))
+    async def _new(self, rows: Sequence[ArchiveRow]) -> list[ArchiveRow]:
+        """Return the rows that are not stored yet, each once: those later than the last one need no question."""
+        found = {(row.stream, row.sequence, row.at): row for row in rows}
+        recorded = self._recorded.get(rows[0].stream)
+        doubtful = [key for key in found if recorded is not None and key[2] <= recorded]
+        if doubtful:
+            for known in await self._connection.fetch(_KNOWN, *map(list, zip(*doubtful, strict=True))):
+                del found[known["stream"], known["sequence"], known["at"]]
+        return list(found.values())
+
+    async def _store(self, rows: Sequence[ArchiveRow], leaf: int) -> list[ArchiveRow]:
+        """Store rows from a leaf on and return them as they are stored; those that PostgreSQL refuses are left out."""
+        if not rows:
+            return []
+        try:
+            async with self._connection.transaction():
+                if await self._insert(rows, leaf) == len(rows):
+                    return list(rows)
+                raise asyncpg.UniqueViolationError("a row is stored already")
+        except _ROW_ERRORS:
+            stored: list[ArchiveRow] = []
+            for row in rows:
+                stored += await self._store_alone(row, leaf + len(stored))
+            return stored
+
+    async def _insert(self, rows: Sequence[ArchiveRow], leaf: int) -> int:
+        columns = [*map(list, zip(*rows, strict=True)), list(range(leaf, leaf + len(rows)))]
+        status = await self._connection.execute(_INSERT, *columns)
         return int(status.rpartition(" ")[2])
 
-    async def _insert_alone(self, row: ArchiveRow) -> int:
+    async def _store_alone(self, row: ArchiveRow, leaf: int) -> list[ArchiveRow]:
         """Store a row in the first form that PostgreSQL accepts; if it accepts none, record that and go on."""
         reason = ""
         for variant in row_variants(row):
             try:
                 async with self._connection.transaction():
-                    new = await self._insert([variant])
+                    new = await self._insert([variant], leaf)
             except _ROW_ERRORS as error:
                 reason = type(error).__name__
             else:
                 if variant != row:
                     _log.warning("record.reduced", subject=row.subject, sequence=row.sequence, reason=reason)
-                return new
+                return [variant] if new else []
         _log.error("record.skipped", stream=row.stream, sequence=row.sequence, reason=reason)
         _SKIPPED.labels(row.stream).inc()
         await self._connection.execute(_SKIP, row.stream, row.sequence, row.at, reason)
-        return 0
+        return []
 
 
 @contextmanager

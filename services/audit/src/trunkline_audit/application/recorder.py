@@ -123,13 +123,14 @@ class Recorder:
             self._reasons = []
             _log.info("recording.started", streams=list(self._feeds.streams))
             async with asyncio.TaskGroup() as tasks:
-                holding = tasks.create_task(writer.hold())
+                keeping = [tasks.create_task(writer.hold()), tasks.create_task(writer.sign_heads())]
                 async with asyncio.TaskGroup() as copies:
                     for stream, feed in zip(self._feeds.streams, self._open, strict=True):
                         if self._draining:
                             feed.drain()
                         copies.create_task(self._copy(stream, feed, writer))
-                holding.cancel()
+                for task in keeping:
+                    task.cancel()
 
     async def _copy(self, stream: str, feed: Feed, writer: ArchiveWriter) -> None:
         while items := await feed.receive():

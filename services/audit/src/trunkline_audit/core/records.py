@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from trunkline_protocols import subjects
@@ -70,6 +70,7 @@ class _Address(NamedTuple):
 
 _head: Final[Decoder[_Head]] = Decoder(_Head)
 _any_json: Final[Decoder[msgspec.Raw]] = Decoder(msgspec.Raw)
+_json_values: Final[Decoder[object]] = Decoder(object)
 _NO_HEAD: Final = _Head()
 _NO_ADDRESS: Final = _Address()
 
@@ -113,6 +114,29 @@ def row_variants(row: ArchiveRow) -> Iterator[ArchiveRow]:
         turn=_optional_ascii(row.turn),
         type=_optional_ascii(row.type),
     )
+
+
+def changed_columns(row: ArchiveRow) -> list[str]:
+    """Return the columns of a stored row that do not follow from its bytes and its subject."""
+    expected = row_of(AuditedMessage(row.stream, row.sequence, row.at, row.subject, row.raw), row.received_at)
+    variants = [_comparable(variant) for variant in row_variants(expected)]
+    stored = _comparable(row)
+    return min(
+        ([name for name in ArchiveRow._fields if stored[name] != variant[name]] for variant in variants), key=len
+    )
+
+
+def _comparable(row: ArchiveRow) -> dict[str, Any]:
+    """Return the columns with the payload as a value: jsonb keeps neither blanks nor the order of keys."""
+    return row._asdict() | {"payload": _json_value(row.payload) if row.payload is not None else None}
+
+
+def _json_value(text: str) -> object:
+    """Return the value of JSON; an empty object if its numbers are too long for Python, as it is then in both forms."""
+    try:
+        return _json_values.decode(text.encode())
+    except DecodeError:
+        return {}
 
 
 def _ascii(text: str) -> str:

@@ -40,6 +40,7 @@ class Addresses:
     backup_url: str
     http_port: int
     resume_secret: str = field(repr=False)
+    audit_secret: str = field(repr=False)
     operator_token: str = field(default="", repr=False)
     """Token of the operators' API, for the ingress alone."""
     http_host: str = "127.0.0.1"
@@ -130,7 +131,10 @@ class Blueprint:
             "TRUNKLINE_SOCKET_DIR": addresses.socket_dir,
             "TRUNKLINE_KNOWLEDGE_DIR": str(self.fleet_dir / "knowledge"),
         }
-        archive = {"TRUNKLINE_POSTGRES_DSN": addresses.postgres_dsn}
+        archive = {
+            "TRUNKLINE_POSTGRES_DSN": addresses.postgres_dsn,
+            "TRUNKLINE_AUDIT_SECRET": addresses.audit_secret,
+        }
         return [
             # Its queue depth is the number of open sockets; only new sockets reach a process that is added.
             self._pool("ingress", edge, sizes.ingress, queue_threshold=4_000),

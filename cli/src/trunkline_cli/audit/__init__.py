@@ -1,0 +1,1 @@
+"""`trunkline audit`: verification, proofs and exports of the audit trail, read from its PostgreSQL."""

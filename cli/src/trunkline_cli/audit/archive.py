@@ -1,0 +1,153 @@
+"""Use cases of an auditor, on one view of the archive."""
+
+from __future__ import annotations
+
+import asyncio
+import configparser
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final, TextIO
+from urllib.parse import quote
+
+import asyncpg
+import msgspec
+from trunkline_audit.adapters.tree_reader import IncompleteTreeError, TreeReader, open_tree, record_entry
+from trunkline_audit.core import verifier
+from trunkline_audit.core.records import changed_columns
+
+from trunkline_cli.errors import CommandError
+
+EXPORT_NAME: Final = "export.jsonl"
+VERIFIER_NAME: Final = "verify.py"
+_FOLLOW_INTERVAL_S: Final = 1.0
+
+
+class AuditReport(msgspec.Struct):
+    """Result of a verification. `uncovered` records are newer than the last head, which vouches for the others."""
+
+    records: int
+    heads: int
+    uncovered: int
+    faults: list[str]
+
+
+def archive_address(dsn: str, data_dir: Path) -> str:
+    """Return the given address of PostgreSQL, or the one of a suite whose data folder is on this machine."""
+    if dsn:
+        return dsn
+    file = data_dir / "secrets" / "pg_service.conf"
+    services = configparser.ConfigParser(interpolation=None)
+    try:
+        services.read_string(file.read_text(encoding="utf-8-sig"))
+        values = services["trunkline"]
+    except (OSError, KeyError, configparser.Error) as error:
+        raise CommandError(
+            f"no PostgreSQL: {file} cannot be read; name one with --postgres or TRUNKLINE_POSTGRES_DSN"
+        ) from error
+    user, password, name = (quote(values[key], safe="") for key in ("user", "password", "dbname"))
+    return f"postgresql://{user}:{password}@/{name}?host={quote(values['host'], safe='')}&port={values['port']}"
+
+
+async def verify(dsn: str, witness: Path | None, key: str) -> AuditReport:
+    """Verify all records against their heads, and the columns of each row against its bytes."""
+    checked = verifier.Verification(_read_heads(witness) if witness is not None else (), key)
+    faults: list[str] = []
+    async with _archive(dsn) as tree:
+        checked.check(await tree.log(whole=True))
+        for head in await tree.heads():
+            checked.check(head)
+        async for leaf, row in tree.rows():
+            checked.check(record_entry(leaf, row))
+            if len(faults) < verifier.MAX_FAULTS:
+                faults += [f"record {leaf}: column {name} was changed" for name in changed_columns(row)]
+        checked.finish()
+        unnumbered = await tree.unnumbered()
+    if unnumbered:
+        faults.append(f"{unnumbered} rows have no place in the tree: they were not written by audit")
+    return AuditReport(checked.records, checked.heads, checked.uncovered, [*checked.faults, *faults])
+
+
+async def export(dsn: str, folder: Path) -> int:
+    """Write all records and heads to a new folder, with the file that checks them; return the number of records."""
+    try:
+        await asyncio.to_thread(folder.mkdir, parents=True)
+    except OSError as error:
+        raise CommandError(f"{folder}: {error.strerror}; name a new folder") from error
+    records = 0
+    async with _archive(dsn) as tree:
+        with (folder / EXPORT_NAME).open("x", encoding="utf-8") as file:
+            _write(file, await tree.log(whole=True))
+            for head in await tree.heads():
+                _write(file, head)
+            async for leaf, row in tree.rows():
+                _write(file, record_entry(leaf, row))
+                records += 1
+    source = Path(verifier.__file__)
+    await asyncio.to_thread(lambda: (folder / VERIFIER_NAME).write_bytes(source.read_bytes()))
+    return records
+
+
+async def prove(dsn: str, conversation: str, since: int, out: TextIO) -> int:
+    """Print the records of a conversation with their proofs, as an export; return their number.
+
+    With `since`, the size of an earlier head, also the proof that the latest head continues that one.
+    """
+    async with _archive(dsn) as tree:
+        heads = await tree.heads()
+        if not heads:
+            raise CommandError("the archive has no head yet")
+        size = heads[-1]["size"]
+        records = [each async for each in tree.proven(conversation, size)]
+        earlier = [head for head in heads[:-1] if head["size"] == since]
+        if since and since != size and not earlier:
+            raise CommandError(f"there is no head of {since} records; `trunkline audit heads` lists them")
+        continued = [await tree.consistency(since, size)] if earlier else []
+        for entry in (await tree.log(whole=False), *earlier, heads[-1], *continued, *records):
+            _write(out, entry)
+    return len(records)
+
+
+async def print_heads(dsn: str, out: TextIO, *, after: int, follow: bool) -> None:
+    """Print the heads of more than `after` records; with `follow`, the new ones too, until cancelled."""
+    while True:
+        async with _archive(dsn) as tree:
+            for head in await tree.heads(after=after):
+                _write(out, head)
+                after = head["size"]
+        out.flush()
+        if not follow:
+            return
+        await asyncio.sleep(_FOLLOW_INTERVAL_S)
+
+
+def _read_heads(file: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with file.open(encoding="utf-8") as lines:
+            yield from verifier.read_lines(lines, str(file))
+    except (OSError, ValueError) as error:
+        raise CommandError(str(error)) from error
+
+
+@asynccontextmanager
+async def _archive(dsn: str) -> AsyncIterator[TreeReader]:
+    with _map_errors():
+        async with open_tree(dsn) as tree:
+            yield tree
+
+
+@contextmanager
+def _map_errors() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.UndefinedTableError as error:
+        raise CommandError("the database has no tree of records: audit of this version has not run on it") from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
+        raise CommandError(f"PostgreSQL: {type(error).__name__}: {error}") from error
+    except IncompleteTreeError as error:
+        raise CommandError(f"no proof: {error}") from error
+
+
+def _write(out: TextIO, entry: dict[str, Any]) -> None:
+    out.write(f"{json.dumps(entry, ensure_ascii=False)}\n")

@@ -1,0 +1,86 @@
+"""Sub-commands of `trunkline audit`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from trunkline_cli.audit import archive
+from trunkline_cli.options import DataDir, Json, client_settings
+
+Postgres = Annotated[
+    str,
+    typer.Option(
+        help="Address of the archive; default: $TRUNKLINE_POSTGRES_DSN, or the PostgreSQL of the data folder",
+        envvar="TRUNKLINE_POSTGRES_DSN",
+        show_envvar=False,
+    ),
+]
+
+audit = typer.Typer(help="Verify, prove and export the audit trail.", no_args_is_help=True)
+
+
+@audit.command()
+def verify(
+    postgres: Postgres = "",
+    data_dir: DataDir = None,
+    heads: Annotated[Path | None, typer.Option(help="Heads that a witness kept, from `trunkline audit heads`")] = None,
+    key: Annotated[str, typer.Option(help="Public key that you trust, in hex; default: those in the archive")] = "",
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Verify every record against the signed heads; exit status 1 if anything was changed."""
+    report = asyncio.run(archive.verify(_address(postgres, data_dir), heads, key))
+    if as_json:
+        typer.echo(msgspec.json.encode(report))
+    else:
+        for fault in report.faults:
+            typer.echo(fault)
+        state = "no fault" if not report.faults else f"{len(report.faults)} faults"
+        typer.echo(f"{report.records} records, {report.heads} heads, {report.uncovered} uncovered: {state}")
+    if report.faults:
+        raise typer.Exit(1)
+
+
+@audit.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="New folder for the export and the file that checks it")],
+    postgres: Postgres = "",
+    data_dir: DataDir = None,
+) -> None:
+    """Write all records and heads to a folder, which can be checked without Trunkline."""
+    records = asyncio.run(archive.export(_address(postgres, data_dir), folder))
+    typer.echo(f"{records} records; check them: python {archive.VERIFIER_NAME} {archive.EXPORT_NAME} in {folder}")
+
+
+@audit.command()
+def prove(
+    conversation: Annotated[str, typer.Argument(help="Conversation")],
+    postgres: Postgres = "",
+    data_dir: DataDir = None,
+    since: Annotated[int, typer.Option(min=0, help="Records of an earlier head, to prove that nothing changed")] = 0,
+) -> None:
+    """Print the records of a conversation with their proofs, for the same check as an export."""
+    records = asyncio.run(archive.prove(_address(postgres, data_dir), conversation, since, sys.stdout))
+    print(f"trunkline: {records} records", file=sys.stderr)  # noqa: T201
+
+
+@audit.command()
+def heads(
+    postgres: Postgres = "",
+    data_dir: DataDir = None,
+    after: Annotated[int, typer.Option(min=0, help="Only heads of more records than this")] = 0,
+    follow: Annotated[  # noqa: FBT002
+        bool, typer.Option("--follow", help="Keep running and print every new head: a witness, on another machine")
+    ] = False,
+) -> None:
+    """Print the signed heads of the tree of records."""
+    asyncio.run(archive.print_heads(_address(postgres, data_dir), sys.stdout, after=after, follow=follow))
+
+
+def _address(postgres: str, data_dir: Path | None) -> str:
+    return archive.archive_address(postgres, client_settings(None, data_dir).data_dir)

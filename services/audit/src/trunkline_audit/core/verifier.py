@@ -1,0 +1,317 @@
+"""Checks an export of Trunkline's audit trail, without Trunkline: one file, for Python 3.9 or later.
+
+    python verify.py EXPORT [--heads FILE] [--key HEX]
+
+EXPORT comes from `trunkline audit export`, FILE with the heads that a witness kept from `trunkline audit heads`; both
+are JSON, one object to a line. HEX is the public key in which you trust. Signatures need the package `cryptography`;
+everything else is the standard library's. Exit status 0: no fault; 1: faults, one to a line; 2: unusable input.
+
+What is checked (the tree is that of RFC 6962, section 2.1, with SHA-256):
+- A record's leaf is the hash of its fields and of the SHA-256 of its bytes. The root above all leaves of a whole export
+  must be that of each head at the head's size: a changed, removed, added or moved record changes every later root.
+- A head's signature is that of the key. A head of the witness must be in the export, with the same root; if it has more
+  records than the export, records were removed from the end.
+- In an export of single records, each one's proof leads to the root of a head. A proof of consistency leads from the
+  head of fewer records to the one of more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import binascii
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+MAX_FAULTS = 100
+EMPTY_ROOT = hashlib.sha256(b"").digest()
+
+
+def sha256(data: bytes) -> bytes:
+    """Return the SHA-256 of bytes."""
+    return hashlib.sha256(data).digest()
+
+
+def leaf_hash(record: dict[str, Any]) -> bytes:
+    """Return the hash of a record's leaf."""
+    raw = base64.b64decode(record["raw"], validate=True)
+    fields = (
+        "trunkline record 1",
+        record["stream"],
+        str(record["sequence"]),
+        str(record["at"]),
+        str(record["received_at"]),
+        record["subject"],
+        sha256(raw).hex(),
+    )
+    return sha256(b"\x00" + "\n".join(fields).encode())
+
+
+def signed_text(head: dict[str, Any]) -> bytes:
+    """Return the bytes that the signature of a head covers."""
+    root = base64.b64encode(bytes.fromhex(head["root"])).decode()
+    return f"trunkline head 1\n{head['log']}\n{head['size']}\n{root}\n{head['at']}\n".encode()
+
+
+class Frontier:
+    """The perfect subtrees of a growing tree, the largest first."""
+
+    def __init__(self) -> None:
+        """Start without leaves."""
+        self.size = 0
+        self._hashes: list[bytes] = []
+
+    def append(self, leaf: bytes) -> None:
+        """Append the hash of a leaf."""
+        self.size += 1
+        size = self.size
+        while size % 2 == 0:
+            leaf = sha256(b"\x01" + self._hashes.pop() + leaf)
+            size //= 2
+        self._hashes.append(leaf)
+
+    def root(self) -> bytes:
+        """Return the hash of the whole tree."""
+        if not self._hashes:
+            return EMPTY_ROOT
+        root = self._hashes[-1]
+        for left in reversed(self._hashes[:-1]):
+            root = sha256(b"\x01" + left + root)
+        return root
+
+
+def root_by_proof(leaf: bytes, number: int, size: int, proof: list[bytes]) -> bytes | None:
+    """Return the root to which a proof leads (RFC 9162, section 2.1.3.2), None if its length is wrong."""
+    last = size - 1
+    root = leaf
+    for sibling in proof:
+        if last == 0:
+            return None
+        if number % 2 or number == last:
+            root = sha256(b"\x01" + sibling + root)
+            while number % 2 == 0 and number:
+                number //= 2
+                last //= 2
+        else:
+            root = sha256(b"\x01" + root + sibling)
+        number //= 2
+        last //= 2
+    return root if last == 0 else None
+
+
+def roots_by_proof(old: int, new: int, old_root: bytes, proof: list[bytes]) -> tuple[bytes, bytes] | None:
+    """Return the old and the new root to which a proof of consistency leads (RFC 9162, section 2.1.4.2)."""
+    if old == new:
+        return None if proof else (old_root, old_root)
+    path = list(proof)
+    if old & (old - 1) == 0:
+        path.insert(0, old_root)
+    number, last = old - 1, new - 1
+    while number % 2:
+        number //= 2
+        last //= 2
+    if not path:
+        return None
+    old_found = new_found = path[0]
+    for sibling in path[1:]:
+        if last == 0:
+            return None
+        if number % 2 or number == last:
+            old_found = sha256(b"\x01" + sibling + old_found)
+            new_found = sha256(b"\x01" + sibling + new_found)
+            while number % 2 == 0 and number:
+                number //= 2
+                last //= 2
+        else:
+            new_found = sha256(b"\x01" + new_found + sibling)
+        number //= 2
+        last //= 2
+    return (old_found, new_found) if last == 0 else None
+
+
+class Verification:
+    """Checks an export, line by line."""
+
+    def __init__(self, witnessed: Iterable[dict[str, Any]] = (), trusted_key: str = "") -> None:
+        """`witnessed` are the heads of a witness, `trusted_key` is a public key in hex; by default the export's own."""
+        self.faults: list[str] = []
+        self.records = 0
+        self.heads = 0
+        self.uncovered = 0
+        """Records after the last head, which no head vouches for yet."""
+        self._witnessed = {head["size"]: head for head in witnessed}
+        self._keys = {sha256(bytes.fromhex(trusted_key)).hex()[:32]: trusted_key} if trusted_key else {}
+        self._trusts_export = not trusted_key
+        self._is_whole = True
+        self._heads: dict[int, dict[str, Any]] = {}
+        self._tree = Frontier()
+        self._is_broken = False
+        self._agreed = 0
+        """Size of the last head whose root is that of the records."""
+
+    def check(self, entry: dict[str, Any]) -> None:
+        """Take the next line of the export."""
+        kind = entry["kind"]
+        if kind == "log":
+            self._start(entry)
+        elif kind == "head":
+            self._take_head(entry)
+        elif kind == "consistency":
+            self._check_consistency(entry)
+        elif kind == "record":
+            self.records += 1
+            self._take_record(entry)
+        else:
+            raise ValueError(f"unknown kind {kind!r}")
+
+    def finish(self) -> None:
+        """Compare what can be compared only at the end."""
+        if not self._is_whole:
+            return
+        for size in sorted(self._heads):
+            if size > self._tree.size and not self._is_broken:
+                self._fault(f"records {self._tree.size} to {size - 1} are missing: a head of {size} records exists")
+                break
+        self.uncovered = max(0, self._tree.size - max(self._heads, default=0))
+
+    def _fault(self, text: str) -> None:
+        if len(self.faults) < MAX_FAULTS:
+            self.faults.append(text)
+
+    def _start(self, entry: dict[str, Any]) -> None:
+        if entry["format"] != FORMAT:
+            raise ValueError(f"format {entry['format']}, this file checks {FORMAT}")
+        self._is_whole = entry["whole"]
+        if self._trusts_export:
+            for name, public in entry["keys"].items():
+                if sha256(bytes.fromhex(public)).hex()[:32] != name:
+                    self._fault(f"key {name} is not the key of that name")
+                self._keys[name] = public
+        for head in self._witnessed.values():
+            self._take_head(head, origin="head of the witness")
+
+    def _take_head(self, head: dict[str, Any], origin: str = "head") -> None:
+        size = head["size"]
+        self.heads += 1
+        known = self._heads.setdefault(size, head)
+        if known["root"] != head["root"]:
+            self._fault(f"{origin} of {size} records: two roots exist")
+        if not self._is_signed(head):
+            self._fault(f"{origin} of {size} records: the signature is not that of key {head['key'] or '(none)'}")
+
+    def _is_signed(self, head: dict[str, Any]) -> bool:
+        if not head["key"] and self._trusts_export and not self._keys:
+            return True  # a log without a key; `main` says so
+        public = self._keys.get(head["key"])
+        if public is None:
+            return False
+        try:
+            from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - only signatures need it
+            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
+        except ImportError as error:
+            raise ValueError("signatures cannot be checked: install the package cryptography") from error
+        try:
+            key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
+            key.verify(bytes.fromhex(head["signature"]), signed_text(head))
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+    def _take_record(self, record: dict[str, Any]) -> None:
+        number = record["leaf"]
+        try:
+            leaf = leaf_hash(record)
+        except (binascii.Error, TypeError, ValueError) as error:
+            self._fault(f"record {number}: unreadable: {error}")
+            leaf = b""
+        if not self._is_whole:
+            self._check_proof(record, leaf)
+        elif number != self._tree.size:
+            self._fault(f"record {self._tree.size} is missing, record {number} follows")
+            self._is_broken = True
+            self._tree.size = number + 1
+        elif not self._is_broken:
+            self._tree.append(leaf)
+            self._compare()
+        else:
+            self._tree.size += 1
+
+    def _compare(self) -> None:
+        size = self._tree.size
+        head = self._heads.get(size)
+        if head is None:
+            return
+        if head["root"] == self._tree.root().hex():
+            self._agreed = size
+            return
+        self._is_broken = True
+        self._fault(f"records {self._agreed} to {size - 1} are not those of the head of {size} records")
+
+    def _check_proof(self, record: dict[str, Any], leaf: bytes) -> None:
+        number, size = record["leaf"], record["size"]
+        head = self._heads.get(size)
+        if head is None:
+            self._fault(f"record {number}: there is no head of {size} records")
+            return
+        root = root_by_proof(leaf, number, size, [bytes.fromhex(each) for each in record["proof"]])
+        if root is None or root.hex() != head["root"]:
+            self._fault(f"record {number}: its proof does not lead to the head of {size} records")
+
+    def _check_consistency(self, entry: dict[str, Any]) -> None:
+        old, new = entry["old"], entry["new"]
+        heads = [self._heads.get(size) for size in (old, new)]
+        if heads[0] is None or heads[1] is None:
+            self._fault(f"consistency of {old} and {new} records: there is no head of that size")
+            return
+        roots = [bytes.fromhex(head["root"]) for head in heads if head is not None]
+        found = roots_by_proof(old, new, roots[0], [bytes.fromhex(each) for each in entry["proof"]])
+        if found is None or list(found) != roots:
+            self._fault(f"the head of {new} records does not continue that of {old} records")
+
+
+def read_lines(lines: Iterable[str], name: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file; raise ValueError with the place of a bad line."""
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{name}: line {number}: {error}") from error
+        if not isinstance(entry, dict):
+            raise TypeError(f"{name}: line {number}: not an object")
+        yield entry
+
+
+def main() -> int:
+    """Check the files named on the command line."""
+    parser = argparse.ArgumentParser(description="Check an export of Trunkline's audit trail")
+    parser.add_argument("export")
+    parser.add_argument("--heads", help="file with the heads that a witness kept")
+    parser.add_argument("--key", default="", help="public key that you trust, in hex")
+    given = parser.parse_args()
+    try:
+        witnessed = []
+        if given.heads:
+            with Path(given.heads).open(encoding="utf-8") as file:
+                witnessed = [each for each in read_lines(file, given.heads) if each["kind"] == "head"]
+        verification = Verification(witnessed, given.key)
+        with Path(given.export).open(encoding="utf-8") as file:
+            for entry in read_lines(file, given.export):
+                verification.check(entry)
+        verification.finish()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f"verify: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    for fault in verification.faults:
+        print(fault)  # noqa: T201
+    state = "no fault" if not verification.faults else f"{len(verification.faults)} faults"
+    print(f"{verification.records} records, {verification.heads} heads, {verification.uncovered} uncovered: {state}")  # noqa: T201
+    return 1 if verification.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
