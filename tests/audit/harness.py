@@ -23,6 +23,7 @@ from trunkline_protocols.dead_letter import DeadLetter
 from trunkline_protocols.ids import ConversationId, Instance, conversation_id, turn_id
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit, Started, TurnAnswered
+from trunkline_protocols.views import ConversationViewed
 
 UNSIGNED = HeadSigner("local", "", now=lambda: datetime.now(UTC))
 STREAMS = [stream.name for stream in streams.AUDITED]
@@ -203,6 +204,11 @@ class MessageProducer:
         )
         await self.append(subjects.dead_letter("INBOX", "slot-local-0"), codec.encode(letter), f"dead-{inbox_seq}")
 
+    async def publish_view(self, inbox_seq: int) -> None:
+        """Record that an operator has read the conversation."""
+        viewed = ConversationViewed(conversation=self.conversation, view="desk", operator="Ada", role="lead", at=4.5)
+        await self.append(subjects.view("local", self.conversation), codec.encode(viewed), f"view-{inbox_seq}")
+
     async def publish_turns(self, turns: int) -> None:
         """Append a number of messages to every stream."""
         first, self._turns = self._turns, self._turns + turns
@@ -211,6 +217,7 @@ class MessageProducer:
             await self.publish_answer(inbox_seq, f"m{number}", f"answer {number}")
             await self.publish_notice(f"{self.conversation}-{number}")
             await self.publish_dead_letter(inbox_seq)
+            await self.publish_view(inbox_seq)
 
     async def append(self, subject: str, payload: bytes, message_id: str) -> int:
         """Append any bytes and return their sequence."""

@@ -60,6 +60,7 @@ async def test_columns_identify_conversation_and_turn(bus: Bus, nats_url: str, a
         ("INBOX", "local", "turn.received"),
         ("CONVERSATIONS", "local", "commit"),
         ("DEAD_LETTERS", "local", "dead_letter"),
+        ("VIEWS", "local", "conversation.viewed"),
     ]
     assert rows[0]["turn"] == rows[1]["turn"] is not None
     assert all(row["sha256"] == hashlib.sha256(row["raw"]).digest() for row in rows)

@@ -30,6 +30,7 @@ from trunkline_protocols import (
     spending,
     tool_steps,
     turn,
+    views,
     wire,
 )
 
@@ -259,6 +260,7 @@ _SAMPLES: list[wire.Wire] = [
         payload="?",
         at=AT,
     ),
+    views.ConversationViewed(conversation=C, view="desk", operator="Ada", role="lead", at=AT),
     snapshot.Snapshot(
         conversation=C,
         sequence=7,

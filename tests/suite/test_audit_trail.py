@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.customer import Customer
-from tests.support.suite import Suite, trunkline, wait_until
+from tests.support.suite import Suite, run_cli, trunkline, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -44,6 +46,28 @@ async def test_conversation_is_proven_to_somebody_without_trunkline(suite: Suite
         assert done.stdout.endswith(": no fault\n")
     again = await asyncio.to_thread(audit, suite, "export", str(folder))
     assert (again.returncode, again.stderr) == (1, f"trunkline: {folder}: File exists; name a new folder\n")
+
+
+async def test_operator_who_reads_a_conversation_is_in_its_proof(suite: Suite) -> None:
+    """Once a minute, by trace as at the desk."""
+    async with Customer(suite.url) as customer:
+        await customer.start()
+        await customer.ask("m1", "When will my refund be paid to my bank?")
+    for _ in range(3):
+        assert (await asyncio.to_thread(run_cli, suite, "trace", customer.conversation)).returncode == 0
+    await asyncio.to_thread(suite.get, f"/v1/ops/desk/{customer.conversation}")
+
+    def views() -> list[Any]:
+        lines = audit(suite, "prove", customer.conversation).stdout.splitlines()
+        entries = [json.loads(line) for line in lines]
+        raw = [base64.b64decode(entry["raw"]) for entry in entries if entry.get("stream") == "VIEWS"]
+        return [json.loads(each) for each in raw]
+
+    await asyncio.to_thread(wait_until, lambda: len(views()) > 1, "both views are recorded")
+    found = await asyncio.to_thread(views)
+    assert {each["view"] for each in found} == {"trace", "desk"}
+    assert len(found) <= 4, "one view a minute"
+    assert {(each["type"], each["role"]) for each in found} == {("conversation.viewed", "admin")}
 
 
 async def test_verification_is_readable_by_programs(suite: Suite) -> None:

@@ -44,6 +44,7 @@ from trunkline_protocols.spending import Spent
 from trunkline_protocols.subjects import COMMIT_KINDS, LANES, Audience
 from trunkline_protocols.tool_steps import ToolCallsCounted, ToolStepRecorded
 from trunkline_protocols.turn import AgentMessage, AnswerTurn, Delta, SocketAttached
+from trunkline_protocols.views import ConversationViewed
 from trunkline_protocols.wire import Wire
 
 Carrier = Literal["stream", "core", "request", "bucket", "websocket"]
@@ -136,6 +137,14 @@ CHANNELS: Final[tuple[Channel, ...]] = (
             Flow(("ingress",), ("conversation", "audit"), _each(DeskMessage)),
             Flow(("conversation",), ("ingress",), (DeskOutcome,), reply=True),
         ),
+    ),
+    Channel(
+        name="view",
+        address="view.{region}.{partition}.{conversation}",
+        carrier="stream",
+        stored_in=streams.VIEWS.name,
+        summary="Operators who read a conversation; its texts are shown once this is stored",
+        flows=(Flow(("ingress",), ("audit",), (ConversationViewed,)),),
     ),
     Channel(
         name="work",

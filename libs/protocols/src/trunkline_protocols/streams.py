@@ -111,8 +111,17 @@ DEAD_LETTERS: Final = StreamSpec(
     discard="old",
     description="Messages that could not be handled, kept for inspection and replay",
 )
+VIEWS: Final = StreamSpec(
+    name="VIEWS",
+    subjects=["view.>"],
+    storage="file",
+    retention="limits",
+    replicated=True,
+    max_age_s=30 * DAY_S,
+    description="Operators who read a conversation, for the archive",
+)
 
-STREAMS: Final = (INBOX, CONVERSATIONS, WORK, NOTICES, DEAD_LETTERS)
+STREAMS: Final = (INBOX, CONVERSATIONS, WORK, NOTICES, DEAD_LETTERS, VIEWS)
 
 FLEET: Final = BucketSpec(name="FLEET", history=10, description="Agent definitions, versioned")
 PRESENCE: Final = BucketSpec(name="PRESENCE", ttl_s=10.0, in_memory=True, description="Heartbeats of processes")
@@ -184,4 +193,4 @@ def audit_consumer(stream: StreamSpec) -> ConsumerSpec:
     )
 
 
-AUDITED: Final = (INBOX, CONVERSATIONS, NOTICES, DEAD_LETTERS)
+AUDITED: Final = (INBOX, CONVERSATIONS, NOTICES, DEAD_LETTERS, VIEWS)

@@ -2,6 +2,7 @@
 
 inbox.<region>.<partition>.<conversation>           stream INBOX: messages of customers
 desk.<region>.<partition>.<conversation>            stream INBOX: commands of people at the desk
+view.<region>.<partition>.<conversation>            stream VIEWS: operators who read a conversation
 conv.<region>.<partition>.<conversation>.<kind>     stream CONVERSATIONS: the log of commits
 work.<specialty>.<lane>                             stream WORK: turns for agents
 notice.<region>.<audience>                          stream NOTICES
@@ -70,6 +71,11 @@ def desk(region: str, conversation: ConversationId) -> str:
     return f"desk.{_suffix(region, conversation)}"
 
 
+def view(region: str, conversation: ConversationId) -> str:
+    """Return the subject of an operator's view of a conversation."""
+    return f"view.{_suffix(region, conversation)}"
+
+
 def inbox_slot(region: str, slot: int) -> list[str]:
     """Return the filters of a slot's consumer: customers and desk, all partitions of the slot."""
     return [
@@ -117,9 +123,9 @@ def attach_any(region: str) -> str:
 
 
 def parse_conversation(subject: str) -> ConversationSubject:
-    """Parse an `inbox`, `desk`, `conv` or `attach` subject; raise `InvalidIdError` for anything else."""
+    """Parse an `inbox`, `desk`, `view`, `conv` or `attach` subject; raise `InvalidIdError` for anything else."""
     match subject.split("."):
-        case ["inbox" | "desk" | "attach", region, partition, conversation]:
+        case ["inbox" | "desk" | "view" | "attach", region, partition, conversation]:
             kind = None
         case ["conv", region, partition, conversation, kind_token] if kind_token in COMMIT_KINDS:
             kind = kind_token

@@ -35,6 +35,7 @@ from trunkline_ingress.adapters.nats.notices import NatsNoticeStore
 from trunkline_ingress.adapters.nats.recent_records import NatsRecentRecords
 from trunkline_ingress.adapters.nats.suite_status import NatsSuiteStatus
 from trunkline_ingress.adapters.nats.topology_probe import NatsTopologyProbe
+from trunkline_ingress.adapters.nats.views import NatsViews
 from trunkline_ingress.adapters.operator_directory import Operators
 from trunkline_ingress.adapters.operator_keys import OperatorKeyFile
 from trunkline_ingress.application.cited_articles import CitedArticles
@@ -76,6 +77,7 @@ from trunkline_ingress.ports import (
     RecentRecords,
     StoredCustomers,
     SuiteStatusSource,
+    ViewRecords,
 )
 from trunkline_ingress.settings import IngressSettings
 
@@ -101,6 +103,7 @@ class HttpPorts:
     desk: Desk
     escalations: EscalationView
     customers: StoredCustomers
+    views: ViewRecords
 
 
 class _Endpoint(Protocol):
@@ -148,6 +151,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         processes=process.presences,
         suite=NatsSuiteStatus(bus, process.presences, region, lambda: fleet.current.fleet.specialties),
         desk=NatsDesk(bus),
+        views=NatsViews(bus, region),
         escalations=escalations,
         customers=customers,
     )
@@ -184,12 +188,12 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
         OperatorOps(operators),
         Pages(ports.fleet, ports.notices, settings.edge_embed_origins.split()),
         ArticleEndpoint(articles, chat.authenticator, chat.opener.identity_of, region),
-        SuiteOps(ports.suite, ports.inbox, ports.log, region),
+        SuiteOps(ports.suite, ports.inbox, ports.log, ports.views, region),
         KnowledgeOps(ports.knowledge),
         FleetOps(ports.fleet_store, ports.processes, settings.mcp_commands),
         NoticeOps(ports.notice_store, ports.notices, ports.processes, region),
         ReviewOps(ReviewIndex(ports.records, region)),
-        DeskOps(ports.desk, ports.log, ports.escalations, ports.customers, region),
+        DeskOps(ports.desk, ports.log, ports.escalations, ports.customers, ports.views, region),
         CustomerOps(ports.customers),
     ]
 

@@ -26,6 +26,7 @@ from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import Presence, SuiteStatus
 from trunkline_protocols.subjects import Audience
 from trunkline_protocols.turn import SocketAttached
+from trunkline_protocols.views import View
 
 from trunkline_ingress.core.identity import Claims
 from trunkline_ingress.core.operators import Operator
@@ -155,6 +156,14 @@ class Desk(Protocol):
         `make_command` takes conversation, previous, at and reply_to. If `BusUnavailableError` is raised, the command
         may still be executed.
         """
+        ...
+
+
+class ViewRecords(Protocol):
+    """Records of operators who read a conversation."""
+
+    async def record(self, conversation: ConversationId, view: View, operator: Operator) -> None:
+        """Store a view; raises `BusUnavailableError` if that fails: then nothing is shown."""
         ...
 
 

@@ -23,9 +23,9 @@ from trunkline_protocols.rules.escalation import queue
 from trunkline_ingress.core.customer_view import CustomerView, customer_view
 from trunkline_ingress.core.operators import AGENTS, READERS
 from trunkline_ingress.core.transcript import TranscriptEntry, transcript
-from trunkline_ingress.handlers.access import Route, operators, person_of
+from trunkline_ingress.handlers.access import Route, operator_of, operators, person_of
 from trunkline_ingress.handlers.http import body_of, conversation_of, json_response
-from trunkline_ingress.ports import ConversationLog, Desk, EscalationView, StoredCustomers
+from trunkline_ingress.ports import ConversationLog, Desk, EscalationView, StoredCustomers, ViewRecords
 
 Person = Annotated[str, Meta(max_length=100)]
 """Name of the person for the shared token of a single machine; a named key has its own."""
@@ -117,6 +117,7 @@ class DeskOps:
     log: ConversationLog
     escalations: EscalationView
     customers: StoredCustomers
+    views: ViewRecords
     region: str
 
     def routes(self) -> list[Route]:
@@ -142,6 +143,7 @@ class DeskOps:
         commits = await self.log.commits(self._region_of(conversation), conversation, after=0)
         if not commits:
             raise web.HTTPNotFound(text=f"conversation {conversation} not found")
+        await self.views.record(conversation, "desk", operator_of(request))
         messages, closed = transcript(commits)
         first = commits[0].commit
         started = next((event for event in first.events if isinstance(event, Started)), None)

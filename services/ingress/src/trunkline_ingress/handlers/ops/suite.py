@@ -8,9 +8,9 @@ from aiohttp import web
 
 from trunkline_ingress.core.operators import AUDITORS, VIEWERS
 from trunkline_ingress.core.trace import build_trace
-from trunkline_ingress.handlers.access import Route, operators
+from trunkline_ingress.handlers.access import Route, operator_of, operators
 from trunkline_ingress.handlers.http import conversation_of, json_response
-from trunkline_ingress.ports import ConversationLog, InboxHistory, SuiteStatusSource
+from trunkline_ingress.ports import ConversationLog, InboxHistory, SuiteStatusSource, ViewRecords
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class SuiteOps:
     suite: SuiteStatusSource
     inbox: InboxHistory
     log: ConversationLog
+    views: ViewRecords
     region: str
 
     def routes(self) -> list[Route]:
@@ -41,4 +42,5 @@ class SuiteOps:
         commits = await self.log.commits(self.region, conversation, after=0)
         if not messages and not commits:
             raise web.HTTPNotFound(text=f"conversation {conversation} not found")
+        await self.views.record(conversation, "trace", operator_of(request))
         return json_response(build_trace(conversation, [*messages, *commands], commits))
