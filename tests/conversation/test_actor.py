@@ -329,13 +329,17 @@ async def test_turn_resumes_with_the_new_owner_after_a_crash(harness: ActorHarne
 
 
 async def test_poison_message_is_dead_lettered_and_answered_with_an_apology(harness: ActorHarness) -> None:
-    """It does not block later messages, and an accepted message always gets a reply."""
+    """It does not block later messages, and an accepted message always gets a reply; it counts as failed."""
+
+    def failed() -> float:
+        return REGISTRY.get_sample_value("trunkline_turns_total", {"outcome": "failed"}) or 0.0
 
     def break_on_the_first(request: AnswerTurn) -> None:
         if request.text == "poison":
             raise ZeroDivisionError
         harness.answer(request)
 
+    before = failed()
     harness.work_queue.react = break_on_the_first
     poison: TurnReceived = received(1, text="poison")
     harness.deliver(1, poison)
@@ -343,6 +347,7 @@ async def test_poison_message_is_dead_lettered_and_answered_with_an_apology(harn
     await harness.actor.run()
     assert len(harness.dead_letters) == 1
     assert harness.log.answers() == ["m1", "m2"]
+    assert failed() == before + 1
 
 
 async def test_message_whose_answer_no_server_takes_is_answered_with_an_apology(harness: ActorHarness) -> None:

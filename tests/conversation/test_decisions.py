@@ -14,6 +14,7 @@ from trunkline_conversation.core.decisions import (
     assignment,
     first_step,
     on_result,
+    outcome,
     retry,
 )
 from trunkline_conversation.core.handoffs import MAX_HOPS
@@ -171,6 +172,7 @@ def test_work_that_fails_at_every_attempt_is_answered_with_an_apology() -> None:
     assert isinstance(append, Append)
     assert isinstance(append.events[-1], TurnAnswered)
     assert append.events[-1].answer == APOLOGY
+    assert outcome(append.events[-1]) == "failed"
     assert append.owner == "billing"
 
 

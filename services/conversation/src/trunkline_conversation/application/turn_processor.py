@@ -32,6 +32,8 @@ _OVERHEAD: Final = Histogram(
     "trunkline_turn_overhead_seconds", "Turn time without the time of the models", ["specialty"], buckets=_BUCKETS
 )
 _TURNS: Final = Counter("trunkline_turns_total", "Turns and dispatches by outcome", ["outcome"])
+for _outcome in ("answered", "empty", "failed", "redispatched", "late_result"):
+    _TURNS.labels(_outcome)  # from 0, so that a rate counts the first failure too
 
 
 class TurnProcessor:
@@ -86,6 +88,7 @@ class TurnProcessor:
         turn = self._begin(state, message, inbox_seq)
         apology = decisions.give_up(state, turn)
         await self._repository.append(state, apology, CommitCause.of_message(message, inbox_seq))
+        _TURNS.labels("failed").inc()
 
     def on_result(self, result: TurnResult) -> None:
         """Accept a result; one of another turn is stale and dropped."""
@@ -183,4 +186,4 @@ class TurnProcessor:
             seconds = self._now() - message.received_at
             _TURN.labels(answered.specialty).observe(seconds)
             _OVERHEAD.labels(answered.specialty).observe(max(0.0, seconds - model_ms / 1000))
-            _TURNS.labels("answered" if answered.answer else "empty").inc()
+            _TURNS.labels(decisions.outcome(answered)).inc()

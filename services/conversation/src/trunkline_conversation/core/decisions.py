@@ -12,7 +12,7 @@ result of an agent goes through `on_result`:
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final, TypeAlias, assert_never
+from typing import Final, Literal, TypeAlias, assert_never
 
 from trunkline_protocols.accounting import ToolUse
 from trunkline_protocols.consultation import Consultation
@@ -131,6 +131,13 @@ def retry(turn: Turn) -> Work | None:
 def give_up(state: Conversation, turn: Turn) -> Append:
     """Apologise to the customer: an accepted message always gets a reply."""
     return system_answer(state, turn, APOLOGY, abstained=True)
+
+
+def outcome(answered: TurnAnswered) -> Literal["answered", "empty", "failed"]:
+    """Return how a turn ended, for its metric; it failed if the customer received an apology instead of an answer."""
+    if answered.answer == APOLOGY:
+        return "failed"
+    return "answered" if answered.answer else "empty"
 
 
 def on_unclaimed(state: Conversation, turn: Turn, environment: Environment) -> Step | None:
