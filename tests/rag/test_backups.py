@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from trunkline_protocols.knowledge import (
     Article,
     ArticleFile,
@@ -86,6 +88,11 @@ def objects(tmp_path: Path) -> ObstoreObjectStore:
     return ObstoreObjectStore(str(tmp_path / "backups"))
 
 
+def metric(name: str) -> float:
+    """Return a metric of the latest backup."""
+    return REGISTRY.get_sample_value(f"trunkline_knowledge_backup_{name}") or 0.0
+
+
 def open_node(nodes: list[Node], folder: Path, embedder: LetterEmbedder | None = None) -> Node:
     nodes.append(Node(folder, embedder))
     return nodes[-1]
@@ -134,6 +141,24 @@ async def test_backup_of_another_embedder_is_embedded_again(
     assert (vectors == other.embed([row.embedding_text for row in second.store.read_passages().rows])).all()
 
 
+async def test_backup_of_an_earlier_process_has_its_age(
+    tmp_path: Path, nodes: list[Node], objects: ObstoreObjectStore
+) -> None:
+    """A restart makes no backup look missing, and unchanged content no backup look old."""
+    node = open_node(nodes, tmp_path / "node")
+    await node.import_articles(FILES[:8])
+    taken = await Backups(node.knowledge_base, objects, keep=3).take()
+    schedule = asyncio.create_task(Backups(node.knowledge_base, objects, keep=3).run(0.01))
+    async with asyncio.timeout(30):
+        await asyncio.sleep(0)
+        assert metric("current_timestamp_seconds") == 0
+        while metric("current_timestamp_seconds") <= taken.manifest.created_at:
+            await asyncio.sleep(0.01)
+    schedule.cancel()
+    await asyncio.wait([schedule])
+    assert metric("timestamp_seconds") == taken.manifest.created_at
+
+
 async def test_incremental_backup_writes_changes_and_a_full_one_everything(
     tmp_path: Path, nodes: list[Node], objects: ObstoreObjectStore
 ) -> None:
@@ -144,7 +169,9 @@ async def test_incremental_backup_writes_changes_and_a_full_one_everything(
     first = (await backups.take()).manifest
     assert first.written == len(first.blobs)
     assert (await backups.take()).manifest.written == 0
+    assert metric("current_timestamp_seconds") == metric("timestamp_seconds") > 0
     assert await backups.take_if_changed() is None
+    assert metric("current_timestamp_seconds") > metric("timestamp_seconds")
     await node.import_articles([ArticleFile(name="router-3.md", content="---\nid: router-3\n---\nNew text.")])
     second = (await backups.take()).manifest
     assert (second.kind, second.written) == ("incremental", 1)

@@ -7,6 +7,7 @@ blobs/<sha256>.gz       written once, shared by all backups that reference it
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -40,6 +41,11 @@ from trunkline_rag.ports import ObjectMissingError, ObjectStore
 
 _log: Final = structlog.get_logger(__name__)
 _MADE_AT: Final = Gauge("trunkline_knowledge_backup_timestamp_seconds", "Unix time of the latest backup")
+_CURRENT_AT: Final = Gauge(
+    "trunkline_knowledge_backup_current_timestamp_seconds",
+    "Unix time at which the latest backup last had all content; 0 if none is known, NaN without a schedule",
+)
+_CURRENT_AT.set(math.nan)
 _FAILED: Final = Counter("trunkline_knowledge_backups_failed", "Scheduled backups that failed")
 _MAX_CONCURRENT_TRANSFERS: Final = 8
 _BLOB_GRACE_PERIOD_S: Final = 3_600.0
@@ -107,8 +113,9 @@ class Backups:
     async def take_if_changed(self) -> BackupResult | None:
         """Make an incremental backup, unless the content equals the latest backup."""
         async with self._mutex, self._reporting_progress("backup"):
-            packed, latest = await self._pack(), await self._latest()
+            packed_at, packed, latest = time.time(), await self._pack(), await self._latest()
             if latest is not None and latest.shards == packed.shards:
+                _CURRENT_AT.set(packed_at)
                 return None
             return await self._take(packed, latest, full=False, keep=self._keep)
 
@@ -136,7 +143,7 @@ class Backups:
             shards=packed.shards,
         )
         await self._objects.put(f"manifests/{manifest.id}", msgspec.json.encode(manifest))
-        _MADE_AT.set(created_at)
+        _publish_age(created_at)
         _log.info("backup.taken", backup=manifest.id, blobs=len(blobs), written=manifest.written)
         return BackupResult(manifest, await self.prune(keep))
 
@@ -212,6 +219,7 @@ class Backups:
 
     async def run(self, interval_s: float) -> None:
         """Take a backup if the latest is older than the interval and the content has changed; until cancelled."""
+        _CURRENT_AT.set(0.0)
         await asyncio.sleep(min(_FIRST_BACKUP_DELAY_S, interval_s))
         while True:
             try:
@@ -225,9 +233,11 @@ class Backups:
     async def _take_if_due(self, interval_s: float) -> float:
         """Return the seconds until the next backup is due."""
         latest = await self._latest()
-        delay_s = latest.created_at + interval_s - time.time() if latest is not None else 0.0
-        if delay_s > 0:
-            return delay_s
+        if latest is not None:
+            _publish_age(latest.created_at)
+            delay_s = latest.created_at + interval_s - time.time()
+            if delay_s > 0:
+                return delay_s
         await self.take_if_changed()
         return interval_s
 
@@ -254,3 +264,9 @@ class Backups:
 
     def _report(self, operation: str, done: int, total: int) -> None:
         self.progress = BackupProgress(operation=operation, done=done, total=total)
+
+
+def _publish_age(created_at: float) -> None:
+    """Set the metrics of the latest backup, which may be of an earlier process."""
+    _MADE_AT.set(created_at)
+    _CURRENT_AT.set(created_at)
