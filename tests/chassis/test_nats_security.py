@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -111,6 +112,9 @@ async def test_tls_with_a_client_certificate(start_server: Callable[[str], int],
         ca=certificates / "ca.pem", cert=certificates / "client.pem", key=certificates / "client.key"
     )
     bus = await connect(f"tls://127.0.0.1:{port}", "test", security=security)
+    served = bus.server_certificate
+    assert served is not None
+    assert served == ssl.PEM_cert_to_DER_cert((certificates / "server.pem").read_text())
     await bus.close()
     without = NatsSecurity(ca=certificates / "ca.pem")
     with pytest.raises(BusUnavailableError):

@@ -115,6 +115,14 @@ class Bus:
         url = self.client.connected_url
         return f"{url.scheme}://{url.hostname}:{url.port}" if url is not None else "no server"
 
+    @property
+    def server_certificate(self) -> bytes | None:
+        """The certificate of the connected server as DER, None without TLS."""
+        # nats-py has no public way to its socket.
+        writer = getattr(self.client._transport, "_io_writer", None)  # noqa: SLF001
+        connection = writer.get_extra_info("ssl_object") if writer is not None else None
+        return connection.getpeercert(binary_form=True) if connection is not None else None
+
     def report_missing(self) -> None:
         """Call `on_missing`: a stream or consumer seems to be gone."""
         for listener in self.on_missing:

@@ -23,6 +23,7 @@ import uvloop
 from nats import micro
 
 from trunkline_chassis.cancellation import cancel_and_wait
+from trunkline_chassis.certificates import CertificateMonitor
 from trunkline_chassis.errors import BusConfigError, BusError, BusUnavailableError
 from trunkline_chassis.file_limit import FileLimitMonitor, raise_file_limit
 from trunkline_chassis.health import HealthServer
@@ -178,6 +179,8 @@ async def _run_process(
         process.spawn(notices.run())
         process.spawn(reconciler.run())
         process.spawn(FileLimitMonitor().run())
+        files = {"client": settings.nats_cert, "authority": settings.nats_ca}
+        process.spawn(CertificateMonitor(files, lambda: bus.server_certificate).run())
         async with service(process):
             await micro.add_service(
                 bus.client, name=f"trunkline-{name}", version=release, metadata={"instance": instance}
