@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,21 @@ def cluster(data_dir: Path) -> Iterator[Suite]:
 
 async def stream_info(bus: Bus, name: str) -> dict[str, Any]:
     return await bus.api(f"STREAM.INFO.{name}")
+
+
+def test_metrics_show_the_copies_of_each_stream(cluster: Suite) -> None:
+    """Of all, as the ingress sees them."""
+    expected = {stream.name: "3.0" if stream.replicated else "1.0" for stream in streams.STREAMS}
+
+    def copies(metric: str) -> dict[str, str]:
+        url = cluster.status()["supervisor"]["detail"]["metrics"]
+        with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - our own server
+            page = str(response.read().decode())
+        return dict(re.findall(rf'^{metric}\{{.*stream="(\w+)".*\}} (\S+)$', page, flags=re.MULTILINE))
+
+    wait_until(lambda: copies("trunkline_stream_replicas_current") == expected, "all copies", timeout_s=60)
+    assert copies("trunkline_stream_replicas") == expected
+    assert set(copies("trunkline_stream_leader").values()) == {"1.0"}
 
 
 async def test_replicated_streams_and_slots_have_three_copies(cluster: Suite) -> None:

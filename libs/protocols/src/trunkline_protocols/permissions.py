@@ -14,7 +14,7 @@ from typing import Final, Literal, get_args
 from trunkline_protocols import streams
 from trunkline_protocols.catalogue import CHANNELS, Channel, Party
 from trunkline_protocols.ids import SLOTS
-from trunkline_protocols.topology import TURN_STREAMS, topology_of
+from trunkline_protocols.topology import topology_of
 from trunkline_protocols.wire import Record
 
 Service = Literal["ingress", "conversation", "agents", "rag", "llm_gateway", "audit", "supervisor"]
@@ -152,8 +152,8 @@ def _creating(service: Service, region: str) -> set[str]:
         # One per specialty and lane; a new fleet brings new specialties.
         subjects |= {f"$JS.API.CONSUMER.{verb}" for verb in ("NAMES.WORK", "CREATE.WORK.*")}
     if service == "ingress":
-        # For its readiness: the streams of a turn have a leader, and their consumers exist.
-        subjects |= {f"$JS.API.STREAM.INFO.{stream.name}" for stream in TURN_STREAMS}
+        # For its readiness and its metrics: the streams have leaders and copies, the consumers of a turn exist.
+        subjects |= {f"$JS.API.STREAM.INFO.{stream.name}" for stream in streams.STREAMS}
         subjects.add(f"$JS.API.CONSUMER.NAMES.{streams.INBOX.name}")
     return subjects
 

@@ -33,6 +33,7 @@ from trunkline_ingress.adapters.nats.inbox import NatsInbox
 from trunkline_ingress.adapters.nats.knowledge import KnowledgeClient
 from trunkline_ingress.adapters.nats.notices import NatsNoticeStore
 from trunkline_ingress.adapters.nats.recent_records import NatsRecentRecords
+from trunkline_ingress.adapters.nats.stream_states import NatsStreamStates
 from trunkline_ingress.adapters.nats.suite_status import NatsSuiteStatus
 from trunkline_ingress.adapters.nats.topology_probe import NatsTopologyProbe
 from trunkline_ingress.adapters.nats.views import NatsViews
@@ -45,6 +46,7 @@ from trunkline_ingress.application.review_index import ReviewIndex
 from trunkline_ingress.application.session import SessionPorts
 from trunkline_ingress.application.session_opener import SessionOpener
 from trunkline_ingress.application.session_registry import SessionRegistry
+from trunkline_ingress.application.stream_monitor import StreamMonitor
 from trunkline_ingress.core.budget import Budget, Rate
 from trunkline_ingress.core.network import parse_hosts, parse_networks
 from trunkline_ingress.handlers.access import AccessControl, Route, health_rules
@@ -169,6 +171,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     process.spawn(escalations.run())
     process.spawn(sessions.check_overdue_sessions())
     process.spawn(sessions.publish_positions())
+    process.spawn(StreamMonitor(NatsStreamStates(bus), [stream.name for stream in streams.STREAMS]).run())
     process.heartbeat.vitals = lambda: Vitals(
         queue_depth=len(sessions), fleet_version=fleet.current.version, attached=sessions.attached
     )

@@ -271,6 +271,22 @@ class TopologyProbe(Protocol):
         ...
 
 
+class StreamState(NamedTuple):
+    """A stream with a leader: its configured copies, and those that are online and up to date."""
+
+    replicas: int
+    current: int
+    """The leader included."""
+
+
+class StreamStates(Protocol):
+    """Description of streams by their leaders."""
+
+    async def state(self, name: str) -> StreamState | None:
+        """Return the state of a stream, None if no leader replies."""
+        ...
+
+
 # -- stores ---
 
 
