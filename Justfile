@@ -23,7 +23,7 @@ bench *args:
 
 # All tests, on a real nats-server, PostgreSQL, Milvus Lite and browser, two files at a time: ./just test [pytest arguments]
 [group('verify')]
-test *args: _browser promtool
+test *args: _browser monitoring-tools
     @python -m pytest -n 2 --dist loadfile "$@"
 
 # Install a browser for the page tests if permitted; without one they are skipped visibly.
@@ -34,11 +34,11 @@ _browser:
         || { echo "just: installing chromium for the browser tests" >&2; \
              { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium; } >/dev/null; }
 
-# Unpack promtool from the package of the distribution; the test that uses it is skipped visibly without it.
+# Unpack promtool, prometheus, amtool and the node exporter from packages of the distribution; the tests that use them are skipped visibly without.
 [group('verify')]
-promtool:
-    @command -v promtool >/dev/null || [ -x .venv/tools/prometheus/promtool ] || ! command -v dpkg-deb >/dev/null \
-        || requirements/promtool.sh .venv/tools/prometheus || echo "just: no promtool can be had" >&2
+monitoring-tools:
+    @[ -x .venv/tools/prometheus/amtool ] || ! command -v dpkg-deb >/dev/null \
+        || requirements/monitoring.sh .venv/tools/prometheus || echo "just: the tools of Prometheus cannot be had" >&2
 
 # Only tests that need no server
 [group('verify')]

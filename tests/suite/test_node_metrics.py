@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import urllib.request
-from pathlib import Path
 
 import pytest
 
+from tests.support.monitoring import program
 from tests.support.suite import Suite, run_cli
 
 pytestmark = pytest.mark.processes
 
-ROOT = Path(__file__).parents[2]
 UP = re.compile(r'trunkline_process_up\{[^}]*process="([^"]+)"[^}]*\} ([01])')
 
 
@@ -36,10 +34,12 @@ def test_page_of_the_node_has_every_process(suite: Suite) -> None:
 
 def test_promtool_finds_nothing_wrong(suite: Suite) -> None:
     """Names, units, types and help texts follow the conventions of Prometheus."""
-    promtool = shutil.which("promtool") or shutil.which("promtool", path=ROOT / ".venv" / "tools" / "prometheus")
-    if promtool is None:
-        pytest.skip("promtool is not installed: apt-get install prometheus, or ./just promtool")
     done = subprocess.run(
-        [promtool, "check", "metrics"], input=page(suite), capture_output=True, text=True, timeout=60, check=False
+        [program("promtool"), "check", "metrics"],
+        input=page(suite),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,0 +1,44 @@
+"""Rules, dashboards and programs of Prometheus for tests."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+ROOT: Final = Path(__file__).parents[2]
+RULES: Final = sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.yml"))
+_WORDS: Final = frozenset({"and", "or", "unless", "offset", "bool", "by", "without", "on", "ignoring", "inf", "NaN"})
+_NO_NAMES: Final = re.compile(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b(?:by|without|on|ignoring)\s*\([^)]*\)|\boffset\s+\w+')
+_NAME: Final = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*(?![A-Za-z0-9_:]|\s*\()")
+
+
+def program(name: str) -> str:
+    """Return the path of a program of the machine or of `./just monitoring-tools`; without it the test is skipped."""
+    found = shutil.which(name) or shutil.which(name, path=ROOT / ".venv" / "tools" / "prometheus")
+    if found is None:
+        pytest.skip(f"{name} is not installed: ./just monitoring-tools")
+    return found
+
+
+def rules() -> Iterator[dict[str, Any]]:
+    """Yield all recording and alert rules."""
+    for file in RULES:
+        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
+            yield from group["rules"]
+
+
+def alerts() -> dict[str, dict[str, Any]]:
+    """Return the alert rules by name."""
+    return {rule["alert"]: rule for rule in rules() if "alert" in rule}
+
+
+def metric_names(expression: str) -> set[str]:
+    """Return the names of the series that a PromQL expression reads."""
+    text = _NO_NAMES.sub(" ", re.sub(r"#[^\n]*", "", expression))
+    return {name for name in _NAME.findall(text) if name not in _WORDS and not re.fullmatch(r"\d*[smhdwy]", name)}
