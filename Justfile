@@ -113,6 +113,7 @@ check:
     codespell
     mypy
     mypy --no-incremental ansible
+    mypy --no-incremental deploy/grafana
     lint-imports
 
 # Format and apply automatic fixes
@@ -126,7 +127,8 @@ format:
 lock *args:
     requirements/lock.sh "$@"
 
-# Generate the reference in docs/ from the code: messages, AsyncAPI, configuration, telemetry
+# Generate the reference in docs/ from the code: messages, AsyncAPI, configuration, telemetry; the dashboards of deploy/grafana
 [group('develop')]
 docs:
     python -m trunkline_cli.reference
+    python deploy/grafana/generate.py

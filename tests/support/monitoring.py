@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import yaml
 
 ROOT: Final = Path(__file__).parents[2]
 RULES: Final = sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.yml"))
+DASHBOARDS: Final = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
 _WORDS: Final = frozenset({"and", "or", "unless", "offset", "bool", "by", "without", "on", "ignoring", "inf", "NaN"})
 _NO_NAMES: Final = re.compile(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b(?:by|without|on|ignoring)\s*\([^)]*\)|\boffset\s+\w+')
 _NAME: Final = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*(?![A-Za-z0-9_:]|\s*\()")
@@ -36,6 +38,18 @@ def rules() -> Iterator[dict[str, Any]]:
 def alerts() -> dict[str, dict[str, Any]]:
     """Return the alert rules by name."""
     return {rule["alert"]: rule for rule in rules() if "alert" in rule}
+
+
+def dashboards() -> Iterator[dict[str, Any]]:
+    """Yield the dashboards."""
+    for file in DASHBOARDS:
+        yield json.loads(file.read_text(encoding="utf-8"))
+
+
+def queries(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the queries of a dashboard."""
+    for panel in dashboard["panels"]:
+        yield from panel.get("targets", [])
 
 
 def metric_names(expression: str) -> set[str]:
