@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
+import urllib.request
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from trunkline_cli.reference.telemetry import metrics
+from trunkline_supervisor.adapters.tcp import free_port
 
 from tests.support.monitoring import ROOT, RULES, alerts, metric_names, program, rules
+from tests.support.suite import wait_until
 
 UNIT_TESTS = sorted((ROOT / "tests" / "deployment" / "rules").glob("*.yml"))
 ALERTMANAGER = ROOT / "deploy" / "alertmanager.yml"
@@ -131,6 +137,79 @@ def test_alertmanager_routes_by_severity() -> None:
     for severity, receiver in (("critical", "pager"), ("warning", "channel")):
         test = (amtool, "config", "routes", "test", "--config.file", ALERTMANAGER, f"severity={severity}")
         assert succeeds(*test).strip() == receiver
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path) -> Iterator[str]:
+    """A real Alertmanager with the configuration; nothing leaves it before the waiting time of a group."""
+    server = shutil.which("prometheus-alertmanager")
+    if server is None:
+        pytest.skip("Alertmanager is not installed, and runs only if it is: apt-get install prometheus-alertmanager")
+    url = f"http://127.0.0.1:{free_port()}"
+    command = [
+        server,
+        f"--config.file={ALERTMANAGER}",
+        f"--storage.path={tmp_path}",
+        f"--web.listen-address={url.removeprefix('http://')}",
+        "--cluster.listen-address=",
+    ]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def alerts_of(url: str, body: list[dict[str, Any]] | None = None) -> Any:
+    """Post alerts, or return those that Alertmanager has."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(  # noqa: S310 - our own server
+        f"{url}/api/v2/alerts", data, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+        return json.loads(response.read() or b"null")
+
+
+@pytest.mark.processes
+def test_companions_of_a_fault_are_held_back(alertmanager: str) -> None:
+    """Of the same suite, stream or certificate, while the cause fires; the same alert elsewhere is sent."""
+
+    def alert(name: str, **labels: str) -> dict[str, Any]:
+        severity = ALERTS[name]["labels"]["severity"]
+        return {"labels": {"alertname": name, "severity": severity, "job": "trunkline", **labels}}
+
+    causes = [
+        alert("TrunklineStreamWithoutLeader", stream="INBOX"),
+        alert("TrunklinePoolFailed", pool="rag"),
+        alert("TrunklineCertificateExpiresSoon", certificate="server"),
+    ]
+    companions = [
+        alert("TrunklineStreamReplicaMissing", stream="INBOX"),
+        alert("TrunklineTurnFailuresBurnFast"),
+        alert("TrunklineAuditLag"),
+        alert("TrunklineQueueDeep", specialty="billing", lane="normal"),
+        alert("TrunklineProcessRestarts", process="rag-1"),
+        alert("TrunklineCertificateExpires", certificate="server"),
+    ]
+    others = [
+        alert("TrunklineStreamReplicaMissing", stream="NOTICES"),
+        alert("TrunklineAuditLag", job="trunkline-two"),
+        alert("TrunklineCertificateExpires", certificate="client"),
+        alert("TrunklineBreakerOpen", provider="acme", model="large"),
+    ]
+    wait_until(lambda: alerts_of(alertmanager) == [], "Alertmanager answers")
+    alerts_of(alertmanager, [*causes, *companions, *others])
+
+    def held_back() -> list[dict[str, str]]:
+        return [each["labels"] for each in alerts_of(alertmanager) if each["status"]["inhibitedBy"]]
+
+    def in_order(found: Iterable[dict[str, str]]) -> list[list[tuple[str, str]]]:
+        return sorted(sorted(labels.items()) for labels in found)
+
+    expected = in_order(each["labels"] for each in companions)
+    wait_until(lambda: in_order(held_back()) == expected, "the companions are held back")
 
 
 def test_companions_of_a_fault_are_named_with_the_reason() -> None:
