@@ -79,6 +79,8 @@ class Complete(Wire, frozen=True, kw_only=True, tag="llm.complete"):
     """The conversation's region; providers not allowed in it are skipped."""
     tenant: str = ""
     """Tenant whose budget is charged."""
+    locale: str = ""
+    """The customer's locale, such as `de-AT`: whose forms of telephone and identity numbers are personal data."""
     route: str = "default"
     provider: str = ""
     """Restrict to this provider; default: chosen by the route."""

@@ -130,6 +130,7 @@ class Advisor:
                 request_id=consult.consultation,
                 region=consult.context.region,
                 tenant=consult.context.tenant,
+                locale=consult.context.locale,
                 facts={fact.name: fact.value for fact in consult.context.facts},
                 route=agent.model.route,
                 temperature=agent.model.temperature,

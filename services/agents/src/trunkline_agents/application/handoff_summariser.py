@@ -70,6 +70,7 @@ class HandoffSummariser:
                         request_id=request_id,
                         region=request.context.region,
                         tenant=request.context.tenant,
+                        locale=request.context.locale,
                     )
                 )
         except TimeoutError:

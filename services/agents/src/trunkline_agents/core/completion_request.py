@@ -49,6 +49,7 @@ def completion_request(
         deadline_at=request.deadline_at,
         region=context.region,
         tenant=context.tenant,
+        locale=context.locale,
         route=agent.model.route,
         temperature=agent.model.temperature,
         max_tokens=agent.model.max_tokens,

@@ -10,6 +10,7 @@ from trunkline_protocols.completion import Completed
 from trunkline_llm_gateway.application.attempt import Attempt, CompletionJob
 from trunkline_llm_gateway.application.attempt_recorder import AttemptRecorder
 from trunkline_llm_gateway.application.hedged_request import HedgedRequest
+from trunkline_llm_gateway.application.masked_call import complete_masked
 from trunkline_llm_gateway.application.provider_registry import ProviderRegistry
 from trunkline_llm_gateway.core.answer_check import WITHDRAWN
 from trunkline_llm_gateway.core.routing import Candidate
@@ -81,7 +82,9 @@ class AttemptRunner:
         client = self._registry.client(attempt.candidate.provider.name)
         call = Call(attempt.job.request, attempt.candidate.model, attempt.prefix)
         try:
-            return await client.complete(call, emit, deadline=attempt.job.deadline.at)
+            return await complete_masked(
+                client, call, emit, countries=self._registry.config.countries, deadline=attempt.job.deadline.at
+            )
         except ProviderError as error:
             self._recorder.record_failure(attempt, error, forwarded=is_forwarded())
             if error.code in WITHDRAWN and is_forwarded():

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 from trunkline_protocols.decoding import DecodeError, decode_toml
 
+from trunkline_llm_gateway.core.personal_data.countries import is_country
 from trunkline_llm_gateway.core.presets import UnknownPresetError, apply_presets
 
 Kind = Literal["openai", "anthropic", "extractive", "simulated"]
@@ -56,6 +57,8 @@ class ProviderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Names of the models; the first one is the default."""
     region: str = ""
     """Region of the server, for `[residency]`."""
+    trusted: bool = False
+    """If true, texts are sent as they are; by default tokens replace personal data in them."""
     max_concurrency: Annotated[int, Meta(ge=1)] = 64
     """Maximum of concurrent calls; an overloaded server gets fewer."""
     max_waiting: Annotated[int, Meta(ge=0)] = 256
@@ -114,6 +117,11 @@ class ProviderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Simulated: seed of the distributions."""
 
     @property
+    def gets_personal_data(self) -> bool:
+        """Return whether texts reach the provider as they are: it is trusted, or part of this process."""
+        return self.trusted or self.kind in IN_PROCESS_KINDS
+
+    @property
     def is_free(self) -> bool:
         """Return whether calls cost nothing."""
         return self.input_cost_per_million == 0 and self.output_cost_per_million == 0
@@ -159,6 +167,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     budget: list[BudgetConfig] = []
     residency: dict[str, list[str]] = {}
     """Region of a conversation -> regions of providers that may serve it; by default only the same region."""
+    countries: list[str] = []
+    """Countries (ISO 3166, such as `DE`) whose national forms of telephone and identity numbers are personal data, in
+    addition to those of a conversation's locale."""
     notice: str = DEFAULT_NOTICE
     """Text before the fallback answer if no model was available."""
     filter_notice: str = DEFAULT_FILTER_NOTICE
@@ -194,6 +205,7 @@ def parse_config(text: str, source: str) -> GatewayConfig:
     _check_providers(source, config)
     _check_routes(source, config)
     _check_budgets(source, config)
+    _check_countries(source, config)
     return config
 
 
@@ -249,3 +261,9 @@ def _check_budgets(source: str, config: GatewayConfig) -> None:
     for number, tenant in enumerate(tenants):
         if tenants.count(tenant) > 1:
             raise ConfigError(f"{source}: budget[{number}].tenant: {tenant!r} is defined twice")
+
+
+def _check_countries(source: str, config: GatewayConfig) -> None:
+    for number, country in enumerate(config.countries):
+        if not is_country(country):
+            raise ConfigError(f"{source}: countries[{number}]: unknown country {country!r}")
