@@ -14,7 +14,6 @@ import msgspec
 import pytest
 from aiohttp import web
 from trunkline_llm_gateway.core.config import ConfigError, RouteConfig, parse_config
-from trunkline_llm_gateway.core.personal_data.spans import KINDS
 from trunkline_protocols.completion import Complete, Completed, ToolSpec
 from trunkline_protocols.context import Utterance
 from trunkline_protocols.knowledge import Passage
@@ -28,7 +27,7 @@ from tests.llm_gateway.gateway_harness import (
     running_gateway,
 )
 from tests.support.model_server import Fault, ModelServer, ToolCall as ServedCall, serve_model
-from tests.support.personal_messages import PersonalMessage, personal_messages
+from tests.support.personal_messages import PersonalMessage, masked_forms, personal_messages
 
 CARD = "4111 1111 1111 1111"
 EMAIL = "anna.lee@example.com"
@@ -203,11 +202,6 @@ class EchoServer(ModelServer):
         return [text[start : start + 3] for start in range(0, len(text), 3)]
 
 
-def _masked_forms(message: PersonalMessage) -> list[str]:
-    """Return a message with a token in place of its datum, of each kind."""
-    return [message.text.replace(message.datum, f"[{kind}_1]") for kind in KINDS]
-
-
 async def test_thousand_messages_with_personal_data() -> None:
     """No card, account or address and at most 1 % of the telephone numbers reach the provider, but every customer."""
     messages = list(personal_messages(1_000, seed=11))
@@ -224,7 +218,7 @@ async def test_thousand_messages_with_personal_data() -> None:
             answers = await asyncio.gather(*(ask(start + number, each) for number, each in enumerate(group)))
             assert answers == [message.text for message in group]
             received = {request["messages"][-1]["content"] for request in server.requests[start:]}
-            leaked.update(each.kind for each in group if not received & set(_masked_forms(each)))
+            leaked.update(each.kind for each in group if not received & set(masked_forms(each)))
     print(leaked)
     assert {harness.displayed(f"c{number}-1") == message.text for number, message in enumerate(messages)} == {True}
     assert set(leaked) <= {"international phone", "national phone"}

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
+from trunkline_llm_gateway.application.detection_cache import DetectionCache
+from trunkline_llm_gateway.core.personal_data.detection import find_personal_data
 from trunkline_llm_gateway.core.personal_data.requests import RULE, mask_request
+from trunkline_llm_gateway.core.personal_data.spans import Span
 from trunkline_llm_gateway.core.personal_data.tokens import Masker, StreamUnmasker, unmask, unmask_json
 from trunkline_protocols.completion import AdviceNote, Complete, ToolSpec
 from trunkline_protocols.context import Utterance
@@ -22,7 +25,12 @@ CARD = "4111 1111 1111 1111"
 IBAN = "DE89 3704 0044 0532 0130 00"
 EMAIL = "anna.lee@example.com"
 PHONE = "(415) 555-2671"
-US = ("US",)
+
+
+def find_us(text: str) -> list[Span]:
+    """Return the personal data of a text from the United States."""
+    return find_personal_data(text, ("US",))
+
 
 _FRAGMENTS = [CARD, "5555555555554444", IBAN, EMAIL, PHONE, "+49 30 901820", "536-90-4399", "[card_1]", "[email_1]"]
 _FRAGMENTS += [
@@ -58,7 +66,7 @@ def split(text: str, cuts: list[int]) -> list[str]:
 @given(TEXTS, TEXTS, st.lists(st.integers(0, 10_000), max_size=30))
 def test_unmasking_a_masked_text_restores_it_in_any_splitting(text: str, other: str, cuts: list[int]) -> None:
     """Tokens that the customer wrote stand for nothing, and stay."""
-    masker = Masker(US, [text, other])
+    masker = Masker(find_us, [text, other])
     masked = masker.mask(text)
     masker.mask(other)
     assert unmask(masked, masker.values) == text
@@ -70,7 +78,7 @@ def test_unmasking_a_masked_text_restores_it_in_any_splitting(text: str, other: 
 def test_masked_arguments_are_json_and_restore_their_strings(arguments: Any) -> None:
     """A number that is personal data becomes a string; everything else comes back."""
     text = json.dumps(arguments, ensure_ascii=False)
-    masker = Masker(US, [text])
+    masker = Masker(find_us, [text])
     masked = masker.mask_json(text)
     json.loads(masked)
     if isinstance(arguments, str):
@@ -80,7 +88,7 @@ def test_masked_arguments_are_json_and_restore_their_strings(arguments: Any) -> 
 @pytest.mark.parametrize("written", ["[card_1]", "[Card_1]", "[CARD_1]", r"[card\_1]"])
 def test_token_is_restored_as_models_write_it(written: str) -> None:
     """With capitals, or with the backslash of Markdown; split anywhere."""
-    masker = Masker(US, [CARD])
+    masker = Masker(find_us, [CARD])
     assert masker.mask(f"{CARD}, again {CARD}") == "[card_1], again [card_1]"
     assert unmask(f"Your {written}.", masker.values) == f"Your {CARD}."
     assert streamed(list(f"Your {written}."), StreamUnmasker(masker.values)) == f"Your {CARD}."
@@ -100,7 +108,7 @@ def test_stream_holds_back_only_what_may_be_a_token() -> None:
 
 def test_typed_token_gets_no_data() -> None:
     """A customer who writes `[card_1]` does not learn which card another text names, nor break its own."""
-    masked = mask_request(make_request(text=f"[card_1] {CARD} [Email_1]", summary=EMAIL), "", US)
+    masked = mask_request(make_request(text=f"[card_1] {CARD} [Email_1]", summary=EMAIL), "", find_us)
     assert masked.request.text == "[card_1] [card_2] [Email_1]"
     assert masked.values == {"[card_2]": CARD, "[email_2]": EMAIL}
     assert unmask("[card_1] [card_2] [Email_1]", masked.values) == f"[card_1] {CARD} [Email_1]"
@@ -135,7 +143,7 @@ def full_request() -> Complete:
 def test_no_text_of_a_request_keeps_personal_data() -> None:
     """An equal value has one token in all of them; arguments stay JSON; the operator's instructions get the rule."""
     request = full_request()
-    masked = mask_request(request, f"I send it to {EMAIL}", US)
+    masked = mask_request(request, f"I send it to {EMAIL}", find_us)
     sent = encode(masked.request).decode() + masked.prefix
     for value in (CARD, "4111111111111111", IBAN, EMAIL, PHONE):
         assert value not in sent
@@ -154,7 +162,7 @@ def test_every_text_field_of_a_request_is_masked_or_known_to_be_harmless() -> No
     harmless |= {"locale", "route", "provider", "model", "temperature", "purpose"}
     unsent = {"speaker", "parts", "corrected", "intent"}
     request = full_request()
-    masked = mask_request(request, "", US).request
+    masked = mask_request(request, "", find_us).request
     changed = {name for name in Complete.__struct_fields__ if getattr(request, name) != getattr(masked, name)}
     assert changed - {"instructions"} == set(Complete.__struct_fields__) - harmless - unsent
 
@@ -162,7 +170,7 @@ def test_every_text_field_of_a_request_is_masked_or_known_to_be_harmless() -> No
 def test_request_without_personal_data_is_unchanged() -> None:
     """Its prompt is the same as before, so that caches of prompts keep working."""
     request = make_request()
-    assert mask_request(request, "Refunds", US).request is request
+    assert mask_request(request, "Refunds", find_us).request is request
 
 
 @pytest.mark.parametrize(
@@ -175,3 +183,11 @@ def test_request_without_personal_data_is_unchanged() -> None:
 def test_restored_arguments_stay_json(arguments: str, expected: dict[str, str]) -> None:
     """The data is escaped as JSON needs it."""
     assert json.loads(unmask_json(arguments, {"[email_1]": 'a"b@example.com'})) == expected
+
+
+def test_cache_finds_what_a_search_finds() -> None:
+    """For the countries of the request: a text may be known for others."""
+    cache = DetectionCache()
+    for text in (PHONE, "no data", f"{CARD} {EMAIL}", "\ud83d 4155552671"):
+        for countries in (("US",), (), ("US",), ("DE",)):
+            assert list(cache.find(text, countries)) == find_personal_data(text, countries)

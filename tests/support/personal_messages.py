@@ -1,4 +1,4 @@
-"""Generated messages of customers with personal data: payment cards, accounts, addresses, telephone numbers."""
+"""Generated messages of customers: with personal data, and with numbers that only look like it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final, Literal
 import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType
 from stdnum import iban, luhn
+from trunkline_llm_gateway.core.personal_data.spans import KINDS
 
 DatumKind = Literal["card", "iban", "email", "international phone", "national phone"]
 
@@ -56,6 +57,37 @@ def personal_messages(count: int, seed: int) -> Iterator[PersonalMessage]:
         datum = _datum(kind, locale[-2:], rng)
         text = rng.choice(_TEMPLATES).format(kind=kind.rpartition(" ")[-1], datum=datum)
         yield PersonalMessage(kind, datum, text, locale)
+
+
+def masked_forms(message: PersonalMessage) -> list[str]:
+    """Return a message with a token in place of its datum, for a token of each kind."""
+    return [message.text.replace(message.datum, f"[{kind}_1]") for kind in KINDS]
+
+
+def lookalike_messages(count: int, seed: int) -> Iterator[tuple[str, str]]:
+    """Yield messages without personal data, each with a locale: orders, dates, times, prices, versions and models."""
+    rng = random.Random(seed)  # noqa: S311 - test data
+    for _ in range(count):
+        day, month, year = rng.randint(1, 28), rng.randint(1, 12), rng.randint(2019, 2027)
+        hour, minute, amount = rng.randrange(24), rng.randrange(60), rng.uniform(1, 5_000_000)
+        number = _digits(rng, rng.choice([5, 6, 8, 9, 10, 12]))
+        number = str(rng.randint(1, 9)) + number[1:]
+        texts = (
+            f"Where is order {number}?",
+            f"My order number is {number}, paid on {year}-{month:02}-{day:02} {hour:02}:{minute:02}",
+            f"invoice no. {number} of {day:02}.{month:02}.{year}, {amount:,.2f} EUR",
+            f"#{number} was delivered on {month}/{day}/{year} at {hour:02}:{minute:02}",
+            f"I paid ${amount:,.2f} for 2 and {amount:.2f} USD for the other",
+            f"Bestellnummer {number} vom {day}.{month}.{year} um {hour}:{minute:02} Uhr",
+            f"commande {number} du {day:02}/{month:02}/{year}",
+            f"tracking number: 1Z{number}AB{month}",
+            f"The TX-{number[:4]} has firmware {month}.{day}.{number[:4]} and serial number SN{number}",
+            f"ticket {year}{month:02}{day:02}-{number[:4]}, error E{month} {hour:02}:{minute:02}:{day:02}",
+            f"{day:02}{month:02}{year} or {month:02}{day:02}{year} or {year}{month:02}{day:02}",
+            f"account number: {number}, 10 000 000 and 192.168.{day}.{minute}",
+            f"WH-1000XM{month} and iPhone {day} Pro {year}, {number[:5]} miles, {amount:.1f} km",
+        )
+        yield rng.choice(texts), rng.choice(_LOCALES)
 
 
 def _datum(kind: DatumKind, country: str, rng: random.Random) -> str:

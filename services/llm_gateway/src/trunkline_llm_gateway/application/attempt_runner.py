@@ -10,7 +10,7 @@ from trunkline_protocols.completion import Completed
 from trunkline_llm_gateway.application.attempt import Attempt, CompletionJob
 from trunkline_llm_gateway.application.attempt_recorder import AttemptRecorder
 from trunkline_llm_gateway.application.hedged_request import HedgedRequest
-from trunkline_llm_gateway.application.masked_call import complete_masked
+from trunkline_llm_gateway.application.masked_call import MaskedCaller
 from trunkline_llm_gateway.application.provider_registry import ProviderRegistry
 from trunkline_llm_gateway.core.answer_check import WITHDRAWN
 from trunkline_llm_gateway.core.routing import Candidate
@@ -25,6 +25,7 @@ class AttemptRunner:
         """`registry` provides the clients."""
         self._registry = registry
         self._recorder = recorder
+        self._caller = MaskedCaller()
 
     async def run(self, job: CompletionJob, candidate: Candidate) -> Completed:
         """Run one attempt, continuing the text of an earlier one if the provider supports it."""
@@ -82,7 +83,7 @@ class AttemptRunner:
         client = self._registry.client(attempt.candidate.provider.name)
         call = Call(attempt.job.request, attempt.candidate.model, attempt.prefix)
         try:
-            return await complete_masked(
+            return await self._caller.complete(
                 client, call, emit, countries=self._registry.config.countries, deadline=attempt.job.deadline.at
             )
         except ProviderError as error:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from msgspec.structs import replace
 from trunkline_protocols.tool_steps import ToolCall
 
+from trunkline_llm_gateway.application.detection_cache import DetectionCache
 from trunkline_llm_gateway.application.provider_client import ProviderClient
 from trunkline_llm_gateway.core.personal_data.countries import countries_of
 from trunkline_llm_gateway.core.personal_data.requests import mask_request
@@ -18,29 +19,37 @@ from trunkline_llm_gateway.core.personal_data.tokens import StreamUnmasker, unma
 from trunkline_llm_gateway.ports import Call, Emit, ProviderResult
 
 
-async def complete_masked(
-    client: ProviderClient, call: Call, emit: Emit, *, countries: Iterable[str], deadline: float
-) -> ProviderResult:
-    """Call a provider as `ProviderClient.complete` does, with tokens in place of personal data unless it is trusted.
+class MaskedCaller:
+    """Calls providers with tokens in place of personal data unless they are trusted."""
 
-    `countries` are the configured ones. A token that an answer has only begun when it fails is not emitted.
-    """
-    if client.config.gets_personal_data:
-        return await client.complete(call, emit, deadline=deadline)
-    masked = mask_request(call.request, call.prefix, countries_of(call.request.locale, countries))
-    if not masked.values:
-        return await client.complete(call, emit, deadline=deadline)
-    unmasker = StreamUnmasker(masked.values)
+    def __init__(self) -> None:
+        """Start without knowledge of any text."""
+        self._cache = DetectionCache()
 
-    async def restore(piece: str) -> None:
-        if text := unmasker.add(piece):
-            await emit(text)
+    async def complete(
+        self, client: ProviderClient, call: Call, emit: Emit, *, countries: Iterable[str], deadline: float
+    ) -> ProviderResult:
+        """Call a provider as `ProviderClient.complete` does; `countries` are the configured ones.
 
-    masked_call = replace(call, request=masked.request, prefix=masked.prefix)
-    result = await client.complete(masked_call, restore, deadline=deadline)
-    if rest := unmasker.end():
-        await emit(rest)
-    return replace(result, tool_calls=[_restored(each, masked.values) for each in result.tool_calls])
+        A token that an answer has only begun when it fails is not emitted.
+        """
+        if client.config.gets_personal_data:
+            return await client.complete(call, emit, deadline=deadline)
+        known = countries_of(call.request.locale, countries)
+        masked = mask_request(call.request, call.prefix, lambda text: self._cache.find(text, known))
+        if not masked.values:
+            return await client.complete(call, emit, deadline=deadline)
+        unmasker = StreamUnmasker(masked.values)
+
+        async def restore(piece: str) -> None:
+            if text := unmasker.add(piece):
+                await emit(text)
+
+        masked_call = replace(call, request=masked.request, prefix=masked.prefix)
+        result = await client.complete(masked_call, restore, deadline=deadline)
+        if rest := unmasker.end():
+            await emit(rest)
+        return replace(result, tool_calls=[_restored(each, masked.values) for each in result.tool_calls])
 
 
 def _restored(call: ToolCall, values: Mapping[str, str]) -> ToolCall:

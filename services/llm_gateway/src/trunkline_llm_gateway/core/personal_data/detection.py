@@ -13,8 +13,13 @@ from trunkline_llm_gateway.core.personal_data.payment_cards import find_cards
 from trunkline_llm_gateway.core.personal_data.phone_numbers import find_phones
 from trunkline_llm_gateway.core.personal_data.spans import Span, blanked, folded
 
-_POSSIBLE: Final = re.compile(r"@|\d(?:\D{0,4}\d){5}")
-"""Part of every text that contains any: an `@`, or digits close to each other."""
+_DIGITS: Final = re.compile(r"\d(?:\D{0,4}\d){5}")
+"""Digits close to each other, as in all personal data but addresses."""
+
+
+def may_hold_personal_data(text: str) -> bool:
+    """Return False for most texts without personal data; this costs little."""
+    return "@" in text or _DIGITS.search(text) is not None
 
 
 def find_personal_data(text: str, countries: Sequence[str]) -> list[Span]:
@@ -23,7 +28,7 @@ def find_personal_data(text: str, countries: Sequence[str]) -> list[Span]:
     `countries` (ISO 3166, two letters) have national forms of telephone and identity numbers. A kind with a stronger
     check comes first: the digits of an account number are no telephone number.
     """
-    if not _POSSIBLE.search(text):
+    if not may_hold_personal_data(text):
         return []
     remaining = folded(text)
     found: list[Span] = []

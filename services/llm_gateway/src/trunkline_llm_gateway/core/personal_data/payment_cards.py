@@ -11,7 +11,7 @@ from stdnum import luhn
 from trunkline_llm_gateway.core.personal_data.spans import SEPARATOR, Span
 
 _MIN_DIGITS: Final = 12
-"""Length of the shortest cards, which have no other digits beside them: those would more often be one longer number."""
+"""Length of the shortest cards, which must stand alone: with other characters beside them they are rather a code."""
 _RUN: Final = re.compile(rf"[0-9](?:{SEPARATOR}{{0,3}}[0-9]){{{_MIN_DIGITS - 1},}}")
 _GROUP: Final = re.compile(r"[0-9]+")
 
@@ -56,11 +56,16 @@ def _in_run(text: str, start: int, end: int) -> Iterator[Span]:
         if offset < taken or text[place - 1 : place] == "+":
             continue
         for length in _lengths(digits[offset : offset + 4]):
-            is_whole = length > _MIN_DIGITS or length == len(digits)
-            if is_whole and offset + length in ends and luhn.is_valid(digits[offset : offset + length]):
+            if length == _MIN_DIGITS and (length < len(digits) or _touches_letters(text, start, end)):
+                continue
+            if offset + length in ends and luhn.is_valid(digits[offset : offset + length]):
                 taken = offset + length
                 yield Span(place, ends[taken], "card")
                 break
+
+
+def _touches_letters(text: str, start: int, end: int) -> bool:
+    return text[start - 1 : start].isalpha() or text[end : end + 1].isalpha()
 
 
 def _lengths(prefix: str) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ messages, the facts and results of tools, summaries, imported passages, and the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -16,7 +16,7 @@ from trunkline_protocols.context import FactValue, Utterance
 from trunkline_protocols.knowledge import Passage
 from trunkline_protocols.tool_steps import ToolCall, ToolOutcome, ToolStep
 
-from trunkline_llm_gateway.core.personal_data.tokens import Masker
+from trunkline_llm_gateway.core.personal_data.tokens import Find, Masker
 
 RULE: Final = (
     "Personal data is replaced by tokens in square brackets, such as [email_1]: where its value belongs, write the "
@@ -34,12 +34,12 @@ class MaskedRequest(msgspec.Struct, frozen=True):
     values: Mapping[str, str]
 
 
-def mask_request(request: Complete, prefix: str, countries: Sequence[str]) -> MaskedRequest:
-    """Mask a request and the answer that it continues; `countries` is that of `find_personal_data`.
+def mask_request(request: Complete, prefix: str, find: Find) -> MaskedRequest:
+    """Mask a request and the answer that it continues; `find` detects personal data.
 
     The conversation comes first, so that its tokens stay the same from one round of tools to the next.
     """
-    masker = Masker(countries, _texts(request, prefix))
+    masker = Masker(find, _texts(request, prefix))
     transcript = _masked_utterances(request.transcript, masker)
     text = masker.mask(request.text)
     steps = [_masked_step(step, masker) for step in request.tool_steps]

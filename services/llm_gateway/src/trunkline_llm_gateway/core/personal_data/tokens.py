@@ -6,13 +6,12 @@ A customer may write such a token too. Its number is then left out, so that it s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeAlias
 
 from trunkline_protocols.decoding import DecodeError, Decoder, encode
 
-from trunkline_llm_gateway.core.personal_data.detection import find_personal_data
-from trunkline_llm_gateway.core.personal_data.spans import KINDS, Kind
+from trunkline_llm_gateway.core.personal_data.spans import KINDS, Kind, Span
 
 # Models write capitals, and the backslash that Markdown has before `_`; JSON doubles it.
 _TOKEN: Final = re.compile(rf"\[({'|'.join(KINDS)})(\\{{0,2}})_([1-9][0-9]{{0,5}})\]", re.IGNORECASE)
@@ -21,13 +20,16 @@ _JSON_PART: Final = re.compile(r'"(?:[^"\\]|\\.)*"?|[^"]+', re.DOTALL)
 _JSON_NUMBER: Final = re.compile(r"(?<![\w.+-])[0-9]{7,}(?![\w.])")
 _text: Final[Decoder[str]] = Decoder(str)
 
+Find: TypeAlias = Callable[[str], Sequence[Span]]
+"""Returns the personal data of a text in reading order, without overlaps."""
+
 
 class Masker:
     """The tokens of one request: an equal value has an equal token in all of its texts."""
 
-    def __init__(self, countries: Sequence[str], texts: Iterable[str]) -> None:
-        """`countries` is that of `find_personal_data`; `texts` are all that the model gets, for tokens in them."""
-        self._countries = countries
+    def __init__(self, find: Find, texts: Iterable[str]) -> None:
+        """`find` detects personal data; `texts` are all that the model gets, for tokens in them."""
+        self._find = find
         self._reserved = {token for text in texts for token in _tokens_in(text)}
         self._tokens: dict[tuple[Kind, str], str] = {}
         self._last: dict[Kind, int] = dict.fromkeys(KINDS, 0)
@@ -41,7 +43,7 @@ class Masker:
         """Return a text with tokens in place of personal data."""
         parts: list[str] = []
         end = 0
-        for span in find_personal_data(text, self._countries):
+        for span in self._find(text):
             parts += [text[end : span.start], self._token(span.kind, text[span.start : span.end])]
             end = span.end
         return "".join([*parts, text[end:]]) if parts else text
