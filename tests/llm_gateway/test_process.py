@@ -141,6 +141,35 @@ async def test_configuration_is_reloaded_and_an_invalid_one_is_rejected(
     assert "secret-key" not in gateway.log.read_text()
 
 
+async def test_trust_in_the_configuration_file_decides_about_personal_data(
+    bus: Bus, server: ModelServer, tmp_path: Path, region: str, start: Callable[[], GatewayProcess]
+) -> None:
+    """Over the bus and HTTP: tokens reach the provider until the file trusts it; no log holds the data."""
+    config = tmp_path / "llm.toml"
+    provider = PROVIDER.format(name="primary", url=server.url, key="PRIMARY_KEY")
+    config.write_text(f'countries = ["DE"]\n{provider}')
+    gateway = start()
+    await gateway.ready()
+    model = NatsLanguageModel(bus, region)
+    request = unrestricted_request(text="I am anna.lee@example.com, 030 901820")
+    server.pieces = ("Dear [email", "_1], we call [phone_1].")
+
+    async def answer() -> str:
+        reply = await model.complete(request)
+        assert isinstance(reply, Completed)
+        return reply.text
+
+    assert await answer() == "Dear anna.lee@example.com, we call 030 901820."
+    assert server.requests[-1]["messages"][-1]["content"] == "I am [email_1], [phone_1]"
+    config.write_text(f"{provider}trusted = true\n")
+    async with asyncio.timeout(20):
+        while await answer() != server.text:
+            await asyncio.sleep(0.05)
+    assert server.requests[-1]["messages"][-1]["content"] == request.text
+    assert gateway.stop() == 0
+    assert "anna.lee" not in gateway.log.read_text()
+
+
 async def test_cancelled_agent_cancels_its_completion_upstream(
     bus: Bus, server: ModelServer, tmp_path: Path, region: str, start: Callable[[], GatewayProcess]
 ) -> None:
