@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from trunkline_llm_gateway.application.detection_cache import DetectionCache
 from trunkline_llm_gateway.core.personal_data.detection import find_personal_data
 from trunkline_llm_gateway.core.personal_data.requests import RULE, mask_request
@@ -63,6 +63,10 @@ def split(text: str, cuts: list[int]) -> list[str]:
     return [text[begin:end] for begin, end in itertools.pairwise(places)]
 
 
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@unhurried
 @given(TEXTS, TEXTS, st.lists(st.integers(0, 10_000), max_size=30))
 def test_unmasking_a_masked_text_restores_it_in_any_splitting(text: str, other: str, cuts: list[int]) -> None:
     """Tokens that the customer wrote stand for nothing, and stay."""
@@ -74,6 +78,7 @@ def test_unmasking_a_masked_text_restores_it_in_any_splitting(text: str, other: 
     assert streamed(list(masked), StreamUnmasker(masker.values)) == text
 
 
+@unhurried
 @given(st.recursive(TEXTS | st.integers() | st.none(), lambda each: st.lists(each) | st.dictionaries(TEXTS, each)))
 def test_masked_arguments_are_json_and_restore_their_strings(arguments: Any) -> None:
     """A number that is personal data becomes a string; everything else comes back."""
