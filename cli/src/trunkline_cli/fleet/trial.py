@@ -7,6 +7,7 @@ asked: the answer is that of the built-in provider.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -170,7 +171,7 @@ class FleetTrial:
             received_at=0.0,
         )
         state = Conversation(id=ConversationId(_TRIAL), region="")
-        context = context_of(state, message, CustomerKnown(), self._fleet)
+        context = partial(context_of, state, message, CustomerKnown(), self._fleet)
         return assess(state, message, self._fleet.escalation, context)
 
     def _search(self, question: str, agent: Agent) -> list[Passage]:

@@ -12,6 +12,7 @@ result of an agent goes through `on_result`:
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Final, Literal, TypeAlias, assert_never
 
 from trunkline_protocols.accounting import ToolUse
@@ -105,7 +106,7 @@ def first_step(state: Conversation, turn: Turn, environment: Environment) -> Ste
 def _assess(state: Conversation, turn: Turn, environment: Environment) -> EscalationAssessment | None:
     """Apply the fleet's rules; a request for a person needs none of them, but they may raise its urgency."""
     message, policy = turn.message, environment.policy
-    found = assess(state, message, policy, context_of(state, message, turn.customer, environment.fleet))
+    found = assess(state, message, policy, partial(context_of, state, message, turn.customer, environment.fleet))
     if not message.wants_person or (found is not None and found.level == "person"):
         return found
     urgency = higher("normal", policy.tiers.get(message.tier, "low"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -42,17 +43,17 @@ class EscalationAssessment:
 
 
 def assess(
-    state: Conversation, message: TurnReceived, policy: EscalationPolicy, context: Context
+    state: Conversation, message: TurnReceived, policy: EscalationPolicy, context: Callable[[], Context]
 ) -> EscalationAssessment | None:
     """Apply the fleet's rules to a message and combine the matches: the highest urgency and level count.
 
-    `context` is that of the customer, for rules that are for some customers only.
+    `context` builds that of the customer, for the rules that are for some customers only.
     """
     text = _normalised(message.text)
     found = [
         EscalationAssessment(rule.to, rule.urgency, f"rule {rule.name}", rule.say)
         for rule in policy.rules
-        if _contains_any(text, rule.phrases) and matches(rule.when, context)
+        if _contains_any(text, rule.phrases) and (not rule.when or matches(rule.when, context()))
     ]
     if _contains_any(text, policy.person_phrases):
         found.append(EscalationAssessment("person", "normal", "the customer asks for a person"))
