@@ -156,6 +156,10 @@ async def test_known_data_about_a_customer_is_one_row_per_fact(modules: Page) ->
     nothing = {"facts": [], "readings": [{"reader": "shop", "age_s": 5, "failure": ""}], "claims": {}}
     case = {"customer": nothing, "channel": "web", "locale": "en", "tier": "", "verified": False}
     assert await run_module(modules, "console/case-texts.js", body, case) == []
+    assert await run_module(modules, "console/case-texts.js", body, {**case, "customer": None}) == [
+        "Customer data: cannot be read now ()",
+        "Channel: web, en ()",
+    ]
     known = {
         "facts": [
             {"name": "plan", "value": "Plus", "age_s": 65},

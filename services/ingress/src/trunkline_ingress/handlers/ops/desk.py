@@ -7,11 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
+import structlog
 from aiohttp import web
 from msgspec import Meta
+from trunkline_chassis.errors import BusError
+from trunkline_chassis.logs import reason_of
 from trunkline_protocols.customers import subject_of
 from trunkline_protocols.desk import AddNote, Claim, Close, DeskMessage, HandBack, Reply
 from trunkline_protocols.escalation import EscalationWaiting, Urgency
@@ -27,6 +30,7 @@ from trunkline_ingress.handlers.access import Route, operator_of, operators, per
 from trunkline_ingress.handlers.http import body_of, conversation_of, json_response
 from trunkline_ingress.ports import ConversationLog, Desk, EscalationView, StoredCustomers, ViewRecords
 
+_log: Final = structlog.get_logger(__name__)
 Person = Annotated[str, Meta(max_length=100)]
 """Name of the person for the shared token of a single machine; a named key has its own."""
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
@@ -100,8 +104,8 @@ class EscalatedConversation(msgspec.Struct, kw_only=True):
     waiting: QueueEntry | None
     closed: bool
     transcript: list[TranscriptEntry]
-    customer: CustomerView
-    """The known data about the customer, now."""
+    customer: CustomerView | None
+    """The known data about the customer, now; null if it cannot be read."""
     channel: str
     locale: str
     tier: str
@@ -147,7 +151,6 @@ class DeskOps:
         messages, closed = transcript(commits)
         first = commits[0].commit
         started = next((event for event in first.events if isinstance(event, Started)), None)
-        stored = await self.customers.load(subject_of(first.tenant, first.customer))
         entry = next((entry for entry in self._entries() if entry.conversation == conversation), None)
         return json_response(
             EscalatedConversation(
@@ -155,7 +158,7 @@ class DeskOps:
                 waiting=entry,
                 closed=closed,
                 transcript=messages,
-                customer=customer_view(first.tenant, first.customer, stored.known, now=time.time()),
+                customer=await self._customer(first.tenant, first.customer),
                 channel=started.channel if started is not None else "",
                 locale=started.locale if started is not None else "",
                 tier=started.tier if started is not None else "",
@@ -201,6 +204,15 @@ class DeskOps:
         return await self._submit(
             conversation_of(request), partial(Close, person=person_of(request, body.person), reason=body.reason)
         )
+
+    async def _customer(self, tenant: str, customer: str) -> CustomerView | None:
+        """Return the known data about a customer, None if the bucket cannot be read: the case is shown without it."""
+        try:
+            stored = await self.customers.load(subject_of(tenant, customer))
+        except BusError as error:
+            _log.warning("desk.customer_not_read", error=reason_of(error))
+            return None
+        return customer_view(tenant, customer, stored.known, now=time.time())
 
     async def _submit(self, conversation: ConversationId, make_command: Callable[..., DeskMessage]) -> web.Response:
         outcome = await self.desk.submit(self._region_of(conversation), conversation, make_command)

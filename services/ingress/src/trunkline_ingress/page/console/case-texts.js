@@ -2,7 +2,7 @@
 /**
  * Texts about an open conversation. Pure.
  *
- * @import {EscalatedConversation, QueueEntry, TranscriptEntry} from './types.js'
+ * @import {Customer, EscalatedConversation, QueueEntry, TranscriptEntry} from './types.js'
  * @import {Source} from '../shared/sources.js'
  */
 import { prettify, specialtyName } from '../shared/names.js';
@@ -80,6 +80,21 @@ export function authorOfEntry({ role, author, specialty, title }, customer) {
  * @returns {{name: string, value: string, age: string}[]}
  */
 export function customerRows({ customer, channel, locale, tier, verified }) {
+  const known = customer ? knownRows(customer) : [{ name: 'Customer data', value: 'cannot be read now', age: '' }];
+  const contact = [channel, locale].filter(Boolean).join(', ');
+  const own = [
+    ...(tier ? [{ name: 'Tier', value: tier, age: '' }] : []),
+    ...(verified ? [{ name: 'Identity', value: 'verified by an access token', age: '' }] : []),
+  ];
+  if (!known.length && !own.length) return [];
+  return [...known, ...own, ...(contact ? [{ name: 'Channel', value: contact, age: '' }] : [])];
+}
+
+/**
+ * @param {Customer} customer
+ * @returns {{name: string, value: string, age: string}[]}
+ */
+function knownRows(customer) {
   const facts = customer.facts.flatMap(({ name, value, age_s }) => {
     const age = `read ${span(age_s)} ago`;
     if (typeof value !== 'object') return [{ name: prettify(name), value: String(value), age }];
@@ -88,12 +103,5 @@ export function customerRows({ customer, channel, locale, tier, verified }) {
   const claims = Object.entries(customer.claims).map(([name, value]) => ({ name: prettify(name), value, age: '' }));
   const failed = customer.readings.filter(({ failure }) => failure).map(({ reader, failure, age_s }) => (
     { name: prettify(reader), value: `not read: ${prettify(failure)}`, age: `${span(age_s)} ago` }));
-  const known = [...facts, ...claims, ...failed];
-  const contact = [channel, locale].filter(Boolean).join(', ');
-  const own = [
-    ...(tier ? [{ name: 'Tier', value: tier, age: '' }] : []),
-    ...(verified ? [{ name: 'Identity', value: 'verified by an access token', age: '' }] : []),
-  ];
-  if (!known.length && !own.length) return [];
-  return [...known, ...own, ...(contact ? [{ name: 'Channel', value: contact, age: '' }] : [])];
+  return [...facts, ...claims, ...failed];
 }

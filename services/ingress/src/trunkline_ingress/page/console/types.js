@@ -34,7 +34,7 @@
  * @property {QueueEntry|null} waiting  its entry in the queue
  * @property {boolean} closed
  * @property {TranscriptEntry[]} transcript
- * @property {Customer} customer  the known data about the customer, now
+ * @property {Customer|null} customer  the known data about the customer, now; null if it cannot be read
  * @property {string} channel
  * @property {string} locale
  * @property {string} tier
