@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from typing import Annotated, Final
-from urllib.parse import urlencode
 
 import typer
 from rich.table import Table
 from trunkline_ingress.core.customer_view import CustomerView
-from trunkline_ingress.handlers.ops.customers import Forgotten
+from trunkline_ingress.handlers.ops.customers import CustomerBody, Forgotten
 from trunkline_protocols import codec
 
-from trunkline_cli.client import delete, get
+from trunkline_cli.client import post
 from trunkline_cli.errors import CommandError
 from trunkline_cli.options import DataDir, Json, Url, client_settings, console
 
@@ -31,7 +30,7 @@ def show(
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Show facts with their ages, claims, and the end of the last conversation (operators with the role lead)."""
-    view = get(client_settings(url, data_dir), _path(customer_id, tenant), CustomerView)
+    view = post(client_settings(url, data_dir), f"{_PATH}/show", CustomerBody(customer_id, tenant), CustomerView)
     if as_json:
         typer.echo(codec.encode(view))
     else:
@@ -41,13 +40,10 @@ def show(
 @customer.command()
 def forget(customer_id: CustomerId, tenant: Tenant = "default", url: Url = None, data_dir: DataDir = None) -> None:
     """Delete the data from the bucket and from the memory of all processes (operators with the role admin)."""
-    if not delete(client_settings(url, data_dir), _path(customer_id, tenant), Forgotten).forgotten:
+    body = CustomerBody(customer_id, tenant)
+    if not post(client_settings(url, data_dir), f"{_PATH}/forget", body, Forgotten).forgotten:
         raise CommandError("nothing is known about this customer")
     typer.echo("forgotten")
-
-
-def _path(customer_id: str, tenant: str) -> str:
-    return f"{_PATH}?{urlencode({'customer': customer_id, 'tenant': tenant})}"
 
 
 def _table(view: CustomerView) -> Table:
