@@ -11,6 +11,8 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from trunkline_chassis.customer_bucket import StoredCustomer
 from trunkline_chassis.errors import BusUnavailableError
+from trunkline_ingress.core.operators import Operator
+from trunkline_ingress.handlers import access
 from trunkline_ingress.handlers.ops.desk import DeskOps
 from trunkline_protocols.customers import CustomerKnown, subject_of
 from trunkline_protocols.ids import ConversationId
@@ -42,11 +44,26 @@ class Customers:
         return StoredCustomer(CustomerKnown(claims={"company": "Acme"}), 1)
 
 
-async def case(customers: Customers) -> dict[str, Any]:
+class Views:
+    """Records of views, which can fail."""
+
+    error: Exception | None = None
+
+    def __init__(self) -> None:
+        self.recorded: list[tuple[str, str, str]] = []
+
+    async def record(self, conversation: str, view: str, operator: Operator) -> None:
+        if self.error is not None:
+            raise self.error
+        self.recorded.append((conversation, view, operator.name))
+
+
+async def case(customers: Customers, views: Views | None = None) -> dict[str, Any]:
     """Return the case as the console gets it."""
     escalations = SimpleNamespace(values={})
-    desk = DeskOps(None, Log(), escalations, customers, "local")  # type: ignore[arg-type]
+    desk = DeskOps(None, Log(), escalations, customers, views or Views(), "local")  # type: ignore[arg-type]
     request = make_mocked_request("GET", "/v1/ops/desk/c1", match_info={"conversation": "c1"})
+    request[access._OPERATOR] = Operator(name="Ada", role="lead")
     response = await desk.show(request)
     assert isinstance(response, web.Response)
     assert isinstance(response.body, bytes)
@@ -73,3 +90,13 @@ async def test_defect_of_the_bucket_is_no_missing_data() -> None:
     customers.error = RuntimeError("a defect")
     with pytest.raises(RuntimeError):
         await case(customers)
+
+
+async def test_case_is_shown_once_its_view_is_recorded() -> None:
+    """An operator who cannot be recorded reads nothing."""
+    views = Views()
+    await case(Customers(), views)
+    assert views.recorded == [("c1", "desk", "Ada")]
+    views.error = BusUnavailableError("no leader")
+    with pytest.raises(BusUnavailableError):
+        await case(Customers(), views)
