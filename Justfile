@@ -71,7 +71,7 @@ ansible-lint: _ansible
 ansible-playbook *args: _ansible
     @cd ansible && ../.venv/tools/ansible/bin/ansible-playbook "$@"
 
-# Three hosts in containers from nothing, a chat through each, the loss of each; skipped without Docker: ./just cluster-test [--keep FOLDER]
+# Three hosts in containers from nothing, a chat through each, the loss of each; skipped without Docker: ./just cluster-test [--keep FOLDER] [--name LAB]
 [group('verify')]
 cluster-test *args: _ansible
     @python -m tests.cluster "$@"

@@ -1,4 +1,4 @@
-"""Three hosts from nothing, then the loss of each: ./just cluster-test [--keep FOLDER].
+"""Three hosts from nothing, then the loss of each: ./just cluster-test [--keep FOLDER] [--name LAB].
 
 Empty hosts are installed by `site.yml`, a customer is answered through the HAProxy of every host, a second run changes
 nothing, and the loss of each host in turn is survived. The same roles install a single host. Exit status 1 if a step
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from tests.cluster.lab import Lab, LabError, missing_requirement
+from tests.cluster.lab import LAB_NAME, Lab, LabError, missing_requirement
 
 QUESTION: Final = "I was charged twice for my order, can I get a refund?"
 _INSTALL_TIMEOUT_S: Final = 1_500.0
@@ -26,14 +26,15 @@ def main() -> int:
     """Run the steps; return the exit status."""
     parser = argparse.ArgumentParser(prog="cluster-test", description=__doc__)
     parser.add_argument("--keep", type=Path, help="folder of the lab, whose hosts are left running")
+    parser.add_argument("--name", default=LAB_NAME, help="labs of different names run side by side (%(default)s)")
     options = parser.parse_args()
     reason = missing_requirement()
     if reason is not None:
         print(f"cluster-test: skipped, {reason}")
         return 0
     with tempfile.TemporaryDirectory(prefix="trunkline-lab-") as folder:
-        lab = Lab(options.keep or Path(folder))
-        single = Lab(Path(folder) / "single", inventory="single-node", hosts=1, name="trunkline-lab-single")
+        lab = Lab(options.keep or Path(folder), name=options.name)
+        single = Lab(Path(folder) / "single", inventory="single-node", hosts=1, name=f"{options.name}-single")
         try:
             _check_cluster(lab)
             if options.keep is None:

@@ -17,6 +17,7 @@ from typing import Any, Final
 import jwt
 import yaml
 
+LAB_NAME: Final = "trunkline-lab"
 ROOT: Final = Path(__file__).parents[2]
 _TOOLS: Final = ROOT / ".venv" / "tools" / "ansible" / "bin"
 _RECAP: Final = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
@@ -44,7 +45,7 @@ class Lab:
     folder: Path
     inventory: str = "lab"
     hosts: int = 3
-    name: str = "trunkline-lab"
+    name: str = LAB_NAME
     addresses: dict[str, str] = field(default_factory=dict)
     """Private address by host."""
 
