@@ -9,12 +9,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from trunkline_chassis.bus import connect
-from trunkline_chassis.errors import BusError
+from trunkline_chassis.bus import Bus, connect
+from trunkline_chassis.errors import BusError, BusUnavailableError
 from trunkline_chassis.provision import TopologyOptions, create_missing, provision
-from trunkline_protocols.topology import topology_of
+from trunkline_protocols import streams
+from trunkline_protocols.topology import Topology, topology_of
 from trunkline_supervisor.adapters.tcp import free_port
 
 
@@ -68,3 +70,40 @@ async def test_work_queue_is_replaced_on_another_node_when_its_own_is_gone(tmp_p
             assert (await bus.append("work.triage.normal", b"{}", message_id="m")).seq == 1
         finally:
             await bus.close()
+
+
+class SlowClusterBus:
+    """A cluster whose list of streams takes so long that a peer replaces the work queue during the last one."""
+
+    def __init__(self, *, lists_until_replaced: int) -> None:
+        """The work queue answers again after so many lists of streams."""
+        self._lists_left = lists_until_replaced
+        self.deleted: list[str] = []
+
+    async def api(self, subject: str, request: object = None, *, timeout_s: float = 5.0) -> dict[str, Any]:
+        """Answer as the server does."""
+        if subject == "STREAM.NAMES":
+            self._lists_left -= 1
+            return {"streams": ["WORK"], "total": 1}
+        if subject.startswith("STREAM.INFO") and self._lists_left > 0:
+            raise BusUnavailableError("no reply")
+        if subject.startswith("STREAM.DELETE"):
+            self.deleted.append(subject)
+        return {}
+
+
+@pytest.mark.parametrize("lists", [2, 3, 4])
+async def test_work_queue_that_a_peer_replaced_is_not_deleted(lists: int) -> None:
+    """Several processes notice the loss at once; the new stream of the first one holds turns already."""
+    bus = SlowClusterBus(lists_until_replaced=lists)
+    queue = Topology(streams=(streams.WORK,), replaceable=(streams.WORK,))
+    await create_missing(cast("Bus", bus), queue, TopologyOptions(replicas=3))
+    assert bus.deleted == []
+
+
+async def test_work_queue_that_stays_silent_is_replaced() -> None:
+    """As long as the cluster lists it and no node answers for it."""
+    bus = SlowClusterBus(lists_until_replaced=1_000)
+    queue = Topology(streams=(streams.WORK,), replaceable=(streams.WORK,))
+    assert await create_missing(cast("Bus", bus), queue, TopologyOptions(replicas=3)) == ["WORK"]
+    assert bus.deleted == ["STREAM.DELETE.WORK"]

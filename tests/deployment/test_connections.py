@@ -21,7 +21,7 @@ def test_broken_connection_does_not_end_a_run(tmp_path: Path) -> None:
     ssh = tmp_path / "ssh"
     # Ends as ssh does for a silent host at first; afterwards it runs the command here.
     ssh.write_text(
-        f'#!/bin/sh\nif [ ! -e "{broken}" ]; then touch "{broken}"; echo "Timeout, server not responding." >&2\nexit 255\n'
+        f'#!/bin/sh\nif [ ! -e "{broken}" ]; then\ntouch "{broken}"\necho "server not responding" >&2\nexit 255\n'
         'fi\nfor command; do :; done\nexec sh -c "$command"\n'
     )
     ssh.chmod(0o755)

@@ -154,12 +154,14 @@ async def create_missing(bus: Bus, topology: Topology, options: TopologyOptions)
 async def _is_lost(bus: Bus, name: str) -> bool:
     """Return whether no node answers for a stream, while the cluster does."""
     for _ in range(_LOST_ATTEMPTS):
+        # Shows that neither this server nor the whole cluster is what does not answer. Comes first, as it may take
+        # seconds: another process may replace the stream meanwhile, and its new one must not be deleted.
+        if name not in await _names(bus, "STREAM.NAMES", "streams"):
+            return False
         try:
             await bus.api(f"STREAM.INFO.{name}", timeout_s=_LOST_TIMEOUT_S)
         except BusUnavailableError:
-            # Shows that neither this server nor the whole cluster is what does not answer.
-            if name not in await _names(bus, "STREAM.NAMES", "streams"):
-                return False
+            continue
         except BusRefusedError:
             return False
         else:
