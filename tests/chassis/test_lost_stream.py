@@ -76,7 +76,7 @@ class SlowClusterBus:
     """A cluster whose list of streams takes so long that a peer replaces the work queue during the last one."""
 
     def __init__(self, *, lists_until_replaced: int) -> None:
-        """The work queue answers again after so many lists of streams."""
+        """The work queue answers again after this many lists of streams."""
         self._lists_left = lists_until_replaced
         self.deleted: list[str] = []
 
