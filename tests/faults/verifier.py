@@ -188,5 +188,7 @@ async def _fetch_rows(dsn: str, conversations: list[str]) -> list[asyncpg.Record
             )
         finally:
             await connection.close(timeout=5)
+    except asyncpg.TargetServerAttributeNotMatched:  # no member is the primary: a failover is under way
+        return []
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
         return []
