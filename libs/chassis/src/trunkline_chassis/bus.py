@@ -19,7 +19,7 @@ from nats.aio.client import Client
 from trunkline_protocols.decoding import convert, decode
 from trunkline_protocols.permissions import inbox_prefix
 
-from trunkline_chassis.cancellation import propagate_cancellation
+from trunkline_chassis.cancellation import propagate_cancellation, without_foreign_cancellation
 from trunkline_chassis.errors import (
     BusConfigError,
     BusRefusedError,
@@ -325,7 +325,8 @@ class Bus:
                 await self.client.flush(timeout=1)
         with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await self.client.close()
+                # If the server closes at the same moment, the client waits for a future that it has cancelled itself.
+                await without_foreign_cancellation(self.client.close())
 
 
 def _connection_options(url: str, name: str, principal: str, security: NatsSecurity) -> dict[str, Any]:

@@ -34,6 +34,17 @@ async def propagate_cancellation(work: Awaitable[T]) -> T:
     return result
 
 
+async def without_foreign_cancellation(work: Awaitable[object]) -> None:
+    """Await a library call; a `CancelledError` that no cancellation of this task has caused ends it quietly."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    try:
+        await work
+    except asyncio.CancelledError:
+        if task is not None and task.cancelling() > before:
+            raise
+
+
 async def run_in_thread(work: Callable[[], T], *, on_cancel: Callable[[], object] | None = None) -> T:
     """Run blocking work in a thread; a cancellation is raised after its end, unlike that of `asyncio.to_thread`.
 
