@@ -1,10 +1,12 @@
-"""Whatever the owner of the database changes is found by the verifier, offline, with the heads that a witness kept."""
+"""Every change by the owner of the database is found by the verifier, offline, with the heads that a witness kept."""
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 import random
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -14,12 +16,14 @@ from typing import Final
 import pytest
 from trunkline_audit.adapters.head_signer import HeadSigner
 from trunkline_audit.adapters.postgres import PostgresArchive, PostgresWriter
+from trunkline_audit.core import verifier
 from trunkline_audit.core.records import AuditedMessage, row_of
 from trunkline_cli.audit import archive as auditor
+from trunkline_cli.errors import CommandError
 from trunkline_protocols import subjects
 from trunkline_protocols.ids import ConversationId, conversation_id
 
-from tests.audit.harness import ArchiveReader
+from tests.audit.harness import UNSIGNED, ArchiveReader
 from tests.support.postgres import PostgresServer
 
 pytestmark = pytest.mark.processes
@@ -202,7 +206,7 @@ async def test_proofs_of_one_conversation_are_verified_without_the_others(
 
 
 async def test_tree_continues_after_a_restart(archive: ArchiveReader) -> None:
-    """With the rows that another session has written, whatever part of a tile they fill."""
+    """With the rows that another session has written, for any part of a tile that they fill."""
     first = 1
     for count in (1, 255, 300, 3):
         async with PostgresArchive(archive.dsn, name="test", heads=SIGNER).open() as writer:
@@ -242,3 +246,41 @@ async def test_recording_goes_on_although_a_row_of_the_last_tile_is_missing(fill
         assert await writer.write(rows) == 10
     report = await auditor.verify(filled.dsn, None, SIGNER.public_key.hex())
     assert f"record {RECORDS - 2} is missing, record {RECORDS - 1} follows" in report.faults
+
+
+async def test_heads_without_a_key_are_named(archive: ArchiveReader) -> None:
+    """They are no fault without a trusted key, and one each with it."""
+    async with PostgresArchive(archive.dsn, name="test", heads=UNSIGNED).open() as writer:
+        await fill(writer)
+    checked = await auditor.verify(archive.dsn, None, "")
+    heads = len(BATCHES)
+    assert checked.summary == (
+        f"{RECORDS} records, {heads} heads, 0 uncovered: no fault, {heads} of the heads are not signed"
+    )
+    assert len((await auditor.verify(archive.dsn, None, SIGNER.public_key.hex())).faults) == heads
+
+
+@pytest.mark.parametrize(
+    ("heads", "key", "reason"),
+    [
+        ("", "xyz", "'xyz' is not a public key in hex"),
+        ('{"kind": "head", "size": 7}', "", "heads.jsonl: a head has no at, key, log, root, signature"),
+        ("[]", "", "heads.jsonl: line 1: not an object"),
+        ("{", "", "heads.jsonl: line 1: "),
+    ],
+)
+async def test_unusable_input_is_named(tmp_path: Path, heads: str, key: str, reason: str) -> None:
+    """Before the archive is read."""
+    file = tmp_path / "heads.jsonl"
+    file.write_text(heads, encoding="utf-8")
+    with pytest.raises(CommandError, match=re.escape(reason)):
+        await auditor.verify("postgresql://nowhere.invalid", file, key)
+
+
+def test_exported_file_needs_no_package_of_ours() -> None:
+    """It is Python 3.9, with the standard library and, for signatures, cryptography."""
+    tree = ast.parse(Path(verifier.__file__).read_text(encoding="utf-8"), feature_version=(3, 9))
+    modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    foreign = {module.partition(".")[0] for module in modules} - sys.stdlib_module_names
+    assert foreign == {"cryptography"}

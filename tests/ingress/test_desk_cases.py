@@ -50,12 +50,12 @@ class Views:
     error: Exception | None = None
 
     def __init__(self) -> None:
-        self.recorded: list[tuple[str, str, str]] = []
+        self.recorded: list[tuple[str, str, str, str]] = []
 
-    async def record(self, conversation: str, view: str, operator: Operator) -> None:
+    async def record(self, region: str, conversation: str, view: str, operator: Operator) -> None:
         if self.error is not None:
             raise self.error
-        self.recorded.append((conversation, view, operator.name))
+        self.recorded.append((region, conversation, view, operator.name))
 
 
 async def case(customers: Customers, views: Views | None = None) -> dict[str, Any]:
@@ -96,7 +96,7 @@ async def test_case_is_shown_once_its_view_is_recorded() -> None:
     """An operator who cannot be recorded reads nothing."""
     views = Views()
     await case(Customers(), views)
-    assert views.recorded == [("c1", "desk", "Ada")]
+    assert views.recorded == [("local", "c1", "desk", "Ada")]
     views.error = BusUnavailableError("no leader")
     with pytest.raises(BusUnavailableError):
         await case(Customers(), views)

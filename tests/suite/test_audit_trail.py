@@ -24,7 +24,7 @@ def audit(suite: Suite, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-async def test_conversation_is_proven_to_somebody_without_trunkline(suite: Suite, tmp_path: Path) -> None:
+async def test_conversation_is_proven_without_trunkline(suite: Suite, tmp_path: Path) -> None:
     """By a head that was signed within a second of it, and by the exported file alone."""
     async with Customer(suite.url) as customer:
         await customer.start()
@@ -66,12 +66,16 @@ async def test_operator_who_reads_a_conversation_is_in_its_proof(suite: Suite) -
     await asyncio.to_thread(wait_until, lambda: len(views()) > 1, "both views are recorded")
     found = await asyncio.to_thread(views)
     assert {each["view"] for each in found} == {"trace", "desk"}
-    assert len(found) <= 4, "one view a minute"
+    assert len(found) <= 3, "one view a minute, of which two may have begun"
     assert {(each["type"], each["role"]) for each in found} == {("conversation.viewed", "admin")}
 
 
 async def test_verification_is_readable_by_programs(suite: Suite) -> None:
     """With the heads of a witness beside."""
+    async with Customer(suite.url) as customer:
+        await customer.start()
+        await customer.ask("m1", "When will my refund be paid to my bank?")
+    await asyncio.to_thread(wait_until, lambda: bool(audit(suite, "heads").stdout), "a head is signed")
     heads = await asyncio.to_thread(audit, suite, "heads")
     witness = suite.data_dir / "witness.jsonl"
     await asyncio.to_thread(witness.write_text, heads.stdout)

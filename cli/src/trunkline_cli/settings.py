@@ -19,6 +19,9 @@ class ClientSettings(EnvironmentSettings, ParserSettings):
         None,
         description="Token or key of the operator; default: the token that `trunkline up` keeps in the data folder",
     )
+    postgres_dsn: str | None = Field(
+        None, description="PostgreSQL of the audit trail; default: the one of the data folder", repr=False
+    )
     data_dir: Path = Field(Path("var"), description="Data folder of a suite on this machine")
     data: Path | None = Field(None, description="Folder of public data sets, for tests and benches")
 

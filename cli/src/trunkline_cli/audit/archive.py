@@ -12,7 +12,6 @@ from typing import Any, Final, TextIO
 from urllib.parse import quote
 
 import asyncpg
-import msgspec
 from trunkline_audit.adapters.tree_reader import IncompleteTreeError, TreeReader, open_tree, record_entry
 from trunkline_audit.core import verifier
 from trunkline_audit.core.records import changed_columns
@@ -24,16 +23,7 @@ VERIFIER_NAME: Final = "verify.py"
 _FOLLOW_INTERVAL_S: Final = 1.0
 
 
-class AuditReport(msgspec.Struct):
-    """Result of a verification. `uncovered` records are newer than the last head, which vouches for the others."""
-
-    records: int
-    heads: int
-    uncovered: int
-    faults: list[str]
-
-
-def archive_address(dsn: str, data_dir: Path) -> str:
+def archive_address(dsn: str | None, data_dir: Path) -> str:
     """Return the given address of PostgreSQL, or the one of a suite whose data folder is on this machine."""
     if dsn:
         return dsn
@@ -50,29 +40,31 @@ def archive_address(dsn: str, data_dir: Path) -> str:
     return f"postgresql://{user}:{password}@/{name}?host={quote(values['host'], safe='')}&port={values['port']}"
 
 
-async def verify(dsn: str, witness: Path | None, key: str) -> AuditReport:
+async def verify(dsn: str, witness: Path | None, key: str) -> verifier.Verification:
     """Verify all records against their heads, and the columns of each row against its bytes."""
-    checked = verifier.Verification(_read_heads(witness) if witness is not None else (), key)
-    faults: list[str] = []
+    try:
+        checked = verifier.Verification(verifier.read_heads(witness) if witness is not None else (), key)
+    except (OSError, ValueError) as error:
+        raise CommandError(str(error)) from error
     async with _archive(dsn) as tree:
         checked.check(await tree.log(whole=True))
         for head in await tree.heads():
             checked.check(head)
         async for leaf, row in tree.rows():
             checked.check(record_entry(leaf, row))
-            if len(faults) < verifier.MAX_FAULTS:
-                faults += [f"record {leaf}: column {name} was changed" for name in changed_columns(row)]
+            for name in changed_columns(row):
+                checked.add_fault(f"record {leaf}: column {name} was changed")
         checked.finish()
         unnumbered = await tree.unnumbered()
     if unnumbered:
-        faults.append(f"{unnumbered} rows have no place in the tree: they were not written by audit")
-    return AuditReport(checked.records, checked.heads, checked.uncovered, [*checked.faults, *faults])
+        checked.add_fault(f"{unnumbered} rows have no place in the tree: they were not written by audit")
+    return checked
 
 
 async def export(dsn: str, folder: Path) -> int:
     """Write all records and heads to a new folder, with the file that checks them; return the number of records."""
     try:
-        await asyncio.to_thread(folder.mkdir, parents=True)
+        await asyncio.to_thread(folder.mkdir, 0o700, parents=True)  # texts of customers
     except OSError as error:
         raise CommandError(f"{folder}: {error.strerror}; name a new folder") from error
     records = 0
@@ -95,16 +87,16 @@ async def prove(dsn: str, conversation: str, since: int, out: TextIO) -> int:
     With `since`, the size of an earlier head, also the proof that the latest head continues that one.
     """
     async with _archive(dsn) as tree:
-        heads = await tree.heads()
-        if not heads:
+        latest = await tree.head()
+        if latest is None:
             raise CommandError("the archive has no head yet")
-        size = heads[-1]["size"]
-        records = [each async for each in tree.proven(conversation, size)]
-        earlier = [head for head in heads[:-1] if head["size"] == since]
-        if since and since != size and not earlier:
+        size = latest["size"]
+        earlier = await tree.head(since) if since else None
+        if since and earlier is None:
             raise CommandError(f"there is no head of {since} records; `trunkline audit heads` lists them")
-        continued = [await tree.consistency(since, size)] if earlier else []
-        for entry in (await tree.log(whole=False), *earlier, heads[-1], *continued, *records):
+        continued = [earlier, await tree.consistency(since, size)] if earlier is not None else []
+        records = [each async for each in tree.proven(conversation, size)]
+        for entry in (await tree.log(whole=False), latest, *continued, *records):
             _write(out, entry)
     return len(records)
 
@@ -120,14 +112,6 @@ async def print_heads(dsn: str, out: TextIO, *, after: int, follow: bool) -> Non
         if not follow:
             return
         await asyncio.sleep(_FOLLOW_INTERVAL_S)
-
-
-def _read_heads(file: Path) -> Iterator[dict[str, Any]]:
-    try:
-        with file.open(encoding="utf-8") as lines:
-            yield from verifier.read_lines(lines, str(file))
-    except (OSError, ValueError) as error:
-        raise CommandError(str(error)) from error
 
 
 @asynccontextmanager

@@ -9,47 +9,60 @@ from typing import Annotated
 
 import msgspec
 import typer
+from trunkline_protocols import codec
 
 from trunkline_cli.audit import archive
 from trunkline_cli.options import DataDir, Json, client_settings
 
 Postgres = Annotated[
-    str,
-    typer.Option(
-        help="Address of the archive; default: $TRUNKLINE_POSTGRES_DSN, or the PostgreSQL of the data folder",
-        envvar="TRUNKLINE_POSTGRES_DSN",
-        show_envvar=False,
-    ),
+    str | None,
+    typer.Option(help="Address of the archive; default: $TRUNKLINE_POSTGRES_DSN, or the PostgreSQL of the data folder"),
 ]
+
+
+class AuditReport(msgspec.Struct, kw_only=True):
+    """Result of a verification; `uncovered` records are newer than the last head, which vouches for the others."""
+
+    records: int
+    heads: int
+    unsigned: int
+    uncovered: int
+    faults: list[str]
+
 
 audit = typer.Typer(help="Verify, prove and export the audit trail.", no_args_is_help=True)
 
 
 @audit.command()
 def verify(
-    postgres: Postgres = "",
+    postgres: Postgres = None,
     data_dir: DataDir = None,
     heads: Annotated[Path | None, typer.Option(help="Heads that a witness kept, from `trunkline audit heads`")] = None,
     key: Annotated[str, typer.Option(help="Public key that you trust, in hex; default: those in the archive")] = "",
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Verify every record against the signed heads; exit status 1 if anything was changed."""
-    report = asyncio.run(archive.verify(_address(postgres, data_dir), heads, key))
+    checked = asyncio.run(archive.verify(_address(postgres, data_dir), heads, key))
     if as_json:
-        typer.echo(msgspec.json.encode(report))
+        report = AuditReport(
+            records=checked.records,
+            heads=checked.heads,
+            unsigned=checked.unsigned,
+            uncovered=checked.uncovered,
+            faults=checked.faults,
+        )
+        typer.echo(codec.encode(report))
     else:
-        for fault in report.faults:
-            typer.echo(fault)
-        state = "no fault" if not report.faults else f"{len(report.faults)} faults"
-        typer.echo(f"{report.records} records, {report.heads} heads, {report.uncovered} uncovered: {state}")
-    if report.faults:
+        for line in (*checked.faults, checked.summary):
+            typer.echo(line)
+    if checked.faults:
         raise typer.Exit(1)
 
 
 @audit.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="New folder for the export and the file that checks it")],
-    postgres: Postgres = "",
+    postgres: Postgres = None,
     data_dir: DataDir = None,
 ) -> None:
     """Write all records and heads to a folder, which can be checked without Trunkline."""
@@ -60,7 +73,7 @@ def export(
 @audit.command()
 def prove(
     conversation: Annotated[str, typer.Argument(help="Conversation")],
-    postgres: Postgres = "",
+    postgres: Postgres = None,
     data_dir: DataDir = None,
     since: Annotated[int, typer.Option(min=0, help="Records of an earlier head, to prove that nothing changed")] = 0,
 ) -> None:
@@ -71,7 +84,7 @@ def prove(
 
 @audit.command()
 def heads(
-    postgres: Postgres = "",
+    postgres: Postgres = None,
     data_dir: DataDir = None,
     after: Annotated[int, typer.Option(min=0, help="Only heads of more records than this")] = 0,
     follow: Annotated[  # noqa: FBT002
@@ -82,5 +95,6 @@ def heads(
     asyncio.run(archive.print_heads(_address(postgres, data_dir), sys.stdout, after=after, follow=follow))
 
 
-def _address(postgres: str, data_dir: Path | None) -> str:
-    return archive.archive_address(postgres, client_settings(None, data_dir).data_dir)
+def _address(postgres: str | None, data_dir: Path | None) -> str:
+    settings = client_settings(None, data_dir)
+    return archive.archive_address(postgres or settings.postgres_dsn, settings.data_dir)

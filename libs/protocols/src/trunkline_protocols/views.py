@@ -8,7 +8,7 @@ from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.wire import Wire
 
 View = Literal["desk", "trace"]
-"""Where a conversation was read: its transcript at the desk, or its trace."""
+"""The form in which a conversation was read: its transcript at the desk, or its trace."""
 
 
 class ConversationViewed(Wire, frozen=True, kw_only=True, tag="conversation.viewed"):

@@ -153,7 +153,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         processes=process.presences,
         suite=NatsSuiteStatus(bus, process.presences, region, lambda: fleet.current.fleet.specialties),
         desk=NatsDesk(bus),
-        views=NatsViews(bus, region),
+        views=NatsViews(bus),
         escalations=escalations,
         customers=customers,
     )

@@ -162,7 +162,7 @@ class Desk(Protocol):
 class ViewRecords(Protocol):
     """Records of operators who read a conversation."""
 
-    async def record(self, conversation: ConversationId, view: View, operator: Operator) -> None:
+    async def record(self, region: str, conversation: ConversationId, view: View, operator: Operator) -> None:
         """Store a view; raises `BusUnavailableError` if that fails: then nothing is shown."""
         ...
 

@@ -15,7 +15,7 @@ import structlog
 
 from trunkline_audit.core.heads import TreeHead
 from trunkline_audit.core.leaves import hash_of_row
-from trunkline_audit.core.merkle import GrowingTree, Tile, pending_range
+from trunkline_audit.core.merkle import TILE_HEIGHT, GrowingTree, Tile, pending_range
 from trunkline_audit.core.records import ArchiveRow
 
 _log: Final = structlog.get_logger(__name__)
@@ -72,7 +72,7 @@ async def load_tree(connection: asyncpg.Connection) -> GrowingTree:
     leaves = {each["leaf"]: hash_of_row(leaf_row(each)) for each in await connection.fetch(_LEAVES, start, end)}
     pending = [_complete(leaves, start, end)]
     level = 1
-    while size >> (8 * level):
+    while size >> (TILE_HEIGHT * level):
         start, end = pending_range(level, size)
         found = await connection.fetch(_ROOTS, level - 1, start, end)
         pending.append(_complete({each["number"]: each["root"] for each in found}, start, end))

@@ -32,11 +32,15 @@ TilePlace: TypeAlias = tuple[int, int]
 """Level and number of a tile."""
 
 _CONNECT_TIMEOUT_S: Final = 5.0
+_COMMAND_TIMEOUT_S: Final = 60.0
 _PREFETCH: Final = 500
 _FIELDS: Final = ", ".join(f"{name}::text" if name == "payload" else name for name in ArchiveRow._fields)
 _RECORDS: Final = f"SELECT leaf, {_FIELDS} FROM messages WHERE leaf IS NOT NULL ORDER BY leaf"  # noqa: S608 - constants
 _OF_CONVERSATION: Final = f"SELECT leaf, {_FIELDS} FROM messages WHERE conversation = $1 AND leaf < $2 ORDER BY leaf"  # noqa: S608 - constants
 _HEADS: Final = "SELECT size, log, root, at, key, signature FROM tree_heads WHERE size > $1 ORDER BY size"
+_HEAD: Final = """
+SELECT size, log, root, at, key, signature FROM tree_heads WHERE size = $1 OR $1 = 0 ORDER BY size DESC LIMIT 1
+"""
 _LEAVES: Final = f"SELECT leaf, {LEAF_FIELDS} FROM messages WHERE leaf >= $1 AND leaf < $2 ORDER BY leaf"  # noqa: S608 - constants
 _TILES: Final = """
 SELECT level, number, hashes FROM tree_tiles
@@ -64,18 +68,12 @@ class TreeReader:
 
     async def heads(self, *, after: int = 0) -> list[dict[str, Any]]:
         """Return the heads of more than `after` records."""
-        return [
-            {
-                "kind": "head",
-                "log": each["log"],
-                "size": each["size"],
-                "root": each["root"].hex(),
-                "at": microseconds(each["at"]),
-                "key": each["key"],
-                "signature": each["signature"].hex(),
-            }
-            for each in await self._connection.fetch(_HEADS, after)
-        ]
+        return [_head_entry(each) for each in await self._connection.fetch(_HEADS, after)]
+
+    async def head(self, size: int = 0) -> dict[str, Any] | None:
+        """Return the head of `size` records, by default the latest; None if it does not exist."""
+        found = await self._connection.fetchrow(_HEAD, size)
+        return _head_entry(found) if found is not None else None
 
     async def rows(self) -> AsyncIterator[tuple[int, ArchiveRow]]:
         """Yield all rows with their leaves, in order."""
@@ -144,6 +142,18 @@ def _hash_of(node: Subtree, tile: Sequence[bytes]) -> bytes:
     return perfect_root(hashes)
 
 
+def _head_entry(head: asyncpg.Record) -> dict[str, Any]:
+    return {
+        "kind": "head",
+        "log": head["log"],
+        "size": head["size"],
+        "root": head["root"].hex(),
+        "at": microseconds(head["at"]),
+        "key": head["key"],
+        "signature": head["signature"].hex(),
+    }
+
+
 def record_entry(leaf: int, row: ArchiveRow) -> dict[str, Any]:
     """Return a record as an entry of an export."""
     return {
@@ -161,7 +171,9 @@ def record_entry(leaf: int, row: ArchiveRow) -> dict[str, Any]:
 @asynccontextmanager
 async def open_tree(dsn: str) -> AsyncIterator[TreeReader]:
     """Connect and open a view of the archive as it is now."""
-    connection = await asyncpg.connect(dsn, timeout=_CONNECT_TIMEOUT_S, statement_cache_size=0)
+    connection = await asyncpg.connect(
+        dsn, timeout=_CONNECT_TIMEOUT_S, command_timeout=_COMMAND_TIMEOUT_S, statement_cache_size=0
+    )
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             yield TreeReader(connection)

@@ -29,6 +29,7 @@ from typing import Any
 
 FORMAT = 1
 MAX_FAULTS = 100
+HEAD_FIELDS = {"log", "size", "root", "at", "key", "signature"}
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 
 
@@ -142,10 +143,12 @@ class Verification:
         self.faults: list[str] = []
         self.records = 0
         self.heads = 0
+        self.unsigned = 0
+        """Heads without a signature, in a log that has no key: only a witness vouches for them."""
         self.uncovered = 0
         """Records after the last head, which no head vouches for yet."""
         self._witnessed = {head["size"]: head for head in witnessed}
-        self._keys = {sha256(bytes.fromhex(trusted_key)).hex()[:32]: trusted_key} if trusted_key else {}
+        self._keys = {_key_name(trusted_key): trusted_key} if trusted_key else {}
         self._trusts_export = not trusted_key
         self._is_whole = True
         self._heads: dict[int, dict[str, Any]] = {}
@@ -169,17 +172,25 @@ class Verification:
         else:
             raise ValueError(f"unknown kind {kind!r}")
 
+    @property
+    def summary(self) -> str:
+        """Return the result in one line."""
+        state = "no fault" if not self.faults else f"{len(self.faults)} faults"
+        unsigned = f", {self.unsigned} of the heads are not signed" if self.unsigned else ""
+        return f"{self.records} records, {self.heads} heads, {self.uncovered} uncovered: {state}{unsigned}"
+
     def finish(self) -> None:
         """Compare what can be compared only at the end."""
         if not self._is_whole:
             return
         for size in sorted(self._heads):
             if size > self._tree.size and not self._is_broken:
-                self._fault(f"records {self._tree.size} to {size - 1} are missing: a head of {size} records exists")
+                self.add_fault(f"records {self._tree.size} to {size - 1} are missing: a head of {size} records exists")
                 break
         self.uncovered = max(0, self._tree.size - max(self._heads, default=0))
 
-    def _fault(self, text: str) -> None:
+    def add_fault(self, text: str) -> None:
+        """Take a fault, unless there are too many to be read."""
         if len(self.faults) < MAX_FAULTS:
             self.faults.append(text)
 
@@ -189,8 +200,8 @@ class Verification:
         self._is_whole = entry["whole"]
         if self._trusts_export:
             for name, public in entry["keys"].items():
-                if sha256(bytes.fromhex(public)).hex()[:32] != name:
-                    self._fault(f"key {name} is not the key of that name")
+                if _key_name(public) != name:
+                    self.add_fault(f"key {name} is not the key of that name")
                 self._keys[name] = public
         for head in self._witnessed.values():
             self._take_head(head, origin="head of the witness")
@@ -200,13 +211,14 @@ class Verification:
         self.heads += 1
         known = self._heads.setdefault(size, head)
         if known["root"] != head["root"]:
-            self._fault(f"{origin} of {size} records: two roots exist")
+            self.add_fault(f"{origin} of {size} records: two roots exist")
         if not self._is_signed(head):
-            self._fault(f"{origin} of {size} records: the signature is not that of key {head['key'] or '(none)'}")
+            self.add_fault(f"{origin} of {size} records: the signature is not that of key {head['key'] or '(none)'}")
 
     def _is_signed(self, head: dict[str, Any]) -> bool:
-        if not head["key"] and self._trusts_export and not self._keys:
-            return True  # a log without a key; `main` says so
+        if not head["key"] and not self._keys:
+            self.unsigned += 1
+            return True
         public = self._keys.get(head["key"])
         if public is None:
             return False
@@ -227,12 +239,12 @@ class Verification:
         try:
             leaf = leaf_hash(record)
         except (binascii.Error, TypeError, ValueError) as error:
-            self._fault(f"record {number}: unreadable: {error}")
+            self.add_fault(f"record {number}: unreadable: {error}")
             leaf = b""
         if not self._is_whole:
             self._check_proof(record, leaf)
         elif number != self._tree.size:
-            self._fault(f"record {self._tree.size} is missing, record {number} follows")
+            self.add_fault(f"record {self._tree.size} is missing, record {number} follows")
             self._is_broken = True
             self._tree.size = number + 1
         elif not self._is_broken:
@@ -250,28 +262,47 @@ class Verification:
             self._agreed = size
             return
         self._is_broken = True
-        self._fault(f"records {self._agreed} to {size - 1} are not those of the head of {size} records")
+        self.add_fault(f"records {self._agreed} to {size - 1} are not those of the head of {size} records")
 
     def _check_proof(self, record: dict[str, Any], leaf: bytes) -> None:
         number, size = record["leaf"], record["size"]
         head = self._heads.get(size)
         if head is None:
-            self._fault(f"record {number}: there is no head of {size} records")
+            self.add_fault(f"record {number}: there is no head of {size} records")
             return
         root = root_by_proof(leaf, number, size, [bytes.fromhex(each) for each in record["proof"]])
         if root is None or root.hex() != head["root"]:
-            self._fault(f"record {number}: its proof does not lead to the head of {size} records")
+            self.add_fault(f"record {number}: its proof does not lead to the head of {size} records")
 
     def _check_consistency(self, entry: dict[str, Any]) -> None:
         old, new = entry["old"], entry["new"]
         heads = [self._heads.get(size) for size in (old, new)]
         if heads[0] is None or heads[1] is None:
-            self._fault(f"consistency of {old} and {new} records: there is no head of that size")
+            self.add_fault(f"consistency of {old} and {new} records: there is no head of that size")
             return
         roots = [bytes.fromhex(head["root"]) for head in heads if head is not None]
         found = roots_by_proof(old, new, roots[0], [bytes.fromhex(each) for each in entry["proof"]])
         if found is None or list(found) != roots:
-            self._fault(f"the head of {new} records does not continue that of {old} records")
+            self.add_fault(f"the head of {new} records does not continue that of {old} records")
+
+
+def _key_name(public: str) -> str:
+    """Return the name of a public key."""
+    try:
+        return sha256(bytes.fromhex(public)).hex()[:32]
+    except ValueError as error:
+        raise ValueError(f"{public!r} is not a public key in hex") from error
+
+
+def read_heads(file: Path) -> list[dict[str, Any]]:
+    """Return the heads that a witness kept in a file; raise ValueError if one is incomplete."""
+    with file.open(encoding="utf-8") as lines:
+        heads = [each for each in read_lines(lines, str(file)) if each.get("kind") == "head"]
+    for head in heads:
+        missing = HEAD_FIELDS - head.keys()
+        if missing:
+            raise ValueError(f"{file}: a head has no {', '.join(sorted(missing))}")
+    return heads
 
 
 def read_lines(lines: Iterable[str], name: str) -> Iterator[dict[str, Any]]:
@@ -282,7 +313,7 @@ def read_lines(lines: Iterable[str], name: str) -> Iterator[dict[str, Any]]:
         except ValueError as error:
             raise ValueError(f"{name}: line {number}: {error}") from error
         if not isinstance(entry, dict):
-            raise TypeError(f"{name}: line {number}: not an object")
+            raise ValueError(f"{name}: line {number}: not an object")  # noqa: TRY004 - a fault of the file, as above
         yield entry
 
 
@@ -294,10 +325,7 @@ def main() -> int:
     parser.add_argument("--key", default="", help="public key that you trust, in hex")
     given = parser.parse_args()
     try:
-        witnessed = []
-        if given.heads:
-            with Path(given.heads).open(encoding="utf-8") as file:
-                witnessed = [each for each in read_lines(file, given.heads) if each["kind"] == "head"]
+        witnessed = read_heads(Path(given.heads)) if given.heads else []
         verification = Verification(witnessed, given.key)
         with Path(given.export).open(encoding="utf-8") as file:
             for entry in read_lines(file, given.export):
@@ -308,8 +336,7 @@ def main() -> int:
         return 2
     for fault in verification.faults:
         print(fault)  # noqa: T201
-    state = "no fault" if not verification.faults else f"{len(verification.faults)} faults"
-    print(f"{verification.records} records, {verification.heads} heads, {verification.uncovered} uncovered: {state}")  # noqa: T201
+    print(verification.summary)  # noqa: T201
     return 1 if verification.faults else 0
 
 

@@ -23,7 +23,7 @@ from trunkline_protocols.intents import (
 )
 from trunkline_protocols.rules.facts import matches
 
-from trunkline_agents.core.intents.model import RULE_PREFIX, URGENT_PREFIX
+from trunkline_agents.core.intents.model import RULE_PREFIX, is_general_danger
 
 _MIN_DANGER: Final = 0.35
 """Probability of all emergencies together from which on a message is one: a missed danger costs more than a false
@@ -81,12 +81,12 @@ def find_alarm(
     rules = [rule for rule in fleet.escalation.rules if rule.examples and matches(rule.when, context)]
     critical = {rule.name: rule for rule in rules if rule.urgency == "critical"}
     danger = {name: probabilities.get(f"{RULE_PREFIX}{name}", 0.0) for name in critical}
-    other = sum(share for name, share in probabilities.items() if _is_general_danger(name))
+    other = sum(share for name, share in probabilities.items() if is_general_danger(name))
     total = other + sum(danger.values())
     is_danger = total >= (_MIN_ROUTED_DANGER if routed_to_urgent else _MIN_DANGER) + margin
     if is_danger and total > probabilities.get(NEAR_MISS, 0.0):
         return _danger_alarm(danger, total, critical, fleet)
-    if nearest.removeprefix(RULE_PREFIX) in critical or _is_general_danger(nearest):
+    if nearest.removeprefix(RULE_PREFIX) in critical or is_general_danger(nearest):
         return _danger_alarm({nearest.removeprefix(RULE_PREFIX): 1.0}, 1.0, critical, fleet)
     for rule in rules:
         if probabilities.get(f"{RULE_PREFIX}{rule.name}", 0.0) >= _MIN_RULE + margin:
@@ -114,11 +114,6 @@ def recognise(probabilities: Mapping[str, float], *, by_words: bool = False, is_
     if is_follow_up or off_topic < _MIN_OFF_TOPIC + margin:
         return ""
     return OFF_TOPIC if off_topic > probabilities.get(QUESTION, 0.0) else PERHAPS_OFF_TOPIC
-
-
-def _is_general_danger(name: str) -> bool:
-    """Return whether an intent is a danger that no rule of the fleet describes."""
-    return name == EMERGENCY or name.startswith(URGENT_PREFIX)
 
 
 def _danger_alarm(

@@ -21,12 +21,11 @@ _NAME_CHARACTERS: Final = 12
 class NatsViews:
     """Views on JetStream, which drops those that are in the stream already."""
 
-    def __init__(self, bus: Bus, region: str) -> None:
+    def __init__(self, bus: Bus) -> None:
         """Use the connection of the process."""
         self._bus = bus
-        self._region = region
 
-    async def record(self, conversation: ConversationId, view: View, operator: Operator) -> None:
+    async def record(self, region: str, conversation: ConversationId, view: View, operator: Operator) -> None:
         """Store a view; raises `BusUnavailableError` if that fails."""
         now = time.time()
         viewed = ConversationViewed(
@@ -34,7 +33,7 @@ class NatsViews:
         )
         by = hashlib.sha256(f"{operator.role}\n{operator.name}".encode()).hexdigest()[:_NAME_CHARACTERS]
         await self._bus.append(
-            subjects.view(self._region, conversation),
+            subjects.view(region, conversation),
             codec.encode(viewed),
             message_id=f"{conversation}-{view}-{by}-{int(now) // _INTERVAL_S}",
         )

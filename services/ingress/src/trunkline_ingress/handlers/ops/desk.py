@@ -144,10 +144,11 @@ class DeskOps:
     async def show(self, request: web.Request) -> web.Response:
         """Return a conversation's transcript."""
         conversation = conversation_of(request)
-        commits = await self.log.commits(self._region_of(conversation), conversation, after=0)
+        region = self._region_of(conversation)
+        commits = await self.log.commits(region, conversation, after=0)
         if not commits:
             raise web.HTTPNotFound(text=f"conversation {conversation} not found")
-        await self.views.record(conversation, "desk", operator_of(request))
+        await self.views.record(region, conversation, "desk", operator_of(request))
         messages, closed = transcript(commits)
         first = commits[0].commit
         started = next((event for event in first.events if isinstance(event, Started)), None)

@@ -42,5 +42,5 @@ class SuiteOps:
         commits = await self.log.commits(self.region, conversation, after=0)
         if not messages and not commits:
             raise web.HTTPNotFound(text=f"conversation {conversation} not found")
-        await self.views.record(conversation, "trace", operator_of(request))
+        await self.views.record(self.region, conversation, "trace", operator_of(request))
         return json_response(build_trace(conversation, [*messages, *commands], commits))
