@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import numpy as np
@@ -43,6 +43,20 @@ class Bm25:
             start, end = self._starts[column], self._starts[column + 1]
             scores[self._numbers[start:end]] += self._weights[start:end]
         return scores
+
+    def coverages(self, terms: Collection[str]) -> NDArray[np.float32]:
+        """Return the share (0 to 1) of the weight of different terms that each row covers.
+
+        Unknown terms count as the rarest and stay uncovered.
+        """
+        covered = np.zeros(self._size, dtype=np.float32)
+        total = 0.0
+        for term in terms:
+            total += self.rarity(term)
+            column = self._columns.get(term)
+            if column is not None:
+                covered[self._numbers[self._starts[column] : self._starts[column + 1]]] += self._rarity[column]
+        return covered / np.float32(total) if total else covered
 
     def rarity(self, term: str) -> float:
         """Return the inverse document frequency of a term; an unknown term is as rare as the rarest known one."""

@@ -66,7 +66,6 @@ class Index:
         self._vectors: VectorIndex | None = None
         self._meaning: MeaningRanking | None = None
         terms_by_row = [row_terms(row) for row in self._rows]
-        self._terms = [frozenset(found) for found in terms_by_row]
         self._bm25 = Bm25(terms_by_row)
         self._scopes = list({row.scope for row in self._rows})
         numbers = {scope: number for number, scope in enumerate(self._scopes)}
@@ -81,7 +80,7 @@ class Index:
         """Return a copy that also ranks by vectors; `vectors` has one per row."""
         hybrid = copy.copy(self)
         hybrid._vectors = vectors  # noqa: SLF001 - a copy of the same class
-        hybrid._meaning = MeaningRanking(self._rows, self._terms, vectors, self._bm25.rarity)  # noqa: SLF001
+        hybrid._meaning = MeaningRanking(self._rows, vectors, self._bm25)  # noqa: SLF001
         return hybrid
 
     def speller(self, known: frozenset[str] = frozenset(), *, fleet: Sequence[str] = ()) -> Speller:
@@ -142,23 +141,24 @@ class Index:
         numbers = sorted(rows)
         if not numbers:
             return []
-        evidence = meaning.evidence(question, numbers)
+        weighed = meaning.weigh(question, numbers)
+        evidence = weighed.evidence
         if in_topics is not None:
-            evidence += np.float32(TOPIC_BONUS) * in_topics[numbers].astype(np.float32)
+            evidence = evidence + np.float32(TOPIC_BONUS) * in_topics[numbers].astype(np.float32)
         by_document: dict[str, list[tuple[int, float]]] = {}
         for number in np.argsort(-evidence, kind="stable").tolist():
             if evidence[number] < MIN_EVIDENCE:
                 break
-            row = numbers[number]
-            by_document.setdefault(self._rows[row].document, []).append((row, float(evidence[number])))
+            document = self._rows[numbers[number]].document
+            by_document.setdefault(document, []).append((number, float(evidence[number])))
         kept = [
             passage
             for rank, passages in enumerate(by_document.values())
             for passage in passages[: _PASSAGES_BY_RANK[min(rank, len(_PASSAGES_BY_RANK) - 1)]]
         ]
         return [
-            SearchHit(self._rows[row], probability(found), meaning.sentence_scores(question, row, found))
-            for row, found in kept[:limit]
+            SearchHit(self._rows[numbers[number]], probability(found), weighed.sentence_scores(number, found))
+            for number, found in kept[:limit]
         ]
 
     def _ranked(self, question: SearchQuestion, allowed: NDArray[np.bool_], limit: int) -> list[SearchHit]:
@@ -173,10 +173,8 @@ class Index:
         self, rankings: Sequence[tuple[float, list[int]]], question: SearchQuestion, limit: int
     ) -> list[SearchHit]:
         rows = self._fused(rankings, decay=_FURTHER_PASSAGE_DECAY if question.is_long else 0.0)
-        return [
-            SearchHit(self._rows[row], probability_by_words(self._coverage(question.all_terms, row)))
-            for row in rows[:limit]
-        ]
+        coverages = self._bm25.coverages(question.all_terms)
+        return [SearchHit(self._rows[row], probability_by_words(float(coverages[row]))) for row in rows[:limit]]
 
     def hits_from_ranks(
         self,
@@ -226,13 +224,6 @@ class Index:
 
         documents = sorted(by_document.values(), key=document_score, reverse=True)
         return [row for rows in documents for row in rows[:_PASSAGES_PER_DOCUMENT]]
-
-    def _coverage(self, query_terms: set[str], row: int) -> float:
-        """Return the covered share of the query's term weight; unknown terms count as the rarest and stay uncovered."""
-        rarity = {term: self._bm25.rarity(term) for term in query_terms}
-        total = sum(rarity.values())
-        covered = sum(weight for term, weight in rarity.items() if term in self._terms[row])
-        return covered / total if total else 0.0
 
 
 def _best(scores: NDArray[np.float32], allowed: NDArray[np.bool_]) -> list[int]:

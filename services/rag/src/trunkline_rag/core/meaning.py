@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from trunkline_language.sentences import sentences
 from trunkline_language.terms import terms
 
+from trunkline_rag.core.bm25 import Bm25
 from trunkline_rag.core.passage_row import PassageRow
-from trunkline_rag.core.question import SearchQuestion, Vector
+from trunkline_rag.core.question import SearchQuestion, Vectors
 from trunkline_rag.core.relevance import (
     FOCUS_BONUS,
     passage_evidence,
@@ -20,7 +22,7 @@ from trunkline_rag.core.relevance import (
     sentence_scores,
     with_earlier,
 )
-from trunkline_rag.core.sentence_index import SentenceIndex
+from trunkline_rag.core.sentence_index import SentenceIndex, SentenceSimilarities
 from trunkline_rag.core.vector_index import VectorIndex
 
 _CANDIDATES: Final = 20
@@ -34,61 +36,86 @@ class MeaningRanking:
     def __init__(
         self,
         rows: Sequence[PassageRow],
-        terms_of_rows: Sequence[frozenset[str]],
         vectors: VectorIndex,
-        rarity: Callable[[str], float],
+        words: Bm25,
     ) -> None:
-        """`terms_of_rows` and `vectors` have one entry per row; `rarity` is the weight of a term."""
+        """`vectors` and `words` have one entry per row."""
         self._rows = rows
-        self._terms = terms_of_rows
         self._vectors = vectors
-        self._rarity = rarity
+        self._words = words
         self._sentences = SentenceIndex([row.sentences for row in rows], vectors.dimensions)
         self._sentence_terms = lru_cache(maxsize=_CACHED_ROWS)(self._terms_of_sentences)
 
     def candidates(self, question: SearchQuestion, allowed: NDArray[np.bool_]) -> set[int]:
         """Return the nearest rows to a question and to the one before it, and those of the articles in focus."""
-        asked = np.stack([vector for _, vector in _with_vectors(question)])
-        found = {row for ranked in self._vectors.nearest(asked, allowed, _CANDIDATES) for row in ranked}
+        found = {row for ranked in self._vectors.nearest(_vectors(question), allowed, _CANDIDATES) for row in ranked}
         if question.focus:
             found |= {row for row in np.nonzero(allowed)[0].tolist() if self._rows[row].document in question.focus}
         return found
 
-    def evidence(self, question: SearchQuestion, rows: Sequence[int]) -> NDArray[np.float32]:
-        """Return the evidence of rows for a question, with that for the one before it and with the focus."""
-        found = [self._evidence(asked, vector, rows) for asked, vector in _with_vectors(question)]
-        evidence = with_earlier(*found) if len(found) > 1 else found[0]
+    def weigh(self, question: SearchQuestion, rows: Sequence[int]) -> WeighedPassages:
+        """Weigh candidate rows for a question that has a vector, and for the one before it."""
+        vectors = _vectors(question)
+        terms_asked = [asked.all_terms for asked in _asked(question)]
+        similarities = self._vectors.similarities(rows, vectors)
+        sentences = self._sentences.similarities(rows, vectors)
+        best = sentences.best()
+        covered = np.stack([self._words.coverages(found)[rows] for found in terms_asked], axis=1)
+        by_question = passage_evidence(similarities, np.where(np.isnan(best), similarities, best), covered)
         is_focused = np.array([self._rows[row].document in question.focus for row in rows], dtype=np.float32)
-        return evidence + np.float32(FOCUS_BONUS) * is_focused
-
-    def sentence_scores(self, question: SearchQuestion, row: int, evidence: float) -> list[float]:
-        """Return the scores of a row's sentences; `evidence` is that of the row."""
-        found = [self._sentence_evidence(asked, vector, row) for asked, vector in _with_vectors(question)]
-        return sentence_scores(with_earlier(*found) if len(found) > 1 else found[0], evidence)
-
-    def _evidence(self, question: SearchQuestion, vector: Vector, rows: Sequence[int]) -> NDArray[np.float32]:
-        similarities = self._vectors.similarities(rows, vector)
-        best = self._sentences.best(np.array(rows, dtype=np.intp), vector)
-        coverages = self._coverages(question, [self._terms[row] for row in rows])
-        return passage_evidence(similarities, np.where(np.isnan(best), similarities, best), coverages)
-
-    def _sentence_evidence(self, question: SearchQuestion, vector: Vector, row: int) -> NDArray[np.float32]:
-        similarities = self._sentences.similarities(row, vector)
-        found = self._sentence_terms(row)[: len(similarities)]
-        return sentence_evidence(similarities[: len(found)], self._coverages(question, found))
-
-    def _coverages(self, question: SearchQuestion, found: Sequence[frozenset[str]]) -> NDArray[np.float32]:
-        """Return the covered share of the question's term weight for each set of terms."""
-        weights = {term: self._rarity(term) for term in question.all_terms}
-        total = sum(weights.values()) or 1.0
-        covered = [sum(weight for term, weight in weights.items() if term in each) / total for each in found]
-        return np.array(covered, dtype=np.float32)
+        return WeighedPassages(
+            evidence=with_earlier(by_question) + np.float32(FOCUS_BONUS) * is_focused,
+            rows=rows,
+            coverages=[TermCoverage(found, self._words.rarity) for found in terms_asked],
+            similarities=sentences,
+            sentence_terms=self._sentence_terms,
+        )
 
     def _terms_of_sentences(self, row: int) -> list[frozenset[str]]:
         return [frozenset(terms(sentence.text)) for sentence in sentences(self._rows[row].text)]
 
 
-def _with_vectors(question: SearchQuestion) -> list[tuple[SearchQuestion, Vector]]:
+class TermCoverage:
+    """Measures how much of a question's term weight other texts cover."""
+
+    def __init__(self, asked: set[str], rarity: Callable[[str], float]) -> None:
+        """`asked` are the terms of the question, `rarity` the weight of a term."""
+        self._weights = {term: rarity(term) for term in asked}
+        self._terms = frozenset(asked)
+        self._total = sum(self._weights.values()) or 1.0
+
+    def of(self, found: frozenset[str]) -> float:
+        """Return the covered share (0 to 1) for the terms of a text."""
+        return sum(self._weights[term] for term in self._terms & found) / self._total
+
+
+@dataclass(frozen=True, slots=True)
+class WeighedPassages:
+    """The evidence of candidate passages for one question, and what the scores of their sentences are made of."""
+
+    evidence: NDArray[np.float32]
+    """One per candidate."""
+    rows: Sequence[int]
+    coverages: Sequence[TermCoverage]
+    """Of the question and, if it may continue one, of the question before it."""
+    similarities: SentenceSimilarities
+    sentence_terms: Callable[[int], list[frozenset[str]]]
+
+    def sentence_scores(self, number: int, evidence: float) -> list[float]:
+        """Return the scores of the sentences of one candidate; `evidence` is that of its passage."""
+        similarities = self.similarities.of_row(number)
+        found = self.sentence_terms(self.rows[number])[: len(similarities)]
+        if not found:
+            return []
+        covered = np.array([[coverage.of(each) for coverage in self.coverages] for each in found], np.float32)
+        return sentence_scores(with_earlier(sentence_evidence(similarities[: len(found)], covered)), evidence)
+
+
+def _asked(question: SearchQuestion) -> list[SearchQuestion]:
     """Return the question and, if it may continue one, the question before it."""
-    asked = [question] if question.earlier is None else [question, question.earlier]
-    return [(each, each.vector) for each in asked if each.vector is not None]
+    earlier = question.earlier
+    return [question] if earlier is None or earlier.vector is None else [question, earlier]
+
+
+def _vectors(question: SearchQuestion) -> Vectors:
+    return np.stack([asked.vector for asked in _asked(question) if asked.vector is not None])

@@ -54,10 +54,15 @@ def sentence_evidence(similarities: NDArray[np.float32], coverages: NDArray[np.f
     return np.float32(_SENTENCE_WEIGHT) * similarities + np.float32(COVERAGE_WEIGHT) * coverages
 
 
-def with_earlier(current: NDArray[np.float32], earlier: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the evidence for a question that may continue an earlier one."""
-    combined: NDArray[np.float32] = current + np.float32(EARLIER_WEIGHT) * earlier
-    return combined * np.float32(1 / (1 + EARLIER_WEIGHT))
+def with_earlier(evidence: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the evidence for a question that may continue an earlier one.
+
+    `evidence` has a column for the question and, if there is an earlier one, a second column for that.
+    """
+    current: NDArray[np.float32] = evidence[:, 0]
+    if evidence.shape[1] == 1:
+        return current
+    return (current + np.float32(EARLIER_WEIGHT) * evidence[:, 1]) * np.float32(1 / (1 + EARLIER_WEIGHT))
 
 
 def sentence_scores(evidence: NDArray[np.float32], passage: float) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -26,24 +27,35 @@ class SentenceIndex:
         squares = np.einsum("ij,ij->i", self._vectors, self._vectors, dtype=np.int64)
         self._inverse_lengths = (1 / np.maximum(np.sqrt(squares), _MIN_LENGTH)).astype(np.float32)
 
-    def similarities(self, row: int, vector: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the cosine similarity of a normalised vector to each sentence of a row."""
-        return self._similarities(slice(self._starts[row], self._starts[row + 1]), vector)
+    def similarities(self, rows: Sequence[int], vectors: NDArray[np.float32]) -> SentenceSimilarities:
+        """Return the cosine similarities of normalised vectors, one per row of `vectors`, to the sentences of rows."""
+        numbers = np.array(rows, dtype=np.intp)
+        starts, lengths = self._starts[numbers], self._starts[numbers + 1] - self._starts[numbers]
+        ends = np.cumsum(lengths)
+        # The numbers of all sentences of the rows, one after another.
+        sentences = np.arange(lengths.sum()) + np.repeat(starts - (ends - lengths), lengths)
+        products = self._vectors[sentences].astype(np.float32) @ vectors.T
+        return SentenceSimilarities(products * self._inverse_lengths[sentences, np.newaxis], ends - lengths, ends)
 
-    def best(self, rows: NDArray[np.intp], vector: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the similarity of a normalised vector to the nearest sentence of each row; NaN without sentences."""
-        starts, ends = self._starts[rows], self._starts[rows + 1]
-        found = np.full(len(rows), np.nan, dtype=np.float32)
-        filled = np.nonzero(ends > starts)[0]
+
+@dataclass(frozen=True, slots=True)
+class SentenceSimilarities:
+    """Similarities of the sentences of some rows, one after another, to some vectors."""
+
+    values: NDArray[np.float32]
+    """A row per sentence, a column per vector."""
+    starts: NDArray[np.intp]
+    ends: NDArray[np.intp]
+    """Place of the first sentence of each row, and of the first one behind it."""
+
+    def best(self) -> NDArray[np.float32]:
+        """Return the highest similarity of each row to each vector; NaN for a row without sentences."""
+        found = np.full((len(self.starts), self.values.shape[1]), np.nan, dtype=np.float32)
+        filled = np.nonzero(self.ends > self.starts)[0]
         if len(filled):
-            lengths = (ends - starts)[filled]
-            offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-            # The numbers of all sentences of the rows, one after another.
-            numbers = np.arange(lengths.sum()) + np.repeat(starts[filled] - offsets, lengths)
-            found[filled] = np.maximum.reduceat(self._similarities(numbers, vector), offsets)
+            found[filled] = np.maximum.reduceat(self.values, self.starts[filled], axis=0)
         return found
 
-    def _similarities(self, sentences: slice | NDArray[np.intp], vector: NDArray[np.float32]) -> NDArray[np.float32]:
-        products = self._vectors[sentences].astype(np.float32) @ vector
-        similarities: NDArray[np.float32] = products * self._inverse_lengths[sentences]
-        return similarities
+    def of_row(self, number: int) -> NDArray[np.float32]:
+        """Return the similarities of the sentences of one row, by its place among the rows."""
+        return self.values[self.starts[number] : self.ends[number]]

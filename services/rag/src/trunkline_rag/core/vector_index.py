@@ -43,9 +43,9 @@ class VectorIndex:
         """Return the length of the vectors."""
         return int(self._vectors.shape[1])
 
-    def similarities(self, rows: Sequence[int], vector: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the cosine similarity of a normalised vector to each of the rows."""
-        found: NDArray[np.float32] = self._vectors[rows] @ vector
+    def similarities(self, rows: Sequence[int], vectors: Vectors) -> NDArray[np.float32]:
+        """Return the cosine similarities of the rows to normalised vectors, a column per vector."""
+        found: NDArray[np.float32] = self._vectors[rows] @ vectors.T
         return found
 
     def nearest(self, queries: Vectors, allowed: NDArray[np.bool_], limit: int) -> list[list[int]]:
