@@ -24,7 +24,7 @@ from trunkline_chassis.nats_security import NatsSecurity
 
 from tests.cluster.lab import Lab, LabError
 from tests.faults.customers import CustomerPool, Entry
-from tests.faults.verifier import verify
+from tests.faults.verifier import Report, verify
 
 HostFault = Literal["kill", "freeze", "cut"]
 FREEZE_S: Final = 30.0
@@ -73,7 +73,10 @@ def main() -> int:
     is_clean = True
     for fault in options.faults:
         for host in options.hosts or lab.addresses:
-            is_clean &= asyncio.run(_strike_under_load(lab, fault, host, options.rate))
+            report = asyncio.run(strike_under_load(lab, fault, host, options.rate))
+            figures = {"fault": fault, "host": host, "rate": options.rate, "clean": report.is_clean} | asdict(report)
+            print(msgspec.json.encode(figures).decode(), flush=True)
+            is_clean &= report.is_clean
     return 0 if is_clean else 1
 
 
@@ -85,8 +88,8 @@ def running_lab(folder: Path) -> Lab:
     return lab
 
 
-async def _strike_under_load(lab: Lab, fault: HostFault, host: str, rate: float) -> bool:
-    """Strike one host while customers write; print the account and return whether every guarantee was kept."""
+async def strike_under_load(lab: Lab, fault: HostFault, host: str, rate: float) -> Report:
+    """Strike one host while customers write `rate` messages per second; return what became of the messages."""
     entry = Entry(
         tuple(f"https://{address}" for address in lab.addresses.values()),
         tls=ssl.create_default_context(cafile=str(lab.folder / "secrets" / "pki" / "ca.pem")),
@@ -108,10 +111,7 @@ async def _strike_under_load(lab: Lab, fault: HostFault, host: str, rate: float)
     await pool.close()
     servers = LabServers(lab)
     records = [customer.record for customer in pool.customers]
-    report = await verify(servers, records, [], security=servers.security())
-    figures = {"fault": fault, "host": host, "rate": rate, "clean": report.is_clean} | asdict(report)
-    print(msgspec.json.encode(figures).decode(), flush=True)
-    return report.is_clean
+    return await verify(servers, records, [], security=servers.security())
 
 
 def strike(lab: Lab, fault: HostFault, host: str) -> Callable[[], object]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,44 +12,14 @@ import nats
 import nats.errors
 import pytest
 from nats.aio.client import Client
-from trunkline_protocols import streams
-from trunkline_protocols.catalogue import CHANNELS
 from trunkline_protocols.permissions import PRINCIPALS, SERVICES, Principal, inbox_prefix, permissions
 from trunkline_supervisor.adapters.nats_credentials import NatsCredentials, load_nats_credentials
 from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
 from trunkline_supervisor.adapters.tcp import free_port
 
-pytestmark = pytest.mark.processes
+from tests.support.permission_probe import EVERYTHING, refused_by_table, settle, try_subjects
 
-BUCKET_STREAMS = [f"KV_{bucket.name}" for bucket in streams.BUCKETS]
-STREAMS = [*(stream.name for stream in streams.STREAMS), *BUCKET_STREAMS]
-API_VERBS = (
-    "STREAM.MSG.GET",
-    "DIRECT.GET",
-    "STREAM.INFO",
-    "STREAM.UPDATE",
-    "STREAM.PURGE",
-    "STREAM.DELETE",
-    "STREAM.MSG.DELETE",
-    "STREAM.SNAPSHOT",
-    "STREAM.RESTORE",
-    "CONSUMER.CREATE",
-)
-CATALOGUE = [re.sub(r"\{\w+\}", "x", channel.address) for channel in CHANNELS if channel.carrier != "websocket"]
-API = [f"$JS.API.{verb}.{stream}" for verb in API_VERBS for stream in STREAMS]
-CONSUMERS = [
-    f"$JS.API.CONSUMER.{verb}.{stream}.{name}"
-    for verb in ("MSG.NEXT", "INFO", "RESET", "UNPIN", "DELETE")
-    for stream, name in (("INBOX", "slot-local-3"), ("WORK", "agents-billing-high"), ("CONVERSATIONS", "audit"))
-]
-PUBLISHED = [
-    *CATALOGUE,
-    *API,
-    *CONSUMERS,
-    *(f"{inbox_prefix(name)}.reply" for name in PRINCIPALS),
-    "$SYS.REQ.USER.INFO",
-]
-SUBSCRIBED = [*CATALOGUE, ">", "$JS.>", "_INBOX.>", *(f"{inbox_prefix(name)}.>" for name in PRINCIPALS)]
+pytestmark = pytest.mark.processes
 
 
 @pytest.fixture(scope="module")
@@ -86,24 +55,6 @@ async def open_client(server: tuple[NatsNode, NatsCredentials], user: str, viola
             await asyncio.sleep(0.1)
 
 
-async def settle(client: Client, violations: list[str]) -> None:
-    """Wait until every refusal has arrived: the last one is that of a subject which no table grants."""
-    await client.publish("last.subject", b"")
-    async with asyncio.timeout(20):
-        while not any("last.subject" in text for text in violations):
-            await asyncio.sleep(0.01)
-    await client.close()
-    violations[:] = [text for text in violations if "last.subject" not in text]
-
-
-def is_granted(subject: str, patterns: tuple[str, ...]) -> bool:
-    """Match a subject against NATS patterns; a wildcard subscription needs a pattern that contains it."""
-    return any(
-        re.fullmatch(re.escape(pattern).replace(r"\*", r"[^.]+").replace(r"\.>", r"\..+").replace(">", ".+"), subject)
-        for pattern in patterns
-    )
-
-
 @pytest.mark.parametrize("principal", PRINCIPALS)
 async def test_principal_may_do_exactly_what_the_table_grants(
     server: tuple[NatsNode, NatsCredentials], principal: Principal
@@ -111,20 +62,8 @@ async def test_principal_may_do_exactly_what_the_table_grants(
     """Every subject of the catalogue, the JetStream API and all inboxes, published to and subscribed to."""
     violations: list[str] = []
     client = await open_client(server, principal, violations)
-    for subject in PUBLISHED:
-        await client.publish(subject, b"{}", reply=f"{inbox_prefix(principal)}.x")
-    for subject in SUBSCRIBED:
-        await client.subscribe(subject)
-    await settle(client, violations)
-    refused_publish = {
-        match[1] for text in violations if (match := re.search(r'publish to "(.+)"', text, re.IGNORECASE))
-    }
-    refused_subscribe = {
-        match[1] for text in violations if (match := re.search(r'subscription to "(.+)"', text, re.IGNORECASE))
-    }
-    table = permissions(principal, region="local")
-    assert refused_publish == {subject.lower() for subject in PUBLISHED if not is_granted(subject, table.publish)}
-    assert refused_subscribe == {subject.lower() for subject in SUBSCRIBED if not is_granted(subject, table.subscribe)}
+    refused = await try_subjects(client, principal, violations, EVERYTHING)
+    assert refused == refused_by_table(principal, region="local").lower()
 
 
 async def test_stolen_knowledge_credentials_read_no_conversation(server: tuple[NatsNode, NatsCredentials]) -> None:
