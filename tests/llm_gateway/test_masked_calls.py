@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -13,7 +14,10 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import web
+from trunkline_llm_gateway.application import detection_cache
 from trunkline_llm_gateway.core.config import ConfigError, RouteConfig, parse_config
+from trunkline_llm_gateway.core.personal_data.detection import find_personal_data
+from trunkline_llm_gateway.core.personal_data.spans import Span
 from trunkline_protocols.completion import Complete, Completed, ToolSpec
 from trunkline_protocols.context import Utterance
 from trunkline_protocols.knowledge import Passage
@@ -192,6 +196,29 @@ async def test_concurrent_customers_get_their_own_data() -> None:
     expected = [f"Card {CARD} and customer-{number}@example.com." for number in range(50)]
     assert [reply.text for reply in replies] == expected
     assert [harness.displayed(f"c{number}-1") for number in range(50)] == expected
+
+
+@pytest.mark.parametrize("in_transcript", [False, True])
+async def test_long_text_is_searched_beside_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch, *, in_transcript: bool
+) -> None:
+    """A message of nothing but digits takes a tenth of a second, in which the deltas of all others would wait."""
+    threads: list[threading.Thread] = []
+
+    def find(text: str, countries: Sequence[str]) -> list[Span]:
+        threads.append(threading.current_thread())
+        return find_personal_data(text, countries)
+
+    monkeypatch.setattr(detection_cache, "find_personal_data", find)
+    long = f"My card {CARD}" + " 4 1 2" * 200
+    earlier = [Utterance(role="customer", text=long)] if in_transcript else []
+    text = f"My card {CARD}" if in_transcript else long
+    async with gateway_to(ModelServer(pieces=ECHO[:3])) as harness:
+        await harness.complete(make_request(turn="c-1", text=text, transcript=earlier))
+        assert threading.main_thread() not in threads
+        searched = len(threads)
+        await harness.complete(make_request(turn="c-2", text=text, transcript=earlier))
+    assert len(threads) == searched
 
 
 class EchoServer(ModelServer):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from stdnum import luhn
@@ -68,6 +69,7 @@ def _touches_letters(text: str, start: int, end: int) -> bool:
     return text[start - 1 : start].isalpha() or text[end : end + 1].isalpha()
 
 
+@lru_cache(maxsize=10_000)
 def _lengths(prefix: str) -> tuple[int, ...]:
     """Return the lengths of the networks that a prefix of four digits belongs to, longest first."""
     found = [lengths for pattern, lengths in _NETWORKS if pattern.match(prefix)]
