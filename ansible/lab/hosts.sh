@@ -2,9 +2,11 @@
 # Hosts of a lab: containers with systemd and an ssh server on a network that reaches nothing else.
 #   ansible/lab/hosts.sh up FOLDER [HOSTS]     start trunkline-1 ... and write FOLDER/hosts.yml, an inventory with their
 #                                              addresses and an ssh key that is drawn for this lab
+#   ansible/lab/hosts.sh add FOLDER NUMBER     start one more and add it to that inventory, with the groups of the processes
+#                                              that hold no data: ingress, conversation, agents, llm_gateway
 #   ansible/lab/hosts.sh down FOLDER           remove its containers and its network
-# TRUNKLINE_LAB names the lab (default: trunkline-lab), so that several can run side by side. Both actions remove only
-# hosts that were started from FOLDER.
+# TRUNKLINE_LAB names the lab (default: trunkline-lab), so that several can run side by side. Only hosts that were started
+# from FOLDER are removed.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 image=trunkline-lab-host:bookworm
@@ -29,8 +31,35 @@ start() {
         sleep 0.2; done; systemctl reset-failed ssh; systemctl start ssh'
 }
 
+# Start a host and describe it for Ansible.
+add() {
+    host=trunkline-$1
+    address=$2.$((10 + $1))
+    start "$host" "$address"
+    key=$(docker exec "$lab-$host" cat /etc/ssh/ssh_host_ed25519_key.pub | cut -d' ' -f1,2)
+    echo "$address $key" >>"$folder/known_hosts"
+    printf '    %s:\n      ansible_host: %s\n      private_address: %s\n' "$host" "$address" "$address" >>"$folder/hosts.yml"
+}
+
+prefix() {
+    docker network inspect --format '{{(index .IPAM.Config 0).Subnet}}' "$lab" | sed 's/\.[0-9]*\/.*//'
+}
+
 case $action in
 down) down ;;
+add)
+    if grep -q '^  children:' "$folder/hosts.yml"; then
+        echo "lab $lab has a further host already" >&2
+        exit 1
+    fi
+    add "$count" "$(prefix)"
+    {
+        echo "  children:"
+        for group in ingress conversation agents llm_gateway; do
+            printf '    %s:\n      hosts:\n        trunkline-%s:\n' "$group" "$count"
+        done
+    } >>"$folder/hosts.yml"
+    ;;
 up)
     "$here/image.sh" "$image"
     mkdir -p "$folder"
@@ -46,7 +75,6 @@ up)
     subnet=$(docker network inspect --format '{{(index .IPAM.Config 0).Subnet}}' "$lab")
     docker network rm "$lab" >/dev/null
     docker network create --internal --label "trunkline.lab=$lab" --label "trunkline.folder=$folder" --subnet "$subnet" "$lab" >/dev/null
-    prefix=${subnet%.*}
     : >"$folder/known_hosts"
     {
         echo "all:"
@@ -60,17 +88,12 @@ up)
     } >"$folder/hosts.yml"
     number=1
     while [ "$number" -le "$count" ]; do
-        host=trunkline-$number
-        address=$prefix.$((10 + number))
-        start "$host" "$address"
-        key=$(docker exec "$lab-$host" cat /etc/ssh/ssh_host_ed25519_key.pub | cut -d' ' -f1,2)
-        echo "$address $key" >>"$folder/known_hosts"
-        printf '    %s:\n      ansible_host: %s\n      private_address: %s\n' "$host" "$address" "$address" >>"$folder/hosts.yml"
+        add "$number" "$(prefix)"
         number=$((number + 1))
     done
     ;;
 *)
-    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

@@ -2,8 +2,9 @@
 
 Empty hosts are installed by `site.yml`, a customer is answered through the HAProxy of every host, a second run changes
 nothing, and the key of no service does more than the permission table grants. Then hosts are killed, frozen and cut off
-while customers write, and no accepted message is lost. The same roles install a single host. Exit status 1 if a step
-fails; status 0 with a reason if no Docker can run here. Bounded to 25 minutes of playbooks, on a machine of its own.
+while customers write, a fourth one comes and goes, and no accepted message is lost. The same roles install a single
+host. Exit status 1 if a step fails; status 0 with a reason if no Docker can run here. Bounded to 25 minutes of
+playbooks, on a machine of its own.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from typing import Final
 from trunkline_protocols.permissions import PRINCIPALS
 
 from tests.cluster.faults import HostFault, strike_under_load
+from tests.cluster.growth import leave_under_load, wait_for_share
 from tests.cluster.keys import try_forbidden
 from tests.cluster.lab import LAB_NAME, Lab, LabError, missing_requirement
 
 QUESTION: Final = "I was charged twice for my order, can I get a refund?"
 _INSTALL_TIMEOUT_S: Final = 1_500.0
 _ANSWER_WITHIN_S: Final = 120.0
+_SHARE_WITHIN_S: Final = 60.0
 _RATE: Final = 20.0
 _MAX_DELAY_S: Final = 30.0
 """Far beyond what a fault takes: a customer who waits longer is not served by the other hosts."""
@@ -73,6 +76,7 @@ def _check_cluster(lab: Lab) -> None:
     faults: list[tuple[HostFault, str]] = [("kill", host) for host in lab.addresses]
     for fault, host in [*faults, ("freeze", second), ("cut", third), ("cut", first)]:
         _check_fault(lab, fault, host)
+    _check_growth(lab)
 
 
 def _check_single(lab: Lab) -> None:
@@ -106,6 +110,18 @@ def _check_fault(lab: Lab, fault: HostFault, host: str) -> None:
     assert report.max_delay_s <= _MAX_DELAY_S, f"{fault} of {host}: a customer waited {report.max_delay_s:.1f} s"
     for each in lab.addresses:
         lab.ask_until_answered(each, QUESTION, within_s=_ANSWER_WITHIN_S)
+
+
+def _check_growth(lab: Lab) -> None:
+    """Add a host by the inventory alone, and take it out again while customers write."""
+    added = lab.add_host()
+    lab.play("site.yml", timeout_s=_INSTALL_TIMEOUT_S)
+    waited = asyncio.run(wait_for_share(lab, added, within_s=_SHARE_WITHIN_S))
+    lab.ask_until_answered(added, QUESTION, within_s=_ANSWER_WITHIN_S)
+    _say(f"{added} owns conversations {waited:.1f} s after site.yml, and answers")
+    report = asyncio.run(leave_under_load(lab, added, _RATE))
+    assert report.is_clean, f"{added} leaves: {report}"
+    _say(f"{added} leaves: {report.accepted} messages, longest delay {report.max_delay_s:.1f} s")
 
 
 def _say(text: str) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -20,45 +19,15 @@ from typing import Final, Literal, get_args
 
 import msgspec
 import yaml
-from trunkline_chassis.nats_security import NatsSecurity
 
 from tests.cluster.lab import Lab, LabError
-from tests.faults.customers import CustomerPool, Entry
-from tests.faults.verifier import Report, verify
+from tests.cluster.load import count_while
+from tests.faults.verifier import Report
 
 HostFault = Literal["kill", "freeze", "cut"]
 FREEZE_S: Final = 30.0
 """The lease of the primary lasts 20 s."""
-_BEFORE_S: Final = 5.0
 _DOWN_S: Final = 25.0
-_AFTER_S: Final = 15.0
-_ANSWER_TIMEOUT_S: Final = 120.0
-_CONVERSATIONS: Final = 60
-
-
-class LabServers:
-    """NATS and PostgreSQL of a lab, as the verifier reads them."""
-
-    def __init__(self, lab: Lab) -> None:
-        """`lab` is running."""
-        self._lab = lab
-
-    def nats_url(self) -> str:
-        """Return the addresses of all brokers."""
-        return ",".join(f"tls://{address}:4222" for address in self._lab.addresses.values())
-
-    def postgres_dsn(self) -> str:
-        """Return the addresses of all members, of which the writable one is taken."""
-        password = (self._lab.folder / "secrets" / "postgres" / "owner").read_text(encoding="utf-8").strip()
-        hosts = ",".join(f"{address}:5432" for address in self._lab.addresses.values())
-        authority = self._lab.folder / "secrets" / "pki" / "ca.pem"
-        options = f"target_session_attrs=primary&sslmode=verify-full&sslrootcert={authority}"
-        return f"postgresql://trunkline:{password}@{hosts}/trunkline?{options}"
-
-    def security(self) -> NatsSecurity:
-        """Return the key of the operator, who may read everything."""
-        secrets = self._lab.folder / "secrets"
-        return NatsSecurity(nkey=secrets / "nats" / "operator.seed", ca=secrets / "pki" / "ca.pem")
 
 
 def main() -> int:
@@ -90,28 +59,13 @@ def running_lab(folder: Path) -> Lab:
 
 async def strike_under_load(lab: Lab, fault: HostFault, host: str, rate: float) -> Report:
     """Strike one host while customers write `rate` messages per second; return what became of the messages."""
-    entry = Entry(
-        tuple(f"https://{address}" for address in lab.addresses.values()),
-        tls=ssl.create_default_context(cafile=str(lab.folder / "secrets" / "pki" / "ca.pem")),
-        token=lab.token,
-        heartbeat_s=2.0,
-    )
-    pool = CustomerPool(entry, _CONVERSATIONS, seed=1)
-    async with asyncio.TaskGroup() as tasks:
-        running = await pool.open(tasks)
-        sending = tasks.create_task(pool.send_at_rate(rate, _BEFORE_S + _DOWN_S + _AFTER_S))
-        await asyncio.sleep(_BEFORE_S)
+
+    async def strike_and_heal() -> None:
         heal = await asyncio.to_thread(strike, lab, fault, host)
         await asyncio.sleep(FREEZE_S if fault == "freeze" else _DOWN_S)
         await asyncio.to_thread(heal)
-        await sending
-        await pool.wait_until_answered(_ANSWER_TIMEOUT_S)
-        for task in running:
-            task.cancel()
-    await pool.close()
-    servers = LabServers(lab)
-    records = [customer.record for customer in pool.customers]
-    return await verify(servers, records, [], security=servers.security())
+
+    return await count_while(lab, strike_and_heal(), rate)
 
 
 def strike(lab: Lab, fault: HostFault, host: str) -> Callable[[], object]:

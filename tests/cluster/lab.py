@@ -52,6 +52,18 @@ class Lab:
     def up(self) -> None:
         """Start the hosts, empty."""
         self._hosts_script("up", str(self.folder), str(self.hosts))
+        self._read_addresses()
+
+    def add_host(self) -> str:
+        """Start one more host, empty, for processes that hold no data; return its name."""
+        before = set(self.addresses)
+        self.hosts += 1
+        self._hosts_script("add", str(self.folder), str(self.hosts))
+        self._read_addresses()
+        [added] = set(self.addresses) - before
+        return added
+
+    def _read_addresses(self) -> None:
         inventory = yaml.safe_load((self.folder / "hosts.yml").read_text(encoding="utf-8"))
         self.addresses = {host: values["private_address"] for host, values in inventory["all"]["hosts"].items()}
 
