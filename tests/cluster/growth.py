@@ -7,7 +7,8 @@ import time
 from typing import Final
 
 from trunkline_chassis.bus import Bus, connect
-from trunkline_chassis.presence import PresenceRegistry
+from trunkline_protocols import codec, streams, subjects
+from trunkline_protocols.presence import Presence
 
 from tests.cluster.lab import Lab, LabError
 from tests.cluster.load import LabServers, count_while
@@ -17,20 +18,34 @@ _POLL_INTERVAL_S: Final = 0.2
 _PLAYBOOK_TIMEOUT_S: Final = 900.0
 
 
-async def wait_for_share(lab: Lab, host: str, *, within_s: float) -> float:
-    """Return the seconds until the conversation service of a host owns slots; raise `LabError` after `within_s`."""
-    started = time.monotonic()
-    bus = await _operator(lab)
-    try:
-        presences = PresenceRegistry()
-        await presences.watch(bus)
-        while not any(each.slots for each in presences.alive("conversation") if each.node == host):
-            if time.monotonic() - started > within_s:
-                raise LabError(f"{host} owns no slot after {within_s:g} s")
-            await asyncio.sleep(_POLL_INTERVAL_S)
-    finally:
-        await bus.close()
-    return time.monotonic() - started
+async def take_share_under_load(lab: Lab, host: str, rate: float, *, within_s: float) -> tuple[float, Report]:
+    """Return the seconds until the conversation service of a host owns slots, and what became of the messages.
+
+    Slots get an owner with their first message, so customers write meanwhile. Raises `LabError` after `within_s`.
+    """
+    waited: list[float] = []
+
+    async def wait() -> None:
+        started = time.monotonic()
+        bus = await _operator(lab)
+        try:
+            while not any(each.slots for each in await _conversation_processes(bus) if each.node == host):
+                if time.monotonic() - started > within_s:
+                    raise LabError(f"{host} owns no slot after {within_s:g} s")
+                await asyncio.sleep(_POLL_INTERVAL_S)
+        finally:
+            await bus.close()
+        waited.append(time.monotonic() - started)
+
+    report = await count_while(lab, wait(), rate)
+    return waited[0], report
+
+
+async def _conversation_processes(bus: Bus) -> list[Presence]:
+    """Return the last heartbeats; those of processes that have ended are among them."""
+    found = await bus.read_messages(f"KV_{streams.PRESENCE.name}", subjects.PRESENCES)
+    presences = [codec.presence.decode(message.payload) for message in found if message.payload]
+    return [presence for presence in presences if presence.service == "conversation"]
 
 
 async def leave_under_load(lab: Lab, host: str, rate: float) -> Report:
