@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,11 +13,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from trunkline_chassis.bus import Bus, connect
-from trunkline_chassis.errors import BusError, BusUnavailableError
+from trunkline_chassis.bus import STREAM_NOT_FOUND, AppendResult, Bus, connect
+from trunkline_chassis.errors import BusError, BusRefusedError, BusUnavailableError, FenceError
+from trunkline_chassis.lost_streams import LostStreams
 from trunkline_chassis.provision import TopologyOptions, create_missing, provision
-from trunkline_protocols import streams
-from trunkline_protocols.topology import Topology, topology_of
+from trunkline_chassis.silent_nodes import silent_nodes
+from trunkline_protocols.topology import topology_of
 from trunkline_supervisor.adapters.tcp import free_port
 
 
@@ -45,65 +47,133 @@ def cluster(folder: Path) -> Iterator[dict[str, tuple[str, subprocess.Popen[byte
             process.wait()
 
 
+async def reconcile(bus: Bus, lost: LostStreams) -> list[str]:
+    """Create what is missing as a conversation process does; nothing while the cluster elects a leader."""
+    with contextlib.suppress(BusError):
+        return await create_missing(bus, topology_of("conversation", "local", ()), TopologyOptions(replicas=3), lost)
+    return []
+
+
 @pytest.mark.processes
-@pytest.mark.timeout(120)
-async def test_work_queue_is_replaced_on_another_node_when_its_own_is_gone(tmp_path: Path) -> None:
-    """It has no replicas, and turns must not wait until the node comes back; replicated streams stay as they are."""
-    conversation = topology_of("conversation", "local", ())
-    options = TopologyOptions(replicas=3)
+@pytest.mark.timeout(180)
+async def test_work_queue_is_replaced_once_if_its_node_is_gone_and_never_if_it_is_slow(tmp_path: Path) -> None:
+    """Four processes look at once: a node that stands still for two seconds keeps it, a killed one loses it to one."""
     with cluster(tmp_path) as servers:
-        bus = await connect(",".join(url for url, _ in servers.values()), "test")
+        first = await connect(",".join(url for url, _ in servers.values()), "test")
+        await provision(first, region="local", specialties=["triage"], replicas=3)
+        before = await first.api("STREAM.INFO.WORK")
+        node = servers[before["cluster"]["leader"]][1]
+        others = ",".join(url for url, process in servers.values() if process is not node)
+        await first.close()
+        buses = [await connect(others, f"test-{number}") for number in range(4)]
+        processes = [LostStreams(bus, claimant=f"test-{number}") for number, bus in enumerate(buses)]
         try:
-            await provision(bus, region="local", specialties=["triage"], replicas=3)
-            assert await create_missing(bus, conversation, options) == []
-            leader = (await bus.api("STREAM.INFO.WORK"))["cluster"]["leader"]
-            servers[leader][1].kill()
-            servers[leader][1].wait()
+            node.send_signal(signal.SIGSTOP)
+            looks = [asyncio.ensure_future(reconcile(bus, lost)) for bus, lost in zip(buses, processes, strict=True)]
+            await asyncio.sleep(2)
+            node.send_signal(signal.SIGCONT)
+            assert await asyncio.gather(*looks) == [[], [], [], []]
+            after = await buses[0].api("STREAM.INFO.WORK")
+            assert (after["created"], after["cluster"]["leader"]) == (before["created"], before["cluster"]["leader"])
+
+            node.kill()
+            node.wait()
             created: list[str] = []
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(90):
                 while not created:
-                    with contextlib.suppress(BusError):  # the cluster elects a leader
-                        created = await create_missing(bus, conversation, options)
-                    await asyncio.sleep(0.5)
+                    rounds = (reconcile(bus, lost) for bus, lost in zip(buses, processes, strict=True))
+                    created = [name for names in await asyncio.gather(*rounds) for name in names]
             assert created == ["WORK"]
-            assert (await bus.api("STREAM.INFO.WORK"))["cluster"]["leader"] != leader
-            assert (await bus.append("work.triage.normal", b"{}", message_id="m")).seq == 1
+            assert (await buses[0].append("work.triage.normal", b"{}", message_id="m")).seq == 1
+            again = [reconcile(bus, lost) for bus, lost in zip(buses, processes, strict=True)]
+            assert await asyncio.gather(*again) == [[], [], [], []]
+            state = (await buses[0].api("STREAM.INFO.WORK"))["state"]
+            assert state["messages"] == 1, "a second process has replaced the new stream"
         finally:
-            await bus.close()
+            for bus in buses:
+                await bus.close()
 
 
-class SlowClusterBus:
-    """A cluster whose list of streams takes so long that a peer replaces the work queue during the last one."""
+def peer(name: str, *, active_s: float, current: bool = True, offline: bool = False) -> dict[str, Any]:
+    return {"name": name, "active": int(active_s * 1e9), "current": current, "offline": offline}
 
-    def __init__(self, *, lists_until_replaced: int) -> None:
-        """The work queue answers again after this many lists of streams."""
-        self._lists_left = lists_until_replaced
+
+def description(*peers: dict[str, Any], tenure_s: int = 30) -> dict[str, Any]:
+    """Return what the leader of a replicated stream says of its peers."""
+    cluster_info = {"name": "c", "leader": "n1", "leader_since": "2026-11-27T10:00:00Z", "replicas": list(peers)}
+    return {"ts": f"2026-11-27T10:00:{tenure_s:02}.123456789Z", "cluster": cluster_info}
+
+
+@pytest.mark.parametrize(
+    ("peers", "tenure_s", "silent"),
+    [
+        ([peer("n2", active_s=0.2), peer("n3", active_s=0.9)], 30, []),
+        ([peer("n2", active_s=0.2), peer("n3", active_s=4.9)], 30, []),
+        ([peer("n2", active_s=0.2), peer("n3", active_s=5.0)], 30, ["n3"]),
+        ([peer("n2", active_s=0.2), peer("n3", active_s=0.2, offline=True)], 30, ["n3"]),
+        ([peer("n2", active_s=0.2), peer("n3", active_s=0, current=False)], 1, []),
+        ([peer("n2", active_s=0.2), peer("n3", active_s=0, current=False)], 2, ["n3"]),
+        ([peer("n2", active_s=9), peer("n3", active_s=9)], 30, []),
+        ([], 30, []),
+    ],
+)
+def test_node_is_silent_if_a_leader_with_a_majority_misses_it(
+    peers: list[dict[str, Any]], tenure_s: int, silent: list[str]
+) -> None:
+    """A node that is only slow answers heartbeats in between; a leader that misses most peers may be cut off itself."""
+    assert silent_nodes(description(*peers, tenure_s=tenure_s)) == silent
+
+
+class FakeCluster:
+    """A cluster of three; the work queue answers, is silent or offline, and a claim may be held by a peer."""
+
+    def __init__(self, *, queue: str, silent_s: float = 9.0, is_claimed: bool = False) -> None:
+        """`silent_s`: how long ago a node was heard from. A replaced queue answers from the fourth look on."""
+        self.queue = queue
+        self.silent_s = silent_s
+        self.is_claimed = is_claimed
+        self.looks = 0
         self.deleted: list[str] = []
 
     async def api(self, subject: str, request: object = None, *, timeout_s: float = 5.0) -> dict[str, Any]:
         """Answer as the server does."""
-        if subject == "STREAM.NAMES":
-            self._lists_left -= 1
-            return {"streams": ["WORK"], "total": 1}
-        if subject.startswith("STREAM.INFO") and self._lists_left > 0:
+        verb, _, name = subject.removeprefix("STREAM.").partition(".")
+        if verb == "DELETE":
+            self.deleted.append(name)
+        if (verb, name) != ("INFO", "WORK"):
+            return description(peer("n2", active_s=0.2), peer("n3", active_s=self.silent_s))
+        if self.deleted:
+            raise BusRefusedError(STREAM_NOT_FOUND, "stream not found")
+        self.looks += 1
+        if self.queue == "offline":
+            raise BusRefusedError(10118, "stream is offline")
+        if self.queue == "silent" or (self.queue == "replaced" and self.looks == 1):
             raise BusUnavailableError("no reply")
-        if subject.startswith("STREAM.DELETE"):
-            self.deleted.append(subject)
         return {}
 
-
-@pytest.mark.parametrize("lists", [2, 3, 4])
-async def test_work_queue_that_a_peer_replaced_is_not_deleted(lists: int) -> None:
-    """Several processes notice the loss at once; the new stream of the first one holds turns already."""
-    bus = SlowClusterBus(lists_until_replaced=lists)
-    queue = Topology(streams=(streams.WORK,), replaceable=(streams.WORK,))
-    await create_missing(cast("Bus", bus), queue, TopologyOptions(replicas=3))
-    assert bus.deleted == []
+    async def append(self, subject: str, payload: bytes, *, message_id: str, fence: tuple[str, int]) -> AppendResult:
+        """Store a claim."""
+        assert fence == (subject, 0)
+        if self.is_claimed:
+            raise FenceError("claimed by a peer")
+        return AppendResult(1)
 
 
-async def test_work_queue_that_stays_silent_is_replaced() -> None:
-    """As long as the cluster lists it and no node answers for it."""
-    bus = SlowClusterBus(lists_until_replaced=1_000)
-    queue = Topology(streams=(streams.WORK,), replaceable=(streams.WORK,))
-    assert await create_missing(cast("Bus", bus), queue, TopologyOptions(replicas=3)) == ["WORK"]
-    assert bus.deleted == ["STREAM.DELETE.WORK"]
+@pytest.mark.parametrize(
+    ("queue", "silent_s", "is_claimed", "is_removed"),
+    [
+        ("silent", 9.0, False, True),
+        ("offline", 0.2, False, True),
+        ("silent", 9.0, True, False),  # a peer replaces it at this moment
+        ("replaced", 9.0, False, False),  # a peer has replaced it before this process got the claim
+        ("silent", 0.2, False, False),  # its node is slow, and lives
+        ("answers", 9.0, False, False),
+    ],
+)
+async def test_stream_is_removed_on_evidence_and_under_a_claim(
+    queue: str, silent_s: float, *, is_claimed: bool, is_removed: bool
+) -> None:
+    """Otherwise it stays: the new stream of a peer holds turns already, and so does that of a slow node."""
+    cluster = FakeCluster(queue=queue, silent_s=silent_s, is_claimed=is_claimed)
+    assert await LostStreams(cast("Bus", cluster), claimant="test").remove("WORK") is is_removed
+    assert cluster.deleted == (["WORK"] if is_removed else [])

@@ -7,7 +7,6 @@ Idempotent: missing ones are created, and of existing ones only the fields that 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from trunkline_protocols.streams import ConsumerSpec
 
     from trunkline_chassis.bus import Bus
+    from trunkline_chassis.lost_streams import LostStreams
     from trunkline_chassis.stream_limits import StreamLimits
 
 _log: Final = structlog.get_logger(__name__)
@@ -51,9 +51,6 @@ _CLUSTER_STARTING: Final = frozenset({10005, 10008, 10009})
 _STARTUP_TIMEOUT_S: Final = 60.0
 _RETRY_DELAY_S: Final = 0.25
 _CONNECT_TIMEOUT_S: Final = 7.0
-_LOST_ATTEMPTS: Final = 3
-_LOST_TIMEOUT_S: Final = 1.0
-"""Of each question for a stream: three unanswered ones are longer than a slow server needs."""
 
 
 class ProvisionSettings(ProcessSettings):
@@ -125,11 +122,13 @@ async def provision_work(bus: Bus, specialties: list[str]) -> None:
         await create_consumer(bus, consumer)
 
 
-async def create_missing(bus: Bus, topology: Topology, options: TopologyOptions) -> list[str]:
+async def create_missing(
+    bus: Bus, topology: Topology, options: TopologyOptions, lost: LostStreams | None = None
+) -> list[str]:
     """Create the streams, buckets and consumers that the server does not have; return their names.
 
-    Existing ones are left as they are, except a replaceable stream whose node is gone. Needs the rights of a service,
-    not those of the supervisor.
+    Existing ones are left as they are; with `lost`, a replaceable stream whose node is gone is created again. Needs the
+    rights of a service, not those of the supervisor.
     """
     created = []
     wanted = stream_configs(topology, options)
@@ -139,8 +138,8 @@ async def create_missing(bus: Bus, topology: Topology, options: TopologyOptions)
             await _create_stream(bus, wanted[name][0])
             created.append(name)
         for name in (stream.name for stream in topology.replaceable):
-            if name in existing and await _is_lost(bus, name):
-                await _replace_stream(bus, wanted[name][0])
+            if lost is not None and name in existing and await lost.remove(name):
+                await _create_stream(bus, wanted[name][0])
                 created.append(name)
     for stream in sorted({consumer.stream for consumer in topology.consumers}):
         known = set(await _names(bus, f"CONSUMER.NAMES.{stream}", "consumers"))
@@ -149,33 +148,6 @@ async def create_missing(bus: Bus, topology: Topology, options: TopologyOptions)
                 await create_consumer(bus, consumer)
                 created.append(consumer.name)
     return created
-
-
-async def _is_lost(bus: Bus, name: str) -> bool:
-    """Return whether no node answers for a stream, while the cluster does."""
-    for _ in range(_LOST_ATTEMPTS):
-        # Shows that neither this server nor the whole cluster is what does not answer. Comes first, as it may take
-        # seconds: another process may replace the stream meanwhile, and its new one must not be deleted.
-        if name not in await _names(bus, "STREAM.NAMES", "streams"):
-            return False
-        try:
-            await bus.api(f"STREAM.INFO.{name}", timeout_s=_LOST_TIMEOUT_S)
-        except BusUnavailableError:
-            continue
-        except BusRefusedError:
-            return False
-        else:
-            return False
-    return True
-
-
-async def _replace_stream(bus: Bus, config: Config) -> None:
-    name = config["name"]
-    _log.warning("topology.stream_lost", stream=name)
-    # The node that would reply is gone; the cluster forgets the stream all the same.
-    with contextlib.suppress(BusUnavailableError):
-        await bus.api(f"STREAM.DELETE.{name}", timeout_s=_LOST_TIMEOUT_S)
-    await _create_stream(bus, config)
 
 
 async def create_consumer(bus: Bus, spec: ConsumerSpec) -> None:

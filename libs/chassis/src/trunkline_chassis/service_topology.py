@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from trunkline_protocols.topology import topology_of
 
+from trunkline_chassis.lost_streams import LostStreams
 from trunkline_chassis.provision import TopologyOptions, create_missing
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class ServiceTopology:
         self._bus = bus
         self._service = service
         self._region = settings.region
+        self._lost = LostStreams(bus, claimant=settings.instance_name(service))
         self._options = TopologyOptions(replicas=settings.replicas, limits=settings.stream_limits)
         self.specialties: Callable[[], Sequence[str]] = lambda: ()
         """Specialties whose work queues are created."""
@@ -32,7 +34,7 @@ class ServiceTopology:
     async def repair(self) -> list[str]:
         """Create what is missing and return the names."""
         needed = topology_of(self._service, self._region, self.specialties())
-        created = await create_missing(self._bus, needed, self._options)
+        created = await create_missing(self._bus, needed, self._options, self._lost)
         if self.restore is not None:
             await self.restore()
         return created

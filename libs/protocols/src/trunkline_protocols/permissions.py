@@ -14,7 +14,7 @@ from typing import Final, Literal, get_args
 from trunkline_protocols import streams
 from trunkline_protocols.catalogue import CHANNELS, Channel, Party
 from trunkline_protocols.ids import SLOTS
-from trunkline_protocols.topology import topology_of
+from trunkline_protocols.topology import TURN_STREAMS, topology_of
 from trunkline_protocols.wire import Record
 
 Service = Literal["ingress", "conversation", "agents", "rag", "llm_gateway", "audit", "supervisor"]
@@ -36,8 +36,12 @@ READS: Final[dict[Service, tuple[str, ...]]] = {
 """Streams whose messages a service gets by sequence or subject, beside NOTICES, which every service reads, and the
 buckets that the catalogue names it as a receiver of."""
 
-WRITES: Final[dict[Service, tuple[str, ...]]] = {"agents": ("$KV.ROUTING.>",), "rag": ("$KV.KNOWLEDGE.>",)}
-"""Binary values and locks that are no messages of the catalogue."""
+WRITES: Final[dict[Service, tuple[str, ...]]] = {
+    "agents": ("$KV.ROUTING.>",),
+    "rag": ("$KV.KNOWLEDGE.>",),
+    "conversation": (f"$KV.{streams.CLAIMS.name}.>",),
+}
+"""Binary values, locks and claims that are no messages of the catalogue."""
 
 FOLLOWS: Final[dict[Service, tuple[str, ...]]] = {"rag": ("$KV.KNOWLEDGE.changed",)}
 """Changes of those values that a service follows."""
@@ -144,7 +148,9 @@ def _creating(service: Service, region: str) -> set[str]:
     names = [*(stream.name for stream in topology.streams), *(f"KV_{bucket.name}" for bucket in topology.buckets)]
     subjects = {f"$JS.API.STREAM.CREATE.{name}" for name in names} | ({"$JS.API.STREAM.NAMES"} if names else set())
     for stream in topology.replaceable:
-        subjects |= {f"$JS.API.STREAM.{verb}.{stream.name}" for verb in ("INFO", "DELETE")}
+        # The replicated streams show which nodes are gone.
+        subjects |= {f"$JS.API.STREAM.INFO.{each.name}" for each in TURN_STREAMS}
+        subjects.add(f"$JS.API.STREAM.DELETE.{stream.name}")
     for consumer in topology.consumers:
         subjects.add(f"$JS.API.CONSUMER.NAMES.{consumer.stream}")
         subjects.add(f"$JS.API.CONSUMER.CREATE.{consumer.stream}.{consumer.name}")

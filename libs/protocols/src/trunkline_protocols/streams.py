@@ -140,7 +140,14 @@ CUSTOMERS: Final = BucketSpec(
     name="CUSTOMERS", ttl_s=30 * DAY_S, description="Known data about each customer, for all agents"
 )
 
-BUCKETS: Final = (FLEET, PRESENCE, SNAPSHOTS, ROUTING, SPENDING, KNOWLEDGE, TOOLS, TOOL_CALLS, DESK, CUSTOMERS)
+CLAIMS: Final = BucketSpec(
+    name="CLAIMS", ttl_s=30.0, description="Work that one process at a time may do: the replacement of a lost stream"
+)
+
+BUCKETS: Final = (
+    *(FLEET, PRESENCE, SNAPSHOTS, ROUTING, SPENDING, KNOWLEDGE, TOOLS, TOOL_CALLS, DESK, CUSTOMERS),
+    CLAIMS,
+)
 
 FLEET_KEY: Final = "fleet"
 """The only key of FLEET; its revisions are the fleet's versions."""
