@@ -106,10 +106,13 @@ class FakeNotifier:
     """Records notifications."""
 
     published: list[CommitStored] = field(default_factory=list)
+    ingresses: list[Instance] = field(default_factory=list)
+    """The ingress of each published commit."""
     outcomes: list[DeskOutcome] = field(default_factory=list)
 
     async def notify_ingress(self, ingress: Instance, stored: CommitStored) -> None:
         self.published.append(stored)
+        self.ingresses.append(ingress)
 
     async def reply_to_desk(self, reply_to: str, outcome: DeskOutcome) -> None:
         self.outcomes.append(outcome)

@@ -25,6 +25,7 @@ class TcpProxy:
         self._open: set[asyncio.StreamWriter] = set()
         self._is_cut = False
         self._delay_s = 0.0
+        self._reply_delay_s = 0.0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -43,6 +44,10 @@ class TcpProxy:
     def set_delay(self, seconds: float) -> None:
         """Delay all data by this time, in each direction."""
         self._delay_s = seconds
+
+    def set_reply_delay(self, seconds: float) -> None:
+        """Delay data from the server by this time, data to it not at all."""
+        self._reply_delay_s = seconds
 
     def close(self) -> None:
         """Abort every connection and stop."""
@@ -73,14 +78,17 @@ class TcpProxy:
             return
         self._open |= {writer, far_writer}
         with contextlib.suppress(OSError):
-            await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))
+            await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer, is_reply=True))
         self._open -= {writer, far_writer}
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _copy(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_reply: bool = False
+    ) -> None:
         try:
             while chunk := await reader.read(_CHUNK):
-                if self._delay_s:
-                    await asyncio.sleep(self._delay_s)
+                delay_s = self._delay_s + (self._reply_delay_s if is_reply else 0.0)
+                if delay_s:
+                    await asyncio.sleep(delay_s)
                 writer.write(chunk)
                 await writer.drain()
         finally:

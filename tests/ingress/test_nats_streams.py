@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import secrets
+from typing import cast
 
 import msgspec
 import pytest
-from trunkline_chassis.bus import Bus
+from trunkline_chassis.bus import AppendResult, Bus, StreamMessage, connect
+from trunkline_chassis.errors import BusUnavailableError
 from trunkline_ingress.adapters.nats.announcements import NatsSocketPresence, NatsTurnCanceller
 from trunkline_ingress.adapters.nats.conversation_log import NatsConversationLog
 from trunkline_ingress.adapters.nats.inbox import NatsInbox
@@ -15,8 +17,10 @@ from trunkline_ingress.application.session import Session, SessionPorts
 from trunkline_ingress.core.identity import Identity
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.ids import ConversationId, Instance, conversation_id
+from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.log import CommitStored
 
+from tests.faults.tcp_proxy import TcpProxy
 from tests.ingress.conversation_simulator import ConversationSimulator, simulate
 
 pytestmark = pytest.mark.processes
@@ -66,6 +70,10 @@ class RealStreams:
     def sequences(self) -> list[int]:
         """Return the sequences of the simulated messages, in order."""
         return [self._sequences[inbox_seq] for inbox_seq, _ in self._simulator.inbox]
+
+    def simulated_message(self) -> InboxMessage:
+        """Return the first simulated message."""
+        return self._simulator.inbox[0][1]
 
     async def purge_inbox(self) -> None:
         """Remove all messages of the conversation, as the stream does after its retention time."""
@@ -156,3 +164,56 @@ async def test_inbox_contains_only_conversations_with_a_message(bus: Bus) -> Non
     assert not await conversation.inbox.contains("local", conversation.id)
     await conversation.write()
     assert await conversation.inbox.contains("local", conversation.id)
+
+
+@pytest.mark.usefixtures("bus")
+async def test_message_is_accepted_although_every_acknowledgement_is_late(nats_url: str) -> None:
+    """Later than one attempt waits: the message is stored once, no error is sent, and a repeat gets the same number."""
+    proxy = TcpProxy(int(nats_url.rpartition(":")[2]))
+    slow = await connect(f"nats://127.0.0.1:{proxy.port}", "test")
+    try:
+        conversation = RealStreams(slow, ConversationSimulator())
+        session = await conversation.resume(1)
+        proxy.set_reply_delay(1.5)
+        await session.accept_message("m1", "?")
+        proxy.set_reply_delay(0.0)
+        await session.accept_message("m1", "?")
+        assert [(frame["type"], frame["id"], frame["seq"]) for frame in conversation.frames] == [
+            ("accepted", "m1", 2),
+            ("accepted", "m1", 2),
+        ]
+        assert len((await conversation.unsettled(after=0))[1]) == 1
+    finally:
+        await slow.close()
+        proxy.close()
+
+
+class UnacknowledgedBus:
+    """A connection that stores messages and loses every acknowledgement."""
+
+    def __init__(self, bus: Bus, *, stores: bool) -> None:
+        """If it does not store, the messages are lost too."""
+        self._bus = bus
+        self._stores = stores
+
+    async def append(self, subject: str, payload: bytes, *, message_id: str, fence: tuple[str, int]) -> AppendResult:
+        """Store, and fail."""
+        if self._stores:
+            await self._bus.append(subject, payload, message_id=message_id, fence=fence)
+        raise BusUnavailableError("no reply")
+
+    async def last_message(self, stream: str, subject_filter: str) -> StreamMessage | None:
+        """Read."""
+        return await self._bus.last_message(stream, subject_filter)
+
+
+async def test_stream_decides_about_a_message_that_was_never_acknowledged(bus: Bus) -> None:
+    """A stored one is accepted; only one that is not stored is unavailable."""
+    conversation = RealStreams(bus, simulate(["message"]))
+    message = msgspec.structs.replace(conversation.simulated_message(), conversation=conversation.id, previous=0)
+    inbox = NatsInbox(cast("Bus", UnacknowledgedBus(bus, stores=False)))
+    with pytest.raises(BusUnavailableError):
+        await inbox.append("local", conversation.id, message, message_id="m1")
+    inbox = NatsInbox(cast("Bus", UnacknowledgedBus(bus, stores=True)))
+    position = await inbox.append("local", conversation.id, message, message_id="m1")
+    assert (await conversation.unsettled(after=0)) == (position.seq, [position.seq])

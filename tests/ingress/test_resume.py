@@ -11,6 +11,8 @@ import aiohttp
 import msgspec
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from nats.aio.client import Client
+from nats.aio.msg import Msg
 from trunkline_chassis.errors import BusUnavailableError
 from trunkline_ingress.application.session import SessionPorts
 from trunkline_ingress.application.session_opener import SessionOpener
@@ -19,7 +21,9 @@ from trunkline_ingress.core.identity import Identity
 from trunkline_ingress.core.resume_tokens import sign, verify
 from trunkline_ingress.handlers.auth import Authenticator
 from trunkline_ingress.handlers.chat import ChatEndpoint
+from trunkline_ingress.handlers.subscriptions import Subscriptions
 from trunkline_ingress.ports import InboxPosition, UnsettledMessages
+from trunkline_protocols import codec, subjects
 from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.ids import ConversationId, Instance, TurnId
@@ -202,3 +206,27 @@ async def test_last_seq_that_was_never_assigned_is_not_recovered() -> None:
         assert (await socket.receive_json(timeout=10))["seq"] == 1
         assert len(sessions) == 1
     assert len(sessions) == 0
+
+
+async def test_late_announcement_of_an_older_socket_does_not_close_a_newer_one() -> None:
+    """A server that was frozen delivers the announcements that it received before; a newer socket takes over."""
+    async with chat_server(FakeStreams()) as (url, sessions), client_socket(url) as socket:
+        subscriptions = Subscriptions(Instance("ingress-1"), sessions)
+        before = time.time()
+        await socket.send_json(resume_frame(ADA))
+        assert (await socket.receive_json(timeout=10))["recovered"] is True
+
+        async def announce(attached_at: float) -> None:
+            attached = SocketAttached(
+                conversation=ADA.conversation, ingress=Instance("ingress-2"), attached_at=attached_at
+            )
+            subject = subjects.attach("local", ADA.conversation)
+            await subscriptions.on_attached(Msg(Client(), subject=subject, data=codec.encode(attached)))
+
+        await announce(before)
+        await socket.send_json(resume_frame(ADA))
+        assert (await socket.receive_json(timeout=10))["code"] == "bad_frame", "the socket is open"
+        await announce(time.time())
+        assert (await socket.receive_json(timeout=10))["code"] == "unavailable"
+        closed = await socket.receive(timeout=10)
+        assert (closed.type, closed.data) == (aiohttp.WSMsgType.CLOSE, 4001)

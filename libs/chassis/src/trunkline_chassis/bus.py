@@ -30,9 +30,10 @@ from trunkline_chassis.errors import (
 from trunkline_chassis.jetstream_replies import ApiError, get_reply, pub_ack
 from trunkline_chassis.logs import reason_of
 from trunkline_chassis.nats_security import NatsSecurity
+from trunkline_chassis.repeated_request import RepeatedRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
@@ -283,12 +284,37 @@ class Bus:
         self, subject: str, payload: bytes, *, headers: dict[str, str] | None = None, deadline: float
     ) -> bytes:
         """Repeat a request to a stream's leader until `deadline`: during an election it is lost or has no responder."""
+
+        async def send(timeout_s: float) -> Msg:
+            return await propagate_cancellation(
+                self.client.request(subject, payload, timeout=timeout_s, headers=headers)
+            )
+
+        repeats = RepeatedRequest(send)
+        try:
+            return await self._repeat(send, repeats, subject=subject, payload=payload, deadline=deadline)
+        finally:
+            await repeats.close()
+
+    async def _repeat(
+        self,
+        send: Callable[[float], Coroutine[Any, Any, Msg]],
+        repeats: RepeatedRequest[Msg],
+        *,
+        subject: str,
+        payload: bytes,
+        deadline: float,
+    ) -> bytes:
         loop = asyncio.get_running_loop()
+        is_first = True
         while True:
             sent_at = loop.time()
             try:
-                request = self.client.request(subject, payload, timeout=_ATTEMPT_TIMEOUT_S, headers=headers)
-                reply = await propagate_cancellation(request)
+                if is_first:  # nearly always the only one: without a task
+                    is_first = False
+                    reply = await send(_ATTEMPT_TIMEOUT_S)
+                else:
+                    reply = await repeats.attempt(_ATTEMPT_TIMEOUT_S, open_s=deadline - sent_at)
             except nats.errors.MaxPayloadError as error:
                 raise self._too_large(subject, payload) from error
             except nats.errors.NoRespondersError as error:

@@ -196,7 +196,12 @@ class Delta(Wire, frozen=True, kw_only=True, tag="delta"):
 
 
 class SocketAttached(Wire, frozen=True, kw_only=True, tag="attached"):
-    """Announcement of the ingress that holds the conversation's socket; commits are published to it."""
+    """Announcement of the ingress that holds the conversation's socket; commits are published to it.
+
+    A server that was frozen delivers announcements that it received before: an older socket never replaces a newer one.
+    """
 
     conversation: ConversationId
     ingress: Instance
+    attached_at: float = 0.0
+    """When the socket was opened, in Unix seconds; 0 if unknown."""

@@ -20,7 +20,7 @@ from trunkline_chassis.logs import reason_of
 from trunkline_protocols.desk import AddNote, Claim, Close, DeskMessage, HandBack, Reply
 from trunkline_protocols.ids import ConversationId, Instance, TurnRef
 from trunkline_protocols.inbox import EndRequested, FeedbackGiven, TurnReceived, WaitCancelled
-from trunkline_protocols.turn import TurnResult
+from trunkline_protocols.turn import SocketAttached, TurnResult
 
 from trunkline_conversation.application.desk_processor import DeskProcessor
 from trunkline_conversation.application.dispatch import Dispatch, TurnTimeouts
@@ -104,6 +104,7 @@ class ConversationActor:
         self._desk = DeskProcessor(self._repository, ports, environment=environment)
         self._queue: deque[Envelope] = deque()
         self._processed_seq = 0
+        self._attached_at = 0.0
 
     @property
     def footprint_bytes(self) -> int:
@@ -142,9 +143,12 @@ class ConversationActor:
         """Check the timeouts of the dispatched work; called periodically."""
         self._dispatch.check_timeouts(now)
 
-    def on_socket_attached(self, ingress: Instance) -> None:
-        """Send later commits to the ingress that holds the socket now."""
-        self._repository.ingress = ingress
+    def on_socket_attached(self, attached: SocketAttached) -> None:
+        """Send later commits to the ingress that holds the socket now; ignore a late announcement of an older one."""
+        if 0 < attached.attached_at < self._attached_at:
+            return
+        self._attached_at = attached.attached_at
+        self._repository.ingress = attached.ingress
 
     # -- processing ---
 

@@ -177,7 +177,7 @@ class ConversationRegistry:
         """Send later commits of a conversation to the ingress that holds its socket now."""
         actor = self._actors.get(attached.conversation)
         if actor is not None:
-            actor.on_socket_attached(attached.ingress)
+            actor.on_socket_attached(attached)
 
     # -- slots and shutdown ---
 

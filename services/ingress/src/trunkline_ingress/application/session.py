@@ -90,6 +90,7 @@ class Session:
         self._deltas = DeltaFilter()
         self._lock = asyncio.Lock()
         self._outgoing: asyncio.Queue[Outgoing] = asyncio.Queue(max_queued_frames)
+        self._attached_at = now()
         self._check_at = 0.0
         self._check_delay_s = _MIN_CHECK_DELAY_S
         self._overflowed = asyncio.Event()
@@ -98,6 +99,11 @@ class Session:
     def conversation(self) -> ConversationId:
         """The conversation of this session."""
         return self.identity.conversation
+
+    @property
+    def attached(self) -> SocketAttached:
+        """The announcement that this ingress holds the socket."""
+        return SocketAttached(conversation=self.conversation, ingress=self._ingress, attached_at=self._attached_at)
 
     @property
     def closed(self) -> bool:
@@ -266,5 +272,4 @@ class Session:
             self.enqueue(stored)
         if not commits:
             # Unanswered, or the message was not delivered: the announcement makes the conversation's owner check.
-            attached = SocketAttached(conversation=self.conversation, ingress=self._ingress)
-            await self._ports.presence.announce(self.identity.region, attached)
+            await self._ports.presence.announce(self.identity.region, self.attached)

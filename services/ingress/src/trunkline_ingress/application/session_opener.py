@@ -13,7 +13,6 @@ import structlog
 from trunkline_chassis.errors import BusError
 from trunkline_protocols.frames import DurableFrame, Resume, Start
 from trunkline_protocols.ids import ConversationId, Instance, conversation_id
-from trunkline_protocols.turn import SocketAttached
 
 from trunkline_ingress.application.session import Session, SessionPorts, StaleSessionError
 from trunkline_ingress.application.session_registry import SessionRegistry
@@ -104,9 +103,8 @@ class SessionOpener:
 
     async def _restore(self, identity: Identity, last_seq: int, send: SendFrame) -> OpenedSession | None:
         session = self._session(identity, send)
-        attached = SocketAttached(conversation=identity.conversation, ingress=self.instance)
         try:
-            await self.ports.presence.announce(identity.region, attached)
+            await self.ports.presence.announce(identity.region, session.attached)
             # From now on commits wait in the session's queue; those that the replay includes are dropped.
             replaced = self.sessions.add(session)
             async with self.restore_permits:

@@ -14,6 +14,7 @@ from trunkline_protocols.frames import NoticeFrame, NoticeRecalledFrame, Positio
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.rules.escalation import queue
 from trunkline_protocols.rules.notices import concerns
+from trunkline_protocols.turn import SocketAttached
 
 from trunkline_ingress.application.session import Session
 from trunkline_ingress.ports import EscalationView, NoticeView
@@ -49,7 +50,7 @@ class SessionRegistry:
 
     def add(self, session: Session) -> asyncio.Event:
         """Register a session and replace an older one; the returned event is set when this one is replaced."""
-        self.detach(session.conversation)
+        self._replace(session.conversation)
         replaced = asyncio.Event()
         self._by_conversation[session.conversation] = (session, replaced)
         _OPEN.set(len(self))
@@ -63,8 +64,17 @@ class SessionRegistry:
             self._positions.pop(session.conversation, None)
             _OPEN.set(len(self))
 
-    def detach(self, conversation: ConversationId) -> None:
-        """Remove the session of a conversation that another socket has taken over, and close its socket."""
+    def detach(self, attached: SocketAttached) -> None:
+        """Close the socket of a conversation that a newer one at another ingress has taken over.
+
+        An announcement can arrive late, held by a server or a connection that was frozen: an older one is ignored.
+        """
+        session = self.get(attached.conversation)
+        if session is None or 0 < attached.attached_at < session.attached.attached_at:
+            return
+        self._replace(attached.conversation)
+
+    def _replace(self, conversation: ConversationId) -> None:
         entry = self._by_conversation.pop(conversation, None)
         if entry is not None:
             entry[1].set()

@@ -49,4 +49,4 @@ class Subscriptions:
             report_undecodable("attach", message.subject, error)
             return
         if attached.ingress != self.instance:
-            self.sessions.detach(attached.conversation)
+            self.sessions.detach(attached)

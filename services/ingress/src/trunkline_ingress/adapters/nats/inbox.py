@@ -6,7 +6,7 @@ import contextlib
 from typing import TypeVar
 
 from trunkline_chassis.bus import Bus, StreamMessage
-from trunkline_chassis.errors import FenceError
+from trunkline_chassis.errors import BusError, BusUnavailableError, FenceError
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.inbox import InboxMessage
@@ -32,14 +32,21 @@ class NatsInbox:
         """Append behind the conversation's last message.
 
         A retry by the bus after a lost acknowledgement meets its own message; that is neither conflict nor duplicate.
+        Without any acknowledgement, the stream shows whether the message was stored.
         """
         subject = subjects.inbox(region, conversation)
         payload = codec.encode(message)
-        position = None
-        with contextlib.suppress(FenceError):
+        position: InboxPosition | None = None
+        failure: BusError = FenceError("another ingress has appended to this conversation")
+        try:
             appended = await self._bus.append(
                 subject, payload, message_id=f"{conversation}-{message_id}", fence=(subject, message.previous)
             )
+        except FenceError:
+            pass
+        except BusUnavailableError as error:
+            failure = error
+        else:
             position = InboxPosition(appended.seq, appended.duplicate)
             if not position.duplicate:
                 return position
@@ -47,7 +54,7 @@ class NatsInbox:
         if last is not None and last.payload == payload:
             return InboxPosition(last.seq)
         if position is None:
-            raise FenceError("another ingress has appended to this conversation")
+            raise failure
         return position
 
     async def unsettled(self, region: str, conversation: ConversationId, *, after: int) -> UnsettledMessages:
