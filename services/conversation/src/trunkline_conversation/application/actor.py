@@ -20,6 +20,7 @@ from trunkline_chassis.logs import reason_of
 from trunkline_protocols.desk import AddNote, Claim, Close, DeskMessage, HandBack, Reply
 from trunkline_protocols.ids import ConversationId, Instance, TurnRef
 from trunkline_protocols.inbox import EndRequested, FeedbackGiven, TurnReceived, WaitCancelled
+from trunkline_protocols.rules.sockets import is_late
 from trunkline_protocols.turn import SocketAttached, TurnResult
 
 from trunkline_conversation.application.desk_processor import DeskProcessor
@@ -145,7 +146,7 @@ class ConversationActor:
 
     def on_socket_attached(self, attached: SocketAttached) -> None:
         """Send later commits to the ingress that holds the socket now; ignore a late announcement of an older one."""
-        if 0 < attached.attached_at < self._attached_at:
+        if is_late(attached, self._attached_at):
             return
         self._attached_at = attached.attached_at
         self._repository.ingress = attached.ingress

@@ -14,6 +14,7 @@ from trunkline_protocols.frames import NoticeFrame, NoticeRecalledFrame, Positio
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.rules.escalation import queue
 from trunkline_protocols.rules.notices import concerns
+from trunkline_protocols.rules.sockets import is_late
 from trunkline_protocols.turn import SocketAttached
 
 from trunkline_ingress.application.session import Session
@@ -70,7 +71,7 @@ class SessionRegistry:
         An announcement can arrive late, held by a server or a connection that was frozen: an older one is ignored.
         """
         session = self.get(attached.conversation)
-        if session is None or 0 < attached.attached_at < session.attached.attached_at:
+        if session is None or is_late(attached, session.attached.attached_at):
             return
         self._replace(attached.conversation)
 
