@@ -21,6 +21,8 @@ from trunkline_agents.core.routing.artefact import UnreadableArtefactError, deco
 from trunkline_agents.core.tools import ArgumentsError, decode_arguments
 from trunkline_audit.core.records import AuditedMessage, row_of
 from trunkline_chassis.fleet_folder import FleetError, load_fleet
+from trunkline_chassis.tracing.otlp import export_reply
+from trunkline_chassis.tracing.trace_context import format_traceparent, parse_traceparent
 from trunkline_cli.fleet.core.check import check_folder
 from trunkline_cli.fleet.core.findings import render
 from trunkline_cli.fleet.core.folder import FleetFolder, FolderFile
@@ -77,6 +79,20 @@ def _check_frame(text: str) -> None:
 
 def _check_resume_token(text: str) -> None:
     assert verify(text, b"secret" * 8, now=0.0) is None
+
+
+def _check_traceparent(text: str) -> None:
+    for header in (text, f"00-{text[:32]:0>32}-{text[-16:]:0>16}-01"):
+        parsed = parse_traceparent(header)
+        assert parsed is None or parse_traceparent(format_traceparent(parsed)) == parsed
+
+
+def _check_export_reply(payload: bytes) -> None:
+    for body in (payload, b'{"partialSuccess":{"rejectedSpans":%s}}' % payload):
+        try:
+            assert export_reply.decode(body).rejected >= 0
+        except codec.DecodeError:
+            continue
 
 
 def _check_audit(payload: bytes) -> None:
@@ -221,6 +237,8 @@ TARGETS: Final = (
     *_codec_targets(),
     Target("frame", texts, _check_frame),
     Target("resume token", texts, _check_resume_token),
+    Target("traceparent", texts, _check_traceparent),
+    Target("reply of a collector", payloads, _check_export_reply),
     Target("audit row", payloads, _check_audit),
     Target("routing artefact", payloads, _check_artefact),
     Target("passage file", payloads, _check_passage_file),

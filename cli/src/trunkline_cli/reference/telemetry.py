@@ -1,4 +1,4 @@
-"""Generator of docs/telemetry.md: every metric and every log event, found in the source code."""
+"""Generator of docs/telemetry.md: every metric, every log event and every span, found in the source code."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from trunkline_chassis.tracing.span_types import ATTRIBUTES, SPANS
 
 PACKAGES: Final = (
     "trunkline_chassis",
@@ -27,7 +29,7 @@ _METRICS: Final = frozenset({"Counter", "Gauge", "Histogram"})
 _OPENING: Final = """\
 # Telemetry
 
-Every metric and every log event. Generated from the source code by `./just docs`.
+Every metric, every log event and every span. Generated from the source code by `./just docs`.
 
 Metrics are Prometheus text on `/metrics` of each process. Durations are in seconds, sizes in bytes, costs in US
 dollars.
@@ -87,6 +89,20 @@ def _lines() -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for event in log_events():
         yield _row(f"`{event.name}`", event.level, _names(event.fields), event.operation, event.package)
+
+    yield "\n## Spans\n"
+    yield "In the order of a turn; an attribute that never changes has its value. Any span may have `error.type`.\n"
+    yield "| span | kind | attributes | meaning |"
+    yield "|---|---|---|---|"
+    for span in SPANS:
+        name = span.name if span.named_after is None else f"{span.name} {{{span.named_after.name}}}"
+        fixed = tuple(f"{key}={value}" for key, value in span.fixed.items())
+        names = tuple(attribute.name for attribute in span.attributes)
+        yield _row(f"`{name}`", span.kind, _names((*fixed, *names)), span.meaning)
+    yield "\n| attribute | meaning |"
+    yield "|---|---|"
+    for attribute in ATTRIBUTES:
+        yield _row(f"`{attribute.name}`", attribute.meaning)
 
 
 def _row(*cells: str) -> str:

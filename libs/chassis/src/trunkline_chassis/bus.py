@@ -15,9 +15,7 @@ import msgspec
 import nats.errors
 import structlog
 from msgspec.json import Encoder
-from nats.aio.client import Client
 from trunkline_protocols.decoding import convert, decode
-from trunkline_protocols.permissions import inbox_prefix
 
 from trunkline_chassis.cancellation import propagate_cancellation, without_foreign_cancellation
 from trunkline_chassis.errors import (
@@ -29,12 +27,16 @@ from trunkline_chassis.errors import (
 )
 from trunkline_chassis.jetstream_replies import ApiError, get_reply, pub_ack
 from trunkline_chassis.logs import reason_of
+from trunkline_chassis.nats_client import AbortingClient, connection_options
 from trunkline_chassis.nats_security import NatsSecurity
 from trunkline_chassis.repeated_request import RepeatedRequest
+from trunkline_chassis.tracing.trace_context import TRACEPARENT
+from trunkline_chassis.tracing.tracer import is_on, received_traceparent, trace_headers, traceparent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
+    from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
 
@@ -78,19 +80,11 @@ class StreamMessage(msgspec.Struct, frozen=True):
     subject: str
     seq: int
     payload: bytes
+    traceparent: str = ""
+    """The header of that name, empty without one and while traces are off."""
 
 
 _encode: Final = Encoder().encode
-
-
-class _AbortingClient(Client):
-    """A client that leaves a silent server at once: nats-py closes TLS in order, for which asyncio waits 30 s."""
-
-    async def _attempt_reconnect(self) -> None:
-        writer = getattr(self._transport, "_io_writer", None)
-        if writer is not None:
-            writer.transport.abort()
-        await super()._attempt_reconnect()
 
 
 class Bus:
@@ -142,8 +136,14 @@ class Bus:
 
     async def request(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
         """Send a request and return the reply; raise `BusUnavailableError` if none arrives within `timeout_s`."""
+        return await self._request(subject, payload, timeout_s=timeout_s, headers=trace_headers())
+
+    async def _request(
+        self, subject: str, payload: bytes, *, timeout_s: float, headers: dict[str, str] | None = None
+    ) -> bytes:
         try:
-            return (await propagate_cancellation(self.client.request(subject, payload, timeout=timeout_s))).data
+            request = self.client.request(subject, payload, timeout=timeout_s, headers=headers)
+            return (await propagate_cancellation(request)).data
         except nats.errors.MaxPayloadError as error:
             raise self._too_large(subject, payload) from error
         except (nats.errors.Error, TimeoutError) as error:
@@ -188,6 +188,8 @@ class Bus:
     ) -> AppendResult:
         """Store a message and return its sequence; retry for `timeout_s` under the same message id.
 
+        The header `traceparent` is stored with it if the turn is traced.
+
         `fence`: subject filter, and the last sequence that the writer knows under it; raises `FenceError` if there is a
         later one. `ttl_s`: time after which the stream drops the message. If the acknowledgement of an attempt is lost,
         the next attempt returns `duplicate` or, on a server without replicas, raises `FenceError`.
@@ -198,6 +200,8 @@ class Bus:
         if fence is not None:
             headers["Nats-Expected-Last-Subject-Sequence"] = str(fence[1])
             headers["Nats-Expected-Last-Subject-Sequence-Subject"] = fence[0]
+        if trace := traceparent():
+            headers[TRACEPARENT] = trace
         deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
             ack = pub_ack.decode(await self._request_with_retries(subject, payload, headers=headers, deadline=deadline))
@@ -237,7 +241,7 @@ class Bus:
     async def api(self, subject: str, request: object = None, *, timeout_s: float = 5.0) -> dict[str, Any]:
         """Call the JetStream API; raise `BusRefusedError` with the server's code if the call is refused."""
         payload = b"" if request is None else _encode(request)
-        reply: dict[str, Any] = decode(await self.request(f"$JS.API.{subject}", payload, timeout_s=timeout_s), dict)
+        reply: dict[str, Any] = decode(await self._request(f"$JS.API.{subject}", payload, timeout_s=timeout_s), dict)
         if "error" in reply:
             raise self._refused(convert(reply["error"], ApiError))
         return reply
@@ -253,7 +257,9 @@ class Bus:
         raw = await self._request_with_retries(f"$JS.API.STREAM.MSG.GET.{stream}", _encode(query), deadline=deadline)
         reply = get_reply.decode(raw)
         if reply.message is not None:
-            return StreamMessage(reply.message.subject, reply.message.seq, reply.message.data)
+            stored = reply.message
+            trace = received_traceparent(stored.headers) if is_on() else ""
+            return StreamMessage(stored.subject, stored.seq, stored.data, trace)
         if reply.error is None or reply.error.err_code == MESSAGE_NOT_FOUND:
             return None
         raise self._refused(reply.error)
@@ -270,7 +276,14 @@ class Bus:
                 headers = message.headers or {}
                 if "Status" in headers or "Nats-Sequence" not in headers:
                     break
-                found.append(StreamMessage(headers["Nats-Subject"], int(headers["Nats-Sequence"]), message.data))
+                found.append(
+                    StreamMessage(
+                        headers["Nats-Subject"],
+                        int(headers["Nats-Sequence"]),
+                        message.data,
+                        received_traceparent(headers),
+                    )
+                )
         except (nats.errors.Error, TimeoutError) as error:
             raise BusUnavailableError(f"cannot read {subject_filter} from {stream}: {error}") from error
         finally:
@@ -355,26 +368,6 @@ class Bus:
                 await without_foreign_cancellation(self.client.close())
 
 
-def _connection_options(url: str, name: str, principal: str, security: NatsSecurity) -> dict[str, Any]:
-    """Return the options of every connection: unlimited reconnects, a dead server detected within 4 s.
-
-    Servers are tried in the given order, the nearest first: if all processes of a machine use the same server, their
-    messages take no extra hop.
-    """
-    return {
-        **security.options(url),
-        "inbox_prefix": inbox_prefix(principal),
-        "dont_randomize": True,
-        "name": name,
-        "max_reconnect_attempts": -1,
-        "reconnect_time_wait": 0.25,
-        "connect_timeout": 2,
-        "ping_interval": 2,
-        "max_outstanding_pings": 2,
-        "pending_size": 16 * 1024 * 1024,
-    }
-
-
 async def connect(
     url: str, name: str, *, principal: str = "", security: NatsSecurity = _ANONYMOUS, timeout_s: float = 20.0
 ) -> Bus:
@@ -383,7 +376,7 @@ async def connect(
     Replies arrive below the inbox prefix of `principal`, by default that of the connection's name. Raises
     `BusConfigError` at once if the credentials are refused.
     """
-    options = _connection_options(url, name, principal or name, security)
+    options = connection_options(url, name, principal or name, security)
     servers = ", ".join(options["servers"])
     bus: Bus | None = None
     failure: Exception | None = None
@@ -412,7 +405,7 @@ async def connect(
     try:
         # The margin is for a TLS handshake that hangs: it reports no error.
         async with asyncio.timeout(timeout_s + _HANDSHAKE_TIMEOUT_S):
-            client = _AbortingClient()
+            client = AbortingClient()
             await client.connect(
                 **options, error_cb=on_error, disconnected_cb=on_disconnect, reconnected_cb=on_reconnect
             )

@@ -16,6 +16,8 @@ from prometheus_client import Counter
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.dead_letter import DeadLetter
 
+from trunkline_chassis.tracing.tracer import received_traceparent
+
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
@@ -68,7 +70,12 @@ class Delivery:
     pending: int
     """Messages still queued in the consumer at the time of the delivery."""
     message: Msg
-    """The NATS message, for its reply subject."""
+    """The NATS message, for its reply subject and its headers."""
+
+    @property
+    def traceparent(self) -> str:
+        """The header of that name, empty without one and while traces are off."""
+        return received_traceparent(self.message.headers)
 
     @classmethod
     def from_message(cls, message: Msg) -> Delivery:

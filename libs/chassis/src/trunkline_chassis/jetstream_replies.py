@@ -30,6 +30,14 @@ class RawMessage(msgspec.Struct):
     subject: str
     seq: int
     data: bytes = b""
+    hdrs: bytes = b""
+    """The headers as on the wire."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers; of those with several values the last one."""
+        lines = (line.partition(b":") for line in self.hdrs.split(b"\r\n")[1:])
+        return {name.decode("ascii", "replace"): value.strip().decode("utf-8", "replace") for name, _, value in lines}
 
 
 class GetReply(msgspec.Struct):

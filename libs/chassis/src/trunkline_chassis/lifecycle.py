@@ -37,6 +37,8 @@ from trunkline_chassis.service_topology import ServiceTopology
 from trunkline_chassis.settings import ProcessSettings
 from trunkline_chassis.startup import connect_when_available, retry_start
 from trunkline_chassis.topology_reconciler import TopologyReconciler
+from trunkline_chassis.tracing import tracer
+from trunkline_chassis.tracing.exporter import SpanExporter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -181,6 +183,10 @@ async def _run_process(
         process.spawn(FileLimitMonitor().run())
         files = {"client": settings.nats_cert, "authority": settings.nats_ca}
         process.spawn(CertificateMonitor(files, lambda: bus.server_certificate).run())
+        exporter = _span_exporter(process, release)
+        if exporter is not None:
+            tracer.turn_on(exporter.add, sampling=settings.traces_sampling)
+            process.spawn(exporter.run())
         async with service(process):
             await micro.add_service(
                 bus.client, name=f"trunkline-{name}", version=release, metadata={"instance": instance}
@@ -194,8 +200,26 @@ async def _run_process(
             await _publish(heartbeat, "draining")
             _log.info("process.draining")
         await cancel_and_wait(process.background)
+        if exporter is not None:
+            tracer.turn_off()
+            await exporter.close()
         await _publish(heartbeat, "stopped")
         _log.info("process.stopped")
+
+
+def _span_exporter(process: Process[S], release: str) -> SpanExporter | None:
+    """Return the exporter of this process, None if traces are off."""
+    settings = process.settings
+    if not settings.traces_url:
+        return None
+    resource = {
+        "service.namespace": "trunkline",
+        "service.name": process.name,
+        "service.version": release,
+        "service.instance.id": process.instance,
+        "host.name": settings.node,
+    }
+    return SpanExporter(settings.traces_url, resource, authorization=settings.traces_authorization.get_secret_value())
 
 
 class _StopSignal:

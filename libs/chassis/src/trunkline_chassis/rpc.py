@@ -19,6 +19,8 @@ from trunkline_protocols.refusal import Refused
 from trunkline_chassis.cancellation import cancel_and_wait
 from trunkline_chassis.errors import BusError, MessageTooLargeError
 from trunkline_chassis.logs import reason_of
+from trunkline_chassis.tracing.span_types import SERVE_REQUEST
+from trunkline_chassis.tracing.tracer import continue_trace, received_traceparent
 from trunkline_chassis.watched_requests import HEARTBEAT_HEADER, RequestHeartbeats
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from trunkline_chassis.bus import Bus
     from trunkline_chassis.latency import RecentLatency
+    from trunkline_chassis.tracing.span_types import SpanType
 
 _log: Final = structlog.get_logger(__name__)
 _MAX_IN_FLIGHT: Final = 2_000
@@ -72,17 +75,26 @@ class Responder:
         decoder: codec.Decoder[Q],
         handle: Callable[[Q], Awaitable[Wire]],
         *,
+        span: SpanType = SERVE_REQUEST,
         max_concurrent: int = _MAX_IN_FLIGHT,
     ) -> None:
-        """Reply to requests on `subject` with the result of `handle`, running at most `max_concurrent` at a time."""
+        """Reply to requests on `subject` with the result of `handle`, running at most `max_concurrent` at a time.
+
+        `span` is recorded for a request of a traced turn, from its arrival to its result.
+        """
         if self._heartbeat_task is None:
             self._heartbeat_task = self._tasks.create_task(self._heartbeats.run())
         permits = asyncio.Semaphore(max_concurrent)
 
         async def process(message: Msg) -> None:
-            with self._heartbeats.during(message.headers, message.reply):
+            with (
+                self._heartbeats.during(message.headers, message.reply),
+                continue_trace(span, received_traceparent(message.headers)) as recorded,
+            ):
                 async with permits:
                     reply = await self._reply_to(message, decoder, handle)
+                if isinstance(reply, Refused):
+                    recorded.fail(reply.code)
             try:
                 await self._publish(message.reply, reply)
             except MessageTooLargeError as error:

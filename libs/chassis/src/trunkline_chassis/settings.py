@@ -146,6 +146,17 @@ class ProcessSettings(NatsSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum level of log lines")
     log_format: Literal["json", "console"] = Field("json", description="One JSON object per line, or readable text")
     shutdown_timeout_s: float = Field(10.0, gt=0, description="Maximum wait for in-flight work at shutdown, in seconds")
+    traces_url: str = Field(
+        "",
+        pattern=r"^(https?://[A-Za-z0-9._:\[\]-]+(/[A-Za-z0-9._~/-]*)?)?\z",
+        description="Collector of traces over OTLP/HTTP, as in `http://127.0.0.1:4318`; empty turns traces off",
+    )
+    traces_sampling: float = Field(
+        0.01, ge=0, le=1, description="Share of turns that are traced, decided by the ingress for all processes"
+    )
+    traces_authorization: SecretStr = Field(
+        SecretStr(""), description="Value of the header `Authorization` for the collector, such as `Bearer ...`"
+    )
 
     def instance_name(self, service: str) -> Instance:
         """Return the configured instance name, by default the service and node names."""

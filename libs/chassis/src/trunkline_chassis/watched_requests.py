@@ -16,6 +16,8 @@ import structlog
 
 from trunkline_chassis.errors import BusUnavailableError
 from trunkline_chassis.logs import reason_of
+from trunkline_chassis.tracing.trace_context import TRACEPARENT
+from trunkline_chassis.tracing.tracer import traceparent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -113,10 +115,11 @@ class WatchedRequester:
         pending = self._pending[number] = _PendingRequest(subject, loop, timeout_s)
         if self._timer is None:
             self._timer = loop.call_later(_CHECK_INTERVAL_S, self._check_timeouts, loop)
+        headers = {WATCHED_HEADER: "1"}
+        if trace := traceparent():
+            headers[TRACEPARENT] = trace
         try:
-            await self._bus.client.publish(
-                subject, payload, reply=f"{self._inbox}.{number}", headers={WATCHED_HEADER: "1"}
-            )
+            await self._bus.client.publish(subject, payload, reply=f"{self._inbox}.{number}", headers=headers)
             return await pending.reply
         except nats.errors.Error as error:
             raise BusUnavailableError(f"cannot publish to {subject}: {error}") from error
