@@ -18,6 +18,7 @@ from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.rpc import Responder
 from trunkline_chassis.startup import retry_start
+from trunkline_chassis.tracing.span_types import READ_CUSTOMER
 from trunkline_protocols import codec, subjects
 
 from trunkline_agents import handlers
@@ -200,7 +201,9 @@ async def _serve_customers(process: Process[AgentsSettings], fleet: FleetView, a
         now=time.time,
     )
     responder = Responder(process.bus, _CUSTOMERS, process.latency, process.group)
-    await responder.serve(subjects.read_customer(process.settings.region), codec.customer_request, reader.read)
+    await responder.serve(
+        subjects.read_customer(process.settings.region), codec.customer_request, reader.read, span=READ_CUSTOMER
+    )
     return responder
 
 

@@ -18,10 +18,12 @@ import structlog
 from nats.aio.msg import Msg
 from trunkline_chassis.delivery import Delivery, Done, Outcome, Reject
 from trunkline_chassis.latency import RecentLatency
+from trunkline_chassis.tracing import span_types as spans
+from trunkline_chassis.tracing.tracer import TurnSpan, continue_trace, span
 from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec
 from trunkline_protocols.consultation import Consult
-from trunkline_protocols.turn import AnswerTurn, Routed, TurnResult
+from trunkline_protocols.turn import AnswerTurn, Routed, TurnFailed, TurnResult
 
 from trunkline_agents.application.advisor import Advisor
 from trunkline_agents.application.consultation_client import ConsultationClient
@@ -71,13 +73,15 @@ class WorkHandler:
             message = codec.work.decode(delivery.payload)
         except codec.DecodeError as error:
             return Reject(str(error))
-        match message:
-            case AnswerTurn():
-                await self._answer(message)
-            case Consult():
-                await self._advisor.advise(message)
-            case _:
-                assert_never(message)
+        with continue_trace(spans.PROCESS_WORK, delivery.traceparent) as work:
+            work.set(spans.TURN, message.ref.turn)
+            match message:
+                case AnswerTurn():
+                    await self._answer(message)
+                case Consult():
+                    await self._advisor.advise(message)
+                case _:
+                    assert_never(message)
         return Done()
 
     async def _answer(self, request: AnswerTurn) -> None:
@@ -104,10 +108,28 @@ class WorkHandler:
 
     async def _process(self, request: AnswerTurn) -> TurnResult:
         # Before a permit is acquired: from here on, this process is responsible for the turn.
-        with self._heartbeat.working_on(request):
+        with self._heartbeat.working_on(request), span(spans.INVOKE_AGENT) as invoked:
             async with self._semaphores[request.specialty].permit(request):
                 clock = Stopwatch(queued_ms=(time.time() - request.dispatched_at) * 1000)
-                return await self._worker.process(TurnTask(request, self._routing.current, clock))
+                result = await self._worker.process(TurnTask(request, self._routing.current, clock))
+            if invoked.is_recorded:
+                _describe(invoked, request, result, clock.queued_ms)
+            return result
+
+
+def _describe(invoked: TurnSpan, request: AnswerTurn, result: TurnResult, queued_ms: float) -> None:
+    invoked.set(spans.CONVERSATION, request.ref.conversation)
+    invoked.set(spans.TURN, request.ref.turn)
+    invoked.set(spans.SPECIALTY, request.specialty)
+    invoked.set(spans.AGENT, request.agent)
+    invoked.set(spans.ATTEMPT, request.ref.attempt)
+    invoked.set(spans.HOP, request.ref.hop)
+    invoked.set(spans.EPOCH, request.ref.epoch)
+    invoked.set(spans.QUEUED_MS, queued_ms)
+    outcome = str(result.__struct_config__.tag)
+    invoked.set(spans.OUTCOME, outcome)
+    if isinstance(result, TurnFailed):
+        invoked.fail(outcome)
 
 
 def on_consult_cancelled(advisor: Advisor, message: Msg) -> None:

@@ -59,7 +59,7 @@ class InboxHandler:
             return
         envelope = Envelope(
             sequence=delivery.sequence,
-            message=InboxItem(delivery.sequence, message),
+            message=InboxItem(delivery.sequence, message, delivery.traceparent),
             done=partial(settle, self._bus, delivery, Done()),
             dead_letter=lambda reason: settle(self._bus, delivery, Reject(reason)),
         )

@@ -23,6 +23,8 @@ class InboxItem:
 
     sequence: int
     message: SlotMessage
+    traceparent: str = ""
+    """The trace that the message began, empty if it is not traced."""
 
 
 class Log(Protocol):

@@ -12,6 +12,7 @@ import structlog
 from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.rpc import Responder
+from trunkline_chassis.tracing.span_types import COMPLETE
 from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
@@ -41,4 +42,4 @@ async def serve(bus: Bus, region: str, endpoint: CompletionEndpoint, responder: 
             report_undecodable("cancel_completion", message.subject, error)
 
     await bus.subscribe(subjects.cancel_completion(region), on_cancel)
-    await responder.serve(subjects.complete(region), codec.complete, endpoint.complete)
+    await responder.serve(subjects.complete(region), codec.complete, endpoint.complete, span=COMPLETE)

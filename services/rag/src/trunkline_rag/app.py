@@ -13,6 +13,7 @@ from prometheus_client import Counter
 from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.rpc import Responder
+from trunkline_chassis.tracing.span_types import SERVE_KNOWLEDGE
 from trunkline_embedding import LEXICAL, Embedder, open_embedder
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.knowledge import ArticlesImported, ImportProblem
@@ -92,7 +93,11 @@ async def _knowledge(process: Process[RagSettings], parser: ParserProcess) -> As
             subjects.backups(settings.region),
         ):
             await responder.serve(
-                subject, codec.knowledge_request, handlers.handle, max_concurrent=_MAX_CONCURRENT_REQUESTS
+                subject,
+                codec.knowledge_request,
+                handlers.handle,
+                span=SERVE_KNOWLEDGE,
+                max_concurrent=_MAX_CONCURRENT_REQUESTS,
             )
         detail = {"search": "by words only" if embedder is None else f"by meaning, {embedder.name}"}
         process.heartbeat.vitals = lambda: Vitals(queue_depth=responder.in_flight, detail=detail)

@@ -11,6 +11,8 @@ import msgspec
 import structlog
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import BusUnavailableError
+from trunkline_chassis.tracing import span_types as spans
+from trunkline_chassis.tracing.tracer import span
 from trunkline_chassis.watched_requests import WatchedRequester
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
@@ -43,9 +45,11 @@ class NatsLanguageModel:
         for attempt in itertools.count(1):
             try:
                 timeout_s = max(_MIN_TIMEOUT_S, request.deadline_at - time.time())
-                raw = await self._requester.request(
-                    subjects.complete(self._region), codec.encode(request), timeout_s=timeout_s
-                )
+                with span(spans.REQUEST_COMPLETION) as requested:
+                    requested.set(spans.ATTEMPT, attempt)
+                    raw = await self._requester.request(
+                        subjects.complete(self._region), codec.encode(request), timeout_s=timeout_s
+                    )
                 return codec.completion_reply.decode(raw)
             except (BusUnavailableError, codec.DecodeError) as error:
                 _log.warning("completion.unavailable", error=str(error), attempt=attempt)

@@ -8,6 +8,8 @@ import structlog
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import BusUnavailableError
 from trunkline_chassis.notices import Notices
+from trunkline_chassis.tracing import span_types as spans
+from trunkline_chassis.tracing.tracer import span
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
@@ -32,6 +34,12 @@ class NatsKnowledgeBase:
 
     async def search(self, query: SearchKnowledge) -> list[Passage]:
         """Return the best passages; an empty list if the service is unavailable or refuses the query."""
+        with span(spans.RETRIEVE) as searched:
+            passages = await self._search(query)
+            searched.set(spans.PASSAGES, len(passages))
+        return passages
+
+    async def _search(self, query: SearchKnowledge) -> list[Passage]:
         try:
             raw = await self._bus.request(subjects.search(self._region), codec.encode(query), timeout_s=self._timeout_s)
             reply = codec.knowledge_reply.decode(raw)
@@ -45,6 +53,12 @@ class NatsKnowledgeBase:
 
     async def analyse(self, request: AnalyseMessage) -> MessageAnalysed:
         """Return the analysis of a message; an empty one if the service is unavailable or refuses it."""
+        with span(spans.ANALYSE) as analysed:
+            analysis = await self._analyse(request)
+            analysed.set(spans.PASSAGES, len(analysis.passages or ()))
+        return analysis
+
+    async def _analyse(self, request: AnalyseMessage) -> MessageAnalysed:
         try:
             raw = await self._bus.request(
                 subjects.analyse(self._region), codec.encode(request), timeout_s=_ANALYSIS_TIMEOUT_S

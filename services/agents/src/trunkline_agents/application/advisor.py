@@ -9,6 +9,8 @@ from typing import Final
 
 import structlog
 from trunkline_chassis.logs import reason_of
+from trunkline_chassis.tracing import span_types as spans
+from trunkline_chassis.tracing.tracer import span
 from trunkline_protocols.completion import Complete, Completed, CompletionReply
 from trunkline_protocols.consultation import (
     Advice,
@@ -74,7 +76,15 @@ class Advisor:
         if reason:
             reply = AdviceRefused(consultation=consult.consultation, reason=reason)
         else:
-            reply = await self._work_on(consult)
+            with span(spans.INVOKE_AGENT) as invoked:
+                invoked.set(spans.CONVERSATION, consult.ref.conversation)
+                invoked.set(spans.TURN, consult.ref.turn)
+                invoked.set(spans.SPECIALTY, consult.specialty)
+                invoked.set(spans.AGENT, consult.agent)
+                invoked.set(spans.CONSULTATION, consult.consultation)
+                reply = await self._work_on(consult)
+                if isinstance(reply, AdviceRefused):
+                    invoked.fail("refused")
         if reply is not None:
             await self._consultations.reply(consult.reply_to, reply)
 

@@ -9,6 +9,8 @@ from typing import Final
 import structlog
 from prometheus_client import Counter
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.tracing import span_types as spans
+from trunkline_chassis.tracing.tracer import span
 from trunkline_protocols.consultation import (
     Advice,
     AdviceRefused,
@@ -83,13 +85,22 @@ class ConsultationClient:
         )
         replies = self._replies[consult.consultation] = asyncio.Queue(maxsize=_MAX_PENDING_REPLIES)
         try:
-            await self._consultations.request(consult)
-            consultation = await self._wait(consult, replies)
+            consultation = await self._ask(consult, replies)
         except BusError as error:
             consultation = _without_advice(consult, "refused", str(error))
         finally:
             del self._replies[consult.consultation]
         _CONSULTATIONS.labels(consultation.outcome).inc()
+        return consultation
+
+    async def _ask(self, consult: Consult, replies: asyncio.Queue[ConsultReply]) -> Consultation:
+        with span(spans.CONSULT) as asked:
+            asked.set(spans.SPECIALTY, consult.specialty)
+            asked.set(spans.AGENT, consult.agent)
+            asked.set(spans.CONSULTATION, consult.consultation)
+            await self._consultations.request(consult)
+            consultation = await self._wait(consult, replies)
+            asked.set(spans.OUTCOME, consultation.outcome)
         return consultation
 
     async def _wait(self, consult: Consult, replies: asyncio.Queue[ConsultReply]) -> Consultation:

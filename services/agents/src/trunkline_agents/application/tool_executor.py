@@ -9,6 +9,8 @@ from typing import Any, Final
 import msgspec
 import structlog
 from prometheus_client import Counter
+from trunkline_chassis.tracing import span_types as spans
+from trunkline_chassis.tracing.tracer import span
 from trunkline_protocols.tool_steps import ToolCall, ToolOutcome, ToolStep
 
 from trunkline_agents.application.tool_catalogue import ExternalTool
@@ -54,6 +56,22 @@ class ToolExecutor:
     async def _run_call(
         self, session: ToolSession, call: ToolCall, position: int, *, is_taken_over: bool
     ) -> ToolOutcome:
+        # The model chooses the name: one that does not exist must not become a label or a line of its own.
+        name = call.name if call.name in session.tools.specs else _UNKNOWN_TOOL
+        with span(spans.EXECUTE_TOOL) as executed:
+            outcome = await self._outcome(session, call, position, is_taken_over=is_taken_over)
+            use = tool_use(call, outcome, session.key(position))
+            executed.set(spans.TOOL, name)
+            executed.set(spans.OUTCOME, use.outcome)
+            if outcome.failed:
+                executed.fail(use.outcome)
+        _CALLS.labels(name, use.outcome).inc()
+        _log.info("tool.called", tool=name, outcome=use.outcome, ms=use.ms)
+        return outcome
+
+    async def _outcome(
+        self, session: ToolSession, call: ToolCall, position: int, *, is_taken_over: bool
+    ) -> ToolOutcome:
         started = time.perf_counter()
         try:
             text = await self._call(session, call, position, is_taken_over=is_taken_over)
@@ -64,13 +82,7 @@ class ToolExecutor:
         except Exception as error:  # a defect in one tool must not fail the turn: the model answers without it
             _log.exception("tool.failed", tool=call.name, turn=session.task.request.ref.turn)
             outcome = ToolOutcome(id=call.id, text=f"{call.name} failed: {type(error).__name__}", failed=True)
-        outcome = msgspec.structs.replace(outcome, ms=round((time.perf_counter() - started) * 1000, 3))
-        use = tool_use(call, outcome, session.key(position))
-        # The model chooses the name: one that does not exist must not become a label or a line of its own.
-        name = call.name if call.name in session.tools.specs else _UNKNOWN_TOOL
-        _CALLS.labels(name, use.outcome).inc()
-        _log.info("tool.called", tool=name, outcome=use.outcome, ms=use.ms)
-        return outcome
+        return msgspec.structs.replace(outcome, ms=round((time.perf_counter() - started) * 1000, 3))
 
     async def _call(self, session: ToolSession, call: ToolCall, position: int, *, is_taken_over: bool) -> str:
         specs = session.tools.specs

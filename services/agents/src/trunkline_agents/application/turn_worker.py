@@ -9,6 +9,8 @@ from typing import Final
 import msgspec
 import structlog
 from trunkline_chassis.logs import reason_of
+from trunkline_chassis.tracing import span_types as spans
+from trunkline_chassis.tracing.tracer import span
 from trunkline_protocols.accounting import Timings, ToolUse
 from trunkline_protocols.completion import Completed
 from trunkline_protocols.fleet import TRIAGE, Agent
@@ -72,10 +74,13 @@ class TurnWorker:
 
     async def _process(self, task: TurnTask, results: ResultBuilder) -> TurnResult:
         request, routing = task.request, task.routing
-        analysis, anticipated = await self._analyst.analyse(request, routing)
-        task = dataclasses.replace(task, anticipated=anticipated)
-        embedding = routing.embedding_of(analysis)
-        choice = self._choose(task, embedding)
+        with span(spans.ROUTE) as routed:
+            analysis, anticipated = await self._analyst.analyse(request, routing)
+            task = dataclasses.replace(task, anticipated=anticipated)
+            embedding = routing.embedding_of(analysis)
+            choice = self._choose(task, embedding)
+            routed.set(spans.SPECIALTY, choice.specialty)
+            routed.set(spans.AGENT, choice.agent.name)
         if request.analysis is None:
             probabilities = intents(request.text, analysis, routing)
             alarm = with_foreign_emergency(
@@ -202,7 +207,10 @@ class TurnWorker:
     ) -> HandOff:
         clock = task.clock
         route_ms = clock.lap_ms()
-        summary = await self._summariser.summarise(task.request, self._ids.next())
+        with span(spans.HAND_OFF) as handed:
+            handed.set(spans.SPECIALTY, choice.specialty)
+            handed.set(spans.AGENT, choice.agent.name)
+            summary = await self._summariser.summarise(task.request, self._ids.next())
         timings = Timings(
             queued_ms=clock.queued_ms, route_ms=route_ms, completion_ms=clock.lap_ms(), model_ms=summary.model_ms
         )

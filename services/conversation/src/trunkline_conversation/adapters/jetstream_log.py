@@ -49,7 +49,7 @@ class JetStreamLog:
     async def last_customer_message(self, conversation: ConversationId) -> InboxItem | None:
         """Read the customer's last message."""
         last = await self._bus.last_message(streams.INBOX.name, subjects.inbox(self._region, conversation))
-        return InboxItem(last.seq, codec.slot.decode(last.payload)) if last is not None else None
+        return InboxItem(last.seq, codec.slot.decode(last.payload), last.traceparent) if last is not None else None
 
     async def desk_commands(self, conversation: ConversationId, *, after: int, before: int) -> list[InboxItem]:
         """Read the desk commands between two sequences."""
@@ -61,7 +61,7 @@ class JetStreamLog:
         for stored in await self._bus.read_messages(streams.INBOX.name, subject, after=after):
             if stored.seq < before:
                 with contextlib.suppress(codec.DecodeError):
-                    items.append(InboxItem(stored.seq, codec.slot.decode(stored.payload)))
+                    items.append(InboxItem(stored.seq, codec.slot.decode(stored.payload), stored.traceparent))
         return items
 
     async def snapshot(self, conversation: ConversationId) -> Snapshot | None:

@@ -17,8 +17,10 @@ from typing import Final, assert_never
 import structlog
 from trunkline_chassis.errors import BusError, MessageTooLargeError
 from trunkline_chassis.logs import reason_of
+from trunkline_chassis.tracing import span_types as spans
+from trunkline_chassis.tracing.tracer import continue_trace
 from trunkline_protocols.desk import AddNote, Claim, Close, DeskMessage, HandBack, Reply
-from trunkline_protocols.ids import ConversationId, Instance, TurnRef
+from trunkline_protocols.ids import ConversationId, Instance, TurnRef, turn_id
 from trunkline_protocols.inbox import EndRequested, FeedbackGiven, TurnReceived, WaitCancelled
 from trunkline_protocols.rules.sockets import is_late
 from trunkline_protocols.turn import SocketAttached, TurnResult
@@ -237,7 +239,12 @@ class ConversationActor:
         state = await self._repository.load()
         match item.message:
             case TurnReceived() as message:
-                await self._turns.answer(state, message, item.sequence)
+                with continue_trace(spans.PROCESS_TURN, item.traceparent) as trace:
+                    if trace.is_recorded:
+                        trace.set(spans.CONVERSATION, self.id)
+                        trace.set(spans.TURN, turn_id(self.id, item.sequence))
+                        trace.set(spans.INBOX_SEQ, item.sequence)
+                    await self._turns.answer(state, message, item.sequence)
             case EndRequested() as request:
                 self._repository.ingress = request.ingress
                 if not state.closed:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 from trunkline_chassis.errors import FenceError
+from trunkline_chassis.tracing import span_types as spans
+from trunkline_chassis.tracing.tracer import span
 from trunkline_protocols.ids import EVERY_INGRESS, ConversationId, Instance, TurnId, turn_id
 from trunkline_protocols.inbox import EndRequested, TurnReceived, WaitCancelled
 from trunkline_protocols.log import Commit, CommitStored
@@ -110,7 +112,12 @@ class ConversationRepository:
         """
         commit = self._commit(state, decision, cause)
         try:
-            sequence = await self._log.append(commit, message_id=f"{commit.turn}-{decision.kind}-{state.hops}")
+            with span(spans.COMMIT) as committed:
+                sequence = await self._log.append(commit, message_id=f"{commit.turn}-{decision.kind}-{state.hops}")
+                committed.set(spans.TURN, commit.turn)
+                committed.set(spans.COMMIT_KIND, commit.kind)
+                committed.set(spans.COMMIT_SEQ, sequence)
+                committed.set(spans.EPOCH, commit.epoch)
         except FenceError:
             await self._resolve_conflict(state, cause)
             raise OvertakenError("another process has committed") from None

@@ -8,6 +8,8 @@ from typing import Final, assert_never
 
 import structlog
 from prometheus_client import Counter, Histogram
+from trunkline_chassis.tracing import span_types as spans
+from trunkline_chassis.tracing.tracer import TurnSpan, span
 from trunkline_protocols.fleet import TRIAGE
 from trunkline_protocols.ids import Instance, TurnRef, turn_id
 from trunkline_protocols.inbox import TurnReceived
@@ -63,12 +65,18 @@ class TurnProcessor:
         turn = self._begin(state, message, inbox_seq)
         cause = CommitCause.of_message(message, inbox_seq)
         model_ms = 0.0
-        step: Step = decisions.first_step(state, turn, self._environment())
+        with span(spans.DECIDE) as decided:
+            step: Step = decisions.first_step(state, turn, self._environment())
+            decided.set(spans.OUTCOME, type(step).__name__)
         while True:
             match step:
                 case Work():
                     turn = await self._with_customer(state, replace(turn, work=step))
-                    step, turn = await self._request_work(state, turn)
+                    with span(spans.DISPATCH) as dispatched:
+                        if dispatched.is_recorded:
+                            _describe(dispatched, turn, state.epoch)
+                        step, turn = await self._request_work(state, turn)
+                        dispatched.set(spans.OUTCOME, type(step).__name__)
                 case SystemReply(text=text):
                     step = decisions.system_answer(state, turn, text)
                 case Append(then=then):
@@ -133,7 +141,10 @@ class TurnProcessor:
                 case DeadlineExceeded():
                     return decisions.give_up(state, turn), turn
                 case _:
-                    decision = decisions.on_result(state, turn, signal, self._environment())
+                    with span(spans.DECIDE) as decided:
+                        decision = decisions.on_result(state, turn, signal, self._environment())
+                        decided.set(spans.TURN, turn.id)
+                        decided.set(spans.OUTCOME, type(decision).__name__)
                     if isinstance(decision, Drop):
                         self._count_stale(signal)
                         continue
@@ -187,3 +198,14 @@ class TurnProcessor:
             _TURN.labels(answered.specialty).observe(seconds)
             _OVERHEAD.labels(answered.specialty).observe(max(0.0, seconds - model_ms / 1000))
             _TURNS.labels(decisions.outcome(answered)).inc()
+
+
+def _describe(dispatched: TurnSpan, turn: Turn, epoch: int) -> None:
+    work = turn.work
+    dispatched.set(spans.TURN, turn.id)
+    dispatched.set(spans.SPECIALTY, work.specialty)
+    dispatched.set(spans.AGENT, work.agent)
+    dispatched.set(spans.ATTEMPT, work.attempt)
+    dispatched.set(spans.HOP, work.hop)
+    dispatched.set(spans.EPOCH, epoch)
+    dispatched.set(spans.LANE, work.lane)

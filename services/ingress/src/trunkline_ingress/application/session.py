@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, TypedDict
 
 from trunkline_chassis.errors import BusUnavailableError, FenceError
+from trunkline_chassis.tracing import span_types as spans
+from trunkline_chassis.tracing.tracer import span, start_trace
 from trunkline_protocols import codec
 from trunkline_protocols.frames import AcceptedFrame, DurableFrame, MessageFrame, ServerFrame
 from trunkline_protocols.ids import ConversationId, Instance, turn_id
@@ -126,22 +128,23 @@ class Session:
             if seq is not None:
                 await self._write(AcceptedFrame(id=message_id, seq=seq))
                 return
-            inbox_seq = await self._store(
-                TurnReceived(
-                    **self._header(),
-                    message_id=message_id,
-                    text=text,
-                    seq=self._ledger.next_seq,
-                    region=self.identity.region,
-                    channel=self.identity.channel,
-                    locale=self.identity.locale,
-                    tier=self.identity.tier,
-                    wants_person=wants_person,
-                    verified=self.identity.verified,
-                ),
-                message_id,
+            message = TurnReceived(
+                **self._header(),
+                message_id=message_id,
+                text=text,
+                seq=self._ledger.next_seq,
+                region=self.identity.region,
+                channel=self.identity.channel,
+                locale=self.identity.locale,
+                tier=self.identity.tier,
+                wants_person=wants_person,
+                verified=self.identity.verified,
             )
-            await self._write(self._ledger.accept(message_id, inbox_seq))
+            with start_trace(spans.ACCEPT_MESSAGE) as trace:
+                trace.set(spans.CONVERSATION, self.conversation)
+                with span(spans.APPEND_INBOX):
+                    inbox_seq = await self._store(message, message_id)
+                await self._write(self._ledger.accept(message_id, inbox_seq))
             self._reset_check()
 
     async def request_person(self, request_id: str, text: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from trunkline_chassis.tracing import span_types as spans
+from trunkline_chassis.tracing.tracer import TurnSpan, span
 from trunkline_protocols.completion import Completed
 
 from trunkline_llm_gateway.application.attempt import Attempt, CompletionJob
@@ -51,7 +53,9 @@ class AttemptRunner:
         attempt = Attempt(Candidate(client.config, client.config.kind), job)
         config = self._registry.config
         await buffer.add(f"{config.filter_notice if code == 'content_filter' else config.notice} ")
-        result = await client.provider.complete(Call(job.request, client.config.kind), buffer.add)
+        with span(spans.CHAT) as called:
+            result = await client.provider.complete(Call(job.request, client.config.kind), buffer.add)
+            _describe(called, attempt.candidate, result)
         await buffer.end()
         return self._recorder.record_completion(attempt, result, degraded=code)
 
@@ -80,12 +84,9 @@ class AttemptRunner:
         self, attempt: Attempt, emit: Emit, *, is_forwarded: Callable[[], bool] = lambda: True
     ) -> ProviderResult:
         """Call a provider and record a failure; a text that it withdraws is removed at once."""
-        client = self._registry.client(attempt.candidate.provider.name)
-        call = Call(attempt.job.request, attempt.candidate.model, attempt.prefix)
         try:
-            return await self._caller.complete(
-                client, call, emit, countries=self._registry.config.countries, deadline=attempt.job.deadline.at
-            )
+            with span(spans.CHAT) as called:
+                return await self._call_traced(attempt, emit, called)
         except ProviderError as error:
             self._recorder.record_failure(attempt, error, forwarded=is_forwarded())
             if error.code in WITHDRAWN and is_forwarded():
@@ -94,6 +95,35 @@ class AttemptRunner:
         except asyncio.CancelledError:
             self._recorder.record_cancellation(attempt, forwarded=is_forwarded())
             raise
+
+    async def _call_traced(self, attempt: Attempt, emit: Emit, called: TurnSpan) -> ProviderResult:
+        """Call a provider within a span."""
+        candidate = attempt.candidate
+        client = self._registry.client(candidate.provider.name)
+        call = Call(attempt.job.request, candidate.model, attempt.prefix)
+        if called.is_recorded:
+            _describe(called, candidate)
+        try:
+            result = await self._caller.complete(
+                client, call, emit, countries=self._registry.config.countries, deadline=attempt.job.deadline.at
+            )
+        except ProviderError as error:
+            called.fail(error.code)
+            raise
+        if called.is_recorded:
+            _describe(called, candidate, result)
+        return result
+
+
+def _describe(called: TurnSpan, candidate: Candidate, result: ProviderResult | None = None) -> None:
+    called.set(spans.PROVIDER, candidate.provider.name)
+    called.set(spans.REQUEST_MODEL, candidate.model)
+    if result is not None:
+        called.set(spans.RESPONSE_MODEL, result.model)
+        called.set(spans.FINISH_REASON, result.stop_reason)
+        called.set(spans.INPUT_TOKENS, result.usage.input_tokens)
+        called.set(spans.OUTPUT_TOKENS, result.usage.output_tokens)
+        called.set(spans.FIRST_TOKEN_MS, result.first_token_ms)
 
 
 def _has_time(job: CompletionJob, result: ProviderResult, parts_done: int) -> bool:
