@@ -9,10 +9,10 @@ import pytest
 from prometheus_client import REGISTRY
 from trunkline_chassis.errors import MessageTooLargeError
 from trunkline_conversation.ports import InboxItem
-from trunkline_protocols.ids import Instance, Specialty
+from trunkline_protocols.ids import Specialty
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit, CommitStored, TurnAnswered
-from trunkline_protocols.turn import AnswerTurn, HandOff, Routed, SocketAttached
+from trunkline_protocols.turn import AnswerTurn, HandOff, Routed
 
 from tests.conversation.actor_harness import TIMEOUTS, ActorHarness
 from tests.conversation.builders import CONVERSATION, received
@@ -385,23 +385,3 @@ async def test_snapshot_and_later_commits_restore_the_whole_state(harness: Actor
     harness.deliver(4)
     await harness.actor.run()
     assert harness.work_queue.requests[-1].context == with_snapshot
-
-
-@pytest.mark.parametrize(("times", "expected"), [(1, "ingress-2"), (0, "ingress-3")])
-async def test_commit_goes_to_the_newest_socket_although_an_older_announcement_is_late(
-    harness: ActorHarness, times: int, expected: str
-) -> None:
-    """A server that was frozen delivers what it received before; without times, the last announcement counts."""
-
-    def move_and_answer(request: AnswerTurn) -> None:
-        for ingress, attached_at in (("ingress-2", 200.0), ("ingress-3", 150.0)):
-            attached = SocketAttached(
-                conversation=CONVERSATION, ingress=Instance(ingress), attached_at=attached_at * times
-            )
-            harness.actor.on_socket_attached(attached)
-        harness.answer(request)
-
-    harness.work_queue.react = move_and_answer
-    harness.deliver(1)
-    await harness.actor.run()
-    assert harness.notifier.ingresses == [expected]

@@ -89,14 +89,19 @@ def _fleet(folder: Path, shop_url: str) -> Path:
     return folder
 
 
-async def _turn(collector: Collector, conversation: str, committed: str = "turn") -> list[Received]:
-    """Return the spans of the only trace of a conversation, once those of its last commit have arrived."""
+async def _turn(collector: Collector, conversation: str, *, is_whole: bool) -> list[Received]:
+    """Return the spans of the only trace of a conversation, once those of its last commit have arrived.
+
+    `is_whole`: once every parent has arrived too, which a killed process may have taken with it.
+    """
 
     def is_complete() -> bool:
         mine = [span for span in collector.spans if span.attributes.get("gen_ai.conversation.id") == conversation]
         traces = {span.trace for span in mine if span.name == "turn.process"}
-        kinds = {span.attributes.get("trunkline.commit.kind") for span in collector.spans if span.trace in traces}
-        return committed in kinds and _services(each for each in collector.spans if each.trace in traces) >= FIVE
+        found = [span for span in collector.spans if span.trace in traces]
+        kinds = {span.attributes.get("trunkline.commit.kind") for span in found}
+        missing = {span.parent for span in found if span.parent} - {span.id for span in found}
+        return "turn" in kinds and _services(found) >= FIVE and not (is_whole and missing)
 
     async with asyncio.timeout(TIMEOUT_S):
         while not is_complete():
@@ -133,7 +138,7 @@ async def test_turn_is_one_trace_over_all_processes(tmp_path: Path) -> None:
                 await customer.start()
                 assert CANARY in (await customer.ask("m1", REFUND))["text"]
                 assert [frame["to"] for frame in customer.frames_of("handoff")] == ["technical"]
-            _check_turn(await _turn(collector, customer.conversation))
+            _check_turn(await _turn(collector, customer.conversation, is_whole=True))
             await _check_killed_agents(suite, collector, shop)
             assert not [body for body in collector.bodies if CANARY.encode() in body]
             collector.gate.clear()
@@ -208,7 +213,7 @@ async def _check_killed_agents(suite: Suite, collector: Collector, shop: Any) ->
         shop.gate.set()
         async with asyncio.timeout(TIMEOUT_S):
             await answering
-    spans = await _turn(collector, customer.conversation)
+    spans = await _turn(collector, customer.conversation, is_whole=False)
     (root,) = [span for span in spans if not span.parent]
     (append,) = _named(spans, "inbox.append")
     (turn,) = _named(spans, "turn.process")

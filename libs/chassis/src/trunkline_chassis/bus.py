@@ -34,7 +34,7 @@ from trunkline_chassis.tracing.trace_context import TRACEPARENT
 from trunkline_chassis.tracing.tracer import is_on, received_traceparent, trace_headers, traceparent
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
@@ -276,14 +276,8 @@ class Bus:
                 headers = message.headers or {}
                 if "Status" in headers or "Nats-Sequence" not in headers:
                     break
-                found.append(
-                    StreamMessage(
-                        headers["Nats-Subject"],
-                        int(headers["Nats-Sequence"]),
-                        message.data,
-                        received_traceparent(headers),
-                    )
-                )
+                place = headers["Nats-Subject"], int(headers["Nats-Sequence"])
+                found.append(StreamMessage(*place, message.data, received_traceparent(headers)))
         except (nats.errors.Error, TimeoutError) as error:
             raise BusUnavailableError(f"cannot read {subject_filter} from {stream}: {error}") from error
         finally:
@@ -303,46 +297,30 @@ class Bus:
                 self.client.request(subject, payload, timeout=timeout_s, headers=headers)
             )
 
+        loop = asyncio.get_running_loop()
         repeats = RepeatedRequest(send)
         try:
-            return await self._repeat(send, repeats, subject=subject, payload=payload, deadline=deadline)
+            while True:
+                sent_at = loop.time()
+                try:
+                    reply = await repeats.attempt(_ATTEMPT_TIMEOUT_S, open_s=deadline - sent_at)
+                except nats.errors.MaxPayloadError as error:
+                    raise self._too_large(subject, payload) from error
+                except nats.errors.NoRespondersError as error:
+                    failure: Exception = error
+                    self._unanswered_since = None
+                    self.report_missing()
+                except (nats.errors.Error, TimeoutError) as error:
+                    failure = error
+                    await self._on_no_reply(sent_at)
+                else:
+                    self._unanswered_since = None
+                    return reply.data
+                if loop.time() >= deadline:
+                    raise BusUnavailableError(f"no reply on {subject}: {failure}") from failure
+                await asyncio.sleep(_RETRY_DELAY_S)
         finally:
             await repeats.close()
-
-    async def _repeat(
-        self,
-        send: Callable[[float], Coroutine[Any, Any, Msg]],
-        repeats: RepeatedRequest[Msg],
-        *,
-        subject: str,
-        payload: bytes,
-        deadline: float,
-    ) -> bytes:
-        loop = asyncio.get_running_loop()
-        is_first = True
-        while True:
-            sent_at = loop.time()
-            try:
-                if is_first:  # nearly always the only one: without a task
-                    is_first = False
-                    reply = await send(_ATTEMPT_TIMEOUT_S)
-                else:
-                    reply = await repeats.attempt(_ATTEMPT_TIMEOUT_S, open_s=deadline - sent_at)
-            except nats.errors.MaxPayloadError as error:
-                raise self._too_large(subject, payload) from error
-            except nats.errors.NoRespondersError as error:
-                failure: Exception = error
-                self._unanswered_since = None
-                self.report_missing()
-            except (nats.errors.Error, TimeoutError) as error:
-                failure = error
-                await self._on_no_reply(sent_at)
-            else:
-                self._unanswered_since = None
-                return reply.data
-            if loop.time() >= deadline:
-                raise BusUnavailableError(f"no reply on {subject}: {failure}") from failure
-            await asyncio.sleep(_RETRY_DELAY_S)
 
     def _too_large(self, subject: str, payload: bytes) -> MessageTooLargeError:
         return MessageTooLargeError(subject, len(payload), self.client.max_payload)

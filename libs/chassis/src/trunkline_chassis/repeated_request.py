@@ -22,12 +22,17 @@ class RepeatedRequest(Generic[T]):
         """`send` sends the request once and waits for its reply for a number of seconds."""
         self._send = send
         self._open: set[asyncio.Task[T]] = set()
+        self._is_first = True
 
     async def attempt(self, wait_s: float, *, open_s: float) -> T:
         """Send it once more and wait `wait_s` for a reply to any attempt; the new one waits up to `open_s` for its own.
 
-        Raises `TimeoutError` without a reply, or the error of an attempt that has failed.
+        The first one, nearly always the only one, needs no task and is given up after `wait_s`. Raises `TimeoutError`
+        without a reply, or the error of an attempt that has failed.
         """
+        if self._is_first:
+            self._is_first = False
+            return await self._send(wait_s)
         self._open.add(asyncio.ensure_future(self._send(max(wait_s, open_s))))
         finished, self._open = await asyncio.wait(self._open, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
         failure: BaseException = TimeoutError()
