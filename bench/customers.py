@@ -54,8 +54,10 @@ class _Bucket:
         del request, timeout_s
         return self._known
 
-    async def keep_earlier(self, key: str, conversation: ConversationId, earlier: list[Utterance]) -> None:
-        del key, conversation, earlier
+    async def keep_earlier(
+        self, key: str, conversation: ConversationId, earlier: list[Utterance], *, text_key: str
+    ) -> None:
+        del key, conversation, earlier, text_key
 
 
 def _known(now: float) -> CustomerKnown:

@@ -19,6 +19,7 @@ from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.latency import RecentLatency
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.broadcast import NoticePublished
+from trunkline_protocols.customer_keys import CustomerErased
 from trunkline_protocols.dead_letter import DeadLetter
 from trunkline_protocols.ids import ConversationId, Instance, conversation_id, turn_id
 from trunkline_protocols.inbox import TurnReceived
@@ -209,6 +210,14 @@ class MessageProducer:
         viewed = ConversationViewed(conversation=self.conversation, view="desk", operator="Ada", role="lead", at=4.5)
         await self.append(subjects.view("local", self.conversation), codec.encode(viewed), f"view-{inbox_seq}")
 
+    async def publish_erasure(self, inbox_seq: int) -> None:
+        """Record that a customer was erased."""
+        key = f"{self.conversation}-{inbox_seq}"
+        erased = CustomerErased(
+            key=key, tenant="default", customer=self.conversation, fingerprint=str(inbox_seq), operator="Ada", at=5.5
+        )
+        await self.append(subjects.erasure("local", *key.split("-")), codec.encode(erased), f"erasure-{inbox_seq}")
+
     async def publish_turns(self, turns: int) -> None:
         """Append a number of messages to every stream."""
         first, self._turns = self._turns, self._turns + turns
@@ -218,6 +227,7 @@ class MessageProducer:
             await self.publish_notice(f"{self.conversation}-{number}")
             await self.publish_dead_letter(inbox_seq)
             await self.publish_view(inbox_seq)
+            await self.publish_erasure(inbox_seq)
 
     async def append(self, subject: str, payload: bytes, message_id: str) -> int:
         """Append any bytes and return their sequence."""

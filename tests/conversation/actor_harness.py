@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from trunkline_chassis.errors import BusUnavailableError, FenceError
+from msgspec.structs import replace
+from trunkline_chassis.errors import BusUnavailableError, FenceError, TextsErasedError
 from trunkline_conversation.application.actor import ActorConfig, ConversationActor, Envelope
 from trunkline_conversation.application.dispatch import TurnTimeouts
 from trunkline_conversation.core.steps import Environment
@@ -20,6 +21,7 @@ from trunkline_protocols.log import Commit, CommitStored, CustomerMessageEvent, 
 from trunkline_protocols.rules.frames import frames_in
 from trunkline_protocols.rules.message_id_filter import may_contain
 from trunkline_protocols.snapshot import Snapshot
+from trunkline_protocols.texts import StoredTexts, erase_texts
 from trunkline_protocols.turn import Answered, AnswerTurn, Routed
 
 from tests.conversation.builders import CONVERSATION, environment, received
@@ -37,8 +39,20 @@ class FakeLog:
     commands: list[InboxItem] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     lose_next_acknowledgement: bool = False
+    erased: set[str] = field(default_factory=set)
+    """Destroyed keys."""
+
+    async def readable(self, item: InboxItem) -> InboxItem:
+        if isinstance(item.message, StoredTexts) and item.message.key in self.erased:
+            return InboxItem(item.sequence, erase_texts(item.message))
+        return item
+
+    async def is_erased(self, key: str) -> bool:
+        return key in self.erased
 
     async def append(self, commit: Commit, *, message_id: str) -> int:
+        if commit.key in self.erased:
+            raise TextsErasedError(commit.key)
         last = self.stored[-1].sequence if self.stored else 0
         if commit.previous != last:
             raise FenceError(message_id)
@@ -53,7 +67,11 @@ class FakeLog:
         return last + 1
 
     async def commits(self, conversation: ConversationId, *, after: int) -> list[CommitStored]:
-        return [stored for stored in self.stored if stored.sequence > after]
+        return [self._readable(stored) for stored in self.stored if stored.sequence > after]
+
+    def _readable(self, stored: CommitStored) -> CommitStored:
+        is_erased = stored.commit.key in self.erased
+        return replace(stored, commit=erase_texts(stored.commit)) if is_erased else stored
 
     async def customer_messages(self, conversation: ConversationId, *, after: int, before: int) -> list[InboxItem]:
         return [item for item in self.messages if after < item.sequence < before]
@@ -161,7 +179,7 @@ class FakeCustomers:
         self.waited.append(is_first)
         return self.customer
 
-    def keep_earlier(self, message: EndRequested, transcript: Sequence[Utterance]) -> None:
+    def keep_earlier(self, message: EndRequested, transcript: Sequence[Utterance], *, text_key: str) -> None:
         self.ended.append(message.conversation)
 
 

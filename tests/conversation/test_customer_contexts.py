@@ -60,7 +60,9 @@ class FakeDirectory:
         await self.gate.wait()
         return self.read_value
 
-    async def keep_earlier(self, key: str, conversation: ConversationId, earlier: list[Utterance]) -> None:
+    async def keep_earlier(
+        self, key: str, conversation: ConversationId, earlier: list[Utterance], *, text_key: str
+    ) -> None:
         self.earlier = earlier
 
 
@@ -225,7 +227,7 @@ async def test_end_of_a_conversation_is_kept_if_the_fleet_wants_it(directory: Fa
     for current, expected in ((fleet, 2), (msgspec.structs.replace(fleet, customers=CustomerPolicy()), 0)):
         directory.earlier = []
         harness = Harness(directory, current)
-        harness.contexts.keep_earlier(ended, transcript)
+        harness.contexts.keep_earlier(ended, transcript, text_key="")
         await harness.settle()
         assert len(directory.earlier) == expected
         assert all(len(each.text) <= 160 for each in directory.earlier)

@@ -17,6 +17,7 @@ from trunkline_protocols.log import TurnAnswered
 
 from tests.faults.customers import CustomerRecord
 from tests.faults.faults import InjectedFault
+from tests.support.texts import readable_texts
 
 _AUDIT_TIMEOUT_S: Final = 60.0
 _RECOVERY_S: Final = 3.0
@@ -77,7 +78,7 @@ async def verify(
     for record in records:
         _check_client(record, report)
     _measure_delays(records, faults, report)
-    inbox, log = await _read_streams(suite, security or NatsSecurity())
+    inbox, log, stored_answers = await _read_streams(suite, security or NatsSecurity())
     for record in records:
         accepted = [(message.id, message.answer) for message in record.messages if message.accepted_at is not None]
         stored = inbox[record.conversation]
@@ -85,7 +86,7 @@ async def verify(
             report.log.append(f"{record.conversation}: accepted {[id_ for id_, _ in accepted]}, stored {stored}")
         if log[record.conversation] != accepted:
             report.log.append(f"{record.conversation}: received {accepted}, committed {log[record.conversation]}")
-    await _check_postgres(suite, records, report)
+    await _check_postgres(suite, records, stored_answers, report)
     return report
 
 
@@ -131,10 +132,11 @@ def _recovery_s(fault: InjectedFault) -> float:
 
 async def _read_streams(
     suite: Servers, security: NatsSecurity
-) -> tuple[dict[str, list[str]], dict[str, list[tuple[str, str]]]]:
-    """Return message ids of the inbox and answers of the log, per conversation and in order."""
+) -> tuple[dict[str, list[str]], dict[str, list[tuple[str, str]]], dict[str, list[str]]]:
+    """Return message ids of the inbox, answers of the log in clear, and as they are stored, in order."""
     inbox: defaultdict[str, list[str]] = defaultdict(list)
     log: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    stored_answers: defaultdict[str, list[str]] = defaultdict(list)
     bus = await connect(suite.nats_url(), "verifier", principal="operator", security=security)
     try:
         for stored in await bus.read_messages("INBOX", "inbox.>"):
@@ -142,17 +144,23 @@ async def _read_streams(
                 message = codec.inbox.decode(stored.payload)
                 if isinstance(message, TurnReceived):
                     inbox[message.conversation].append(message.message_id)
+        texts = await readable_texts(bus, getattr(suite, "data_dir", None))
         for stored in await bus.read_messages("CONVERSATIONS", "conv.>"):
             commit = codec.commit.decode(stored.payload)
-            for event in commit.events:
-                if isinstance(event, TurnAnswered):
-                    log[commit.conversation].append((event.message_id, event.answer))
+            readable = await texts.decrypt(commit)
+            for event, in_clear in zip(commit.events, readable.events, strict=True):
+                if isinstance(event, TurnAnswered) and isinstance(in_clear, TurnAnswered):
+                    log[commit.conversation].append((event.message_id, in_clear.answer))
+                    stored_answers[commit.conversation].append(event.answer)
     finally:
         await bus.close()
-    return inbox, log
+    return inbox, log, stored_answers
 
 
-async def _check_postgres(suite: Servers, records: list[CustomerRecord], report: Report) -> None:
+async def _check_postgres(
+    suite: Servers, records: list[CustomerRecord], stored_answers: dict[str, list[str]], report: Report
+) -> None:
+    """Compare with the answers as the log holds them, which are those of the customers."""
     expected = 2 * sum(message.accepted_at is not None for record in records for message in record.messages)
     rows: list[asyncpg.Record] = []
     try:
@@ -171,7 +179,7 @@ async def _check_postgres(suite: Servers, records: list[CustomerRecord], report:
             count = len(texts[record.conversation, role])
             if count != len(answers):
                 report.postgres.append(f"{record.conversation}: {count} of {len(answers)} {role}")
-        if texts[record.conversation, "agent"] != answers:
+        if texts[record.conversation, "agent"] != stored_answers.get(record.conversation, []):
             report.postgres.append(f"{record.conversation}: other answers, or another order")
 
 

@@ -7,6 +7,7 @@ import json
 import struct
 import tempfile
 import zlib
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from trunkline_agents.core.facts import UnreadableAnswerError, parse_facts
 from trunkline_agents.core.routing.artefact import UnreadableArtefactError, decode as decode_artefact
 from trunkline_agents.core.tools import ArgumentsError, decode_arguments
 from trunkline_audit.core.records import AuditedMessage, row_of
+from trunkline_chassis.customer_keys import DataKey
 from trunkline_chassis.fleet_folder import FleetError, load_fleet
 from trunkline_chassis.tracing.otlp import export_reply
 from trunkline_chassis.tracing.trace_context import format_traceparent, parse_traceparent
@@ -38,14 +40,18 @@ from trunkline_protocols import codec, subjects
 from trunkline_protocols.context import Fact
 from trunkline_protocols.decoding import read_names
 from trunkline_protocols.fleet import FactField, Reader
-from trunkline_protocols.ids import InvalidIdError
+from trunkline_protocols.ids import ConversationId, InvalidIdError
+from trunkline_protocols.inbox import FeedbackGiven
 from trunkline_protocols.knowledge import ArticleFile
+from trunkline_protocols.texts import decrypt_texts
 from trunkline_protocols.tool_steps import ToolCall
 from trunkline_rag.adapters.milvus.passage_file import PassageFile
 from trunkline_rag.core.articles.formats import SUFFIXES, parse
 from trunkline_rag.core.backups import DamagedBackupError, decompress_blob
 
 from tests.fuzz.inputs import payloads, texts, toml
+
+_CONVERSATION: Final = ConversationId("c1")
 
 
 @dataclass(frozen=True)
@@ -227,6 +233,18 @@ def _check_reader_answer(text: str) -> None:
         assert codec.decode(codec.encode(found), list[Fact]) == found
 
 
+def _check_encrypted_text(text: str) -> None:
+    """No text that was not encrypted for its place is shown."""
+    key = DataKey("5f0c", b"k" * 32)
+    for value in (text, f"enc1:{text}", "enc1:" + b64encode(text.encode("utf-8", "replace")).decode()):
+        message = FeedbackGiven(key=key.id, conversation=_CONVERSATION, previous=0, rating=1, received_at=0, text=value)
+        try:
+            found = decrypt_texts(message, key)
+        except codec.DecodeError:
+            continue
+        assert found.text == ""
+
+
 def _codec_targets() -> Iterator[Target]:
     for name, decoder in vars(codec).items():
         if isinstance(decoder, codec.Decoder):
@@ -247,6 +265,7 @@ TARGETS: Final = (
     Target("tool arguments", texts, _check_arguments),
     Target("reader answer", texts, _check_reader_answer),
     Target("subject", texts, _check_subject),
+    Target("encrypted text", texts, _check_encrypted_text),
     Target("OpenAI answer", payloads, _check_parser(OpenAI)),
     Target("Anthropic answer", payloads, _check_parser(Anthropic)),
     Target("server-sent events", payloads, _check_events),

@@ -14,6 +14,7 @@ from trunkline_protocols import (
     completion,
     consultation,
     context,
+    customer_keys,
     customers,
     dead_letter,
     desk,
@@ -77,6 +78,10 @@ _SAMPLES: list[wire.Wire] = [
     inbox.EndRequested(conversation=C, previous=1, customer="ada", tenant="default", ingress=INGRESS, received_at=AT),
     inbox.FeedbackGiven(conversation=C, previous=1, rating=5, received_at=AT, text="thanks"),
     inbox.WaitCancelled(conversation=C, previous=1, ingress=INGRESS, received_at=AT),
+    customer_keys.CustomerKey(id="5f0c-a1b2", wrapped=b"secret", wrapped_by="c3d4", created_at=AT),
+    customer_keys.CustomerErased(
+        key="5f0c-a1b2", tenant="default", customer="5f0c", fingerprint="a1b2", operator="grace", at=AT
+    ),
     turn.AnswerTurn(
         ref=ids.TurnRef(conversation=C, turn=T, attempt=1, hop=0, epoch=1),
         specialty=BILLING,

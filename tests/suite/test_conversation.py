@@ -9,9 +9,14 @@ import subprocess
 import asyncpg
 import pytest
 from trunkline_chassis.bus import Bus, connect
+from trunkline_chassis.texts import Texts
+from trunkline_protocols import codec
+from trunkline_protocols.inbox import TurnReceived
+from trunkline_protocols.log import TurnAnswered
 
 from tests.support.customer import Customer
 from tests.support.suite import Suite, run_cli, trunkline
+from tests.support.texts import readable_texts
 
 pytestmark = pytest.mark.processes
 
@@ -146,7 +151,7 @@ async def last_sequences(bus: Bus) -> dict[str, int]:
 
 
 async def test_postgres_holds_every_message_in_order(suite: Suite) -> None:
-    """Messages and answers, in the view for auditors."""
+    """Messages and answers, in the view for auditors, as the log holds them: encrypted."""
     async with Customer(suite.url) as customer:
         await customer.start()
         first = await customer.ask("m1", REFUND)
@@ -162,9 +167,38 @@ async def test_postgres_holds_every_message_in_order(suite: Suite) -> None:
                 if len(rows) == len(expected):
                     break
                 await asyncio.sleep(0.1)
+        raw = await connection.fetch(
+            "SELECT raw, type FROM messages WHERE conversation = $1 ORDER BY at", customer.conversation
+        )
     finally:
         await connection.close()
-    assert [row["text"] for row in rows] == expected
+    assert all(row["text"].startswith("enc1:") for row in rows)
+    bus = await connect(suite.nats_url(), "test")
+    try:
+        texts = await readable_texts(bus, suite.data_dir)
+        in_clear: dict[str, str] = {}
+        for row in raw:
+            in_clear |= await _texts_of(texts, row["raw"], row["type"])
+    finally:
+        await bus.close()
+    assert [in_clear[row["text"]] for row in rows] == expected
+
+
+async def _texts_of(texts: Texts, payload: bytes, type_: str) -> dict[str, str]:
+    """Return the texts of a message of a customer, or of an answer, by their form in the archive."""
+    if type_ == "turn.received":
+        message = codec.inbox.decode(payload)
+        assert isinstance(message, TurnReceived)
+        return {message.text: (await texts.decrypt(message)).text}
+    if type_ != "commit":
+        return {}
+    commit = codec.commit.decode(payload)
+    pairs = zip(commit.events, (await texts.decrypt(commit)).events, strict=True)
+    return {
+        stored.answer: readable.answer
+        for stored, readable in pairs
+        if isinstance(stored, TurnAnswered) and isinstance(readable, TurnAnswered)
+    }
 
 
 async def test_trace_lists_the_steps_of_a_turn_in_order(suite: Suite) -> None:

@@ -17,7 +17,7 @@ import aiohttp
 import jwt
 import pytest
 from trunkline_chassis.bus import connect
-from trunkline_protocols import streams
+from trunkline_protocols import codec, streams
 from trunkline_protocols.customers import subject_of
 
 from tests.faults.customers import CustomerPool
@@ -26,6 +26,7 @@ from tests.support.account_shop import serve_accounts
 from tests.support.customer import Customer
 from tests.support.model_server import ModelServer, serve_model
 from tests.support.suite import Suite, run_cli, wait_until
+from tests.support.texts import readable_texts
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
@@ -34,13 +35,15 @@ SECRET: Final = "a secret of at least thirty-two bytes"
 
 
 def commits_of(suite: Suite, conversation: str) -> list[dict[str, Any]]:
-    """Return the commits of a conversation."""
+    """Return the commits of a conversation, in clear."""
 
     async def read() -> list[dict[str, Any]]:
         bus = await connect(suite.nats_url(), "test")
         found = await bus.read_messages(streams.CONVERSATIONS.name, f"conv.*.*.{conversation}.*")
+        texts = await readable_texts(bus, suite.data_dir)
+        readable = [await texts.decrypt(codec.commit.decode(stored.payload)) for stored in found]
         await bus.close()
-        return [json.loads(stored.payload) for stored in found]
+        return [json.loads(codec.encode(commit)) for commit in readable]
 
     return asyncio.run(read())
 

@@ -126,10 +126,13 @@ def test_recipe_is_accepted_and_covers_every_log(suite: Suite, tmp_path: Path) -
 
 
 def test_secrets_that_a_power_cut_has_emptied_are_drawn_again(suite: Suite, folder: Path) -> None:
-    """The last test of the module: the suite starts with new ones and answers."""
+    """The last test of the module: the suite starts with new ones and answers.
+
+    Not the key of customers' texts, which nothing replaces.
+    """
     assert suite.stop() == 0
     for file in (folder / "secrets").rglob("*"):
-        if file.is_file():
+        if file.is_file() and file.name != "customer-keys":
             file.write_text("")
     again = Suite(folder)
     try:

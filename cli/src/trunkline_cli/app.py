@@ -25,6 +25,7 @@ from trunkline_cli.bench.command import bench
 from trunkline_cli.customers import customer
 from trunkline_cli.demo_shop import READER, serve_demo_shop
 from trunkline_cli.doctor.command import doctor
+from trunkline_cli.erasure import erase, keys
 from trunkline_cli.errors import CommandError
 from trunkline_cli.fleet.command import fleet
 from trunkline_cli.knowledge.command import knowledge
@@ -173,9 +174,11 @@ def trace(
 
 app.command("operator-key")(operator_key)
 app.command()(doctor)
+app.command()(erase)
 app.command()(notice)
 app.add_typer(notices, name="notices")
 app.add_typer(customer, name="customer")
+app.add_typer(keys, name="keys")
 app.add_typer(audit, name="audit")
 app.add_typer(knowledge, name="kb")
 app.add_typer(fleet, name="fleet")

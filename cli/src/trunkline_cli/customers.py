@@ -1,4 +1,4 @@
-"""`trunkline customer`: the known data about a customer, shown or deleted."""
+"""`trunkline customer`: the known data about a customer, shown or deleted; all data as a document."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 import typer
 from rich.table import Table
+from trunkline_ingress.core.customer_export import CustomerExport
 from trunkline_ingress.core.customer_view import CustomerView
 from trunkline_ingress.handlers.ops.customers import CustomerBody, Forgotten
 from trunkline_protocols import codec
@@ -14,11 +15,13 @@ from trunkline_cli.client import post
 from trunkline_cli.errors import CommandError
 from trunkline_cli.options import DataDir, Json, Url, client_settings, console
 
-customer = typer.Typer(help="Show or forget what agents know about a customer.", no_args_is_help=True)
+customer = typer.Typer(help="Show, forget or export what is stored of a customer.", no_args_is_help=True)
 
 CustomerId = Annotated[str, typer.Argument(metavar="ID", help="Id of the customer")]
 Tenant = Annotated[str, typer.Option(help="Tenant of the customer")]
 _PATH: Final = "/v1/ops/customers"
+_EXPORT_TIMEOUT_S: Final = 1_800.0
+"""The whole log is read."""
 
 
 @customer.command()
@@ -44,6 +47,16 @@ def forget(customer_id: CustomerId, tenant: Tenant = "default", url: Url = None,
     if not post(client_settings(url, data_dir), f"{_PATH}/forget", body, Forgotten).forgotten:
         raise CommandError("nothing is known about this customer")
     typer.echo("forgotten")
+
+
+@customer.command()
+def export(customer_id: CustomerId, tenant: Tenant = "default", url: Url = None, data_dir: DataDir = None) -> None:
+    """Print conversations, ratings, facts and claims as JSON (operators with the role admin)."""
+    body = CustomerBody(customer_id, tenant)
+    exported = post(
+        client_settings(url, data_dir), f"{_PATH}/export", body, CustomerExport, timeout_s=_EXPORT_TIMEOUT_S
+    )
+    typer.echo(codec.encode(exported))
 
 
 def _table(view: CustomerView) -> Table:

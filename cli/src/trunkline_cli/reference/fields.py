@@ -56,13 +56,18 @@ def parts_of(messages: Iterable[Struct]) -> list[Struct]:
 
 @cache
 def meanings_of(struct: Struct) -> dict[str, str]:
-    """Return the docstrings of fields, parsed from the source since Python does not keep them."""
+    """Return the docstrings of fields, also inherited ones, parsed from the source since Python does not keep them."""
+    if struct is msgspec.Struct:
+        return {}
     tree = ast.parse(inspect.getsource(struct))
     body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef))
-    meanings = {}
+    meanings = {name: meaning for base in struct.__bases__ for name, meaning in meanings_of(base).items()}
     for field, below in pairwise(body):
         match field, below:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ) if name in struct.__struct_fields__:
                 meanings[name] = " ".join(text.split())
             case _:
                 pass
@@ -90,6 +95,8 @@ def _structs_in(type_: types.Type) -> Iterator[Struct]:
     match type_:
         case types.StructType(cls=cls):
             yield cls
+        case types.Metadata(type=text):
+            yield from _structs_in(text)
         case types.ListType(item_type=item) | types.SetType(item_type=item) | types.VarTupleType(item_type=item):
             yield from _structs_in(item)
         case types.DictType(key_type=key, value_type=value):
@@ -113,6 +120,8 @@ def _describe(type_: types.Type) -> str:
             return f"[{cls.__name__}](#{anchor_of(cls)})"
         case types.ListType(item_type=item) | types.SetType(item_type=item) | types.VarTupleType(item_type=item):
             return f"list of {_describe(item)}"
+        case types.Metadata(type=text):
+            return f"{_describe(text)} (text)"
         case types.DictType(value_type=value):
             return f"map to {_describe(value)}"
         case types.UnionType(types=members):

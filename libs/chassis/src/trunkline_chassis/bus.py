@@ -34,7 +34,7 @@ from trunkline_chassis.tracing.trace_context import TRACEPARENT
 from trunkline_chassis.tracing.tracer import is_on, received_traceparent, trace_headers, traceparent
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
@@ -224,19 +224,19 @@ class Bus:
 
     async def read_messages(self, stream: str, subject_filter: str, *, after: int = 0) -> list[StreamMessage]:
         """Read all messages under a filter with a sequence over `after`, in order, up to the leader's last."""
-        last = await self.last_message(stream, subject_filter)
-        found: list[StreamMessage] = []
+        return [message async for batch in self.read_batches(stream, subject_filter, after) for message in batch]
+
+    async def read_batches(self, stream: str, filter_: str, after: int = 0) -> AsyncIterator[list[StreamMessage]]:
+        """Read like `read_messages`, but yield one batch at a time, for streams larger than the memory."""
+        last = await self.last_message(stream, filter_)
         while last is not None and after < last.seq:
-            batch = await self._read_batch(stream, subject_filter, after + 1)
+            batch = await self._read_batch(stream, filter_, after + 1)
+            # If the replica lags behind its leader, read from the leader, one message at a time.
             if not batch:
-                # The replica lags behind its leader: read from the leader, one message at a time.
-                successor = await self._get(stream, {"seq": after + 1, "next_by_subj": subject_filter})
-                if successor is None:
-                    break
-                batch = [successor]
-            found.extend(batch)
-            after = batch[-1].seq
-        return found
+                next_ = await self._get(stream, {"seq": after + 1, "next_by_subj": filter_})
+                batch = [next_] if next_ is not None else []
+            yield batch
+            after = batch[-1].seq if batch else last.seq
 
     async def api(self, subject: str, request: object = None, *, timeout_s: float = 5.0) -> dict[str, Any]:
         """Call the JetStream API; raise `BusRefusedError` with the server's code if the call is refused."""

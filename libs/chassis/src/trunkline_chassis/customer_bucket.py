@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
-from trunkline_protocols import codec
+from msgspec import structs
+from trunkline_protocols import codec, subjects
 from trunkline_protocols.customers import CustomerKnown
 from trunkline_protocols.streams import CUSTOMERS
 
-from trunkline_chassis.errors import FenceError
+from trunkline_chassis.errors import FenceError, TextsErasedError
+from trunkline_chassis.texts import NO_KEYS, Texts
 from trunkline_chassis.undecodable import report_undecodable
 
 if TYPE_CHECKING:
@@ -40,9 +42,10 @@ class StoredCustomer:
 class CustomerBucket:
     """Reads and changes the values; keys are subjects of `customers.subject_of`."""
 
-    def __init__(self, bus: Bus) -> None:
-        """Use the connection of the process."""
+    def __init__(self, bus: Bus, texts: Texts = NO_KEYS) -> None:
+        """Use the connection of the process, and the keys of customers."""
         self._bus = bus
+        self._texts = texts
 
     async def load(self, key: str) -> StoredCustomer:
         """Read from the bucket's leader; a value that cannot be decoded counts as empty, and the next one replaces it.
@@ -55,52 +58,64 @@ class CustomerBucket:
         if not stored.payload:
             return StoredCustomer(CustomerKnown(), stored.seq, is_forgotten=True)
         try:
-            return StoredCustomer(codec.customer_known.decode(stored.payload), stored.seq)
+            return StoredCustomer(await self.read(stored.payload), stored.seq)
         except codec.DecodeError as error:
             report_undecodable("customers", key, error)
-            return StoredCustomer(CustomerKnown(), stored.seq)
+        except TextsErasedError:
+            pass  # erased, but not forgotten yet
+        return StoredCustomer(CustomerKnown(), stored.seq)
+
+    async def read(self, payload: bytes) -> CustomerKnown:
+        """Return a stored value; raise `DecodeError`, `TextsErasedError` or `BusError`."""
+        return structs.replace(await self._texts.decrypt(codec.customer_known.decode(payload)), key="")
+
+    async def _payload_of(self, key: str, known: CustomerKnown) -> bytes:
+        """Return a value as it is stored, encrypted with the present key of the customer."""
+        text_key = await self._texts.key_of(*subjects.tenant_of_customer(key))
+        return codec.encode(await self._texts.encrypt(structs.replace(known, key=text_key)))
 
     async def replace(self, key: str, known: CustomerKnown, revision: int) -> None:
-        """Store a value behind `revision`; raise `FenceError` if there is a later one, or another `BusError`."""
-        await self._append(key, codec.encode(known), revision)
+        """Store a value behind `revision`; raise `FenceError` if there is a later one, or another `BusError`.
+
+        Raises `TextsErasedError` if the customer has no key any more and this process creates none, as `update` does.
+        """
+        await self._append(key, await self._payload_of(key, known), revision)
 
     async def update(self, key: str, change: Callable[[StoredCustomer], CustomerKnown | None]) -> CustomerKnown:
         """Store the change of the last value, again after a conflict; without effect if it returns None or no change.
 
         Returns the value then. Raises `BusError`.
         """
-
-        def changed(stored: StoredCustomer) -> StoredCustomer | None:
-            known = change(stored)
-            return None if known in (None, stored.known) else StoredCustomer(known, stored.revision)
-
-        latest, _ = await self._change(key, changed)
-        return latest.known
-
-    async def forget(self, key: str) -> bool:
-        """Delete the value from the bucket and from the memory of every process; return whether there was one."""
-        _, is_changed = await self._change(
-            key, lambda stored: replace(stored, is_forgotten=True) if stored.exists else None
-        )
-        return is_changed
-
-    async def _change(
-        self, key: str, change: Callable[[StoredCustomer], StoredCustomer | None]
-    ) -> tuple[StoredCustomer, bool]:
-        """Store the change of the last value, again after a conflict; return the value then, and whether it changed."""
         for attempts_left in reversed(range(_MAX_ATTEMPTS)):
             stored = await self.load(key)
-            changed = change(stored)
-            if changed is None:
-                return stored, False
+            known = change(stored)
+            if known is None or known == stored.known:
+                return stored.known
             try:
-                payload = b"" if changed.is_forgotten else codec.encode(changed.known)
-                await self._append(key, payload, stored.revision)
+                await self.replace(key, known, stored.revision)
             except FenceError:
                 if not attempts_left:
                     raise
             else:
-                return changed, True
+                return known
+        raise AssertionError("unreachable")
+
+    async def forget(self, key: str) -> bool:
+        """Delete the value from the bucket and from the memory of every process; return whether there was one.
+
+        It is not decrypted: its key may be destroyed already.
+        """
+        for attempts_left in reversed(range(_MAX_ATTEMPTS)):
+            stored = await self._bus.last_message(_STREAM, key)
+            if stored is None or not stored.payload:
+                return False
+            try:
+                await self._append(key, b"", stored.seq)
+            except FenceError:
+                if not attempts_left:
+                    raise
+            else:
+                return True
         raise AssertionError("unreachable")
 
     async def _append(self, key: str, payload: bytes, revision: int) -> None:

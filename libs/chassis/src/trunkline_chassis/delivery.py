@@ -15,6 +15,7 @@ import structlog
 from prometheus_client import Counter
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.dead_letter import DeadLetter
+from trunkline_protocols.streams import WORK
 
 from trunkline_chassis.tracing.tracer import received_traceparent
 
@@ -120,7 +121,8 @@ async def settle(bus: Bus, delivery: Delivery, outcome: Outcome) -> None:
 
 async def dead_letter(bus: Bus, delivery: Delivery, reason: str) -> None:
     """Store a message in DEAD_LETTERS, once even if it is called again for the same message."""
-    payload = delivery.payload.decode("utf-8", "replace")
+    # Work is in memory alone, in clear; what it answers is in the inbox.
+    payload = "" if delivery.stream == WORK.name else delivery.payload.decode("utf-8", "replace")
     if len(payload) > MAX_LETTER_CHARACTERS:
         payload = payload[:MAX_LETTER_CHARACTERS]
         reason = f"{reason} (the first {MAX_LETTER_CHARACTERS} characters of {len(delivery.payload)} bytes)"

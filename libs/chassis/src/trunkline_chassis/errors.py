@@ -2,10 +2,12 @@
 
 BusError
 +-- BusUnavailableError   the outcome is unknown: retry with the same message id
+|   +-- KeyUnavailableError   a key of a customer cannot be read now: the texts may be readable later
 +-- FenceError            another writer appended first: read the log and decide again
 +-- BusRefusedError       the server refused the request: a retry is pointless
 |   +-- MessageTooLargeError  the message is larger than the server accepts
 +-- BusConfigError        address, credentials, certificates or limits are wrong: an operator must act
+TextsErasedError          the key of a customer is destroyed: the texts are not readable any more
 StartError                this machine does not allow a start: an operator must act
 """
 
@@ -23,6 +25,19 @@ class BusError(Exception):
 
 class BusUnavailableError(BusError):
     """No reply in time, or no connection."""
+
+
+class KeyUnavailableError(BusUnavailableError):
+    """A customer's key cannot be decrypted: the wrapping key is missing or another one."""
+
+
+class TextsErasedError(Exception):
+    """The key of the texts is destroyed; `key` is its id."""
+
+    def __init__(self, key: str) -> None:
+        """Keep the id for callers that end the conversation."""
+        super().__init__(f"the key {key} is destroyed")
+        self.key = key
 
 
 class FenceError(BusError):

@@ -114,7 +114,7 @@ def bucket_config(spec: BucketSpec, replicas: int, limits: Mapping[str, StreamLi
         "duplicate_window": int(min(spec.ttl_s or 120.0, 120.0) * _NS),
         "allow_direct": True,
         "allow_rollup_hdrs": True,
-        "deny_delete": True,
+        "deny_delete": not spec.is_erasable,
         "compression": "none",
     } | _limits(limits.get(spec.name))
     _shorten_duplicate_window(config)

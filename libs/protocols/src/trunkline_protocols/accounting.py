@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from trunkline_protocols.texts import Text
 from trunkline_protocols.wire import Record
 
 ToolUseOutcome = Literal["done", "failed", "unknown"]
@@ -41,7 +42,7 @@ class ToolUse(Record, frozen=True, kw_only=True):
 
     tool: str
     outcome: ToolUseOutcome
-    arguments_sha256: str
+    arguments_sha256: Text
     """Hash of the arguments as the model wrote them: identifies equal calls without disclosing customer data."""
     key: str = ""
     """Idempotency key sent to the tool."""

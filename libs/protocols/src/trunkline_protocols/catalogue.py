@@ -13,6 +13,7 @@ from trunkline_protocols import streams
 from trunkline_protocols.broadcast import NoticeMessage, NoticeReceipt
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
 from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
+from trunkline_protocols.customer_keys import CustomerErased, CustomerKey
 from trunkline_protocols.customers import CustomerKnown, ReadCustomer
 from trunkline_protocols.dead_letter import DeadLetter
 from trunkline_protocols.desk import DeskMessage, DeskOutcome
@@ -51,6 +52,7 @@ Carrier = Literal["stream", "core", "request", "bucket", "websocket"]
 Party = Literal[
     "client", "ingress", "conversation", "agents", "rag", "llm_gateway", "audit", "supervisor", "every service"
 ]
+_FLEET_READERS: Final[tuple[Party, ...]] = ("ingress", "conversation", "agents", "rag", "supervisor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ PARAMETERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "hop": ("Number of specialty changes within the turn", ()),
     "step": ("Number of the tool step", ()),
     "customer": ("Hash of the customer's tenant and id", ()),
+    "fingerprint": ("First characters of the hash of a customer's key", ()),
     "tool": ("Name of a tool of the fleet", ()),
     "ingress": ("Instance that holds the customer's socket", ()),
     "instance": ("Name of one process", ()),
@@ -305,6 +308,22 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         flows=(Flow(("agents", "conversation", "ingress"), ("agents", "conversation", "ingress"), (CustomerKnown,)),),
     ),
     Channel(
+        name="customer_key",
+        address="$KV.CUSTOMER_KEYS.{tenant}.{customer}",
+        carrier="bucket",
+        stored_in=streams.CUSTOMER_KEYS.name,
+        summary="Key of a customer's texts, encrypted by the wrapping key; without it, all of them are unreadable",
+        flows=(Flow(("agents", "ingress"), ("agents", "conversation", "ingress"), (CustomerKey,)),),
+    ),
+    Channel(
+        name="erasure",
+        address="erasure.{region}.{customer}.{fingerprint}",
+        carrier="stream",
+        stored_in=streams.ERASURES.name,
+        summary="Destroyed keys of customers; stored before the key is destroyed, and never removed",
+        flows=(Flow(("ingress",), ("agents", "conversation", "ingress", "audit"), (CustomerErased,)),),
+    ),
+    Channel(
         name="status",
         address="supervisor.{region}.{instance}.status",
         carrier="request",
@@ -352,11 +371,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         carrier="bucket",
         stored_in=streams.FLEET.name,
         summary="The active fleet; the key's revisions are its versions",
-        flows=(
-            Flow(
-                ("ingress", "supervisor"), ("ingress", "conversation", "agents", "rag", "supervisor"), (FleetPublished,)
-            ),
-        ),
+        flows=(Flow(("ingress", "supervisor"), _FLEET_READERS, (FleetPublished,)),),
     ),
     Channel(
         name="tool_step",

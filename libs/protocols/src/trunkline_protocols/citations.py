@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trunkline_protocols.texts import Text
 from trunkline_protocols.wire import Record
 
 
@@ -10,10 +11,10 @@ class Citation(Record, frozen=True, kw_only=True):
 
     document: str
     title: str
-    quote: str
+    quote: Text
     rev: int = 0
     """Article version that contains the quote verbatim; 0 if unknown."""
-    statement: str = ""
+    statement: Text = ""
     """Sentence of the answer that the quote supports, without markup; empty if the answer contains the quote itself."""
     mark: int = 0
     """Number in the mark `[n]` that the model wrote behind the statement; 0 without one."""

@@ -11,6 +11,7 @@ from typing import Final
 from trunkline_protocols.broadcast import NoticesMessage
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
 from trunkline_protocols.consultation import ConsultCancelled, ConsultReply
+from trunkline_protocols.customer_keys import CustomerErased, CustomerKey
 from trunkline_protocols.customers import CustomerKnown, ReadCustomer
 from trunkline_protocols.dead_letter import DeadLetter
 from trunkline_protocols.decoding import (
@@ -79,5 +80,7 @@ suite_status: Final[Decoder[SuiteStatus]] = Decoder(SuiteStatus)
 client_frame: Final[Decoder[ClientFrame]] = Decoder(ClientFrame)
 server_frame: Final[Decoder[ServerFrame]] = Decoder(ServerFrame)
 customer_known: Final[Decoder[CustomerKnown]] = Decoder(CustomerKnown)
+customer_key: Final[Decoder[CustomerKey]] = Decoder(CustomerKey)
+customer_erased: Final[Decoder[CustomerErased]] = Decoder(CustomerErased)
 customer_request: Final[Decoder[ReadCustomer]] = Decoder(ReadCustomer)
 customer_reply: Final[Decoder[CustomerKnown | Refused]] = Decoder(CustomerKnown | Refused)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
+from trunkline_protocols.texts import TEXT, Text
 from trunkline_protocols.wire import Record
 
 Role = Literal["customer", "agent", "person"]
@@ -16,7 +17,7 @@ class Utterance(Record, frozen=True, kw_only=True):
     """One message of a conversation; `specialty` is set for agents only."""
 
     role: Role
-    text: str
+    text: Text
     specialty: str = ""
     documents: list[str] = []
     """Articles that an agent's message cites."""
@@ -26,7 +27,7 @@ class Fact(Record, frozen=True, kw_only=True):
     """One thing that a system of the company says about a customer."""
 
     name: str
-    value: FactValue
+    value: Annotated[FactValue, TEXT]
     read_at: float
     """Time of its reading, Unix seconds."""
 

@@ -5,11 +5,11 @@ Times are Unix seconds (UTC) in `*_at`.
 
 from __future__ import annotations
 
-import hashlib
-
 from trunkline_protocols import subjects
 from trunkline_protocols.context import Fact, Utterance
+from trunkline_protocols.customer_keys import hash_of
 from trunkline_protocols.ids import ConversationId
+from trunkline_protocols.texts import StoredTexts, Text
 from trunkline_protocols.wire import Record, Wire
 
 
@@ -23,13 +23,13 @@ class Reading(Record, frozen=True, kw_only=True):
     """Kind of the last failure, empty after a success."""
 
 
-class CustomerKnown(Wire, frozen=True, kw_only=True, tag="customer.known"):
+class CustomerKnown(StoredTexts, frozen=True, kw_only=True, tag="customer.known"):
     """Known data about a customer. It never names the customer: its key is a hash of the id."""
 
     facts: list[Fact] = []
     readings: dict[str, Reading] = {}
     """Last attempts by the name of the reader."""
-    claims: dict[str, str] = {}
+    claims: dict[str, Text] = {}
     """Further claims of the customer's last access token that the fleet allows."""
     conversation: ConversationId = ConversationId("")
     """Conversation of `earlier`."""
@@ -51,4 +51,4 @@ class ReadCustomer(Wire, frozen=True, kw_only=True, tag="customer.read"):
 
 def subject_of(tenant: str, customer: str) -> str:
     """Return the KV subject of a customer, with a hash of the tenant and the id: a listing names no customer."""
-    return subjects.customer(tenant, hashlib.sha256(f"{tenant}\0{customer}".encode()).hexdigest()[:32])
+    return subjects.customer(tenant, hash_of(tenant, customer))

@@ -15,5 +15,5 @@ class DeadLetter(Wire, frozen=True, kw_only=True, tag="dead_letter"):
     deliveries: int
     reason: str
     payload: str
-    """Original payload; invalid UTF-8 is replaced."""
+    """Original payload, its texts as the stream holds them; invalid UTF-8 is replaced. Empty for stream WORK."""
     at: float

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.inbox import InboxMessage
+from trunkline_protocols.texts import StoredTexts, Text
 from trunkline_protocols.wire import Wire
 
 
@@ -20,24 +21,28 @@ class Claim(Wire, frozen=True, kw_only=True, tag="desk.claim"):
     reply_to: str = ""
 
 
-class Reply(Wire, frozen=True, kw_only=True, tag="desk.reply"):
+class Reply(StoredTexts, frozen=True, kw_only=True, tag="desk.reply"):
     """Command: send a person's reply. `reply_id` is the idempotency key."""
+
+    identity = ("conversation", "previous")
 
     conversation: ConversationId
     person: str
     reply_id: str
-    text: str
+    text: Text
     previous: int
     at: float
     reply_to: str = ""
 
 
-class HandBack(Wire, frozen=True, kw_only=True, tag="desk.hand_back"):
+class HandBack(StoredTexts, frozen=True, kw_only=True, tag="desk.hand_back"):
     """Command: return the conversation to the fleet, with a note for the next agent."""
+
+    identity = ("conversation", "previous")
 
     conversation: ConversationId
     person: str
-    note: str
+    note: Text
     previous: int
     at: float
     to: str = ""
@@ -45,24 +50,28 @@ class HandBack(Wire, frozen=True, kw_only=True, tag="desk.hand_back"):
     reply_to: str = ""
 
 
-class AddNote(Wire, frozen=True, kw_only=True, tag="desk.note"):
+class AddNote(StoredTexts, frozen=True, kw_only=True, tag="desk.note"):
     """Command: add an internal note, which no customer and no agent sees. `note_id` is the idempotency key."""
+
+    identity = ("conversation", "previous")
 
     conversation: ConversationId
     person: str
     note_id: str
-    text: str
+    text: Text
     previous: int
     at: float
     reply_to: str = ""
 
 
-class Close(Wire, frozen=True, kw_only=True, tag="desk.close"):
+class Close(StoredTexts, frozen=True, kw_only=True, tag="desk.close"):
     """Command: close the conversation."""
+
+    identity = ("conversation", "previous")
 
     conversation: ConversationId
     person: str
-    reason: str
+    reason: Text
     previous: int
     at: float
     reply_to: str = ""

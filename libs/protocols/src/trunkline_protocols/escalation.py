@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from trunkline_protocols.ids import ConversationId
-from trunkline_protocols.wire import Record, Wire
+from trunkline_protocols.texts import StoredTexts, Text
+from trunkline_protocols.wire import Record
 
 Level = Literal["senior", "person"]
 """Escalation target: senior agents first, then people."""
@@ -21,8 +22,8 @@ class Escalation(Record, frozen=True, kw_only=True):
 
     level: Level
     urgency: Urgency
-    reason: str
-    summary: str
+    reason: Text
+    summary: Text
     since: float
     due_at: float
     """SLA deadline: if unclaimed, the urgency rises; if claimed without a reply, the claim is revoked."""
@@ -31,19 +32,21 @@ class Escalation(Record, frozen=True, kw_only=True):
     claimed_by: str = ""
     """Person at the desk with the claim, or empty."""
     breaches: int = 0
-    say: str = ""
+    say: Text = ""
     """Authored instruction that the customer reads first."""
 
 
-class EscalationWaiting(Wire, frozen=True, kw_only=True, tag="escalation.waiting"):
+class EscalationWaiting(StoredTexts, frozen=True, kw_only=True, tag="escalation.waiting"):
     """A conversation waiting for or assigned to a person: in KV DESK under its id until resolved."""
+
+    identity = ("conversation",)
 
     conversation: ConversationId
     region: str
     tenant: str
     customer: str
     escalation: Escalation
-    last_message: str = ""
+    last_message: Text = ""
     """The customer's last message, shortened to `MAX_EXCERPT_CHARACTERS`."""
     messages: int = 0
     """Number of the customer's messages so far."""

@@ -8,16 +8,19 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from trunkline_protocols.ids import ConversationId, Instance
+from trunkline_protocols.texts import StoredTexts, Text
 from trunkline_protocols.wire import Wire
 
 
-class TurnReceived(Wire, frozen=True, kw_only=True, tag="turn.received"):
+class TurnReceived(StoredTexts, frozen=True, kw_only=True, tag="turn.received"):
     """A message of a customer; stored before the `accepted` frame is sent."""
+
+    identity = ("conversation", "message_id")
 
     conversation: ConversationId
     message_id: str
     """Idempotency key chosen by the client."""
-    text: str
+    text: Text
     seq: int
     """Number of the `accepted` frame, stored so that every ingress derives the same frame numbers."""
     previous: int
@@ -48,14 +51,16 @@ class EndRequested(Wire, frozen=True, kw_only=True, tag="end.requested"):
     received_at: float
 
 
-class FeedbackGiven(Wire, frozen=True, kw_only=True, tag="feedback.given"):
+class FeedbackGiven(StoredTexts, frozen=True, kw_only=True, tag="feedback.given"):
     """The customer rates the conversation, 1 (bad) to 5 (good)."""
+
+    identity = ("conversation", "previous")
 
     conversation: ConversationId
     previous: int
     rating: int
     received_at: float
-    text: str = ""
+    text: Text = ""
 
 
 class WaitCancelled(Wire, frozen=True, kw_only=True, tag="wait.cancelled"):

@@ -10,6 +10,7 @@ from trunkline_protocols.consultation import ConsultOutcome
 from trunkline_protocols.escalation import Level, Urgency
 from trunkline_protocols.ids import ConversationId, TurnId
 from trunkline_protocols.subjects import CommitKind
+from trunkline_protocols.texts import StoredTexts, Text
 from trunkline_protocols.wire import Record, Wire
 
 
@@ -39,7 +40,7 @@ class FactsUsed(Record, frozen=True, kw_only=True):
 
     ages_s: dict[str, float]
     """Age by name, in seconds."""
-    sha256: str
+    sha256: Text
     """Hash of the conversation's id and the facts."""
 
 
@@ -48,9 +49,9 @@ class TurnAnswered(Record, frozen=True, kw_only=True, tag_field="event", tag="tu
 
     message_id: str
     accepted_seq: int
-    text: str
+    text: Text
     received_at: float
-    answer: str
+    answer: Text
     specialty: str
     agent: str
     citations: list[Citation] = []
@@ -78,7 +79,7 @@ class CustomerReplied(Record, frozen=True, kw_only=True, tag_field="event", tag=
 
     message_id: str
     accepted_seq: int
-    text: str
+    text: Text
     received_at: float
 
 
@@ -87,7 +88,7 @@ class PersonReplied(Record, frozen=True, kw_only=True, tag_field="event", tag="p
 
     reply_id: str
     person: str
-    text: str
+    text: Text
     in_reply_to: str
     """Id of the answered message, empty if none was open."""
     due_at: float
@@ -100,8 +101,8 @@ class HandedOff(Record, frozen=True, kw_only=True, tag_field="event", tag="hande
     from_: str
     to: str
     agent: str
-    reason: str
-    summary: str
+    reason: Text
+    summary: Text
     timings: Timings = Timings()
     instance: str = ""
     candidates: list[str] = []
@@ -116,13 +117,13 @@ class Consulted(Record, frozen=True, kw_only=True, tag_field="event", tag="consu
 
     specialty: str
     agent: str
-    question: str
-    advice: str
+    question: Text
+    advice: Text
     usage: Usage = Usage()
     consultation: str = ""
     requested_by: str = ""
     outcome: ConsultOutcome = "advised"
-    reason: str = ""
+    reason: Text = ""
     """Reason for missing advice."""
     citations: list[Citation] = []
     took_ms: float = 0.0
@@ -141,13 +142,13 @@ class Escalated(Record, frozen=True, kw_only=True, tag_field="event", tag="escal
 
     from_: str
     urgency: Urgency
-    reason: str
-    summary: str
+    reason: Text
+    summary: Text
     position: int = 0
     level: Level = "senior"
     since: float = 0.0
     due_at: float = 0.0
-    say: str = ""
+    say: Text = ""
     """Authored instruction that the customer reads first."""
 
 
@@ -180,7 +181,7 @@ class HandedBack(Record, frozen=True, kw_only=True, tag_field="event", tag="hand
 
     person: str
     to: str
-    note: str
+    note: Text
 
 
 class NoteAdded(Record, frozen=True, kw_only=True, tag_field="event", tag="note_added"):
@@ -188,13 +189,13 @@ class NoteAdded(Record, frozen=True, kw_only=True, tag_field="event", tag="note_
 
     note_id: str
     person: str
-    text: str
+    text: Text
 
 
 class Closed(Record, frozen=True, kw_only=True, tag_field="event", tag="closed"):
     """End of the conversation."""
 
-    reason: str
+    reason: Text
 
 
 Event: TypeAlias = (
@@ -222,8 +223,10 @@ VisibleEvent: TypeAlias = (
 """Events that are shown to the customer as a durable frame."""
 
 
-class Commit(Wire, frozen=True, kw_only=True, tag="commit"):
+class Commit(StoredTexts, frozen=True, kw_only=True, tag="commit"):
     """One append to a conversation's log: the fleet's decision on one inbox message."""
+
+    identity = ("conversation", "turn", "previous")
 
     conversation: ConversationId
     region: str
@@ -248,6 +251,8 @@ class Commit(Wire, frozen=True, kw_only=True, tag="commit"):
     """If true, an earlier commit closed the conversation; messages accepted before that are still answered."""
     desk_seq: int = 0
     """Stream sequence of the desk command that this commit executes, 0 for none."""
+    erased: bool = False
+    """If true, the conversation ends because the key of its texts is destroyed; this commit is in clear."""
 
     @property
     def settles(self) -> bool:

@@ -25,9 +25,9 @@ PRINCIPALS: Final[tuple[Principal, ...]] = get_args(Principal)
 _PARAMETER: Final = re.compile(r"\{\w+\}")
 
 READS: Final[dict[Service, tuple[str, ...]]] = {
-    "ingress": ("INBOX", "CONVERSATIONS"),
-    "conversation": ("INBOX", "CONVERSATIONS", "WORK"),
-    "agents": ("KV_ROUTING",),
+    "ingress": ("INBOX", "CONVERSATIONS", "ERASURES"),
+    "conversation": ("INBOX", "CONVERSATIONS", "WORK", "ERASURES"),
+    "agents": ("KV_ROUTING", "ERASURES"),
     "rag": ("KV_KNOWLEDGE",),
     "llm_gateway": (),
     "audit": tuple(stream.name for stream in streams.AUDITED),
@@ -46,7 +46,7 @@ WRITES: Final[dict[Service, tuple[str, ...]]] = {
 FOLLOWS: Final[dict[Service, tuple[str, ...]]] = {"rag": ("$KV.KNOWLEDGE.changed",)}
 """Changes of those values that a service follows."""
 
-CORE_COPIES: Final = frozenset({"notice"})
+CORE_COPIES: Final = frozenset({"notice", "erasure"})
 """Channels of streams that are also received as core messages, when they are published."""
 
 
@@ -178,7 +178,11 @@ def _consuming(service: Service, region: str) -> set[str]:
         return {"$JS.API.CONSUMER.MSG.NEXT.WORK.*", "$JS.ACK.WORK.*.>"}
     if service == "ingress":
         # A fleet that is applied over HTTP may bring new specialties: their work queues are provisioned first.
-        return {f"$JS.API.CONSUMER.DELETE.{streams.WORK.name}.*"}
+        # An erasure overwrites the key of a customer, of which no other service may delete one.
+        return {
+            f"$JS.API.CONSUMER.DELETE.{streams.WORK.name}.*",
+            f"$JS.API.STREAM.MSG.DELETE.KV_{streams.CUSTOMER_KEYS.name}",
+        }
     if service == "audit":
         consumers = [streams.audit_consumer(stream) for stream in streams.AUDITED]
         return {

@@ -5,11 +5,13 @@ from __future__ import annotations
 from trunkline_protocols.context import Utterance
 from trunkline_protocols.escalation import Escalation
 from trunkline_protocols.ids import ConversationId
-from trunkline_protocols.wire import Wire
+from trunkline_protocols.texts import StoredTexts, Text
 
 
-class Snapshot(Wire, frozen=True, kw_only=True, tag="snapshot"):
+class Snapshot(StoredTexts, frozen=True, kw_only=True, tag="snapshot"):
     """State after the commit at `sequence`; later commits are folded on top."""
+
+    identity = ("conversation", "sequence")
 
     conversation: ConversationId
     sequence: int
@@ -26,9 +28,9 @@ class Snapshot(Wire, frozen=True, kw_only=True, tag="snapshot"):
     turns: int
     frames: int
     ids: bytes
-    summary: str
+    summary: Text
     transcript: list[Utterance]
-    note: str = ""
+    note: Text = ""
     failures: int = 0
     desk_seq: int = 0
     last_message: str = ""

@@ -59,6 +59,8 @@ class BucketSpec(Record, frozen=True, kw_only=True):
     ttl_s: float = 0.0
     history: int = 1
     in_memory: bool = False
+    is_erasable: bool = False
+    """If true, a single value can be overwritten on the disk."""
     description: str = ""
 
 
@@ -121,7 +123,16 @@ VIEWS: Final = StreamSpec(
     description="Operators who read a conversation, for the archive",
 )
 
-STREAMS: Final = (INBOX, CONVERSATIONS, WORK, NOTICES, DEAD_LETTERS, VIEWS)
+ERASURES: Final = StreamSpec(
+    name="ERASURES",
+    subjects=["erasure.>"],
+    storage="file",
+    retention="limits",
+    replicated=True,
+    description="Destroyed keys of customers, kept for ever: none of them is used again",
+)
+
+STREAMS: Final = (INBOX, CONVERSATIONS, WORK, NOTICES, DEAD_LETTERS, VIEWS, ERASURES)
 
 FLEET: Final = BucketSpec(name="FLEET", history=10, description="Agent definitions, versioned")
 PRESENCE: Final = BucketSpec(name="PRESENCE", ttl_s=10.0, in_memory=True, description="Heartbeats of processes")
@@ -144,8 +155,25 @@ CLAIMS: Final = BucketSpec(
     name="CLAIMS", ttl_s=30.0, description="Work that one process at a time may do: the replacement of a lost stream"
 )
 
+CUSTOMER_KEYS: Final = BucketSpec(
+    name="CUSTOMER_KEYS",
+    history=3,
+    is_erasable=True,
+    description="Keys of customers' texts, encrypted by the wrapping key",
+)
+
 BUCKETS: Final = (
-    *(FLEET, PRESENCE, SNAPSHOTS, ROUTING, SPENDING, KNOWLEDGE, TOOLS, TOOL_CALLS, DESK, CUSTOMERS),
+    FLEET,
+    PRESENCE,
+    SNAPSHOTS,
+    ROUTING,
+    SPENDING,
+    KNOWLEDGE,
+    TOOLS,
+    TOOL_CALLS,
+    DESK,
+    CUSTOMERS,
+    CUSTOMER_KEYS,
     CLAIMS,
 )
 
@@ -200,4 +228,4 @@ def audit_consumer(stream: StreamSpec) -> ConsumerSpec:
     )
 
 
-AUDITED: Final = (INBOX, CONVERSATIONS, NOTICES, DEAD_LETTERS, VIEWS)
+AUDITED: Final = (INBOX, CONVERSATIONS, NOTICES, DEAD_LETTERS, VIEWS, ERASURES)

@@ -20,6 +20,8 @@ supervisor.<region>.<instance>.status               core, request and reply
 customer.<region>.read                              core, request and reply
 $KV.PRESENCE.<service>.<instance>                   KV PRESENCE: heartbeats
 $KV.CUSTOMERS.<tenant>.<customer>                   KV CUSTOMERS: the known data about a customer, by a hash of the id
+$KV.CUSTOMER_KEYS.<tenant>.<customer>               KV CUSTOMER_KEYS: the key of a customer's texts, by the same hash
+erasure.<region>.<customer>.<fingerprint>           stream ERASURES: destroyed keys, by customer and key
 """
 
 from __future__ import annotations
@@ -36,6 +38,10 @@ PRESENCES: Final = "$KV.PRESENCE.>"
 """Subjects of all presences."""
 CUSTOMERS: Final = "$KV.CUSTOMERS.>"
 """Subjects of all customers."""
+ERASURES: Final = "erasure.*.*.*"
+"""Subjects of all erasures."""
+CUSTOMER_KEYS: Final = "$KV.CUSTOMER_KEYS.>"
+"""Subjects of all keys of customers."""
 
 LANES: Final[tuple[Lane, ...]] = get_args(Lane)
 COMMIT_KINDS: Final[tuple[CommitKind, ...]] = get_args(CommitKind)
@@ -256,6 +262,35 @@ def status(region: str, instance: str) -> str:
 def customer(tenant: str, customer: str) -> str:
     """Return the KV subject of a customer, by the hash of `customers.subject_of`."""
     return f"$KV.CUSTOMERS.{token(tenant, 'tenant')}.{token(customer, 'customer')}"
+
+
+def tenant_of_customer(subject: str) -> tuple[str, str]:
+    """Return tenant and hash of a customer's KV subject; raise `InvalidIdError` for anything else."""
+    match subject.split("."):
+        case ["$KV", "CUSTOMERS" | "CUSTOMER_KEYS", tenant, hashed]:
+            return token(tenant, "tenant"), token(hashed, "customer")
+        case _:
+            raise InvalidIdError("subject", subject)
+
+
+def customer_key(tenant: str, customer: str) -> str:
+    """Return the KV subject of the key of a customer, by the hash of `customers.subject_of`."""
+    return f"$KV.CUSTOMER_KEYS.{token(tenant, 'tenant')}.{token(customer, 'customer')}"
+
+
+def customer_key_any(customer: str) -> str:
+    """Return the filter over the key of a customer, whose tenant is part of the hash."""
+    return f"$KV.CUSTOMER_KEYS.*.{token(customer, 'customer')}"
+
+
+def erasure(region: str, customer: str, fingerprint: str) -> str:
+    """Return the subject of the erasure of a key."""
+    return f"erasure.{token(region, 'region')}.{token(customer, 'customer')}.{token(fingerprint, 'fingerprint')}"
+
+
+def erasure_any(customer: str, fingerprint: str) -> str:
+    """Return the filter over the erasure of a key in any region."""
+    return f"erasure.*.{token(customer, 'customer')}.{token(fingerprint, 'fingerprint')}"
 
 
 def read_customer(region: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trunkline_protocols.texts import StoredTexts, Text
 from trunkline_protocols.wire import Record, Wire
 
 
@@ -10,14 +11,14 @@ class ToolCall(Record, frozen=True, kw_only=True):
 
     id: str
     name: str
-    arguments: str
+    arguments: Text
 
 
 class ToolOutcome(Record, frozen=True, kw_only=True):
     """Result of the tool call with the same id; a failure is a result too."""
 
     id: str
-    text: str
+    text: Text
     failed: bool = False
     unknown: bool = False
     """If true, the call may have taken effect; implies `failed`."""
@@ -29,10 +30,10 @@ class ToolStep(Record, frozen=True, kw_only=True):
 
     calls: list[ToolCall]
     outcomes: list[ToolOutcome]
-    text: str = ""
+    text: Text = ""
 
 
-class ToolStepRecorded(Wire, frozen=True, kw_only=True, tag="tool.step"):
+class ToolStepRecorded(StoredTexts, frozen=True, kw_only=True, tag="tool.step"):
     """A tool step in KV TOOLS: recorded before execution without outcomes, and after it with them.
 
     A later attempt at the turn resumes from here, so that no executed call is repeated.

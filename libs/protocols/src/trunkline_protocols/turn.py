@@ -56,6 +56,8 @@ class AnswerTurn(Wire, frozen=True, kw_only=True, tag="turn.answer"):
     """Analysis by the agent that routed or handed over the turn; None for the first agent."""
     is_waiting: bool = False
     """If true, the customer waits for a person: only an explicit question with a good answer is answered."""
+    key: str = ""
+    """Id of the key that the tool steps of this turn are stored with; empty: in clear."""
     may_continue: bool = False
     """If true, a process that serves the specialty that triage chooses may answer the next hop too: the context is
     complete, and the requester knows `Routed.continued`."""

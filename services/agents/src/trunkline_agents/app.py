@@ -18,6 +18,7 @@ from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.rpc import Responder
 from trunkline_chassis.startup import retry_start
+from trunkline_chassis.texts import Texts, follow_keys
 from trunkline_chassis.tracing.span_types import READ_CUSTOMER
 from trunkline_protocols import codec, subjects
 
@@ -78,6 +79,7 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
     fleet = await follow_fleet(bus)
     routing = await _load_routing(process, fleet)
     adapters = _adapters(process)
+    texts = Texts(await follow_keys(process), encrypts=settings.encryption)
     consultations = ConsultationClient(
         adapters.consultations,
         process.instance,
@@ -94,7 +96,7 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
     heartbeat = WorkHeartbeat(adapters.sink, settings.work_heartbeat_interval_s)
     handler = handlers.WorkHandler(
         sink=adapters.sink,
-        worker=_turn_worker(process, adapters, consultations),
+        worker=_turn_worker(process, adapters, consultations, texts),
         advisor=advisor,
         routing=routing,
         heartbeat=heartbeat,
@@ -102,7 +104,7 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
         latency=process.latency,
     )
     await _subscribe_to_advice(process, consultations)
-    responder = await _serve_customers(process, fleet, adapters)
+    responder = await _serve_customers(process, fleet, adapters, texts)
     queues = WorkQueues(
         bus,
         # Twice the permits: the semaphore admits the waiting turns by priority.
@@ -157,7 +159,7 @@ async def _load_routing(process: Process[AgentsSettings], fleet: FleetView) -> C
 
 
 def _turn_worker(
-    process: Process[AgentsSettings], adapters: _Adapters, consultations: ConsultationClient
+    process: Process[AgentsSettings], adapters: _Adapters, consultations: ConsultationClient, texts: Texts
 ) -> TurnWorker:
     ids = CompletionIds(process.instance, start=int(time.time() * 1000))
     tools = ToolPorts(
@@ -173,7 +175,7 @@ def _turn_worker(
             knowledge=adapters.knowledge,
             model=adapters.model,
             consultations=consultations,
-            tool_loop=ToolLoop(adapters.model, KvToolLedger(process.bus), tools),
+            tool_loop=ToolLoop(adapters.model, KvToolLedger(process.bus, texts), tools),
             notices=ActiveNotices(process.notices),
             ids=ids,
         ),
@@ -190,10 +192,12 @@ async def _subscribe_to_advice(process: Process[AgentsSettings], consultations: 
     await process.bus.subscribe(subjects.advice(process.instance), on_advice)
 
 
-async def _serve_customers(process: Process[AgentsSettings], fleet: FleetView, adapters: _Adapters) -> Responder:
+async def _serve_customers(
+    process: Process[AgentsSettings], fleet: FleetView, adapters: _Adapters, texts: Texts
+) -> Responder:
     """Read facts about customers on request; all agents processes share the requests."""
     reader = CustomerReader(
-        CustomerBucket(process.bus),
+        CustomerBucket(process.bus, texts),
         {"http": adapters.http_tools, "mcp": adapters.mcp_tools},
         fleet=lambda: fleet.fleet,
         addresses=process.settings.reader_addresses,

@@ -12,9 +12,9 @@ from trunkline_chassis.settings import (
     READER_ADDRESSES,
     Identifier,
     McpCommands,
-    ProcessSettings,
     ReaderAddresses,
 )
+from trunkline_chassis.texts import TextSettings
 from trunkline_embedding import Embedder, message_embedder, open_embedder
 from trunkline_embedding.settings import EmbedderSettings
 
@@ -28,7 +28,7 @@ class RoutingSettings(EmbedderSettings):
         return message_embedder(embedder) if embedder is not None else None
 
 
-class AgentsSettings(ProcessSettings, RoutingSettings):
+class AgentsSettings(TextSettings, RoutingSettings):
     """Settings of a process that serves one specialty or all. Durations are in seconds."""
 
     specialty: Identifier | Literal["*"] = Field(

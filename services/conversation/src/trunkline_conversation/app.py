@@ -10,6 +10,7 @@ from trunkline_chassis.fleet_view import follow_fleet
 from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.pinned_consumer import PinnedConsumer
+from trunkline_chassis.texts import Texts, follow_keys
 from trunkline_protocols import streams, subjects
 from trunkline_protocols.ids import SLOTS, ConversationId
 
@@ -27,6 +28,7 @@ from trunkline_conversation.application.registry import ConversationRegistry
 from trunkline_conversation.core.ownership import SlotOwnership
 from trunkline_conversation.handlers import (
     CustomerChangeHandler,
+    ErasureHandler,
     InboxHandler,
     PeerHandlers,
     watch_overdue,
@@ -44,18 +46,22 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     """Run the conversation service: process the inbox slots that this process holds."""
     settings, bus = process.settings, process.bus
     fleet_view = await follow_fleet(bus)
-    escalation_queue = KvEscalationQueue(bus, time.time)
+    keys = await follow_keys(process)
+    # The ingress creates the key of a customer with the first message.
+    texts = Texts(keys, encrypts=settings.encryption, may_create=False)
+    escalation_queue = KvEscalationQueue(bus, time.time, texts)
     await escalation_queue.start()
     environment = EnvironmentReader(fleet_view, process.presences, escalation_queue, now=time.time)
+    directory = NatsCustomerDirectory(bus, settings.region, texts)
     customers = CustomerContexts(
-        NatsCustomerDirectory(bus, settings.region),
+        directory,
         fleet=lambda: fleet_view.fleet,
         addresses=settings.reader_addresses,
         spawn=process.group.create_task,
         now=time.time,
     )
     ports = ConversationPorts(
-        log=JetStreamLog(bus, settings.region),
+        log=JetStreamLog(bus, settings.region, texts),
         work_queue=JetStreamWorkQueue(bus),
         notifier=NatsNotifier(bus),
         escalation_queue=escalation_queue,
@@ -88,8 +94,11 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     peers = PeerHandlers(conversations, inbox, consumer, ownership, process.group)
     await bus.subscribe(subjects.result(process.instance), peers.on_result)
     await bus.subscribe(subjects.attach_any(settings.region), peers.on_attached)
-    await bus.subscribe(subjects.CUSTOMERS, CustomerChangeHandler(customers).on_change)
+    await bus.subscribe(subjects.CUSTOMERS, CustomerChangeHandler(customers, directory.decode).on_change)
     bus.on_reconnect.append(customers.clear)
+    if keys is not None:
+        erasures = ErasureHandler(conversations, escalation_queue, lambda: consumer.held)
+        keys.on_erased.append(erasures.on_erased)
     # While draining, in-flight conversations are published as `finishing` so that the successors wait for them.
     process.heartbeat.vitals = lambda: Vitals(
         queue_depth=conversations.active,

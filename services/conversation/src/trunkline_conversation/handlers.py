@@ -12,7 +12,7 @@ timer, over KV DESK                        -> `watch_sockets`                cus
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -20,13 +20,14 @@ import structlog
 from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.delivery import Delivery, Done, Reject, settle
-from trunkline_chassis.errors import BusError
+from trunkline_chassis.errors import BusError, TextsErasedError
 from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec, subjects
+from trunkline_protocols.customers import CustomerKnown
 from trunkline_protocols.ids import ConversationId, InvalidIdError, partition_of, slot_of
 from trunkline_protocols.presence import Presence
 
-from trunkline_conversation.application.actor import Envelope, Overdue, SocketChanged
+from trunkline_conversation.application.actor import Envelope, Overdue, SocketChanged, erased
 from trunkline_conversation.application.customer_contexts import CustomerContexts
 from trunkline_conversation.application.customer_socket_monitor import CustomerSocketMonitor
 from trunkline_conversation.application.registry import ConversationRegistry
@@ -95,9 +96,10 @@ class InboxHandler:
 class CustomerChangeHandler:
     """Handles changes of the known data about customers, by any process."""
 
-    def __init__(self, customers: CustomerContexts) -> None:
-        """Pass changes to `customers`."""
+    def __init__(self, customers: CustomerContexts, decode: Callable[[bytes], Awaitable[CustomerKnown]]) -> None:
+        """Pass changes to `customers`; `decode` returns a stored value with its texts in clear."""
         self._customers = customers
+        self._decode = decode
 
     async def on_change(self, message: Msg) -> None:
         """Take a change over; a value that cannot be decoded changes nothing."""
@@ -107,9 +109,12 @@ class CustomerChangeHandler:
         if not self._customers.holds(message.subject):
             return
         try:
-            self._customers.on_change(message.subject, codec.customer_known.decode(message.data))
+            self._customers.on_change(message.subject, await self._decode(message.data))
         except codec.DecodeError as error:
             report_undecodable("customers", message.subject, error)
+        except (BusError, TextsErasedError):
+            # Without a readable value, nothing is known.
+            self._customers.on_change(message.subject, None)
 
 
 class PeerHandlers:
@@ -157,6 +162,29 @@ class PeerHandlers:
         inherited = self._ownership().inherited_from(departing)
         if inherited:
             self._tasks.create_task(self._consumer.take_over(inherited))
+
+
+class ErasureHandler:
+    """Handles destroyed keys of customers: their conversations here, and those in the desk's queue, end."""
+
+    def __init__(
+        self,
+        conversations: ConversationRegistry,
+        escalation_queue: EscalationQueue,
+        held_slots: Callable[[], list[int]],
+    ) -> None:
+        """End the conversations of held slots that wait for a person, even if they are not in memory."""
+        self._conversations = conversations
+        self._escalation_queue = escalation_queue
+        self._held_slots = held_slots
+
+    def on_erased(self, key: str) -> None:
+        """End the conversations of a key."""
+        self._conversations.on_erased(key)
+        slots = set(self._held_slots())
+        for entry in self._escalation_queue.entries():
+            if entry.key == key and slot_of(partition_of(entry.conversation)) in slots:
+                self._conversations.offer(entry.conversation, erased())
 
 
 async def watch_overdue(

@@ -30,15 +30,25 @@ class InboxItem:
 class Log(Protocol):
     """Inbox, log and snapshots of the conversations of one region."""
 
+    async def readable(self, item: InboxItem) -> InboxItem:
+        """Return a delivered message with its texts in clear, or with `ERASED` in their place."""
+        ...
+
+    async def is_erased(self, key: str) -> bool:
+        """Return whether the key of a conversation's texts is destroyed; without a request if it is in memory."""
+        ...
+
     async def append(self, commit: Commit, *, message_id: str) -> int:
         """Append a commit behind `commit.previous` and return its sequence.
+
+        Its texts are stored encrypted if it names a key; raises `TextsErasedError` if that key is destroyed.
 
         Raises `FenceError` if the log has other commits after `commit.previous`, or holds this very commit already.
         """
         ...
 
     async def commits(self, conversation: ConversationId, *, after: int) -> list[CommitStored]:
-        """Read the commits with a sequence greater than `after`, in order."""
+        """Read the commits with a sequence greater than `after`, in order; erased texts are `ERASED`."""
         ...
 
     async def customer_messages(self, conversation: ConversationId, *, after: int, before: int) -> list[InboxItem]:
@@ -46,7 +56,10 @@ class Log(Protocol):
         ...
 
     async def last_customer_message(self, conversation: ConversationId) -> InboxItem | None:
-        """Read the customer's last message, None without any; raises `DecodeError` if it is undecodable."""
+        """Read the customer's last message as it is stored, None without any.
+
+        Raises `DecodeError` if it is undecodable.
+        """
         ...
 
     async def desk_commands(self, conversation: ConversationId, *, after: int, before: int) -> list[InboxItem]:
@@ -124,8 +137,13 @@ class CustomerDirectory(Protocol):
         """Have the facts that are due read and return the known data then; None if no process replies in time."""
         ...
 
-    async def keep_earlier(self, key: str, conversation: ConversationId, earlier: list[Utterance]) -> None:
-        """Store the last messages of a conversation; without effect if they cannot be stored."""
+    async def keep_earlier(
+        self, key: str, conversation: ConversationId, earlier: list[Utterance], *, text_key: str
+    ) -> None:
+        """Store the last messages of a conversation; without effect if they cannot be stored.
+
+        Nor if `text_key`, the key of the conversation, is destroyed.
+        """
         ...
 
 
@@ -148,7 +166,7 @@ class Customers(Protocol):
         """Return the known data; the first turn of a conversation waits for its readers, a later one for none."""
         ...
 
-    def keep_earlier(self, message: EndRequested, transcript: Sequence[Utterance]) -> None:
+    def keep_earlier(self, message: EndRequested, transcript: Sequence[Utterance], *, text_key: str) -> None:
         """Keep the last messages of a conversation that ends, if the fleet wants them, without waiting for it."""
         ...
 

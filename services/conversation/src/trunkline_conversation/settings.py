@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pydantic import Field
-from trunkline_chassis.settings import READER_ADDRESSES, ProcessSettings, ReaderAddresses
+from trunkline_chassis.settings import READER_ADDRESSES, ReaderAddresses
+from trunkline_chassis.texts import TextSettings
 
 
-class ConversationSettings(ProcessSettings):
+class ConversationSettings(TextSettings):
     """Settings for the memory of conversations and the timeouts of agents. Durations in seconds."""
 
     memory_budget_mib: int = Field(256, ge=1, description="Memory for idle conversations; least recently used go first")

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from aiohttp import web
 from trunkline_chassis.customer_bucket import CustomerBucket
+from trunkline_chassis.customer_keys import CustomerKeys
 from trunkline_chassis.errors import FenceError
 from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_chassis.fleet_store import read_current_fleet, restore_fleet, seed_fleet
@@ -20,14 +21,18 @@ from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.kv_view import KvView
 from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.startup import retry_start
+from trunkline_chassis.texts import Texts, follow_keys
 from trunkline_protocols import codec, streams
 
 from trunkline_ingress.adapters.connections import ConnectionLimits, LimitedSite
 from trunkline_ingress.adapters.customer_tokens import CustomerTokens
+from trunkline_ingress.adapters.erasure_file import ErasureFile
 from trunkline_ingress.adapters.jwks import KeySet
 from trunkline_ingress.adapters.nats.announcements import NatsSocketPresence, NatsTurnCanceller
 from trunkline_ingress.adapters.nats.conversation_log import NatsConversationLog
+from trunkline_ingress.adapters.nats.customer_records import NatsCustomerRecords
 from trunkline_ingress.adapters.nats.desk import NatsDesk
+from trunkline_ingress.adapters.nats.erasures import NatsErasures
 from trunkline_ingress.adapters.nats.fleet import NatsFleetStore
 from trunkline_ingress.adapters.nats.inbox import NatsInbox
 from trunkline_ingress.adapters.nats.knowledge import KnowledgeClient
@@ -68,7 +73,9 @@ from trunkline_ingress.handlers.subscriptions import Subscriptions
 from trunkline_ingress.ports import (
     ConversationLog,
     CurrentFleet,
+    CustomerRecords,
     Desk,
+    Erasures,
     EscalationView,
     FleetStore,
     InboxHistory,
@@ -76,8 +83,8 @@ from trunkline_ingress.ports import (
     LiveProcesses,
     NoticeStore,
     NoticeView,
-    RecentRecords,
     StoredCustomers,
+    StoredTextReader,
     SuiteStatusSource,
     ViewRecords,
 )
@@ -94,7 +101,7 @@ class HttpPorts:
 
     inbox: InboxHistory
     log: ConversationLog
-    records: RecentRecords
+    review: ReviewIndex
     knowledge: KnowledgeService
     fleet: CurrentFleet
     fleet_store: FleetStore
@@ -106,6 +113,11 @@ class HttpPorts:
     escalations: EscalationView
     customers: StoredCustomers
     views: ViewRecords
+    texts: StoredTextReader
+    keys: CustomerKeys | None
+    """None without a key file."""
+    erasures: Erasures
+    customer_records: CustomerRecords
 
 
 class _Endpoint(Protocol):
@@ -116,21 +128,26 @@ class _Endpoint(Protocol):
 async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     """Serve customers and operators over HTTP."""
     settings, bus, region = process.settings, process.bus, process.settings.region
-    inbox, log = NatsInbox(bus), NatsConversationLog(bus)
+    keys = await follow_keys(process)
+    texts = Texts(keys, encrypts=settings.encryption)
+    inbox, log = NatsInbox(bus, texts), NatsConversationLog(bus, texts)
     await _seed_fleet(process)
     fleet = await follow_fleet(bus)
     process.topology.specialties = lambda: fleet.fleet.specialties
     process.topology.restore = lambda: restore_fleet(bus, fleet.current)
     escalations = KvView(bus, streams.DESK.name, codec.waiting)
     await escalations.start()
-    customers = CustomerBucket(bus)
+    customers = CustomerBucket(bus, texts)
+    erasures = NatsErasures(bus, region, customers, ErasureFile(settings.erasures_file))
+    # Before a text is read: a backup may have brought back a key that was destroyed.
+    await retry_start(erasures.apply_list)
     sessions = SessionRegistry(process.notices, escalations)
     guard = _edge_guard(settings)
     chat = ChatEndpoint(
         opener=SessionOpener(
             instance=process.instance,
             region=region,
-            ports=SessionPorts(inbox, log, NatsSocketPresence(bus), NatsTurnCanceller(bus, region)),
+            ports=SessionPorts(inbox, log, NatsSocketPresence(bus), NatsTurnCanceller(bus, region), texts),
             sessions=sessions,
             resume_secret=settings.resume_secret.get_secret_value().encode(),
             resume_ttl_s=settings.resume_ttl_s,
@@ -141,10 +158,13 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         first_frame_timeout_s=settings.edge_first_frame_timeout_s,
         customer_claims=CustomerClaims(customers, fleet),
     )
+    review = ReviewIndex(NatsRecentRecords(bus, texts), region)
+    if keys is not None:
+        keys.on_erased.append(lambda _: review.clear())
     ports = HttpPorts(
         inbox=inbox,
         log=log,
-        records=NatsRecentRecords(bus),
+        review=review,
         knowledge=KnowledgeClient(bus, region),
         fleet=fleet,
         fleet_store=NatsFleetStore(bus),
@@ -152,10 +172,14 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         notice_store=NatsNoticeStore(bus, region),
         processes=process.presences,
         suite=NatsSuiteStatus(bus, process.presences, region, lambda: fleet.current.fleet.specialties),
-        desk=NatsDesk(bus),
+        desk=NatsDesk(bus, texts),
         views=NatsViews(bus),
         escalations=escalations,
         customers=customers,
+        texts=texts,
+        keys=keys,
+        erasures=erasures,
+        customer_records=NatsCustomerRecords(bus, texts),
     )
     operators = _operators(process)
     access = AccessControl(operators, settings.is_single_machine, health_rules(settings.path_prefix))
@@ -195,9 +219,9 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
         KnowledgeOps(ports.knowledge),
         FleetOps(ports.fleet_store, ports.processes, settings.mcp_commands),
         NoticeOps(ports.notice_store, ports.notices, ports.processes, region),
-        ReviewOps(ReviewIndex(ports.records, region)),
-        DeskOps(ports.desk, ports.log, ports.escalations, ports.customers, ports.views, region),
-        CustomerOps(ports.customers),
+        ReviewOps(ports.review),
+        DeskOps(ports.desk, ports.log, ports.escalations, ports.customers, ports.views, region, ports.texts),
+        CustomerOps(ports.customers, ports.erasures, ports.customer_records, ports.keys, region),
     ]
 
 

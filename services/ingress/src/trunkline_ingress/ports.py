@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from trunkline_chassis.customer_bucket import StoredCustomer
 from trunkline_chassis.fleet_store import FleetHistory, FleetVersion
 from trunkline_protocols.broadcast import NoticeMessage, NoticePublished
+from trunkline_protocols.customer_keys import CustomerErased
 from trunkline_protocols.customers import CustomerKnown
 from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.escalation import EscalationWaiting
@@ -25,6 +26,7 @@ from trunkline_protocols.knowledge import (
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import Presence, SuiteStatus
 from trunkline_protocols.subjects import Audience
+from trunkline_protocols.texts import M
 from trunkline_protocols.turn import SocketAttached
 from trunkline_protocols.views import View
 
@@ -131,6 +133,26 @@ class SocketPresence(Protocol):
 
     async def announce(self, region: str, attached: SocketAttached) -> None:
         """Announce that this ingress holds the socket."""
+        ...
+
+
+class TextKeys(Protocol):
+    """Keys of customers' texts; both methods raise `BusError` if a key cannot be read now."""
+
+    async def key_of(self, tenant: str, customer: str) -> str:
+        """Return the id of the key for new texts of a customer, by the hash; empty if they are stored in clear."""
+        ...
+
+    async def is_erased(self, key: str) -> bool:
+        """Return whether a key is destroyed."""
+        ...
+
+
+class StoredTextReader(Protocol):
+    """Texts of stored messages."""
+
+    async def decrypt_or_erase(self, message: M) -> M:
+        """Return a message with its texts in clear, or with `ERASED` in their place."""
         ...
 
 
@@ -319,6 +341,34 @@ class StoredCustomers(Protocol):
 
     async def forget(self, key: str) -> bool:
         """Delete the value; return whether there was one."""
+        ...
+
+
+class Erasures(Protocol):
+    """Erasures of customers."""
+
+    async def erase(self, tenant: str, customer: str, *, operator: str) -> CustomerErased | None:
+        """Destroy the key of a customer and return the receipt, None if there is no key."""
+        ...
+
+
+class CustomerRecords(Protocol):
+    """What the streams of a region hold of one customer."""
+
+    def commits(self, region: str, tenant: str, customer: str) -> AsyncIterator[CommitStored]:
+        """Yield the commits of all conversations of a customer, by the id."""
+        ...
+
+    def ratings(self, region: str, conversations: set[str]) -> AsyncIterator[FeedbackGiven]:
+        """Yield the ratings of conversations."""
+        ...
+
+
+class WrappedKeys(Protocol):
+    """Keys of customers, encrypted by the wrapping key."""
+
+    async def rewrap(self) -> int:
+        """Encrypt those with the current wrapping key that another one has encrypted; return their number."""
         ...
 
 

@@ -7,12 +7,13 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from trunkline_chassis.settings import MCP_COMMANDS, PATH_PREFIX, McpCommands, PathPrefix, ProcessSettings
+from trunkline_chassis.settings import MCP_COMMANDS, PATH_PREFIX, McpCommands, PathPrefix
+from trunkline_chassis.texts import TextSettings
 
 from trunkline_ingress.core.network import is_loopback, parse_hosts, parse_networks
 
 
-class IngressSettings(ProcessSettings):
+class IngressSettings(TextSettings):
     """Address, authentication and limits of the ingress."""
 
     http_port: int = Field(8080, ge=0, le=65535, description="Port of the pages, the WebSocket and the operators' API")
@@ -53,6 +54,11 @@ class IngressSettings(ProcessSettings):
     )
     operator_link: Path | None = Field(
         None, description="File with the code of the console link that works once; `trunkline up` draws it"
+    )
+    erasures_file: Path | None = Field(
+        None,
+        description="File that lists the erasures too, and is applied at every start: kept apart from backups, it "
+        "holds what a restored backup must not bring back",
     )
     messages_per_s: float = Field(
         5.0, gt=0, description="Sustained rate of frames per customer; without authentication, per socket"

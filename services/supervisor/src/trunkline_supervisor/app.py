@@ -66,7 +66,8 @@ def secure(settings: SuiteSettings) -> str:
 
     It is called before the suite runs, while the process has one thread.
     """
-    needed = [path for path in (settings.fleet_dir, settings.llm_config) if path is not None and path.exists()]
+    configured = (settings.fleet_dir, settings.llm_config, settings.key_file)
+    needed = [path for path in configured if path is not None and path.exists()]
 
     def prepare_database(uid: int) -> None:
         if settings.postgres_dsn is None and not has_entry(uid):
@@ -259,6 +260,9 @@ def _addresses(
         http_port=port,
         path_prefix=settings.path_prefix,
         socket_dir=str(sockets),
+        key_file=_key_file(settings, folder),
+        encryption=settings.encryption,
+        erasures_file=str((settings.erasures_file or folder / "erasures.jsonl").absolute()),
         resume_secret=_secret(settings.resume_secret, folder / "secrets" / "resume"),
         audit_secret=_secret(settings.audit_secret, folder / "secrets" / "audit"),
         operator_token=_secret(settings.operator_token, folder / "secrets" / "operator"),
@@ -276,6 +280,24 @@ def _secret(configured: SecretStr | None, file: Path) -> str:
     """Return the configured secret, else the one of the data folder, which is drawn on the first start."""
     drawn = load_or_create_secret(file)
     return configured.get_secret_value() if configured is not None else drawn
+
+
+def _key_file(settings: SuiteSettings, folder: Path) -> str:
+    """Return the file with the wrapping key; the one of the data folder is drawn on the first start.
+
+    Nodes that share a NATS must share a key: no node draws one of its own. Raises `SuiteError` if the file is empty:
+    with another key, no text that is stored could be read.
+    """
+    if settings.key_file is not None:
+        return str(settings.key_file.absolute())
+    if settings.nats_url is not None:
+        return ""
+    file = folder / "secrets" / "customer-keys"
+    if file.exists() and not file.stat().st_size:
+        raise SuiteError(f"{file} is empty; put its copy back, without it no stored text of a customer can be read")
+    if settings.encryption:
+        load_or_create_secret(file)
+    return str(file) if file.exists() else ""
 
 
 def _operator_link(settings: SuiteSettings) -> Path:

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from pydantic import Field, SecretStr, model_validator
 from trunkline_chassis.settings import PATH_PREFIX, Identifier, NatsSettings, PathPrefix, SettingsError
 from trunkline_chassis.stream_limits import STREAM_LIMITS, LimitsByName
+from trunkline_chassis.texts import ENCRYPTION
 
 _MAX_CORES_TOGETHER: Final = 4
 _POOLS: Final = ("ingress", "conversation", "agents", "llm_gateway", "rag")
@@ -62,6 +63,15 @@ class SuiteSettings(NatsSettings):
         min_length=32,
         description="Secret of the key that signs the heads of the tree of records, the same on all nodes; default: "
         "one that is drawn once and kept in the data folder",
+    )
+    key_file: Path | None = Field(
+        None,
+        description="File with the key that encrypts the keys of customers' texts, the same on all nodes; default: one "
+        "that is drawn once and kept in the data folder, and none with a NATS of other nodes",
+    )
+    encryption: bool = Field(default=True, description=ENCRYPTION)
+    erasures_file: Path | None = Field(
+        None, description="File that lists the erasures of customers; default: `erasures.jsonl` in the data folder"
     )
     user: str | None = Field(
         None, description="Account, by name or uid, that the suite runs as if it is started as root; default: uid 10001"

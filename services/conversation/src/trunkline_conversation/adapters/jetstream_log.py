@@ -6,11 +6,13 @@ import contextlib
 
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import FenceError
+from trunkline_chassis.texts import NO_KEYS, Texts
 from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.snapshot import Snapshot
+from trunkline_protocols.texts import StoredTexts
 
 from trunkline_conversation.ports import InboxItem
 
@@ -18,16 +20,27 @@ from trunkline_conversation.ports import InboxItem
 class JetStreamLog:
     """Implements the port `Log`. All reads go to the stream's leader."""
 
-    def __init__(self, bus: Bus, region: str) -> None:
-        """Use the streams of one region."""
+    def __init__(self, bus: Bus, region: str, texts: Texts = NO_KEYS) -> None:
+        """Use the streams of one region, and the keys of customers."""
         self._bus = bus
         self._region = region
+        self._texts = texts
+
+    async def readable(self, item: InboxItem) -> InboxItem:
+        """Decrypt the texts of a message."""
+        if not isinstance(item.message, StoredTexts):
+            return item
+        return InboxItem(item.sequence, await self._texts.decrypt_or_erase(item.message))
+
+    async def is_erased(self, key: str) -> bool:
+        """Look the key up."""
+        return await self._texts.is_erased(key)
 
     async def append(self, commit: Commit, *, message_id: str) -> int:
         """Append behind `commit.previous`; the fence covers all commit kinds of the conversation."""
         appended = await self._bus.append(
             subjects.log(self._region, commit.conversation, commit.kind),
-            codec.encode(commit),
+            codec.encode(await self._texts.encrypt(commit)),
             message_id=message_id,
             fence=(subjects.log_fence(self._region, commit.conversation), commit.previous),
         )
@@ -40,7 +53,12 @@ class JetStreamLog:
         stored = await self._bus.read_messages(
             streams.CONVERSATIONS.name, subjects.log_fence(self._region, conversation), after=after
         )
-        return [CommitStored(sequence=message.seq, commit=codec.commit.decode(message.payload)) for message in stored]
+        return [
+            CommitStored(
+                sequence=message.seq, commit=await self._texts.decrypt_or_erase(codec.commit.decode(message.payload))
+            )
+            for message in stored
+        ]
 
     async def customer_messages(self, conversation: ConversationId, *, after: int, before: int) -> list[InboxItem]:
         """Read the customer's messages between two sequences."""
@@ -61,7 +79,8 @@ class JetStreamLog:
         for stored in await self._bus.read_messages(streams.INBOX.name, subject, after=after):
             if stored.seq < before:
                 with contextlib.suppress(codec.DecodeError):
-                    items.append(InboxItem(stored.seq, codec.slot.decode(stored.payload), stored.traceparent))
+                    item = InboxItem(stored.seq, codec.slot.decode(stored.payload), stored.traceparent)
+                    items.append(await self.readable(item))
         return items
 
     async def snapshot(self, conversation: ConversationId) -> Snapshot | None:
@@ -72,11 +91,12 @@ class JetStreamLog:
         if stored is None or not stored.payload:
             return None
         try:
-            return codec.snapshot.decode(stored.payload)
+            return await self._texts.decrypt_or_erase(codec.snapshot.decode(stored.payload))
         except codec.DecodeError as error:
             report_undecodable("snapshot", stored.subject, error, sequence=stored.seq)
             return None
 
     async def store_snapshot(self, snapshot: Snapshot) -> None:
         """Publish the snapshot to KV SNAPSHOTS without waiting for an acknowledgement."""
-        await self._bus.publish(f"$KV.{streams.SNAPSHOTS.name}.{snapshot.conversation}", codec.encode(snapshot))
+        payload = codec.encode(await self._texts.encrypt(snapshot))
+        await self._bus.publish(f"$KV.{streams.SNAPSHOTS.name}.{snapshot.conversation}", payload)

@@ -7,17 +7,22 @@ from zlib import crc32
 
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.kv_view import KvView
+from trunkline_chassis.texts import NO_KEYS, Texts
 from trunkline_protocols import codec, streams
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.ids import ConversationId
 
 
 class KvEscalationQueue:
-    """Implements the port `EscalationQueue`: reads from a local view of the bucket, writes with acknowledgement."""
+    """Implements the port `EscalationQueue`: reads from a local view of the bucket, writes with acknowledgement.
 
-    def __init__(self, bus: Bus, now: Callable[[], float]) -> None:
-        """Use `now` as the clock; call `start` before the first read."""
+    The entries of the view are as they are stored: no decision needs their texts.
+    """
+
+    def __init__(self, bus: Bus, now: Callable[[], float], texts: Texts = NO_KEYS) -> None:
+        """Use `now` as the clock, and the keys of customers; call `start` before the first read."""
         self._bus = bus
+        self._texts = texts
         self._now = now
         self._view = KvView(bus, streams.DESK.name, codec.waiting)
 
@@ -39,7 +44,7 @@ class KvEscalationQueue:
 
     async def put(self, entry: EscalationWaiting) -> None:
         """Write an entry."""
-        await self._write(entry.conversation, codec.encode(entry))
+        await self._write(entry.conversation, codec.encode(await self._texts.encrypt(entry)))
 
     async def remove(self, conversation: ConversationId) -> None:
         """Write an empty value, which is a deletion."""

@@ -8,8 +8,9 @@ import structlog
 from msgspec.structs import replace
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.customer_bucket import CustomerBucket
-from trunkline_chassis.errors import BusError
+from trunkline_chassis.errors import BusError, TextsErasedError
 from trunkline_chassis.logs import reason_of
+from trunkline_chassis.texts import NO_KEYS, Texts
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.context import Utterance
 from trunkline_protocols.customers import CustomerKnown, ReadCustomer
@@ -21,11 +22,12 @@ _log: Final = structlog.get_logger(__name__)
 class NatsCustomerDirectory:
     """Implements the port `CustomerDirectory`."""
 
-    def __init__(self, bus: Bus, region: str) -> None:
-        """Request readings from the agents of `region`."""
+    def __init__(self, bus: Bus, region: str, texts: Texts = NO_KEYS) -> None:
+        """Request readings from the agents of `region`; use the keys of customers, of which it creates none."""
         self._bus = bus
         self._region = region
-        self._store = CustomerBucket(bus)
+        self._texts = texts
+        self._store = CustomerBucket(bus, texts)
 
     async def load(self, key: str) -> CustomerKnown:
         """Read from the bucket's leader."""
@@ -34,6 +36,10 @@ class NatsCustomerDirectory:
         except BusError as error:
             _log.warning("customer.load_failed", error=reason_of(error))
             return CustomerKnown()
+
+    async def decode(self, payload: bytes) -> CustomerKnown:
+        """Decrypt a changed value."""
+        return await self._store.read(payload)
 
     async def read(self, request: ReadCustomer, *, timeout_s: float) -> CustomerKnown | None:
         """Request a reading from any agents process."""
@@ -47,11 +53,15 @@ class NatsCustomerDirectory:
             return None
         return reply if isinstance(reply, CustomerKnown) else None
 
-    async def keep_earlier(self, key: str, conversation: ConversationId, earlier: list[Utterance]) -> None:
+    async def keep_earlier(
+        self, key: str, conversation: ConversationId, earlier: list[Utterance], *, text_key: str
+    ) -> None:
         """Write behind the fence."""
         try:
+            if await self._texts.is_erased(text_key):
+                return
             await self._store.update(
                 key, lambda stored: replace(stored.known, conversation=conversation, earlier=earlier)
             )
-        except BusError as error:
+        except (BusError, TextsErasedError) as error:
             _log.warning("customer.keep_failed", conversation=conversation, error=reason_of(error))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 import structlog
-from trunkline_chassis.errors import BusError, MessageTooLargeError
+from trunkline_chassis.errors import BusError, MessageTooLargeError, TextsErasedError
 from trunkline_chassis.logs import reason_of
 from trunkline_chassis.tracing import span_types as spans
 from trunkline_chassis.tracing.tracer import continue_trace
@@ -63,13 +63,32 @@ class SocketChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Erased:
+    """The key of the conversation's texts is destroyed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """A message with the callbacks that settle it; `sequence` is that in the inbox, 0 for a timer."""
 
     sequence: int
-    message: InboxItem | Overdue | SocketChanged
+    message: InboxItem | Overdue | SocketChanged | Erased
     done: Callable[[], Awaitable[None]]
     dead_letter: Callable[[str], Awaitable[None]]
+
+
+def erased() -> Envelope:
+    """Return the envelope of an erasure, which has no delivery to settle."""
+    return Envelope(0, Erased(), done=_no_settlement, dead_letter=_log_dead_letter)
+
+
+async def _no_settlement() -> None:
+    pass
+
+
+async def _log_dead_letter(reason: str) -> None:
+    """Report a conversation that could not be closed: it closes with its next message."""
+    _log.error("erasure.failed", reason=reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +136,12 @@ class ConversationActor:
             return _BASE_BYTES
         texts = (state.summary, state.note, *(utterance.text for utterance in state.transcript))
         return _BASE_BYTES + len(state.transcript) * _UTTERANCE_BYTES + sum(map(sys.getsizeof, texts))
+
+    @property
+    def text_key(self) -> str:
+        """Id of the key of the texts in memory; empty if there are none, or they are stored in clear."""
+        state = self._repository.cached_state
+        return state.key if state is not None else ""
 
     # -- inputs ---
 
@@ -193,26 +218,65 @@ class ConversationActor:
             finally:
                 self._dispatch.stop()
 
-    async def _process(self, item: InboxItem | Overdue | SocketChanged) -> None:
-        if isinstance(item, Overdue):
-            await self._desk.raise_overdue()
-        elif isinstance(item, SocketChanged):
-            await self._repository.update_escalation_queue(gone_since=item.gone_since)
-        elif isinstance(item.message, DeskMessage):
-            await self._desk.process(item.message, item.sequence)
-        else:
-            await self._process_in_order(item)
+    async def _process(self, item: InboxItem | Overdue | SocketChanged | Erased) -> None:
+        """Process one message; if the texts of the conversation are erased, end it."""
+        if isinstance(item, Erased):
+            # The state in memory still has the texts.
+            self._repository.invalidate()
+        state = await self._repository.load()
+        is_erased = await self._log.is_erased(state.key)
+        if not is_erased:
+            try:
+                await self._process_readable(item)
+            except TextsErasedError:  # meanwhile
+                is_erased = True
+        if is_erased:
+            await self._end_erased(item)
+
+    async def _process_readable(self, item: InboxItem | Overdue | SocketChanged | Erased) -> None:
+        match item:
+            case Overdue():
+                await self._desk.raise_overdue()
+            case SocketChanged():
+                await self._repository.update_escalation_queue(gone_since=item.gone_since)
+            case Erased():
+                # The conversation has no text, or it has ended.
+                pass
+            case InboxItem():
+                readable = await self._log.readable(item)
+                if isinstance(readable.message, DeskMessage):
+                    await self._desk.process(readable.message, readable.sequence)
+                else:
+                    await self._process_in_order(readable)
+            case _:
+                assert_never(item)
+
+    async def _end_erased(self, item: InboxItem | Overdue | SocketChanged | Erased) -> None:
+        """Close the conversation, and answer the customer's message if it is not settled."""
+        self._repository.invalidate()
+        state = await self._repository.load()
+        message = item.message if isinstance(item, InboxItem) else None
+        if isinstance(message, DeskMessage) and isinstance(item, InboxItem):
+            await self._desk.refuse_erased(message)
+        if isinstance(message, TurnReceived) and isinstance(item, InboxItem) and item.sequence > state.inbox_seq:
+            self._repository.ingress = message.ingress
+            await self._turns.end_erased(message, item.sequence)
+            return
+        await self._turns.end_erased(None, 0)
+        await self._repository.update_escalation_queue()
 
     async def _reject(self, envelope: Envelope, reason: str) -> None:
         await envelope.dead_letter(reason)
         await self._apologise(envelope.message)
 
-    async def _apologise(self, item: InboxItem | Overdue | SocketChanged) -> None:
+    async def _apologise(self, item: InboxItem | Overdue | SocketChanged | Erased) -> None:
         """Answer a dead-lettered message of the customer: it was accepted."""
         if not isinstance(item, InboxItem) or not isinstance(item.message, TurnReceived):
             return
         try:
-            await self._turns.apologise(item.message, item.sequence)
+            readable = (await self._log.readable(item)).message
+            if isinstance(readable, TurnReceived):
+                await self._turns.apologise(readable, item.sequence)
         except Exception:  # the message is dead-lettered already: later messages must go on
             _log.exception("turn.apology_failed", conversation=self.id, inbox_seq=item.sequence)
 
@@ -250,7 +314,7 @@ class ConversationActor:
                 if not state.closed:
                     cause = CommitCause.of_message(request, item.sequence)
                     await self._repository.append(state, close(state, request), cause)
-                    self._customers.keep_earlier(request, state.transcript)
+                    self._customers.keep_earlier(request, state.transcript, text_key=state.key)
             case WaitCancelled() as request:
                 self._repository.ingress = request.ingress
                 decision = leave_queue(state)

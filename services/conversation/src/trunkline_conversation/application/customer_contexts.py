@@ -110,13 +110,13 @@ class CustomerContexts:
             await wait_for_event(entry.loaded, timeout_s=_LOAD_TIMEOUT_S)
         return entry.known or _NOTHING
 
-    def keep_earlier(self, message: EndRequested, transcript: Sequence[Utterance]) -> None:
-        """Keep the last messages of a conversation that ends."""
+    def keep_earlier(self, message: EndRequested, transcript: Sequence[Utterance], *, text_key: str) -> None:
+        """Keep the last messages of a conversation that ends, unless its key `text_key` is destroyed."""
         number = self._fleet().customers.earlier
         if number and transcript:
             key = subject_of(message.tenant, message.customer)
             messages = last_messages(transcript, number)
-            self._spawn(self._directory.keep_earlier(key, message.conversation, messages))
+            self._spawn(self._directory.keep_earlier(key, message.conversation, messages, text_key=text_key))
 
     def holds(self, key: str) -> bool:
         """Return whether a customer is in memory."""

@@ -49,12 +49,18 @@ class DeskProcessor:
                     await self._apply(missed.message, missed.sequence)
         await self._apply(command, sequence)
 
+    async def refuse_erased(self, command: DeskMessage) -> None:
+        """Refuse a command for a conversation whose texts are erased."""
+        await self._notifier.reply_to_desk(
+            command.reply_to, DeskOutcome(done=False, reason="the customer's data was erased")
+        )
+
     async def _apply(self, command: DeskMessage, sequence: int) -> None:
         state = await self._repository.load()
         outcome = DeskOutcome(done=True)
         match desk.decide(state, command, self._environment()):
             case Append() as decision:
-                await self._repository.append(state, decision, CommitCause.of_command(state, sequence))
+                await self._repository.append(state, decision, CommitCause.of_command(state, command, sequence))
             case desk.Rejected(reason=reason):
                 outcome = DeskOutcome(done=False, reason=reason)
             case desk.AlreadyApplied():

@@ -18,7 +18,7 @@ from trunkline_chassis.latency import RecentLatency
 from trunkline_protocols.ids import ConversationId, TurnId, partition_of, slot_of
 from trunkline_protocols.turn import AgentHeartbeat, AgentMessage, SocketAttached
 
-from trunkline_conversation.application.actor import ConversationActor, Envelope
+from trunkline_conversation.application.actor import ConversationActor, Envelope, erased
 
 _log: Final = structlog.get_logger(__name__)
 _OPEN: Final = Gauge("trunkline_conversations_in_memory", "Conversations held in memory")
@@ -147,6 +147,14 @@ class ConversationRegistry:
     def _evict(self, conversation: ConversationId) -> None:
         self._actors.pop(conversation, None)
         self._held_bytes -= self._sizes.pop(conversation, 0)
+
+    # -- erasures ---
+
+    def on_erased(self, key: str) -> None:
+        """End the conversations in memory whose texts have a destroyed key, and forget their texts."""
+        for conversation, actor in list(self._actors.items()):
+            if actor.text_key == key:
+                self.offer(conversation, erased())
 
     # -- messages of agents and ingresses ---
 

@@ -8,9 +8,11 @@ from msgspec.structs import replace
 from trunkline_chassis.errors import FenceError
 from trunkline_chassis.tracing import span_types as spans
 from trunkline_chassis.tracing.tracer import span
+from trunkline_protocols.desk import DeskMessage
 from trunkline_protocols.ids import EVERY_INGRESS, ConversationId, Instance, TurnId, turn_id
 from trunkline_protocols.inbox import EndRequested, TurnReceived, WaitCancelled
 from trunkline_protocols.log import Commit, CommitStored
+from trunkline_protocols.texts import StoredTexts
 
 from trunkline_conversation.core.queue_entry import queue_entry
 from trunkline_conversation.core.state import Conversation, evolve, from_snapshot, to_snapshot
@@ -35,17 +37,24 @@ class CommitCause:
     customer: str
     inbox_seq: int
     desk_seq: int = 0
+    key: str = ""
+    """Id of the key that the texts of the message are stored with; empty: in clear."""
+    erased: bool = False
+    """If true, the conversation ends because its key is destroyed: its last commit has no text of the customer."""
 
     @classmethod
     def of_message(cls, message: TurnReceived | EndRequested | WaitCancelled, inbox_seq: int) -> CommitCause:
         """Return the cause for a customer's message."""
         turn = turn_id(message.conversation, inbox_seq)
-        return cls(turn, message.tenant, message.customer, inbox_seq)
+        key = message.key if isinstance(message, TurnReceived) else ""
+        return cls(turn, message.tenant, message.customer, inbox_seq, key=key)
 
     @classmethod
-    def of_command(cls, state: Conversation, desk_seq: int) -> CommitCause:
+    def of_command(cls, state: Conversation, command: DeskMessage, desk_seq: int) -> CommitCause:
         """Return the cause for a desk command."""
-        return cls(TurnId(f"{state.id}-d{desk_seq}"), state.tenant, state.customer, state.inbox_seq, desk_seq)
+        key = command.key if isinstance(command, StoredTexts) else ""
+        turn = TurnId(f"{state.id}-d{desk_seq}")
+        return cls(turn, state.tenant, state.customer, state.inbox_seq, desk_seq, key=key)
 
     @classmethod
     def of_timer(cls, state: Conversation) -> CommitCause:
@@ -147,6 +156,8 @@ class ConversationRepository:
             ids_before=state.ids,
             ended_before=state.closed,
             desk_seq=cause.desk_seq,
+            key="" if cause.erased else cause.key or state.key,
+            erased=cause.erased,
         )
 
     async def _resolve_conflict(self, state: Conversation, cause: CommitCause) -> None:

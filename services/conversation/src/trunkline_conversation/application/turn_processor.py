@@ -20,6 +20,7 @@ from trunkline_conversation.application.dispatch import AgentLost, DeadlineExcee
 from trunkline_conversation.application.queued_work import QueuedWork
 from trunkline_conversation.application.repository import CommitCause, ConversationRepository
 from trunkline_conversation.core import decisions
+from trunkline_conversation.core.erasure import end_erased
 from trunkline_conversation.core.state import Conversation, context_of
 from trunkline_conversation.core.steps import Append, Drop, Environment, Step, SystemReply, Turn, Work
 from trunkline_conversation.ports import ConversationPorts
@@ -97,6 +98,14 @@ class TurnProcessor:
         apology = decisions.give_up(state, turn)
         await self._repository.append(state, apology, CommitCause.of_message(message, inbox_seq))
         _TURNS.labels("failed").inc()
+
+    async def end_erased(self, message: TurnReceived | None, inbox_seq: int) -> None:
+        """Close a conversation whose texts are erased, and answer its open message."""
+        state = await self._repository.load()
+        decision = end_erased(state, self._begin(state, message, inbox_seq) if message is not None else None)
+        if decision is not None:
+            cause = CommitCause.of_timer(state) if message is None else CommitCause.of_message(message, inbox_seq)
+            await self._repository.append(state, decision, replace(cause, erased=True))
 
     def on_result(self, result: TurnResult) -> None:
         """Accept a result; one of another turn is stale and dropped."""
@@ -182,6 +191,7 @@ class TurnProcessor:
             urgency=work.urgency,
             due_at=work.due_at,
             analysis=turn.analysis,
+            key=turn.message.key or state.key,
             is_waiting=work.is_waiting,
             may_continue=self._customers.is_complete(turn.message),
         )

@@ -16,6 +16,7 @@ def queue_entry(state: Conversation) -> EscalationWaiting | None:
         return None
     last = next((each.text for each in reversed(state.transcript) if each.role == "customer"), "")
     return EscalationWaiting(
+        key=state.key,
         conversation=state.id,
         region=state.region,
         tenant=state.tenant,

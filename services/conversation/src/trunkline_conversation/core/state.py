@@ -83,6 +83,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     last_message: str = ""
     """Id of the customer's last message to a person at the desk, empty once it is answered."""
     escalation: Escalation | None = None
+    key: str = ""
+    """Id of the key that the customer's texts are stored with; empty: in clear."""
     replies: list[str] = []
     """Ids of the latest desk replies and notes: a desk that received no outcome sends the same one again."""
 
@@ -112,6 +114,7 @@ def evolve(state: Conversation, commit: Commit, sequence: int) -> Conversation:
         agent=commit.agent,
         inbox_seq=max(state.inbox_seq, commit.inbox_seq) if commit.settles else state.inbox_seq,
         desk_seq=max(state.desk_seq, commit.desk_seq),
+        key="" if commit.erased else commit.key or state.key,
     )
 
 
@@ -286,6 +289,7 @@ def to_snapshot(state: Conversation) -> Snapshot:
         last_message=state.last_message,
         escalation=state.escalation,
         replies=state.replies,
+        key=state.key,
     )
 
 
@@ -316,4 +320,5 @@ def from_snapshot(snapshot: Snapshot, region: str) -> Conversation:
         last_message=snapshot.last_message,
         escalation=snapshot.escalation,
         replies=snapshot.replies,
+        key=snapshot.key,
     )

@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 from msgspec.structs import replace
-from trunkline_chassis.errors import BusError
+from trunkline_chassis.errors import BusError, TextsErasedError
 from trunkline_chassis.logs import reason_of
 from trunkline_protocols.customers import subject_of
 
@@ -38,5 +38,5 @@ class CustomerClaims:
                 await self.store.update(
                     subject_of(claims.tenant, claims.sub), lambda stored: replace(stored.known, claims=kept)
                 )
-        except (BusError, TimeoutError) as error:
+        except (BusError, TextsErasedError, TimeoutError) as error:
             _log.warning("customer.claims_not_kept", error=reason_of(error))

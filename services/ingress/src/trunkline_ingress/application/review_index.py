@@ -39,12 +39,19 @@ class ReviewIndex:
         self._answers: OrderedDict[str, LastAnswer] = OrderedDict()
         self._commits_read = self._inbox_read = 0
         self._lock = asyncio.Lock()
+        self._is_stale = False
         self.since = 0.0
         """Time of the oldest commit that was read, 0 if there was none."""
+
+    def clear(self) -> None:
+        """Forget everything: some of the texts are erased. The next request reads the streams again."""
+        self._is_stale = True
 
     async def latest(self) -> list[ReviewItem]:
         """Read both streams up to their ends; return the items, latest first."""
         async with self._lock:
+            if self._is_stale:
+                self._reset()
             commits = await self._records.commits(self._region, after=self._commits_read, limit=MAX_READ)
             for commit in commits.messages:
                 self._add_commit(commit)
@@ -53,7 +60,18 @@ class ReviewIndex:
             for rating in ratings.messages:
                 self._add_rating(rating)
             self._inbox_read = ratings.end
+            if self._is_stale:
+                # What was read may hold texts that were erased meanwhile.
+                self._reset()
         return sorted((item for items in self._items.values() for item in items), key=lambda item: -item.at)
+
+    def _reset(self) -> None:
+        for items in self._items.values():
+            items.clear()
+        self._answers.clear()
+        self._commits_read = self._inbox_read = 0
+        self._is_stale = False
+        self.since = 0.0
 
     def _add_commit(self, commit: Commit) -> None:
         self.since = self.since or commit.at

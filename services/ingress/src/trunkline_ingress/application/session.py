@@ -11,10 +11,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias, TypedDict
 
-from trunkline_chassis.errors import BusUnavailableError, FenceError
+from trunkline_chassis.errors import BusUnavailableError, FenceError, TextsErasedError
+from trunkline_chassis.texts import NO_KEYS
 from trunkline_chassis.tracing import span_types as spans
 from trunkline_chassis.tracing.tracer import span, start_trace
 from trunkline_protocols import codec
+from trunkline_protocols.customer_keys import hash_of
 from trunkline_protocols.frames import AcceptedFrame, DurableFrame, MessageFrame, ServerFrame
 from trunkline_protocols.ids import ConversationId, Instance, turn_id
 from trunkline_protocols.inbox import EndRequested, FeedbackGiven, InboxMessage, TurnReceived, WaitCancelled
@@ -25,7 +27,7 @@ from trunkline_ingress.application.recovery import recover
 from trunkline_ingress.core.delta_filter import DeltaFilter
 from trunkline_ingress.core.identity import Identity
 from trunkline_ingress.core.ledger import Ledger
-from trunkline_ingress.ports import ConversationLog, CustomerInbox, SocketPresence, TurnCanceller
+from trunkline_ingress.ports import ConversationLog, CustomerInbox, SocketPresence, TextKeys, TurnCanceller
 
 _MIN_CHECK_DELAY_S: Final = 2.0
 _MAX_CHECK_DELAY_S: Final = 10.0
@@ -42,6 +44,10 @@ class StaleSessionError(Exception):
         """Keep the conversation for the log."""
         super().__init__(reason)
         self.conversation = conversation
+
+
+class ErasedConversationError(Exception):
+    """The texts of the conversation are erased: it cannot be resumed."""
 
 
 class SlowReaderError(Exception):
@@ -67,6 +73,7 @@ class SessionPorts:
     log: ConversationLog
     presence: SocketPresence
     canceller: TurnCanceller
+    texts: TextKeys = NO_KEYS
 
 
 class Session:
@@ -93,6 +100,8 @@ class Session:
         self._lock = asyncio.Lock()
         self._outgoing: asyncio.Queue[Outgoing] = asyncio.Queue(max_queued_frames)
         self._attached_at = now()
+        self._text_key: str | None = None
+        """Id of the key that this session stores texts with, once it is known."""
         self._check_at = 0.0
         self._check_delay_s = _MIN_CHECK_DELAY_S
         self._overflowed = asyncio.Event()
@@ -115,10 +124,15 @@ class Session:
     # -- from the client ---
 
     async def restore(self, last_seq: int) -> list[DurableFrame] | None:
-        """Load the conversation; return the frames after `last_seq`, None if `last_seq` was never assigned."""
+        """Load the conversation; return the frames after `last_seq`, None if `last_seq` was never assigned.
+
+        Raises `ErasedConversationError` if its texts are erased.
+        """
         self._ledger, missed = await recover(
             self._ports.inbox, self._ports.log, self.identity.region, self.conversation, last_seq=last_seq
         )
+        if self._ledger.is_erased or await self._ports.texts.is_erased(self._ledger.text_key):
+            raise ErasedConversationError
         return missed if last_seq <= self._ledger.last_seq else None
 
     async def accept_message(self, message_id: str, text: str, *, wants_person: bool = False) -> None:
@@ -139,6 +153,7 @@ class Session:
                 tier=self.identity.tier,
                 wants_person=wants_person,
                 verified=self.identity.verified,
+                key=await self._key(),
             )
             with start_trace(spans.ACCEPT_MESSAGE) as trace:
                 trace.set(spans.CONVERSATION, self.conversation)
@@ -176,6 +191,7 @@ class Session:
                 rating=rating,
                 text=text,
                 received_at=self._now(),
+                key=await self._key() if text else "",
             )
             await self._store_request(feedback, "feedback")
 
@@ -194,6 +210,18 @@ class Session:
             received_at=self._now(),
         )
 
+    async def _key(self) -> str:
+        """Return the id of the key for texts: the same for the whole session, so that none outlives its erasure."""
+        if self._text_key is None:
+            identity = self.identity
+            try:
+                self._text_key = await self._ports.texts.key_of(
+                    identity.tenant, hash_of(identity.tenant, identity.customer)
+                )
+            except TextsErasedError as error:
+                raise StaleSessionError(self.conversation, str(error)) from error
+        return self._text_key
+
     async def _store_request(self, request: InboxMessage, kind: str) -> None:
         """Store a request, deduplicated by its kind and the inbox message before it."""
         self._ledger.last_inbox = await self._store(request, f"{kind}-{self._ledger.last_inbox}")
@@ -203,7 +231,7 @@ class Session:
             position = await self._ports.inbox.append(
                 self.identity.region, self.conversation, message, message_id=message_id
             )
-        except (FenceError, BusUnavailableError) as error:
+        except (FenceError, BusUnavailableError, TextsErasedError) as error:
             raise StaleSessionError(self.conversation, str(error)) from error
         if position.duplicate:
             # Another session stored it and its result was not received here: its number is in the stream.

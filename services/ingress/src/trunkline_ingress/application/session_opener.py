@@ -14,7 +14,7 @@ from trunkline_chassis.errors import BusError
 from trunkline_protocols.frames import DurableFrame, Resume, Start
 from trunkline_protocols.ids import ConversationId, Instance, conversation_id
 
-from trunkline_ingress.application.session import Session, SessionPorts, StaleSessionError
+from trunkline_ingress.application.session import ErasedConversationError, Session, SessionPorts, StaleSessionError
 from trunkline_ingress.application.session_registry import SessionRegistry
 from trunkline_ingress.core.identity import Claims, Identity, UnauthorizedError, authorize
 from trunkline_ingress.core.resume_tokens import sign, verify
@@ -86,7 +86,8 @@ class SessionOpener:
     async def resume(self, request: Resume, claims: Claims | None, send: SendFrame) -> OpenedSession | None:
         """Resume a conversation; return None if `last_seq` was never assigned in it.
 
-        Raises `UnauthorizedError`, `UnknownConversationError`, or `StaleSessionError` if the streams cannot be read.
+        Raises `UnauthorizedError`, `UnknownConversationError`, `ErasedConversationError`, or `StaleSessionError` if the
+        streams cannot be read.
         """
         identity = self.identity_of(request.resume_token)
         if identity is None or identity.conversation != request.conversation:
@@ -109,6 +110,9 @@ class SessionOpener:
             replaced = self.sessions.add(session)
             async with self.restore_permits:
                 missed = await session.restore(last_seq)
+        except ErasedConversationError:
+            self.sessions.remove(session)
+            raise
         except BusError as error:
             self.sessions.remove(session)
             _log.warning("session.restore_failed", conversation=identity.conversation, error=str(error))

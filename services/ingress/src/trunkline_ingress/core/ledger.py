@@ -71,6 +71,10 @@ class Ledger:
         self.unanswered: dict[str, int] = {}
         """Inbox sequences of unanswered messages by client id."""
         self.closed = False
+        self.text_key = ""
+        """Id of the key of the texts in the commits; empty if they are in clear."""
+        self.is_erased = False
+        """True if the conversation has ended because its texts are erased."""
 
     @property
     def next_seq(self) -> int:
@@ -96,6 +100,8 @@ class Ledger:
 
     def _apply_events(self, stored: CommitStored) -> None:
         self.last_commit = stored.sequence
+        self.text_key = stored.commit.key or self.text_key
+        self.is_erased = self.is_erased or stored.commit.erased
         for event in stored.commit.events:
             if isinstance(event, CustomerMessageEvent):
                 self.unanswered.pop(event.message_id, None)

@@ -45,7 +45,7 @@ from trunkline_protocols.frames import (
 )
 
 from trunkline_ingress.application.customer_claims import CustomerClaims
-from trunkline_ingress.application.session import Session, SlowReaderError, StaleSessionError
+from trunkline_ingress.application.session import ErasedConversationError, Session, SlowReaderError, StaleSessionError
 from trunkline_ingress.application.session_opener import (
     OpenedSession,
     SessionOpener,
@@ -223,6 +223,8 @@ class _Socket:
             raise FrameError("bad_frame", str(error)) from error
         except UnknownConversationError as error:
             raise FrameError("not_found", "conversation not found") from error
+        except ErasedConversationError as error:
+            raise FrameError("not_found", "the data of this conversation was erased, start a new one") from error
         if opened is not None:
             self._opener.sessions.send_initial_frames(opened.session)
             tasks.create_task(opened.session.run())

@@ -50,6 +50,12 @@ class Addresses:
     """File with the code of the console link, for the ingress alone."""
     socket_dir: str = ""
     """Private folder for Unix sockets."""
+    key_file: str = ""
+    """File with the key that encrypts those of customers; empty: texts are stored in clear."""
+    encryption: bool = True
+    """Whether new texts are encrypted, if there is a key file."""
+    erasures_file: str = ""
+    """Second list of the erasures, for the ingress alone."""
     nats_variables: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
     """Variables with the NATS credentials of each service."""
 
@@ -125,6 +131,9 @@ class Blueprint:
             "TRUNKLINE_OPERATOR_TOKEN": addresses.operator_token,
             "TRUNKLINE_OPERATOR_LINK": addresses.operator_link,
         }
+        texts = {"TRUNKLINE_KEY_FILE": addresses.key_file} if addresses.key_file else {}
+        texts |= {"TRUNKLINE_ENCRYPTION": str(addresses.encryption)}
+        edge |= texts | ({"TRUNKLINE_ERASURES_FILE": addresses.erasures_file} if addresses.erasures_file else {})
         knowledge = {
             "TRUNKLINE_MILVUS_URI": addresses.milvus_uri,
             "TRUNKLINE_BACKUP_URL": addresses.backup_url,
@@ -139,18 +148,20 @@ class Blueprint:
             # Its queue depth is the number of open sockets; only new sockets reach a process that is added.
             self._pool("ingress", edge, sizes.ingress, queue_threshold=4_000),
             # Its queue depth is the number of in-flight turns, whose time is mostly the model's.
-            self._pool("conversation", {}, sizes.conversation, queue_threshold=400),
-            *self._agents(specialties),
+            self._pool("conversation", texts, sizes.conversation, queue_threshold=400),
+            *self._agents(specialties, texts),
             self._pool("rag", knowledge, sizes.rag),
             self._pool("llm_gateway", {}, sizes.llm_gateway, queue_threshold=200),
             self._pool("audit", archive, sizes.audit),
         ]
 
-    def _agents(self, specialties: list[str]) -> list[PoolSpec]:
+    def _agents(self, specialties: list[str], texts: dict[str, str]) -> list[PoolSpec]:
         if self.agents_together:
-            return [self._pool("agents", {"TRUNKLINE_SPECIALTY": ALL_SPECIALTIES}, self.sizes.agents)]
+            return [self._pool("agents", {"TRUNKLINE_SPECIALTY": ALL_SPECIALTIES} | texts, self.sizes.agents)]
         return [
-            self._pool("agents", {"TRUNKLINE_SPECIALTY": specialty}, self.sizes.agents, name=f"agents-{specialty}")
+            self._pool(
+                "agents", {"TRUNKLINE_SPECIALTY": specialty} | texts, self.sizes.agents, name=f"agents-{specialty}"
+            )
             for specialty in specialties
         ]
 

@@ -27,6 +27,7 @@ _PROCESS: Final = (
     *("HTTP_HOST", "HTTP_PORT", "INSTANCE", "LOG_FORMAT", "LOG_LEVEL", "NODE", "REGION", "REPLICAS"),
     *("STREAM_LIMITS", "SHUTDOWN_TIMEOUT_S", "NATS_*", "TRACES_*"),
 )
+_TEXTS: Final = ("KEY_FILE", "ENCRYPTION")
 _EMBEDDER: Final = ("EMBEDDER", "EMBEDDER_*")
 
 SETTINGS: Final[dict[str, tuple[str, ...]]] = {
@@ -35,15 +36,18 @@ SETTINGS: Final[dict[str, tuple[str, ...]]] = {
     "ingress": (
         *_PROCESS,
         *("AUTH_*", "RESUME_*", "OPERATOR_*", "EDGE_*", "METRICS_*", "SHARE_PORT", "MESSAGES_PER_S", "MESSAGE_BURST"),
-        *("OUTGOING_FRAMES", "MCP_COMMANDS", "FLEET_DIR", "PATH_PREFIX"),
+        *("OUTGOING_FRAMES", "MCP_COMMANDS", "FLEET_DIR", "PATH_PREFIX", "ERASURES_FILE"),
+        *_TEXTS,
     ),
     "conversation": (
         *_PROCESS,
         *("AGENT_SILENCE_S", "MEMORY_BUDGET_MIB", "SNAPSHOT_EVERY", "TURN_TIMEOUT_S", "UNCLAIMED_S"),
         "READER_ADDRESSES",
+        *_TEXTS,
     ),
     "agents": (
         *_PROCESS,
+        *_TEXTS,
         *_EMBEDDER,
         *("CONCURRENCY", "CONSULT_*", "SEARCH_TIMEOUT_S", "SECRET_*", "SPECIALTY", "SUMMARY_TIMEOUT_S"),
         *("TRAINING_TIMEOUT_S", "ROUTING_CACHE", "WORK_HEARTBEAT_INTERVAL_S", "MCP_COMMANDS", "READER_ADDRESSES"),

@@ -7,9 +7,12 @@ from typing import TypeVar
 
 from trunkline_chassis.bus import Bus, StreamMessage
 from trunkline_chassis.errors import BusError, BusUnavailableError, FenceError
+from trunkline_chassis.texts import NO_KEYS, Texts
 from trunkline_protocols import codec, streams, subjects
+from trunkline_protocols.desk import SlotMessage
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.inbox import InboxMessage
+from trunkline_protocols.texts import StoredTexts
 
 from trunkline_ingress.core.trace import InboxEntry
 from trunkline_ingress.ports import InboxPosition, UnsettledMessages
@@ -22,9 +25,10 @@ T = TypeVar("T")
 class NatsInbox:
     """Inbox on JetStream, read from the stream's leader."""
 
-    def __init__(self, bus: Bus) -> None:
-        """Use the connection of the process."""
+    def __init__(self, bus: Bus, texts: Texts = NO_KEYS) -> None:
+        """Use the connection of the process, and the keys of customers."""
         self._bus = bus
+        self._texts = texts
 
     async def append(
         self, region: str, conversation: ConversationId, message: InboxMessage, *, message_id: str
@@ -35,7 +39,8 @@ class NatsInbox:
         Without any acknowledgement, the stream shows whether the message was stored.
         """
         subject = subjects.inbox(region, conversation)
-        payload = codec.encode(message)
+        stored = await self._texts.encrypt(message) if isinstance(message, StoredTexts) else message
+        payload = codec.encode(stored)
         position: InboxPosition | None = None
         failure: BusError = FenceError("another ingress has appended to this conversation")
         try:
@@ -76,12 +81,16 @@ class NatsInbox:
     async def messages(self, region: str, conversation: ConversationId) -> list[InboxEntry]:
         """Read the customer's messages."""
         found = await self._bus.read_messages(_STREAM, subjects.inbox(region, conversation))
-        return [InboxEntry(stored.subject, stored.seq, message) for stored, message in _decodable(found, codec.inbox)]
+        return [await self._entry(stored, message) for stored, message in _decodable(found, codec.inbox)]
 
     async def desk_commands(self, region: str, conversation: ConversationId) -> list[InboxEntry]:
         """Read the commands of people at the desk."""
         found = await self._bus.read_messages(_STREAM, subjects.desk(region, conversation))
-        return [InboxEntry(stored.subject, stored.seq, message) for stored, message in _decodable(found, codec.desk)]
+        return [await self._entry(stored, message) for stored, message in _decodable(found, codec.desk)]
+
+    async def _entry(self, stored: StreamMessage, message: SlotMessage) -> InboxEntry:
+        readable = await self._texts.decrypt_or_erase(message) if isinstance(message, StoredTexts) else message
+        return InboxEntry(stored.subject, stored.seq, readable)
 
 
 def _decodable(found: list[StreamMessage], decoder: codec.Decoder[T]) -> list[tuple[StreamMessage, T]]:

@@ -1,4 +1,4 @@
-"""/v1/ops/customers: the known data about a customer, shown or deleted.
+"""/v1/ops/customers: the known data about a customer, shown or deleted; all data exported, or erased.
 
 The customer is named in the body: an address would be in the logs of proxies.
 """
@@ -15,11 +15,12 @@ from msgspec import Meta
 from trunkline_protocols.customers import subject_of
 from trunkline_protocols.frames import Token
 
-from trunkline_ingress.core.customer_view import customer_view
+from trunkline_ingress.core.customer_export import CustomerExport, exported_conversations
+from trunkline_ingress.core.customer_view import CustomerView, customer_view
 from trunkline_ingress.core.operators import ADMINS, LEADS
-from trunkline_ingress.handlers.access import Route, operators
+from trunkline_ingress.handlers.access import Route, operator_of, operators
 from trunkline_ingress.handlers.http import body_of, json_response
-from trunkline_ingress.ports import StoredCustomers
+from trunkline_ingress.ports import CustomerRecords, Erasures, StoredCustomers, WrappedKeys
 
 _MAX_ID_CHARACTERS: Final = 200
 
@@ -37,28 +38,79 @@ class Forgotten(msgspec.Struct, kw_only=True):
     forgotten: bool
 
 
+class Rewrapped(msgspec.Struct, kw_only=True):
+    """Reply to a change of the wrapping key: the number of keys that were encrypted again."""
+
+    keys: int
+
+
 @dataclass(frozen=True, slots=True)
 class CustomerOps:
     """Handlers for customers."""
 
     store: StoredCustomers
+    erasures: Erasures
+    records: CustomerRecords
+    keys: WrappedKeys | None
+    """None if this process has no key file."""
+    region: str
 
     def routes(self) -> list[Route]:
         """Return the routes."""
         return [
             Route("POST", "/v1/ops/customers/show", self.show, operators(LEADS)),
             Route("POST", "/v1/ops/customers/forget", self.forget, operators(ADMINS)),
+            Route("POST", "/v1/ops/customers/export", self.export, operators(ADMINS)),
+            Route("POST", "/v1/ops/customers/erase", self.erase, operators(ADMINS)),
+            Route("POST", "/v1/ops/keys/rewrap", self.rewrap, operators(ADMINS)),
         ]
 
     async def show(self, request: web.Request) -> web.Response:
         """Return the known data; 404 without any."""
-        body = await body_of(request, CustomerBody)
-        stored = await self.store.load(subject_of(body.tenant, body.customer))
-        if not stored.exists:
+        known = await self._known(await body_of(request, CustomerBody))
+        if known is None:
             raise web.HTTPNotFound(text="nothing is known about this customer")
-        return json_response(customer_view(body.tenant, body.customer, stored.known, now=time.time()))
+        return json_response(known)
 
     async def forget(self, request: web.Request) -> web.Response:
         """Delete the known data, also from the memory of all processes."""
         body = await body_of(request, CustomerBody)
         return json_response(Forgotten(forgotten=await self.store.forget(subject_of(body.tenant, body.customer))))
+
+    async def export(self, request: web.Request) -> web.Response:
+        """Return everything that is stored of the customer; 404 if there is nothing."""
+        body = await body_of(request, CustomerBody)
+        known = await self._known(body)
+        commits = [each async for each in self.records.commits(self.region, body.tenant, body.customer)]
+        if known is None and not commits:
+            raise web.HTTPNotFound(text="nothing is stored of this customer")
+        named: set[str] = {each.commit.conversation for each in commits}
+        ratings = [each async for each in self.records.ratings(self.region, named)] if named else []
+        exported = CustomerExport(
+            customer=body.customer,
+            tenant=body.tenant,
+            region=self.region,
+            exported_at=time.time(),
+            known=known,
+            conversations=exported_conversations(commits, ratings),
+        )
+        return json_response(exported)
+
+    async def erase(self, request: web.Request) -> web.Response:
+        """Destroy the customer's key, with which all encrypted texts are unreadable; 404 without a key."""
+        body = await body_of(request, CustomerBody)
+        operator = operator_of(request)
+        receipt = await self.erasures.erase(body.tenant, body.customer, operator=operator.name or operator.role)
+        if receipt is None:
+            raise web.HTTPNotFound(text="this customer has no key: nothing is encrypted, or it is erased already")
+        return json_response(receipt)
+
+    async def rewrap(self, _: web.Request) -> web.Response:
+        """Encrypt all keys with the first wrapping key of the key file."""
+        if self.keys is None:
+            raise web.HTTPConflict(text="this suite has no key file (TRUNKLINE_KEY_FILE)")
+        return json_response(Rewrapped(keys=await self.keys.rewrap()))
+
+    async def _known(self, body: CustomerBody) -> CustomerView | None:
+        stored = await self.store.load(subject_of(body.tenant, body.customer))
+        return customer_view(body.tenant, body.customer, stored.known, now=time.time()) if stored.exists else None

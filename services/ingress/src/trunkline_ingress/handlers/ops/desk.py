@@ -15,6 +15,7 @@ from aiohttp import web
 from msgspec import Meta
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.logs import reason_of
+from trunkline_chassis.texts import NO_KEYS
 from trunkline_protocols.customers import subject_of
 from trunkline_protocols.desk import AddNote, Claim, Close, DeskMessage, HandBack, Reply
 from trunkline_protocols.escalation import EscalationWaiting, Urgency
@@ -28,7 +29,14 @@ from trunkline_ingress.core.operators import AGENTS, READERS
 from trunkline_ingress.core.transcript import TranscriptEntry, transcript
 from trunkline_ingress.handlers.access import Route, operator_of, operators, person_of
 from trunkline_ingress.handlers.http import body_of, conversation_of, json_response
-from trunkline_ingress.ports import ConversationLog, Desk, EscalationView, StoredCustomers, ViewRecords
+from trunkline_ingress.ports import (
+    ConversationLog,
+    Desk,
+    EscalationView,
+    StoredCustomers,
+    StoredTextReader,
+    ViewRecords,
+)
 
 _log: Final = structlog.get_logger(__name__)
 Person = Annotated[str, Meta(max_length=100)]
@@ -123,6 +131,7 @@ class DeskOps:
     customers: StoredCustomers
     views: ViewRecords
     region: str
+    texts: StoredTextReader = NO_KEYS
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -139,7 +148,7 @@ class DeskOps:
 
     async def list_all(self, _: web.Request) -> web.Response:
         """Return the queue, the most urgent conversation first, followed by the claimed conversations."""
-        return json_response(self._entries())
+        return json_response(await self._entries())
 
     async def show(self, request: web.Request) -> web.Response:
         """Return a conversation's transcript."""
@@ -152,7 +161,7 @@ class DeskOps:
         messages, closed = transcript(commits)
         first = commits[0].commit
         started = next((event for event in first.events if isinstance(event, Started)), None)
-        entry = next((entry for entry in self._entries() if entry.conversation == conversation), None)
+        entry = next((entry for entry in await self._entries() if entry.conversation == conversation), None)
         return json_response(
             EscalatedConversation(
                 conversation=conversation,
@@ -223,8 +232,8 @@ class DeskOps:
         escalation = self.escalations.values.get(conversation)
         return escalation.region if escalation is not None else self.region
 
-    def _entries(self) -> list[QueueEntry]:
-        escalations = list(self.escalations.values.values())
+    async def _entries(self) -> list[QueueEntry]:
+        escalations = [await self.texts.decrypt_or_erase(entry) for entry in self.escalations.values.values()]
         queued = [_entry(item, position) for position, item in enumerate(queue(escalations, time.time()), start=1)]
         claimed = [item for item in escalations if item.escalation.claimed_by]
         return queued + [_entry(item, 0) for item in sorted(claimed, key=lambda item: item.escalation.since)]
