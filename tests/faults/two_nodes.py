@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import secrets
 import tempfile
 import time
 from collections import Counter
@@ -87,8 +88,11 @@ async def two_nodes(folder: Path) -> AsyncIterator[Nodes]:
 
 @contextmanager
 def _both(folder: Path, nats_url: str, dsn: str) -> Iterator[list[Suite]]:
+    key_file = folder / "customer-keys"
+    key_file.write_text(secrets.token_hex(32))
     shared = {
         "TRUNKLINE_NATS_URL": nats_url,
+        "TRUNKLINE_KEY_FILE": str(key_file),
         "TRUNKLINE_POSTGRES_DSN": dsn,
         "TRUNKLINE_RESUME_SECRET": "the same secret on every node of the suite",
         "TRUNKLINE_MESSAGES_PER_S": "1000",
