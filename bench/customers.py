@@ -82,7 +82,7 @@ async def _turn_of(fleet: Fleet) -> tuple[Callable[[], Coroutine[Any, Any, None]
     tasks: list[asyncio.Task[None]] = []
     contexts = CustomerContexts(
         _Bucket(_known(now)),
-        fleet=lambda: fleet,
+        fleet=lambda _: fleet,
         addresses={},
         spawn=lambda work: tasks.append(asyncio.get_running_loop().create_task(work)),
         now=time.time,

@@ -16,6 +16,7 @@ from trunkline_agents.ports import TrainingFailedError
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_chassis.fleet_store import FleetVersion
+from trunkline_chassis.served_fleets import ServedFleets
 from trunkline_protocols.fleet import Fleet, FleetPublished
 
 pytestmark = pytest.mark.processes
@@ -94,7 +95,7 @@ async def test_new_fleet_version_is_loaded_without_a_restart(bus: Bus) -> None:
     smaller = Fleet(company=FLEET.company, agents=[agent for agent in FLEET.agents if agent.name != "billing-refunds"])
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(routing.run())
-        routing.on_fleet_change(FleetVersion(2, published(smaller)))
+        routing.on_fleet_change(ServedFleets(FleetVersion(2, published(smaller))))
         async with asyncio.timeout(30):
             while routing.current.version != 2:
                 await asyncio.sleep(0.05)

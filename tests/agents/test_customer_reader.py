@@ -61,7 +61,7 @@ class Process:
         self.reader = CustomerReader(
             CustomerBucket(bus),
             {"http": self.http, "mcp": McpToolClient(ToolSecrets(lambda _: "", {}), commands)},
-            fleet=lambda: self.fleet,
+            fleet=lambda _: self.fleet,
             addresses={},
             instance=Instance(instance),
             now=time.time,

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 from trunkline_chassis.errors import BusUnavailableError, FenceError, TextsErasedError
+from trunkline_chassis.served_fleets import ServedFleets
 from trunkline_conversation.application.actor import ActorConfig, ConversationActor, Envelope
 from trunkline_conversation.application.dispatch import TurnTimeouts
+from trunkline_conversation.application.environment import with_fleet_version
+from trunkline_conversation.core.state import Conversation
 from trunkline_conversation.core.steps import Environment
 from trunkline_conversation.ports import ConversationPorts, InboxItem
 from trunkline_protocols.context import Utterance
@@ -24,7 +27,7 @@ from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.texts import StoredTexts, erase_texts
 from trunkline_protocols.turn import Answered, AnswerTurn, Routed
 
-from tests.conversation.builders import CONVERSATION, environment, received
+from tests.conversation.builders import CONVERSATION, environment, fleet_version, received
 
 TIMEOUTS = TurnTimeouts(agent_silence_s=0.8, unclaimed_s=3.0, turn_timeout_s=90.0)
 CONFIG = ActorConfig(region="local", instance=Instance("conversation-1"), timeouts=TIMEOUTS, snapshot_every=2)
@@ -166,7 +169,7 @@ class FakeCustomers:
     complete: bool = True
     """Whether nothing is being read."""
 
-    def prepare(self, message: TurnReceived) -> None:
+    def prepare(self, message: TurnReceived, fleet_version: int = 0) -> None:
         pass
 
     def known(self, message: TurnReceived) -> CustomerKnown:
@@ -179,7 +182,9 @@ class FakeCustomers:
         self.waited.append(is_first)
         return self.customer
 
-    def keep_earlier(self, message: EndRequested, transcript: Sequence[Utterance], *, text_key: str) -> None:
+    def keep_earlier(
+        self, message: EndRequested, transcript: Sequence[Utterance], *, text_key: str, fleet_version: int = 0
+    ) -> None:
         self.ended.append(message.conversation)
 
 
@@ -195,6 +200,7 @@ class ActorHarness:
         self.done: list[int] = []
         self.dead_letters: list[str] = []
         self.environment: Environment = environment()
+        self.fleets = ServedFleets(fleet_version(1))
         self.actor = self.new_actor()
 
     def new_actor(self, conversation: ConversationId = CONVERSATION) -> ConversationActor:
@@ -207,7 +213,16 @@ class ActorHarness:
             customers=self.customers,
             now=lambda: 100.0,
         )
-        return ConversationActor(conversation, CONFIG, ports, lambda: self.environment)
+        return ConversationActor(conversation, CONFIG, ports, self)
+
+    def with_version(self, state: Conversation) -> Conversation:
+        """Draw and keep versions as a process with `fleets`."""
+        return with_fleet_version(state, self.fleets)
+
+    def read(self, fleet_version: int) -> Environment:
+        """Return the environment that the test has set, for every version."""
+        del fleet_version
+        return self.environment
 
     def answer(self, request: AnswerTurn) -> None:
         """Let triage route to billing, and every other agent answer."""

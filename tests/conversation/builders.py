@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from trunkline_chassis.fleet_store import FleetVersion
 from trunkline_conversation.core.decisions import begin
 from trunkline_conversation.core.state import Conversation, evolve
 from trunkline_conversation.core.steps import Append, Environment, Turn
-from trunkline_protocols.fleet import EscalationPolicy, EscalationRule, Fleet
+from trunkline_protocols.fleet import EscalationPolicy, EscalationRule, Fleet, FleetPublished
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnRef, turn_id
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit
@@ -37,6 +38,12 @@ def environment(**changes: Any) -> Environment:
     fleet = msgspec.structs.replace(changes.pop("fleet", FLEET), escalation=changes.pop("policy", POLICY))
     fields: dict[str, Any] = {"fleet": fleet, "specialties": SPECIALTIES, "now": NOW}
     return Environment(**(fields | changes))
+
+
+def fleet_version(version: int) -> FleetVersion:
+    """Return a version of the test fleet."""
+    published = FleetPublished(fleet=FLEET, published_at=NOW, published_by="test", origin="apply")
+    return FleetVersion(version, published)
 
 
 def received(
@@ -126,5 +133,7 @@ def committed(state: Conversation, append: Append, *, inbox_seq: int, sequence: 
         ids_before=state.ids,
         ended_before=state.closed,
         desk_seq=desk_seq,
+        fleet_version=state.fleet_version,
+        draw=state.draw,
     )
     return evolve(state, commit, sequence)

@@ -75,7 +75,7 @@ class Harness:
         self.tasks: list[asyncio.Task[None]] = []
         self.contexts = CustomerContexts(
             directory,
-            fleet=lambda: fleet or Fleet(company=COMPANY, agents=[AGENT], readers=[READER]),
+            fleet=lambda _: fleet or Fleet(company=COMPANY, agents=[AGENT], readers=[READER]),
             addresses={},
             spawn=self._spawn,
             now=lambda: self.now,

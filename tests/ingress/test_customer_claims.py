@@ -9,11 +9,13 @@ import msgspec
 import pytest
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.customer_bucket import CustomerBucket
+from trunkline_chassis.fleet_store import FleetVersion
+from trunkline_chassis.served_fleets import ServedFleets
 from trunkline_ingress.application.customer_claims import CustomerClaims
 from trunkline_ingress.core.identity import Claims
 from trunkline_protocols.context import Fact
 from trunkline_protocols.customers import CustomerKnown, subject_of
-from trunkline_protocols.fleet import CustomerPolicy, Fleet
+from trunkline_protocols.fleet import CustomerPolicy, Fleet, FleetPublished
 
 from tests.protocols.sample_parts import AGENT, COMPANY
 
@@ -23,6 +25,11 @@ class Current:
     """A fleet that allows claims."""
 
     fleet: Fleet
+
+    @property
+    def fleets(self) -> ServedFleets:
+        published = FleetPublished(fleet=self.fleet, published_at=0.0, published_by="test", origin="start")
+        return ServedFleets(FleetVersion(1, published))
 
 
 def current(*names: str) -> Current:

@@ -45,6 +45,7 @@ from tests.protocols.sample_parts import (
     COMMIT,
     COMPANY,
     CONTEXT,
+    DRAWN,
     ESCALATION,
     INGRESS,
     NOTES,
@@ -52,6 +53,7 @@ from tests.protocols.sample_parts import (
     PASSAGE,
     PEOPLE,
     POLICY,
+    ROLLOUT,
     TECHNICAL,
     TIMINGS,
     TOOLS,
@@ -164,6 +166,7 @@ _SAMPLES: list[wire.Wire] = [
         origin="apply",
         note="spring",
     ),
+    ROLLOUT,
     broadcast.NoticePublished(
         notice="n1",
         text="Outage",
@@ -329,7 +332,7 @@ _SAMPLES: list[wire.Wire] = [
 
 SAMPLES: dict[str, wire.Wire] = {
     f"{type(sample).__module__.rpartition('.')[2]}.{type(sample).__name__}": sample for sample in _SAMPLES
-} | {"log.Commit-people": PEOPLE, "log.Commit-tools": TOOLS, "log.Commit-notes": NOTES}
+} | {"log.Commit-people": PEOPLE, "log.Commit-tools": TOOLS, "log.Commit-notes": NOTES, "log.Commit-drawn": DRAWN}
 
 if __name__ == "__main__":
     folder = Path(__file__).parent / "golden"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from trunkline_protocols import accounting, citations, context, fleet, knowledge, log
+from trunkline_protocols import accounting, citations, context, fleet, knowledge, log, rollout
 from trunkline_protocols.escalation import Escalation
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
 from trunkline_protocols.rules.message_id_filter import with_id
@@ -162,5 +162,28 @@ TOOLS = msgspec.structs.replace(
             ),
         ),
         COMMIT.events[-2],
+    ],
+)
+
+DRAWN = msgspec.structs.replace(COMMIT, fleet_version=12, draw=rollout.FleetDraw(candidate=12, share=5))
+ROLLOUT = rollout.FleetRollout(
+    candidate=12,
+    served=5,
+    shares=[5, 25, 100],
+    hold_s=600.0,
+    min_turns=30,
+    slow_s=1.0,
+    started_at=AT,
+    started_by="ada",
+    commits_after=7,
+    phase="withdrawn",
+    share=0,
+    raised_at=AT,
+    raised_turns=0,
+    candidate_turns=rollout.TurnCounts(turns=31, failed=6),
+    served_turns=rollout.TurnCounts(turns=570, failed=1),
+    decisions=[
+        rollout.RolloutDecision(at=AT, action="raised", share=5, by="ingress-1"),
+        rollout.RolloutDecision(at=AT, action="withdrawn", share=0, by="ingress-1", reason="failed: 6 of 31 turns"),
     ],
 )

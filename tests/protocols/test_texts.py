@@ -23,6 +23,7 @@ from trunkline_protocols.texts import ERASED, StoredTexts, decrypt_texts, encryp
 from tests.protocols.golden import SAMPLES
 
 WITHOUT_TEXTS = {
+    "FleetRollout",
     "NoticePublished",
     "NoticeRecalled",
     "NoticeReceipt",

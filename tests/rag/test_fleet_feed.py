@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -26,8 +26,8 @@ class Applied:
     def __init__(self) -> None:
         self.names: asyncio.Queue[str] = asyncio.Queue()
 
-    async def __call__(self, fleet: Fleet) -> None:
-        await self.names.put(fleet.company.name)
+    async def __call__(self, fleets: Sequence[Fleet]) -> None:
+        await self.names.put(" and ".join(fleet.company.name for fleet in fleets))
 
 
 @pytest.fixture

@@ -129,6 +129,10 @@ class FakeFleet:
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
 
+    @property
+    def specialties(self) -> list[str]:
+        return self.fleet.specialties
+
 
 class FakeQueues:
     """Loads as the test sets them, per pool; zero by default."""

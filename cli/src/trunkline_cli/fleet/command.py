@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import getpass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from trunkline_protocols import decoding
 from trunkline_protocols.fleet import Fleet
 
 from trunkline_cli.errors import CommandError
-from trunkline_cli.fleet import versions
+from trunkline_cli.fleet import rollouts, versions
+from trunkline_cli.fleet.core.durations import parse_duration, parse_shares
 from trunkline_cli.fleet.core.findings import is_clean
 from trunkline_cli.fleet.core.reach import reach
 from trunkline_cli.options import DataDir, Json, Url, client_settings, console
 from trunkline_cli.settings import ClientSettings
 
 fleet = typer.Typer(help="Show and change the active version of the fleet.", no_args_is_help=True)
+rollout = typer.Typer(help="Show and change the roll-out of a version by shares.", no_args_is_help=True)
+fleet.add_typer(rollout, name="rollout")
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder with fleet.toml and agents/")]
 
 
@@ -87,10 +90,23 @@ def apply(
     url: Url = None,
     data_dir: DataDir = None,
     note: Annotated[str, typer.Option(help="Reason of the change, stored with the version")] = "",
+    share: Annotated[
+        str, typer.Option(metavar="PERCENT,...", help="Roll out by these shares of new conversations, as 5,25,100")
+    ] = "",
+    hold: Annotated[str, typer.Option(help="With --share: shortest time at each share, as 90s, 10m or 2h")] = "10m",
+    min_turns: Annotated[
+        int, typer.Option(min=1, help="With --share: finished turns of the new version that each share needs")
+    ] = 30,
+    slow: Annotated[str, typer.Option(help="With --share: overhead over which a turn counts as slow")] = "1s",
 ) -> None:
-    """Validate a folder and make it the active fleet; turns in flight keep their version."""
+    """Validate a folder and make it the active fleet; turns in flight keep their version.
+
+    With --share, only a share of new conversations gets the new version at first. It goes on, or back, by itself: see
+    `trunkline fleet rollout status`.
+    """
     from trunkline_cli.fleet.folder_warnings import find_warnings, print_warnings  # noqa: PLC0415 - as in `check`
 
+    plan = _plan(share, hold, slow, min_turns) if share else None
     settings = client_settings(url, data_dir)
     active, wanted, lines = versions.compare_folder(settings, folder)
     print_warnings(find_warnings(folder))
@@ -100,6 +116,10 @@ def apply(
     for line in lines:
         typer.echo(line)
     _show_reach(wanted, active)
+    if plan is not None:
+        started = rollouts.start_rollout(settings, wanted, plan, after=active.version, by=getpass.getuser(), note=note)
+        typer.echo("\n".join(rollouts.status_lines(started)))
+        return
     _await_loaded(
         settings, versions.apply_fleet(settings, wanted, after=active.version, by=getpass.getuser(), note=note)
     )
@@ -114,6 +134,48 @@ def rollback(
     """Make an older version the active fleet again."""
     settings = client_settings(url, data_dir)
     _await_loaded(settings, versions.roll_back(settings, to=to, by=getpass.getuser()))
+
+
+@rollout.command()
+def status(url: Url = None, data_dir: DataDir = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """Show the last roll-out: its share, the turns of both versions, and all decisions with their reasons."""
+    found = rollouts.read_rollout(client_settings(url, data_dir))
+    typer.echo(decoding.encode(found) if as_json else "\n".join(rollouts.status_lines(found)))
+
+
+@rollout.command()
+def pause(url: Url = None, data_dir: DataDir = None) -> None:
+    """Keep the share; the new version is still withdrawn if it is worse."""
+    _change("pause", client_settings(url, data_dir))
+
+
+@rollout.command()
+def resume(url: Url = None, data_dir: DataDir = None) -> None:
+    """Go on with a paused roll-out."""
+    _change("resume", client_settings(url, data_dir))
+
+
+@rollout.command()
+def abort(url: Url = None, data_dir: DataDir = None) -> None:
+    """Withdraw the new version: its conversations get the served one with their next turn."""
+    _change("abort", client_settings(url, data_dir))
+
+
+def _change(action: Literal["pause", "resume", "abort"], settings: ClientSettings) -> None:
+    changed = rollouts.change_rollout(settings, action, by=getpass.getuser())
+    typer.echo("\n".join(rollouts.status_lines(changed)))
+
+
+def _plan(shares: str, hold: str, slow: str, min_turns: int) -> rollouts.RolloutPlan:
+    try:
+        return rollouts.RolloutPlan(
+            shares=parse_shares(shares),
+            hold_s=parse_duration(hold),
+            min_turns=min_turns,
+            slow_s=parse_duration(slow),
+        )
+    except ValueError as error:
+        raise CommandError(str(error)) from error
 
 
 def _await_loaded(settings: ClientSettings, published: versions.VersionSummary) -> None:

@@ -1,4 +1,4 @@
-"""Fleet versions in KV FLEET: read, publish behind a fence, and seed from the fleet folder."""
+"""Fleet versions in KV FLEET: read, publish behind a fence, seed from the fleet folder, and roll out a candidate."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from trunkline_protocols import codec
 from trunkline_protocols.fleet import Fleet, FleetOrigin, FleetPublished
-from trunkline_protocols.streams import FLEET, FLEET_KEY
+from trunkline_protocols.streams import CANDIDATE_KEY, FLEET, FLEET_KEY, ROLLOUT_KEY
 
 from trunkline_chassis.errors import FenceError
+from trunkline_chassis.served_fleets import ServedFleets
 from trunkline_chassis.undecodable import report_undecodable
 
 if TYPE_CHECKING:
+    from trunkline_protocols.rollout import FleetRollout
+
     from trunkline_chassis.bus import Bus, StreamMessage
 
 _log: Final = structlog.get_logger(__name__)
 
 SUBJECT: Final = f"$KV.{FLEET.name}.{FLEET_KEY}"
+CANDIDATE_SUBJECT: Final = f"$KV.{FLEET.name}.{CANDIDATE_KEY}"
+ROLLOUT_SUBJECT: Final = f"$KV.{FLEET.name}.{ROLLOUT_KEY}"
+SUBJECTS: Final = (SUBJECT, CANDIDATE_SUBJECT, ROLLOUT_SUBJECT)
+"""Keys that a process follows."""
 STREAM: Final = f"KV_{FLEET.name}"
 
 
@@ -34,6 +41,14 @@ class FleetVersion:
     def fleet(self) -> Fleet:
         """The fleet of this version."""
         return self.published.fleet
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRollout:
+    """The state of the last roll-out and its revision, 0 without one; None if there is none, or an unreadable one."""
+
+    rollout: FleetRollout | None
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +137,52 @@ async def restore_fleet(bus: Bus, known: FleetVersion) -> None:
     except FenceError:
         return  # another process was faster
     _log.warning("fleet.restored", version=known.version, as_version=restored.version)
+
+
+# -- roll-outs ---
+
+
+async def read_served_fleets(bus: Bus) -> ServedFleets | None:
+    """Read the served version and the candidate of a roll-out; None without a readable served version.
+
+    The candidate counts only with a readable state that names this very revision.
+    """
+    served = await read_current_fleet(bus)
+    if served is None:
+        return None
+    rollout = (await read_rollout(bus)).rollout
+    if rollout is None:
+        return ServedFleets(served)
+    stored = await bus.last_message(STREAM, CANDIDATE_SUBJECT)
+    candidate = _decode(stored) if stored is not None and stored.seq == rollout.candidate else None
+    return ServedFleets(served) if candidate is None else ServedFleets(served, candidate, rollout)
+
+
+async def read_rollout(bus: Bus) -> StoredRollout:
+    """Read the state of the last roll-out."""
+    stored = await bus.last_message(STREAM, ROLLOUT_SUBJECT)
+    if stored is None:
+        return StoredRollout(None, 0)
+    try:
+        return StoredRollout(codec.rollout.decode(stored.payload), stored.seq)
+    except codec.DecodeError as error:
+        report_undecodable("fleet_rollout", stored.subject, error, sequence=stored.seq)
+        return StoredRollout(None, stored.seq)
+
+
+async def publish_candidate(bus: Bus, fleet: Fleet, *, by: str, note: str) -> FleetVersion:
+    """Publish a candidate; no conversation has it before a roll-out names its version."""
+    published = FleetPublished(fleet=fleet, published_at=time.time(), published_by=by, origin="apply", note=note)
+    appended = await bus.append(
+        CANDIDATE_SUBJECT, codec.encode(published), message_id=f"candidate-{by}-{published.published_at:.6f}"
+    )
+    return FleetVersion(appended.seq, published)
+
+
+async def put_rollout(bus: Bus, rollout: FleetRollout, *, after: int) -> StoredRollout:
+    """Store the state as the successor of revision `after`; raise `FenceError` if another process changed it."""
+    payload = codec.encode(rollout)
+    appended = await bus.append(
+        ROLLOUT_SUBJECT, payload, message_id=f"rollout-{after}-{time.time_ns()}", fence=(ROLLOUT_SUBJECT, after)
+    )
+    return StoredRollout(rollout, appended.seq)

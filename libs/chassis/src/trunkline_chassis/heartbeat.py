@@ -37,6 +37,8 @@ class Vitals:
     detail: dict[str, str] = field(default_factory=dict)
     specialties: list[str] = field(default_factory=list)
     fleet_version: int = 0
+    candidate_version: int = 0
+    """Loaded candidate of a roll-out."""
     attached: list[str] | None = None
     """Escalated conversations whose socket the process holds."""
 
@@ -71,6 +73,7 @@ class Heartbeat:
             detail=vitals.detail,
             specialties=vitals.specialties,
             fleet_version=vitals.fleet_version,
+            candidate_version=vitals.candidate_version,
             attached=vitals.attached,
             p50_ms=round(self._latency.percentile(50), 3),
             p95_ms=round(self._latency.percentile(95), 3),

@@ -40,6 +40,7 @@ from trunkline_protocols.knowledge import (
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import GetStatus, Presence, SuiteStatus
 from trunkline_protocols.refusal import Refused
+from trunkline_protocols.rollout import FleetRollout
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.spending import Spent
 from trunkline_protocols.subjects import COMMIT_KINDS, LANES, Audience
@@ -372,6 +373,22 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         stored_in=streams.FLEET.name,
         summary="The active fleet; the key's revisions are its versions",
         flows=(Flow(("ingress", "supervisor"), _FLEET_READERS, (FleetPublished,)),),
+    ),
+    Channel(
+        name="fleet_candidate",
+        address="$KV.FLEET.candidate",
+        carrier="bucket",
+        stored_in=streams.FLEET.name,
+        summary="The version that is rolled out by shares",
+        flows=(Flow(("ingress",), ("ingress", "conversation", "agents", "rag", "supervisor"), (FleetPublished,)),),
+    ),
+    Channel(
+        name="fleet_rollout",
+        address="$KV.FLEET.rollout",
+        carrier="bucket",
+        stored_in=streams.FLEET.name,
+        summary="State of the last roll-out: both versions, the share, and all decisions",
+        flows=(Flow(("ingress",), ("ingress", "conversation", "agents", "rag", "supervisor"), (FleetRollout,)),),
     ),
     Channel(
         name="tool_step",

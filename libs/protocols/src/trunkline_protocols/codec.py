@@ -34,6 +34,7 @@ from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import Presence, SuiteStatus
 from trunkline_protocols.refusal import Refused
+from trunkline_protocols.rollout import FleetRollout
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.spending import Spent
 from trunkline_protocols.tool_steps import ToolCallsCounted, ToolStepRecorded
@@ -57,6 +58,7 @@ slot: Final[Decoder[SlotMessage]] = Decoder(SlotMessage)
 desk_outcome: Final[Decoder[DeskOutcome]] = Decoder(DeskOutcome)
 waiting: Final[Decoder[EscalationWaiting]] = Decoder(EscalationWaiting)
 fleet: Final[Decoder[FleetPublished]] = Decoder(FleetPublished)
+rollout: Final[Decoder[FleetRollout]] = Decoder(FleetRollout)
 work: Final[Decoder[WorkMessage]] = Decoder(WorkMessage)
 result: Final[Decoder[AgentMessage]] = Decoder(AgentMessage)
 consult_cancelled: Final[Decoder[ConsultCancelled]] = Decoder(ConsultCancelled)

@@ -55,6 +55,8 @@ class Consult(Wire, frozen=True, kw_only=True, tag="consult"):
     requested_at: float = 0.0
     agent: str = ""
     """Requested agent; default: chosen by the specialty."""
+    fleet_version: int = 0
+    """Fleet version of the turn."""
 
 
 class ConsultCancelled(Wire, frozen=True, kw_only=True, tag="consult.cancelled"):

@@ -47,6 +47,8 @@ class ReadCustomer(Wire, frozen=True, kw_only=True, tag="customer.read"):
     region: str
     customer: str
     tier: str = ""
+    fleet_version: int = 0
+    """Fleet version whose readers are asked; 0: the served one."""
 
 
 def subject_of(tenant: str, customer: str) -> str:

@@ -9,6 +9,7 @@ from trunkline_protocols.citations import Citation, Retrieved
 from trunkline_protocols.consultation import ConsultOutcome
 from trunkline_protocols.escalation import Level, Urgency
 from trunkline_protocols.ids import ConversationId, TurnId
+from trunkline_protocols.rollout import FleetDraw
 from trunkline_protocols.subjects import CommitKind
 from trunkline_protocols.texts import StoredTexts, Text
 from trunkline_protocols.wire import Record, Wire
@@ -253,6 +254,10 @@ class Commit(StoredTexts, frozen=True, kw_only=True, tag="commit"):
     """Stream sequence of the desk command that this commit executes, 0 for none."""
     erased: bool = False
     """If true, the conversation ends because the key of its texts is destroyed; this commit is in clear."""
+    fleet_version: int = 0
+    """Fleet version of the conversation, see ADR 0034; 0 if a process before 0.2 wrote the commit."""
+    draw: FleetDraw | None = None
+    """Draw of the conversation, if it began in a roll-out."""
 
     @property
     def settles(self) -> bool:

@@ -41,6 +41,8 @@ class Presence(Wire, frozen=True, kw_only=True, tag="presence"):
     specialties: list[str] = []
     """Specialties that an agents process serves."""
     fleet_version: int = 0
+    candidate_version: int = 0
+    """Loaded candidate of a roll-out, 0 without one."""
     attached: list[str] | None = None
     """Escalated conversations whose socket an ingress holds; None if it does not report them."""
 

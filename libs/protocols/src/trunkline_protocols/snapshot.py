@@ -5,6 +5,7 @@ from __future__ import annotations
 from trunkline_protocols.context import Utterance
 from trunkline_protocols.escalation import Escalation
 from trunkline_protocols.ids import ConversationId
+from trunkline_protocols.rollout import FleetDraw
 from trunkline_protocols.texts import StoredTexts, Text
 
 
@@ -36,3 +37,5 @@ class Snapshot(StoredTexts, frozen=True, kw_only=True, tag="snapshot"):
     last_message: str = ""
     escalation: Escalation | None = None
     replies: list[str] = []
+    fleet_version: int = 0
+    draw: FleetDraw | None = None

@@ -178,7 +178,11 @@ BUCKETS: Final = (
 )
 
 FLEET_KEY: Final = "fleet"
-"""The only key of FLEET; its revisions are the fleet's versions."""
+"""Key of the served fleet in FLEET; its revisions are the fleet's versions."""
+CANDIDATE_KEY: Final = "candidate"
+"""Key of the last version that was rolled out by shares; its revisions are version numbers too."""
+ROLLOUT_KEY: Final = "rollout"
+"""Key of the state of the last roll-out."""
 
 SLOT_GROUP: Final = "g"
 """The only priority group of a slot's consumer."""

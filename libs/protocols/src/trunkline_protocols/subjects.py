@@ -42,6 +42,8 @@ ERASURES: Final = "erasure.*.*.*"
 """Subjects of all erasures."""
 CUSTOMER_KEYS: Final = "$KV.CUSTOMER_KEYS.>"
 """Subjects of all keys of customers."""
+LOGS: Final = "conv.>"
+"""Subjects of the logs of all regions."""
 
 LANES: Final[tuple[Lane, ...]] = get_args(Lane)
 COMMIT_KINDS: Final[tuple[CommitKind, ...]] = get_args(CommitKind)

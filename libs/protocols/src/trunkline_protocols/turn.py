@@ -58,6 +58,8 @@ class AnswerTurn(Wire, frozen=True, kw_only=True, tag="turn.answer"):
     """If true, the customer waits for a person: only an explicit question with a good answer is answered."""
     key: str = ""
     """Id of the key that the tool steps of this turn are stored with; empty: in clear."""
+    fleet_version: int = 0
+    """Fleet version of the turn; 0, and one that the process has not loaded: the served one."""
     may_continue: bool = False
     """If true, a process that serves the specialty that triage chooses may answer the next hop too: the context is
     complete, and the requester knows `Routed.continued`."""

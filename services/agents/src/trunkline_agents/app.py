@@ -21,6 +21,7 @@ from trunkline_chassis.startup import retry_start
 from trunkline_chassis.texts import Texts, follow_keys
 from trunkline_chassis.tracing.span_types import READ_CUSTOMER
 from trunkline_protocols import codec, subjects
+from trunkline_protocols.fleet import ALL_SPECIALTIES
 
 from trunkline_agents import handlers
 from trunkline_agents.adapters.artefact_folder import ArtefactFolder
@@ -42,7 +43,7 @@ from trunkline_agents.application.consultation_client import ConsultationClient
 from trunkline_agents.application.customer_reader import CustomerReader
 from trunkline_agents.application.handoff_summariser import HandoffSummariser
 from trunkline_agents.application.message_analyst import MessageAnalyst
-from trunkline_agents.application.routing import CurrentRouting, RouterLoader, served_specialties
+from trunkline_agents.application.routing import CurrentRouting, RouterLoader
 from trunkline_agents.application.tool_loop import ToolLoop
 from trunkline_agents.application.turn_worker import TurnWorker
 from trunkline_agents.application.work_heartbeat import WorkHeartbeat
@@ -120,6 +121,7 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
         queue_depth=handler.waiting + queues.pending,
         specialties=list(queues.specialties),
         fleet_version=routing.current.version,
+        candidate_version=routing.candidate_version,
     )
     for work in (queues.run(), heartbeat.run(), fleet.run(), routing.run()):
         process.spawn(work)
@@ -146,14 +148,16 @@ def _adapters(process: Process[AgentsSettings]) -> _Adapters:
 async def _load_routing(process: Process[AgentsSettings], fleet: FleetView) -> CurrentRouting:
     """Load the routing of the current fleet and follow its changes."""
     settings = process.settings
-    if not served_specialties(settings.specialty, fleet.fleet):
-        specialties = ", ".join(fleet.fleet.specialties)
+    if settings.specialty != ALL_SPECIALTIES and settings.specialty not in fleet.specialties:
+        specialties = ", ".join(fleet.specialties)
         raise UnknownSpecialtyError(f"specialty {settings.specialty!r} must be one of: {specialties}")
     embedder = await asyncio.to_thread(lambda: settings.embedder_choice().fingerprint)
     folder = ArtefactFolder(settings.routing_cache) if settings.routing_cache is not None else None
     store = KvArtefactStore(process.bus, training_timeout_s=settings.training_timeout_s, folder=folder)
     loader = RouterLoader(store, embedder, built_in_examples())
     routing = CurrentRouting(loader, await loader.load(fleet.current), specialty=settings.specialty)
+    # A process that starts in a roll-out answers turns of both versions from its first one.
+    await routing.load(fleet.fleets)
     fleet.on_change = routing.on_fleet_change
     return routing
 
@@ -199,7 +203,7 @@ async def _serve_customers(
     reader = CustomerReader(
         CustomerBucket(process.bus, texts),
         {"http": adapters.http_tools, "mcp": adapters.mcp_tools},
-        fleet=lambda: fleet.fleet,
+        fleet=lambda version: fleet.fleets.of(version).fleet,
         addresses=process.settings.reader_addresses,
         instance=process.instance,
         now=time.time,

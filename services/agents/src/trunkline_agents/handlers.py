@@ -90,7 +90,11 @@ class WorkHandler:
             _log.warning("turn.expired", turn=request.ref.turn)
             return
         result = await self._process(request)
-        if isinstance(result, Routed) and request.may_continue and result.to in self._routing.served:
+        if (
+            isinstance(result, Routed)
+            and request.may_continue
+            and self._routing.serves(result.to, request.fleet_version)
+        ):
             # The requester need not queue the next hop for this process.
             await self._sink.report(request.reply_to, msgspec.structs.replace(result, continued=True))
             request = next_hop(request, result, dispatched_at=time.time())
@@ -111,7 +115,7 @@ class WorkHandler:
         with self._heartbeat.working_on(request), span(spans.INVOKE_AGENT) as invoked:
             async with self._semaphores[request.specialty].permit(request):
                 clock = Stopwatch(queued_ms=(time.time() - request.dispatched_at) * 1000)
-                result = await self._worker.process(TurnTask(request, self._routing.current, clock))
+                result = await self._worker.process(TurnTask(request, self._routing.of(request.fleet_version), clock))
             if invoked.is_recorded:
                 _describe(invoked, request, result, clock.queued_ms)
             return result

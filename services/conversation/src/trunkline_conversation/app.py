@@ -51,11 +51,11 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     texts = Texts(keys, encrypts=settings.encryption, may_create=False)
     escalation_queue = KvEscalationQueue(bus, time.time, texts)
     await escalation_queue.start()
-    environment = EnvironmentReader(fleet_view, process.presences, escalation_queue, now=time.time)
+    environments = EnvironmentReader(fleet_view, process.presences, escalation_queue, now=time.time)
     directory = NatsCustomerDirectory(bus, settings.region, texts)
     customers = CustomerContexts(
         directory,
-        fleet=lambda: fleet_view.fleet,
+        fleet=lambda version: fleet_view.fleets.of(version).fleet,
         addresses=settings.reader_addresses,
         spawn=process.group.create_task,
         now=time.time,
@@ -71,7 +71,7 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     config = _actor_config(process)
 
     def create(conversation: ConversationId) -> ConversationActor:
-        return ConversationActor(conversation, config, ports, environment.read)
+        return ConversationActor(conversation, config, ports, environments)
 
     def ownership() -> SlotOwnership:
         return SlotOwnership(process.instance, process.presences.alive(NAME))
@@ -105,6 +105,7 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
         slots=consumer.held,
         finishing=conversations.finishing if process.readiness.started else conversations.in_flight,
         fleet_version=fleet_view.current.version,
+        candidate_version=fleet_view.candidate_version,
     )
     process.spawn(fleet_view.run())
     process.spawn(escalation_queue.run())

@@ -16,6 +16,9 @@ from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.turn import AnswerTurn
 
+from trunkline_conversation.core.state import Conversation
+from trunkline_conversation.core.steps import Environment
+
 
 @dataclass(frozen=True, slots=True)
 class InboxItem:
@@ -126,6 +129,18 @@ class EscalationQueue(Protocol):
         ...
 
 
+class Environments(Protocol):
+    """Fleet versions and the other inputs of decisions."""
+
+    def with_version(self, state: Conversation) -> Conversation:
+        """Return the state with the fleet version of its next message; a new conversation is drawn."""
+        ...
+
+    def read(self, fleet_version: int) -> Environment:
+        """Return the current environment of conversations of a version."""
+        ...
+
+
 class CustomerDirectory(Protocol):
     """Known data about customers (KV CUSTOMERS), and the agents that read facts."""
 
@@ -150,8 +165,8 @@ class CustomerDirectory(Protocol):
 class Customers(Protocol):
     """Known data about the customers of a process' conversations, in memory."""
 
-    def prepare(self, message: TurnReceived) -> None:
-        """Begin to load missing and outdated data, without waiting for it."""
+    def prepare(self, message: TurnReceived, fleet_version: int = 0) -> None:
+        """Begin to load missing and outdated data for a fleet version (0: the served one), without waiting for it."""
         ...
 
     def known(self, message: TurnReceived) -> CustomerKnown:
@@ -166,8 +181,10 @@ class Customers(Protocol):
         """Return the known data; the first turn of a conversation waits for its readers, a later one for none."""
         ...
 
-    def keep_earlier(self, message: EndRequested, transcript: Sequence[Utterance], *, text_key: str) -> None:
-        """Keep the last messages of a conversation that ends, if the fleet wants them, without waiting for it."""
+    def keep_earlier(
+        self, message: EndRequested, transcript: Sequence[Utterance], *, text_key: str, fleet_version: int = 0
+    ) -> None:
+        """Keep the last messages of a conversation that ends, if its fleet wants them, without waiting for it."""
         ...
 
 

@@ -38,6 +38,7 @@ from trunkline_ingress.adapters.nats.inbox import NatsInbox
 from trunkline_ingress.adapters.nats.knowledge import KnowledgeClient
 from trunkline_ingress.adapters.nats.notices import NatsNoticeStore
 from trunkline_ingress.adapters.nats.recent_records import NatsRecentRecords
+from trunkline_ingress.adapters.nats.rollouts import NatsCommitFeed, NatsRollouts
 from trunkline_ingress.adapters.nats.stream_states import NatsStreamStates
 from trunkline_ingress.adapters.nats.suite_status import NatsSuiteStatus
 from trunkline_ingress.adapters.nats.topology_probe import NatsTopologyProbe
@@ -48,6 +49,7 @@ from trunkline_ingress.application.cited_articles import CitedArticles
 from trunkline_ingress.application.customer_claims import CustomerClaims
 from trunkline_ingress.application.readiness import SuiteReadiness
 from trunkline_ingress.application.review_index import ReviewIndex
+from trunkline_ingress.application.rollout_controller import RolloutController
 from trunkline_ingress.application.session import SessionPorts
 from trunkline_ingress.application.session_opener import SessionOpener
 from trunkline_ingress.application.session_registry import SessionRegistry
@@ -67,10 +69,12 @@ from trunkline_ingress.handlers.ops.knowledge import KnowledgeOps
 from trunkline_ingress.handlers.ops.me import OperatorOps
 from trunkline_ingress.handlers.ops.notices import NoticeOps
 from trunkline_ingress.handlers.ops.review import ReviewOps
+from trunkline_ingress.handlers.ops.rollout import RolloutOps
 from trunkline_ingress.handlers.ops.suite import SuiteOps
 from trunkline_ingress.handlers.pages import Pages, prefix_redirect
 from trunkline_ingress.handlers.subscriptions import Subscriptions
 from trunkline_ingress.ports import (
+    CommitFeed,
     ConversationLog,
     CurrentFleet,
     CustomerRecords,
@@ -83,6 +87,7 @@ from trunkline_ingress.ports import (
     LiveProcesses,
     NoticeStore,
     NoticeView,
+    RolloutStore,
     StoredCustomers,
     StoredTextReader,
     SuiteStatusSource,
@@ -105,6 +110,8 @@ class HttpPorts:
     knowledge: KnowledgeService
     fleet: CurrentFleet
     fleet_store: FleetStore
+    rollouts: RolloutStore
+    commits: CommitFeed
     notices: NoticeView
     notice_store: NoticeStore
     processes: LiveProcesses
@@ -133,7 +140,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     inbox, log = NatsInbox(bus, texts), NatsConversationLog(bus, texts)
     await _seed_fleet(process)
     fleet = await follow_fleet(bus)
-    process.topology.specialties = lambda: fleet.fleet.specialties
+    process.topology.specialties = lambda: fleet.specialties
     process.topology.restore = lambda: restore_fleet(bus, fleet.current)
     escalations = KvView(bus, streams.DESK.name, codec.waiting)
     await escalations.start()
@@ -168,10 +175,12 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         knowledge=KnowledgeClient(bus, region),
         fleet=fleet,
         fleet_store=NatsFleetStore(bus),
+        rollouts=NatsRollouts(bus),
+        commits=NatsCommitFeed(bus),
         notices=process.notices,
         notice_store=NatsNoticeStore(bus, region),
         processes=process.presences,
-        suite=NatsSuiteStatus(bus, process.presences, region, lambda: fleet.current.fleet.specialties),
+        suite=NatsSuiteStatus(bus, process.presences, region, lambda: fleet.specialties),
         desk=NatsDesk(bus, texts),
         views=NatsViews(bus),
         escalations=escalations,
@@ -193,11 +202,24 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     process.notices.on_change = sessions.publish_notice
     process.spawn(fleet.run())
     process.spawn(escalations.run())
+    controller = RolloutController(
+        ports.rollouts,
+        ports.commits,
+        process.presences,
+        fleets=lambda: fleet.fleets,
+        instance=process.instance,
+        now=time.time,
+    )
+    process.spawn(controller.run())
     process.spawn(sessions.check_overdue_sessions())
     process.spawn(sessions.publish_positions())
     process.spawn(StreamMonitor(NatsStreamStates(bus), [stream.name for stream in streams.STREAMS]).run())
     process.heartbeat.vitals = lambda: Vitals(
-        queue_depth=len(sessions), fleet_version=fleet.current.version, attached=sessions.attached
+        queue_depth=len(sessions),
+        fleet_version=fleet.current.version,
+        candidate_version=fleet.candidate_version,
+        attached=sessions.attached,
+        detail=controller.summary,
     )
 
     runner = await _listen(app, guard, settings)
@@ -217,7 +239,10 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
         ArticleEndpoint(articles, chat.authenticator, chat.opener.identity_of, region),
         SuiteOps(ports.suite, ports.inbox, ports.log, ports.views, region),
         KnowledgeOps(ports.knowledge),
-        FleetOps(ports.fleet_store, ports.processes, settings.mcp_commands),
+        FleetOps(ports.fleet_store, ports.rollouts, ports.processes, settings.mcp_commands),
+        RolloutOps(
+            ports.rollouts, ports.fleet_store, ports.commits, ports.processes, settings.mcp_commands, now=time.time
+        ),
         NoticeOps(ports.notice_store, ports.notices, ports.processes, region),
         ReviewOps(ports.review),
         DeskOps(ports.desk, ports.log, ports.escalations, ports.customers, ports.views, region, ports.texts),

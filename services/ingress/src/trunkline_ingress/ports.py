@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from trunkline_chassis.customer_bucket import StoredCustomer
-from trunkline_chassis.fleet_store import FleetHistory, FleetVersion
+from trunkline_chassis.fleet_store import FleetHistory, FleetVersion, StoredRollout
+from trunkline_chassis.served_fleets import ServedFleets
 from trunkline_protocols.broadcast import NoticeMessage, NoticePublished
 from trunkline_protocols.customer_keys import CustomerErased
 from trunkline_protocols.customers import CustomerKnown
@@ -25,6 +26,7 @@ from trunkline_protocols.knowledge import (
 )
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import Presence, SuiteStatus
+from trunkline_protocols.rollout import FleetRollout
 from trunkline_protocols.subjects import Audience
 from trunkline_protocols.texts import M
 from trunkline_protocols.turn import SocketAttached
@@ -32,6 +34,7 @@ from trunkline_protocols.views import View
 
 from trunkline_ingress.core.identity import Claims
 from trunkline_ingress.core.operators import Operator
+from trunkline_ingress.core.rollout.tally import ObservedCommit
 from trunkline_ingress.core.trace import InboxEntry
 
 # -- streams of a conversation ---
@@ -256,7 +259,12 @@ class CurrentFleet(Protocol):
 
     @property
     def fleet(self) -> Fleet:
-        """The fleet that this process uses."""
+        """The served fleet."""
+        ...
+
+    @property
+    def fleets(self) -> ServedFleets:
+        """The served fleet and the candidate of a roll-out."""
         ...
 
 
@@ -325,6 +333,38 @@ class FleetStore(Protocol):
 
     async def publish(self, fleet: Fleet, *, after: int, by: str, origin: FleetOrigin, note: str) -> FleetVersion:
         """Publish the successor of version `after`; raise `FenceError` if another version came first."""
+        ...
+
+
+class RolloutStore(Protocol):
+    """State of the last roll-out, and its candidate."""
+
+    async def read(self) -> StoredRollout:
+        """Read the state of the last roll-out."""
+        ...
+
+    async def put(self, rollout: FleetRollout, *, after: int) -> None:
+        """Store the successor of revision `after`; raise `FenceError` if another process changed it."""
+        ...
+
+    async def publish_candidate(self, fleet: Fleet, *, by: str, note: str) -> FleetVersion:
+        """Publish a candidate; no conversation has it before a roll-out names its version."""
+        ...
+
+    async def publish(self, candidate: FleetVersion, *, after: int, note: str) -> FleetVersion:
+        """Publish a candidate as the successor of version `after`; raise `FenceError` if another version came first."""
+        ...
+
+
+class CommitFeed(Protocol):
+    """Commits of all conversations."""
+
+    async def last(self) -> int:
+        """Return the sequence of the last commit, 0 without one."""
+        ...
+
+    async def read(self, *, after: int) -> list[tuple[int, ObservedCommit | None]]:
+        """Read the next commits, each with its sequence; None for one that cannot be decoded."""
         ...
 
 

@@ -74,7 +74,7 @@ async def _knowledge(process: Process[RagSettings], parser: ParserProcess) -> As
         )
         await knowledge_base.open()
         process.spawn(knowledge_base.follow())
-        fleet = FleetFeed(process.bus, knowledge_base.use_fleet)
+        fleet = FleetFeed(process.bus, knowledge_base.use_fleets)
         await fleet.open()
         process.spawn(fleet.run())
         if store.needs_vectors:

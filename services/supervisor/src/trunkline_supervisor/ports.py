@@ -165,11 +165,11 @@ class PeerPublisher(Protocol):
 
 
 class FleetSource(Protocol):
-    """The current fleet."""
+    """The specialties of the current fleet."""
 
     @property
-    def fleet(self) -> Fleet:
-        """The current fleet; changes when another version is applied."""
+    def specialties(self) -> list[str]:
+        """Those of the served version and of a candidate; changes when another version is applied."""
         ...
 
 

@@ -105,7 +105,7 @@ class Advisor:
                 await self._consultations.reply(consult.reply_to, _progress(consult))
                 async with asyncio.TaskGroup() as tasks:
                     progress = tasks.create_task(self._report_progress(consult))
-                    reply = await self._advice(consult, self._routing.current)
+                    reply = await self._advice(consult, self._routing.of(consult.fleet_version))
                     progress.cancel()
                 return reply
         except TimeoutError:

@@ -82,6 +82,7 @@ class ConsultationClient:
             reply_to=self._instance,
             requested_at=now,
             deadline_at=min(request.deadline_at, now + self._timeout_s),
+            fleet_version=request.fleet_version,
         )
         replies = self._replies[consult.consultation] = asyncio.Queue(maxsize=_MAX_PENDING_REPLIES)
         try:

@@ -41,12 +41,12 @@ class CustomerReader:
         store: CustomerStore,
         clients: Mapping[str, FactClient],
         *,
-        fleet: Callable[[], Fleet],
+        fleet: Callable[[int], Fleet],
         addresses: Mapping[str, str],
         instance: Instance,
         now: Callable[[], float],
     ) -> None:
-        """`clients` are keyed by the kind of reader, `addresses` are the operator's; `now` returns Unix seconds."""
+        """`clients` are keyed by the kind of reader, `fleet` returns that of a version, `addresses` the operator's."""
         self._store = store
         self._clients = clients
         self._fleet = fleet
@@ -67,7 +67,7 @@ class CustomerReader:
                 self._locks.pop(key, None)
 
     async def _read(self, key: str, request: ReadCustomer) -> CustomerKnown:
-        readers = active_readers(self._fleet(), self._addresses)
+        readers = active_readers(self._fleet(request.fleet_version), self._addresses)
         lease_s = max((reader.timeout_s for reader in readers), default=0.0) + _LEASE_MARGIN_S
         give_up_at = self._now() + 2 * lease_s
         while True:

@@ -36,8 +36,7 @@ from trunkline_conversation.application.repository import (
 from trunkline_conversation.application.turn_processor import TurnProcessor
 from trunkline_conversation.core.decisions import close
 from trunkline_conversation.core.escalations import leave_queue
-from trunkline_conversation.core.steps import Environment
-from trunkline_conversation.ports import ConversationPorts, InboxItem
+from trunkline_conversation.ports import ConversationPorts, Environments, InboxItem
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -110,9 +109,9 @@ class ConversationActor:
         conversation: ConversationId,
         config: ActorConfig,
         ports: ConversationPorts,
-        environment: Callable[[], Environment],
+        environments: Environments,
     ) -> None:
-        """Load the state from the log with the first message; read `environment` once per decision."""
+        """Load the state from the log with the first message; read the environment once per decision."""
         self.id = conversation
         self._log = ports.log
         self._customers = ports.customers
@@ -121,9 +120,9 @@ class ConversationActor:
         )
         self._dispatch = Dispatch(config.timeouts)
         self._turns = TurnProcessor(
-            self._repository, ports, self._dispatch, instance=config.instance, environment=environment
+            self._repository, ports, self._dispatch, instance=config.instance, environments=environments
         )
-        self._desk = DeskProcessor(self._repository, ports, environment=environment)
+        self._desk = DeskProcessor(self._repository, ports, environments=environments)
         self._queue: deque[Envelope] = deque()
         self._processed_seq = 0
         self._attached_at = 0.0
@@ -314,7 +313,9 @@ class ConversationActor:
                 if not state.closed:
                     cause = CommitCause.of_message(request, item.sequence)
                     await self._repository.append(state, close(state, request), cause)
-                    self._customers.keep_earlier(request, state.transcript, text_key=state.key)
+                    self._customers.keep_earlier(
+                        request, state.transcript, text_key=state.key, fleet_version=state.fleet_version
+                    )
             case WaitCancelled() as request:
                 self._repository.ingress = request.ingress
                 decision = leave_queue(state)

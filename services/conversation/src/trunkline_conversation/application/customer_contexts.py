@@ -42,6 +42,8 @@ class _Entry:
     """Set while no reading is in progress."""
     started_at: float = 0.0
     retry_at: float = 0.0
+    reading_s: float = _LOAD_TIMEOUT_S
+    """Longest timeout of the readers, in seconds."""
 
 
 class CustomerContexts:
@@ -51,12 +53,15 @@ class CustomerContexts:
         self,
         directory: CustomerDirectory,
         *,
-        fleet: Callable[[], Fleet],
+        fleet: Callable[[int], Fleet],
         addresses: Mapping[str, str],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         now: Callable[[], float],
     ) -> None:
-        """`addresses` are the operator's of readers; `spawn` runs a task; `now` returns Unix seconds."""
+        """`fleet` returns that of a version, 0 is the served one; `addresses` are the operator's of readers.
+
+        `spawn` runs a task; `now` returns Unix seconds.
+        """
         self._directory = directory
         self._fleet = fleet
         self._addresses = addresses
@@ -64,9 +69,9 @@ class CustomerContexts:
         self._now = now
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
-    def prepare(self, message: TurnReceived) -> None:
-        """Begin to load missing and outdated data."""
-        fleet = self._fleet()
+    def prepare(self, message: TurnReceived, fleet_version: int = 0) -> None:
+        """Begin to load missing and outdated data for a fleet version."""
+        fleet = self._fleet(fleet_version)
         readers = active_readers(fleet, self._addresses)
         if not (readers or fleet.customers.claims or fleet.customers.earlier):
             return
@@ -81,9 +86,14 @@ class CustomerContexts:
         if is_fresh or entry.started_at or now < entry.retry_at:
             return
         entry.started_at = now
+        entry.reading_s = max((reader.timeout_s for reader in readers), default=_LOAD_TIMEOUT_S)
         entry.refreshed.clear()
         request = ReadCustomer(
-            tenant=message.tenant, region=message.region, customer=message.customer, tier=message.tier
+            tenant=message.tenant,
+            region=message.region,
+            customer=message.customer,
+            tier=message.tier,
+            fleet_version=fleet_version,
         )
         self._spawn(self._load(key, entry, request, readers))
 
@@ -103,16 +113,17 @@ class CustomerContexts:
         if entry is None:
             return _NOTHING
         if entry.started_at and is_first:
-            longest_s = self._reading_s()
-            left_s = entry.started_at + longest_s - self._now()
-            await wait_for_event(entry.refreshed, timeout_s=min(max(0.0, left_s), longest_s))
+            left_s = entry.started_at + entry.reading_s - self._now()
+            await wait_for_event(entry.refreshed, timeout_s=min(max(0.0, left_s), entry.reading_s))
         elif entry.started_at and entry.known is None:
             await wait_for_event(entry.loaded, timeout_s=_LOAD_TIMEOUT_S)
         return entry.known or _NOTHING
 
-    def keep_earlier(self, message: EndRequested, transcript: Sequence[Utterance], *, text_key: str) -> None:
+    def keep_earlier(
+        self, message: EndRequested, transcript: Sequence[Utterance], *, text_key: str, fleet_version: int = 0
+    ) -> None:
         """Keep the last messages of a conversation that ends, unless its key `text_key` is destroyed."""
-        number = self._fleet().customers.earlier
+        number = self._fleet(fleet_version).customers.earlier
         if number and transcript:
             key = subject_of(message.tenant, message.customer)
             messages = last_messages(transcript, number)
@@ -143,7 +154,7 @@ class CustomerContexts:
                 entry.known = await self._directory.load(key)
                 entry.loaded.set()
             if due_readers(readers, entry.known, self._now()):
-                known = await self._directory.read(request, timeout_s=self._reading_s() + _REPLY_MARGIN_S)
+                known = await self._directory.read(request, timeout_s=entry.reading_s + _REPLY_MARGIN_S)
                 entry.retry_at = self._now() + _RETRY_S if known is None else 0.0
                 if known is not None and self._entries.get(key) is entry:
                     entry.known = known
@@ -154,8 +165,3 @@ class CustomerContexts:
             entry.started_at = 0.0
             entry.loaded.set()
             entry.refreshed.set()
-
-    def _reading_s(self) -> float:
-        """Return the longest timeout of the readers, in seconds."""
-        readers = active_readers(self._fleet(), self._addresses)
-        return max((reader.timeout_s for reader in readers), default=_LOAD_TIMEOUT_S)

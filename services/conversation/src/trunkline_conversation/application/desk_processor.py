@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -12,8 +11,8 @@ from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_conversation.application.repository import CommitCause, ConversationRepository
 from trunkline_conversation.core import desk
 from trunkline_conversation.core.escalations import breach
-from trunkline_conversation.core.steps import Append, Environment
-from trunkline_conversation.ports import ConversationPorts
+from trunkline_conversation.core.steps import Append
+from trunkline_conversation.ports import ConversationPorts, Environments
 
 _log: Final = structlog.get_logger(__name__)
 _BREACHES: Final = Counter(
@@ -25,13 +24,13 @@ class DeskProcessor:
     """Applies desk commands in order, each once, and raises overdue escalations."""
 
     def __init__(
-        self, repository: ConversationRepository, ports: ConversationPorts, *, environment: Callable[[], Environment]
+        self, repository: ConversationRepository, ports: ConversationPorts, *, environments: Environments
     ) -> None:
-        """Read `environment` once per decision."""
+        """Read the environment once per decision."""
         self._repository = repository
         self._log = ports.log
         self._notifier = ports.notifier
-        self._environment = environment
+        self._environments = environments
         self._applied_seq = 0
 
     async def process(self, command: DeskMessage, sequence: int) -> None:
@@ -56,9 +55,9 @@ class DeskProcessor:
         )
 
     async def _apply(self, command: DeskMessage, sequence: int) -> None:
-        state = await self._repository.load()
+        state = self._environments.with_version(await self._repository.load())
         outcome = DeskOutcome(done=True)
-        match desk.decide(state, command, self._environment()):
+        match desk.decide(state, command, self._environments.read(state.fleet_version)):
             case Append() as decision:
                 await self._repository.append(state, decision, CommitCause.of_command(state, command, sequence))
             case desk.Rejected(reason=reason):
@@ -70,8 +69,8 @@ class DeskProcessor:
 
     async def raise_overdue(self) -> None:
         """Raise the urgency of the escalation if its SLA has expired."""
-        state = await self._repository.load()
-        decision = breach(state, self._environment())
+        state = self._environments.with_version(await self._repository.load())
+        decision = breach(state, self._environments.read(state.fleet_version))
         if decision is None:
             # The entry in the escalation queue is older than the log.
             await self._repository.update_escalation_queue()

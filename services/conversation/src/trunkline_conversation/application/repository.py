@@ -158,6 +158,8 @@ class ConversationRepository:
             desk_seq=cause.desk_seq,
             key="" if cause.erased else cause.key or state.key,
             erased=cause.erased,
+            fleet_version=state.fleet_version,
+            draw=state.draw,
         )
 
     async def _resolve_conflict(self, state: Conversation, cause: CommitCause) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, assert_never
 
@@ -22,8 +21,8 @@ from trunkline_conversation.application.repository import CommitCause, Conversat
 from trunkline_conversation.core import decisions
 from trunkline_conversation.core.erasure import end_erased
 from trunkline_conversation.core.state import Conversation, context_of
-from trunkline_conversation.core.steps import Append, Drop, Environment, Step, SystemReply, Turn, Work
-from trunkline_conversation.ports import ConversationPorts
+from trunkline_conversation.core.steps import Append, Drop, Step, SystemReply, Turn, Work
+from trunkline_conversation.ports import ConversationPorts, Environments
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -49,25 +48,26 @@ class TurnProcessor:
         dispatch: Dispatch,
         *,
         instance: Instance,
-        environment: Callable[[], Environment],
+        environments: Environments,
     ) -> None:
-        """Receive results under the name `instance`; `environment` is read once per decision."""
+        """Receive results under the name `instance`; the environment is read once per decision."""
         self._repository = repository
         self._work_queue = ports.work_queue
         self._customers = ports.customers
         self._now = ports.now
         self._dispatch = dispatch
         self._instance = instance
-        self._environment = environment
+        self._environments = environments
 
     async def answer(self, state: Conversation, message: TurnReceived, inbox_seq: int) -> None:
         """Run the steps of a turn until its last commit."""
-        self._customers.prepare(message)
+        state = self._environments.with_version(state)
+        self._customers.prepare(message, state.fleet_version)
         turn = self._begin(state, message, inbox_seq)
         cause = CommitCause.of_message(message, inbox_seq)
         model_ms = 0.0
         with span(spans.DECIDE) as decided:
-            step: Step = decisions.first_step(state, turn, self._environment())
+            step: Step = decisions.first_step(state, turn, self._environments.read(state.fleet_version))
             decided.set(spans.OUTCOME, type(step).__name__)
         while True:
             match step:
@@ -93,7 +93,7 @@ class TurnProcessor:
 
     async def apologise(self, message: TurnReceived, inbox_seq: int) -> None:
         """Answer a message that cannot be handled with an apology."""
-        state = await self._repository.load()
+        state = self._environments.with_version(await self._repository.load())
         turn = self._begin(state, message, inbox_seq)
         apology = decisions.give_up(state, turn)
         await self._repository.append(state, apology, CommitCause.of_message(message, inbox_seq))
@@ -114,7 +114,7 @@ class TurnProcessor:
 
     def _begin(self, state: Conversation, message: TurnReceived, inbox_seq: int) -> Turn:
         turn = turn_id(state.id, inbox_seq)
-        specialties = self._environment().specialties
+        specialties = self._environments.read(state.fleet_version).specialties
         begun = decisions.begin(state, message, turn=turn, inbox_seq=inbox_seq, specialties=specialties)
         return replace(begun, customer=self._customers.known(message))
 
@@ -151,7 +151,9 @@ class TurnProcessor:
                     return decisions.give_up(state, turn), turn
                 case _:
                     with span(spans.DECIDE) as decided:
-                        decision = decisions.on_result(state, turn, signal, self._environment())
+                        decision = decisions.on_result(
+                            state, turn, signal, self._environments.read(state.fleet_version)
+                        )
                         decided.set(spans.TURN, turn.id)
                         decided.set(spans.OUTCOME, type(decision).__name__)
                     if isinstance(decision, Drop):
@@ -169,7 +171,9 @@ class TurnProcessor:
             self._dispatch.expect_claim()
             return None
         _log.warning("turn.unclaimed", turn=turn.id, specialty=turn.work.specialty, is_waiting=work.is_waiting)
-        alternative = None if is_first else decisions.on_unclaimed(state, turn, self._environment())
+        alternative = (
+            None if is_first else decisions.on_unclaimed(state, turn, self._environments.read(state.fleet_version))
+        )
         if alternative is None:
             await work.requeue_if_lost()
         return alternative
@@ -182,7 +186,7 @@ class TurnProcessor:
             specialty=work.specialty,
             agent=work.agent,
             text=turn.message.text,
-            context=context_of(state, turn.message, turn.customer, self._environment().fleet),
+            context=context_of(state, turn.message, turn.customer, self._environments.read(state.fleet_version).fleet),
             reply_to=self._instance,
             ingress=self._repository.ingress,
             dispatched_at=now,
@@ -193,6 +197,7 @@ class TurnProcessor:
             analysis=turn.analysis,
             key=turn.message.key or state.key,
             is_waiting=work.is_waiting,
+            fleet_version=state.fleet_version,
             may_continue=self._customers.is_complete(turn.message),
         )
 

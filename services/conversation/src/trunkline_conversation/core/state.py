@@ -32,6 +32,7 @@ from trunkline_protocols.log import (
     ToolUsed,
     TurnAnswered,
 )
+from trunkline_protocols.rollout import FleetDraw
 from trunkline_protocols.rules.facts import allowed_claims, current_facts, excluded_topics
 from trunkline_protocols.rules.frames import frames_in
 from trunkline_protocols.rules.message_id_filter import with_id
@@ -87,6 +88,10 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """Id of the key that the customer's texts are stored with; empty: in clear."""
     replies: list[str] = []
     """Ids of the latest desk replies and notes: a desk that received no outcome sends the same one again."""
+    fleet_version: int = 0
+    """Fleet version of the last commit, and of the message that is being processed."""
+    draw: FleetDraw | None = None
+    """Draw between two versions, if the conversation began in a roll-out."""
 
     @property
     def started(self) -> bool:
@@ -115,6 +120,8 @@ def evolve(state: Conversation, commit: Commit, sequence: int) -> Conversation:
         inbox_seq=max(state.inbox_seq, commit.inbox_seq) if commit.settles else state.inbox_seq,
         desk_seq=max(state.desk_seq, commit.desk_seq),
         key="" if commit.erased else commit.key or state.key,
+        fleet_version=commit.fleet_version or state.fleet_version,
+        draw=commit.draw or state.draw,
     )
 
 
@@ -290,6 +297,8 @@ def to_snapshot(state: Conversation) -> Snapshot:
         escalation=state.escalation,
         replies=state.replies,
         key=state.key,
+        fleet_version=state.fleet_version,
+        draw=state.draw,
     )
 
 
@@ -321,4 +330,6 @@ def from_snapshot(snapshot: Snapshot, region: str) -> Conversation:
         escalation=snapshot.escalation,
         replies=snapshot.replies,
         key=snapshot.key,
+        fleet_version=snapshot.fleet_version,
+        draw=snapshot.draw,
     )

@@ -29,7 +29,8 @@ class CustomerClaims:
 
     async def keep(self, claims: Claims | None) -> None:
         """Store the claims of the customer; without effect if the fleet allows none or authentication is off."""
-        allowed = self.fleet.fleet.customers.claims
+        # The version of the conversation is not drawn yet; its agents see what their own version allows.
+        allowed = {name for fleet in self.fleet.fleets.fleets for name in fleet.customers.claims}
         if claims is None or not allowed:
             return
         kept = {name: claims.further[name] for name in allowed if name in claims.further}

@@ -1,12 +1,12 @@
-"""The current fleet from KV FLEET; a process without one serves too."""
+"""The served fleets from KV FLEET; a process without one serves too."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from trunkline_chassis.fleet_store import SUBJECT, read_current_fleet
+from trunkline_chassis.fleet_store import SUBJECTS, read_served_fleets
 from trunkline_chassis.refresher import Refresher
 from trunkline_protocols.fleet import Fleet
 
@@ -19,18 +19,19 @@ _REFRESH_INTERVAL_S: Final = 30.0
 
 
 class FleetFeed:
-    """Hands every version of the fleet to `apply`."""
+    """Hands the served version of the fleet, and the candidate of a roll-out, to `apply`."""
 
-    def __init__(self, bus: Bus, apply: Callable[[Fleet], Awaitable[None]]) -> None:
-        """`apply` is called with the current fleet and after every change."""
+    def __init__(self, bus: Bus, apply: Callable[[Sequence[Fleet]], Awaitable[None]]) -> None:
+        """`apply` is called with the served fleets and after every change."""
         self._bus = bus
         self._apply = apply
-        self._version = 0
+        self._versions: list[int] = []
         self._refresher = Refresher(bus, self._refresh, name="fleet", interval_s=_REFRESH_INTERVAL_S)
 
     async def open(self) -> None:
         """Apply the current fleet, if there is one, and subscribe to changes."""
-        await self._bus.subscribe(SUBJECT, self._on_message)
+        for subject in SUBJECTS:
+            await self._bus.subscribe(subject, self._on_message)
         await self._bus.flush()
         await self._refresh()
 
@@ -39,12 +40,16 @@ class FleetFeed:
         await self._refresher.run()
 
     async def _refresh(self) -> None:
-        latest = await read_current_fleet(self._bus)
-        if latest is None or latest.version == self._version:
+        latest = await read_served_fleets(self._bus)
+        if latest is None:
             return
-        await self._apply(latest.fleet)
-        self._version = latest.version
-        _log.info("fleet.loaded", version=latest.version)
+        candidate = latest.active_candidate
+        versions = [latest.served.version, *([candidate.version] if candidate is not None else [])]
+        if versions == self._versions:
+            return
+        await self._apply(latest.fleets)
+        self._versions = versions
+        _log.info("fleet.loaded", version=latest.served.version)
 
     async def _on_message(self, message: Msg) -> None:
         del message

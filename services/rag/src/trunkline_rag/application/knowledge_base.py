@@ -99,9 +99,9 @@ class KnowledgeBase:
         """Find passages, best first."""
         return await self._search.search(request)
 
-    async def use_fleet(self, fleet: Fleet) -> None:
-        """Take the words of a fleet for no typing mistakes."""
-        await self._index.use_fleet(fleet)
+    async def use_fleets(self, fleets: Sequence[Fleet]) -> None:
+        """Take the words of fleets for no typing mistakes."""
+        await self._index.use_fleets(fleets)
 
     async def analyse(self, request: AnalyseMessage) -> MessageAnalysed:
         """Return vector and language of a message, and the passages that its query asks for.

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import gc
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
@@ -72,10 +72,10 @@ class SyncedIndex:
         """Return a question with its typing mistakes corrected by the words of `current` and of the fleet."""
         return self._speller.correct(text)
 
-    async def use_fleet(self, fleet: Fleet) -> None:
-        """Take the words of a fleet for words too."""
+    async def use_fleets(self, fleets: Sequence[Fleet]) -> None:
+        """Take the words of fleets for words too."""
         async with self._mutex:
-            self._fleet_words = fleet_words(fleet)
+            self._fleet_words = sorted({word for fleet in fleets for word in fleet_words(fleet)})
             self._speller = await self._build_speller(self.current)
 
     async def _build_speller(self, index: Index) -> Speller:

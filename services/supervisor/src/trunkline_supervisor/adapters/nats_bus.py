@@ -138,7 +138,7 @@ class NatsSuiteBus:
         options = TopologyOptions(replicas=replicas, limits=self._limits)
 
         async def repair() -> list[str]:
-            topology = whole_topology(self._region, view.fleet.specialties)
+            topology = whole_topology(self._region, view.specialties)
             created = await create_missing(self._bus, topology, options)
             await restore_fleet(self._bus, view.current)
             return created

@@ -69,7 +69,7 @@ class Scaler:
 
     async def _follow_fleet(self) -> None:
         """Start a pool for every new specialty, stop the pools of removed ones."""
-        wanted = {spec.name: spec for spec in self._blueprint.pools(self._fleet.fleet.specialties)}
+        wanted = {spec.name: spec for spec in self._blueprint.pools(self._fleet.specialties)}
         for pool in list(self._tree.pools):
             if pool.service == "agents" and pool.name not in wanted:
                 _log.info("pool.removed", pool=pool.name)

@@ -113,7 +113,7 @@ class SuiteStartup:
 
     async def _start_services(self, bus: SuiteBus, fleet: FleetSource, blueprint: Blueprint) -> None:
         create_pool = partial(self._pools.service, peers=bus.peers)
-        self._tree.pools = [create_pool(spec) for spec in blueprint.pools(fleet.fleet.specialties)]
+        self._tree.pools = [create_pool(spec) for spec in blueprint.pools(fleet.specialties)]
         for pool in self._tree.pools:
             if pool.spec is not None:
                 await pool.resize(pool.spec.min_processes)

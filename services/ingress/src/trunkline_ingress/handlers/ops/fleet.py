@@ -13,12 +13,13 @@ from trunkline_chassis.errors import FenceError
 from trunkline_chassis.fleet_store import FleetVersion
 from trunkline_chassis.settings import McpCommands
 from trunkline_protocols.fleet import Fleet, FleetOrigin
+from trunkline_protocols.rollout import FleetRollout
 from trunkline_protocols.rules.fleet import disallowed_commands, find_defect
 
 from trunkline_ingress.core.operators import ADMINS, VIEWERS
 from trunkline_ingress.handlers.access import Route, author_of, operators
 from trunkline_ingress.handlers.http import body_of, json_response
-from trunkline_ingress.ports import FleetStore, LiveProcesses
+from trunkline_ingress.ports import FleetStore, LiveProcesses, RolloutStore
 
 _FLEET_SERVICES: Final = frozenset({"ingress", "conversation", "agents"})
 """Services that load the fleet."""
@@ -66,6 +67,7 @@ class FleetOps:
     """Handlers for versions of the fleet."""
 
     store: FleetStore
+    rollouts: RolloutStore
     processes: LiveProcesses
     mcp_commands: McpCommands
     """Commands that the operator's environment permits; no version of the fleet may have another one."""
@@ -106,9 +108,7 @@ class FleetOps:
     async def apply(self, request: web.Request) -> web.Response:
         """Publish a fleet; reject it as a whole if it is invalid."""
         body = await body_of(request, ApplyFleet)
-        fault = find_defect(body.fleet)
-        if fault is not None:
-            raise web.HTTPBadRequest(text=f"{fault.subject}: {fault.key}: {fault.reason}")
+        refuse_defects(body.fleet)
         return await self._publish(
             body.fleet, after=body.after, by=author_of(request, body.by), origin="apply", note=body.note
         )
@@ -143,16 +143,35 @@ class FleetOps:
         return current
 
     async def _publish(self, fleet: Fleet, *, after: int, by: str, origin: FleetOrigin, note: str) -> web.Response:
-        refused = disallowed_commands(fleet, self.mcp_commands)
-        if refused:
-            reason = f"the command {shlex.join(refused[0].command)!r} is not one of TRUNKLINE_MCP_COMMANDS"
-            raise web.HTTPForbidden(text=f"tool {refused[0].name}: command: {reason}")
+        refuse_disallowed_commands(fleet, self.mcp_commands)
+        refuse_during_rollout((await self.rollouts.read()).rollout)
         try:
             version = await self.store.publish(fleet, after=after, by=by, origin=origin, note=note)
         except FenceError as error:
             reason = f"version {after} is no longer the current one, compare with the current version again"
             raise web.HTTPConflict(text=reason) from error
         return json_response(_summary(version))
+
+
+def refuse_during_rollout(rollout: FleetRollout | None) -> None:
+    """Raise `HTTPConflict` if a roll-out is active: one change of the fleet at a time."""
+    if rollout is not None and rollout.is_active:
+        raise web.HTTPConflict(text=f"candidate {rollout.candidate} is being rolled out: abort it first")
+
+
+def refuse_defects(fleet: Fleet) -> None:
+    """Raise `HTTPBadRequest` for the first defect of a fleet."""
+    fault = find_defect(fleet)
+    if fault is not None:
+        raise web.HTTPBadRequest(text=f"{fault.subject}: {fault.key}: {fault.reason}")
+
+
+def refuse_disallowed_commands(fleet: Fleet, allowed: McpCommands) -> None:
+    """Raise `HTTPForbidden` for a command that the operator's environment does not permit."""
+    refused = disallowed_commands(fleet, allowed)
+    if refused:
+        reason = f"the command {shlex.join(refused[0].command)!r} is not one of TRUNKLINE_MCP_COMMANDS"
+        raise web.HTTPForbidden(text=f"tool {refused[0].name}: command: {reason}")
 
 
 def _summary(version: FleetVersion) -> _VersionSummary:
