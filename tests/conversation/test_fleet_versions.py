@@ -59,10 +59,12 @@ def test_no_conversation_changes_its_version(
     """At rising and falling shares, over restarts of processes; at the end all have the served version."""
     states = [Conversation(id=ConversationId(f"c{index}"), region="local") for index in range(NUMBER)]
     versions: dict[int, int] = {}
+    draws: dict[int, FleetDraw | None] = {}
     for number, (index, is_restarted) in enumerate(messages):
         known = fleets(shares[number * len(shares) // len(messages)])
         state = turn(states[index], known)
         assert state.fleet_version == versions.setdefault(index, state.fleet_version)
+        assert state.draw == draws.setdefault(index, state.draw)
         if state.draw is not None:
             expected = 12 if is_drawn_to_candidate(state.id, state.draw) else 5
             assert state.fleet_version == expected

@@ -23,7 +23,7 @@ def drawn(candidate: int, share: int) -> set[ConversationId]:
 
 @pytest.mark.parametrize("share", [0, 1, 5, 25, 50, 75, 100])
 def test_share_is_honoured(share: int) -> None:
-    """Within three standard errors of 10,000 ids; nobody at 0, everybody at 100."""
+    """Within three standard errors of 10,000 ids; no conversation at 0, all at 100."""
     error = math.sqrt(share * (100 - share) / len(IDS))
     assert abs(100 * len(drawn(12, share)) / len(IDS) - share) <= 3 * error
 

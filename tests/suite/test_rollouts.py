@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import math
 import re
 import shutil
@@ -88,6 +90,15 @@ async def open_on(suite: Suite, candidate: int, stack: AsyncExitStack, log: Call
     raise AssertionError("no conversation was drawn to the candidate")
 
 
+async def ask_until_version(customer: Customer, version: int, log: Callable[[], Any]) -> None:
+    """Ask until a turn has a version: its process hears of a change after the test."""
+    async with asyncio.timeout(30):
+        for number in itertools.count():
+            await customer.ask(f"until-{version}-{number}", "Thank you!")
+            if versions_of(await log(), customer.conversation)[-1] == version:
+                return
+
+
 def versions_of(commits: list[Commit], conversation: str) -> list[int]:
     """Return the fleet version of every commit of a conversation."""
     return [commit.fleet_version for commit in commits if commit.conversation == conversation]
@@ -123,11 +134,7 @@ async def test_worse_version_goes_back_by_itself(suite: Suite, folder: Path, log
             await ask_once(suite)
         wait_until(lambda: rollout(suite).phase == "withdrawn", "the controller has counted the last turns")
         assert_share_is_honoured(await log(), candidate, 50)
-        wait_until(
-            lambda: suite.get("/v1/ops/fleet")["loaded_by"].keys() >= {CONTROLLER}, "the ingress reports its version"
-        )
-        await customer.ask("m2", QUESTION)
-        assert versions_of(await log(), customer.conversation)[-1] == before
+        await ask_until_version(customer, before, log)
     assert suite.get("/v1/ops/fleet")["version"] == before
     status = run_cli(suite, "fleet", "rollout", "status").stdout
     assert re.search(r"withdrawn at 0 % by ingress-1: abstained: \d+ of \d+ turns, and \d+ of \d+ of", status), status
@@ -160,8 +167,7 @@ async def test_equal_version_is_served_by_all_after_a_crash_of_the_controller(
         assert (active["version"], active["note"]) == (rollout(suite).published, "spring")
         assert active["version"] > candidate > before
         assert active["fleet"]["company"]["greeting"].startswith("Good day. ")
-        await customer.ask("m3", QUESTION)
-        assert versions_of(await log(), customer.conversation)[-1] == active["version"]
+        await ask_until_version(customer, active["version"], log)
     assert [decision.action for decision in rollout(suite).decisions] == [
         *("started", "raised", "paused", "resumed", "finishing", "finished"),
     ]

@@ -45,7 +45,7 @@ class FleetVersion:
 
 @dataclass(frozen=True, slots=True)
 class StoredRollout:
-    """The state of the last roll-out and its revision, 0 without one; None if there is none, or an unreadable one."""
+    """The state of the last roll-out, None without a readable one, and its revision, 0 if nothing is stored."""
 
     rollout: FleetRollout | None
     revision: int

@@ -380,7 +380,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         carrier="bucket",
         stored_in=streams.FLEET.name,
         summary="The version that is rolled out by shares",
-        flows=(Flow(("ingress",), ("ingress", "conversation", "agents", "rag", "supervisor"), (FleetPublished,)),),
+        flows=(Flow(("ingress",), _FLEET_READERS, (FleetPublished,)),),
     ),
     Channel(
         name="fleet_rollout",
@@ -388,7 +388,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         carrier="bucket",
         stored_in=streams.FLEET.name,
         summary="State of the last roll-out: both versions, the share, and all decisions",
-        flows=(Flow(("ingress",), ("ingress", "conversation", "agents", "rag", "supervisor"), (FleetRollout,)),),
+        flows=(Flow(("ingress",), _FLEET_READERS, (FleetRollout,)),),
     ),
     Channel(
         name="tool_step",

@@ -5,7 +5,7 @@ A field that holds words of a customer, or words about one, has the type `Text`;
 none. In an encrypted message each text is `enc1:` and the Base64 of its ciphertext, bound to the message and the field:
 one that is moved to another place, or a text that is not encrypted, is refused. Empty texts stay empty.
 
-Core messages and streams in memory carry texts in clear: nothing stores them (ADR 0033).
+Core messages and streams in memory carry texts in clear: nothing stores them.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class ChangeRollout(msgspec.Struct, kw_only=True):
 class _RolloutStatus(msgspec.Struct, kw_only=True):
     rollout: FleetRollout
     observed: str
-    """Counts of the controller now, empty if there is none."""
+    """Counts of the controller now, empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
