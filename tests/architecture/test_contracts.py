@@ -54,7 +54,7 @@ def test_every_service_has_the_layers_and_a_pure_core() -> None:
     services = {package.name for package in PACKAGES if package.is_relative_to(ROOT / "services")}
     contracts = {contract["id"]: contract for contract in SETTINGS["contracts"]}
     assert services == set(contracts["service-layers"]["containers"])
-    cores = {f"{service}.core" for service in services} | {"trunkline_cli.fleet.core"}
+    cores = {f"{service}.core" for service in services} | {"trunkline_cli.fleet.core", "trunkline_cli.capacity.core"}
     assert cores == set(contracts["pure-core"]["source_modules"])
 
 

@@ -22,6 +22,7 @@ from trunkline_supervisor.settings import SuiteSettings
 from trunkline_cli import chat as conversation, llm as completion, suite_status, traces
 from trunkline_cli.audit.command import audit
 from trunkline_cli.bench.command import bench
+from trunkline_cli.capacity.command import plan
 from trunkline_cli.customers import customer
 from trunkline_cli.demo_shop import READER, serve_demo_shop
 from trunkline_cli.doctor.command import doctor
@@ -175,6 +176,7 @@ def trace(
 app.command("operator-key")(operator_key)
 app.command()(doctor)
 app.command()(erase)
+app.command()(plan)
 app.command()(notice)
 app.add_typer(notices, name="notices")
 app.add_typer(customer, name="customer")

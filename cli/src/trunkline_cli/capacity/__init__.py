@@ -1,0 +1,1 @@
+"""`trunkline plan`: the machines that a number of conversations needs."""
