@@ -181,7 +181,8 @@ def _check_turn(spans: list[Received]) -> None:
     )
     for chat in chats:
         assert chat.attributes["gen_ai.operation.name"] == "chat"
-        assert (chat.attributes["gen_ai.provider.name"], chat.attributes["gen_ai.request.model"]) == ("m", "small")
+        assert (chat.attributes["gen_ai.provider.name"], chat.attributes["trunkline.provider"]) == ("openai", "m")
+        assert (chat.attributes["gen_ai.request.model"], chat.attributes["gen_ai.response.model"]) == ("small", "small")
         assert (chat.attributes["gen_ai.usage.input_tokens"], chat.attributes["gen_ai.usage.output_tokens"]) == (
             700,
             30,

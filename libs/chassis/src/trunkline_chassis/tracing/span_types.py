@@ -35,7 +35,8 @@ class SpanType:
 
 CONVERSATION: Final = Attribute("gen_ai.conversation.id", "Id of the conversation")
 AGENT: Final = Attribute("gen_ai.agent.name", "Name of the agent")
-PROVIDER: Final = Attribute("gen_ai.provider.name", "Name of the model provider in the configuration")
+PROVIDER_KIND: Final = Attribute("gen_ai.provider.name", "Kind of the model provider, as in the configuration")
+PROVIDER: Final = Attribute("trunkline.provider", "Name of the model provider in the configuration")
 REQUEST_MODEL: Final = Attribute("gen_ai.request.model", "Model that was requested")
 RESPONSE_MODEL: Final = Attribute("gen_ai.response.model", "Model that answered")
 FINISH_REASON: Final = Attribute("gen_ai.response.finish_reasons", "Reason of the end of an answer, as a list of one")
@@ -99,7 +100,7 @@ RETRIEVE: Final = SpanType("knowledge.search", "client", "Search for passages", 
 ANALYSE: Final = SpanType("message.analyse", "client", "Vector and language of a message, with passages", (PASSAGES,))
 EXECUTE_TOOL: Final = SpanType(
     "execute_tool",
-    "client",
+    "internal",
     "A call of a tool",
     (TOOL, OUTCOME),
     {"gen_ai.operation.name": "execute_tool"},
@@ -118,7 +119,16 @@ CHAT: Final = SpanType(
     "chat",
     "client",
     "One provider's attempt at a completion",
-    (PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, FINISH_REASON, INPUT_TOKENS, OUTPUT_TOKENS, FIRST_TOKEN_MS),
+    (
+        PROVIDER_KIND,
+        PROVIDER,
+        REQUEST_MODEL,
+        RESPONSE_MODEL,
+        FINISH_REASON,
+        INPUT_TOKENS,
+        OUTPUT_TOKENS,
+        FIRST_TOKEN_MS,
+    ),
     {"gen_ai.operation.name": "chat"},
     REQUEST_MODEL,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final, get_args
 
 from trunkline_chassis.tracing import span_types as spans
 from trunkline_chassis.tracing.tracer import TurnSpan, span
@@ -16,8 +17,11 @@ from trunkline_llm_gateway.application.masked_call import MaskedCaller
 from trunkline_llm_gateway.application.provider_registry import ProviderRegistry
 from trunkline_llm_gateway.core.answer_check import WITHDRAWN
 from trunkline_llm_gateway.core.routing import Candidate
+from trunkline_llm_gateway.core.stop_reasons import StopReason
 from trunkline_llm_gateway.core.truncation import may_continue, truncation_mark
 from trunkline_llm_gateway.ports import Call, Emit, ProviderError, ProviderResult
+
+_STOP_REASONS: Final = frozenset(get_args(StopReason))
 
 
 class AttemptRunner:
@@ -116,11 +120,13 @@ class AttemptRunner:
 
 
 def _describe(called: TurnSpan, candidate: Candidate, result: ProviderResult | None = None) -> None:
+    called.set(spans.PROVIDER_KIND, candidate.provider.kind)
     called.set(spans.PROVIDER, candidate.provider.name)
     called.set(spans.REQUEST_MODEL, candidate.model)
     if result is not None:
         called.set(spans.RESPONSE_MODEL, result.model)
-        called.set(spans.FINISH_REASON, result.stop_reason)
+        # As in the metrics: a word of the provider's own is no attribute.
+        called.set(spans.FINISH_REASON, result.stop_reason if result.stop_reason in _STOP_REASONS else "other")
         called.set(spans.INPUT_TOKENS, result.usage.input_tokens)
         called.set(spans.OUTPUT_TOKENS, result.usage.output_tokens)
         called.set(spans.FIRST_TOKEN_MS, result.first_token_ms)
