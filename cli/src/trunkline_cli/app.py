@@ -21,6 +21,7 @@ from trunkline_supervisor.settings import SuiteSettings
 
 from trunkline_cli import chat as conversation, llm as completion, suite_status, traces
 from trunkline_cli.audit.command import audit
+from trunkline_cli.backup.command import backup
 from trunkline_cli.bench.command import bench
 from trunkline_cli.capacity.command import plan
 from trunkline_cli.customers import customer
@@ -182,6 +183,7 @@ app.add_typer(notices, name="notices")
 app.add_typer(customer, name="customer")
 app.add_typer(keys, name="keys")
 app.add_typer(audit, name="audit")
+app.add_typer(backup, name="backup")
 app.add_typer(knowledge, name="kb")
 app.add_typer(fleet, name="fleet")
 

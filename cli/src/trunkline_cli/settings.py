@@ -23,6 +23,10 @@ class ClientSettings(EnvironmentSettings, ParserSettings):
         None, description="PostgreSQL of the audit trail; default: the one of the data folder", repr=False
     )
     data_dir: Path = Field(Path("var"), description="Data folder of a suite on this machine")
+    backup_store: str | None = Field(
+        None,
+        description="Store of backups of a whole suite: a folder outside of the data folder, or s3://, gs://, az://",
+    )
     data: Path | None = Field(None, description="Folder of public data sets, for tests and benches")
 
     @field_validator("url")

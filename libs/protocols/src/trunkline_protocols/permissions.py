@@ -78,6 +78,8 @@ def permissions(principal: Principal, *, region: str) -> Permissions:
     if principal == "supervisor":
         # It provisions the topology, and publishes the death of a process in that process' name.
         publish |= {"$JS.API.INFO", "$JS.API.STREAM.>", "$JS.API.CONSUMER.>", "$KV.PRESENCE.>"}
+        # A backup acknowledges the chunks of a snapshot, and a restore sends them; it reads no more than a consumer.
+        publish.add("$JS.SNAPSHOT.>")
     subscribe = {
         f"{inbox_prefix(principal)}.>",
         *_subscribed(principal),

@@ -51,6 +51,8 @@ from trunkline_supervisor.core.blueprint import Addresses, Blueprint, PoolSizes
 from trunkline_supervisor.core.errors import SuiteError
 from trunkline_supervisor.core.node import Node, node_of
 from trunkline_supervisor.settings import (
+    ERASURES_PATH,
+    WRAPPING_KEY_PATH,
     SuiteSettings,
     authenticates_customers,
     inherited_environment,
@@ -262,7 +264,7 @@ def _addresses(
         socket_dir=str(sockets),
         key_file=_key_file(settings, folder),
         encryption=settings.encryption,
-        erasures_file=str((settings.erasures_file or folder / "erasures.jsonl").absolute()),
+        erasures_file=str((settings.erasures_file or folder / ERASURES_PATH).absolute()),
         resume_secret=_secret(settings.resume_secret, folder / "secrets" / "resume"),
         audit_secret=_secret(settings.audit_secret, folder / "secrets" / "audit"),
         operator_token=_secret(settings.operator_token, folder / "secrets" / "operator"),
@@ -292,7 +294,7 @@ def _key_file(settings: SuiteSettings, folder: Path) -> str:
         return str(settings.key_file.absolute())
     if settings.nats_url is not None:
         return ""
-    file = folder / "secrets" / "customer-keys"
+    file = folder / WRAPPING_KEY_PATH
     if file.exists() and not file.stat().st_size:
         raise SuiteError(f"{file} is empty; put its copy back, without it no stored text of a customer can be read")
     if settings.encryption:

@@ -16,6 +16,13 @@ _MAX_CORES_TOGETHER: Final = 4
 _POOLS: Final = ("ingress", "conversation", "agents", "llm_gateway", "rag")
 
 
+WRAPPING_KEY_PATH: Final = Path("secrets", "customer-keys")
+"""Path of the wrapping key of customers' texts in a data folder, unless `TRUNKLINE_KEY_FILE` names another."""
+
+ERASURES_PATH: Final = Path("erasures.jsonl")
+"""Path of the list of erasures in a data folder, unless `TRUNKLINE_ERASURES_FILE` names another."""
+
+
 class SuiteSettings(NatsSettings):
     """Settings of `trunkline up`: the parts that it starts and where their state is kept.
 

