@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from trunkline_chassis.errors import ObjectMissingError, ObjectStoreUnavailableError
+from trunkline_chassis.object_store import ObstoreObjectStore
 from trunkline_protocols.knowledge import ArticleFile, ArticlesImported, GetArticle, ImportArticles
 from trunkline_rag.adapters.milvus import MilvusStore
-from trunkline_rag.adapters.object_store import ObstoreObjectStore
 from trunkline_rag.application.backups import Backups
 from trunkline_rag.application.knowledge_base import KnowledgeBase
-from trunkline_rag.ports import ObjectMissingError, ObjectStoreUnavailableError
 from trunkline_supervisor.adapters.tcp import free_port
 
 from tests.support.parsers import InProcessParser

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
+from trunkline_chassis.errors import ObjectStoreUnavailableError
+from trunkline_chassis.object_store import ObstoreObjectStore
 from trunkline_protocols.knowledge import (
     Article,
     ArticleFile,
@@ -18,13 +20,11 @@ from trunkline_protocols.knowledge import (
     SearchKnowledge,
 )
 from trunkline_rag.adapters.milvus import MilvusStore
-from trunkline_rag.adapters.object_store import ObstoreObjectStore
 from trunkline_rag.application.backups import Backups, NoBackupError
 from trunkline_rag.application.knowledge_base import KnowledgeBase, NotEmptyError
 from trunkline_rag.core.articles import Document
 from trunkline_rag.core.backups import DamagedBackupError, StoreDump, expired_backups, merge_backup
 from trunkline_rag.core.versions import ArticleVersion, latest_by_key
-from trunkline_rag.ports import ObjectStoreUnavailableError
 
 from tests.support.embedders import LetterEmbedder
 from tests.support.parsers import InProcessParser

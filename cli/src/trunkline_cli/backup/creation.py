@@ -13,12 +13,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from trunkline_chassis.errors import BusError
+from trunkline_chassis.errors import BusError, ObjectMissingError, ObjectStoreUnavailableError
+from trunkline_chassis.object_store import ObstoreObjectStore
 from trunkline_chassis.stream_snapshots import stored_streams, take_snapshot
 from trunkline_protocols.decoding import DecodeError, Decoder
-from trunkline_rag.adapters.object_store import ObstoreObjectStore
 from trunkline_rag.core.backups import Manifest as KnowledgeManifest
-from trunkline_rag.ports import ObjectMissingError, ObjectStoreUnavailableError
 from trunkline_supervisor.settings import WRAPPING_KEY_PATH, SuiteSettings
 
 from trunkline_cli.backup.archive import dump_archive

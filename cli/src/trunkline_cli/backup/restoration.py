@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from trunkline_chassis.errors import BusError
+from trunkline_chassis.errors import BusError, ObjectStoreUnavailableError
+from trunkline_chassis.object_store import ObstoreObjectStore
 from trunkline_chassis.stream_snapshots import CHUNK_BYTES, StreamSnapshot, restore_snapshot, stored_streams
-from trunkline_rag.adapters.object_store import ObstoreObjectStore
-from trunkline_rag.ports import ObjectStoreUnavailableError
 from trunkline_supervisor.adapters.folder_lock import exclusive_lock
 from trunkline_supervisor.settings import ERASURES_PATH, WRAPPING_KEY_PATH, SuiteSettings
 

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 import msgspec
+from trunkline_chassis.errors import ObjectMissingError, ObjectStoreUnavailableError
+from trunkline_chassis.object_store import ObstoreObjectStore
 from trunkline_protocols.decoding import DecodeError
 from trunkline_protocols.ids import InvalidIdError, token
-from trunkline_rag.adapters.object_store import ObstoreObjectStore
-from trunkline_rag.ports import ObjectMissingError, ObjectStoreUnavailableError
 
 from trunkline_cli.backup.manifest import FORMAT, Part, SuiteManifest, decode_manifest
 from trunkline_cli.errors import CommandError

@@ -1,4 +1,4 @@
-"""Errors of the bus and of a start, by the response that they call for.
+"""Errors of the bus, of a start and of an object store, by the response that they call for.
 
 BusError
 +-- BusUnavailableError   the outcome is unknown: retry with the same message id
@@ -9,6 +9,9 @@ BusError
 +-- BusConfigError        address, credentials, certificates or limits are wrong: an operator must act
 TextsErasedError          the key of a customer is destroyed: the texts are not readable any more
 StartError                this machine does not allow a start: an operator must act
+ObjectStoreUnavailableError   the object store does not answer or refuses: retry
+ObjectMissingError        there is no object of this name
+ObjectExistsError         an object that is written once has other bytes: an operator must act
 """
 
 from __future__ import annotations
@@ -69,3 +72,15 @@ class BusConfigError(BusError):
 
 class StartError(Exception):
     """The process cannot start on this machine as configured; the message is one line for the operator."""
+
+
+class ObjectStoreUnavailableError(RuntimeError):
+    """The object store does not answer or refuses; the message has its location and the reason."""
+
+
+class ObjectMissingError(LookupError):
+    """There is no object of this name."""
+
+
+class ObjectExistsError(RuntimeError):
+    """There is another object of a name that is written once."""

@@ -12,6 +12,7 @@ import structlog
 from prometheus_client import Counter
 from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
+from trunkline_chassis.object_store import ObstoreObjectStore
 from trunkline_chassis.rpc import Responder
 from trunkline_chassis.tracing.span_types import SERVE_KNOWLEDGE
 from trunkline_embedding import LEXICAL, Embedder, open_embedder
@@ -24,7 +25,6 @@ from trunkline_rag.adapters.knowledge_folder import FLEET_SOURCE, read_folder
 from trunkline_rag.adapters.kv_change_feed import KvChangeFeed
 from trunkline_rag.adapters.kv_write_lock import KvWriteLock
 from trunkline_rag.adapters.milvus import MilvusAccess, MilvusStore
-from trunkline_rag.adapters.object_store import ObstoreObjectStore
 from trunkline_rag.adapters.parser.process import ParserProcess
 from trunkline_rag.application.backups import Backups
 from trunkline_rag.application.knowledge_base import KnowledgeBase

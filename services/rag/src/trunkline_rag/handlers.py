@@ -11,7 +11,7 @@ ListBackups      -> `Backups.manifests`
 
 from __future__ import annotations
 
-from trunkline_chassis.errors import BusError
+from trunkline_chassis.errors import BusError, ObjectStoreUnavailableError
 from trunkline_embedding import EmbeddingError
 from trunkline_protocols.ids import InvalidIdError
 from trunkline_protocols.knowledge import (
@@ -34,7 +34,7 @@ from trunkline_protocols.refusal import Refused
 from trunkline_rag.application.backups import Backups, NoBackupError
 from trunkline_rag.application.knowledge_base import KnowledgeBase, NotEmptyError
 from trunkline_rag.core.backups import DamagedBackupError, Manifest
-from trunkline_rag.ports import ObjectStoreUnavailableError, ParserUnavailableError, StoreUnavailableError
+from trunkline_rag.ports import ParserUnavailableError, StoreUnavailableError
 
 
 class KnowledgeHandlers:

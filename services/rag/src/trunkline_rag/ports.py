@@ -163,14 +163,6 @@ class ChangeFeed(Protocol):
 # -- the object store of backups ---
 
 
-class ObjectStoreUnavailableError(RuntimeError):
-    """The object store does not answer or refuses; the message has its location and the reason."""
-
-
-class ObjectMissingError(LookupError):
-    """There is no object of this name."""
-
-
 class ObjectStore(Protocol):
     """An object store with atomic writes. Raises `ObjectStoreUnavailableError`."""
 

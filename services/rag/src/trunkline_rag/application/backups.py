@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
+from trunkline_chassis.errors import ObjectMissingError
 from trunkline_chassis.logs import reason_of
 from trunkline_protocols.decoding import DecodeError, Decoder
 from trunkline_protocols.ids import token
@@ -37,7 +38,7 @@ from trunkline_rag.core.backups import (
     unreferenced_blobs,
 )
 from trunkline_rag.core.versions import latest_by_key
-from trunkline_rag.ports import ObjectMissingError, ObjectStore
+from trunkline_rag.ports import ObjectStore
 
 _log: Final = structlog.get_logger(__name__)
 _MADE_AT: Final = Gauge("trunkline_knowledge_backup_timestamp_seconds", "Unix time of the latest backup")

@@ -1,31 +1,36 @@
 """Object store on obstore: a local folder, S3, Google Cloud Storage or Azure, chosen by URL.
 
 Credentials and endpoints of a cloud come from its own environment variables (AWS_ACCESS_KEY_ID, AWS_ENDPOINT ...).
+Objects may be written once: then one that exists stays as it is, and a file is read-only.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
-from obstore.exceptions import BaseError, NotFoundError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from trunkline_rag.ports import ObjectMissingError, ObjectStoreUnavailableError
+from trunkline_chassis.errors import ObjectExistsError, ObjectMissingError, ObjectStoreUnavailableError
 
 _MAX_RETRIES: Final = 4
 _RETRY_TIMEOUT_S: Final = 60
+_READ_ONLY: Final = 0o400
 
 
 class ObstoreObjectStore:
     """Objects below one folder or prefix."""
 
     def __init__(self, url: str) -> None:
-        """Take a folder, created if missing, or s3://bucket/prefix, gs://..., az://...
+        """Take a folder or file:// address, created if missing, or s3://bucket/prefix, gs://..., az://...
 
         Opened at the first use: searches do not depend on it.
         """
@@ -44,6 +49,22 @@ class ObstoreObjectStore:
             await self._store.put_async(name, payload)
         except (BaseError, OSError) as error:
             raise self._unavailable(error) from error
+
+    async def put_once(self, name: str, payload: bytes) -> None:
+        """Write an object that must not exist with other bytes; raise `ObjectExistsError` if it does.
+
+        In a folder its mode is 0400 afterwards, also if a process was killed between the two steps.
+        """
+        try:
+            await self._store.put_async(name, payload, mode="create")
+        except (AlreadyExistsError, FileExistsError):
+            if await self.get(name) != payload:
+                raise ObjectExistsError(f"{self.location} has {name} with other bytes") from None
+        except (BaseError, OSError) as error:
+            raise self._unavailable(error) from error
+        folder = local_folder(self.location)
+        if folder is not None:
+            await asyncio.to_thread(_seal, folder / name)
 
     async def get(self, name: str) -> bytes:
         """Read an object."""
@@ -101,9 +122,28 @@ class ObstoreObjectStore:
         return ObjectStoreUnavailableError(f"{self.location}: {reason}")
 
 
+def local_folder(location: str) -> Path | None:
+    """Return the folder of a location, None for an object store."""
+    if "://" not in location:
+        return Path(location).absolute()
+    parts = urlsplit(location)
+    return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+
+def _seal(file: Path) -> None:
+    """Make a file read-only and durable, with its name."""
+    file.chmod(_READ_ONLY)
+    for path in (file, file.parent):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def _open(url: str) -> ObjectStore:
-    if "://" not in url:
-        folder = Path(url).absolute()
+    folder = local_folder(url)
+    if folder is not None:
         return LocalStore(folder, mkdir=True)
     # Client options given here would replace those of the environment (AWS_ALLOW_HTTP); the default timeout is 30 s.
     return from_url(
