@@ -106,6 +106,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
 
 def evolve(state: Conversation, commit: Commit, sequence: int) -> Conversation:
     """Fold one commit, stored at `sequence`, into the state."""
+    if commit.previous and not state.started:
+        state = _before_marker(state, commit)
     folded = reduce(_apply, commit.events, state)
     return msgspec.structs.replace(
         folded,
@@ -122,6 +124,21 @@ def evolve(state: Conversation, commit: Commit, sequence: int) -> Conversation:
         key="" if commit.erased else commit.key or state.key,
         fleet_version=commit.fleet_version or state.fleet_version,
         draw=commit.draw or state.draw,
+    )
+
+
+def _before_marker(state: Conversation, commit: Commit) -> Conversation:
+    """Return the state before the first commit that is left of an archived log (ADR 0031).
+
+    It suffices for late messages: the conversation is closed, and frame numbers and message ids continue.
+    """
+    return msgspec.structs.replace(
+        state,
+        customer=commit.customer,
+        tenant=commit.tenant,
+        closed=commit.ended_before,
+        frames=commit.frames_before,
+        ids=commit.ids_before,
     )
 
 
