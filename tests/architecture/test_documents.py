@@ -67,10 +67,9 @@ def test_commands_exist(document: Path) -> None:
     lines = re.findall(r"(?:`|^|; )(?:\.venv/bin/)?trunkline ([a-z][^`\n]*)", text, flags=re.MULTILINE)
     for line in lines:
         words = line.split("#")[0].split()
-        nested = tuple(words[:2]) in COMMANDS
-        path = tuple(words[:2]) if nested else (words[0],)
-        assert path in COMMANDS, line
-        assert nested or len(words) == 1 or not hasattr(COMMANDS[path], "commands"), line
+        path = next((path for depth in (3, 2, 1) if (path := tuple(words[:depth])) in COMMANDS), ())
+        assert path, line
+        assert len(path) == len(words) or not hasattr(COMMANDS[path], "commands"), line
         known = {option for parameter in COMMANDS[path].params for option in parameter.opts} | {"--help"}
         assert {word for word in words if word.startswith("--")} <= known, line
 

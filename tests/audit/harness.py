@@ -21,6 +21,7 @@ from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.customer_keys import CustomerErased
 from trunkline_protocols.dead_letter import DeadLetter
+from trunkline_protocols.holds import HoldPlaced
 from trunkline_protocols.ids import ConversationId, Instance, conversation_id, turn_id
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit, Started, TurnAnswered
@@ -218,6 +219,12 @@ class MessageProducer:
         )
         await self.append(subjects.erasure("local", *key.split("-")), codec.encode(erased), f"erasure-{inbox_seq}")
 
+    async def publish_hold(self, inbox_seq: int) -> None:
+        """Place a legal hold."""
+        name = f"h{self.conversation}-{inbox_seq}"
+        hold = HoldPlaced(hold=name, reason="case", placed_at=5.5, operator="Ada", role="lead", tenant="default")
+        await self.append(subjects.hold("local", name), codec.encode(hold), f"hold-{inbox_seq}")
+
     async def publish_turns(self, turns: int) -> None:
         """Append a number of messages to every stream."""
         first, self._turns = self._turns, self._turns + turns
@@ -228,6 +235,7 @@ class MessageProducer:
             await self.publish_dead_letter(inbox_seq)
             await self.publish_view(inbox_seq)
             await self.publish_erasure(inbox_seq)
+            await self.publish_hold(inbox_seq)
 
     async def append(self, subject: str, payload: bytes, message_id: str) -> int:
         """Append any bytes and return their sequence."""

@@ -20,9 +20,12 @@ from hypothesis import strategies as st
 from trunkline_agents.core.facts import UnreadableAnswerError, parse_facts
 from trunkline_agents.core.routing.artefact import UnreadableArtefactError, decode as decode_artefact
 from trunkline_agents.core.tools import ArgumentsError, decode_arguments
+from trunkline_audit.adapters.policy_file import load_policy
 from trunkline_audit.core.records import AuditedMessage, row_of
+from trunkline_audit.core.retention.manifest import compress, read_manifest, unpack
 from trunkline_chassis.customer_keys import DataKey
 from trunkline_chassis.fleet_folder import FleetError, load_fleet
+from trunkline_chassis.toml_file import TomlFileError
 from trunkline_chassis.tracing.otlp import export_reply
 from trunkline_chassis.tracing.trace_context import format_traceparent, parse_traceparent
 from trunkline_cli.fleet.core.check import check_folder
@@ -123,6 +126,25 @@ def _check_backup(payload: bytes) -> None:
             decompress_blob("name", damaged)
         except DamagedBackupError:
             continue
+
+
+def _check_archive(payload: bytes) -> None:
+    for damaged in (payload, compress(payload), compress(payload)[:-2]):
+        for decode in (unpack, read_manifest):
+            try:
+                decode(damaged)
+            except ValueError:
+                continue
+
+
+def _check_policy(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "retention.toml"
+        file.write_bytes(text.encode("utf-8", "surrogateescape"))
+        try:
+            load_policy(file)
+        except TomlFileError:
+            return
 
 
 def _check_names(text: str) -> None:
@@ -261,6 +283,8 @@ TARGETS: Final = (
     Target("routing artefact", payloads, _check_artefact),
     Target("passage file", payloads, _check_passage_file),
     Target("backup blob", payloads, _check_backup),
+    Target("archive", payloads, _check_archive),
+    Target("retention policy", toml, _check_policy),
     Target("names of an object", texts, _check_names),
     Target("tool arguments", texts, _check_arguments),
     Target("reader answer", texts, _check_reader_answer),

@@ -61,7 +61,7 @@ class Views:
 async def case(customers: Customers, views: Views | None = None) -> dict[str, Any]:
     """Return the case as the console gets it."""
     escalations = SimpleNamespace(values={})
-    desk = DeskOps(None, Log(), escalations, customers, views or Views(), "local")  # type: ignore[arg-type]
+    desk = DeskOps(None, Log(), None, escalations, customers, views or Views(), "local")  # type: ignore[arg-type]
     request = make_mocked_request("GET", "/v1/ops/desk/c1", match_info={"conversation": "c1"})
     request[access._OPERATOR] = Operator(name="Ada", role="lead")
     response = await desk.show(request)

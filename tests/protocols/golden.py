@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 from trunkline_protocols import (
+    archives,
     broadcast,
     citations,
     completion,
@@ -21,6 +22,7 @@ from trunkline_protocols import (
     escalation,
     fleet,
     frames,
+    holds,
     ids,
     inbox,
     knowledge,
@@ -269,6 +271,19 @@ _SAMPLES: list[wire.Wire] = [
         at=AT,
     ),
     views.ConversationViewed(conversation=C, view="desk", operator="Ada", role="lead", at=AT),
+    holds.HoldPlaced(
+        hold="h1", reason="case 7", placed_at=AT, operator="Ada", role="lead", tenant="default", customer="ada"
+    ),
+    holds.HoldReleased(hold="h1", reason="case 7 is closed", released_at=AT, operator="Ada", role="admin"),
+    archives.ReadArchived(conversation=C, after=5),
+    archives.ArchivedRecords(
+        conversation=C,
+        records=[
+            archives.ArchivedRecord(leaf=6, stream="INBOX", sequence=1, subject="inbox.r.1.c1", at=AT, payload=b"{}")
+        ],
+        archives=["20260102T030405Z"],
+        has_more=True,
+    ),
     snapshot.Snapshot(
         conversation=C,
         sequence=7,

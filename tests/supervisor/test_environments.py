@@ -36,7 +36,7 @@ SECRETS = {
     "TRUNKLINE_POSTGRES_DSN": {"audit"},
     "PGPASSWORD": {"audit"},
     "TRUNKLINE_MILVUS_TOKEN": {"rag"},
-    "AWS_SECRET_ACCESS_KEY": {"rag"},
+    "AWS_SECRET_ACCESS_KEY": {"audit", "rag"},
     "TRUNKLINE_EMBEDDER_KEY": {"agents", "rag"},
     "TRUNKLINE_UNKNOWN": set(),
     "GITHUB_TOKEN": set(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,6 +40,11 @@ def client_settings(url: str | None, data_dir: Path | None = None) -> ClientSett
 def console() -> Console:
     """Return a console as wide as the terminal, or with a fixed width if the output is not a terminal."""
     return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_PIPE_WIDTH)
+
+
+def local_time(at: float) -> str:
+    """Return Unix seconds as date and time of this machine."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 def short(value: object, limit: int) -> str:

@@ -35,6 +35,8 @@ class ConversationTrace(msgspec.Struct):
 
     conversation: str
     steps: list[ConversationStep]
+    archives: list[str] = []
+    """Names of the archives that it was read from."""
 
 
 def read_trace(settings: ClientSettings, conversation: str) -> ConversationTrace:
@@ -44,7 +46,8 @@ def read_trace(settings: ClientSettings, conversation: str) -> ConversationTrace
 
 def trace_table(trace: ConversationTrace) -> Table:
     """Return a trace as a table, one step per row."""
-    table = Table(title=trace.conversation, title_justify="left", box=None, pad_edge=False)
+    archived = f" (archived: {', '.join(trace.archives)})" if trace.archives else ""
+    table = Table(title=f"{trace.conversation}{archived}", title_justify="left", box=None, pad_edge=False)
     for heading in ("time", "from", "to", "type"):
         table.add_column(heading, no_wrap=True)
     table.add_column("ms", justify="right")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import configparser
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO
 from urllib.parse import quote
 
 import asyncpg
+from trunkline_audit.adapters.archive_check import check_archives
 from trunkline_audit.adapters.tree_reader import IncompleteTreeError, TreeReader, open_tree, record_entry
 from trunkline_audit.core import verifier
 from trunkline_audit.core.records import changed_columns
+from trunkline_chassis.object_store import ObstoreObjectStore
 
 from trunkline_cli.errors import CommandError
 
@@ -40,10 +42,19 @@ def archive_address(dsn: str | None, data_dir: Path) -> str:
     return f"postgresql://{user}:{password}@/{name}?host={quote(values['host'], safe='')}&port={values['port']}"
 
 
-async def verify(dsn: str, witness: Path | None, key: str) -> verifier.Verification:
-    """Verify all records against their heads, and the columns of each row against its bytes."""
+class AuditVerification(verifier.Verification):
+    """The verification of a database, with that of the archives that its records went to."""
+
+    in_archives: int = 0
+    """Records that archives were found to have."""
+    unread: Sequence[str] = ()
+    """Archives that cannot be read now, with the reasons."""
+
+
+async def verify(dsn: str, witness: Path | None, key: str) -> AuditVerification:
+    """Verify all records against their heads, the columns of each row against its bytes, and the archives."""
     try:
-        checked = verifier.Verification(verifier.read_heads(witness) if witness is not None else (), key)
+        checked = AuditVerification(verifier.read_heads(witness) if witness is not None else (), key)
     except (OSError, ValueError) as error:
         raise CommandError(str(error)) from error
     async with _archive(dsn) as tree:
@@ -56,8 +67,12 @@ async def verify(dsn: str, witness: Path | None, key: str) -> verifier.Verificat
                 checked.add_fault(f"record {leaf}: column {name} was changed")
         checked.finish()
         unnumbered = await tree.unnumbered()
+        archives = await check_archives(tree.connection, ObstoreObjectStore, key)
     if unnumbered:
         checked.add_fault(f"{unnumbered} rows have no place in the tree: they were not written by audit")
+    for fault in archives.faults:
+        checked.add_fault(fault)
+    checked.in_archives, checked.unread = archives.verified, archives.unread
     return checked
 
 

@@ -21,12 +21,19 @@ Postgres = Annotated[
 
 
 class AuditReport(msgspec.Struct, kw_only=True):
-    """Result of a verification; `uncovered` records are newer than the last head, which vouches for the others."""
+    """Result of a verification; `uncovered` records are newer than the last head, which vouches for the others.
+
+    `archived` records have their bytes in archives only; `in_archives` counts the records that archives were found to
+    have, `unread` has the reasons for which the others were not found.
+    """
 
     records: int
     heads: int
     unsigned: int
     uncovered: int
+    archived: int
+    in_archives: int
+    unread: list[str]
     faults: list[str]
 
 
@@ -49,12 +56,17 @@ def verify(
             heads=checked.heads,
             unsigned=checked.unsigned,
             uncovered=checked.uncovered,
+            archived=checked.archived,
+            in_archives=checked.in_archives,
+            unread=list(checked.unread),
             faults=checked.faults,
         )
         typer.echo(codec.encode(report))
     else:
-        for line in (*checked.faults, checked.summary):
+        for line in (*checked.faults, *checked.unread, checked.summary):
             typer.echo(line)
+        if checked.in_archives:
+            typer.echo(f"{checked.in_archives} records are in verified archives")
     if checked.faults:
         raise typer.Exit(1)
 

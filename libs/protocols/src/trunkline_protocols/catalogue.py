@@ -6,11 +6,12 @@ name of the function in `subjects` that builds its address.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, get_args
 
 from trunkline_protocols import streams
+from trunkline_protocols.archives import ArchivedRecords, ReadArchived
 from trunkline_protocols.broadcast import NoticeMessage, NoticeReceipt
+from trunkline_protocols.channels import Channel, Flow, Party
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
 from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
 from trunkline_protocols.customer_keys import CustomerErased, CustomerKey
@@ -20,6 +21,7 @@ from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.fleet import FleetPublished
 from trunkline_protocols.frames import ClientFrame, ServerFrame
+from trunkline_protocols.holds import HoldMessage
 from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import (
     AnalyseMessage,
@@ -49,38 +51,7 @@ from trunkline_protocols.turn import AgentMessage, AnswerTurn, Delta, SocketAtta
 from trunkline_protocols.views import ConversationViewed
 from trunkline_protocols.wire import Wire
 
-Carrier = Literal["stream", "core", "request", "bucket", "websocket"]
-Party = Literal[
-    "client", "ingress", "conversation", "agents", "rag", "llm_gateway", "audit", "supervisor", "every service"
-]
 _FLEET_READERS: Final[tuple[Party, ...]] = ("ingress", "conversation", "agents", "rag", "supervisor")
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """Messages in one direction of a channel. A reply is sent to the requester's NATS inbox."""
-
-    senders: tuple[Party, ...]
-    receivers: tuple[Party, ...]
-    messages: tuple[type[Wire], ...]
-    reply: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Channel:
-    """A subject, KV key or WebSocket. `{parameters}` are single tokens; `stored_in` is the stream or bucket."""
-
-    name: str
-    address: str
-    carrier: Carrier
-    flows: tuple[Flow, ...]
-    stored_in: str = ""
-    summary: str
-
-    @property
-    def messages(self) -> tuple[type[Wire], ...]:
-        """Return all messages of the channel."""
-        return tuple(message for flow in self.flows for message in flow.messages)
 
 
 def _each(union: Any) -> tuple[type[Wire], ...]:  # noqa: ANN401 - a union is no type to mypy
@@ -98,6 +69,7 @@ PARAMETERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "stream": ("Stream that the message came from", ()),
     "consumer": ("Consumer that failed to handle it", ()),
     "notice": ("Id of a notice", ()),
+    "hold": ("Id of a legal hold", ()),
     "day": ("Days since 1970, UTC", ()),
     "tenant": ("Tenant of the customers", ()),
     "turn": ("Id of the turn", ()),
@@ -149,6 +121,14 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         stored_in=streams.VIEWS.name,
         summary="Operators who read a conversation; its texts are shown once this is stored",
         flows=(Flow(("ingress",), ("audit",), (ConversationViewed,)),),
+    ),
+    Channel(
+        name="hold",
+        address="hold.{region}.{hold}",
+        carrier="stream",
+        stored_in=streams.HOLDS.name,
+        summary="Legal holds and their releases",
+        flows=(Flow(("ingress",), ("ingress", "audit"), _each(HoldMessage)),),
     ),
     Channel(
         name="work",
@@ -222,6 +202,16 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         carrier="core",
         summary="Announcement of the ingress that holds the conversation's socket",
         flows=(Flow(("ingress",), ("conversation", "ingress"), (SocketAttached,)),),
+    ),
+    Channel(
+        name="read_archive",
+        address="archive.{region}.read",
+        carrier="request",
+        summary="The records of an archived conversation",
+        flows=(
+            Flow(("ingress",), ("audit",), (ReadArchived,)),
+            Flow(("audit",), ("ingress",), (ArchivedRecords, Refused), reply=True),
+        ),
     ),
     Channel(
         name="search",

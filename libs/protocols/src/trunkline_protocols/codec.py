@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from trunkline_protocols.archives import ArchiveReply, ReadArchived
 from trunkline_protocols.broadcast import NoticesMessage
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
 from trunkline_protocols.consultation import ConsultCancelled, ConsultReply
@@ -29,6 +30,7 @@ from trunkline_protocols.desk import DeskMessage, DeskOutcome, SlotMessage
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.fleet import FleetPublished
 from trunkline_protocols.frames import ClientFrame, ServerFrame
+from trunkline_protocols.holds import HoldMessage
 from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
 from trunkline_protocols.log import Commit, CommitStored
@@ -56,6 +58,9 @@ inbox: Final[Decoder[InboxMessage]] = Decoder(InboxMessage)
 desk: Final[Decoder[DeskMessage]] = Decoder(DeskMessage)
 slot: Final[Decoder[SlotMessage]] = Decoder(SlotMessage)
 desk_outcome: Final[Decoder[DeskOutcome]] = Decoder(DeskOutcome)
+hold: Final[Decoder[HoldMessage]] = Decoder(HoldMessage)
+read_archived: Final[Decoder[ReadArchived]] = Decoder(ReadArchived)
+archive_reply: Final[Decoder[ArchiveReply]] = Decoder(ArchiveReply)
 waiting: Final[Decoder[EscalationWaiting]] = Decoder(EscalationWaiting)
 fleet: Final[Decoder[FleetPublished]] = Decoder(FleetPublished)
 rollout: Final[Decoder[FleetRollout]] = Decoder(FleetRollout)

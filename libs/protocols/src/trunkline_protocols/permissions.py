@@ -12,7 +12,8 @@ import re
 from typing import Final, Literal, get_args
 
 from trunkline_protocols import streams
-from trunkline_protocols.catalogue import CHANNELS, Channel, Party
+from trunkline_protocols.catalogue import CHANNELS
+from trunkline_protocols.channels import Channel, Party
 from trunkline_protocols.ids import SLOTS
 from trunkline_protocols.topology import TURN_STREAMS, topology_of
 from trunkline_protocols.wire import Record
@@ -25,7 +26,7 @@ PRINCIPALS: Final[tuple[Principal, ...]] = get_args(Principal)
 _PARAMETER: Final = re.compile(r"\{\w+\}")
 
 READS: Final[dict[Service, tuple[str, ...]]] = {
-    "ingress": ("INBOX", "CONVERSATIONS", "ERASURES"),
+    "ingress": ("INBOX", "CONVERSATIONS", "ERASURES", "HOLDS"),
     "conversation": ("INBOX", "CONVERSATIONS", "WORK", "ERASURES"),
     "agents": ("KV_ROUTING", "ERASURES"),
     "rag": ("KV_KNOWLEDGE",),
@@ -187,7 +188,7 @@ def _consuming(service: Service, region: str) -> set[str]:
         }
     if service == "audit":
         consumers = [streams.audit_consumer(stream) for stream in streams.AUDITED]
-        return {
+        return _trimming(region) | {
             subject
             for consumer in consumers
             for subject in (
@@ -198,6 +199,19 @@ def _consuming(service: Service, region: str) -> set[str]:
             )
         }
     return set()
+
+
+def _trimming(region: str) -> set[str]:
+    """Return the JetStream API subjects with which archived conversations are trimmed.
+
+    No server narrows a purge to subjects: the request names them.
+    """
+    purged = (streams.INBOX.name, streams.CONVERSATIONS.name, f"KV_{streams.SNAPSHOTS.name}")
+    slots = [streams.slot_consumer(region, slot).name for slot in range(SLOTS)]
+    return {
+        *(f"$JS.API.STREAM.PURGE.{stream}" for stream in purged),
+        *(f"$JS.API.CONSUMER.INFO.{streams.INBOX.name}.{name}" for name in slots),
+    }
 
 
 def _micro(service: Service) -> set[str]:

@@ -132,7 +132,16 @@ ERASURES: Final = StreamSpec(
     description="Destroyed keys of customers, kept for ever: none of them is used again",
 )
 
-STREAMS: Final = (INBOX, CONVERSATIONS, WORK, NOTICES, DEAD_LETTERS, VIEWS, ERASURES)
+HOLDS: Final = StreamSpec(
+    name="HOLDS",
+    subjects=["hold.>"],
+    storage="file",
+    retention="limits",
+    replicated=True,
+    description="Legal holds and their releases",
+)
+
+STREAMS: Final = (INBOX, CONVERSATIONS, WORK, NOTICES, DEAD_LETTERS, VIEWS, ERASURES, HOLDS)
 
 FLEET: Final = BucketSpec(name="FLEET", history=10, description="Agent definitions, versioned")
 PRESENCE: Final = BucketSpec(name="PRESENCE", ttl_s=10.0, in_memory=True, description="Heartbeats of processes")
@@ -232,4 +241,4 @@ def audit_consumer(stream: StreamSpec) -> ConsumerSpec:
     )
 
 
-AUDITED: Final = (INBOX, CONVERSATIONS, NOTICES, DEAD_LETTERS, VIEWS, ERASURES)
+AUDITED: Final = (INBOX, CONVERSATIONS, NOTICES, DEAD_LETTERS, VIEWS, ERASURES, HOLDS)

@@ -3,6 +3,7 @@
 inbox.<region>.<partition>.<conversation>           stream INBOX: messages of customers
 desk.<region>.<partition>.<conversation>            stream INBOX: commands of people at the desk
 view.<region>.<partition>.<conversation>            stream VIEWS: operators who read a conversation
+hold.<region>.<hold>                                stream HOLDS: legal holds and their releases
 conv.<region>.<partition>.<conversation>.<kind>     stream CONVERSATIONS: the log of commits
 work.<specialty>.<lane>                             stream WORK: turns for agents
 notice.<region>.<audience>                          stream NOTICES
@@ -13,6 +14,7 @@ attach.<region>.<partition>.<conversation>          core: an ingress holds the c
 result.<instance>                                   core: results, claims and heartbeats for a conversation process
 advice.<instance>                                   core: replies to a consultation
 consult.<specialty>.cancelled                       core: cancellation of a consultation
+archive.<region>.read                               core, request and reply
 rag.<region>.search | analyse | article | import | backups    core, request and reply
 llm.<region>.complete                               core, request and reply
 llm.<region>.cancel                                 core: cancellation of completions
@@ -82,6 +84,21 @@ def desk(region: str, conversation: ConversationId) -> str:
 def view(region: str, conversation: ConversationId) -> str:
     """Return the subject of an operator's view of a conversation."""
     return f"view.{_suffix(region, conversation)}"
+
+
+def hold(region: str, hold: str) -> str:
+    """Return the subject of a legal hold and of its release."""
+    return f"hold.{token(region, 'region')}.{token(hold, 'hold')}"
+
+
+def hold_any(region: str) -> str:
+    """Return the filter over all legal holds of a region."""
+    return f"hold.{token(region, 'region')}.*"
+
+
+def snapshot(conversation: ConversationId) -> str:
+    """Return the KV subject of a conversation's snapshot."""
+    return f"$KV.SNAPSHOTS.{token(conversation, 'conversation')}"
 
 
 def inbox_slot(region: str, slot: int) -> list[str]:
@@ -214,6 +231,11 @@ def receipts(region: str, notice: str) -> str:
 def dead_letter(stream: str, consumer: str) -> str:
     """Return the subject of dead letters of a consumer."""
     return f"dead.{token(stream, 'stream')}.{token(consumer, 'consumer')}"
+
+
+def read_archive(region: str) -> str:
+    """Return the subject of requests for the records of an archived conversation."""
+    return f"archive.{token(region, 'region')}.read"
 
 
 def search(region: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -11,17 +12,29 @@ from typing import Final
 import structlog
 from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
-from trunkline_protocols import streams
+from trunkline_chassis.object_store import ObstoreObjectStore, local_folder
+from trunkline_chassis.rpc import Responder
+from trunkline_chassis.toml_file import TomlFileError
+from trunkline_protocols import codec, streams, subjects
 
+from trunkline_audit.adapters.archive_reader import ArchivedConversations
 from trunkline_audit.adapters.head_signer import HeadSigner
 from trunkline_audit.adapters.jetstream import JetStreamFeeds
+from trunkline_audit.adapters.policy_file import load_policy
 from trunkline_audit.adapters.postgres import PostgresArchive
+from trunkline_audit.adapters.retention_store import PostgresRetention
+from trunkline_audit.adapters.stream_trimmer import JetStreamTrimmer
 from trunkline_audit.application.lag_monitor import LagMonitor
 from trunkline_audit.application.recorder import Recorder
+from trunkline_audit.application.retention_run import RetentionRun
+from trunkline_audit.application.retention_schedule import RetentionSchedule
+from trunkline_audit.core.retention.policy import RetentionPolicy
+from trunkline_audit.handlers import ArchiveHandlers
 from trunkline_audit.settings import AuditSettings
 
 _log: Final = structlog.get_logger(__name__)
 NAME = "audit"
+_MAX_ARCHIVE_READS: Final = 4
 
 
 def _now() -> datetime:
@@ -48,9 +61,49 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
     archive = PostgresArchive(settings.postgres_dsn, name=process.instance, heads=heads)
     recorder = Recorder(feeds, archive, latency=process.latency, now=_now, jitter=random.random)
     lag = LagMonitor(feeds, now=_now)
-    process.heartbeat.vitals = lambda: Vitals(queue_depth=lag.pending, detail={"archive": recorder.state})
+    retention = _retention(process)
+    process.heartbeat.vitals = lambda: Vitals(
+        queue_depth=lag.pending, detail={"archive": recorder.state, "retention": retention.state}
+    )
     process.readiness.is_working = lambda: recorder.state != "unavailable"
     process.spawn(lag.run())
     process.spawn(recorder.run())
+    if retention.is_scheduled:
+        process.spawn(retention.run())
+    responder = Responder(process.bus, NAME, process.latency, process.group)
+    archives = ArchiveHandlers(ArchivedConversations(settings.postgres_dsn, ObstoreObjectStore))
+    await responder.serve(
+        subjects.read_archive(settings.region), codec.read_archived, archives.read, max_concurrent=_MAX_ARCHIVE_READS
+    )
     yield
+    await responder.close(settings.shutdown_timeout_s)
     await recorder.drain(settings.shutdown_timeout_s)
+
+
+def _retention(process: Process[AuditSettings]) -> RetentionSchedule:
+    """Return the schedule of retention, which runs only with a policy and an interval; log which it is, once."""
+    settings = process.settings
+    policy, failure = RetentionPolicy(), ""
+    try:
+        policy = load_policy(settings.retention_policy)
+    except TomlFileError as error:
+        failure = f"policy invalid: {error}"
+        _log.error("retention.policy_invalid", error=str(error))
+    else:
+        _log.info("retention.policy", rules=len(policy.rules), every_h=settings.retention_every_h)
+    if settings.retention_every_h and local_folder(settings.retention_url) is None:
+        _log.warning("retention.object_lock_unchecked", location=settings.retention_url)
+
+    def new_run() -> RetentionRun:
+        return RetentionRun(
+            PostgresRetention(settings.postgres_dsn, holder=process.instance),
+            JetStreamTrimmer(process.bus, settings.region),
+            ObstoreObjectStore,
+            policy,
+            location=settings.retention_url,
+            now=_now,
+        )
+
+    return RetentionSchedule(
+        new_run, policy, every_s=settings.retention_every_h * 3_600, now=time.time, failure=failure
+    )

@@ -1,14 +1,24 @@
-"""Ports of recording: feeds of streams, and an archive. Both may fail at any moment and are then reopened."""
+"""Ports of recording and of retention.
+
+Of recording: feeds of streams, and an archive. Both may fail at any moment and are then reopened. Of retention: the
+records in PostgreSQL, the streams, the legal holds, and the object store of the archives.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Literal, Protocol
+
+from trunkline_protocols.archives import ArchivedRecords, ReadArchived
+from trunkline_protocols.holds import HoldMessage
 
 from trunkline_audit.core.records import ArchiveRow, AuditedMessage
+from trunkline_audit.core.retention.decisions import RecordGroup
+from trunkline_audit.core.retention.manifest import ArchiveObject, ArchiveRun
+from trunkline_audit.core.retention.trimming import PendingRecord, StoredKey
 
 
 class ArchiveUnavailableError(Exception):
@@ -17,6 +27,10 @@ class ArchiveUnavailableError(Exception):
 
 class ArchiveLockedError(ArchiveUnavailableError):
     """Another audit process writes this archive; this process is on standby."""
+
+
+class ArchiveDamagedError(Exception):
+    """An object of an archive does not have the bytes of a record; the message names both, no text."""
 
 
 class FeedBrokenError(Exception):
@@ -97,4 +111,130 @@ class Archive(Protocol):
 
     def open(self) -> AbstractAsyncContextManager[ArchiveWriter]:
         """Become the only writer and migrate the schema; raises `ArchiveUnavailableError` if that fails."""
+        ...
+
+
+# -- retention ---
+
+TrimOutcome = Literal["trimmed", "waiting"]
+"""`waiting`: a consumer has not acknowledged a message yet, or the archive does not have it."""
+
+
+class RetentionSession(Protocol):
+    """The records, for one run of retention."""
+
+    async def hold(self) -> None:
+        """Stay the only run until cancelled; raises `ArchiveLockedError` if another one has begun."""
+        ...
+
+    async def header(self, size: int = 0) -> list[dict[str, Any]]:
+        """Return log and head of an export, by default of the latest head; empty if there is no head."""
+        ...
+
+    def groups(
+        self, size: int, *, closed_before: datetime | None, single_before: datetime | None
+    ) -> AsyncIterator[Sequence[RecordGroup]]:
+        """Yield the records below a head that are not archived, in groups: conversations, then single ones.
+
+        Only conversations that were closed, and single records that were stored before a time; none without it.
+        """
+        ...
+
+    async def holds(self) -> Sequence[HoldMessage]:
+        """Return the recorded holds and releases."""
+        ...
+
+    async def records(self, groups: Sequence[RecordGroup], size: int) -> list[dict[str, Any]]:
+        """Return the records of groups with their proofs, as entries of an export, by conversation and leaf."""
+        ...
+
+    async def unverified(self) -> ArchiveRun | None:
+        """Return the run that was interrupted before its archive was verified."""
+        ...
+
+    async def start(self, run: ArchiveRun) -> None:
+        """Store a new run."""
+        ...
+
+    async def objects(self, run: ArchiveRun) -> list[ArchiveObject]:
+        """Return the objects of a run, in order."""
+        ...
+
+    async def add_object(
+        self, run: ArchiveRun, number: int, written: ArchiveObject, groups: Sequence[RecordGroup], leaves: Sequence[int]
+    ) -> None:
+        """Store that records are in an object."""
+        ...
+
+    async def set_verified(self, run: ArchiveRun, at: datetime) -> None:
+        """Store that the archive of a run was read back and verified: its records may be trimmed."""
+        ...
+
+    def pending(self) -> AsyncIterator[Sequence[PendingRecord]]:
+        """Yield the records of verified archives that still have their bytes, whole conversations at a time."""
+        ...
+
+    async def stored(self, conversations: Sequence[str]) -> frozenset[StoredKey]:
+        """Return the records of conversations that verified archives have."""
+        ...
+
+    async def trim(self, records: Sequence[PendingRecord], at: datetime) -> int:
+        """Remove the bytes of records, if a verified archive has them; return their number."""
+        ...
+
+    async def expired_markers(self, before: datetime) -> list[tuple[str, str]]:
+        """Return some conversations that were trimmed before a time and still have a marker, with their regions."""
+        ...
+
+    async def set_marker_purged(self, conversations: Sequence[str]) -> None:
+        """Store that the markers of conversations are gone."""
+        ...
+
+
+class RetentionArchive(Protocol):
+    """The store of records, as retention uses it."""
+
+    def open(self, *, locked: bool) -> AbstractAsyncContextManager[RetentionSession]:
+        """Open a session, `locked` as the only run; raises `ArchiveUnavailableError`."""
+        ...
+
+
+class StreamTrimmer(Protocol):
+    """The streams of conversations."""
+
+    async def trim(self, region: str, conversation: str, stored: frozenset[StoredKey]) -> TrimOutcome:
+        """Purge the messages of a conversation that an archive has, except the last commit."""
+        ...
+
+    async def purge_marker(self, region: str, conversation: str, stored: frozenset[StoredKey]) -> TrimOutcome:
+        """Purge the last commit too, if an archive has it."""
+        ...
+
+    async def holds(self) -> Sequence[HoldMessage]:
+        """Read the holds and releases in their stream; raises an error if one cannot be read."""
+        ...
+
+
+class ArchiveObjects(Protocol):
+    """The object store of archives. Raises the errors of object stores in the chassis."""
+
+    @property
+    def location(self) -> str:
+        """Folder or URL."""
+        ...
+
+    async def put_once(self, name: str, payload: bytes) -> None:
+        """Write an object that must not exist with other bytes."""
+        ...
+
+    async def get(self, name: str) -> bytes:
+        """Read an object."""
+        ...
+
+
+class ArchivedRecordSource(Protocol):
+    """Archived conversations, for the operators."""
+
+    async def read(self, request: ReadArchived) -> ArchivedRecords:
+        """Return records; raises `ArchiveUnavailableError`, `ArchiveDamagedError` and errors of object stores."""
         ...

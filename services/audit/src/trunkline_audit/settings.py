@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr
-from trunkline_chassis.settings import ProcessSettings
+from trunkline_chassis.settings import EnvironmentSettings, ProcessSettings
 
 
-class AuditSettings(ProcessSettings):
+class RetentionSettings(EnvironmentSettings):
+    """The retention of records."""
+
+    retention_policy: Path | None = Field(
+        None, description="File with the rules of retention (TOML); default: everything is kept"
+    )
+    retention_url: str = Field("var/archives", description="Location of archives: a folder, s3://, gs:// or az://")
+
+
+class AuditSettings(ProcessSettings, RetentionSettings):
     """Settings of the audit service, in addition to those of every process."""
 
     postgres_dsn: str = Field(
@@ -24,3 +35,4 @@ class AuditSettings(ProcessSettings):
     audit_batch_wait_s: float = Field(
         0.2, ge=0, le=10, description="Seconds in which a batch collects: the lag of a message"
     )
+    retention_every_h: float = Field(0.0, ge=0, description="Hours between scheduled runs of retention; 0: none")

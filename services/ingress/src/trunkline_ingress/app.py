@@ -29,11 +29,13 @@ from trunkline_ingress.adapters.customer_tokens import CustomerTokens
 from trunkline_ingress.adapters.erasure_file import ErasureFile
 from trunkline_ingress.adapters.jwks import KeySet
 from trunkline_ingress.adapters.nats.announcements import NatsSocketPresence, NatsTurnCanceller
+from trunkline_ingress.adapters.nats.archives import NatsArchive
 from trunkline_ingress.adapters.nats.conversation_log import NatsConversationLog
 from trunkline_ingress.adapters.nats.customer_records import NatsCustomerRecords
 from trunkline_ingress.adapters.nats.desk import NatsDesk
 from trunkline_ingress.adapters.nats.erasures import NatsErasures
 from trunkline_ingress.adapters.nats.fleet import NatsFleetStore
+from trunkline_ingress.adapters.nats.holds import NatsHolds
 from trunkline_ingress.adapters.nats.inbox import NatsInbox
 from trunkline_ingress.adapters.nats.knowledge import KnowledgeClient
 from trunkline_ingress.adapters.nats.notices import NatsNoticeStore
@@ -65,6 +67,7 @@ from trunkline_ingress.handlers.http import BODY_TIMEOUT_S, bus_errors
 from trunkline_ingress.handlers.ops.customers import CustomerOps
 from trunkline_ingress.handlers.ops.desk import DeskOps
 from trunkline_ingress.handlers.ops.fleet import FleetOps
+from trunkline_ingress.handlers.ops.holds import HoldOps
 from trunkline_ingress.handlers.ops.knowledge import KnowledgeOps
 from trunkline_ingress.handlers.ops.me import OperatorOps
 from trunkline_ingress.handlers.ops.notices import NoticeOps
@@ -75,6 +78,7 @@ from trunkline_ingress.handlers.pages import Pages, prefix_redirect
 from trunkline_ingress.handlers.subscriptions import Subscriptions
 from trunkline_ingress.ports import (
     CommitFeed,
+    ConversationArchive,
     ConversationLog,
     CurrentFleet,
     CustomerRecords,
@@ -82,6 +86,7 @@ from trunkline_ingress.ports import (
     Erasures,
     EscalationView,
     FleetStore,
+    HoldStore,
     InboxHistory,
     KnowledgeService,
     LiveProcesses,
@@ -125,6 +130,8 @@ class HttpPorts:
     """None without a key file."""
     erasures: Erasures
     customer_records: CustomerRecords
+    holds: HoldStore
+    archive: ConversationArchive
 
 
 class _Endpoint(Protocol):
@@ -183,6 +190,8 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         suite=NatsSuiteStatus(bus, process.presences, region, lambda: fleet.specialties),
         desk=NatsDesk(bus, texts),
         views=NatsViews(bus),
+        holds=NatsHolds(bus, region),
+        archive=NatsArchive(bus, region),
         escalations=escalations,
         customers=customers,
         texts=texts,
@@ -237,7 +246,7 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
         OperatorOps(operators),
         Pages(ports.fleet, ports.notices, settings.edge_embed_origins.split()),
         ArticleEndpoint(articles, chat.authenticator, chat.opener.identity_of, region),
-        SuiteOps(ports.suite, ports.inbox, ports.log, ports.views, region),
+        SuiteOps(ports.suite, ports.inbox, ports.log, ports.archive, ports.views, region),
         KnowledgeOps(ports.knowledge),
         FleetOps(ports.fleet_store, ports.rollouts, ports.processes, settings.mcp_commands),
         RolloutOps(
@@ -245,8 +254,11 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
         ),
         NoticeOps(ports.notice_store, ports.notices, ports.processes, region),
         ReviewOps(ports.review),
-        DeskOps(ports.desk, ports.log, ports.escalations, ports.customers, ports.views, region, ports.texts),
+        DeskOps(
+            ports.desk, ports.log, ports.archive, ports.escalations, ports.customers, ports.views, region, ports.texts
+        ),
         CustomerOps(ports.customers, ports.erasures, ports.customer_records, ports.keys, region),
+        HoldOps(ports.holds),
     ]
 
 

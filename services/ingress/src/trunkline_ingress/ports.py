@@ -14,6 +14,7 @@ from trunkline_protocols.customers import CustomerKnown
 from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.fleet import Fleet, FleetOrigin
+from trunkline_protocols.holds import HoldMessage
 from trunkline_protocols.ids import ConversationId, TurnId
 from trunkline_protocols.inbox import FeedbackGiven, InboxMessage
 from trunkline_protocols.knowledge import (
@@ -32,6 +33,7 @@ from trunkline_protocols.texts import M
 from trunkline_protocols.turn import SocketAttached
 from trunkline_protocols.views import View
 
+from trunkline_ingress.core.archived import ArchivedConversation
 from trunkline_ingress.core.identity import Claims
 from trunkline_ingress.core.operators import Operator
 from trunkline_ingress.core.rollout.tally import ObservedCommit
@@ -189,6 +191,26 @@ class ViewRecords(Protocol):
 
     async def record(self, region: str, conversation: ConversationId, view: View, operator: Operator) -> None:
         """Store a view; raises `BusUnavailableError` if that fails: then nothing is shown."""
+        ...
+
+
+class ConversationArchive(Protocol):
+    """Archived conversations."""
+
+    async def read(self, conversation: ConversationId) -> ArchivedConversation:
+        """Read an archived conversation, without records if there is no such one; raises `BusUnavailableError`."""
+        ...
+
+
+class HoldStore(Protocol):
+    """Legal holds of a region."""
+
+    async def append(self, message: HoldMessage) -> None:
+        """Store a hold or its release; raises `BusUnavailableError` if the outcome is unknown."""
+        ...
+
+    async def messages(self) -> list[HoldMessage]:
+        """Read all holds and releases; raises `DecodeError` if one cannot be read."""
         ...
 
 

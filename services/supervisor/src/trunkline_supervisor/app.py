@@ -258,6 +258,8 @@ def _addresses(
         postgres_dsn=postgres_dsn,
         milvus_uri=settings.milvus_uri or str(folder / "milvus"),
         backup_url=settings.backup_url or str(folder / "backups"),
+        retention_url=settings.retention_url or str(folder / "archives"),
+        retention_policy=_retention_policy(settings, folder),
         http_host=settings.http_host,
         http_port=port,
         path_prefix=settings.path_prefix,
@@ -309,3 +311,11 @@ def _operator_link(settings: SuiteSettings) -> Path:
 def _first(group: BaseExceptionGroup[SuiteError]) -> SuiteError:
     first = group.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+def _retention_policy(settings: SuiteSettings, folder: Path) -> str:
+    """Return the file of the retention policy, empty without one."""
+    if settings.retention_policy is not None:
+        return str(settings.retention_policy.absolute())
+    file = folder / "retention.toml"
+    return str(file) if file.is_file() else ""

@@ -86,6 +86,14 @@ class SuiteSettings(NatsSettings):
     backup_url: str | None = Field(
         None, description="Destination of knowledge base backups; default: a folder in the data directory"
     )
+    retention_policy: Path | None = Field(
+        None,
+        description="File with the rules of retention (TOML); default: `retention.toml` of the data directory, without "
+        "it everything is kept",
+    )
+    retention_url: str | None = Field(
+        None, description="Destination of archives; default: a folder in the data directory"
+    )
     nodes: Literal[1, 3] | None = Field(
         None,
         description="Embedded NATS servers: 1, or 3 as a cluster; default: as many as the data directory has, or 1",

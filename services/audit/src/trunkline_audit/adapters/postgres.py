@@ -1,27 +1,23 @@
-"""The archive in PostgreSQL, written by one process at a time.
+"""The archive in PostgreSQL, written by one process at a time, the holder of a lease.
 
-The writer holds a lease: a row that every transaction renews, if its epoch is still the writer's own. Nothing belongs
-to a session, so that a connection pool such as pgbouncer may give each transaction another connection, and connections
-are opened without start parameters. Rows that are stored already change nothing. The position of the stream and the
-place of every row in the tree of records are written in the same transaction.
+Rows that are stored already change nothing. The position of the stream and the place of every row in the tree of
+records are written in the same transaction.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Final
 
 import asyncpg
-import psycopg
 import structlog
 from prometheus_client import Counter
 
 from trunkline_audit.adapters.head_signer import HeadSigner
-from trunkline_audit.adapters.migrations import MigrationError, known_migrations, migrate
+from trunkline_audit.adapters.migrations import known_migrations, migrate
 from trunkline_audit.adapters.record_tree import (
     add_head,
     add_key,
@@ -31,33 +27,19 @@ from trunkline_audit.adapters.record_tree import (
     load_tree,
     number_older,
 )
+from trunkline_audit.adapters.session import RENEW_INTERVAL_S, Lease, connected, map_errors
 from trunkline_audit.core.merkle import GrowingTree
 from trunkline_audit.core.records import ArchiveRow, row_variants
-from trunkline_audit.ports import ArchiveLockedError, ArchiveUnavailableError
+from trunkline_audit.ports import ArchiveLockedError
 
 _log: Final = structlog.get_logger(__name__)
 _SKIPPED: Final = Counter("trunkline_audit_skipped_total", "Messages that PostgreSQL refused in every form", ["stream"])
 
 _LOCK: Final = 0x7472756E6B6C696E
 """The key of the advisory lock of a migration: the letters "trunklin"."""
-_LEASE_S: Final = 10.0
-_RENEW_INTERVAL_S: Final = 3.0
 _HEAD_INTERVAL_S: Final = 1.0
 _MAX_RECORDS_WITHOUT_HEAD: Final = 1_000
-_CONNECT_TIMEOUT_S: Final = 5.0
-_COMMAND_TIMEOUT_S: Final = 20.0
-"""Shorter than the time after which an unacknowledged message is redelivered."""
-_CLOSE_TIMEOUT_S: Final = 2.0
 
-_FAILURES: Final = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # raised if a connection is lost during an operation
-    psycopg.Error,
-    OSError,
-    TimeoutError,
-    MigrationError,
-)
 _ROW_ERRORS: Final = (
     asyncpg.DataError,  # not representable: as jsonb, or in the encoding of the database
     asyncpg.IntegrityConstraintViolationError,
@@ -96,18 +78,6 @@ ON CONFLICT (stream) DO UPDATE SET sequence = excluded.sequence, at = excluded.a
 _SKIP: Final = """
 INSERT INTO skipped (stream, sequence, at, reason) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
 """
-_ACQUIRE: Final = f"""
-INSERT INTO writers AS known (name, holder, epoch, expires_at)
-VALUES ('audit', $1, 1, clock_timestamp() + interval '{_LEASE_S:g} seconds')
-ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, epoch = known.epoch + 1, expires_at = excluded.expires_at
-WHERE known.holder = excluded.holder OR known.expires_at < clock_timestamp()
-RETURNING epoch
-"""  # noqa: S608 - the duration is a constant
-_RENEW: Final = f"""
-UPDATE writers SET expires_at = clock_timestamp() + interval '{_LEASE_S:g} seconds'
-WHERE name = 'audit' AND epoch = $1 RETURNING epoch
-"""  # noqa: S608 - the duration is a constant
-_RELEASE: Final = "UPDATE writers SET expires_at = '-infinity' WHERE name = 'audit' AND epoch = $1"
 _APPLIED: Final = "SELECT migration_id FROM _yoyo_migration"
 
 
@@ -124,38 +94,19 @@ class PostgresArchive:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[PostgresWriter]:
         """Connect, migrate the schema, and become the only writer."""
-        async with self._connect() as connection:
-            with _map_errors():
+        async with connected(self._dsn) as connection:
+            lease = Lease(connection, "audit", purpose="writes this archive")
+            with map_errors():
                 await self._migrate(connection)
-                async with connection.transaction():
-                    epoch = await connection.fetchval(_ACQUIRE, self._name)
-                if epoch is None:
-                    raise ArchiveLockedError("another audit process writes this archive")
+                await lease.acquire(self._name)
                 await self._warn_of_encoding(connection)
-            writer = PostgresWriter(connection, epoch, self._heads)
+            writer = PostgresWriter(connection, lease, self._heads)
             try:
                 await writer.prepare()
                 yield writer
                 await writer.sign_head()
             finally:
-                with contextlib.suppress(*_FAILURES):
-                    async with connection.transaction():
-                        await connection.execute(_RELEASE, epoch)
-
-    @asynccontextmanager
-    async def _connect(self) -> AsyncIterator[asyncpg.Connection]:
-        with _map_errors():
-            connection = await asyncpg.connect(
-                self._dsn,
-                timeout=_CONNECT_TIMEOUT_S,
-                command_timeout=_COMMAND_TIMEOUT_S,
-                statement_cache_size=0,
-            )
-        try:
-            yield connection
-        finally:
-            with contextlib.suppress(*_FAILURES):
-                await connection.close(timeout=_CLOSE_TIMEOUT_S)
+                await lease.release()
 
     async def _migrate(self, connection: asyncpg.Connection) -> None:
         """Migrate if there is something to do, under a lock that ends with its transaction."""
@@ -180,10 +131,10 @@ class PostgresArchive:
 class PostgresWriter:
     """The holder of the lease. Several streams may write concurrently; their transactions are serialised."""
 
-    def __init__(self, connection: asyncpg.Connection, epoch: int, heads: HeadSigner) -> None:
+    def __init__(self, connection: asyncpg.Connection, lease: Lease, heads: HeadSigner) -> None:
         """Use `PostgresArchive.open` to create one."""
         self._connection = connection
-        self._epoch = epoch
+        self._lease = lease
         self._heads = heads
         self._lock = asyncio.Lock()
         self._tree = GrowingTree()
@@ -194,7 +145,7 @@ class PostgresWriter:
 
     async def prepare(self) -> None:
         """Load the tree and number the rows that are older than it."""
-        async with self._transaction():
+        async with self._lease.transaction():
             self._tree = await load_tree(self._connection)
             self._signed = await last_head_size(self._connection)
             if self._heads.key_name:
@@ -206,7 +157,7 @@ class PostgresWriter:
 
     async def position(self, stream: str) -> int:
         """Return the sequence up to which the archive is complete, 0 for an empty one."""
-        async with self._lock, self._transaction():
+        async with self._lock, self._lease.transaction():
             known = await self._connection.fetchrow("SELECT sequence, at FROM positions WHERE stream = $1", stream)
         if known is None:
             return 0
@@ -216,8 +167,8 @@ class PostgresWriter:
     async def hold(self) -> None:
         """Renew the lease until cancelled; raises `ArchiveLockedError` if another process has acquired it."""
         while True:
-            await asyncio.sleep(_RENEW_INTERVAL_S)
-            async with self._lock, self._transaction():
+            await asyncio.sleep(RENEW_INTERVAL_S)
+            async with self._lock, self._lease.transaction():
                 pass
 
     async def sign_heads(self) -> None:
@@ -250,18 +201,9 @@ class PostgresWriter:
         """Run the block in a transaction with a copy of the tree, which replaces it once that is committed."""
         async with self._lock:
             tree = self._tree.copy()
-            async with self._transaction():
+            async with self._lease.transaction():
                 yield tree
             self._tree = tree
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[None]:
-        """Run the block in a transaction that renews the lease."""
-        with _map_errors():
-            async with self._connection.transaction():
-                if await self._connection.fetchval(_RENEW, self._epoch) is None:
-                    raise ArchiveLockedError("another audit process has acquired this archive")
-                yield
 
     async def _new(self, rows: Sequence[ArchiveRow]) -> list[ArchiveRow]:
         """Return the rows that are not stored yet, each once: those later than the last one need no question."""
@@ -310,12 +252,3 @@ class PostgresWriter:
         _SKIPPED.labels(row.stream).inc()
         await self._connection.execute(_SKIP, row.stream, row.sequence, row.at, reason)
         return []
-
-
-@contextmanager
-def _map_errors() -> Iterator[None]:
-    try:
-        yield
-    except _FAILURES as error:
-        reason = next(iter(str(error).splitlines()), "")
-        raise ArchiveUnavailableError(f"PostgreSQL: {type(error).__name__}: {reason}") from error

@@ -34,9 +34,11 @@ TilePlace: TypeAlias = tuple[int, int]
 _CONNECT_TIMEOUT_S: Final = 5.0
 _COMMAND_TIMEOUT_S: Final = 60.0
 _PREFETCH: Final = 500
-_FIELDS: Final = ", ".join(f"{name}::text" if name == "payload" else name for name in ArchiveRow._fields)
-_RECORDS: Final = f"SELECT leaf, {_FIELDS} FROM messages WHERE leaf IS NOT NULL ORDER BY leaf"  # noqa: S608 - constants
-_OF_CONVERSATION: Final = f"SELECT leaf, {_FIELDS} FROM messages WHERE conversation = $1 AND leaf < $2 ORDER BY leaf"  # noqa: S608 - constants
+RECORD_FIELDS: Final = ", ".join(f"{name}::text" if name == "payload" else name for name in ArchiveRow._fields)
+_RECORDS: Final = f"SELECT leaf, {RECORD_FIELDS} FROM messages WHERE leaf IS NOT NULL ORDER BY leaf"  # noqa: S608 - constants
+_OF_CONVERSATION: Final = (
+    f"SELECT leaf, {RECORD_FIELDS} FROM messages WHERE conversation = $1 AND leaf < $2 ORDER BY leaf"  # noqa: S608 - constants
+)
 _HEADS: Final = "SELECT size, log, root, at, key, signature FROM tree_heads WHERE size > $1 ORDER BY size"
 _HEAD: Final = """
 SELECT size, log, root, at, key, signature FROM tree_heads WHERE size = $1 OR $1 = 0 ORDER BY size DESC LIMIT 1
@@ -59,41 +61,51 @@ class TreeReader:
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         """`connection` is in the transaction of the view."""
-        self._connection = connection
+        self.connection = connection
 
     async def log(self, *, whole: bool) -> dict[str, Any]:
         """Return the first entry of an export of all records, or of some."""
-        keys = {each["name"]: each["public"].hex() for each in await self._connection.fetch("SELECT * FROM tree_keys")}
+        keys = {each["name"]: each["public"].hex() for each in await self.connection.fetch("SELECT * FROM tree_keys")}
         return {"kind": "log", "format": FORMAT, "whole": whole, "keys": keys}
 
     async def heads(self, *, after: int = 0) -> list[dict[str, Any]]:
         """Return the heads of more than `after` records."""
-        return [_head_entry(each) for each in await self._connection.fetch(_HEADS, after)]
+        return [_head_entry(each) for each in await self.connection.fetch(_HEADS, after)]
 
     async def head(self, size: int = 0) -> dict[str, Any] | None:
         """Return the head of `size` records, by default the latest; None if it does not exist."""
-        found = await self._connection.fetchrow(_HEAD, size)
+        found = await self.connection.fetchrow(_HEAD, size)
         return _head_entry(found) if found is not None else None
 
     async def rows(self) -> AsyncIterator[tuple[int, ArchiveRow]]:
         """Yield all rows with their leaves, in order."""
-        async for each in self._connection.cursor(_RECORDS, prefetch=_PREFETCH):
-            yield each["leaf"], _row(each)
+        async for each in self.connection.cursor(_RECORDS, prefetch=_PREFETCH):
+            yield each["leaf"], row_of_record(each)
 
     async def unnumbered(self) -> int:
         """Return the number of rows without a leaf."""
-        count: int = await self._connection.fetchval("SELECT count(*) FROM messages WHERE leaf IS NULL")
+        count: int = await self.connection.fetchval("SELECT count(*) FROM messages WHERE leaf IS NULL")
         return count
 
     async def proven(self, conversation: str, size: int) -> AsyncIterator[dict[str, Any]]:
         """Yield the records of a conversation in a tree of `size` leaves, each with its proof."""
-        for each in await self._connection.fetch(_OF_CONVERSATION, conversation, size):
+        for each in await self.connection.fetch(_OF_CONVERSATION, conversation, size):
             proof = await self.proof(each["leaf"], size)
-            yield record_entry(each["leaf"], _row(each)) | {"size": size, "proof": [found.hex() for found in proof]}
+            yield record_entry(each["leaf"], row_of_record(each)) | {
+                "size": size,
+                "proof": [found.hex() for found in proof],
+            }
 
     async def proof(self, leaf: int, size: int) -> list[bytes]:
         """Return the proof that a tree of `size` leaves has a leaf; raise `IncompleteTreeError` without its rows."""
         return await self._hashes_of(inclusion_ranges(leaf, size))
+
+    async def proofs(self, leaves: Sequence[int], size: int) -> list[list[bytes]]:
+        """Return the proofs of many leaves, which share most of their hashes."""
+        paths = [inclusion_ranges(leaf, size) for leaf in leaves]
+        ranges = list({each: None for path in paths for each in path})
+        hashes = dict(zip(ranges, await self._hashes_of(ranges), strict=True))
+        return [[hashes[each] for each in path] for path in paths]
 
     async def consistency(self, old: int, new: int) -> dict[str, Any]:
         """Return the entry that proves that the tree of `new` leaves begins with that of `old` ones."""
@@ -109,7 +121,7 @@ class TreeReader:
     async def _tiles(self, places: set[TilePlace]) -> dict[TilePlace, Sequence[bytes]]:
         """Return the hashes of tiles, which may not be full yet."""
         levels, numbers = [level for level, _ in places], [number for _, number in places]
-        full = await self._connection.fetch(_TILES, levels, numbers)
+        full = await self.connection.fetch(_TILES, levels, numbers)
         found: dict[TilePlace, Sequence[bytes]] = {
             (each["level"], each["number"]): [
                 each["hashes"][at : at + _HASH_BYTES] for at in range(0, len(each["hashes"]), _HASH_BYTES)
@@ -123,8 +135,8 @@ class TreeReader:
     async def _pending(self, level: int, start: int, end: int) -> Sequence[bytes]:
         """Return hashes of a tile that is not full yet: of its leaves, or the roots of the tiles below."""
         if level == 0:
-            return [hash_of_row(leaf_row(each)) for each in await self._connection.fetch(_LEAVES, start, end)]
-        return [each["root"] for each in await self._connection.fetch(_ROOTS, level - 1, start, end)]
+            return [hash_of_row(leaf_row(each)) for each in await self.connection.fetch(_LEAVES, start, end)]
+        return [each["root"] for each in await self.connection.fetch(_ROOTS, level - 1, start, end)]
 
 
 def _tile_of(node: Subtree) -> TilePlace:
@@ -155,7 +167,8 @@ def _head_entry(head: asyncpg.Record) -> dict[str, Any]:
 
 
 def record_entry(leaf: int, row: ArchiveRow) -> dict[str, Any]:
-    """Return a record as an entry of an export."""
+    """Return a record as an entry of an export; one that is archived has the hash of its bytes instead of them."""
+    raw = {"sha256": row.sha256.hex()} if row.raw is None else {"raw": base64.b64encode(row.raw).decode()}
     return {
         "kind": "record",
         "leaf": leaf,
@@ -164,7 +177,7 @@ def record_entry(leaf: int, row: ArchiveRow) -> dict[str, Any]:
         "at": microseconds(row.at),
         "received_at": microseconds(row.received_at),
         "subject": row.subject,
-        "raw": base64.b64encode(row.raw).decode(),
+        **raw,
     }
 
 
@@ -181,5 +194,6 @@ async def open_tree(dsn: str) -> AsyncIterator[TreeReader]:
         await connection.close()
 
 
-def _row(record: asyncpg.Record) -> ArchiveRow:
+def row_of_record(record: asyncpg.Record) -> ArchiveRow:
+    """Return the row of a record with all `RECORD_FIELDS`."""
     return ArchiveRow(*(record[name] for name in ArchiveRow._fields))

@@ -51,7 +51,8 @@ class ArchiveRow(NamedTuple):
     turn: str | None
     type: str | None
     payload: str | None
-    raw: bytes
+    raw: bytes | None
+    """None once the record is archived and trimmed."""
     sha256: bytes
 
 
@@ -117,7 +118,12 @@ def row_variants(row: ArchiveRow) -> Iterator[ArchiveRow]:
 
 
 def changed_columns(row: ArchiveRow) -> list[str]:
-    """Return the columns of a stored row that do not follow from its bytes and its subject."""
+    """Return the columns of a stored row that do not follow from its bytes and its subject.
+
+    Without its bytes nothing can be compared: they are in an archive.
+    """
+    if row.raw is None:
+        return []
     expected = row_of(AuditedMessage(row.stream, row.sequence, row.at, row.subject, row.raw), row.received_at)
     variants = [_comparable(variant) for variant in row_variants(expected)]
     stored = _comparable(row)

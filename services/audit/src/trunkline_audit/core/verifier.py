@@ -1,9 +1,10 @@
-"""Checks an export of Trunkline's audit trail, without Trunkline: one file, for Python 3.9 or later.
+"""Checks an export or an archive of Trunkline's audit trail, without Trunkline: one file, for Python 3.9 or later.
 
-    python verify.py EXPORT [--heads FILE] [--key HEX]
+    python verify.py EXPORT|MANIFEST [--heads FILE] [--key HEX]
 
 EXPORT comes from `trunkline audit export`, FILE with the heads that a witness kept from `trunkline audit heads`; both
-are JSON, one object to a line. HEX is the public key in which you trust. Signatures need the package `cryptography`;
+are JSON, one object to a line. MANIFEST is the manifest.json of an archive, with its objects beside it. HEX is the
+public key in which you trust. Signatures need the package `cryptography`, archives Python 3.14 or `backports.zstd`;
 everything else is the standard library's. Exit status 0: no fault; 1: faults, one to a line; 2: unusable input.
 
 What is checked (the tree is that of RFC 6962, section 2.1, with SHA-256):
@@ -13,6 +14,7 @@ What is checked (the tree is that of RFC 6962, section 2.1, with SHA-256):
   records than the export, records were removed from the end.
 - In an export of single records, each one's proof leads to the root of a head. A proof of consistency leads from the
   head of fewer records to the one of more.
+- An exported record that is archived has a SHA-256 instead of bytes; in an archive each has bytes and a proof.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import argparse
 import base64
 import binascii
 import hashlib
+import importlib
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -38,9 +41,14 @@ def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
+def raw_of(record: dict[str, Any]) -> bytes:
+    """Return the bytes of a record."""
+    return base64.b64decode(record["raw"], validate=True)
+
+
 def leaf_hash(record: dict[str, Any]) -> bytes:
     """Return the hash of a record's leaf."""
-    raw = base64.b64decode(record["raw"], validate=True)
+    digest = sha256(raw_of(record)).hex() if "raw" in record else record["sha256"]
     fields = (
         "trunkline record 1",
         record["stream"],
@@ -48,7 +56,7 @@ def leaf_hash(record: dict[str, Any]) -> bytes:
         str(record["at"]),
         str(record["received_at"]),
         record["subject"],
-        sha256(raw).hex(),
+        digest,
     )
     return sha256(b"\x00" + "\n".join(fields).encode())
 
@@ -147,6 +155,8 @@ class Verification:
         """Heads without a signature, in a log that has no key: only a witness vouches for them."""
         self.uncovered = 0
         """Records after the last head, which no head vouches for yet."""
+        self.archived = 0
+        """Records without their bytes, which are in an archive."""
         self._witnessed = {head["size"]: head for head in witnessed}
         self._keys = {_key_name(trusted_key): trusted_key} if trusted_key else {}
         self._trusts_export = not trusted_key
@@ -177,7 +187,27 @@ class Verification:
         """Return the result in one line."""
         state = "no fault" if not self.faults else f"{len(self.faults)} faults"
         unsigned = f", {self.unsigned} of the heads are not signed" if self.unsigned else ""
-        return f"{self.records} records, {self.heads} heads, {self.uncovered} uncovered: {state}{unsigned}"
+        archived = f", {self.archived} archived" if self.archived else ""
+        return f"{self.records} records, {self.heads} heads, {self.uncovered} uncovered{archived}: {state}{unsigned}"
+
+    def start_archive(self, manifest: dict[str, Any]) -> None:
+        """Take the manifest of an archive."""
+        self._start({"format": manifest["format"], "whole": False, "keys": manifest["keys"]})
+        self._take_head(manifest["head"])
+
+    def check_object(self, described: dict[str, Any], packed: bytes) -> None:
+        """Check an object of an archive against its description in the manifest."""
+        name = described["name"]
+        if sha256(packed).hex() != described["sha256"]:
+            self.add_fault(f"object {name} is not the one of the manifest")
+            return
+        entries = read_lines(decompress(packed).decode().splitlines(), name)
+        records = [entry for entry in entries if entry["kind"] == "record" and "raw" in entry]
+        for record in records:
+            self.check(record)
+        leaves = [record["leaf"] for record in records]
+        if len(leaves) != described["records"] or [min(leaves), max(leaves)] != described["leaves"]:
+            self.add_fault(f"object {name} does not have the records of the manifest")
 
     def finish(self) -> None:
         """Compare what can be compared only at the end."""
@@ -236,9 +266,10 @@ class Verification:
 
     def _take_record(self, record: dict[str, Any]) -> None:
         number = record["leaf"]
+        self.archived += "raw" not in record
         try:
             leaf = leaf_hash(record)
-        except (binascii.Error, TypeError, ValueError) as error:
+        except (binascii.Error, KeyError, TypeError, ValueError) as error:
             self.add_fault(f"record {number}: unreadable: {error}")
             leaf = b""
         if not self._is_whole:
@@ -294,6 +325,28 @@ def _key_name(public: str) -> str:
         raise ValueError(f"{public!r} is not a public key in hex") from error
 
 
+def decompress(packed: bytes) -> bytes:
+    """Return the lines of an object of an archive; raise ValueError if they cannot be read."""
+    for name in ("compression.zstd", "backports.zstd"):
+        try:
+            zstd = importlib.import_module(name)
+        except ImportError:
+            continue
+        try:
+            return bytes(zstd.decompress(packed))
+        except zstd.ZstdError as error:
+            raise ValueError(f"an object is not compressed by zstd: {error}") from error
+    raise ValueError("archives cannot be read: install the package backports.zstd")
+
+
+def check_archive(verification: Verification, manifest: Path) -> None:
+    """Check an archive in a folder."""
+    read = json.loads(manifest.read_text(encoding="utf-8"))
+    verification.start_archive(read)
+    for described in read["objects"]:
+        verification.check_object(described, (manifest.parent / described["name"]).read_bytes())
+
+
 def read_heads(file: Path) -> list[dict[str, Any]]:
     """Return the heads that a witness kept in a file; raise ValueError if one is incomplete."""
     with file.open(encoding="utf-8") as lines:
@@ -319,17 +372,20 @@ def read_lines(lines: Iterable[str], name: str) -> Iterator[dict[str, Any]]:
 
 def main() -> int:
     """Check the files named on the command line."""
-    parser = argparse.ArgumentParser(description="Check an export of Trunkline's audit trail")
-    parser.add_argument("export")
+    parser = argparse.ArgumentParser(description="Check an export or an archive of Trunkline's audit trail")
+    parser.add_argument("export", help="export, or manifest.json of an archive")
     parser.add_argument("--heads", help="file with the heads that a witness kept")
     parser.add_argument("--key", default="", help="public key that you trust, in hex")
     given = parser.parse_args()
     try:
         witnessed = read_heads(Path(given.heads)) if given.heads else []
         verification = Verification(witnessed, given.key)
-        with Path(given.export).open(encoding="utf-8") as file:
-            for entry in read_lines(file, given.export):
-                verification.check(entry)
+        if given.export.endswith(".json"):
+            check_archive(verification, Path(given.export))
+        else:
+            with Path(given.export).open(encoding="utf-8") as file:
+                for entry in read_lines(file, given.export):
+                    verification.check(entry)
         verification.finish()
     except (OSError, ValueError, KeyError, TypeError) as error:
         print(f"verify: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201

@@ -48,6 +48,10 @@ class Addresses:
     """Path below which a proxy serves the ingress."""
     operator_link: str = ""
     """File with the code of the console link, for the ingress alone."""
+    retention_url: str = ""
+    """Location of archives."""
+    retention_policy: str = ""
+    """File of the retention policy, empty without one."""
     socket_dir: str = ""
     """Private folder for Unix sockets."""
     key_file: str = ""
@@ -143,7 +147,8 @@ class Blueprint:
         archive = {
             "TRUNKLINE_POSTGRES_DSN": addresses.postgres_dsn,
             "TRUNKLINE_AUDIT_SECRET": addresses.audit_secret,
-        }
+            "TRUNKLINE_RETENTION_URL": addresses.retention_url,
+        } | ({"TRUNKLINE_RETENTION_POLICY": addresses.retention_policy} if addresses.retention_policy else {})
         return [
             # Its queue depth is the number of open sockets; only new sockets reach a process that is added.
             self._pool("ingress", edge, sizes.ingress, queue_threshold=4_000),

@@ -54,17 +54,19 @@ SETTINGS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "rag": (*_PROCESS, *_EMBEDDER, "BACKUP_*", "KNOWLEDGE_*", "MILVUS_*", "PARSER_*", "SOCKET_DIR", "TENANT"),
     "llm_gateway": (*_PROCESS, "LLM_*"),
-    "audit": (*_PROCESS, "AUDIT_*", "POSTGRES_*"),
+    "audit": (*_PROCESS, "AUDIT_*", "POSTGRES_*", "RETENTION_*"),
 }
 """Settings of each service, without the prefix TRUNKLINE_."""
 
+_OBJECT_STORES: Final = ("AWS_*", "AZURE_*", "GOOGLE_*")
+"""Credentials of the object stores that backups and archives go to."""
+
 _LIBRARIES: Final[dict[str, tuple[str, ...]]] = {
     "agents": _OUTGOING,
-    # Credentials of the object store that backups go to.
-    "rag": (*_OUTGOING, "AWS_*", "AZURE_*", "GOOGLE_*"),
+    "rag": (*_OUTGOING, *_OBJECT_STORES),
     "llm_gateway": _OUTGOING,
-    # The variables of libpq, such as PGSSLROOTCERT and PGPASSFILE.
-    "audit": ("PG*",),
+    # With the variables of libpq, such as PGSSLROOTCERT and PGPASSFILE.
+    "audit": (*_OUTGOING, *_OBJECT_STORES, "PG*"),
 }
 """Variables that are read by a library of a service."""
 

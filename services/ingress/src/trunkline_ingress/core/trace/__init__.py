@@ -13,9 +13,11 @@ from trunkline_ingress.core.trace.steps import InboxEntry, Trace, TraceStep
 __all__ = ["InboxEntry", "Trace", "TraceStep", "build_trace"]
 
 
-def build_trace(conversation: str, inbox: Iterable[InboxEntry], commits: Iterable[CommitStored]) -> Trace:
+def build_trace(
+    conversation: str, inbox: Iterable[InboxEntry], commits: Iterable[CommitStored], archives: Iterable[str] = ()
+) -> Trace:
     """Merge the messages of customer and desk with the commits, ordered by time."""
     steps = [step_of_message(entry) for entry in inbox]
     for stored in commits:
         steps.extend(steps_of_commit(stored))
-    return Trace(conversation=conversation, steps=sorted(steps, key=lambda step: step.at))
+    return Trace(conversation=conversation, steps=sorted(steps, key=lambda step: step.at), archives=[*archives])

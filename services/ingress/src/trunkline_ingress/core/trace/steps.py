@@ -36,6 +36,8 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
 
     conversation: str
     steps: list[TraceStep]
+    archives: list[str] = []
+    """Names of the archives that the conversation was read from; empty if the streams have all of it."""
 
 
 def tag_of(message: msgspec.Struct) -> str:

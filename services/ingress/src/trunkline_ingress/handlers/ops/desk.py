@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -24,12 +24,14 @@ from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.log import Started
 from trunkline_protocols.rules.escalation import queue
 
+from trunkline_ingress.core.archived import is_trimmed
 from trunkline_ingress.core.customer_view import CustomerView, customer_view
 from trunkline_ingress.core.operators import AGENTS, READERS
 from trunkline_ingress.core.transcript import TranscriptEntry, transcript
 from trunkline_ingress.handlers.access import Route, operator_of, operators, person_of
 from trunkline_ingress.handlers.http import body_of, conversation_of, json_response
 from trunkline_ingress.ports import (
+    ConversationArchive,
     ConversationLog,
     Desk,
     EscalationView,
@@ -111,6 +113,8 @@ class EscalatedConversation(msgspec.Struct, kw_only=True):
     conversation: str
     waiting: QueueEntry | None
     closed: bool
+    archives: list[str]
+    """Names of the archives that it was read from; empty if its log has all of it."""
     transcript: list[TranscriptEntry]
     customer: CustomerView | None
     """The known data about the customer, now; null if it cannot be read."""
@@ -127,6 +131,7 @@ class DeskOps:
 
     desk: Desk
     log: ConversationLog
+    archive: ConversationArchive
     escalations: EscalationView
     customers: StoredCustomers
     views: ViewRecords
@@ -155,6 +160,10 @@ class DeskOps:
         conversation = conversation_of(request)
         region = self._region_of(conversation)
         commits = await self.log.commits(region, conversation, after=0)
+        archives: Sequence[str] = ()
+        if is_trimmed(commits) or not commits:
+            archived = await self.archive.read(conversation)
+            commits, archives = archived.commits(commits), archived.archives
         if not commits:
             raise web.HTTPNotFound(text=f"conversation {conversation} not found")
         await self.views.record(region, conversation, "desk", operator_of(request))
@@ -167,6 +176,7 @@ class DeskOps:
                 conversation=conversation,
                 waiting=entry,
                 closed=closed,
+                archives=[*archives],
                 transcript=messages,
                 customer=await self._customer(first.tenant, first.customer),
                 channel=started.channel if started is not None else "",

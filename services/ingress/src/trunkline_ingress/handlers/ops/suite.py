@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
 
+from trunkline_ingress.core.archived import is_trimmed
 from trunkline_ingress.core.operators import AUDITORS, VIEWERS
 from trunkline_ingress.core.trace import build_trace
 from trunkline_ingress.handlers.access import Route, operator_of, operators
 from trunkline_ingress.handlers.http import conversation_of, json_response
-from trunkline_ingress.ports import ConversationLog, InboxHistory, SuiteStatusSource, ViewRecords
+from trunkline_ingress.ports import (
+    ConversationArchive,
+    ConversationLog,
+    InboxHistory,
+    SuiteStatusSource,
+    ViewRecords,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +28,7 @@ class SuiteOps:
     suite: SuiteStatusSource
     inbox: InboxHistory
     log: ConversationLog
+    archive: ConversationArchive
     views: ViewRecords
     region: str
 
@@ -40,7 +49,12 @@ class SuiteOps:
         messages = await self.inbox.messages(self.region, conversation)
         commands = await self.inbox.desk_commands(self.region, conversation)
         commits = await self.log.commits(self.region, conversation, after=0)
-        if not messages and not commits:
+        entries = [*messages, *commands]
+        archives: Sequence[str] = ()
+        if is_trimmed(commits) or not (entries or commits):
+            archived = await self.archive.read(conversation)
+            entries, commits, archives = archived.messages(entries), archived.commits(commits), archived.archives
+        if not entries and not commits:
             raise web.HTTPNotFound(text=f"conversation {conversation} not found")
         await self.views.record(self.region, conversation, "trace", operator_of(request))
-        return json_response(build_trace(conversation, [*messages, *commands], commits))
+        return json_response(build_trace(conversation, entries, commits, archives))

@@ -14,8 +14,10 @@ import { goneText, isClaimedBy } from './queue.js';
  * @param {QueueEntry|null} entry  null if it is not escalated
  * @param {boolean} closed
  * @param {number} now
+ * @param {boolean} archived
  */
-export function factsText(entry, closed, now) {
+export function factsText(entry, closed, now, archived = false) {
+  if (!entry && archived) return 'Closed, read from the archive';
   if (!entry) return closed ? 'Closed' : 'With the agents';
   const due = dueIn(entry.due_at, now);
   return [

@@ -101,7 +101,7 @@ export class CasePanel {
       : 'Select a conversation from the queue to read it, or claim the next one.');
     if (!state) return;
     const entry = this.#findEntry(this.#id);
-    this.#renderHead(entry, state.closed);
+    this.#renderHead(entry, state);
     this.#renderSummary(entry?.summary ?? '');
     this.#renderCustomer(state);
     this.#renderMessages(state);
@@ -111,9 +111,9 @@ export class CasePanel {
 
   /**
    * @param {QueueEntry|null} entry
-   * @param {boolean} closed
+   * @param {EscalatedConversation} state
    */
-  #renderHead(entry, closed) {
+  #renderHead(entry, { closed, archives }) {
     const { title, urgency, facts, traceLink, handBack, close } = this.#parts;
     const now = this.#context.ops.now();
     if (entry) setText(title, customerName(entry.customer));
@@ -121,7 +121,7 @@ export class CasePanel {
     urgency.hidden = !entry;
     setAttribute(urgency, 'data-urgency', entry?.urgency);
     setText(urgency, entry?.urgency ?? '');
-    setText(facts, factsText(entry, closed, now));
+    setText(facts, factsText(entry, closed, now, archives.length > 0));
     setAttribute(facts, 'data-overdue', entry ? now > entry.due_at : null);
     setAttribute(traceLink, 'href', `#suite/${this.#id}`);
     handBack.hidden = close.hidden = !isClaimedBy(entry, this.#context.person());

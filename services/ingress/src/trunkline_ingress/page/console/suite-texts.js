@@ -86,3 +86,11 @@ export function stepKind({ from, to, type }) {
 export function withGaps(steps) {
   return steps.map((step, at) => ({ step, gap: at ? step.at - steps[at - 1].at : 0 }));
 }
+
+/**
+ * Return the note of an archived conversation; '' if the streams have all of it.
+ * @param {string[]} archives  names of the archives that it was read from
+ */
+export function archivedText(archives) {
+  return archives.length ? `This conversation is archived; it was read from ${archives.join(', ')}.` : '';
+}

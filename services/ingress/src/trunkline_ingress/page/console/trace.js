@@ -7,7 +7,7 @@
 import { el, keyed, setText } from '../shared/dom.js';
 import { clock, span } from '../shared/times.js';
 import { OpsError } from './ops-client.js';
-import { milliseconds, stepKind, withGaps } from './suite-texts.js';
+import { archivedText, milliseconds, stepKind, withGaps } from './suite-texts.js';
 
 /** Gaps up to this many seconds are not shown. */
 const MIN_GAP_S = 1;
@@ -61,11 +61,11 @@ export class TraceView {
     const conversation = this.#conversation;
     if (!conversation) return;
     try {
-      const { steps } = await this.#context.ops.trace(conversation);
+      const { steps, archives } = await this.#context.ops.trace(conversation);
       if (conversation !== this.#conversation) return;
       const isFirst = this.#trace === null;
       this.#trace = steps;
-      setText(this.#note, '');
+      setText(this.#note, archivedText(archives));
       this.#render();
       if (isFirst) this.root.scrollIntoView({ block: 'start' });
     } catch (error) {

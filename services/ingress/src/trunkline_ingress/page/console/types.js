@@ -33,6 +33,7 @@
  * @property {string} conversation
  * @property {QueueEntry|null} waiting  its entry in the queue
  * @property {boolean} closed
+ * @property {string[]} archives  names of the archives that it was read from
  * @property {TranscriptEntry[]} transcript
  * @property {Customer|null} customer  the known data about the customer, now; null if it cannot be read
  * @property {string} channel
@@ -110,7 +111,7 @@
  * @property {string} type
  * @property {number} ms
  * @property {string} summary
- * @typedef {{conversation: string, steps: TraceStep[]}} Trace
+ * @typedef {{conversation: string, steps: TraceStep[], archives: string[]}} Trace
  *
  * @typedef {object} ConsoleContext  functions of the console for its views
  * @property {import('./ops-api.js').OpsApi} ops

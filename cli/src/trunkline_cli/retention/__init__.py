@@ -1,0 +1,1 @@
+"""`trunkline retention`: the plan and the runs of retention, and legal holds."""

@@ -1,0 +1,1 @@
+"""Decisions of retention: rules and holds, the plan of a run, the manifest of its archive. Pure."""

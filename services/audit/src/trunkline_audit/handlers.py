@@ -1,0 +1,32 @@
+"""Requests to the audit service, by message."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+from trunkline_chassis.errors import ObjectMissingError, ObjectStoreUnavailableError
+from trunkline_protocols.archives import ArchiveReply, ReadArchived
+from trunkline_protocols.refusal import Refused
+
+from trunkline_audit.ports import ArchiveDamagedError, ArchivedRecordSource, ArchiveUnavailableError
+
+_log: Final = structlog.get_logger(__name__)
+
+
+class ArchiveHandlers:
+    """Replies with the records of archived conversations."""
+
+    def __init__(self, source: ArchivedRecordSource) -> None:
+        """Read from `source`."""
+        self._source = source
+
+    async def read(self, request: ReadArchived) -> ArchiveReply:
+        """Return records, or the reason for which they cannot be read now."""
+        try:
+            return await self._source.read(request)
+        except (ArchiveUnavailableError, ObjectStoreUnavailableError) as error:
+            return Refused(code="unavailable", message=str(error), retryable=True)
+        except (ObjectMissingError, ArchiveDamagedError) as error:
+            _log.error("archive.damaged", conversation=request.conversation, error=str(error))
+            return Refused(code="damaged", message=str(error), retryable=False)
