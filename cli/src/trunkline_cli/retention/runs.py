@@ -21,6 +21,7 @@ from trunkline_audit.ports import ArchiveUnavailableError
 from trunkline_audit.settings import RetentionSettings
 from trunkline_chassis.bus import connect
 from trunkline_chassis.errors import BusError, ObjectExistsError, ObjectMissingError, ObjectStoreUnavailableError
+from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.nats_security import NatsSecurity
 from trunkline_chassis.object_store import ObstoreObjectStore
 from trunkline_chassis.settings import Identifier, NatsSettings
@@ -31,6 +32,7 @@ from trunkline_supervisor.adapters.nats_credentials import credentials_folder, o
 from trunkline_cli.audit.archive import archive_address
 from trunkline_cli.errors import CommandError
 
+_NAME: Final = "retention"
 _PRINCIPAL: Final = "audit"
 _CONNECT_TIMEOUT_S: Final = 5.0
 _POLICY_NAME: Final = "retention.toml"
@@ -72,10 +74,11 @@ def read_policy(settings: RetentionCommandSettings) -> RetentionPolicy:
 @asynccontextmanager
 async def open_run(settings: RetentionCommandSettings, policy: RetentionPolicy) -> AsyncIterator[RetentionRun]:
     """Connect, and give the run; errors of the servers become `CommandError`."""
+    configure_logs(service=_NAME, instance=_NAME, level="error", style="console")
     dsn = archive_address(settings.postgres_dsn, settings.data_dir)
     url, security = nats_of(settings)
     with _one_line():
-        bus = await connect(url, "retention", principal=_PRINCIPAL, security=security, timeout_s=_CONNECT_TIMEOUT_S)
+        bus = await connect(url, _NAME, principal=_PRINCIPAL, security=security, timeout_s=_CONNECT_TIMEOUT_S)
         try:
             yield RetentionRun(
                 PostgresRetention(dsn, holder=f"{socket.gethostname()}-{os.getpid()}"),
