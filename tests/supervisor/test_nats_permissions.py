@@ -100,8 +100,8 @@ def test_configuration_and_passwords_are_readable_by_their_owner_only(
     assert len({file.read_text() for file in files}) == len(files)
 
 
-def test_only_the_conversation_service_may_delete_a_stream() -> None:
-    """It replaces the one that can be lost without harm; no service changes or empties one."""
+def test_only_the_conversation_service_may_delete_a_stream_and_only_audit_may_purge() -> None:
+    """The one replaces a stream that can be lost without harm, the other trims what is archived; none is changed."""
     deletable = {
         service: [
             subject
@@ -112,7 +112,8 @@ def test_only_the_conversation_service_may_delete_a_stream() -> None:
         if service != "supervisor"
     }
     assert {service: subjects for service, subjects in deletable.items() if subjects} == {
-        "conversation": ["$JS.API.STREAM.DELETE.WORK"]
+        "conversation": ["$JS.API.STREAM.DELETE.WORK"],
+        "audit": [f"$JS.API.STREAM.PURGE.{stream}" for stream in ("CONVERSATIONS", "INBOX", "KV_SNAPSHOTS")],
     }
 
 

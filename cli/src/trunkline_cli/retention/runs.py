@@ -115,8 +115,8 @@ def nats_of(settings: RetentionCommandSettings) -> tuple[str, NatsSecurity]:
         return settings.nats_url, settings.nats_security
     file = operator_url_file(settings.data_dir)
     try:
-        address = urlsplit(file.read_text(encoding="utf-8").strip())
-        password = (credentials_folder(settings.data_dir) / _PRINCIPAL).read_text(encoding="utf-8").strip()
+        address = urlsplit(file.read_text(encoding="utf-8-sig").strip())
+        password = (credentials_folder(settings.data_dir) / _PRINCIPAL).read_text(encoding="utf-8-sig").strip()
     except OSError as error:
         raise CommandError(f"no NATS: {file} cannot be read; name one with TRUNKLINE_NATS_URL") from error
     return f"nats://{address.hostname}:{address.port}", NatsSecurity(user=_PRINCIPAL, password=password)

@@ -341,7 +341,7 @@ def decompress(packed: bytes) -> bytes:
 
 def check_archive(verification: Verification, manifest: Path) -> None:
     """Check an archive in a folder."""
-    read = json.loads(manifest.read_text(encoding="utf-8"))
+    read = json.loads(manifest.read_text(encoding="utf-8-sig"))
     verification.start_archive(read)
     for described in read["objects"]:
         verification.check_object(described, (manifest.parent / described["name"]).read_bytes())
