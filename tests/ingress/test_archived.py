@@ -9,18 +9,22 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
-from trunkline_chassis.errors import BusUnavailableError
-from trunkline_ingress.core.archived import ArchivedConversation
+from trunkline_chassis.customer_keys import DataKey
+from trunkline_chassis.errors import BusUnavailableError, TextsErasedError
+from trunkline_chassis.texts import Texts
+from trunkline_ingress.adapters.nats.archives import NatsArchive
 from trunkline_ingress.core.operators import Operator
 from trunkline_ingress.core.trace import InboxEntry
 from trunkline_ingress.handlers import access
 from trunkline_ingress.handlers.ops.suite import SuiteOps
 from trunkline_protocols import codec
-from trunkline_protocols.archives import ArchivedRecord
+from trunkline_protocols.archives import ArchivedRecord, ArchivedRecords
+from trunkline_protocols.customer_keys import hash_of
 from trunkline_protocols.holds import HoldMessage, HoldPlaced, HoldReleased
-from trunkline_protocols.ids import ConversationId
+from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import CommitStored
 from trunkline_protocols.rules.holds import active_holds
+from trunkline_protocols.texts import ERASED, StoredTexts, encrypt_texts
 
 from tests.ingress.conversation_simulator import C, simulate
 
@@ -28,28 +32,49 @@ SIMULATED = simulate(["message", "answer", "message", "answer"])
 INBOX = [InboxEntry("inbox.local.1.cabc", seq, message) for seq, message in SIMULATED.inbox]
 
 
-def records() -> list[ArchivedRecord]:
+KEY = DataKey(hash_of("default", "ada"), b"k" * 32)
+
+
+def records(*, encrypted: bool) -> list[ArchivedRecord]:
     """Return the whole conversation as an archive has it."""
-    entries = [("INBOX", entry.sequence, codec.encode(entry.message)) for entry in INBOX]
-    entries += [("CONVERSATIONS", each.sequence, codec.encode(each.commit)) for each in SIMULATED.commits]
+
+    def stored(message: Any) -> bytes:
+        is_text = encrypted and isinstance(message, StoredTexts)
+        return codec.encode(encrypt_texts(message, KEY) if is_text else message)
+
+    entries = [("INBOX", entry.sequence, stored(entry.message)) for entry in INBOX]
+    entries += [("CONVERSATIONS", each.sequence, stored(each.commit)) for each in SIMULATED.commits]
     return [
         ArchivedRecord(leaf=leaf, stream=stream, sequence=seq, subject="inbox.local.1.cabc", at=1.0, payload=payload)
         for leaf, (stream, seq, payload) in enumerate(entries)
     ]
 
 
-class Archive:
-    """An archive that can fail."""
+class Keys:
+    """The keys of a customer who may be erased."""
 
-    def __init__(self, found: ArchivedConversation | None) -> None:
+    def __init__(self, *, erased: bool = False) -> None:
+        self.erased = erased
+
+    async def find(self, key: str) -> DataKey:
+        if self.erased:
+            raise TextsErasedError(key)
+        return KEY
+
+
+class Archive:
+    """An audit service that can fail."""
+
+    def __init__(self, found: list[ArchivedRecord] | None) -> None:
         self.found = found
         self.requests = 0
 
-    async def read(self, _: ConversationId) -> ArchivedConversation:
+    async def request(self, *_: object, timeout_s: float) -> bytes:
         self.requests += 1
         if self.found is None:
             raise BusUnavailableError("the archive cannot be read")
-        return self.found
+        archives = ["20260102T030405Z"] if self.found else []
+        return codec.encode(ArchivedRecords(conversation=C, records=self.found, archives=archives))
 
 
 class Streams:
@@ -72,9 +97,11 @@ class Streams:
         pass
 
 
-async def trace(streams: Streams, archive: Archive) -> dict[str, Any]:
+async def trace(streams: Streams, archive: Archive, *, erased: bool = False) -> dict[str, Any]:
     """Return the trace as operators get it."""
-    ops = SuiteOps(SimpleNamespace(), streams, streams, archive, streams, "local")  # type: ignore[arg-type]
+    texts = Texts(Keys(erased=erased))  # type: ignore[arg-type]
+    adapter = NatsArchive(archive, "local", texts)  # type: ignore[arg-type]
+    ops = SuiteOps(SimpleNamespace(), streams, streams, adapter, streams, "local")  # type: ignore[arg-type]
     request = make_mocked_request("GET", f"/v1/ops/trace/{C}", match_info={"conversation": C})
     request[access._OPERATOR] = Operator(name="Ada", role="lead")
     response = await ops.trace(request)
@@ -84,21 +111,31 @@ async def trace(streams: Streams, archive: Archive) -> dict[str, Any]:
     return found
 
 
-async def test_trace_of_an_archived_conversation_is_that_of_before() -> None:
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_trace_of_an_archived_conversation_is_that_of_before(*, encrypted: bool) -> None:
     """With its marker in the log, and later without; and it names the archive."""
-    archive = Archive(ArchivedConversation(records(), ["20260102T030405Z"]))
+    archive = Archive(records(encrypted=encrypted))
     before = await trace(Streams(INBOX, SIMULATED.commits), archive)
     assert (before["archives"], archive.requests) == ([], 0)
     for left in (SIMULATED.commits[-1:], []):
         found = await trace(Streams([], left), archive)
         assert found["archives"] == ["20260102T030405Z"]
-        assert found["steps"] == before["steps"]
+        assert json.dumps(found["steps"]) == json.dumps(before["steps"])
+
+
+async def test_erased_customer_has_no_texts_in_the_archive() -> None:
+    """The conversation is still shown."""
+    found = await trace(Streams([], []), Archive(records(encrypted=True)), erased=True)
+    assert ERASED in json.dumps(found["steps"])
+    said = [entry.message.text for entry in INBOX if isinstance(entry.message, TurnReceived)]
+    assert said
+    assert not [text for text in said if json.dumps(text) in json.dumps(found["steps"])]
 
 
 async def test_unknown_conversation_is_not_found() -> None:
     """Once the archive does not have it either; if that cannot be read, nothing is claimed."""
     with pytest.raises(web.HTTPNotFound):
-        await trace(Streams([], []), Archive(ArchivedConversation()))
+        await trace(Streams([], []), Archive([]))
     with pytest.raises(BusUnavailableError):
         await trace(Streams([], []), Archive(None))
 

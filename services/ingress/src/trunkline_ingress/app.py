@@ -191,7 +191,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         desk=NatsDesk(bus, texts),
         views=NatsViews(bus),
         holds=NatsHolds(bus, region),
-        archive=NatsArchive(bus, region),
+        archive=NatsArchive(bus, region, texts),
         escalations=escalations,
         customers=customers,
         texts=texts,

@@ -6,12 +6,16 @@ from typing import Final
 
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import BusUnavailableError
-from trunkline_protocols import codec, subjects
+from trunkline_chassis.texts import NO_KEYS, Texts
+from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.archives import ArchivedRecord, ReadArchived
 from trunkline_protocols.ids import ConversationId
+from trunkline_protocols.log import CommitStored
 from trunkline_protocols.refusal import Refused
+from trunkline_protocols.texts import StoredTexts
 
 from trunkline_ingress.core.archived import ArchivedConversation
+from trunkline_ingress.core.trace.steps import InboxEntry
 
 _TIMEOUT_S: Final = 20.0
 """An object is read, which may lie in another region's store."""
@@ -22,10 +26,11 @@ _MAX_PAGES: Final = 200
 class NatsArchive:
     """The archive of one region."""
 
-    def __init__(self, bus: Bus, region: str) -> None:
-        """Use the connection of the process."""
+    def __init__(self, bus: Bus, region: str, texts: Texts = NO_KEYS) -> None:
+        """Use the connection of the process, and the keys of customers."""
         self._bus = bus
         self._region = region
+        self._texts = texts
 
     async def read(self, conversation: ConversationId) -> ArchivedConversation:
         """Read all records, page by page; raises `BusUnavailableError` with the reason if that fails."""
@@ -43,4 +48,21 @@ class NatsArchive:
             archives.update(reply.archives)
             if not reply.has_more or not reply.records:
                 break
-        return ArchivedConversation(records, sorted(archives))
+        entries = [entry for record in records if (entry := await self._entry(record)) is not None]
+        log = [await self._commit(record) for record in records if record.stream == streams.CONVERSATIONS.name]
+        return ArchivedConversation(entries, log, sorted(archives))
+
+    async def _entry(self, record: ArchivedRecord) -> InboxEntry | None:
+        """Return a message; None for a record of another stream, or one that was dead-lettered as undecodable."""
+        if record.stream != streams.INBOX.name:
+            return None
+        try:
+            message = codec.slot.decode(record.payload)
+        except codec.DecodeError:
+            return None
+        readable = await self._texts.decrypt_or_erase(message) if isinstance(message, StoredTexts) else message
+        return InboxEntry(record.subject, record.sequence, readable)
+
+    async def _commit(self, record: ArchivedRecord) -> CommitStored:
+        commit = await self._texts.decrypt_or_erase(codec.commit.decode(record.payload))
+        return CommitStored(sequence=record.sequence, commit=commit)
