@@ -12,8 +12,8 @@ from typing import get_args, get_type_hints
 import pytest
 import trunkline_protocols
 from trunkline_protocols import codec, frames, streams, subjects
-from trunkline_protocols.catalogue import CHANNELS, PARAMETERS
-from trunkline_protocols.channels import Channel
+from trunkline_protocols.catalogue import CHANNELS
+from trunkline_protocols.channels import PARAMETERS, Channel
 from trunkline_protocols.ids import ConversationId, partition_of
 from trunkline_protocols.texts import StoredTexts
 from trunkline_protocols.wire import Wire

@@ -24,6 +24,8 @@ from tests.protocols.golden import SAMPLES
 
 WITHOUT_TEXTS = {
     "FleetRollout",
+    "HoldPlaced",
+    "HoldReleased",
     "NoticePublished",
     "NoticeRecalled",
     "NoticeReceipt",

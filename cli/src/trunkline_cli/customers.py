@@ -15,7 +15,7 @@ from trunkline_cli.client import post
 from trunkline_cli.errors import CommandError
 from trunkline_cli.options import DataDir, Json, Url, client_settings, console
 
-customer = typer.Typer(help="Show, forget or export what is stored of a customer.", no_args_is_help=True)
+customer = typer.Typer(help="Show, forget or export the stored data of a customer.", no_args_is_help=True)
 
 CustomerId = Annotated[str, typer.Argument(metavar="ID", help="Id of the customer")]
 Tenant = Annotated[str, typer.Option(help="Tenant of the customer")]

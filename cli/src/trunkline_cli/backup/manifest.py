@@ -1,7 +1,7 @@
 """Content list of a backup: its parts with their hashes, and the state that a restore must reach. Pure.
 
 A manifest is written last, so a backup without one does not exist. The parts are taken in an order that lets a suite
-start on them, although it serves customers meanwhile: nothing refers to what a later part lacks.
+start on them, although it serves customers meanwhile: nothing refers to data that a later part lacks.
 
     archive         before every stream: audit continues behind the last recorded message, none is skipped
     knowledge       at any time
@@ -61,7 +61,7 @@ class SuiteManifest(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     begun_at: float
-    """Unix time. What a customer saw before is in the backup; what came after may be missing."""
+    """Unix time. Messages that a customer saw before are in the backup; later ones may be missing."""
     finished_at: float
     region: str
     version: str

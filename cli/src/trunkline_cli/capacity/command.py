@@ -30,7 +30,7 @@ def plan(  # noqa: PLR0913 - one parameter per option
     ] = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Estimate the machines for a workload, with room for the loss of one, and what breaks first."""
+    """Estimate the machines for a workload, with room for the loss of one, and the first limit."""
     offers = read_prices(prices)
     try:
         workload = Workload(

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import msgspec
 from faststream.specification.asyncapi.v3_0_0.schema import ApplicationSchema
-from trunkline_protocols.catalogue import CHANNELS, PARAMETERS
-from trunkline_protocols.channels import Channel, Flow
+from trunkline_protocols.catalogue import CHANNELS
+from trunkline_protocols.channels import PARAMETERS, Channel, Flow
 from trunkline_protocols.frames import SUBPROTOCOL
 from trunkline_protocols.wire import Wire
 

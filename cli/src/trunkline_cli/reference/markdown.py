@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from trunkline_protocols.catalogue import CHANNELS, PARAMETERS
-from trunkline_protocols.channels import Channel, Flow
+from trunkline_protocols.catalogue import CHANNELS
+from trunkline_protocols.channels import PARAMETERS, Channel, Flow
 from trunkline_protocols.wire import Wire
 
 from trunkline_cli.reference.fields import MessageField, Struct, anchor_of, fields_of, parts_of, sentence_of

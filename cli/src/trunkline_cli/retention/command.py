@@ -59,7 +59,7 @@ class PlanReport(msgspec.Struct, kw_only=True):
 
 @retention.command()
 def plan(policy: Policy = None, data_dir: DataDir = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Show what a run would archive and trim, without any change."""
+    """Show the effect of a run, without any change."""
     settings = runs.command_settings(data_dir, policy, None)
     rules = runs.read_policy(settings)
     report = _report(asyncio.run(_plan(settings, rules)), rules)
@@ -80,7 +80,7 @@ def run(
     data_dir: DataDir = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Archive what is due, verify the archive, then trim streams and tables."""
+    """Archive due records, verify the archive, then trim streams and tables."""
     settings = runs.command_settings(data_dir, policy, location)
     rules = runs.read_policy(settings)
     if local_folder(settings.retention_url) is None:

@@ -40,7 +40,7 @@ _ARCHIVES_NAME: Final = "archives"
 
 
 class RetentionCommandSettings(NatsSettings, RetentionSettings):
-    """Settings of `trunkline retention`; what is not set comes from the data folder."""
+    """Settings of `trunkline retention`; the others come from the data folder."""
 
     nats_url: str | None = Field(None, description="NATS of the suite; default: the one of the data folder", repr=False)
     region: Identifier = Field("local", description="Region whose holds count")

@@ -15,7 +15,7 @@ class RepeatedRequest(Generic[T]):
     """A request that is sent again and again until the first reply to any of its attempts.
 
     If a server answers everything later than an attempt waits, no attempt alone would ever get its reply, although the
-    server has done what it was asked for.
+    server has executed it.
     """
 
     def __init__(self, send: Callable[[float], Coroutine[Any, Any, T]]) -> None:

@@ -14,7 +14,7 @@ from trunkline_protocols.decoding import convert
 
 _NS: Final = 1_000_000_000
 _SILENCE_TIMEOUT_S: Final = 5.0
-"""Without an answer to heartbeats; several times what a node needs that waits for a processor."""
+"""Without an answer to heartbeats; several times the delay of a node that waits for a processor."""
 _NEW_LEADER_TIMEOUT_S: Final = 2.0
 """The same for a node that a new leader has never heard from: its election took at least four seconds before."""
 

@@ -33,7 +33,7 @@ _END_STATUS: Final = "204"
 
 
 class StreamSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What the server says of a snapshot: `config` and `state` of the stream as in the JetStream API."""
+    """The server's description of a snapshot: `config` and `state` of the stream as in the JetStream API."""
 
     config: dict[str, Any]
     state: dict[str, Any]

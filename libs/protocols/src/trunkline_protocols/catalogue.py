@@ -45,7 +45,6 @@ from trunkline_protocols.refusal import Refused
 from trunkline_protocols.rollout import FleetRollout
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.spending import Spent
-from trunkline_protocols.subjects import COMMIT_KINDS, LANES, Audience
 from trunkline_protocols.tool_steps import ToolCallsCounted, ToolStepRecorded
 from trunkline_protocols.turn import AgentMessage, AnswerTurn, Delta, SocketAttached
 from trunkline_protocols.views import ConversationViewed
@@ -57,32 +56,6 @@ _FLEET_READERS: Final[tuple[Party, ...]] = ("ingress", "conversation", "agents",
 def _each(union: Any) -> tuple[type[Wire], ...]:  # noqa: ANN401 - a union is no type to mypy
     return get_args(union) or (union,)
 
-
-PARAMETERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "region": ("Region of the conversations", ()),
-    "partition": ("Partition of the conversation, 0 to 63, by CRC-32 of its id", ()),
-    "conversation": ("Id of the conversation", ()),
-    "kind": ("Kind of commit", COMMIT_KINDS),
-    "specialty": ("Specialty that receives the work", ()),
-    "lane": ("Urgency of the work", LANES),
-    "audience": ("Audience of a notice", get_args(Audience)),
-    "stream": ("Stream that the message came from", ()),
-    "consumer": ("Consumer that failed to handle it", ()),
-    "notice": ("Id of a notice", ()),
-    "hold": ("Id of a legal hold", ()),
-    "day": ("Days since 1970, UTC", ()),
-    "tenant": ("Tenant of the customers", ()),
-    "turn": ("Id of the turn", ()),
-    "hop": ("Number of specialty changes within the turn", ()),
-    "step": ("Number of the tool step", ()),
-    "customer": ("Hash of the customer's tenant and id", ()),
-    "fingerprint": ("First characters of the hash of a customer's key", ()),
-    "tool": ("Name of a tool of the fleet", ()),
-    "ingress": ("Instance that holds the customer's socket", ()),
-    "instance": ("Name of one process", ()),
-    "service": ("Service of the process", ()),
-}
-"""Meaning of each address parameter, with its values if they form a closed set."""
 
 CHANNELS: Final[tuple[Channel, ...]] = (
     Channel(

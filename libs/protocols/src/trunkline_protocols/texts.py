@@ -36,7 +36,7 @@ ERASED: Final = "[erased]"
 _PREFIX: Final = "enc1:"
 _IS_TEXT: Final = b"t"
 _IS_VALUE: Final = b"v"
-"""First byte of what is encrypted: a text, or the JSON of a value of another shape."""
+"""First byte of a plain text before encryption: a text, or the JSON of a value of another shape."""
 _value_decoder: Final[Decoder[Any]] = Decoder(int | float | bool | dict[str, str])
 
 
@@ -113,7 +113,7 @@ def _changed(message: M, change: _Change) -> M:
 
 
 def _context_of(message: StoredTexts, key: str) -> bytes:
-    """Return what texts are bound to, beside their path: key, type and identity of the message."""
+    """Return the context that texts are bound to, beside their path: key, type and identity of the message."""
     named = (str(getattr(message, field)) for field in message.identity)
     return "\0".join((key, str(message.__struct_config__.tag), *named, "")).encode()
 
@@ -141,7 +141,7 @@ def _visitor_of(type_: type) -> _Visitor | None:
 
 
 def _visitor(info: inspect.Type) -> _Visitor | None:
-    """Return what changes the texts of a type, None if it has none."""
+    """Return the function that changes the texts of a type, None if it has none."""
     match info:
         case inspect.Metadata(extra={"text": True}):
             return _visit_text

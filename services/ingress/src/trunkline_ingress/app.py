@@ -76,27 +76,29 @@ from trunkline_ingress.handlers.ops.rollout import RolloutOps
 from trunkline_ingress.handlers.ops.suite import SuiteOps
 from trunkline_ingress.handlers.pages import Pages, prefix_redirect
 from trunkline_ingress.handlers.subscriptions import Subscriptions
-from trunkline_ingress.ports import (
+from trunkline_ingress.operator_ports import (
     CommitFeed,
     ConversationArchive,
-    ConversationLog,
-    CurrentFleet,
     CustomerRecords,
     Desk,
     Erasures,
-    EscalationView,
     FleetStore,
     HoldStore,
-    InboxHistory,
     KnowledgeService,
-    LiveProcesses,
     NoticeStore,
-    NoticeView,
     RolloutStore,
-    StoredCustomers,
-    StoredTextReader,
     SuiteStatusSource,
     ViewRecords,
+)
+from trunkline_ingress.ports import (
+    ConversationLog,
+    CurrentFleet,
+    EscalationView,
+    InboxHistory,
+    LiveProcesses,
+    NoticeView,
+    StoredCustomers,
+    StoredTextReader,
 )
 from trunkline_ingress.settings import IngressSettings
 

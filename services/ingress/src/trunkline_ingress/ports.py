@@ -1,45 +1,28 @@
-"""Ports of the ingress, one per collaborator. Every I/O method may raise `BusUnavailableError`."""
+"""Ports of the ingress towards customers, one per collaborator. Every I/O method may raise `BusUnavailableError`."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from trunkline_chassis.customer_bucket import StoredCustomer
-from trunkline_chassis.fleet_store import FleetHistory, FleetVersion, StoredRollout
 from trunkline_chassis.served_fleets import ServedFleets
-from trunkline_protocols.broadcast import NoticeMessage, NoticePublished
-from trunkline_protocols.customer_keys import CustomerErased
+from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.customers import CustomerKnown
-from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.escalation import EscalationWaiting
-from trunkline_protocols.fleet import Fleet, FleetOrigin
-from trunkline_protocols.holds import HoldMessage
+from trunkline_protocols.fleet import Fleet
 from trunkline_protocols.ids import ConversationId, TurnId
 from trunkline_protocols.inbox import FeedbackGiven, InboxMessage
-from trunkline_protocols.knowledge import (
-    GetArticle,
-    ImportArticles,
-    KnowledgeReply,
-    RestoreBackup,
-    SearchKnowledge,
-    TakeBackup,
-)
 from trunkline_protocols.log import Commit, CommitStored
-from trunkline_protocols.presence import Presence, SuiteStatus
-from trunkline_protocols.rollout import FleetRollout
+from trunkline_protocols.presence import Presence
 from trunkline_protocols.subjects import Audience
 from trunkline_protocols.texts import M
 from trunkline_protocols.turn import SocketAttached
-from trunkline_protocols.views import View
 
-from trunkline_ingress.core.archived import ArchivedConversation
 from trunkline_ingress.core.identity import Claims
-from trunkline_ingress.core.operators import Operator
-from trunkline_ingress.core.rollout.tally import ObservedCommit
 from trunkline_ingress.core.trace import InboxEntry
 
-# -- streams of a conversation ---
+T = TypeVar("T")
 
 
 class InboxPosition(NamedTuple):
@@ -109,9 +92,6 @@ class ConversationLog(Protocol):
         ...
 
 
-T = TypeVar("T")
-
-
 class RecentMessages(NamedTuple, Generic[T]):
     """Messages at the end of a stream."""
 
@@ -169,111 +149,12 @@ class TurnCanceller(Protocol):
         ...
 
 
-# -- desk, knowledge, supervisor ---
-
-
-class Desk(Protocol):
-    """Commands of people at the desk."""
-
-    async def submit(
-        self, region: str, conversation: ConversationId, make_command: Callable[..., DeskMessage]
-    ) -> DeskOutcome:
-        """Store a command and wait for its outcome.
-
-        `make_command` takes conversation, previous, at and reply_to. If `BusUnavailableError` is raised, the command
-        may still be executed.
-        """
-        ...
-
-
-class ViewRecords(Protocol):
-    """Records of operators who read a conversation."""
-
-    async def record(self, region: str, conversation: ConversationId, view: View, operator: Operator) -> None:
-        """Store a view; raises `BusUnavailableError` if that fails: then nothing is shown."""
-        ...
-
-
-class ConversationArchive(Protocol):
-    """Archived conversations."""
-
-    async def read(self, conversation: ConversationId) -> ArchivedConversation:
-        """Read an archived conversation, without records if there is no such one; raises `BusUnavailableError`."""
-        ...
-
-
-class HoldStore(Protocol):
-    """Legal holds of a region."""
-
-    async def append(self, message: HoldMessage) -> None:
-        """Store a hold or its release; raises `BusUnavailableError` if the outcome is unknown."""
-        ...
-
-    async def messages(self) -> list[HoldMessage]:
-        """Read all holds and releases; raises `DecodeError` if one cannot be read."""
-        ...
-
-
-class KnowledgeService(Protocol):
-    """The knowledge service."""
-
-    async def search(self, query: SearchKnowledge) -> KnowledgeReply:
-        """Search for passages."""
-        ...
-
-    async def article(self, query: GetArticle) -> KnowledgeReply:
-        """Read an article."""
-        ...
-
-    async def import_articles(self, command: ImportArticles) -> KnowledgeReply:
-        """Import articles."""
-        ...
-
-    async def list_backups(self) -> KnowledgeReply:
-        """List the backups and the backup or restore in progress."""
-        ...
-
-    async def run_backup(self, command: TakeBackup | RestoreBackup) -> KnowledgeReply:
-        """Take or restore a backup and wait until it is done."""
-        ...
-
-
-class SuiteStatusSource(Protocol):
-    """Status of the processes of all nodes."""
-
-    async def status(self) -> SuiteStatus:
-        """Return the status of every process."""
-        ...
-
-
-# -- customers and operators ---
-
-
 class TokenVerifier(Protocol):
     """Access tokens of customers."""
 
     async def verify(self, token: str) -> Claims:
         """Return the claims of a token; raise `UnauthorizedError` if it is not valid now."""
         ...
-
-
-class OperatorDirectory(Protocol):
-    """Operators by their tokens."""
-
-    def find(self, token: str) -> Operator | None:
-        """Return the operator that a token belongs to, None if it belongs to none."""
-        ...
-
-
-class ConsoleSessions(Protocol):
-    """Sessions of the console in a browser."""
-
-    def redeem(self, code: str) -> str | None:
-        """Return the token of a new session for the code of a console link, None if the code is not valid (again)."""
-        ...
-
-
-# -- views kept in memory ---
 
 
 class CurrentFleet(Protocol):
@@ -339,57 +220,6 @@ class StreamStates(Protocol):
         ...
 
 
-# -- stores ---
-
-
-class FleetStore(Protocol):
-    """Versions of the fleet."""
-
-    async def current(self) -> FleetVersion | None:
-        """Read the current version, None if no fleet has been published."""
-        ...
-
-    async def history(self) -> FleetHistory:
-        """Read the retained versions, oldest first."""
-        ...
-
-    async def publish(self, fleet: Fleet, *, after: int, by: str, origin: FleetOrigin, note: str) -> FleetVersion:
-        """Publish the successor of version `after`; raise `FenceError` if another version came first."""
-        ...
-
-
-class RolloutStore(Protocol):
-    """State of the last roll-out, and its candidate."""
-
-    async def read(self) -> StoredRollout:
-        """Read the state of the last roll-out."""
-        ...
-
-    async def put(self, rollout: FleetRollout, *, after: int) -> None:
-        """Store the successor of revision `after`; raise `FenceError` if another process changed it."""
-        ...
-
-    async def publish_candidate(self, fleet: Fleet, *, by: str, note: str) -> FleetVersion:
-        """Publish a candidate; no conversation has it before a roll-out names its version."""
-        ...
-
-    async def publish(self, candidate: FleetVersion, *, after: int, note: str) -> FleetVersion:
-        """Publish a candidate as the successor of version `after`; raise `FenceError` if another version came first."""
-        ...
-
-
-class CommitFeed(Protocol):
-    """Commits of all conversations."""
-
-    async def last(self) -> int:
-        """Return the sequence of the last commit, 0 without one."""
-        ...
-
-    async def read(self, *, after: int) -> list[tuple[int, ObservedCommit | None]]:
-        """Read the next commits, each with its sequence; None for one that cannot be decoded."""
-        ...
-
-
 class StoredCustomers(Protocol):
     """Customers in KV CUSTOMERS, by subject."""
 
@@ -403,44 +233,4 @@ class StoredCustomers(Protocol):
 
     async def forget(self, key: str) -> bool:
         """Delete the value; return whether there was one."""
-        ...
-
-
-class Erasures(Protocol):
-    """Erasures of customers."""
-
-    async def erase(self, tenant: str, customer: str, *, operator: str) -> CustomerErased | None:
-        """Destroy the key of a customer and return the receipt, None if there is no key."""
-        ...
-
-
-class CustomerRecords(Protocol):
-    """What the streams of a region hold of one customer."""
-
-    def commits(self, region: str, tenant: str, customer: str) -> AsyncIterator[CommitStored]:
-        """Yield the commits of all conversations of a customer, by the id."""
-        ...
-
-    def ratings(self, region: str, conversations: set[str]) -> AsyncIterator[FeedbackGiven]:
-        """Yield the ratings of conversations."""
-        ...
-
-
-class WrappedKeys(Protocol):
-    """Keys of customers, encrypted by the wrapping key."""
-
-    async def rewrap(self) -> int:
-        """Encrypt those with the current wrapping key that another one has encrypted; return their number."""
-        ...
-
-
-class NoticeStore(Protocol):
-    """Stream of notices and their receipts."""
-
-    async def publish(self, message: NoticeMessage, *, message_id: str, ttl_s: float) -> None:
-        """Publish a notice or its recall; the stream drops it after `ttl_s`."""
-        ...
-
-    async def receipts(self, notice: str) -> set[str]:
-        """Return the instances that have confirmed a notice."""
         ...

@@ -1,4 +1,4 @@
-"""Fit of the measurements: what a process costs by running, and what a turn and an open conversation cost.
+"""Fit of the measurements: the cost of a running process, of a turn and of an open conversation.
 
 A service takes part of its CPU per second for being woken, whatever it does, and part per turn; two runs of the same
 code at different rates give both. Later code with other numbers of processes is that model times a level.

@@ -21,7 +21,7 @@ EMBEDDED_SEARCHES_PER_S: Final = 370.0
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A limit: what the workload needs of it, what there is, and how to pass it."""
+    """A limit: the need of the workload, the supply, and how to pass it."""
 
     name: str
     needed: float

@@ -26,7 +26,7 @@ class PlanError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Nodes of one kind, what they carry, and what they cost."""
+    """Nodes of one kind, their load, and their cost."""
 
     offer: str
     nodes: int
@@ -67,7 +67,7 @@ def plan_for(workload: Workload, offer: NodeOffer) -> Plan:
 
 
 def used_shares(load: Load, offer: NodeOffer, nodes: int, alive: int) -> dict[str, float]:
-    """Return the used shares if `alive` of the nodes carry the load; their disks hold what they held before.
+    """Return the used shares if `alive` of the nodes carry the load; their disks hold the same data as before.
 
     The disk is that of a node with a copy of the archive.
     """

@@ -28,7 +28,7 @@ class NodeOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     speed: float = 1.0
     """Speed of a thread compared with a core of the machine that was measured."""
     disk_gib_month: float | None = None
-    """Price of a further GiB of storage per month; None: storage is what the machine has."""
+    """Price of a further GiB of storage per month; None: storage is that of the machine."""
     egress_gib: float = 0.0
     """Price of a GiB that is sent to customers."""
 

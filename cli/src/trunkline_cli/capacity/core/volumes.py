@@ -42,11 +42,11 @@ def archive_gib(workload: Workload) -> float:
 
 
 def network_mbit_per_s(workload: Workload) -> float:
-    """Return what all nodes send at the peak: messages of NATS, copies of appends, frames to customers."""
+    """Return the traffic of all nodes at the peak: messages of NATS, copies of appends, frames to customers."""
     copies = (INBOX_BYTES + LOG_BYTES + ARCHIVE_BYTES) * (workload.replicas - 1)
     return workload.turns_per_s * (NATS_BYTES + copies + SOCKET_BYTES) * 8 / 1e6
 
 
 def egress_gib_per_month(workload: Workload) -> float:
-    """Return what is sent to customers."""
+    """Return the traffic to customers."""
     return workload.mean_turns_per_s * SOCKET_BYTES * _MONTH_S / _GIB

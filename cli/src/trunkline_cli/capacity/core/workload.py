@@ -19,7 +19,7 @@ class WorkloadError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """Conversations that are open at once, turns per minute over all of them at the peak, and what they need."""
+    """Conversations that are open at once, turns per minute over all of them at the peak, and their needs."""
 
     conversations: int
     turns_per_minute: float

@@ -84,7 +84,7 @@ class SpanExporter:
                 await self._export(session)
 
     async def close(self) -> None:
-        """Export what is queued within `CLOSE_TIMEOUT_S`, and drop the rest; `run` must have ended."""
+        """Export the queued spans within `CLOSE_TIMEOUT_S`, and drop the rest; `run` must have ended."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S), self._session() as session:
                 self._failures = 0

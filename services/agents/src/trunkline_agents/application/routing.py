@@ -99,7 +99,7 @@ class CurrentRouting:
         self._changed.set()
 
     async def load(self, latest: ServedFleets) -> None:
-        """Load what is new: the served version first, then the candidate."""
+        """Load new versions: the served version first, then the candidate."""
         if latest.served.version != self.current.version and self._is_of_own_specialty(latest.served):
             self.current = await self._loaded(latest.served) or self.current
         self.candidate_version = await self._load_candidate(latest.active_candidate)

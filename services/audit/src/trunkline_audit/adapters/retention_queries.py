@@ -117,7 +117,7 @@ _parties: Final[Decoder[_Parties]] = Decoder(_Parties)
 
 
 def parties_of(raw: bytes) -> tuple[str | None, str | None]:
-    """Return tenant and customer of a message, None for what it does not have."""
+    """Return tenant and customer of a message, None for a missing one."""
     try:
         found = _parties.decode(raw)
     except DecodeError:

@@ -65,7 +65,7 @@ class JetStreamTrimmer:
     async def _purge(
         self, stream: str, subject: str, stored: frozenset[StoredKey], *, floor: int, keep_last: bool = False
     ) -> bool:
-        """Purge what may go; return whether nothing that an archive has is left but the last message."""
+        """Purge archived messages; return whether only the last one is left."""
         messages = [
             StoredKey(stream, message.seq, hashlib.sha256(message.payload).digest())
             for message in await self._bus.read_messages(stream, subject)

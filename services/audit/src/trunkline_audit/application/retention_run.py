@@ -83,7 +83,7 @@ class RetentionRun:
         self._holds: Sequence[HoldPlaced] = ()
 
     async def plan(self) -> RetentionPlan:
-        """Return what a run would do now, without any change."""
+        """Return the effect of a run now, without any change."""
         plan = RetentionPlan(self._now())
         async with self._archive.open(locked=False) as session:
             await self._read_holds(session)

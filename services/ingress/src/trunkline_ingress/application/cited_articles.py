@@ -9,7 +9,8 @@ from trunkline_protocols.rules.locale import language_of
 
 from trunkline_ingress.core.citations import citing_specialties
 from trunkline_ingress.core.identity import Identity
-from trunkline_ingress.ports import ConversationLog, KnowledgeService
+from trunkline_ingress.operator_ports import KnowledgeService
+from trunkline_ingress.ports import ConversationLog
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ from trunkline_protocols.rollout import FleetRollout
 from trunkline_ingress.core.rollout.decisions import Change, Publish, Published, RolloutFacts, after, decide, progress
 from trunkline_ingress.core.rollout.evidence import WEIGHTS
 from trunkline_ingress.core.rollout.tally import RolloutTally
-from trunkline_ingress.ports import CommitFeed, LiveProcesses, RolloutStore
+from trunkline_ingress.operator_ports import CommitFeed, RolloutStore
+from trunkline_ingress.ports import LiveProcesses
 
 _log: Final = structlog.get_logger(__name__)
 _INTERVAL_S: Final = 1.0

@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 
 from trunkline_ingress.core.operators import Operator, Role
 from trunkline_ingress.handlers.http import bearer_of, check_origin
-from trunkline_ingress.ports import OperatorDirectory
+from trunkline_ingress.operator_ports import OperatorDirectory
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -91,7 +91,7 @@ class TermCoverage:
 
 @dataclass(frozen=True, slots=True)
 class WeighedPassages:
-    """The evidence of candidate passages for one question, and what the scores of their sentences are made of."""
+    """The evidence of candidate passages for one question, and the parts of the scores of their sentences."""
 
     evidence: NDArray[np.float32]
     """One per candidate."""

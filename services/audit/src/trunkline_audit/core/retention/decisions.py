@@ -1,4 +1,4 @@
-"""What happens to a group of records: it is kept, held, or archived by a rule."""
+"""The fate of a group of records: kept, held, or archived by a rule."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Roll-out of a fleet version: what is counted, the evidence against the candidate, and the decision."""
+"""Roll-out of a fleet version: the counts, the evidence against the candidate, and the decision."""

@@ -1,4 +1,4 @@
-"""Decisions about a roll-out: pure functions from its state and what is known now to the next change.
+"""Decisions about a roll-out: pure functions from its state and the present counts to the next change.
 
 preparing   every process loads both versions, the routing is trained; the share is 0
 running     a share of new conversations is drawn to the candidate, raised step by step

@@ -20,7 +20,8 @@ from trunkline_ingress.core.customer_view import CustomerView, customer_view
 from trunkline_ingress.core.operators import ADMINS, LEADS
 from trunkline_ingress.handlers.access import Route, operator_of, operators
 from trunkline_ingress.handlers.http import body_of, json_response
-from trunkline_ingress.ports import CustomerRecords, Erasures, StoredCustomers, WrappedKeys
+from trunkline_ingress.operator_ports import CustomerRecords, Erasures, WrappedKeys
+from trunkline_ingress.ports import StoredCustomers
 
 _MAX_ID_CHARACTERS: Final = 200
 

@@ -30,15 +30,8 @@ from trunkline_ingress.core.operators import AGENTS, READERS
 from trunkline_ingress.core.transcript import TranscriptEntry, transcript
 from trunkline_ingress.handlers.access import Route, operator_of, operators, person_of
 from trunkline_ingress.handlers.http import body_of, conversation_of, json_response
-from trunkline_ingress.ports import (
-    ConversationArchive,
-    ConversationLog,
-    Desk,
-    EscalationView,
-    StoredCustomers,
-    StoredTextReader,
-    ViewRecords,
-)
+from trunkline_ingress.operator_ports import ConversationArchive, Desk, ViewRecords
+from trunkline_ingress.ports import ConversationLog, EscalationView, StoredCustomers, StoredTextReader
 
 _log: Final = structlog.get_logger(__name__)
 Person = Annotated[str, Meta(max_length=100)]

@@ -19,7 +19,8 @@ from trunkline_protocols.rules.fleet import disallowed_commands, find_defect
 from trunkline_ingress.core.operators import ADMINS, VIEWERS
 from trunkline_ingress.handlers.access import Route, author_of, operators
 from trunkline_ingress.handlers.http import body_of, json_response
-from trunkline_ingress.ports import FleetStore, LiveProcesses, RolloutStore
+from trunkline_ingress.operator_ports import FleetStore, RolloutStore
+from trunkline_ingress.ports import LiveProcesses
 
 _FLEET_SERVICES: Final = frozenset({"ingress", "conversation", "agents"})
 """Services that load the fleet."""

@@ -18,7 +18,7 @@ from trunkline_protocols.rules.holds import active_holds
 from trunkline_ingress.core.operators import ADMINS, AUDITORS
 from trunkline_ingress.handlers.access import Route, author_of, operator_of, operators
 from trunkline_ingress.handlers.http import body_of, json_response, token_of
-from trunkline_ingress.ports import HoldStore
+from trunkline_ingress.operator_ports import HoldStore
 
 _MAX_ID_CHARACTERS: Final = 200
 _MAX_REASON_CHARACTERS: Final = 1_000

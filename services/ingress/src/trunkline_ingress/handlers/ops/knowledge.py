@@ -20,7 +20,7 @@ from trunkline_protocols.refusal import Refused
 from trunkline_ingress.core.operators import ADMINS, LEADS, VIEWERS
 from trunkline_ingress.handlers.access import Route, operators
 from trunkline_ingress.handlers.http import body_of, json_response
-from trunkline_ingress.ports import KnowledgeService
+from trunkline_ingress.operator_ports import KnowledgeService
 
 _ERRORS_BY_CODE: Final[dict[str, type[web.HTTPError]]] = {
     "not_found": web.HTTPNotFound,

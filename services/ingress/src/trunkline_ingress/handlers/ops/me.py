@@ -12,7 +12,7 @@ from msgspec import Meta
 from trunkline_ingress.core.operators import VIEWERS, Role
 from trunkline_ingress.handlers.access import ANYONE, Route, operator_of, operators
 from trunkline_ingress.handlers.http import body_of, check_origin, json_response
-from trunkline_ingress.ports import ConsoleSessions
+from trunkline_ingress.operator_ports import ConsoleSessions
 
 _MAX_BODY_BYTES: Final = 4_096
 """Any caller may send this body."""

@@ -18,7 +18,8 @@ from trunkline_protocols.subjects import Audience
 from trunkline_ingress.core.operators import LEADS, VIEWERS
 from trunkline_ingress.handlers.access import Route, operators
 from trunkline_ingress.handlers.http import body_of, json_response, token_of
-from trunkline_ingress.ports import LiveProcesses, NoticeStore, NoticeView
+from trunkline_ingress.operator_ports import NoticeStore
+from trunkline_ingress.ports import LiveProcesses, NoticeView
 
 _MAX_TTL_S: Final = NOTICES.max_age_s
 _RECALL_MARGIN_S: Final = 60.0

@@ -25,7 +25,8 @@ from trunkline_ingress.handlers.ops.fleet import (
     refuse_disallowed_commands,
     refuse_during_rollout,
 )
-from trunkline_ingress.ports import CommitFeed, FleetStore, LiveProcesses, RolloutStore
+from trunkline_ingress.operator_ports import CommitFeed, FleetStore, RolloutStore
+from trunkline_ingress.ports import LiveProcesses
 
 _log: Final = structlog.get_logger(__name__)
 _ALL: Final = 100
@@ -79,7 +80,7 @@ class RolloutOps:
         ]
 
     async def show(self, _: web.Request) -> web.Response:
-        """Return the last roll-out, and what its controller counts."""
+        """Return the last roll-out, and the counts of its controller."""
         return self._status(_existing(await self.rollouts.read()))
 
     async def start(self, request: web.Request) -> web.Response:

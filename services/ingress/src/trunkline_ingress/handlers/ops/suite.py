@@ -12,13 +12,8 @@ from trunkline_ingress.core.operators import AUDITORS, VIEWERS
 from trunkline_ingress.core.trace import build_trace
 from trunkline_ingress.handlers.access import Route, operator_of, operators
 from trunkline_ingress.handlers.http import conversation_of, json_response
-from trunkline_ingress.ports import (
-    ConversationArchive,
-    ConversationLog,
-    InboxHistory,
-    SuiteStatusSource,
-    ViewRecords,
-)
+from trunkline_ingress.operator_ports import ConversationArchive, SuiteStatusSource, ViewRecords
+from trunkline_ingress.ports import ConversationLog, InboxHistory
 
 
 @dataclass(frozen=True, slots=True)
