@@ -24,7 +24,12 @@ bench *args:
 # All tests, on a real nats-server, PostgreSQL, Milvus Lite and browser, two files at a time: ./just test [pytest arguments]
 [group('verify')]
 test *args: _browser monitoring-tools
-    @python -m pytest -n 2 --dist loadfile "$@"
+    @python -m pytest -n 2 --dist loadfile -m "not long" "$@"
+
+# The tests that start several suites one after another: ./just long-test [pytest arguments]
+[group('verify')]
+long-test *args:
+    @python -m pytest -m long "$@"
 
 # Install a browser for the page tests if permitted; without one they are skipped visibly.
 [private]

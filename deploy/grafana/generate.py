@@ -135,6 +135,19 @@ AGENTS: Final = Dashboard(
             ],
         ),
         (
+            "Roll-out of a fleet version",
+            [
+                Panel("Share of new conversations, %", highest("trunkline_rollout_share_percent", "job")),
+                Panel(
+                    "Evidence against the candidate",
+                    highest("trunkline_rollout_evidence", "job"),
+                    description="At 50 it is withdrawn.",
+                    thresholds=(10, 50),
+                ),
+                Panel("Finished turns", highest("trunkline_rollout_turns", "version, outcome")),
+            ],
+        ),
+        (
             "Queues",
             [
                 Panel(
@@ -339,6 +352,15 @@ STORES: Final = Dashboard(
                 Panel("Recorded messages", per_second("trunkline_audit_rows_total", "stream"), "cps"),
                 Panel("Messages that were recorded already", per_second("trunkline_audit_seen_total", "stream"), "cps"),
                 Panel("Messages that PostgreSQL refused", per_second("trunkline_audit_skipped_total", "stream"), "cps"),
+            ],
+        ),
+        (
+            "Retention",
+            [
+                Panel("Archived records", per_second("trunkline_retention_archived_total", "job"), "cps"),
+                Panel("Trimmed records", per_second("trunkline_retention_trimmed_total", "kind"), "cps"),
+                Panel("Records under a legal hold", highest("trunkline_retention_held", "job")),
+                Panel("Conversations that wait for a consumer", highest("trunkline_retention_waiting", "job")),
             ],
         ),
         (

@@ -25,7 +25,7 @@ from trunkline_protocols.texts import decrypt_texts
 from tests.support.customer import Customer
 from tests.support.suite import Suite, run_cli, trunkline, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.long]
 
 SMALL = {f"TRUNKLINE_{pool}_PROCESSES_MIN": "1" for pool in ("INGRESS", "AGENTS", "LLM_GATEWAY")}
 MESSAGE = re.compile(rb'\{"type":"turn\.received"[^{}]*\}')

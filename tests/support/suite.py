@@ -210,7 +210,11 @@ def run_cli(suite: Suite, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def wait_until(condition: Callable[[], bool], description: str, timeout_s: float = 30.0) -> None:
-    """Wait for a condition; a timeout fails with the description. An unreachable suite counts as not meeting it."""
+    """Wait for a condition; a timeout fails with the description.
+
+    An unreachable suite counts as not meeting it, and a status without a process: during an election, the supervisor's
+    part of it may be missing.
+    """
     deadline = time.monotonic() + timeout_s
     while not _holds(condition):
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {description}"
@@ -220,5 +224,5 @@ def wait_until(condition: Callable[[], bool], description: str, timeout_s: float
 def _holds(condition: Callable[[], bool]) -> bool:
     try:
         return condition()
-    except OSError:
+    except (OSError, KeyError):
         return False

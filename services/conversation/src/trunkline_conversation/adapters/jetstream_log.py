@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import FenceError
@@ -30,7 +31,7 @@ class JetStreamLog:
         """Decrypt the texts of a message."""
         if not isinstance(item.message, StoredTexts):
             return item
-        return InboxItem(item.sequence, await self._texts.decrypt_or_erase(item.message))
+        return replace(item, message=await self._texts.decrypt_or_erase(item.message))
 
     async def is_erased(self, key: str) -> bool:
         """Look the key up."""
