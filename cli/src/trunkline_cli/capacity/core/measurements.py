@@ -112,7 +112,7 @@ AGENT_RUN_MIB: Final = 9.8 * 150
 DEMO_AGENTS: Final = 28
 
 NATS_IDLE_MIB: Final = 20.0
-"""RSS of a nats-server without streams, read once."""
+"""RSS of a nats-server without streams: an assumption, which only divides its memory from that of conversations."""
 
 PASSAGES: Final = 10_108
 RAG_WORDS_MIB: Final = 400.0
