@@ -102,8 +102,14 @@ class Creation:
             return None
         async with self.store.written(f"{id_}/secrets.tar") as (out, part):
             with tarfile.open(fileobj=out, mode="w") as tar:
-                tar.add(folder, arcname="secrets", filter=_without_wrapping_key)
+                tar.add(folder, arcname="secrets", filter=self._without_wrapping_key)
         return part()
+
+    def _without_wrapping_key(self, member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        file = self.settings.data_dir / member.name
+        own = self.settings.data_dir / WRAPPING_KEY_PATH
+        configured = self.settings.key_file
+        return None if file == own or (configured is not None and file.resolve() == configured.resolve()) else member
 
     async def _stream(self, broker: Broker, id_: str, name: str) -> StreamPart:
         async with self.store.written(f"{id_}/streams/{name}") as (out, part):
@@ -126,7 +132,3 @@ class Creation:
         except (ObjectMissingError, ObjectStoreUnavailableError, DecodeError) as error:
             raise CommandError(f"{error}; run the command where the knowledge service runs") from error
         return KnowledgePart(backup=id_, contents=contents)
-
-
-def _without_wrapping_key(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    return None if Path(member.name) == WRAPPING_KEY_PATH else member

@@ -9,18 +9,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.socket_folder import SocketFolderError, remove_socket_folder, socket_folder
-from trunkline_supervisor.adapters.nats_credentials import credentials_folder, load_nats_credentials, operator_url_file
+from trunkline_supervisor.adapters.nats_credentials import credentials_folder, load_nats_credentials
 from trunkline_supervisor.adapters.nats_server import nats_server_command, plan_nodes
 from trunkline_supervisor.adapters.postgres import SOCKET_NAME, PostgresPaths, initialise, postgres_command
 from trunkline_supervisor.adapters.postgres_roles import wait_until_ready
 from trunkline_supervisor.settings import SuiteSettings, user_runtime_dir
 
 from trunkline_cli.audit.archive import archive_address
+from trunkline_cli.embedded_nats import embedded_nats
 from trunkline_cli.errors import CommandError
 
 _CONNECT_TIMEOUT_S: Final = 10.0
@@ -57,13 +57,7 @@ async def running_broker(settings: SuiteSettings) -> AsyncIterator[Broker]:
     if settings.nats_url is not None:
         url, security = settings.nats_url, settings.nats_security
     else:
-        file = operator_url_file(settings.data_dir)
-        if not file.exists():
-            raise CommandError(f"no suite runs in {settings.data_dir}; name its data folder with --data-dir")
-        parts = urlsplit(file.read_text(encoding="utf-8-sig"))
-        url = f"nats://{parts.hostname}:{parts.port}"
-        credentials = load_nats_credentials(credentials_folder(settings.data_dir), region=settings.region)
-        security = credentials.security(_PRINCIPAL)
+        url, security = embedded_nats(settings.data_dir, _PRINCIPAL)
     try:
         bus = await connect(url, _NAME, principal=_PRINCIPAL, security=security, timeout_s=_CONNECT_TIMEOUT_S)
     except BusError as error:

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from pydantic import Field
 from trunkline_audit.adapters.policy_file import load_policy
@@ -27,9 +26,9 @@ from trunkline_chassis.object_store import ObstoreObjectStore
 from trunkline_chassis.settings import Identifier, NatsSettings
 from trunkline_chassis.toml_file import TomlFileError
 from trunkline_protocols.codec import DecodeError
-from trunkline_supervisor.adapters.nats_credentials import credentials_folder, operator_url_file
 
 from trunkline_cli.audit.archive import archive_address
+from trunkline_cli.embedded_nats import embedded_nats
 from trunkline_cli.errors import CommandError
 
 _NAME: Final = "retention"
@@ -113,10 +112,4 @@ def nats_of(settings: RetentionCommandSettings) -> tuple[str, NatsSecurity]:
     """Return address and credentials: those of the settings, or those of audit in the data folder."""
     if settings.nats_url is not None:
         return settings.nats_url, settings.nats_security
-    file = operator_url_file(settings.data_dir)
-    try:
-        address = urlsplit(file.read_text(encoding="utf-8-sig").strip())
-        password = (credentials_folder(settings.data_dir) / _PRINCIPAL).read_text(encoding="utf-8-sig").strip()
-    except OSError as error:
-        raise CommandError(f"no NATS: {file} cannot be read; name one with TRUNKLINE_NATS_URL") from error
-    return f"nats://{address.hostname}:{address.port}", NatsSecurity(user=_PRINCIPAL, password=password)
+    return embedded_nats(settings.data_dir, _PRINCIPAL)

@@ -1,4 +1,4 @@
-"""One run of retention: archive, verify, trim (ADR 0031). Each step is durable before the next, and can be repeated."""
+"""One run of retention: archive, verify, trim (ADR 0036). Each step is durable before the next, and can be repeated."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def evolve(state: Conversation, commit: Commit, sequence: int) -> Conversation:
 
 
 def _before_marker(state: Conversation, commit: Commit) -> Conversation:
-    """Return the state before the first commit that is left of an archived log (ADR 0031).
+    """Return the state before the first commit that is left of an archived log (ADR 0036).
 
     It suffices for late messages: the conversation is closed, and frame numbers and message ids continue.
     """

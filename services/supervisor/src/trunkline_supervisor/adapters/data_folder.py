@@ -13,7 +13,10 @@ from trunkline_supervisor.core.accounts import SERVICE_UID
 from trunkline_supervisor.core.errors import SuiteError
 
 _PRIVATE: Final = 0o700
-_OWN: Final = ("backups", "erasures.jsonl", "lock", "logs", "milvus", "nats", "postgres", "run", "secrets")
+_OWN: Final = (
+    *("archives", "backups", "erasures.jsonl", "lock", "logs", "milvus", "nats", "postgres"),
+    *("run", "secrets"),
+)
 """Everything that a suite keeps; other files in the folder are left as they are."""
 
 
