@@ -2,6 +2,9 @@
 
 Credentials and endpoints of a cloud come from its own environment variables (AWS_ACCESS_KEY_ID, AWS_ENDPOINT ...).
 Objects may be written once: then one that exists stays as it is, and a file is read-only.
+
+The library's blocking calls are made in threads of ours: those of its asynchronous ones touch Python objects at any
+time, and abort a process that ends meanwhile (obstore 0.12; 7 of 40 commands on a loaded machine).
 """
 
 from __future__ import annotations
@@ -46,7 +49,7 @@ class ObstoreObjectStore:
     async def put(self, name: str, payload: bytes | Path) -> None:
         """Write an object, the content of a file in parts; obstore makes it visible when it is complete."""
         try:
-            await self._store.put_async(name, payload)
+            await asyncio.to_thread(self._store.put, name, payload)
         except (BaseError, OSError) as error:
             raise self._unavailable(error) from error
 
@@ -56,7 +59,7 @@ class ObstoreObjectStore:
         In a folder its mode is 0400 afterwards, also if a process was killed between the two steps.
         """
         try:
-            await self._store.put_async(name, payload, mode="create")
+            await asyncio.to_thread(self._store.put, name, payload, mode="create")
         except (AlreadyExistsError, FileExistsError):
             if await self.get(name) != payload:
                 raise ObjectExistsError(f"{self.location} has {name} with other bytes") from None
@@ -70,39 +73,44 @@ class ObstoreObjectStore:
         """Read an object."""
         try:
             with self._translated_errors():
-                found = await self._store.get_async(name)
-                return bytes(await found.bytes_async())
+                return await asyncio.to_thread(lambda: bytes(self._store.get(name).bytes()))
         except (NotFoundError, FileNotFoundError) as error:
             raise ObjectMissingError(f"{self.location} has no {name}") from error
 
     async def download(self, name: str, file: Path) -> None:
         """Write an object to a file, part by part."""
         try:
-            with self._translated_errors(), file.open("wb") as out:
-                found = await self._store.get_async(name)
-                async for chunk in found.stream():
-                    out.write(chunk)
+            with self._translated_errors():
+                await asyncio.to_thread(self._download, name, file)
         except (NotFoundError, FileNotFoundError) as error:
             raise ObjectMissingError(f"{self.location} has no {name}") from error
 
+    def _download(self, name: str, file: Path) -> None:
+        with file.open("wb") as out:
+            for chunk in self._store.get(name).stream():
+                out.write(chunk)
+
     async def list_objects(self, prefix: str) -> dict[str, float]:
         """List page by page."""
-        found: dict[str, float] = {}
         try:
             with self._translated_errors():
-                async for page in self._store.list(prefix):
-                    for item in page:
-                        found[item["path"].removeprefix(f"{prefix}/")] = item["last_modified"].timestamp()
+                return await asyncio.to_thread(self._list, prefix)
         except (NotFoundError, FileNotFoundError):
             return {}
-        return found
+
+    def _list(self, prefix: str) -> dict[str, float]:
+        return {
+            item["path"].removeprefix(f"{prefix}/"): item["last_modified"].timestamp()
+            for page in self._store.list(prefix)
+            for item in page
+        }
 
     async def delete(self, names: Sequence[str]) -> None:
         """Delete objects sequentially."""
         for name in names:
             try:
                 with self._translated_errors():
-                    await self._store.delete_async(name)
+                    await asyncio.to_thread(self._store.delete, name)
             except (NotFoundError, FileNotFoundError):
                 continue
 
