@@ -30,6 +30,8 @@ FLEET: Final = Path(__file__).parents[2] / "fleet"
 CANARY: Final = "Wilhelmina"
 REFUND: Final = f"I was charged twice for my order, can I get a refund? Regards, {CANARY}"
 ORDER: Final = f"A-{CANARY}"
+USING_TOOL: Final = "execute_tool issue-refund"
+CHECKED: Final = {"message.accept", "inbox.append", "turn.process", "turn.commit", USING_TOOL}
 TIMEOUT_S: Final = 60
 TOOL: Final = """
 name = "issue-refund"
@@ -90,7 +92,9 @@ def _fleet(folder: Path, shop_url: str) -> Path:
 
 
 async def _turn(collector: Collector, conversation: str, *, is_whole: bool) -> list[Received]:
-    """Return the spans of the only trace of a conversation, once those of its last commit have arrived.
+    """Return the spans of the only trace of a conversation, once its last commit and all that is checked have arrived.
+
+    Each process sends its spans at a time of its own, so that the commit may arrive before the tool.
 
     `is_whole`: once every parent has arrived too, which a killed process may have taken with it.
     """
@@ -101,7 +105,8 @@ async def _turn(collector: Collector, conversation: str, *, is_whole: bool) -> l
         found = [span for span in collector.spans if span.trace in traces]
         kinds = {span.attributes.get("trunkline.commit.kind") for span in found}
         missing = {span.parent for span in found if span.parent} - {span.id for span in found}
-        return "turn" in kinds and _services(found) >= FIVE and not (is_whole and missing)
+        names = {span.name for span in found}
+        return "turn" in kinds and names >= CHECKED and _services(found) >= FIVE and not (is_whole and missing)
 
     async with asyncio.timeout(TIMEOUT_S):
         while not is_complete():
@@ -169,8 +174,8 @@ def _check_turn(spans: list[Received]) -> None:
         "agents work.process",
         "agents invoke_agent technical",
     ]
-    (tool,) = _named(spans, "execute_tool issue-refund")
-    assert path(tool) == [*beginning, "agents execute_tool issue-refund"]
+    (tool,) = _named(spans, USING_TOOL)
+    assert path(tool) == [*beginning, f"agents {USING_TOOL}"]
     assert tool.attributes["trunkline.outcome"] == "done"
     (advised,) = _named(spans, "invoke_agent account")
     asking = ["agents execute_tool consult", "agents consult account", "agents work.process"]
@@ -219,4 +224,4 @@ async def _check_killed_agents(suite: Suite, collector: Collector, shop: Any) ->
     (append,) = _named(spans, "inbox.append")
     (turn,) = _named(spans, "turn.process")
     assert (append.parent, turn.parent) == (root.id, append.id)
-    assert [span.attributes["trunkline.outcome"] for span in _named(spans, "execute_tool issue-refund")] == ["done"]
+    assert [span.attributes["trunkline.outcome"] for span in _named(spans, USING_TOOL)] == ["done"]
