@@ -55,6 +55,8 @@ from tests.protocols.sample_parts import (
     PASSAGE,
     PEOPLE,
     POLICY,
+    RELEASE,
+    RELEASED,
     ROLLOUT,
     TECHNICAL,
     TIMINGS,
@@ -169,6 +171,7 @@ _SAMPLES: list[wire.Wire] = [
         note="spring",
     ),
     ROLLOUT,
+    RELEASE,
     broadcast.NoticePublished(
         notice="n1",
         text="Outage",
@@ -347,7 +350,13 @@ _SAMPLES: list[wire.Wire] = [
 
 SAMPLES: dict[str, wire.Wire] = {
     f"{type(sample).__module__.rpartition('.')[2]}.{type(sample).__name__}": sample for sample in _SAMPLES
-} | {"log.Commit-people": PEOPLE, "log.Commit-tools": TOOLS, "log.Commit-notes": NOTES, "log.Commit-drawn": DRAWN}
+} | {
+    "log.Commit-people": PEOPLE,
+    "log.Commit-tools": TOOLS,
+    "log.Commit-notes": NOTES,
+    "log.Commit-drawn": DRAWN,
+    "log.Commit-released": RELEASED,
+}
 
 if __name__ == "__main__":
     folder = Path(__file__).parent / "golden"

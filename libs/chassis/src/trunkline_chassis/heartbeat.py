@@ -39,6 +39,10 @@ class Vitals:
     fleet_version: int = 0
     candidate_version: int = 0
     """Loaded candidate of a roll-out."""
+    colour: str = ""
+    """Release that an agents process belongs to."""
+    release_rollout: int = 0
+    """Number of the last roll-out of a release that the process knows."""
     attached: list[str] | None = None
     """Escalated conversations whose socket the process holds."""
 
@@ -74,6 +78,8 @@ class Heartbeat:
             specialties=vitals.specialties,
             fleet_version=vitals.fleet_version,
             candidate_version=vitals.candidate_version,
+            colour=vitals.colour,
+            release_rollout=vitals.release_rollout,
             attached=vitals.attached,
             p50_ms=round(self._latency.percentile(50), 3),
             p95_ms=round(self._latency.percentile(95), 3),

@@ -12,6 +12,8 @@ from trunkline_chassis.provision import TopologyOptions, create_missing
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from trunkline_protocols.subjects import QueueColour
+
     from trunkline_chassis.bus import Bus
     from trunkline_chassis.settings import ProcessSettings
 
@@ -28,12 +30,14 @@ class ServiceTopology:
         self._options = TopologyOptions(replicas=settings.replicas, limits=settings.stream_limits)
         self.specialties: Callable[[], Sequence[str]] = lambda: ()
         """Specialties whose work queues are created."""
+        self.colour: QueueColour = ""
+        """Colour of these queues beside those without one."""
         self.restore: Callable[[], Awaitable[None]] | None = None
         """Called after every repair, to write content that the server has lost."""
 
     async def repair(self) -> list[str]:
         """Create what is missing and return the names."""
-        needed = topology_of(self._service, self._region, self.specialties())
+        needed = topology_of(self._service, self._region, self.specialties(), self.colour)
         created = await create_missing(self._bus, needed, self._options, self._lost)
         if self.restore is not None:
             await self.restore()

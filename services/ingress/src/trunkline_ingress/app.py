@@ -15,14 +15,16 @@ from trunkline_chassis.customer_keys import CustomerKeys
 from trunkline_chassis.errors import FenceError
 from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_chassis.fleet_store import read_current_fleet, restore_fleet, seed_fleet
-from trunkline_chassis.fleet_view import follow_fleet
+from trunkline_chassis.fleet_view import FleetView, follow_fleet
 from trunkline_chassis.health import IsReady, add_health_routes, listening
 from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.kv_view import KvView
 from trunkline_chassis.lifecycle import Process
+from trunkline_chassis.release_view import ReleaseView, follow_release
 from trunkline_chassis.startup import retry_start
 from trunkline_chassis.texts import Texts, follow_keys
 from trunkline_protocols import codec, streams
+from trunkline_protocols.rollout import FleetRollout, ReleaseRollout
 
 from trunkline_ingress.adapters.connections import ConnectionLimits, LimitedSite
 from trunkline_ingress.adapters.customer_tokens import CustomerTokens
@@ -40,7 +42,7 @@ from trunkline_ingress.adapters.nats.inbox import NatsInbox
 from trunkline_ingress.adapters.nats.knowledge import KnowledgeClient
 from trunkline_ingress.adapters.nats.notices import NatsNoticeStore
 from trunkline_ingress.adapters.nats.recent_records import NatsRecentRecords
-from trunkline_ingress.adapters.nats.rollouts import NatsCommitFeed, NatsRollouts
+from trunkline_ingress.adapters.nats.rollouts import NatsCommitFeed, NatsReleases, NatsRollouts
 from trunkline_ingress.adapters.nats.stream_states import NatsStreamStates
 from trunkline_ingress.adapters.nats.suite_status import NatsSuiteStatus
 from trunkline_ingress.adapters.nats.topology_probe import NatsTopologyProbe
@@ -50,8 +52,10 @@ from trunkline_ingress.adapters.operator_keys import OperatorKeyFile
 from trunkline_ingress.application.cited_articles import CitedArticles
 from trunkline_ingress.application.customer_claims import CustomerClaims
 from trunkline_ingress.application.readiness import SuiteReadiness
+from trunkline_ingress.application.release_seeding import ReleaseSeeding
 from trunkline_ingress.application.review_index import ReviewIndex
 from trunkline_ingress.application.rollout_controller import RolloutController
+from trunkline_ingress.application.rollout_targets import FleetTarget, ReleaseTarget
 from trunkline_ingress.application.session import SessionPorts
 from trunkline_ingress.application.session_opener import SessionOpener
 from trunkline_ingress.application.session_registry import SessionRegistry
@@ -71,6 +75,7 @@ from trunkline_ingress.handlers.ops.holds import HoldOps
 from trunkline_ingress.handlers.ops.knowledge import KnowledgeOps
 from trunkline_ingress.handlers.ops.me import OperatorOps
 from trunkline_ingress.handlers.ops.notices import NoticeOps
+from trunkline_ingress.handlers.ops.release import ReleaseOps
 from trunkline_ingress.handlers.ops.review import ReviewOps
 from trunkline_ingress.handlers.ops.rollout import RolloutOps
 from trunkline_ingress.handlers.ops.suite import SuiteOps
@@ -86,6 +91,7 @@ from trunkline_ingress.operator_ports import (
     HoldStore,
     KnowledgeService,
     NoticeStore,
+    ReleaseStore,
     RolloutStore,
     SuiteStatusSource,
     ViewRecords,
@@ -118,6 +124,7 @@ class HttpPorts:
     fleet: CurrentFleet
     fleet_store: FleetStore
     rollouts: RolloutStore
+    releases: ReleaseStore
     commits: CommitFeed
     notices: NoticeView
     notice_store: NoticeStore
@@ -150,7 +157,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     await _seed_fleet(process)
     fleet = await follow_fleet(bus)
     process.topology.specialties = lambda: fleet.specialties
-    process.topology.restore = lambda: restore_fleet(bus, fleet.current)
+    release = await follow_release(bus)
     escalations = KvView(bus, streams.DESK.name, codec.waiting)
     await escalations.start()
     customers = CustomerBucket(bus, texts)
@@ -185,6 +192,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         fleet=fleet,
         fleet_store=NatsFleetStore(bus),
         rollouts=NatsRollouts(bus),
+        releases=NatsReleases(bus),
         commits=NatsCommitFeed(bus),
         notices=process.notices,
         notice_store=NatsNoticeStore(bus, region),
@@ -213,15 +221,16 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     process.notices.on_change = sessions.publish_notice
     process.spawn(fleet.run())
     process.spawn(escalations.run())
-    controller = RolloutController(
-        ports.rollouts,
-        ports.commits,
-        process.presences,
-        fleets=lambda: fleet.fleets,
-        instance=process.instance,
-        now=time.time,
-    )
-    process.spawn(controller.run())
+    controllers = _rollout_controllers(process, ports, fleet, release)
+    seeding = ReleaseSeeding(ports.releases, process.presences, release, instance=process.instance, now=time.time)
+
+    async def restore() -> None:
+        await restore_fleet(bus, fleet.current)
+        await seeding.restore()
+
+    process.topology.restore = restore
+    for work in (release.run(), seeding.run(), *(controller.run() for controller in controllers)):
+        process.spawn(work)
     process.spawn(sessions.check_overdue_sessions())
     process.spawn(sessions.publish_positions())
     process.spawn(StreamMonitor(NatsStreamStates(bus), [stream.name for stream in streams.STREAMS]).run())
@@ -230,13 +239,26 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         fleet_version=fleet.current.version,
         candidate_version=fleet.candidate_version,
         attached=sessions.attached,
-        detail=controller.summary,
+        release_rollout=release.number,
+        detail={name: text for controller in controllers for name, text in controller.summary.items()},
     )
 
     runner = await _listen(app, guard, settings)
     yield
     await chat.close_all()
     await runner.cleanup()
+
+
+def _rollout_controllers(
+    process: Process[IngressSettings], ports: HttpPorts, fleet: FleetView, release: ReleaseView
+) -> tuple[RolloutController[FleetRollout], RolloutController[ReleaseRollout]]:
+    """Return the controllers of the roll-outs of a fleet version and of a release."""
+    fleets = FleetTarget(ports.rollouts, process.presences, lambda: fleet.fleets)
+    releases = ReleaseTarget(ports.releases, process.presences, release)
+    return (
+        RolloutController(fleets, ports.commits, instance=process.instance, now=time.time),
+        RolloutController(releases, ports.commits, instance=process.instance, now=time.time),
+    )
 
 
 def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settings: IngressSettings) -> list[_Endpoint]:
@@ -250,10 +272,17 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
         ArticleEndpoint(articles, chat.authenticator, chat.opener.identity_of, region),
         SuiteOps(ports.suite, ports.inbox, ports.log, ports.archive, ports.views, region),
         KnowledgeOps(ports.knowledge),
-        FleetOps(ports.fleet_store, ports.rollouts, ports.processes, settings.mcp_commands),
+        FleetOps(ports.fleet_store, ports.rollouts, ports.releases, ports.processes, settings.mcp_commands),
         RolloutOps(
-            ports.rollouts, ports.fleet_store, ports.commits, ports.processes, settings.mcp_commands, now=time.time
+            ports.rollouts,
+            ports.releases,
+            ports.fleet_store,
+            ports.commits,
+            ports.processes,
+            settings.mcp_commands,
+            now=time.time,
         ),
+        ReleaseOps(ports.releases, ports.rollouts, ports.commits, ports.processes, now=time.time),
         NoticeOps(ports.notice_store, ports.notices, ports.processes, region),
         ReviewOps(ports.review),
         DeskOps(
