@@ -137,7 +137,7 @@ async def test_ingress_of_an_older_release_controls_nothing(suite: Suite) -> Non
 
 
 async def test_release_without_agents_is_withdrawn(suite: Suite) -> None:
-    """Not at once: they may restart; and the time begins anew after they were there."""
+    """Not at once: they may restart; and the time begins again after they were there."""
     suite.store.stored = StoredRelease(msgspec.structs.replace(ROLLOUT, phase="running", share=50), 1)
     controller = suite.controller()
     gone = suite.processes.pop("agents-2")

@@ -167,7 +167,7 @@ def _change(action: Literal["pause", "resume", "abort"], settings: ClientSetting
 
 
 def plan_of(shares: str, hold: str, slow: str, min_turns: int) -> rollouts.RolloutPlan:
-    """Return the plan that an operator wrote; raise `CommandError` if it is none."""
+    """Return the plan that an operator wrote; raise `CommandError` if it is invalid."""
     try:
         return rollouts.RolloutPlan(
             shares=parse_shares(shares),

@@ -52,7 +52,7 @@ class ReleaseSeeding:
                 _log.warning("release.seeding_failed", error=str(error))
 
     async def step(self) -> None:
-        """Store the first state, if agents have a colour and there is none."""
+        """Store the first state, if agents have a colour and no state is stored."""
         colour = self._first_colour()
         if self._view.release is None and colour is not None and (await self._store.read()).revision == 0:
             now = self._now()
