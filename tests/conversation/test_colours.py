@@ -146,6 +146,28 @@ async def test_waiting_work_of_a_dead_release_moves() -> None:
     assert harness.log.answers() == ["m1"]
 
 
+async def test_waiting_work_stays_while_its_queue_is_served() -> None:
+    """It fell back to the other release and waits there: published again for its own one, it would be done twice."""
+    harness = ActorHarness()
+    harness.release, harness.ready = release(100), {"blue"}
+    harness.work_queue.react = lambda _: None
+    harness.work_queue.has_work = True
+    harness.deliver(1)
+    running = asyncio.ensure_future(harness.actor.run())
+    now = asyncio.get_running_loop().time()
+    for step in range(1, 4):
+        for _ in range(20):
+            await asyncio.sleep(0)
+        harness.ready = {"blue", "green"}
+        harness.actor.check_timeouts(now + step * 2 * TIMEOUTS.unclaimed_s)
+    harness.answer(harness.work_queue.requests[-1])
+    harness.work_queue.react = harness.answer
+    async with asyncio.timeout(10):
+        await running
+    assert harness.work_queue.colours == ["blue", "green"]
+    assert [request.specialty for request in harness.work_queue.requests] == ["triage", "billing"]
+
+
 def presence(colour: str, specialties: list[str], state: ProcessState = "ready") -> Presence:
     """Return the heartbeat of an agents process."""
     return Presence(

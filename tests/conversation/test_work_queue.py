@@ -57,7 +57,7 @@ async def delivered(bus: Bus) -> Msg:
 
 async def test_queued_request_is_held(bus: Bus, work_queue: JetStreamWorkQueue, answer_turn: AnswerTurn) -> None:
     position = await work_queue.enqueue(answer_turn, "")
-    assert await work_queue.holds(answer_turn, position, "")
+    assert await work_queue.holds(answer_turn, position)
     assert await queued(bus) == [answer_turn]
 
 
@@ -70,7 +70,7 @@ async def test_request_that_a_dead_worker_acknowledged_is_queued_again(
         # An agents process acknowledges the work and dies before it publishes its claim.
         await (await delivered(bus)).ack_sync()
         assert await queued(bus) == []
-        assert not await work_queue.holds(answer_turn, position, "")
+        assert not await work_queue.holds(answer_turn, position)
         position = await work_queue.requeue(answer_turn, position, "")
         assert await queued(bus) == [answer_turn]
 
@@ -81,7 +81,7 @@ async def test_request_of_a_lost_queue_is_queued_in_the_new_one(
     """Its position may hold another request in the new queue."""
     position = await work_queue.enqueue(answer_turn, "")
     await bus.api(f"STREAM.PURGE.{streams.WORK.name}")
-    assert not await work_queue.holds(answer_turn, position, "")
+    assert not await work_queue.holds(answer_turn, position)
     assert await work_queue.requeue(answer_turn, position, "") != position
     assert await queued(bus) == [answer_turn]
 
@@ -97,13 +97,12 @@ async def test_work_is_redelivered_until_it_is_acknowledged(
     assert await queued(bus) == []
 
 
-async def test_request_in_the_queue_of_a_dead_release_is_queued_for_the_other_one(
+async def test_request_of_a_dead_release_is_queued_for_the_other_one(
     bus: Bus, work_queue: JetStreamWorkQueue, answer_turn: AnswerTurn
 ) -> None:
-    """It waits in the queue of its own colour only."""
+    """Each colour has a queue of its own."""
     position = await work_queue.enqueue(answer_turn, "green")
-    assert await work_queue.holds(answer_turn, position, "green")
-    assert not await work_queue.holds(answer_turn, position, "blue")
+    assert await work_queue.holds(answer_turn, position)
     assert await work_queue.requeue(answer_turn, position, "blue") != position
     stored = await bus.read_messages(streams.WORK.name, subjects.work_any(BILLING))
     assert [subjects.parse_work(message.subject).colour for message in stored] == ["green", "blue"]

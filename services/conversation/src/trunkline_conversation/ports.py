@@ -86,16 +86,15 @@ class WorkQueue(Protocol):
         """Append a request to the queue of its specialty and of a colour, and return its position."""
         ...
 
-    async def holds(self, request: AnswerTurn, position: int, colour: QueueColour) -> bool:
-        """Return whether a request still waits at `position` in the queue of a colour; True if it does not answer.
+    async def holds(self, request: AnswerTurn, position: int) -> bool:
+        """Return whether a request still waits at `position`; True if the queue does not answer.
 
-        It does not wait if an agents process took the request, if the queue was lost, or in the queue of another
-        colour, which no ready process serves any more.
+        It does not if an agents process took the request, or if the queue was lost.
         """
         ...
 
     async def requeue(self, request: AnswerTurn, position: int, colour: QueueColour) -> int:
-        """Append a request again that does not wait at `position`; return its new position."""
+        """Append a request again that was lost at `position`, or waits there for nothing; return its new position."""
         ...
 
 

@@ -20,18 +20,14 @@ class JetStreamWorkQueue:
         """Append a request and return its sequence."""
         return await self._append(request, colour, after=0)
 
-    async def holds(self, request: AnswerTurn, position: int, colour: QueueColour) -> bool:
-        """Return whether the queue still has a request: a message is removed once it is acknowledged."""
+    async def holds(self, request: AnswerTurn, position: int) -> bool:
+        """Return whether the stream still has a request: a message is removed once it is acknowledged."""
         try:
             waiting = await self._bus.get_message(streams.WORK.name, position)
         except BusError:
             return True
         # The payload is compared because a re-created stream may hold another request at this sequence.
-        return (
-            waiting is not None
-            and waiting.subject == streams.work_subject(request.specialty, request.lane, colour)
-            and waiting.payload == codec.encode(request)
-        )
+        return waiting is not None and waiting.payload == codec.encode(request)
 
     async def requeue(self, request: AnswerTurn, position: int, colour: QueueColour) -> int:
         """Append a request that was lost after `position`, or waits there for a process that is gone."""

@@ -33,25 +33,28 @@ class QueuedWork:
         self._request = request
         self._wanted = wanted
         self._queue_of = queue_of
+        self._colour: QueueColour = ""
+        """Colour of the queue that has the request."""
         self._position = 0
         self._was_taken = False
         self.is_waiting = False
         """Whether the queue still had the request at the last look."""
 
-    @property
-    def _colour(self) -> QueueColour:
-        return self._queue_of(self._wanted, self._request.specialty)
-
     async def enqueue(self) -> None:
         """Append the request to its queue."""
-        self._position = await self._queue.enqueue(self._request, self._counted())
+        self._choose_queue()
+        self._position = await self._queue.enqueue(self._request, self._colour)
 
     async def was_just_taken(self) -> bool:
         """Look; return whether the queue no longer has the request for the first time.
 
-        Its claim may be on the way: published again now, the turn could be answered twice.
+        Its claim may be on the way: published again now, the turn could be answered twice. In the queue of a colour
+        whose last process is gone it waits for nothing, and is lost.
         """
-        self.is_waiting = await self._queue.holds(self._request, self._position, self._colour)
+        if self._queue_of(self._colour, self._request.specialty) != self._colour:
+            self.is_waiting = False
+            return False
+        self.is_waiting = await self._queue.holds(self._request, self._position)
         if self.is_waiting or self._was_taken:
             return False
         self._was_taken = True
@@ -60,14 +63,14 @@ class QueuedWork:
     async def requeue_if_lost(self) -> None:
         """Append the request again if the last look did not find it."""
         if not self.is_waiting:
-            self._position = await self._queue.requeue(self._request, self._position, self._counted())
+            self._choose_queue()
+            self._position = await self._queue.requeue(self._request, self._position, self._colour)
             self._was_taken = False
 
-    def _counted(self) -> QueueColour:
-        """Return the queue of the request now, and count another one than the conversation's."""
-        colour = self._colour
-        if colour != self._wanted:
+    def _choose_queue(self) -> None:
+        """Choose the queue of the request now, and count another colour than the conversation's."""
+        specialty = self._request.specialty
+        self._colour = self._queue_of(self._wanted, specialty)
+        if self._colour != self._wanted:
             _FALLBACKS.inc()
-            ref = self._request.ref
-            _log.warning("work.fallback", turn=ref.turn, specialty=self._request.specialty, colour=colour)
-        return colour
+            _log.warning("work.fallback", turn=self._request.ref.turn, specialty=specialty, colour=self._colour)

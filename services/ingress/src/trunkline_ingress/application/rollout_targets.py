@@ -65,12 +65,14 @@ class FleetTarget:
         self._store = store
         self._processes = processes
         self._fleets = fleets
+        self._candidate: FleetVersion | None = None
+        """Candidate of the step: that of the process may be replaced while the step waits."""
         self.drawn = drawn_version
 
     def active_number(self) -> int:
         """Return the number of the candidate."""
-        candidate = self._fleets().active_candidate
-        return candidate.version if candidate is not None else 0
+        self._candidate = self._fleets().active_candidate
+        return self._candidate.version if self._candidate is not None else 0
 
     def controllers(self) -> Sequence[str]:
         """Return all ready ingresses."""
@@ -87,12 +89,12 @@ class FleetTarget:
 
     def facts(self, state: FleetRollout, tally: RolloutTally, *, now: float) -> RolloutFacts:
         """Return which processes have loaded the versions, and the counts."""
-        fleets = self._fleets()
+        fleets, candidate = self._fleets(), self._held(state)
         ready = [each for each in self._ready() if each.service in _SERVICES]
         return RolloutFacts(
             now=now,
             served_version=fleets.served.version,
-            is_candidate_served=fleets.served.fleet == self._candidate(state).fleet,
+            is_candidate_served=fleets.served.fleet == candidate.fleet,
             behind=[each.instance for each in ready if each.candidate_version != state.candidate],
             behind_published=[each.instance for each in ready if each.fleet_version < state.published],
             candidate_turns=tally.candidate_turns,
@@ -103,12 +105,15 @@ class FleetTarget:
 
     async def publish(self, state: FleetRollout) -> int:
         """Publish the candidate as the successor of the version that it was compared with."""
-        candidate = self._candidate(state)
+        candidate = self._held(state)
         note = candidate.published.note or f"rolled out from candidate {candidate.version}"
         return (await self._store.publish(candidate, after=state.served, note=note)).version
 
-    def _candidate(self, state: FleetRollout) -> FleetVersion:
-        return self._fleets().of(state.candidate)
+    def _held(self, state: FleetRollout) -> FleetVersion:
+        """Return the candidate whose roll-out the controller has found active."""
+        if self._candidate is None or self._candidate.version != state.candidate:
+            raise LookupError(f"candidate {state.candidate} is not held")
+        return self._candidate
 
     def _ready(self) -> list[Presence]:
         return [each for each in self._processes.alive() if each.state == "ready"]
