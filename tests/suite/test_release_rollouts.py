@@ -23,7 +23,7 @@ from trunkline_protocols.rules.rollout import is_drawn_to_colour
 from tests.support.customer import Customer
 from tests.support.suite import Suite, run_cli, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.long]
 
 QUESTION = "I was charged twice for my order, can I get a refund?"
 MAX_CONVERSATIONS = 400
