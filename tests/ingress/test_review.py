@@ -25,6 +25,7 @@ from trunkline_protocols.inbox import FeedbackGiven
 from trunkline_protocols.log import Commit, Escalated, Event, HandedOff, OwnerAssigned, TurnAnswered
 
 from tests.ingress.conversation_simulator import ConversationSimulator, received, simulate
+from tests.support.borders import ListedBorders
 
 ROUTED: Final = OwnerAssigned(to="billing", agent="billing-one")
 HANDED_OFF: Final = HandedOff(from_="billing", to="technical", agent="one", reason="a lamp", summary="s")
@@ -164,7 +165,7 @@ async def test_texts_are_shown_to_roles_that_may_read_every_conversation(role: R
             return Operator(name="Ada", role=role) if token == "key" else None
 
     records = FakeRecords([commit(ROUTED, HANDED_OFF), commit(answered("My secret", abstained=True), at=11.0)])
-    access = AccessControl(Directory(), is_single_machine=False, rules={})
+    access = AccessControl(Directory(), is_single_machine=False, rules={}, borders=ListedBorders())
     app = web.Application(middlewares=[access.enforce])
     access.add_routes(app, ReviewOps(ReviewIndex(records, "local")).routes())
     async with (

@@ -17,6 +17,7 @@ from trunkline_rag.application.backups import Backups
 from trunkline_rag.application.knowledge_base import KnowledgeBase
 from trunkline_supervisor.adapters.tcp import free_port
 
+from tests.support.borders import ListedBorders
 from tests.support.parsers import InProcessParser
 
 PEERS = Path(os.environ.get("TRUNKLINE_PEERS", "/nowhere"))
@@ -51,7 +52,7 @@ async def test_backup_in_s3_is_restored_from_there(bucket: str, tmp_path: Path) 
     objects = ObstoreObjectStore(bucket)
     store = MilvusStore(str(tmp_path / "milvus"))
     knowledge_base = KnowledgeBase(store, parser=InProcessParser())
-    backups = Backups(knowledge_base, objects, keep=2)
+    backups = Backups(knowledge_base, objects, ListedBorders(), keep=2)
     taken = []
     for number in range(3):
         files = [ArticleFile(name="a.md", content=f"---\nid: a\n---\nText {number}.")]

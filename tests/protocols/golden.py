@@ -29,6 +29,7 @@ from trunkline_protocols import (
     log,
     presence,
     refusal,
+    residency,
     snapshot,
     spending,
     tool_steps,
@@ -275,6 +276,17 @@ _SAMPLES: list[wire.Wire] = [
         hold="h1", reason="case 7", placed_at=AT, operator="Ada", role="lead", tenant="default", customer="ada"
     ),
     holds.HoldReleased(hold="h1", reason="case 7 is closed", released_at=AT, operator="Ada", role="admin"),
+    residency.ResidencyViolated(
+        border="tool",
+        from_region="eu",
+        to_region="us",
+        service="agents",
+        instance="agents-1",
+        at=AT,
+        conversation=C,
+        customer="1f2e3d",
+        asset="refund",
+    ),
     archives.ReadArchived(conversation=C, after=5),
     archives.ArchivedRecords(
         conversation=C,

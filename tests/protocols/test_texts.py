@@ -35,6 +35,7 @@ WITHOUT_TEXTS = {
     "CustomerErased",
     "ToolCallsCounted",
     "ConversationViewed",
+    "ResidencyViolated",
     "DeadLetter",
     "EndRequested",
     "WaitCancelled",

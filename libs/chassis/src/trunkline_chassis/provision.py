@@ -22,6 +22,7 @@ from trunkline_chassis.errors import BusError, BusRefusedError, BusUnavailableEr
 from trunkline_chassis.fleet_folder import FleetError, load_fleet
 from trunkline_chassis.fleet_store import seed_fleet
 from trunkline_chassis.logs import configure_logs
+from trunkline_chassis.region_check import require_region
 from trunkline_chassis.server_check import check_server, describe_refusal
 from trunkline_chassis.settings import ProcessSettings, load_settings
 from trunkline_chassis.stream_configs import (
@@ -31,11 +32,12 @@ from trunkline_chassis.stream_configs import (
     compare_consumer,
     compare_stream,
     consumer_config,
+    in_region,
     stream_config,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from trunkline_protocols.streams import ConsumerSpec
 
@@ -66,6 +68,10 @@ class TopologyOptions:
     replicas: int = 1
     """Copies of every replicated stream."""
     limits: Mapping[str, StreamLimits] = field(default_factory=dict)
+    region: str = "local"
+    """Region of the account that the streams are in."""
+    tags: Sequence[str] = ()
+    """Tags of the servers that may hold the streams."""
 
 
 def stream_configs(topology: Topology, options: TopologyOptions) -> dict[str, tuple[Config, StreamLimits | None]]:
@@ -79,7 +85,9 @@ def stream_configs(topology: Topology, options: TopologyOptions) -> dict[str, tu
     for bucket in topology.buckets:
         config = bucket_config(bucket, options.replicas, options.limits)
         specified[config["name"]] = (config, options.limits.get(bucket.name))
-    return specified
+    return {
+        name: (in_region(config, options.region, options.tags), limits) for name, (config, limits) in specified.items()
+    }
 
 
 async def provision(
@@ -89,15 +97,19 @@ async def provision(
     specialties: list[str],
     replicas: int,
     limits: Mapping[str, StreamLimits] | None = None,
+    tags: Sequence[str] = (),
 ) -> list[Drift]:
     """Create or correct all streams, buckets and consumers that the services need; return the drift that was found.
 
-    Raises `BusConfigError` if the server refuses one of them, with a line for the operator.
+    Raises `BusConfigError` if the server refuses one of them, or if the account belongs to another region, with a line
+    for the operator.
     """
+    await require_region(bus, region, service="provision")
     topology = whole_topology(region, specialties)
     await _delete_obsolete(bus, specialties)
     drift: list[Drift] = []
-    for config, chosen in stream_configs(topology, TopologyOptions(replicas=replicas, limits=limits or {})).values():
+    options = TopologyOptions(replicas=replicas, limits=limits or {}, region=region, tags=tags)
+    for config, chosen in stream_configs(topology, options).values():
         drift += await _apply_stream(bus, config, chosen)
     for consumer in topology.consumers:
         drift += await _apply_consumer(bus, consumer)
@@ -260,6 +272,7 @@ async def _provision_once(settings: ProvisionSettings) -> None:
             specialties=fleet.specialties,
             replicas=settings.replicas,
             limits=settings.stream_limits,
+            tags=settings.stream_tags,
         )
         await seed_fleet(bus, fleet, by="provision")
     finally:

@@ -36,6 +36,7 @@ from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import Presence, SuiteStatus
 from trunkline_protocols.refusal import Refused
+from trunkline_protocols.residency import ResidencyViolated
 from trunkline_protocols.rollout import FleetRollout
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.spending import Spent
@@ -59,6 +60,7 @@ desk: Final[Decoder[DeskMessage]] = Decoder(DeskMessage)
 slot: Final[Decoder[SlotMessage]] = Decoder(SlotMessage)
 desk_outcome: Final[Decoder[DeskOutcome]] = Decoder(DeskOutcome)
 hold: Final[Decoder[HoldMessage]] = Decoder(HoldMessage)
+violation: Final[Decoder[ResidencyViolated]] = Decoder(ResidencyViolated)
 read_archived: Final[Decoder[ReadArchived]] = Decoder(ReadArchived)
 archive_reply: Final[Decoder[ArchiveReply]] = Decoder(ArchiveReply)
 waiting: Final[Decoder[EscalationWaiting]] = Decoder(EscalationWaiting)

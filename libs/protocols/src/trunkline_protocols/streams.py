@@ -141,7 +141,19 @@ HOLDS: Final = StreamSpec(
     description="Legal holds and their releases",
 )
 
-STREAMS: Final = (INBOX, CONVERSATIONS, WORK, NOTICES, DEAD_LETTERS, VIEWS, ERASURES, HOLDS)
+VIOLATIONS: Final = StreamSpec(
+    name="VIOLATIONS",
+    subjects=["violation.>"],
+    storage="file",
+    retention="limits",
+    replicated=True,
+    max_age_s=90 * DAY_S,
+    max_msgs=1_000_000,
+    discard="old",
+    description="Refused passages of data between regions, for the archive",
+)
+
+STREAMS: Final = (INBOX, CONVERSATIONS, WORK, NOTICES, DEAD_LETTERS, VIEWS, ERASURES, HOLDS, VIOLATIONS)
 
 FLEET: Final = BucketSpec(name="FLEET", history=10, description="Agent definitions, versioned")
 PRESENCE: Final = BucketSpec(name="PRESENCE", ttl_s=10.0, in_memory=True, description="Heartbeats of processes")
@@ -241,4 +253,4 @@ def audit_consumer(stream: StreamSpec) -> ConsumerSpec:
     )
 
 
-AUDITED: Final = (INBOX, CONVERSATIONS, NOTICES, DEAD_LETTERS, VIEWS, ERASURES, HOLDS)
+AUDITED: Final = (INBOX, CONVERSATIONS, NOTICES, DEAD_LETTERS, VIEWS, ERASURES, HOLDS, VIOLATIONS)

@@ -59,7 +59,9 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
     else:
         _log.warning("heads.unsigned")
     archive = PostgresArchive(settings.postgres_dsn, name=process.instance, heads=heads)
-    recorder = Recorder(feeds, archive, latency=process.latency, now=_now, jitter=random.random)
+    recorder = Recorder(
+        feeds, archive, latency=process.latency, now=_now, jitter=random.random, borders=process.borders
+    )
     lag = LagMonitor(feeds, now=_now)
     retention = _retention(process)
     process.heartbeat.vitals = lambda: Vitals(
@@ -71,7 +73,7 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
     if retention.is_scheduled:
         process.spawn(retention.run())
     responder = Responder(process.bus, NAME, process.latency, process.group)
-    archives = ArchiveHandlers(ArchivedConversations(settings.postgres_dsn, ObstoreObjectStore))
+    archives = ArchiveHandlers(ArchivedConversations(settings.postgres_dsn, ObstoreObjectStore), process.borders)
     await responder.serve(
         subjects.read_archive(settings.region), codec.read_archived, archives.read, max_concurrent=_MAX_ARCHIVE_READS
     )
@@ -96,7 +98,7 @@ def _retention(process: Process[AuditSettings]) -> RetentionSchedule:
 
     def new_run() -> RetentionRun:
         return RetentionRun(
-            PostgresRetention(settings.postgres_dsn, holder=process.instance),
+            PostgresRetention(settings.postgres_dsn, holder=process.instance, region=settings.region),
             JetStreamTrimmer(process.bus, settings.region),
             ObstoreObjectStore,
             policy,
