@@ -59,6 +59,8 @@ class Target:
     region: str
     other: str
     bus: Bus
+    clients: dict[str, Bus]
+    """Connections by the principal that a process replies to."""
     made: Counter[Border] = field(default_factory=Counter)
     conversations: set[ConversationId] = field(default_factory=set)
     """Conversations that records must name."""
@@ -76,16 +78,19 @@ class Target:
         """Return what an agent of the other region would get."""
         return Context(tenant="default", region=self.other, locale="en", transcript=[], customer="zoe", note=WORDS)
 
-    async def request(self, subject: str, message: Any, decoder: codec.Decoder[Any]) -> Any:
-        """Send a request to a process and return the reply."""
-        return decoder.decode(await self.bus.request(subject, codec.encode(message), timeout_s=60.0))
+    async def request(self, principal: str, subject: str, message: Any, decoder: codec.Decoder[Any]) -> Any:
+        """Send a request to a process in the place of a principal, and return the reply."""
+        bus = self.clients[principal]
+        return decoder.decode(await bus.request(subject, codec.encode(message), timeout_s=60.0))
 
 
 @asynccontextmanager
 async def attacking(suite: Suite, region: str, other: str) -> AsyncIterator[Target]:
     """Connect to the account of a suite, as a broken or hostile process could."""
-    bus = await connect(suite.nats_url(), "attack")
-    target = Target(suite, region, other, bus)
+    url = suite.nats_url()
+    bus = await connect(url, "attack")
+    clients = {name: await connect(url, "attack", principal=name) for name in ("ingress", "conversation", "agents")}
+    target = Target(suite, region, other, bus, clients)
 
     async def on_result(message: Msg) -> None:
         target.results.append(message.data)
@@ -95,7 +100,8 @@ async def attacking(suite: Suite, region: str, other: str) -> AsyncIterator[Targ
     try:
         yield target
     finally:
-        await bus.close()
+        for each in (bus, *clients.values()):
+            await each.close()
 
 
 async def open_sessions(target: Target, number: int) -> None:
@@ -172,7 +178,7 @@ async def search(target: Target, number: int) -> None:
     for index in range(number):
         target.made["retrieval"] += 1
         subject, message = requests[index % 3]
-        reply = await target.request(subject, message, codec.knowledge_reply)
+        reply = await target.request("ingress", subject, message, codec.knowledge_reply)
         assert isinstance(reply, Refused), reply
 
 
@@ -186,7 +192,7 @@ async def complete(target: Target, number: int) -> None:
             instructions="", text=WORDS, region=region, provider=provider, deadline_at=time.time() + 20, route="away"
         )
         target.made["completion" if is_foreign else "provider"] += 1
-        reply = await target.request(subjects.complete(target.region), request, codec.completion_reply)
+        reply = await target.request("agents", subjects.complete(target.region), request, codec.completion_reply)
         # Without a provider of the region, the route fails over to a quotation, never to the one abroad.
         assert isinstance(reply, Refused) or reply.provider == "extractive", reply
 
@@ -199,9 +205,8 @@ async def read_customers(target: Target, number: int) -> None:
     request = ReadCustomer(tenant="default", region=target.other, customer="zoe")
     for _ in range(number):
         target.made["customer"] += 1
-        assert isinstance(
-            await target.request(subjects.read_customer(target.region), request, codec.customer_reply), Refused
-        )
+        subject = subjects.read_customer(target.region)
+        assert isinstance(await target.request("conversation", subject, request, codec.customer_reply), Refused)
 
 
 async def call_tools(target: Target, number: int, shop: str) -> None:
@@ -274,9 +279,8 @@ async def read_archives(target: Target, number: int) -> None:
                 hashlib.sha256(raw).digest(),
                 archived,
             )
-            reply = await target.request(
-                subjects.read_archive(target.region), ReadArchived(conversation=conversation), codec.archive_reply
-            )
+            subject, read = subjects.read_archive(target.region), ReadArchived(conversation=conversation)
+            reply = await target.request("ingress", subject, read, codec.archive_reply)
             assert isinstance(reply, ArchivedRecords)
             assert not reply.records
         await connection.execute("DELETE FROM messages WHERE archived = $1", archived)
