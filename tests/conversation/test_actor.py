@@ -240,6 +240,28 @@ async def test_lost_work_is_requeued_as_the_same_request(harness: ActorHarness) 
     assert harness.log.answers() == ["m1"]
 
 
+async def test_work_of_a_lost_queue_is_requeued_as_soon_as_the_queue_answers(harness: ActorHarness) -> None:
+    """While the queue does not answer, the time until the next look does not grow."""
+
+    def lose_the_first(request: AnswerTurn) -> None:
+        if len(harness.work_queue.requests) > 1:
+            harness.answer(request)
+            return
+        harness.work_queue.has_work = None
+        loop = asyncio.get_running_loop()
+        first_look = loop.time() + TIMEOUTS.unclaimed_s + 0.1
+        for number in range(6):
+            later = first_look + number * (TIMEOUTS.agent_silence_s + 0.1)
+            loop.call_later(0.03 * number, harness.actor.check_timeouts, later)
+        loop.call_later(0.1, setattr, harness.work_queue, "has_work", False)
+
+    harness.work_queue.react = lose_the_first
+    harness.deliver(1)
+    async with asyncio.timeout(5):
+        await harness.actor.run()
+    assert harness.work_queue.requests[0] == harness.work_queue.requests[1]
+
+
 async def test_work_that_was_just_taken_is_not_requeued(harness: ActorHarness) -> None:
     """The agents process took it late, and its claim arrives after the first timeout: there is one request."""
 
