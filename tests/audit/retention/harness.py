@@ -17,7 +17,7 @@ from trunkline_audit.adapters.retention_store import PostgresRetention
 from trunkline_audit.adapters.stream_trimmer import JetStreamTrimmer
 from trunkline_audit.application.recorder import Recorder
 from trunkline_audit.application.retention_run import RetentionRun
-from trunkline_audit.core.retention.policy import RetentionPolicy, RetentionRule
+from trunkline_audit.core.retention.policy import RecordKind, RetentionPolicy, RetentionRule
 from trunkline_audit.ports import ArchiveObjects, FeedItem
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.delivery import Delivery, Done, settle
@@ -38,10 +38,21 @@ from tests.audit.harness import ArchiveReader, wait_until
 
 REGION = "local"
 SECRET = "s" * 32
-POLICY = RetentionPolicy(
-    (RetentionRule("week", timedelta(days=7), kinds=frozenset({"conversation", "inbox", "view"})),),
-    marker=timedelta(days=14),
-)
+HEAD_EVERY_S = 0.05
+"""A test waits for a head each time that it lets days pass."""
+KEEP_DAYS = 7
+MARKER_DAYS = 9
+
+
+def keep_for(days: float) -> RetentionPolicy:
+    """Return a policy that keeps conversations and views for some days, and markers for nine."""
+    kinds: frozenset[RecordKind] = frozenset({"conversation", "inbox", "view"})
+    return RetentionPolicy(
+        (RetentionRule("some days", timedelta(days=days), kinds=kinds),), marker=timedelta(days=MARKER_DAYS)
+    )
+
+
+POLICY = keep_for(KEEP_DAYS)
 
 
 @dataclass(slots=True)
@@ -228,6 +239,7 @@ class SmallSuite:
     clock: FastClock
     location: str
     signer: HeadSigner
+    nats_url: str
 
     def retention(
         self,
@@ -311,7 +323,7 @@ async def open_suite(nats_url: str, archive: ArchiveReader, folder: Path) -> Asy
         acks: set[asyncio.Task[None]] = set()
         recorder = Recorder(
             FastFeeds(bus, clock),
-            PostgresArchive(archive.dsn, name="audit-test", heads=signer),
+            PostgresArchive(archive.dsn, name="audit-test", heads=signer, head_every_s=HEAD_EVERY_S),
             latency=RecentLatency(),
             now=clock,
             jitter=lambda: 0.5,
@@ -333,7 +345,7 @@ async def open_suite(nats_url: str, archive: ArchiveReader, folder: Path) -> Asy
                 )
                 running = [tasks.create_task(recorder.run()), tasks.create_task(slots.run())]
                 try:
-                    yield SmallSuite(bus, archive, Traffic(bus), clock, str(folder / "archives"), signer)
+                    yield SmallSuite(bus, archive, Traffic(bus), clock, str(folder / "archives"), signer, nats_url)
                 finally:
                     for task in running:
                         task.cancel()

@@ -37,7 +37,7 @@ _SKIPPED: Final = Counter("trunkline_audit_skipped_total", "Messages that Postgr
 
 _LOCK: Final = 0x7472756E6B6C696E
 """The key of the advisory lock of a migration: the letters "trunklin"."""
-_HEAD_INTERVAL_S: Final = 1.0
+HEAD_INTERVAL_S: Final = 1.0
 _MAX_RECORDS_WITHOUT_HEAD: Final = 1_000
 
 _ROW_ERRORS: Final = (
@@ -84,11 +84,12 @@ _APPLIED: Final = "SELECT migration_id FROM _yoyo_migration"
 class PostgresArchive:
     """The archive in one database."""
 
-    def __init__(self, dsn: str, *, name: str, heads: HeadSigner) -> None:
+    def __init__(self, dsn: str, *, name: str, heads: HeadSigner, head_every_s: float = HEAD_INTERVAL_S) -> None:
         """`name` is the name of this process, which takes its own lease over at once after a restart."""
         self._dsn = dsn
         self._name = name
         self._heads = heads
+        self._head_every_s = head_every_s
         self._has_warned = False
 
     @asynccontextmanager
@@ -100,7 +101,7 @@ class PostgresArchive:
                 await self._migrate(connection)
                 await lease.acquire(self._name)
                 await self._warn_of_encoding(connection)
-            writer = PostgresWriter(connection, lease, self._heads)
+            writer = PostgresWriter(connection, lease, self._heads, head_every_s=self._head_every_s)
             try:
                 await writer.prepare()
                 yield writer
@@ -131,11 +132,12 @@ class PostgresArchive:
 class PostgresWriter:
     """The holder of the lease. Several streams may write concurrently; their transactions are serialised."""
 
-    def __init__(self, connection: asyncpg.Connection, lease: Lease, heads: HeadSigner) -> None:
+    def __init__(self, connection: asyncpg.Connection, lease: Lease, heads: HeadSigner, *, head_every_s: float) -> None:
         """Use `PostgresArchive.open` to create one."""
         self._connection = connection
         self._lease = lease
         self._heads = heads
+        self._head_every_s = head_every_s
         self._lock = asyncio.Lock()
         self._tree = GrowingTree()
         self._signed = 0
@@ -172,9 +174,9 @@ class PostgresWriter:
                 pass
 
     async def sign_heads(self) -> None:
-        """Sign a head a second, if there are new records, until cancelled."""
+        """Sign a head a second by default, if there are new records, until cancelled."""
         while True:
-            await asyncio.sleep(_HEAD_INTERVAL_S)
+            await asyncio.sleep(self._head_every_s)
             await self.sign_head()
 
     async def sign_head(self) -> None:
