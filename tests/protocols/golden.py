@@ -55,6 +55,7 @@ from tests.protocols.sample_parts import (
     PASSAGE,
     PEOPLE,
     POLICY,
+    RECORDS,
     ROLLOUT,
     TECHNICAL,
     TIMINGS,
@@ -347,7 +348,13 @@ _SAMPLES: list[wire.Wire] = [
 
 SAMPLES: dict[str, wire.Wire] = {
     f"{type(sample).__module__.rpartition('.')[2]}.{type(sample).__name__}": sample for sample in _SAMPLES
-} | {"log.Commit-people": PEOPLE, "log.Commit-tools": TOOLS, "log.Commit-notes": NOTES, "log.Commit-drawn": DRAWN}
+} | {
+    "log.Commit-people": PEOPLE,
+    "log.Commit-tools": TOOLS,
+    "log.Commit-notes": NOTES,
+    "log.Commit-drawn": DRAWN,
+    "log.Commit-records": RECORDS,
+}
 
 if __name__ == "__main__":
     folder = Path(__file__).parent / "golden"
