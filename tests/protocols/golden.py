@@ -277,6 +277,14 @@ _SAMPLES: list[wire.Wire] = [
     ),
     holds.HoldReleased(hold="h1", reason="case 7 is closed", released_at=AT, operator="Ada", role="admin"),
     archives.ReadArchived(conversation=C, after=5),
+    archives.ProveRecords(conversation=C, after=5),
+    archives.RecordsProven(
+        conversation=C,
+        head=archives.SignedHead(log="local", size=9, root="0f1e", at=1, key="2d3c", signature="4b5a"),
+        records=[archives.ProvenRecord(leaf=6, stream="INBOX", sequence=1, sha256="6978")],
+        faults=["record 7: its proof does not lead to the head of 9 records"],
+        has_more=True,
+    ),
     archives.ArchivedRecords(
         conversation=C,
         records=[

@@ -216,6 +216,7 @@ async def test_trace_lists_the_steps_of_a_turn_in_order(suite: Suite) -> None:
     first_turn = types[: types.index("commit") + 1]
     assert first_turn == [
         "turn.received",
+        "started",
         "turn.routed",
         "turn.answer",
         "knowledge.search",

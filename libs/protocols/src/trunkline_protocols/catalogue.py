@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final, get_args
 
 from trunkline_protocols import streams
-from trunkline_protocols.archives import ArchivedRecords, ReadArchived
+from trunkline_protocols.archives import ArchivedRecords, ProveRecords, ReadArchived, RecordsProven
 from trunkline_protocols.broadcast import NoticeMessage, NoticeReceipt
 from trunkline_protocols.channels import Channel, Flow, Party
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
@@ -93,7 +93,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         carrier="stream",
         stored_in=streams.VIEWS.name,
         summary="Operators who read a conversation; its texts are shown once this is stored",
-        flows=(Flow(("ingress",), ("audit",), (ConversationViewed,)),),
+        flows=(Flow(("ingress",), ("ingress", "audit"), (ConversationViewed,)),),
     ),
     Channel(
         name="hold",
@@ -184,6 +184,16 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         flows=(
             Flow(("ingress",), ("audit",), (ReadArchived,)),
             Flow(("audit",), ("ingress",), (ArchivedRecords, Refused), reply=True),
+        ),
+    ),
+    Channel(
+        name="prove_records",
+        address="archive.{region}.prove",
+        carrier="request",
+        summary="Proofs that the records of a conversation are in the tree of records",
+        flows=(
+            Flow(("ingress",), ("audit",), (ProveRecords,)),
+            Flow(("audit",), ("ingress",), (RecordsProven, Refused), reply=True),
         ),
     ),
     Channel(

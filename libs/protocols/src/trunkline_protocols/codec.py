@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from trunkline_protocols.archives import ArchiveReply, ReadArchived
+from trunkline_protocols.archives import ArchiveReply, ProofReply, ProveRecords, ReadArchived
 from trunkline_protocols.broadcast import NoticesMessage
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
 from trunkline_protocols.consultation import ConsultCancelled, ConsultReply
@@ -41,6 +41,7 @@ from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.spending import Spent
 from trunkline_protocols.tool_steps import ToolCallsCounted, ToolStepRecorded
 from trunkline_protocols.turn import AgentMessage, Delta, SocketAttached, WorkMessage
+from trunkline_protocols.views import ConversationViewed
 
 __all__ = [
     "DecodeError",
@@ -59,7 +60,10 @@ desk: Final[Decoder[DeskMessage]] = Decoder(DeskMessage)
 slot: Final[Decoder[SlotMessage]] = Decoder(SlotMessage)
 desk_outcome: Final[Decoder[DeskOutcome]] = Decoder(DeskOutcome)
 hold: Final[Decoder[HoldMessage]] = Decoder(HoldMessage)
+viewed: Final[Decoder[ConversationViewed]] = Decoder(ConversationViewed)
 read_archived: Final[Decoder[ReadArchived]] = Decoder(ReadArchived)
+prove_records: Final[Decoder[ProveRecords]] = Decoder(ProveRecords)
+proof_reply: Final[Decoder[ProofReply]] = Decoder(ProofReply)
 archive_reply: Final[Decoder[ArchiveReply]] = Decoder(ArchiveReply)
 waiting: Final[Decoder[EscalationWaiting]] = Decoder(EscalationWaiting)
 fleet: Final[Decoder[FleetPublished]] = Decoder(FleetPublished)

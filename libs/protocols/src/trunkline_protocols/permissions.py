@@ -26,7 +26,7 @@ PRINCIPALS: Final[tuple[Principal, ...]] = get_args(Principal)
 _PARAMETER: Final = re.compile(r"\{\w+\}")
 
 READS: Final[dict[Service, tuple[str, ...]]] = {
-    "ingress": ("INBOX", "CONVERSATIONS", "ERASURES", "HOLDS"),
+    "ingress": ("INBOX", "CONVERSATIONS", "ERASURES", "HOLDS", "VIEWS"),
     "conversation": ("INBOX", "CONVERSATIONS", "WORK", "ERASURES"),
     "agents": ("KV_ROUTING", "ERASURES"),
     "rag": ("KV_KNOWLEDGE",),

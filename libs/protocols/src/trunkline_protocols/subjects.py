@@ -14,7 +14,7 @@ attach.<region>.<partition>.<conversation>          core: an ingress holds the c
 result.<instance>                                   core: results, claims and heartbeats for a conversation process
 advice.<instance>                                   core: replies to a consultation
 consult.<specialty>.cancelled                       core: cancellation of a consultation
-archive.<region>.read                               core, request and reply
+archive.<region>.read, .prove                       core, request and reply
 rag.<region>.search | analyse | article | import | backups    core, request and reply
 llm.<region>.complete                               core, request and reply
 llm.<region>.cancel                                 core: cancellation of completions
@@ -236,6 +236,11 @@ def dead_letter(stream: str, consumer: str) -> str:
 def read_archive(region: str) -> str:
     """Return the subject of requests for the records of an archived conversation."""
     return f"archive.{token(region, 'region')}.read"
+
+
+def prove_records(region: str) -> str:
+    """Return the subject of requests for the proofs of a conversation's records."""
+    return f"archive.{token(region, 'region')}.prove"
 
 
 def search(region: str) -> str:

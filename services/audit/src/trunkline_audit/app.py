@@ -18,6 +18,7 @@ from trunkline_chassis.toml_file import TomlFileError
 from trunkline_protocols import codec, streams, subjects
 
 from trunkline_audit.adapters.archive_reader import ArchivedConversations
+from trunkline_audit.adapters.conversation_proofs import ConversationProofs
 from trunkline_audit.adapters.head_signer import HeadSigner
 from trunkline_audit.adapters.jetstream import JetStreamFeeds
 from trunkline_audit.adapters.policy_file import load_policy
@@ -71,9 +72,14 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
     if retention.is_scheduled:
         process.spawn(retention.run())
     responder = Responder(process.bus, NAME, process.latency, process.group)
-    archives = ArchiveHandlers(ArchivedConversations(settings.postgres_dsn, ObstoreObjectStore))
+    archives = ArchiveHandlers(
+        ArchivedConversations(settings.postgres_dsn, ObstoreObjectStore), ConversationProofs(settings.postgres_dsn)
+    )
     await responder.serve(
         subjects.read_archive(settings.region), codec.read_archived, archives.read, max_concurrent=_MAX_ARCHIVE_READS
+    )
+    await responder.serve(
+        subjects.prove_records(settings.region), codec.prove_records, archives.prove, max_concurrent=_MAX_ARCHIVE_READS
     )
     yield
     await responder.close(settings.shutdown_timeout_s)

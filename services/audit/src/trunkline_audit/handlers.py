@@ -6,20 +6,28 @@ from typing import Final
 
 import structlog
 from trunkline_chassis.errors import ObjectMissingError, ObjectStoreUnavailableError
-from trunkline_protocols.archives import ArchiveReply, ReadArchived
+from trunkline_protocols.archives import ArchiveReply, ProofReply, ProveRecords, ReadArchived
 from trunkline_protocols.refusal import Refused
 
-from trunkline_audit.ports import ArchiveDamagedError, ArchivedRecordSource, ArchiveUnavailableError
+from trunkline_audit.ports import ArchiveDamagedError, ArchivedRecordSource, ArchiveUnavailableError, ProofSource
 
 _log: Final = structlog.get_logger(__name__)
 
 
 class ArchiveHandlers:
-    """Replies with the records of archived conversations."""
+    """Replies with the records of archived conversations, and with proofs of records."""
 
-    def __init__(self, source: ArchivedRecordSource) -> None:
-        """Read from `source`."""
+    def __init__(self, source: ArchivedRecordSource, proofs: ProofSource) -> None:
+        """Read from `source`, and prove with `proofs`."""
         self._source = source
+        self._proofs = proofs
+
+    async def prove(self, request: ProveRecords) -> ProofReply:
+        """Return the proven records of a conversation, or the reason for which they cannot be proven now."""
+        try:
+            return await self._proofs.prove(request)
+        except ArchiveUnavailableError as error:
+            return Refused(code="unavailable", message=str(error), retryable=True)
 
     async def read(self, request: ReadArchived) -> ArchiveReply:
         """Return records, or the reason for which they cannot be read now."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from trunkline_protocols.archives import ArchivedRecords, ReadArchived
+from trunkline_protocols.archives import ArchivedRecords, ProveRecords, ReadArchived, RecordsProven
 from trunkline_protocols.holds import HoldMessage
 
 from trunkline_audit.core.records import ArchiveRow, AuditedMessage
@@ -229,6 +229,14 @@ class ArchiveObjects(Protocol):
 
     async def get(self, name: str) -> bytes:
         """Read an object."""
+        ...
+
+
+class ProofSource(Protocol):
+    """Proofs of records, for the operators."""
+
+    async def prove(self, request: ProveRecords) -> RecordsProven:
+        """Return the proven records of a conversation; raises `ArchiveUnavailableError`."""
         ...
 
 

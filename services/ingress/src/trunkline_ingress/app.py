@@ -40,6 +40,7 @@ from trunkline_ingress.adapters.nats.inbox import NatsInbox
 from trunkline_ingress.adapters.nats.knowledge import KnowledgeClient
 from trunkline_ingress.adapters.nats.notices import NatsNoticeStore
 from trunkline_ingress.adapters.nats.recent_records import NatsRecentRecords
+from trunkline_ingress.adapters.nats.record_proofs import NatsRecordProofs
 from trunkline_ingress.adapters.nats.rollouts import NatsCommitFeed, NatsRollouts
 from trunkline_ingress.adapters.nats.stream_states import NatsStreamStates
 from trunkline_ingress.adapters.nats.suite_status import NatsSuiteStatus
@@ -56,6 +57,7 @@ from trunkline_ingress.application.session import SessionPorts
 from trunkline_ingress.application.session_opener import SessionOpener
 from trunkline_ingress.application.session_registry import SessionRegistry
 from trunkline_ingress.application.stream_monitor import StreamMonitor
+from trunkline_ingress.application.trace_reader import TraceReader
 from trunkline_ingress.core.budget import Budget, Rate
 from trunkline_ingress.core.network import parse_hosts, parse_networks
 from trunkline_ingress.handlers.access import AccessControl, Route, health_rules
@@ -86,6 +88,7 @@ from trunkline_ingress.operator_ports import (
     HoldStore,
     KnowledgeService,
     NoticeStore,
+    RecordProofs,
     RolloutStore,
     SuiteStatusSource,
     ViewRecords,
@@ -134,6 +137,7 @@ class HttpPorts:
     customer_records: CustomerRecords
     holds: HoldStore
     archive: ConversationArchive
+    proofs: RecordProofs
 
 
 class _Endpoint(Protocol):
@@ -194,6 +198,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         views=NatsViews(bus),
         holds=NatsHolds(bus, region),
         archive=NatsArchive(bus, region, texts),
+        proofs=NatsRecordProofs(bus, region),
         escalations=escalations,
         customers=customers,
         texts=texts,
@@ -248,18 +253,21 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
         OperatorOps(operators),
         Pages(ports.fleet, ports.notices, settings.edge_embed_origins.split()),
         ArticleEndpoint(articles, chat.authenticator, chat.opener.identity_of, region),
-        SuiteOps(ports.suite, ports.inbox, ports.log, ports.archive, ports.views, region),
+        SuiteOps(
+            ports.suite,
+            TraceReader(ports.inbox, ports.log, ports.archive, ports.views, ports.proofs, region),
+        ),
         KnowledgeOps(ports.knowledge),
         FleetOps(ports.fleet_store, ports.rollouts, ports.processes, settings.mcp_commands),
         RolloutOps(
             ports.rollouts, ports.fleet_store, ports.commits, ports.processes, settings.mcp_commands, now=time.time
         ),
         NoticeOps(ports.notice_store, ports.notices, ports.processes, region),
-        ReviewOps(ports.review),
+        ReviewOps(ports.review, ports.views, region),
         DeskOps(
             ports.desk, ports.log, ports.archive, ports.escalations, ports.customers, ports.views, region, ports.texts
         ),
-        CustomerOps(ports.customers, ports.erasures, ports.customer_records, ports.keys, region),
+        CustomerOps(ports.customers, ports.erasures, ports.customer_records, ports.keys, ports.views, region),
         HoldOps(ports.holds),
     ]
 

@@ -29,6 +29,7 @@ from trunkline_protocols.views import View
 from trunkline_ingress.core.archived import ArchivedConversation
 from trunkline_ingress.core.operators import Operator
 from trunkline_ingress.core.rollout.tally import ObservedCommit
+from trunkline_ingress.core.trace import ProvenRecords, RecordKey, ViewEntry
 
 
 class Desk(Protocol):
@@ -52,12 +53,31 @@ class ViewRecords(Protocol):
         """Store a view; raises `BusUnavailableError` if that fails: then nothing is shown."""
         ...
 
+    async def stored(self, region: str, conversation: ConversationId) -> list[ViewEntry]:
+        """Read the views of a conversation; raises `BusUnavailableError`."""
+        ...
+
+
+class RecordProofs(Protocol):
+    """The tree of records of the audit service."""
+
+    async def prove(self, conversation: ConversationId) -> ProvenRecords:
+        """Return the records of a conversation that the latest head's tree has; raises `BusUnavailableError`."""
+        ...
+
+    async def hashes(self, region: str, conversation: ConversationId) -> dict[RecordKey, str]:
+        """Return the SHA-256 of the stored messages of a conversation, in hex."""
+        ...
+
 
 class ConversationArchive(Protocol):
     """Archived conversations."""
 
-    async def read(self, conversation: ConversationId) -> ArchivedConversation:
-        """Read an archived conversation, without records if there is no such one; raises `BusUnavailableError`."""
+    async def read(self, conversation: ConversationId, *, whole: bool = False) -> ArchivedConversation:
+        """Read an archived conversation, without records if there is no such one; raises `BusUnavailableError`.
+
+        With `whole`, also the records that audit has and no archive.
+        """
         ...
 
 

@@ -39,6 +39,10 @@ _RECORDS: Final = f"SELECT leaf, {RECORD_FIELDS} FROM messages WHERE leaf IS NOT
 _OF_CONVERSATION: Final = (
     f"SELECT leaf, {RECORD_FIELDS} FROM messages WHERE conversation = $1 AND leaf < $2 ORDER BY leaf"  # noqa: S608 - constants
 )
+_OF_CONVERSATION_AFTER: Final = (
+    f"SELECT leaf, {RECORD_FIELDS} FROM messages "  # noqa: S608 - constants
+    "WHERE conversation = $1 AND leaf < $2 AND leaf > $3 ORDER BY leaf LIMIT $4"
+)
 _HEADS: Final = "SELECT size, log, root, at, key, signature FROM tree_heads WHERE size > $1 ORDER BY size"
 _HEAD: Final = """
 SELECT size, log, root, at, key, signature FROM tree_heads WHERE size = $1 OR $1 = 0 ORDER BY size DESC LIMIT 1
@@ -95,6 +99,11 @@ class TreeReader:
                 "size": size,
                 "proof": [found.hex() for found in proof],
             }
+
+    async def rows_of(self, conversation: str, *, after: int, before: int, limit: int) -> list[tuple[int, ArchiveRow]]:
+        """Return some rows of a conversation between two leaves, in order."""
+        found = await self.connection.fetch(_OF_CONVERSATION_AFTER, conversation, before, after, limit)
+        return [(each["leaf"], row_of_record(each)) for each in found]
 
     async def proof(self, leaf: int, size: int) -> list[bytes]:
         """Return the proof that a tree of `size` leaves has a leaf; raise `IncompleteTreeError` without its rows."""

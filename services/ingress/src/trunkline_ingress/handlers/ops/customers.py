@@ -14,13 +14,15 @@ from aiohttp import web
 from msgspec import Meta
 from trunkline_protocols.customers import subject_of
 from trunkline_protocols.frames import Token
+from trunkline_protocols.ids import ConversationId
 
+from trunkline_ingress.application.view_recording import record_views
 from trunkline_ingress.core.customer_export import CustomerExport, exported_conversations
 from trunkline_ingress.core.customer_view import CustomerView, customer_view
 from trunkline_ingress.core.operators import ADMINS, LEADS
 from trunkline_ingress.handlers.access import Route, operator_of, operators
 from trunkline_ingress.handlers.http import body_of, json_response
-from trunkline_ingress.operator_ports import CustomerRecords, Erasures, WrappedKeys
+from trunkline_ingress.operator_ports import CustomerRecords, Erasures, ViewRecords, WrappedKeys
 from trunkline_ingress.ports import StoredCustomers
 
 _MAX_ID_CHARACTERS: Final = 200
@@ -54,6 +56,7 @@ class CustomerOps:
     records: CustomerRecords
     keys: WrappedKeys | None
     """None if this process has no key file."""
+    views: ViewRecords
     region: str
 
     def routes(self) -> list[Route]:
@@ -71,6 +74,9 @@ class CustomerOps:
         known = await self._known(await body_of(request, CustomerBody))
         if known is None:
             raise web.HTTPNotFound(text="nothing is known about this customer")
+        if known.earlier and known.conversation:
+            shown = [(self.region, ConversationId(known.conversation))]
+            await record_views(self.views, shown, "customer", operator_of(request))
         return json_response(known)
 
     async def forget(self, request: web.Request) -> web.Response:
@@ -85,7 +91,8 @@ class CustomerOps:
         commits = [each async for each in self.records.commits(self.region, body.tenant, body.customer)]
         if known is None and not commits:
             raise web.HTTPNotFound(text="nothing is stored of this customer")
-        named: set[str] = {each.commit.conversation for each in commits}
+        named = {each.commit.conversation for each in commits}
+        await record_views(self.views, [(self.region, each) for each in named], "export", operator_of(request))
         ratings = [each async for each in self.records.ratings(self.region, named)] if named else []
         exported = CustomerExport(
             customer=body.customer,
