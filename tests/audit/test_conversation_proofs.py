@@ -71,7 +71,7 @@ async def test_archive_without_a_head_proves_nothing(archive: ArchiveReader) -> 
 
 async def test_database_that_is_away_is_a_refusal() -> None:
     """With its reason; a later request may succeed."""
-    handlers = ArchiveHandlers(None, ConversationProofs("postgresql://x@127.0.0.1:1/x"))  # type: ignore[arg-type]
+    handlers = ArchiveHandlers(None, ConversationProofs("postgresql://x@127.0.0.1:1/x"), None)  # type: ignore[arg-type]
     reply = await handlers.prove(ProveRecords(conversation=conversation_of(1)))
     assert isinstance(reply, Refused)
     assert (reply.code, reply.retryable) == ("unavailable", True)

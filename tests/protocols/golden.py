@@ -277,6 +277,8 @@ _SAMPLES: list[wire.Wire] = [
     ),
     holds.HoldReleased(hold="h1", reason="case 7 is closed", released_at=AT, operator="Ada", role="admin"),
     archives.ReadArchived(conversation=C, after=5),
+    archives.ListConversations(tenant="default", customer="ada", after="c0"),
+    archives.ConversationsListed(conversations=[C], recorded=7, sha256="0f1e", skipped=1, has_more=True),
     archives.ProveRecords(conversation=C, after=5),
     archives.RecordsProven(
         conversation=C,

@@ -197,13 +197,15 @@ def check_proof(suite: Suite, conversation: str, trace: dict[str, Any], folder: 
         [sys.executable, str(verifier.__file__), str(file)], capture_output=True, text=True, timeout=60, check=False
     )
     assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
+    printed = json.loads(run_cli(suite, "trace", conversation, "--json").stdout)
+    assert printed["steps"][: len(trace["steps"])] == trace["steps"]
     text = run_cli(suite, "trace", conversation, "--details").stdout
     assert "records proven by the head of" in " ".join(text.split())
     assert "[customer.sub]" in text
 
 
 def traced(suite: Suite, conversation: str) -> dict[str, Any]:
-    trace: dict[str, Any] = json.loads(run_cli(suite, "trace", conversation, "--json").stdout)
+    trace: dict[str, Any] = suite.get(f"/v1/ops/trace/{conversation}")
     return trace
 
 

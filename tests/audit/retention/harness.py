@@ -104,7 +104,7 @@ class Traffic:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self.records: dict[ConversationId, ClientRecord] = {}
-        self._inbox: dict[ConversationId, int] = {}
+        self.inbox: dict[ConversationId, int] = {}
         self._log: dict[ConversationId, int] = {}
         self._frames: dict[ConversationId, int] = {}
 
@@ -144,7 +144,7 @@ class Traffic:
         """End by the customer."""
         request = EndRequested(
             conversation=record.conversation,
-            previous=self._inbox.get(record.conversation, 0),
+            previous=self.inbox.get(record.conversation, 0),
             customer=record.customer,
             tenant=record.tenant,
             ingress=Instance("ingress-1"),
@@ -161,7 +161,7 @@ class Traffic:
             message_id=f"m{number}",
             text=text,
             seq=2 * number + 2,
-            previous=self._inbox.get(record.conversation, 0),
+            previous=self.inbox.get(record.conversation, 0),
             customer=record.customer,
             tenant=record.tenant,
             region=REGION,
@@ -175,7 +175,7 @@ class Traffic:
         subject = subjects.inbox(REGION, record.conversation)
         fence = (subject, message.previous)
         appended = await self._bus.append(subject, codec.encode(message), message_id=secrets.token_hex(8), fence=fence)
-        self._inbox[record.conversation] = appended.seq
+        self.inbox[record.conversation] = appended.seq
         return appended.seq
 
     async def _commit(self, record: ClientRecord, kind: CommitKind, events: list[Event], inbox_seq: int) -> None:

@@ -59,7 +59,7 @@ async def verify(dsn: str, witness: Path | None, key: str) -> AuditVerification:
         raise CommandError(str(error)) from error
     async with _archive(dsn) as tree:
         checked.check(await tree.log(whole=True))
-        for head in await tree.heads():
+        async for head in tree.heads():
             checked.check(head)
         async for leaf, row in tree.rows():
             checked.check(record_entry(leaf, row))
@@ -86,7 +86,7 @@ async def export(dsn: str, folder: Path) -> int:
     async with _archive(dsn) as tree:
         with (folder / EXPORT_NAME).open("x", encoding="utf-8") as file:
             _write(file, await tree.log(whole=True))
-            for head in await tree.heads():
+            async for head in tree.heads():
                 _write(file, head)
             async for leaf, row in tree.rows():
                 _write(file, record_entry(leaf, row))
@@ -120,7 +120,7 @@ async def print_heads(dsn: str, out: TextIO, *, after: int, follow: bool) -> Non
     """Print the heads of more than `after` records; with `follow`, the new ones too, until cancelled."""
     while True:
         async with _archive(dsn) as tree:
-            for head in await tree.heads(after=after):
+            async for head in tree.heads(after=after):
                 _write(out, head)
                 after = head["size"]
         out.flush()

@@ -86,5 +86,29 @@ class RecordsProven(Wire, frozen=True, kw_only=True, tag="archive.proven"):
     """If true, further records follow the last one."""
 
 
+class ListConversations(Wire, frozen=True, kw_only=True, tag="archive.list"):
+    """Request for the conversations of a customer, in the order of their ids."""
+
+    tenant: str
+    customer: str
+    after: str = ""
+    """Id of the last conversation that the caller has."""
+
+
+class ConversationsListed(Wire, frozen=True, kw_only=True, tag="archive.listed"):
+    """Reply with conversations that may be those of the customer: the caller reads whose they are."""
+
+    conversations: list[str] = []
+    recorded: int = 0
+    """Sequence in CONVERSATIONS up to which the audit trail has all commits; later ones are not listed."""
+    sha256: str = ""
+    """Hash of the commit at that sequence; another one means that the stream was created again."""
+    skipped: int = 0
+    """Commits that PostgreSQL refused in every form."""
+    has_more: bool = False
+    """If true, further conversations follow the last one."""
+
+
+ListReply: TypeAlias = ConversationsListed | Refused
 ProofReply: TypeAlias = RecordsProven | Refused
 ArchiveReply: TypeAlias = ArchivedRecords | Refused

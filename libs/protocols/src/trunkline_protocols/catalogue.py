@@ -9,7 +9,14 @@ from __future__ import annotations
 from typing import Any, Final, get_args
 
 from trunkline_protocols import streams
-from trunkline_protocols.archives import ArchivedRecords, ProveRecords, ReadArchived, RecordsProven
+from trunkline_protocols.archives import (
+    ArchivedRecords,
+    ConversationsListed,
+    ListConversations,
+    ProveRecords,
+    ReadArchived,
+    RecordsProven,
+)
 from trunkline_protocols.broadcast import NoticeMessage, NoticeReceipt
 from trunkline_protocols.channels import Channel, Flow, Party
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
@@ -184,6 +191,16 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         flows=(
             Flow(("ingress",), ("audit",), (ReadArchived,)),
             Flow(("audit",), ("ingress",), (ArchivedRecords, Refused), reply=True),
+        ),
+    ),
+    Channel(
+        name="list_conversations",
+        address="archive.{region}.list",
+        carrier="request",
+        summary="The conversations of a customer",
+        flows=(
+            Flow(("ingress",), ("audit",), (ListConversations,)),
+            Flow(("audit",), ("ingress",), (ConversationsListed, Refused), reply=True),
         ),
     ),
     Channel(

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from trunkline_protocols.archives import ArchiveReply, ProofReply, ProveRecords, ReadArchived
+from trunkline_protocols.archives import (
+    ArchiveReply,
+    ListConversations,
+    ListReply,
+    ProofReply,
+    ProveRecords,
+    ReadArchived,
+)
 from trunkline_protocols.broadcast import NoticesMessage
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
 from trunkline_protocols.consultation import ConsultCancelled, ConsultReply
@@ -62,6 +69,8 @@ desk_outcome: Final[Decoder[DeskOutcome]] = Decoder(DeskOutcome)
 hold: Final[Decoder[HoldMessage]] = Decoder(HoldMessage)
 viewed: Final[Decoder[ConversationViewed]] = Decoder(ConversationViewed)
 read_archived: Final[Decoder[ReadArchived]] = Decoder(ReadArchived)
+list_conversations: Final[Decoder[ListConversations]] = Decoder(ListConversations)
+list_reply: Final[Decoder[ListReply]] = Decoder(ListReply)
 prove_records: Final[Decoder[ProveRecords]] = Decoder(ProveRecords)
 proof_reply: Final[Decoder[ProofReply]] = Decoder(ProofReply)
 archive_reply: Final[Decoder[ArchiveReply]] = Decoder(ArchiveReply)

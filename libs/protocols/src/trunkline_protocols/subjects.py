@@ -14,7 +14,7 @@ attach.<region>.<partition>.<conversation>          core: an ingress holds the c
 result.<instance>                                   core: results, claims and heartbeats for a conversation process
 advice.<instance>                                   core: replies to a consultation
 consult.<specialty>.cancelled                       core: cancellation of a consultation
-archive.<region>.read, .prove                       core, request and reply
+archive.<region>.read, .prove, .list                core, request and reply
 rag.<region>.search | analyse | article | import | backups    core, request and reply
 llm.<region>.complete                               core, request and reply
 llm.<region>.cancel                                 core: cancellation of completions
@@ -241,6 +241,11 @@ def read_archive(region: str) -> str:
 def prove_records(region: str) -> str:
     """Return the subject of requests for the proofs of a conversation's records."""
     return f"archive.{token(region, 'region')}.prove"
+
+
+def list_conversations(region: str) -> str:
+    """Return the subject of requests for the conversations of a customer."""
+    return f"archive.{token(region, 'region')}.list"
 
 
 def search(region: str) -> str:

@@ -19,6 +19,7 @@ from trunkline_protocols import codec, streams, subjects
 
 from trunkline_audit.adapters.archive_reader import ArchivedConversations
 from trunkline_audit.adapters.conversation_proofs import ConversationProofs
+from trunkline_audit.adapters.customer_index import CustomerIndex
 from trunkline_audit.adapters.head_signer import HeadSigner
 from trunkline_audit.adapters.jetstream import JetStreamFeeds
 from trunkline_audit.adapters.policy_file import load_policy
@@ -73,13 +74,21 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
         process.spawn(retention.run())
     responder = Responder(process.bus, NAME, process.latency, process.group)
     archives = ArchiveHandlers(
-        ArchivedConversations(settings.postgres_dsn, ObstoreObjectStore), ConversationProofs(settings.postgres_dsn)
+        ArchivedConversations(settings.postgres_dsn, ObstoreObjectStore),
+        ConversationProofs(settings.postgres_dsn),
+        CustomerIndex(settings.postgres_dsn, settings.region),
     )
     await responder.serve(
         subjects.read_archive(settings.region), codec.read_archived, archives.read, max_concurrent=_MAX_ARCHIVE_READS
     )
     await responder.serve(
         subjects.prove_records(settings.region), codec.prove_records, archives.prove, max_concurrent=_MAX_ARCHIVE_READS
+    )
+    await responder.serve(
+        subjects.list_conversations(settings.region),
+        codec.list_conversations,
+        archives.list,
+        max_concurrent=_MAX_ARCHIVE_READS,
     )
     yield
     await responder.close(settings.shutdown_timeout_s)

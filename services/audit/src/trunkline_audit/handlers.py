@@ -6,10 +6,23 @@ from typing import Final
 
 import structlog
 from trunkline_chassis.errors import ObjectMissingError, ObjectStoreUnavailableError
-from trunkline_protocols.archives import ArchiveReply, ProofReply, ProveRecords, ReadArchived
+from trunkline_protocols.archives import (
+    ArchiveReply,
+    ListConversations,
+    ListReply,
+    ProofReply,
+    ProveRecords,
+    ReadArchived,
+)
 from trunkline_protocols.refusal import Refused
 
-from trunkline_audit.ports import ArchiveDamagedError, ArchivedRecordSource, ArchiveUnavailableError, ProofSource
+from trunkline_audit.ports import (
+    ArchiveDamagedError,
+    ArchivedRecordSource,
+    ArchiveUnavailableError,
+    ConversationIndex,
+    ProofSource,
+)
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -17,10 +30,18 @@ _log: Final = structlog.get_logger(__name__)
 class ArchiveHandlers:
     """Replies with the records of archived conversations, and with proofs of records."""
 
-    def __init__(self, source: ArchivedRecordSource, proofs: ProofSource) -> None:
-        """Read from `source`, and prove with `proofs`."""
+    def __init__(self, source: ArchivedRecordSource, proofs: ProofSource, index: ConversationIndex) -> None:
+        """Read from `source`, prove with `proofs`, and find customers in `index`."""
         self._source = source
         self._proofs = proofs
+        self._index = index
+
+    async def list(self, request: ListConversations) -> ListReply:
+        """Return the conversations of a customer, or the reason for which they cannot be listed now."""
+        try:
+            return await self._index.list(request)
+        except ArchiveUnavailableError as error:
+            return Refused(code="unavailable", message=str(error), retryable=True)
 
     async def prove(self, request: ProveRecords) -> ProofReply:
         """Return the proven records of a conversation, or the reason for which they cannot be proven now."""

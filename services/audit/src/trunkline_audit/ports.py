@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from trunkline_protocols.archives import ArchivedRecords, ProveRecords, ReadArchived, RecordsProven
+from trunkline_protocols.archives import (
+    ArchivedRecords,
+    ConversationsListed,
+    ListConversations,
+    ProveRecords,
+    ReadArchived,
+    RecordsProven,
+)
 from trunkline_protocols.holds import HoldMessage
 
 from trunkline_audit.core.records import ArchiveRow, AuditedMessage
@@ -229,6 +236,14 @@ class ArchiveObjects(Protocol):
 
     async def get(self, name: str) -> bytes:
         """Read an object."""
+        ...
+
+
+class ConversationIndex(Protocol):
+    """Conversations by customer, for the operators."""
+
+    async def list(self, request: ListConversations) -> ConversationsListed:
+        """Return a page of conversations; raises `ArchiveUnavailableError`."""
         ...
 
 

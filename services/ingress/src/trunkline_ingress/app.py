@@ -31,6 +31,7 @@ from trunkline_ingress.adapters.jwks import KeySet
 from trunkline_ingress.adapters.nats.announcements import NatsSocketPresence, NatsTurnCanceller
 from trunkline_ingress.adapters.nats.archives import NatsArchive
 from trunkline_ingress.adapters.nats.conversation_log import NatsConversationLog
+from trunkline_ingress.adapters.nats.customer_index import NatsCustomerIndex
 from trunkline_ingress.adapters.nats.customer_records import NatsCustomerRecords
 from trunkline_ingress.adapters.nats.desk import NatsDesk
 from trunkline_ingress.adapters.nats.erasures import NatsErasures
@@ -50,6 +51,7 @@ from trunkline_ingress.adapters.operator_directory import Operators
 from trunkline_ingress.adapters.operator_keys import OperatorKeyFile
 from trunkline_ingress.application.cited_articles import CitedArticles
 from trunkline_ingress.application.customer_claims import CustomerClaims
+from trunkline_ingress.application.customer_exporter import CustomerExporter
 from trunkline_ingress.application.readiness import SuiteReadiness
 from trunkline_ingress.application.review_index import ReviewIndex
 from trunkline_ingress.application.rollout_controller import RolloutController
@@ -81,6 +83,7 @@ from trunkline_ingress.handlers.subscriptions import Subscriptions
 from trunkline_ingress.operator_ports import (
     CommitFeed,
     ConversationArchive,
+    CustomerIndex,
     CustomerRecords,
     Desk,
     Erasures,
@@ -135,6 +138,7 @@ class HttpPorts:
     """None without a key file."""
     erasures: Erasures
     customer_records: CustomerRecords
+    customer_index: CustomerIndex
     holds: HoldStore
     archive: ConversationArchive
     proofs: RecordProofs
@@ -205,6 +209,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         keys=keys,
         erasures=erasures,
         customer_records=NatsCustomerRecords(bus, texts),
+        customer_index=NatsCustomerIndex(bus, region),
     )
     operators = _operators(process)
     access = AccessControl(operators, settings.is_single_machine, health_rules(settings.path_prefix))
@@ -267,7 +272,14 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
         DeskOps(
             ports.desk, ports.log, ports.archive, ports.escalations, ports.customers, ports.views, region, ports.texts
         ),
-        CustomerOps(ports.customers, ports.erasures, ports.customer_records, ports.keys, ports.views, region),
+        CustomerOps(
+            ports.customers,
+            ports.erasures,
+            CustomerExporter(ports.customer_index, ports.customer_records, ports.archive, region),
+            ports.keys,
+            ports.views,
+            region,
+        ),
         HoldOps(ports.holds),
     ]
 

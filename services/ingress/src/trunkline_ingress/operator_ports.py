@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import NamedTuple, Protocol
 
 from trunkline_chassis.fleet_store import FleetHistory, FleetVersion, StoredRollout
 from trunkline_protocols.broadcast import NoticeMessage
@@ -197,15 +197,36 @@ class Erasures(Protocol):
         ...
 
 
+class CustomerConversations(NamedTuple):
+    """Conversations that may be those of a customer, by an index of the commits up to a sequence."""
+
+    conversations: Sequence[ConversationId]
+    recorded: int
+
+
+class CustomerIndex(Protocol):
+    """Conversations by customer."""
+
+    async def conversations(self, tenant: str, customer: str) -> CustomerConversations:
+        """Return the conversations; raises `BusUnavailableError` with the reason if the index cannot be used."""
+        ...
+
+
 class CustomerRecords(Protocol):
     """Data of one customer in the streams of a region."""
 
-    def commits(self, region: str, tenant: str, customer: str) -> AsyncIterator[CommitStored]:
-        """Yield the commits of all conversations of a customer, by the id."""
+    def commits(
+        self, region: str, tenant: str, customer: str, *, after: int = 0, conversation: ConversationId | None = None
+    ) -> AsyncIterator[CommitStored]:
+        """Yield the commits of a customer behind a sequence, of all conversations or of one."""
         ...
 
-    def ratings(self, region: str, conversations: set[str]) -> AsyncIterator[FeedbackGiven]:
-        """Yield the ratings of conversations."""
+    def ratings(self, region: str, conversations: set[ConversationId]) -> AsyncIterator[FeedbackGiven]:
+        """Yield the ratings of conversations, from the whole inbox."""
+        ...
+
+    def ratings_of(self, region: str, conversation: ConversationId) -> AsyncIterator[tuple[int, FeedbackGiven]]:
+        """Yield the ratings of one conversation, each with its sequence, from its part of the inbox."""
         ...
 
 

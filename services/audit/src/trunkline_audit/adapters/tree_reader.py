@@ -72,9 +72,10 @@ class TreeReader:
         keys = {each["name"]: each["public"].hex() for each in await self.connection.fetch("SELECT * FROM tree_keys")}
         return {"kind": "log", "format": FORMAT, "whole": whole, "keys": keys}
 
-    async def heads(self, *, after: int = 0) -> list[dict[str, Any]]:
-        """Return the heads of more than `after` records."""
-        return [_head_entry(each) for each in await self.connection.fetch(_HEADS, after)]
+    async def heads(self, *, after: int = 0) -> AsyncIterator[dict[str, Any]]:
+        """Yield the heads of more than `after` records, in order: one is signed a second, so there are many."""
+        async for each in self.connection.cursor(_HEADS, after, prefetch=_PREFETCH):
+            yield _head_entry(each)
 
     async def head(self, size: int = 0) -> dict[str, Any] | None:
         """Return the head of `size` records, by default the latest; None if it does not exist."""

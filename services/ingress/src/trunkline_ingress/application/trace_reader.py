@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
-from trunkline_chassis.errors import BusUnavailableError
+from trunkline_chassis.errors import BusError
 from trunkline_chassis.logs import reason_of
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.log import CommitStored
@@ -76,7 +76,7 @@ class TraceReader:
         try:
             proven = await self.proofs.prove(conversation)
             records = await self._completed(conversation, records, proven)
-        except BusUnavailableError as error:
+        except BusError as error:
             trace = _trace(conversation, records)
             return with_proof(trace, no_proof(_keys(trace), str(error)), {})
         trace = _trace(conversation, records)
@@ -88,7 +88,7 @@ class TraceReader:
         """Add the stored views; without the right to read them, which a server of before has not, none."""
         try:
             views = await self.views.stored(self.region, conversation)
-        except BusUnavailableError as error:
+        except BusError as error:
             _log.warning("trace.views_not_read", error=reason_of(error))
             return records
         return _Records(records.entries, records.commits, records.archived.all_views(views), records.archived)

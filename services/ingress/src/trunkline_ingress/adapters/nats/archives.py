@@ -8,6 +8,7 @@ from typing import Final
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import BusUnavailableError
 from trunkline_chassis.texts import NO_KEYS, Texts
+from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.archives import ArchivedRecord, ReadArchived
 from trunkline_protocols.ids import ConversationId
@@ -51,7 +52,7 @@ class NatsArchive:
             if not reply.has_more or not reply.records:
                 break
         entries = [entry for record in records if (entry := await self._entry(record)) is not None]
-        log = [await self._commit(record) for record in records if record.stream == streams.CONVERSATIONS.name]
+        log = [commit for record in records if (commit := await self._commit(record)) is not None]
         views = [view for record in records if (view := _view(record)) is not None]
         hashes = {
             RecordKey(record.stream, record.sequence): hashlib.sha256(record.payload).hexdigest() for record in records
@@ -69,8 +70,15 @@ class NatsArchive:
         readable = await self._texts.decrypt_or_erase(message) if isinstance(message, StoredTexts) else message
         return InboxEntry(record.subject, record.sequence, readable)
 
-    async def _commit(self, record: ArchivedRecord) -> CommitStored:
-        commit = await self._texts.decrypt_or_erase(codec.commit.decode(record.payload))
+    async def _commit(self, record: ArchivedRecord) -> CommitStored | None:
+        """Return a commit; None for a record of another stream, or one that cannot be decoded."""
+        if record.stream != streams.CONVERSATIONS.name:
+            return None
+        try:
+            commit = await self._texts.decrypt_or_erase(codec.commit.decode(record.payload))
+        except codec.DecodeError as error:
+            report_undecodable("log", record.subject, error, sequence=record.sequence)
+            return None
         return CommitStored(sequence=record.sequence, commit=commit)
 
 
