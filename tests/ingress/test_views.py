@@ -38,7 +38,7 @@ CASE = EscalationWaiting(
     escalation=ESCALATION,
     last_message="Where is it?",
 )
-EARLIER = CustomerKnown(conversation="c9", earlier=[Utterance(role="customer", text="Hello")])
+EARLIER = CustomerKnown(conversation=ConversationId("c9"), earlier=[Utterance(role="customer", text="Hello")])
 
 
 def request(path: str, operator: Operator = ADA) -> web.Request:

@@ -60,7 +60,8 @@ def _verify(
     verification.check(head)
     if verification.faults:
         return verification.faults, []
-    faults, proven = [], []
+    faults: list[str] = []
+    proven: list[ProvenRecord] = []
     for (leaf, row), proof in zip(rows, proofs, strict=True):
         root = root_by_proof(leaf_hash(record_entry(leaf, row)), leaf, head["size"], proof)
         if root is not None and root.hex() == head["root"]:

@@ -11,6 +11,7 @@ from trunkline_chassis.errors import BusError
 from trunkline_chassis.logs import reason_of
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.log import CommitStored
+from trunkline_protocols.streams import CONVERSATIONS, INBOX, VIEWS
 
 from trunkline_ingress.core.archived import ArchivedConversation, is_trimmed
 from trunkline_ingress.core.operators import Operator
@@ -27,6 +28,9 @@ from trunkline_ingress.core.trace import (
 )
 from trunkline_ingress.operator_ports import ConversationArchive, RecordProofs, ViewRecords
 from trunkline_ingress.ports import ConversationLog, InboxHistory
+
+_SHOWN: Final = frozenset({INBOX.name, CONVERSATIONS.name, VIEWS.name})
+"""Streams whose records are steps of a trace; audit has dead letters of a conversation too."""
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -96,7 +100,8 @@ class TraceReader:
     async def _completed(self, conversation: ConversationId, records: _Records, proven: ProvenRecords) -> _Records:
         """Add the records that the audit trail has and the streams no longer have."""
         known = set(_keys(_trace(conversation, records)))
-        if all(RecordKey(record.stream, record.sequence) in known for record in proven.records):
+        shown = (record for record in proven.records if record.stream in _SHOWN)
+        if all(RecordKey(record.stream, record.sequence) in known for record in shown):
             return records
         return records.with_archived(await self.archive.read(conversation, whole=True))
 
