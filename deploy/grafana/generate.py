@@ -352,6 +352,7 @@ STORES: Final = Dashboard(
                 Panel("Recorded messages", per_second("trunkline_audit_rows_total", "stream"), "cps"),
                 Panel("Messages that were recorded already", per_second("trunkline_audit_seen_total", "stream"), "cps"),
                 Panel("Messages that PostgreSQL refused", per_second("trunkline_audit_skipped_total", "stream"), "cps"),
+                Panel("Signed heads for the stream", per_second("trunkline_audit_heads_total", "outcome"), "cps"),
             ],
         ),
         (

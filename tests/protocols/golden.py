@@ -22,6 +22,7 @@ from trunkline_protocols import (
     escalation,
     fleet,
     frames,
+    heads,
     holds,
     ids,
     inbox,
@@ -276,6 +277,7 @@ _SAMPLES: list[wire.Wire] = [
         hold="h1", reason="case 7", placed_at=AT, operator="Ada", role="lead", tenant="default", customer="ada"
     ),
     holds.HoldReleased(hold="h1", reason="case 7 is closed", released_at=AT, operator="Ada", role="admin"),
+    heads.HeadSigned(log="local", size=7, root="00" * 32, at=1_767_323_045_678_901, key="k1", signature="11" * 64),
     archives.ReadArchived(conversation=C, after=5),
     archives.ListConversations(tenant="default", customer="ada", after="c0"),
     archives.ConversationsListed(conversations=[C], recorded=7, sha256="0f1e", skipped=1, has_more=True),

@@ -24,6 +24,7 @@ from tests.protocols.golden import SAMPLES
 
 WITHOUT_TEXTS = {
     "FleetRollout",
+    "HeadSigned",
     "HoldPlaced",
     "HoldReleased",
     "NoticePublished",

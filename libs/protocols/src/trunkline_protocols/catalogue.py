@@ -28,6 +28,7 @@ from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.fleet import FleetPublished
 from trunkline_protocols.frames import ClientFrame, ServerFrame
+from trunkline_protocols.heads import HeadSigned
 from trunkline_protocols.holds import HoldMessage
 from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import (
@@ -109,6 +110,14 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         stored_in=streams.HOLDS.name,
         summary="Legal holds and their releases",
         flows=(Flow(("ingress",), ("ingress", "audit"), _each(HoldMessage)),),
+    ),
+    Channel(
+        name="head",
+        address="head.{region}",
+        carrier="stream",
+        stored_in=streams.HEADS.name,
+        summary="Signed heads of the tree of records, at most one a second; `trunkline audit verify` compares them",
+        flows=(Flow(("audit",), ("audit",), (HeadSigned,)),),
     ),
     Channel(
         name="work",

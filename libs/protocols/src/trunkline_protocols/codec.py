@@ -37,6 +37,7 @@ from trunkline_protocols.desk import DeskMessage, DeskOutcome, SlotMessage
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.fleet import FleetPublished
 from trunkline_protocols.frames import ClientFrame, ServerFrame
+from trunkline_protocols.heads import HeadSigned
 from trunkline_protocols.holds import HoldMessage
 from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
@@ -68,6 +69,7 @@ slot: Final[Decoder[SlotMessage]] = Decoder(SlotMessage)
 desk_outcome: Final[Decoder[DeskOutcome]] = Decoder(DeskOutcome)
 hold: Final[Decoder[HoldMessage]] = Decoder(HoldMessage)
 viewed: Final[Decoder[ConversationViewed]] = Decoder(ConversationViewed)
+head: Final[Decoder[HeadSigned]] = Decoder(HeadSigned)
 read_archived: Final[Decoder[ReadArchived]] = Decoder(ReadArchived)
 list_conversations: Final[Decoder[ListConversations]] = Decoder(ListConversations)
 list_reply: Final[Decoder[ListReply]] = Decoder(ListReply)

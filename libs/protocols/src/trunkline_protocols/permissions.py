@@ -31,7 +31,7 @@ READS: Final[dict[Service, tuple[str, ...]]] = {
     "agents": ("KV_ROUTING", "ERASURES"),
     "rag": ("KV_KNOWLEDGE",),
     "llm_gateway": (),
-    "audit": tuple(stream.name for stream in streams.AUDITED),
+    "audit": (*(stream.name for stream in streams.AUDITED), streams.HEADS.name),
     "supervisor": ("WORK",),
 }
 """Streams whose messages a service gets by sequence or subject, beside NOTICES, which every service reads, and the

@@ -4,6 +4,7 @@ inbox.<region>.<partition>.<conversation>           stream INBOX: messages of cu
 desk.<region>.<partition>.<conversation>            stream INBOX: commands of people at the desk
 view.<region>.<partition>.<conversation>            stream VIEWS: operators who read a conversation
 hold.<region>.<hold>                                stream HOLDS: legal holds and their releases
+head.<region>                                       stream HEADS: signed heads of the tree of records
 conv.<region>.<partition>.<conversation>.<kind>     stream CONVERSATIONS: the log of commits
 work.<specialty>.<lane>                             stream WORK: turns for agents
 notice.<region>.<audience>                          stream NOTICES
@@ -94,6 +95,11 @@ def hold(region: str, hold: str) -> str:
 def hold_any(region: str) -> str:
     """Return the filter over all legal holds of a region."""
     return f"hold.{token(region, 'region')}.*"
+
+
+def head(region: str) -> str:
+    """Return the subject of the signed heads of a region's records."""
+    return f"head.{token(region, 'region')}"
 
 
 def snapshot(conversation: ConversationId) -> str:

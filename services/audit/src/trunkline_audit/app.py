@@ -21,11 +21,13 @@ from trunkline_audit.adapters.archive_reader import ArchivedConversations
 from trunkline_audit.adapters.conversation_proofs import ConversationProofs
 from trunkline_audit.adapters.customer_index import CustomerIndex
 from trunkline_audit.adapters.head_signer import HeadSigner
+from trunkline_audit.adapters.head_stream import JetStreamHeads, PostgresHeads
 from trunkline_audit.adapters.jetstream import JetStreamFeeds
 from trunkline_audit.adapters.policy_file import load_policy
 from trunkline_audit.adapters.postgres import PostgresArchive
 from trunkline_audit.adapters.retention_store import PostgresRetention
 from trunkline_audit.adapters.stream_trimmer import JetStreamTrimmer
+from trunkline_audit.application.head_publisher import HeadPublisher
 from trunkline_audit.application.lag_monitor import LagMonitor
 from trunkline_audit.application.recorder import Recorder
 from trunkline_audit.application.retention_run import RetentionRun
@@ -37,6 +39,8 @@ from trunkline_audit.settings import AuditSettings
 _log: Final = structlog.get_logger(__name__)
 NAME = "audit"
 _MAX_ARCHIVE_READS: Final = 4
+_FLUSH_TIMEOUT_S: Final = 3.0
+"""Of the last head, at the stop."""
 
 
 def _now() -> datetime:
@@ -60,7 +64,10 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
         _log.info("heads.signed", key=heads.key_name, public_key=heads.public_key.hex())
     else:
         _log.warning("heads.unsigned")
-    archive = PostgresArchive(settings.postgres_dsn, name=process.instance, heads=heads)
+    publisher = HeadPublisher(
+        JetStreamHeads(process.bus, settings.region), PostgresHeads(settings.postgres_dsn), jitter=random.random
+    )
+    archive = PostgresArchive(settings.postgres_dsn, name=process.instance, heads=heads, on_head=publisher.offer)
     recorder = Recorder(feeds, archive, latency=process.latency, now=_now, jitter=random.random)
     lag = LagMonitor(feeds, now=_now)
     retention = _retention(process)
@@ -70,6 +77,7 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
     process.readiness.is_working = lambda: recorder.state != "unavailable"
     process.spawn(lag.run())
     process.spawn(recorder.run())
+    process.spawn(publisher.run())
     if retention.is_scheduled:
         process.spawn(retention.run())
     responder = Responder(process.bus, NAME, process.latency, process.group)
@@ -93,6 +101,7 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
     yield
     await responder.close(settings.shutdown_timeout_s)
     await recorder.drain(settings.shutdown_timeout_s)
+    await publisher.flush(_FLUSH_TIMEOUT_S)
 
 
 def _retention(process: Process[AuditSettings]) -> RetentionSchedule:

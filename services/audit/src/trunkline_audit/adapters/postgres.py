@@ -7,7 +7,7 @@ records are written in the same transaction.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Final
@@ -23,11 +23,12 @@ from trunkline_audit.adapters.record_tree import (
     add_key,
     add_tiles,
     grow,
-    last_head_size,
+    last_head,
     load_tree,
     number_older,
 )
 from trunkline_audit.adapters.session import RENEW_INTERVAL_S, Lease, connected, map_errors
+from trunkline_audit.core.heads import TreeHead
 from trunkline_audit.core.merkle import GrowingTree
 from trunkline_audit.core.records import ArchiveRow, row_variants
 from trunkline_audit.ports import ArchiveLockedError
@@ -84,12 +85,24 @@ _APPLIED: Final = "SELECT migration_id FROM _yoyo_migration"
 class PostgresArchive:
     """The archive in one database."""
 
-    def __init__(self, dsn: str, *, name: str, heads: HeadSigner, head_every_s: float = HEAD_INTERVAL_S) -> None:
-        """`name` is the name of this process, which takes its own lease over at once after a restart."""
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        name: str,
+        heads: HeadSigner,
+        head_every_s: float = HEAD_INTERVAL_S,
+        on_head: Callable[[TreeHead], None] = lambda _: None,
+    ) -> None:
+        """`name` is the name of this process, which takes its own lease over at once after a restart.
+
+        `on_head` receives each head that is stored, and first the last one of the writer before.
+        """
         self._dsn = dsn
         self._name = name
         self._heads = heads
         self._head_every_s = head_every_s
+        self._on_head = on_head
         self._has_warned = False
 
     @asynccontextmanager
@@ -101,7 +114,9 @@ class PostgresArchive:
                 await self._migrate(connection)
                 await lease.acquire(self._name)
                 await self._warn_of_encoding(connection)
-            writer = PostgresWriter(connection, lease, self._heads, head_every_s=self._head_every_s)
+            writer = PostgresWriter(
+                connection, lease, self._heads, head_every_s=self._head_every_s, on_head=self._on_head
+            )
             try:
                 await writer.prepare()
                 yield writer
@@ -132,12 +147,21 @@ class PostgresArchive:
 class PostgresWriter:
     """The holder of the lease. Several streams may write concurrently; their transactions are serialised."""
 
-    def __init__(self, connection: asyncpg.Connection, lease: Lease, heads: HeadSigner, *, head_every_s: float) -> None:
+    def __init__(
+        self,
+        connection: asyncpg.Connection,
+        lease: Lease,
+        heads: HeadSigner,
+        *,
+        head_every_s: float,
+        on_head: Callable[[TreeHead], None],
+    ) -> None:
         """Use `PostgresArchive.open` to create one."""
         self._connection = connection
         self._lease = lease
         self._heads = heads
         self._head_every_s = head_every_s
+        self._on_head = on_head
         self._lock = asyncio.Lock()
         self._tree = GrowingTree()
         self._signed = 0
@@ -149,9 +173,12 @@ class PostgresWriter:
         """Load the tree and number the rows that are older than it."""
         async with self._lease.transaction():
             self._tree = await load_tree(self._connection)
-            self._signed = await last_head_size(self._connection)
+            last = await last_head(self._connection)
             if self._heads.key_name:
                 await add_key(self._connection, self._heads.key_name, self._heads.public_key)
+        if last is not None:
+            self._signed = last.size
+            self._on_head(last)
         has_more = True
         while has_more:
             async with self._growing() as tree:
@@ -183,8 +210,10 @@ class PostgresWriter:
         """Sign the head of the tree, if there are records since the last one."""
         if self._tree.size > self._signed:
             async with self._growing() as tree:
-                await add_head(self._connection, self._heads.head_of(tree))
+                head = self._heads.head_of(tree)
+                await add_head(self._connection, head)
             self._signed = tree.size
+            self._on_head(head)
 
     async def write(self, rows: Sequence[ArchiveRow]) -> int:
         """Store rows of one stream and its new position atomically; return the number of new rows."""
