@@ -86,7 +86,7 @@ cluster-test *args: _ansible
 cluster-faults *args:
     @python -m tests.cluster.faults "$@"
 
-# Tests of the LLM gateway and of backups on third-party servers, installed in a separate environment
+# Tests of the LLM gateway, of backups and of archives on third-party servers, installed in a separate environment
 [group('verify')]
 peers venv="/tmp/trunkline-peers":
     @[ -x "{{venv}}/bin/python" ] || python -m venv "{{venv}}"

@@ -370,6 +370,7 @@ STORES: Final = Dashboard(
                         )
                     ],
                 ),
+                Panel("Signed heads for the stream", per_second("trunkline_audit_heads_total", "outcome"), "cps"),
             ],
         ),
         (

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import io
 import json
 import random
 import re
 import subprocess
 import sys
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -284,3 +286,33 @@ def test_exported_file_needs_no_package_of_ours() -> None:
     modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     foreign = {module.partition(".")[0] for module in modules} - sys.stdlib_module_names
     assert foreign == {"cryptography"}
+
+
+class _Counter(io.TextIOBase):
+    """A file that keeps nothing."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+
+    def write(self, text: str) -> int:
+        self.lines += text.count("\n")
+        return len(text)
+
+
+async def test_heads_of_weeks_are_printed_in_bounded_memory(filled: ArchiveReader) -> None:
+    """One is signed a second: they are read in portions."""
+    count = 20_000
+    await filled.execute(
+        f"INSERT INTO tree_heads SELECT number + 1000000, log, root, at, key, signature "  # noqa: S608 - constants
+        f"FROM tree_heads, generate_series(1, {count}) AS number WHERE size = {RECORDS}"
+    )
+    out = _Counter()
+    tracemalloc.start()
+    try:
+        await auditor.print_heads(filled.dsn, out, after=1_000_000, follow=False)  # type: ignore[arg-type]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert out.lines == count
+    # All of them take more than 20 MiB at once.
+    assert peak < 4 * 1024 * 1024

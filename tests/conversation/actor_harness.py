@@ -107,15 +107,15 @@ class FakeWorkQueue:
 
     react: Callable[[AnswerTurn], None] = lambda _: None
     requests: list[AnswerTurn] = field(default_factory=list)
-    has_work: bool = False
-    """Whether no agents process has taken the last request."""
+    has_work: bool | None = False
+    """Whether no agents process has taken the last request; None: the queue does not answer."""
 
     async def enqueue(self, request: AnswerTurn) -> int:
         self.requests.append(request)
         self.react(request)
         return len(self.requests)
 
-    async def holds(self, request: AnswerTurn, position: int) -> bool:
+    async def holds(self, request: AnswerTurn, position: int) -> bool | None:
         return self.has_work
 
     async def requeue(self, request: AnswerTurn, position: int) -> int:

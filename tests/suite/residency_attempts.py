@@ -194,7 +194,7 @@ async def complete(target: Target, number: int) -> None:
         target.made["completion" if is_foreign else "provider"] += 1
         reply = await target.request("agents", subjects.complete(target.region), request, codec.completion_reply)
         # Without a provider of the region, the route fails over to a quotation, never to the one abroad.
-        assert isinstance(reply, Refused) or reply.provider == "extractive", reply
+        assert isinstance(reply, Refused) or reply.model == "extractive", reply
 
     for first in range(0, number, 10):
         await asyncio.gather(*(attempt(index) for index in range(first, min(number, first + 10))))

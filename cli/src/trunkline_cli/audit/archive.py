@@ -22,6 +22,8 @@ from trunkline_cli.errors import CommandError
 
 EXPORT_NAME: Final = "export.jsonl"
 VERIFIER_NAME: Final = "verify.py"
+ORIGIN: Final = "head in NATS"
+"""Of a head of stream HEADS, in a fault."""
 _FOLLOW_INTERVAL_S: Final = 1.0
 
 
@@ -49,17 +51,26 @@ class AuditVerification(verifier.Verification):
     """Records that archives were found to have."""
     unread: Sequence[str] = ()
     """Archives that cannot be read now, with the reasons."""
+    in_stream: int = 0
+    """Heads of stream HEADS that were compared."""
 
 
-async def verify(dsn: str, witness: Path | None, key: str) -> AuditVerification:
-    """Verify all records against their heads, the columns of each row against its bytes, and the archives."""
+async def verify(
+    dsn: str, witness: Path | None, key: str, in_stream: Sequence[dict[str, Any]] = ()
+) -> AuditVerification:
+    """Verify all records against their heads, the columns of each row against its bytes, and the archives.
+
+    `in_stream` are the heads of stream HEADS, which were read before: each is stored in the database first.
+    """
+    published = [head | {"origin": ORIGIN} for head in in_stream]
     try:
-        checked = AuditVerification(verifier.read_heads(witness) if witness is not None else (), key)
+        checked = AuditVerification([*(verifier.read_heads(witness) if witness is not None else ()), *published], key)
     except (OSError, ValueError) as error:
         raise CommandError(str(error)) from error
     async with _archive(dsn) as tree:
         checked.check(await tree.log(whole=True))
-        for head in await tree.heads():
+        heads = [head async for head in tree.heads()]
+        for head in heads:
             checked.check(head)
         async for leaf, row in tree.rows():
             checked.check(record_entry(leaf, row))
@@ -70,10 +81,20 @@ async def verify(dsn: str, witness: Path | None, key: str) -> AuditVerification:
         archives = await check_archives(tree.connection, ObstoreObjectStore, key)
     if unnumbered:
         checked.add_fault(f"{unnumbered} rows have no place in the tree: they were not written by audit")
-    for fault in archives.faults:
+    for fault in (*archives.faults, *_missing_heads(heads, published)):
         checked.add_fault(fault)
+    checked.in_stream = len(published)
     checked.in_archives, checked.unread = archives.verified, archives.unread
     return checked
+
+
+def _missing_heads(heads: Sequence[dict[str, Any]], published: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a fault if stream HEADS has heads that the database lacks."""
+    known = {(head["size"], head["root"]) for head in heads}
+    missing = sorted(head["size"] for head in published if (head["size"], head["root"]) not in known)
+    if not missing:
+        return []
+    return [f"{len(missing)} heads of stream HEADS are not in the database, the first one of {missing[0]} records"]
 
 
 async def export(dsn: str, folder: Path) -> int:
@@ -85,11 +106,11 @@ async def export(dsn: str, folder: Path) -> int:
     records = 0
     async with _archive(dsn) as tree:
         with (folder / EXPORT_NAME).open("x", encoding="utf-8") as file:
-            _write(file, await tree.log(whole=True))
-            for head in await tree.heads():
-                _write(file, head)
+            write_entry(file, await tree.log(whole=True))
+            async for head in tree.heads():
+                write_entry(file, head)
             async for leaf, row in tree.rows():
-                _write(file, record_entry(leaf, row))
+                write_entry(file, record_entry(leaf, row))
                 records += 1
     source = Path(verifier.__file__)
     await asyncio.to_thread(lambda: (folder / VERIFIER_NAME).write_bytes(source.read_bytes()))
@@ -112,7 +133,7 @@ async def prove(dsn: str, conversation: str, since: int, out: TextIO) -> int:
         continued = [earlier, await tree.consistency(since, size)] if earlier is not None else []
         records = [each async for each in tree.proven(conversation, size)]
         for entry in (await tree.log(whole=False), latest, *continued, *records):
-            _write(out, entry)
+            write_entry(out, entry)
     return len(records)
 
 
@@ -120,8 +141,8 @@ async def print_heads(dsn: str, out: TextIO, *, after: int, follow: bool) -> Non
     """Print the heads of more than `after` records; with `follow`, the new ones too, until cancelled."""
     while True:
         async with _archive(dsn) as tree:
-            for head in await tree.heads(after=after):
-                _write(out, head)
+            async for head in tree.heads(after=after):
+                write_entry(out, head)
                 after = head["size"]
         out.flush()
         if not follow:
@@ -148,5 +169,6 @@ def _map_errors() -> Iterator[None]:
         raise CommandError(f"no proof: {error}") from error
 
 
-def _write(out: TextIO, entry: dict[str, Any]) -> None:
+def write_entry(out: TextIO, entry: dict[str, Any]) -> None:
+    """Write an entry of an export as a line."""
     out.write(f"{json.dumps(entry, ensure_ascii=False)}\n")

@@ -9,7 +9,14 @@ from __future__ import annotations
 from typing import Any, Final, get_args
 
 from trunkline_protocols import streams
-from trunkline_protocols.archives import ArchivedRecords, ReadArchived
+from trunkline_protocols.archives import (
+    ArchivedRecords,
+    ConversationsListed,
+    ListConversations,
+    ProveRecords,
+    ReadArchived,
+    RecordsProven,
+)
 from trunkline_protocols.broadcast import NoticeMessage, NoticeReceipt
 from trunkline_protocols.channels import Channel, Flow, Party
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
@@ -21,6 +28,7 @@ from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.fleet import FleetPublished
 from trunkline_protocols.frames import ClientFrame, ServerFrame
+from trunkline_protocols.heads import HeadSigned
 from trunkline_protocols.holds import HoldMessage
 from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import (
@@ -94,7 +102,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         carrier="stream",
         stored_in=streams.VIEWS.name,
         summary="Operators who read a conversation; its texts are shown once this is stored",
-        flows=(Flow(("ingress",), ("audit",), (ConversationViewed,)),),
+        flows=(Flow(("ingress",), ("ingress", "audit"), (ConversationViewed,)),),
     ),
     Channel(
         name="hold",
@@ -111,6 +119,14 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         stored_in=streams.VIOLATIONS.name,
         summary="Passages of data between regions that a process refused",
         flows=(Flow(("every service", "supervisor"), ("audit",), (ResidencyViolated,)),),
+    ),
+    Channel(
+        name="head",
+        address="head.{region}",
+        carrier="stream",
+        stored_in=streams.HEADS.name,
+        summary="Signed heads of the tree of records, at most one a second; `trunkline audit verify` compares them",
+        flows=(Flow(("audit",), ("audit",), (HeadSigned,)),),
     ),
     Channel(
         name="work",
@@ -193,6 +209,26 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         flows=(
             Flow(("ingress",), ("audit",), (ReadArchived,)),
             Flow(("audit",), ("ingress",), (ArchivedRecords, Refused), reply=True),
+        ),
+    ),
+    Channel(
+        name="list_conversations",
+        address="archive.{region}.list",
+        carrier="request",
+        summary="The conversations of a customer",
+        flows=(
+            Flow(("ingress",), ("audit",), (ListConversations,)),
+            Flow(("audit",), ("ingress",), (ConversationsListed, Refused), reply=True),
+        ),
+    ),
+    Channel(
+        name="prove_records",
+        address="archive.{region}.prove",
+        carrier="request",
+        summary="Proofs that the records of a conversation are in the tree of records",
+        flows=(
+            Flow(("ingress",), ("audit",), (ProveRecords,)),
+            Flow(("audit",), ("ingress",), (RecordsProven, Refused), reply=True),
         ),
     ),
     Channel(

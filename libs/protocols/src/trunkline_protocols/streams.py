@@ -153,7 +153,19 @@ VIOLATIONS: Final = StreamSpec(
     description="Refused passages of data between regions, for the archive",
 )
 
-STREAMS: Final = (INBOX, CONVERSATIONS, WORK, NOTICES, DEAD_LETTERS, VIEWS, ERASURES, HOLDS, VIOLATIONS)
+HEADS: Final = StreamSpec(
+    name="HEADS",
+    subjects=["head.>"],
+    storage="file",
+    retention="limits",
+    replicated=True,
+    # No age: the last head of a quiet year still shows that nothing was removed behind it.
+    max_msgs=100_000,
+    discard="old",
+    description="Signed heads of the records in PostgreSQL, which its owner cannot remove; some 500 bytes each",
+)
+
+STREAMS: Final = (INBOX, CONVERSATIONS, WORK, NOTICES, DEAD_LETTERS, VIEWS, ERASURES, HOLDS, HEADS, VIOLATIONS)
 
 FLEET: Final = BucketSpec(name="FLEET", history=10, description="Agent definitions, versioned")
 PRESENCE: Final = BucketSpec(name="PRESENCE", ttl_s=10.0, in_memory=True, description="Heartbeats of processes")

@@ -5,6 +5,7 @@ desk.<region>.<partition>.<conversation>            stream INBOX: commands of pe
 view.<region>.<partition>.<conversation>            stream VIEWS: operators who read a conversation
 hold.<region>.<hold>                                stream HOLDS: legal holds and their releases
 violation.<region>.<border>                         stream VIOLATIONS: refused passages between regions
+head.<region>                                       stream HEADS: signed heads of the tree of records
 conv.<region>.<partition>.<conversation>.<kind>     stream CONVERSATIONS: the log of commits
 work.<specialty>.<lane>                             stream WORK: turns for agents
 notice.<region>.<audience>                          stream NOTICES
@@ -15,7 +16,7 @@ attach.<region>.<partition>.<conversation>          core: an ingress holds the c
 result.<instance>                                   core: results, claims and heartbeats for a conversation process
 advice.<instance>                                   core: replies to a consultation
 consult.<specialty>.cancelled                       core: cancellation of a consultation
-archive.<region>.read                               core, request and reply
+archive.<region>.read, .prove, .list                core, request and reply
 rag.<region>.search | analyse | article | import | backups    core, request and reply
 llm.<region>.complete                               core, request and reply
 llm.<region>.cancel                                 core: cancellation of completions
@@ -123,6 +124,11 @@ def region_of(subject: str) -> str | None:
             return token(region, "region")
         case _:
             raise InvalidIdError("subject", subject)
+
+
+def head(region: str) -> str:
+    """Return the subject of the signed heads of a region's records."""
+    return f"head.{token(region, 'region')}"
 
 
 def snapshot(conversation: ConversationId) -> str:
@@ -265,6 +271,16 @@ def dead_letter(stream: str, consumer: str) -> str:
 def read_archive(region: str) -> str:
     """Return the subject of requests for the records of an archived conversation."""
     return f"archive.{token(region, 'region')}.read"
+
+
+def prove_records(region: str) -> str:
+    """Return the subject of requests for the proofs of a conversation's records."""
+    return f"archive.{token(region, 'region')}.prove"
+
+
+def list_conversations(region: str) -> str:
+    """Return the subject of requests for the conversations of a customer."""
+    return f"archive.{token(region, 'region')}.list"
 
 
 def search(region: str) -> str:

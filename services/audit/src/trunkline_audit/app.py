@@ -18,12 +18,16 @@ from trunkline_chassis.toml_file import TomlFileError
 from trunkline_protocols import codec, streams, subjects
 
 from trunkline_audit.adapters.archive_reader import ArchivedConversations
+from trunkline_audit.adapters.conversation_proofs import ConversationProofs
+from trunkline_audit.adapters.customer_index import CustomerIndex
 from trunkline_audit.adapters.head_signer import HeadSigner
+from trunkline_audit.adapters.head_stream import JetStreamHeads, PostgresHeads
 from trunkline_audit.adapters.jetstream import JetStreamFeeds
 from trunkline_audit.adapters.policy_file import load_policy
 from trunkline_audit.adapters.postgres import PostgresArchive
 from trunkline_audit.adapters.retention_store import PostgresRetention
 from trunkline_audit.adapters.stream_trimmer import JetStreamTrimmer
+from trunkline_audit.application.head_publisher import HeadPublisher
 from trunkline_audit.application.lag_monitor import LagMonitor
 from trunkline_audit.application.recorder import Recorder
 from trunkline_audit.application.retention_run import RetentionRun
@@ -35,6 +39,8 @@ from trunkline_audit.settings import AuditSettings
 _log: Final = structlog.get_logger(__name__)
 NAME = "audit"
 _MAX_ARCHIVE_READS: Final = 4
+_FLUSH_TIMEOUT_S: Final = 3.0
+"""Of the last head, at the stop."""
 
 
 def _now() -> datetime:
@@ -58,7 +64,10 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
         _log.info("heads.signed", key=heads.key_name, public_key=heads.public_key.hex())
     else:
         _log.warning("heads.unsigned")
-    archive = PostgresArchive(settings.postgres_dsn, name=process.instance, heads=heads)
+    publisher = HeadPublisher(
+        JetStreamHeads(process.bus, settings.region), PostgresHeads(settings.postgres_dsn), jitter=random.random
+    )
+    archive = PostgresArchive(settings.postgres_dsn, name=process.instance, heads=heads, on_head=publisher.offer)
     recorder = Recorder(
         feeds, archive, latency=process.latency, now=_now, jitter=random.random, borders=process.borders
     )
@@ -70,16 +79,32 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
     process.readiness.is_working = lambda: recorder.state != "unavailable"
     process.spawn(lag.run())
     process.spawn(recorder.run())
+    process.spawn(publisher.run())
     if retention.is_scheduled:
         process.spawn(retention.run())
     responder = Responder(process.bus, NAME, process.latency, process.group)
-    archives = ArchiveHandlers(ArchivedConversations(settings.postgres_dsn, ObstoreObjectStore), process.borders)
+    archives = ArchiveHandlers(
+        ArchivedConversations(settings.postgres_dsn, ObstoreObjectStore),
+        ConversationProofs(settings.postgres_dsn),
+        CustomerIndex(settings.postgres_dsn, settings.region),
+        process.borders,
+    )
     await responder.serve(
         subjects.read_archive(settings.region), codec.read_archived, archives.read, max_concurrent=_MAX_ARCHIVE_READS
+    )
+    await responder.serve(
+        subjects.prove_records(settings.region), codec.prove_records, archives.prove, max_concurrent=_MAX_ARCHIVE_READS
+    )
+    await responder.serve(
+        subjects.list_conversations(settings.region),
+        codec.list_conversations,
+        archives.list,
+        max_concurrent=_MAX_ARCHIVE_READS,
     )
     yield
     await responder.close(settings.shutdown_timeout_s)
     await recorder.drain(settings.shutdown_timeout_s)
+    await publisher.flush(_FLUSH_TIMEOUT_S)
 
 
 def _retention(process: Process[AuditSettings]) -> RetentionSchedule:

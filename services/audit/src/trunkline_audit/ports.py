@@ -1,7 +1,8 @@
 """Ports of recording and of retention.
 
-Of recording: feeds of streams, and an archive. Both may fail at any moment and are then reopened. Of retention: the
-records in PostgreSQL, the streams, the legal holds, and the object store of the archives.
+Of recording: feeds of streams, and an archive. Both may fail at any moment and are then reopened. Of heads: their
+stream, and the archive that has them too. Of retention: the records in PostgreSQL, the streams, the legal holds, and
+the object store of the archives.
 """
 
 from __future__ import annotations
@@ -12,9 +13,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from trunkline_protocols.archives import ArchivedRecords, ReadArchived
+from trunkline_protocols.archives import (
+    ArchivedRecords,
+    ConversationsListed,
+    ListConversations,
+    ProveRecords,
+    ReadArchived,
+    RecordsProven,
+)
 from trunkline_protocols.holds import HoldMessage
 
+from trunkline_audit.core.heads import TreeHead
 from trunkline_audit.core.records import ArchiveRow, AuditedMessage
 from trunkline_audit.core.retention.decisions import RecordGroup
 from trunkline_audit.core.retention.manifest import ArchiveObject, ArchiveRun
@@ -122,6 +131,33 @@ class Archive(Protocol):
 
     def open(self) -> AbstractAsyncContextManager[ArchiveWriter]:
         """Become the only writer and migrate the schema; raises `ArchiveUnavailableError` if that fails."""
+        ...
+
+
+# -- heads ---
+
+
+class HeadStream(Protocol):
+    """The stream of signed heads. Raises `BusError`."""
+
+    async def last(self) -> TreeHead | None:
+        """Return the last head, None without one."""
+        ...
+
+    async def publish(self, head: TreeHead) -> None:
+        """Append a head; it is stored when this returns."""
+        ...
+
+
+class HeadSource(Protocol):
+    """The signed heads of the archive. Raises `ArchiveUnavailableError`."""
+
+    async def has(self, head: TreeHead) -> bool:
+        """Return whether the archive has a head of that size with that root."""
+        ...
+
+    async def since(self, head: TreeHead, limit: int) -> list[TreeHead]:
+        """Return the heads that are larger or later than one, the earliest first."""
         ...
 
 
@@ -240,6 +276,22 @@ class ArchiveObjects(Protocol):
 
     async def get(self, name: str) -> bytes:
         """Read an object."""
+        ...
+
+
+class ConversationIndex(Protocol):
+    """Conversations by customer, for the operators."""
+
+    async def list(self, request: ListConversations) -> ConversationsListed:
+        """Return a page of conversations; raises `ArchiveUnavailableError`."""
+        ...
+
+
+class ProofSource(Protocol):
+    """Proofs of records, for the operators."""
+
+    async def prove(self, request: ProveRecords) -> RecordsProven:
+        """Return the proven records of a conversation; raises `ArchiveUnavailableError`."""
         ...
 
 

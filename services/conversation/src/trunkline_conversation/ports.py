@@ -86,10 +86,10 @@ class WorkQueue(Protocol):
         """Append a request to the queue of its specialty and return its position."""
         ...
 
-    async def holds(self, request: AnswerTurn, position: int) -> bool:
-        """Return whether a request still waits at `position`; True if the queue does not answer.
+    async def holds(self, request: AnswerTurn, position: int) -> bool | None:
+        """Return whether a request still waits at `position`; None if the queue does not answer.
 
-        It does not if an agents process took the request, or if the queue was lost.
+        It does not wait if an agents process took the request, or if the queue was lost.
         """
         ...
 

@@ -18,14 +18,8 @@ from trunkline_protocols.tool_steps import ToolCall, ToolOutcome, ToolStep
 from trunkline_agents.application.tool_catalogue import ExternalTool
 from trunkline_agents.application.tool_session import ToolSession
 from trunkline_agents.core.bindings import bound_values, without_bound
-from trunkline_agents.core.tools import (
-    MAX_CALLS,
-    MAX_STEPS,
-    ArgumentsError,
-    decode_arguments,
-    parse_arguments,
-    tool_use,
-)
+from trunkline_agents.core.tool_records import outcome_name
+from trunkline_agents.core.tools import MAX_CALLS, MAX_STEPS, ArgumentsError, decode_arguments, parse_arguments
 from trunkline_agents.ports import ToolError, ToolOutcomeUnknownError, ToolPorts
 
 _log: Final = structlog.get_logger(__name__)
@@ -62,13 +56,13 @@ class ToolExecutor:
         name = call.name if call.name in session.tools.specs else _UNKNOWN_TOOL
         with span(spans.EXECUTE_TOOL) as executed:
             outcome = await self._outcome(session, call, position, is_taken_over=is_taken_over)
-            use = tool_use(call, outcome, session.key(position))
+            ended = outcome_name(outcome)
             executed.set(spans.TOOL, name)
-            executed.set(spans.OUTCOME, use.outcome)
+            executed.set(spans.OUTCOME, ended)
             if outcome.failed:
-                executed.fail(use.outcome)
-        _CALLS.labels(name, use.outcome).inc()
-        _log.info("tool.called", tool=name, outcome=use.outcome, ms=use.ms)
+                executed.fail(ended)
+        _CALLS.labels(name, ended).inc()
+        _log.info("tool.called", tool=name, outcome=ended, ms=outcome.ms)
         return outcome
 
     async def _outcome(

@@ -39,6 +39,10 @@ _RECORDS: Final = f"SELECT leaf, {RECORD_FIELDS} FROM messages WHERE leaf IS NOT
 _OF_CONVERSATION: Final = (
     f"SELECT leaf, {RECORD_FIELDS} FROM messages WHERE conversation = $1 AND leaf < $2 ORDER BY leaf"  # noqa: S608 - constants
 )
+_OF_CONVERSATION_AFTER: Final = (
+    f"SELECT leaf, {RECORD_FIELDS} FROM messages "  # noqa: S608 - constants
+    "WHERE conversation = $1 AND leaf < $2 AND leaf > $3 ORDER BY leaf LIMIT $4"
+)
 _HEADS: Final = "SELECT size, log, root, at, key, signature FROM tree_heads WHERE size > $1 ORDER BY size"
 _HEAD: Final = """
 SELECT size, log, root, at, key, signature FROM tree_heads WHERE size = $1 OR $1 = 0 ORDER BY size DESC LIMIT 1
@@ -68,9 +72,10 @@ class TreeReader:
         keys = {each["name"]: each["public"].hex() for each in await self.connection.fetch("SELECT * FROM tree_keys")}
         return {"kind": "log", "format": FORMAT, "whole": whole, "keys": keys}
 
-    async def heads(self, *, after: int = 0) -> list[dict[str, Any]]:
-        """Return the heads of more than `after` records."""
-        return [_head_entry(each) for each in await self.connection.fetch(_HEADS, after)]
+    async def heads(self, *, after: int = 0) -> AsyncIterator[dict[str, Any]]:
+        """Yield the heads of more than `after` records, in order: one is signed a second, so there are many."""
+        async for each in self.connection.cursor(_HEADS, after, prefetch=_PREFETCH):
+            yield _head_entry(each)
 
     async def head(self, size: int = 0) -> dict[str, Any] | None:
         """Return the head of `size` records, by default the latest; None if it does not exist."""
@@ -95,6 +100,11 @@ class TreeReader:
                 "size": size,
                 "proof": [found.hex() for found in proof],
             }
+
+    async def rows_of(self, conversation: str, *, after: int, before: int, limit: int) -> list[tuple[int, ArchiveRow]]:
+        """Return some rows of a conversation between two leaves, in order."""
+        found = await self.connection.fetch(_OF_CONVERSATION_AFTER, conversation, before, after, limit)
+        return [(each["leaf"], row_of_record(each)) for each in found]
 
     async def proof(self, leaf: int, size: int) -> list[bytes]:
         """Return the proof that a tree of `size` leaves has a leaf; raise `IncompleteTreeError` without its rows."""

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 from aiohttp import web
 from msgspec import Meta
+from msgspec.structs import replace
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.logs import reason_of
 from trunkline_chassis.residency import BorderGuard
@@ -25,9 +26,10 @@ from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.log import Started
 from trunkline_protocols.rules.escalation import queue
 
+from trunkline_ingress.application.view_recording import record_views
 from trunkline_ingress.core.archived import is_trimmed
 from trunkline_ingress.core.customer_view import CustomerView, customer_view
-from trunkline_ingress.core.operators import AGENTS, READERS
+from trunkline_ingress.core.operators import AGENTS, READERS, Operator
 from trunkline_ingress.core.transcript import TranscriptEntry, transcript
 from trunkline_ingress.handlers.access import Route, operator_of, operators, person_of
 from trunkline_ingress.handlers.http import body_of, conversation_of, json_response
@@ -145,9 +147,19 @@ class DeskOps:
             Route("POST", "/v1/ops/desk/{conversation}/close", self.close, operators(AGENTS)),
         ]
 
-    async def list_all(self, _: web.Request) -> web.Response:
-        """Return the queue, the most urgent conversation first, followed by the claimed conversations."""
-        return json_response(await self._entries())
+    async def list_all(self, request: web.Request) -> web.Response:
+        """Return the queue, the most urgent conversation first, followed by the claimed conversations.
+
+        If the look at them cannot be recorded, no text is shown: people can still claim a case.
+        """
+        entries = await self._entries()
+        shown = [(self.borders.region, ConversationId(entry.conversation)) for entry in entries]
+        try:
+            await record_views(self.views, shown, "queue", operator_of(request))
+        except BusError as error:
+            _log.warning("desk.view_not_recorded", error=reason_of(error))
+            entries = [replace(entry, reason="", summary="", last_message="") for entry in entries]
+        return json_response(entries)
 
     async def show(self, request: web.Request) -> web.Response:
         """Return a conversation's transcript."""
@@ -172,7 +184,7 @@ class DeskOps:
                 closed=closed,
                 archives=[*archives],
                 transcript=messages,
-                customer=await self._customer(first.tenant, first.customer),
+                customer=await self._customer(first.tenant, first.customer, conversation, operator_of(request)),
                 channel=started.channel if started is not None else "",
                 locale=started.locale if started is not None else "",
                 tier=started.tier if started is not None else "",
@@ -219,13 +231,18 @@ class DeskOps:
             conversation_of(request), partial(Close, person=person_of(request, body.person), reason=body.reason)
         )
 
-    async def _customer(self, tenant: str, customer: str) -> CustomerView | None:
+    async def _customer(
+        self, tenant: str, customer: str, shown: ConversationId, operator: Operator
+    ) -> CustomerView | None:
         """Return the known data about a customer, None if the bucket cannot be read: the case is shown without it."""
         try:
             stored = await self.customers.load(subject_of(tenant, customer))
         except BusError as error:
             _log.warning("desk.customer_not_read", error=reason_of(error))
             return None
+        earlier = stored.known.conversation
+        if stored.known.earlier and earlier and earlier != shown:
+            await self.views.record(self.borders.region, ConversationId(earlier), "customer", operator)
         return customer_view(tenant, customer, stored.known, now=time.time())
 
     async def _submit(self, conversation: ConversationId, make_command: Callable[..., DeskMessage]) -> web.Response:

@@ -1,5 +1,5 @@
 -- The region whose records a database holds: the first process that writes claims it, others are refused.
--- depends: 0006_retention
+-- depends: 0007_customers
 
 CREATE TABLE IF NOT EXISTS home_region (
     only   boolean PRIMARY KEY DEFAULT true CHECK (only),
