@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from prometheus_client import REGISTRY
 from trunkline_chassis.errors import ObjectStoreUnavailableError
@@ -335,3 +336,22 @@ def test_newest_backup_never_expires() -> None:
     assert expired_backups(ids, 0) == [ids[2], ids[0]]
     assert expired_backups(ids, 2) == [ids[0]]
     assert expired_backups(ids, 5) == []
+
+
+async def test_backup_of_another_region_is_not_restored(
+    tmp_path: Path, nodes: list[Node], objects: ObstoreObjectStore
+) -> None:
+    """Two regions share a place by mistake; a backup of an earlier version has no region, and is restored."""
+    first = open_node(nodes, tmp_path / "first")
+    await first.import_articles(FILES)
+    taken = await Backups(first.knowledge_base, objects, ListedBorders("us"), keep=3).take()
+    assert taken.manifest.region == "us"
+    second, borders = open_node(nodes, tmp_path / "second"), ListedBorders("eu")
+    with pytest.raises(NoBackupError, match="region us"):
+        await Backups(second.knowledge_base, objects, borders, keep=3).restore()
+    assert borders.refused == [("backup", "us", "eu")]
+    assert not any(answer.passages for answer in await second.answers())
+    earlier = msgspec.structs.replace(taken.manifest, region="")
+    await objects.put(f"manifests/{taken.manifest.id}", msgspec.json.encode(earlier))
+    await Backups(second.knowledge_base, objects, borders, keep=3).restore()
+    assert all(answer.passages for answer in await second.answers())

@@ -189,7 +189,12 @@ async def complete(target: Target, number: int) -> None:
         is_foreign = index % 2 == 0
         region, provider = (target.other, "") if is_foreign else (target.region, "abroad" if index % 4 == 1 else "")
         request = Complete(
-            instructions="", text=WORDS, region=region, provider=provider, deadline_at=time.time() + 20, route="away"
+            instructions="",
+            text=f"{WORDS} {index}",
+            region=region,
+            provider=provider,
+            deadline_at=time.time() + 20,
+            route="away",
         )
         target.made["completion" if is_foreign else "provider"] += 1
         reply = await target.request("agents", subjects.complete(target.region), request, codec.completion_reply)

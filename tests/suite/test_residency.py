@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -132,9 +133,12 @@ async def attack(target: Target, region: Region, backup: str, abroad: Abroad) ->
         attempts.share_account(target, 5),
     )
     made = target.made
-    async with asyncio.timeout(120):
-        while Counter(each.border for each in await recorded(target.bus, target.region)) != made:
-            await asyncio.sleep(0.2)
+    deadline = time.monotonic() + 90
+    found: Counter[str] = Counter()
+    while found != made and time.monotonic() < deadline:
+        await asyncio.sleep(0.2)
+        found = Counter(each.border for each in await recorded(target.bus, target.region))
+    assert found == made
     records = await recorded(target.bus, target.region)
     assert all((each.from_region, each.to_region) == directions(target, each) for each in records)
     assert target.conversations <= {each.conversation for each in records}
