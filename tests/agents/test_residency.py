@@ -71,10 +71,11 @@ async def test_work_without_a_region_is_refused() -> None:
 async def test_tool_of_other_regions_is_not_called(bus: Bus) -> None:
     """The model learns that it is not available, and the turn goes on; a tool of this region is called."""
     async with serve_accounts() as shop:
+        borders = ListedBorders()
         tool = Tool(name="refund", description="d", method="GET", url=f"{shop.url}/nothing", regions=["us", "eu"])
-        agent = ToolAgent(bus, [tool], "c1-residency", Environment())
+        agent = ToolAgent(bus, [tool], "c1-residency", Environment(), borders)
         await agent.attempt(calling(ToolCall(id="1", name="refund", arguments="{}")))
-        assert agent.borders.refused == [("tool", "local", "eu")]
+        assert borders.refused == [("tool", "local", "eu")]
         assert agent.uses() == [("refund", "failed")]
         await agent.close()
 

@@ -23,7 +23,7 @@ from trunkline_protocols.dead_letter import DeadLetter
 from trunkline_protocols.ids import ConversationId, Instance
 from trunkline_protocols.inbox import TurnReceived
 
-from tests.audit.harness import ArchiveReader, MessageProducer, recording, wait_until
+from tests.audit.harness import UNSIGNED, ArchiveReader, MessageProducer, recording, wait_until
 from tests.support.borders import ListedBorders
 from tests.support.nats import nats_server
 
@@ -89,6 +89,8 @@ def test_region_of_a_message_is_read_from_subject_and_content(subject: str, payl
 async def test_messages_of_another_region_do_not_reach_postgresql(tmp_path: Path, archive: ArchiveReader) -> None:
     """They are acknowledged, so that the messages behind them are recorded."""
     borders = ListedBorders()
+    async with PostgresArchive(archive.dsn, name="local", heads=UNSIGNED).open():
+        pass  # which creates the tables
     with nats_server(tmp_path) as url:
         bus = await connect(url, "test")
         await provision(bus, region="local", specialties=[], replicas=1)

@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.cancellation import cancel_and_wait
 from trunkline_chassis.drift import find_drift
-from trunkline_chassis.errors import BusConfigError, BusRefusedError
+from trunkline_chassis.errors import BusConfigError, BusRefusedError, BusUnavailableError
 from trunkline_chassis.provision import TopologyOptions, provision
 from trunkline_chassis.residency import Borders
 from trunkline_chassis.service_topology import ServiceTopology
@@ -205,13 +205,11 @@ async def test_stream_is_refused_without_a_server_with_the_tags(tmp_path: Path) 
     """A suite does not store data of a region somewhere else because its servers are not there."""
     with tagged_cluster(tmp_path, ["region:us", "region:us", "region:us"]) as url:
         bus = await connect(url, "test")
-        options = TopologyOptions(region="eu", tags=["region:eu"])
-        assert (await find_drift(bus, whole_topology("eu", []), options))[0].actual == "missing"
         config = {"name": "T", "subjects": ["t"], "placement": {"tags": ["region:eu"]}}
         reason = ""
         async with asyncio.timeout(60):
             while "no suitable peers" not in reason:  # else the cluster has no leader yet
-                with pytest.raises(BusRefusedError) as refused:
+                with pytest.raises((BusRefusedError, BusUnavailableError)) as refused:
                     await bus.api("STREAM.CREATE.T", config)
                 reason = str(refused.value)
         await bus.close()

@@ -189,7 +189,8 @@ async def test_thousand_attempts_between_two_regions(tmp_path: Path, abroad: Abr
                 await attack(target, here, there.backup, abroad)
                 made += target.made.total()
         assert made >= 1_000
-        assert abroad.received == []
+        # A gateway opens connections to all of its providers at the start; nothing else was requested.
+        assert set(abroad.received) <= {"/v1/models"}
         assert [suite.stop() for suite, _ in suites] == [0, 0]
 
 

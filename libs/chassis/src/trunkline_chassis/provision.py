@@ -10,7 +10,7 @@ import asyncio
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 from pydantic import Field
@@ -37,13 +37,15 @@ from trunkline_chassis.stream_configs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from trunkline_protocols.streams import ConsumerSpec
 
     from trunkline_chassis.bus import Bus
     from trunkline_chassis.lost_streams import LostStreams
     from trunkline_chassis.stream_limits import StreamLimits
+
+R = TypeVar("R")
 
 _log: Final = structlog.get_logger(__name__)
 _STREAM_EXISTS: Final = 10058
@@ -104,7 +106,7 @@ async def provision(
     Raises `BusConfigError` if the server refuses one of them, or if the account belongs to another region, with a line
     for the operator.
     """
-    await require_region(bus, region, service="provision")
+    await _when_ready(lambda: require_region(bus, region, service="provision"))
     topology = whole_topology(region, specialties)
     await _delete_obsolete(bus, specialties)
     drift: list[Drift] = []
@@ -242,12 +244,16 @@ async def _call_consumer_create(bus: Bus, spec: ConsumerSpec, config: Config, *,
 
 
 async def _call_when_ready(bus: Bus, subject: str, request: Config | None = None) -> dict[str, Any]:
+    return await _when_ready(lambda: bus.api(subject, request))
+
+
+async def _when_ready(call: Callable[[], Awaitable[R]]) -> R:
     """Call the API; retry while the cluster is starting, up to `_STARTUP_TIMEOUT_S`."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _STARTUP_TIMEOUT_S
     while True:
         try:
-            return await bus.api(subject, request)
+            return await call()
         except (BusRefusedError, BusUnavailableError) as error:
             refused = isinstance(error, BusRefusedError) and error.code not in _CLUSTER_STARTING
             if refused or loop.time() > deadline:

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 _log: Final = structlog.get_logger(__name__)
 
 
-async def require_region(bus: Bus, region: str, *, service: str, instance: str = "") -> None:
-    """Raise `BusConfigError` if the account belongs to another region, and record it there; raises `BusError`.
+async def require_region(bus: Bus, region: str, *, service: str, instance: str = "") -> bool:
+    """Return whether the account belongs to a region; raises `BusError`.
+
+    For the account of another region raise `BusConfigError`, and record the attempt there.
 
     An account without streams, or with those of an earlier version, belongs to the first region that is provisioned.
     """
@@ -33,11 +35,11 @@ async def require_region(bus: Bus, region: str, *, service: str, instance: str =
         info = await bus.api(f"STREAM.INFO.{CONVERSATIONS.name}")
     except BusRefusedError as error:
         if error.code == STREAM_NOT_FOUND:
-            return
+            return False
         raise
     home = region_of(info["config"])
     if not home or may_cross("streams", data=region, place=home):
-        return
+        return home == region
     violation = ResidencyViolated(
         border="streams",
         from_region=region,

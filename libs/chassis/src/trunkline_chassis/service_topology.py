@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from trunkline_protocols.topology import STREAM_CREATORS, topology_of
 
-from trunkline_chassis.errors import BusUnavailableError
+from trunkline_chassis.errors import BusConfigError, BusError
 from trunkline_chassis.lost_streams import LostStreams
 from trunkline_chassis.provision import TopologyOptions, create_missing
 from trunkline_chassis.region_check import require_region
@@ -30,6 +30,7 @@ class ServiceTopology:
         self._service = service
         self._region = settings.region
         self._lost = LostStreams(bus, claimant=settings.instance_name(service))
+        self._is_verified = False
         self._instance = settings.instance_name(service)
         self._options = TopologyOptions(
             replicas=settings.replicas,
@@ -52,9 +53,16 @@ class ServiceTopology:
         return created
 
     async def _check_region(self) -> None:
+        """Verify the region of the account until that succeeds once: it does not change under a process."""
+        if self._is_verified:
+            return
         try:
-            await require_region(self._bus, self._region, service=self._service, instance=self._instance)
-        except BusUnavailableError as error:
+            self._is_verified = await require_region(
+                self._bus, self._region, service=self._service, instance=self._instance
+            )
+        except BusConfigError:
+            raise
+        except BusError as error:
             if self._service in STREAM_CREATORS:
                 raise
             # Permissions of an earlier version do not allow the question; every message is checked all the same.

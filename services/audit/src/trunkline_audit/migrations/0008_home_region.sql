@@ -2,7 +2,7 @@
 -- depends: 0007_customers
 
 CREATE TABLE IF NOT EXISTS home_region (
-    only   boolean PRIMARY KEY DEFAULT true CHECK (only),
+    id     boolean PRIMARY KEY DEFAULT true CHECK (id),
     region text    NOT NULL
 );
 
