@@ -60,6 +60,11 @@ faults *args:
 two-nodes *args:
     @TRUNKLINE_EMBEDDER="${TRUNKLINE_EMBEDDER:-lexical}" python -m tests.faults.two_nodes "$@"
 
+# Make the fault of every alert happen, until Prometheus and Alertmanager report it: ./just alerts [--only NAME ...] [--keep FOLDER] | --healthy MINUTES
+[group('verify')]
+alerts *args: monitoring-tools
+    @TRUNKLINE_EMBEDDER="${TRUNKLINE_EMBEDDER:-lexical}" python -m tests.alerts "$@"
+
 # Install ansible-core and its linter in an environment of their own, .venv/tools/ansible.
 [private]
 _ansible:
