@@ -27,6 +27,8 @@ from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit, Started, TurnAnswered
 from trunkline_protocols.views import ConversationViewed
 
+from tests.support.borders import ListedBorders
+
 UNSIGNED = HeadSigner("local", "", now=lambda: datetime.now(UTC))
 STREAMS = [stream.name for stream in streams.AUDITED]
 
@@ -102,7 +104,13 @@ async def wait_until_acknowledged(bus: Bus) -> None:
 
 @asynccontextmanager
 async def recording(
-    nats_url: str, archive: ArchiveReader, *, batch: int = 50, wait_s: float = 0.02, heads: HeadSigner = UNSIGNED
+    nats_url: str,
+    archive: ArchiveReader,
+    *,
+    batch: int = 50,
+    wait_s: float = 0.02,
+    heads: HeadSigner = UNSIGNED,
+    borders: ListedBorders | None = None,
 ) -> AsyncIterator[Recorder]:
     """Run a recorder on its own connection until the block ends, then cancel it without draining."""
     bus = await connect(nats_url, "audit-test")
@@ -113,6 +121,7 @@ async def recording(
         latency=RecentLatency(),
         now=lambda: datetime.now(UTC),
         jitter=random.random,
+        borders=borders or ListedBorders(),
     )
     try:
         async with asyncio.TaskGroup() as tasks:

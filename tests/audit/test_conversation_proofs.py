@@ -14,6 +14,7 @@ from trunkline_protocols.refusal import Refused
 
 from tests.audit.harness import UNSIGNED, ArchiveReader
 from tests.audit.test_tampering import RECORDS, SIGNER, START, conversation_of, filled, messages
+from tests.support.borders import ListedBorders
 
 __all__ = ["filled"]
 pytestmark = pytest.mark.processes
@@ -71,7 +72,7 @@ async def test_archive_without_a_head_proves_nothing(archive: ArchiveReader) -> 
 
 async def test_database_that_is_away_is_a_refusal() -> None:
     """With its reason; a later request may succeed."""
-    handlers = ArchiveHandlers(None, ConversationProofs("postgresql://x@127.0.0.1:1/x"), None)  # type: ignore[arg-type]
+    handlers = ArchiveHandlers(None, ConversationProofs("postgresql://x@127.0.0.1:1/x"), None, ListedBorders())  # type: ignore[arg-type]
     reply = await handlers.prove(ProveRecords(conversation=conversation_of(1)))
     assert isinstance(reply, Refused)
     assert (reply.code, reply.retryable) == ("unavailable", True)

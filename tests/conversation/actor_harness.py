@@ -28,6 +28,7 @@ from trunkline_protocols.texts import StoredTexts, erase_texts
 from trunkline_protocols.turn import Answered, AnswerTurn, Routed
 
 from tests.conversation.builders import CONVERSATION, environment, fleet_version, received
+from tests.support.borders import ListedBorders
 
 TIMEOUTS = TurnTimeouts(agent_silence_s=0.8, unclaimed_s=3.0, turn_timeout_s=90.0)
 CONFIG = ActorConfig(region="local", instance=Instance("conversation-1"), timeouts=TIMEOUTS, snapshot_every=2)
@@ -197,6 +198,7 @@ class ActorHarness:
         self.notifier = FakeNotifier()
         self.escalation_queue = FakeEscalationQueue()
         self.customers = FakeCustomers()
+        self.borders = ListedBorders(CONFIG.region)
         self.done: list[int] = []
         self.dead_letters: list[str] = []
         self.environment: Environment = environment()
@@ -211,6 +213,7 @@ class ActorHarness:
             notifier=self.notifier,
             escalation_queue=self.escalation_queue,
             customers=self.customers,
+            borders=self.borders,
             now=lambda: 100.0,
         )
         return ConversationActor(conversation, CONFIG, ports, self)

@@ -28,6 +28,7 @@ from trunkline_protocols.ids import ConversationId, conversation_id
 
 from tests.ingress.test_desk_cases import Views
 from tests.protocols.sample_parts import ESCALATION
+from tests.support.borders import ListedBorders
 
 ADA = Operator(name="Ada", role="lead")
 CASE = EscalationWaiting(
@@ -57,12 +58,12 @@ def body_of(response: web.StreamResponse) -> Any:
 
 async def queue(views: Views) -> Any:
     escalations = SimpleNamespace(values={"c1": CASE})
-    desk = DeskOps(None, None, None, escalations, None, views, "local")  # type: ignore[arg-type]
+    desk = DeskOps(None, None, None, escalations, None, views, ListedBorders("east"))  # type: ignore[arg-type]
     return body_of(await desk.list_all(request("/v1/ops/desk")))
 
 
 async def test_queue_is_a_look_at_each_case() -> None:
-    """In the region of the case."""
+    """In the region of the suite, which is that of its cases."""
     views = Views()
     (entry,) = await queue(views)
     assert views.recorded == [("east", "c1", "queue", "Ada")]

@@ -12,6 +12,7 @@ from trunkline_rag.adapters.milvus import MilvusStore
 from trunkline_rag.application.backups import Backups
 from trunkline_rag.application.knowledge_base import KnowledgeBase
 
+from tests.support.borders import ListedBorders
 from tests.support.moto import NEEDS_MOTO, bucket, moto_endpoint
 from tests.support.parsers import InProcessParser
 
@@ -25,7 +26,7 @@ async def test_backup_in_s3_is_restored_from_there(bucket: str, tmp_path: Path) 
     objects = ObstoreObjectStore(bucket)
     store = MilvusStore(str(tmp_path / "milvus"))
     knowledge_base = KnowledgeBase(store, parser=InProcessParser())
-    backups = Backups(knowledge_base, objects, keep=2)
+    backups = Backups(knowledge_base, objects, ListedBorders(), keep=2)
     taken = []
     for number in range(3):
         files = [ArticleFile(name="a.md", content=f"---\nid: a\n---\nText {number}.")]

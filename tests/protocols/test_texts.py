@@ -36,6 +36,7 @@ WITHOUT_TEXTS = {
     "CustomerErased",
     "ToolCallsCounted",
     "ConversationViewed",
+    "ResidencyViolated",
     "DeadLetter",
     "EndRequested",
     "WaitCancelled",

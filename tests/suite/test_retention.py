@@ -50,7 +50,9 @@ async def run_later(suite: Suite) -> RunReport:
     bus = await connect(url, "retention", principal="audit", security=security)
     try:
         run = RetentionRun(
-            PostgresRetention(archive_address(None, suite.data_dir), holder=secrets.token_hex(4)),
+            PostgresRetention(
+                archive_address(None, suite.data_dir), holder=secrets.token_hex(4), region=settings.region
+            ),
             JetStreamTrimmer(bus, settings.region),
             ObstoreObjectStore,
             POLICY,

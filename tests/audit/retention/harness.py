@@ -35,6 +35,7 @@ from trunkline_protocols.subjects import CommitKind
 from trunkline_protocols.topology import slot_consumers
 
 from tests.audit.harness import ArchiveReader, wait_until
+from tests.support.borders import ListedBorders
 
 REGION = "local"
 SECRET = "s" * 32
@@ -251,7 +252,7 @@ class SmallSuite:
     ) -> RetentionRun:
         """Return a run with the clock as it is."""
         return RetentionRun(
-            PostgresRetention(self.archive.dsn, holder=holder, lease_s=lease_s),
+            PostgresRetention(self.archive.dsn, holder=holder, region=REGION, lease_s=lease_s),
             JetStreamTrimmer(self.bus, REGION),
             open_objects,
             policy,
@@ -327,6 +328,7 @@ async def open_suite(nats_url: str, archive: ArchiveReader, folder: Path) -> Asy
             latency=RecentLatency(),
             now=clock,
             jitter=lambda: 0.5,
+            borders=ListedBorders(REGION),
         )
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -76,7 +76,7 @@ async def main(nats_url: str, dsn: str, location: str, policy: RetentionPolicy, 
     days, stage = line.split(maxsplit=1)
     clock = FastClock(float(days))
     bus = await connect(nats_url, "audit-test")
-    archive = KillingArchive(dsn, holder=f"killed-{os.getpid()}", lease_s=LEASE_S)
+    archive = KillingArchive(dsn, holder=f"killed-{os.getpid()}", region=REGION, lease_s=LEASE_S)
     archive.stage = stage
     trimmer = JetStreamTrimmer(bus, REGION)
     trimmer.trim = killing(stage, "purge", trimmer.trim)  # type: ignore[method-assign]

@@ -28,6 +28,7 @@ from trunkline_protocols.log import TurnAnswered
 
 from tests.audit.harness import ArchiveReader
 from tests.audit.retention.harness import REGION, ClientRecord, SmallSuite, Traffic, open_suite
+from tests.support.borders import ListedBorders
 
 pytestmark = pytest.mark.processes
 
@@ -36,7 +37,10 @@ pytestmark = pytest.mark.processes
 async def audit_service(bus: Bus, dsn: str) -> AsyncIterator[None]:
     """Reply to the requests of an ingress as the audit service does, from PostgreSQL and the archives."""
     handlers = ArchiveHandlers(
-        ArchivedConversations(dsn, ObstoreObjectStore), ConversationProofs(dsn), PostgresCustomerIndex(dsn, REGION)
+        ArchivedConversations(dsn, ObstoreObjectStore),
+        ConversationProofs(dsn),
+        PostgresCustomerIndex(dsn, REGION),
+        ListedBorders(REGION),
     )
     async with asyncio.TaskGroup() as group:
         responder = Responder(bus, "audit", RecentLatency(), group)

@@ -42,6 +42,7 @@ from trunkline_protocols.knowledge import (
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import GetStatus, Presence, SuiteStatus
 from trunkline_protocols.refusal import Refused
+from trunkline_protocols.residency import ResidencyViolated
 from trunkline_protocols.rollout import FleetRollout
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.spending import Spent
@@ -102,6 +103,14 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         stored_in=streams.HOLDS.name,
         summary="Legal holds and their releases",
         flows=(Flow(("ingress",), ("ingress", "audit"), _each(HoldMessage)),),
+    ),
+    Channel(
+        name="violation",
+        address="violation.{region}.{border}",
+        carrier="stream",
+        stored_in=streams.VIOLATIONS.name,
+        summary="Passages of data between regions that a process refused",
+        flows=(Flow(("every service", "supervisor"), ("audit",), (ResidencyViolated,)),),
     ),
     Channel(
         name="head",

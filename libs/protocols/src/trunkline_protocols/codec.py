@@ -44,6 +44,7 @@ from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import Presence, SuiteStatus
 from trunkline_protocols.refusal import Refused
+from trunkline_protocols.residency import ResidencyViolated
 from trunkline_protocols.rollout import FleetRollout
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.spending import Spent
@@ -68,6 +69,7 @@ desk: Final[Decoder[DeskMessage]] = Decoder(DeskMessage)
 slot: Final[Decoder[SlotMessage]] = Decoder(SlotMessage)
 desk_outcome: Final[Decoder[DeskOutcome]] = Decoder(DeskOutcome)
 hold: Final[Decoder[HoldMessage]] = Decoder(HoldMessage)
+violation: Final[Decoder[ResidencyViolated]] = Decoder(ResidencyViolated)
 viewed: Final[Decoder[ConversationViewed]] = Decoder(ConversationViewed)
 head: Final[Decoder[HeadSigned]] = Decoder(HeadSigned)
 read_archived: Final[Decoder[ReadArchived]] = Decoder(ReadArchived)

@@ -72,6 +72,7 @@ def permissions(principal: Principal, *, region: str) -> Permissions:
         *WRITES.get(principal, ()),
         *(f"$JS.API.STREAM.MSG.GET.{stream}" for stream in _read_streams(principal)),
         *(f"$JS.API.DIRECT.GET.{stream}" for stream in _read_streams(principal)),
+        f"$JS.API.STREAM.INFO.{streams.CONVERSATIONS.name}",  # whose metadata names the region of the account
         *_consuming(principal, region),
         *_creating(principal, region),
         f"{inbox_prefix('operator')}.>",  # replies to `nats micro`

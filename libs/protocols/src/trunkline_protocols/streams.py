@@ -141,6 +141,18 @@ HOLDS: Final = StreamSpec(
     description="Legal holds and their releases",
 )
 
+VIOLATIONS: Final = StreamSpec(
+    name="VIOLATIONS",
+    subjects=["violation.>"],
+    storage="file",
+    retention="limits",
+    replicated=True,
+    max_age_s=90 * DAY_S,
+    max_msgs=1_000_000,
+    discard="old",
+    description="Refused passages of data between regions, for the archive",
+)
+
 HEADS: Final = StreamSpec(
     name="HEADS",
     subjects=["head.>"],
@@ -153,7 +165,7 @@ HEADS: Final = StreamSpec(
     description="Signed heads of the records in PostgreSQL, which its owner cannot remove; some 500 bytes each",
 )
 
-STREAMS: Final = (INBOX, CONVERSATIONS, WORK, NOTICES, DEAD_LETTERS, VIEWS, ERASURES, HOLDS, HEADS)
+STREAMS: Final = (INBOX, CONVERSATIONS, WORK, NOTICES, DEAD_LETTERS, VIEWS, ERASURES, HOLDS, HEADS, VIOLATIONS)
 
 FLEET: Final = BucketSpec(name="FLEET", history=10, description="Agent definitions, versioned")
 PRESENCE: Final = BucketSpec(name="PRESENCE", ttl_s=10.0, in_memory=True, description="Heartbeats of processes")
@@ -253,4 +265,4 @@ def audit_consumer(stream: StreamSpec) -> ConsumerSpec:
     )
 
 
-AUDITED: Final = (INBOX, CONVERSATIONS, NOTICES, DEAD_LETTERS, VIEWS, ERASURES, HOLDS)
+AUDITED: Final = (INBOX, CONVERSATIONS, NOTICES, DEAD_LETTERS, VIEWS, ERASURES, HOLDS, VIOLATIONS)

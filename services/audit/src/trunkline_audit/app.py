@@ -68,7 +68,9 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
         JetStreamHeads(process.bus, settings.region), PostgresHeads(settings.postgres_dsn), jitter=random.random
     )
     archive = PostgresArchive(settings.postgres_dsn, name=process.instance, heads=heads, on_head=publisher.offer)
-    recorder = Recorder(feeds, archive, latency=process.latency, now=_now, jitter=random.random)
+    recorder = Recorder(
+        feeds, archive, latency=process.latency, now=_now, jitter=random.random, borders=process.borders
+    )
     lag = LagMonitor(feeds, now=_now)
     retention = _retention(process)
     process.heartbeat.vitals = lambda: Vitals(
@@ -85,6 +87,7 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
         ArchivedConversations(settings.postgres_dsn, ObstoreObjectStore),
         ConversationProofs(settings.postgres_dsn),
         PostgresCustomerIndex(settings.postgres_dsn, settings.region),
+        process.borders,
     )
     await responder.serve(
         subjects.read_archive(settings.region), codec.read_archived, archives.read, max_concurrent=_MAX_ARCHIVE_READS
@@ -120,7 +123,7 @@ def _retention(process: Process[AuditSettings]) -> RetentionSchedule:
 
     def new_run() -> RetentionRun:
         return RetentionRun(
-            PostgresRetention(settings.postgres_dsn, holder=process.instance),
+            PostgresRetention(settings.postgres_dsn, holder=process.instance, region=settings.region),
             JetStreamTrimmer(process.bus, settings.region),
             ObstoreObjectStore,
             policy,

@@ -38,6 +38,17 @@ class ArchiveLockedError(ArchiveUnavailableError):
     """Another audit process writes this archive; this process is on standby."""
 
 
+class ArchiveElsewhereError(ArchiveUnavailableError):
+    """The database holds the records of another region; an operator must name another one."""
+
+    def __init__(self, home: str, region: str) -> None:
+        """`home` is the region of the database, `region` that of the process."""
+        super().__init__(
+            f"this database holds records of region {home!r}: region {region!r} needs a database or schema of its own"
+        )
+        self.home = home
+
+
 class ArchiveDamagedError(Exception):
     """An object of an archive does not have the bytes of a record; the message names both, no text."""
 

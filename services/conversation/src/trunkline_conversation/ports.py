@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from trunkline_chassis.residency import BorderGuard
 from trunkline_protocols.context import Utterance
 from trunkline_protocols.customers import CustomerKnown, ReadCustomer
 from trunkline_protocols.desk import DeskOutcome, SlotMessage
@@ -210,5 +211,6 @@ class ConversationPorts:
     notifier: Notifier
     escalation_queue: EscalationQueue
     customers: Customers
+    borders: BorderGuard
     now: Callable[[], float]
     """Clock: Unix time in seconds."""

@@ -170,7 +170,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     chat = ChatEndpoint(
         opener=SessionOpener(
             instance=process.instance,
-            region=region,
+            borders=process.borders,
             ports=SessionPorts(inbox, log, NatsSocketPresence(bus), NatsTurnCanceller(bus, region), texts),
             sessions=sessions,
             resume_secret=settings.resume_secret.get_secret_value().encode(),
@@ -212,7 +212,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         customer_index=NatsCustomerIndex(bus, region),
     )
     operators = _operators(process)
-    access = AccessControl(operators, settings.is_single_machine, health_rules(settings.path_prefix))
+    access = AccessControl(operators, settings.is_single_machine, health_rules(settings.path_prefix), process.borders)
     readiness = SuiteReadiness(
         process.readiness, NatsTopologyProbe(bus, region), process.presences, clock=time.monotonic
     )
@@ -257,7 +257,7 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
         chat,
         OperatorOps(operators),
         Pages(ports.fleet, ports.notices, settings.edge_embed_origins.split()),
-        ArticleEndpoint(articles, chat.authenticator, chat.opener.identity_of, region),
+        ArticleEndpoint(articles, chat.authenticator, chat.opener.identity_of, chat.opener.borders),
         SuiteOps(
             ports.suite,
             TraceReader(ports.inbox, ports.log, ports.archive, ports.views, ports.proofs, region),
@@ -270,7 +270,14 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
         NoticeOps(ports.notice_store, ports.notices, ports.processes, region),
         ReviewOps(ports.review, ports.views, region),
         DeskOps(
-            ports.desk, ports.log, ports.archive, ports.escalations, ports.customers, ports.views, region, ports.texts
+            ports.desk,
+            ports.log,
+            ports.archive,
+            ports.escalations,
+            ports.customers,
+            ports.views,
+            chat.opener.borders,
+            ports.texts,
         ),
         CustomerOps(
             ports.customers,

@@ -11,6 +11,8 @@ import structlog
 from prometheus_client import Counter
 from trunkline_chassis.tracing import span_types as spans
 from trunkline_chassis.tracing.tracer import span
+from trunkline_protocols.fleet import Tool
+from trunkline_protocols.rules.residency import place_of
 from trunkline_protocols.tool_steps import ToolCall, ToolOutcome, ToolStep
 
 from trunkline_agents.application.tool_catalogue import ExternalTool
@@ -91,8 +93,9 @@ class ToolExecutor:
         if external is None:
             built_in_arguments = parse_arguments(call, spec)
             return await session.task.built_in[call.name](built_in_arguments)
-        arguments = await self._arguments(session, call, external)
         tool = external.tool
+        self._check_region(session, tool)
+        arguments = await self._arguments(session, call, external)
         is_repeatable = not tool.writes or (tool.idempotent and tool.kind == "http")
         if is_taken_over and not is_repeatable:
             raise ToolOutcomeUnknownError(
@@ -101,6 +104,20 @@ class ToolExecutor:
         key = session.key(position)
         await self._tools.limits.admit(tool, session.task.request.context, key)
         return await self._tools.clients[tool.kind].call(tool, call.name, arguments, key)
+
+    def _check_region(self, session: ToolSession, tool: Tool) -> None:
+        """Refuse a tool that may not receive data of the conversation's region."""
+        request = session.task.request
+        region = request.context.region
+        if not self._tools.borders.admits(
+            "tool",
+            data=region,
+            place=place_of(region, tool.regions),
+            conversation=request.ref.conversation,
+            customer=(request.context.tenant, request.context.customer) if request.context.customer else None,
+            asset=tool.name,
+        ):
+            raise ToolError(f"{tool.name} is not available here; answer without it.")
 
     async def _arguments(self, session: ToolSession, call: ToolCall, external: ExternalTool) -> dict[str, Any]:
         """Return the checked arguments of a call: the model's, and the bound ones from the customer's claims."""

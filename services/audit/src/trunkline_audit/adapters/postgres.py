@@ -17,6 +17,7 @@ import structlog
 from prometheus_client import Counter
 
 from trunkline_audit.adapters.head_signer import HeadSigner
+from trunkline_audit.adapters.home_region import claim_home
 from trunkline_audit.adapters.migrations import known_migrations, migrate
 from trunkline_audit.adapters.record_tree import (
     add_head,
@@ -107,11 +108,12 @@ class PostgresArchive:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[PostgresWriter]:
-        """Connect, migrate the schema, and become the only writer."""
+        """Connect, migrate the schema, and become the only writer; the database must be that of this region."""
         async with connected(self._dsn) as connection:
             lease = Lease(connection, "audit", purpose="writes this archive")
             with map_errors():
                 await self._migrate(connection)
+                await claim_home(connection, self._heads.log)
                 await lease.acquire(self._name)
                 await self._warn_of_encoding(connection)
             writer = PostgresWriter(
