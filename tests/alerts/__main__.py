@@ -19,12 +19,13 @@ import time
 from pathlib import Path
 from typing import Final, get_args
 
+import aiohttp
 import structlog
 
 from tests.alerts.monitor import Monitor, name_of
 from tests.alerts.runner import run
 from tests.alerts.short import FACTOR
-from tests.alerts.stage import Scenario, Stage, SuiteKind
+from tests.alerts.stage import NotPossibleError, Scenario, Stage, SuiteKind
 from tests.alerts.suites import staged
 from tests.alerts.table import SCENARIOS
 from tests.faults import soak
@@ -66,7 +67,10 @@ async def _run_all(folder: Path, scenarios: list[Scenario]) -> list[str]:
 async def _passes(stage: Stage, scenario: Scenario) -> bool:
     try:
         outcome = await run(stage, scenario)
-    except (AssertionError, OSError, TimeoutError) as error:
+    except NotPossibleError as error:
+        _report(f"{scenario.name}: skipped, {error}")
+        return True
+    except (AssertionError, OSError, TimeoutError, aiohttp.ClientError) as error:
         _report(f"{scenario.name}: FAILED: {error!r}; firing: {sorted(map(name_of, stage.monitor.alerts('firing')))}")
         return False
     with_companions = f", with {', '.join(sorted(outcome.companions))}" if outcome.companions else ""

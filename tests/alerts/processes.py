@@ -16,7 +16,7 @@ from typing import Any, Final
 import psutil
 
 from tests.alerts.monitor import until
-from tests.alerts.stage import Stage
+from tests.alerts.stage import NotPossibleError, Stage
 
 _POLL_S: Final = 0.1
 _DISK_BYTES: Final = 16 << 20
@@ -150,8 +150,11 @@ def _small_disk(folder: Path) -> Iterator[None]:
     mounted.mkdir()
     with image.open("wb") as file:
         file.truncate(_DISK_BYTES)
-    subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True, capture_output=True, timeout=60)
-    subprocess.run(["mount", "-o", "loop", image, mounted], check=True, capture_output=True, timeout=60)
+    try:
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True, capture_output=True, timeout=60)
+        subprocess.run(["mount", "-o", "loop", image, mounted], check=True, capture_output=True, timeout=60)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise NotPossibleError("a full disk needs mkfs.ext4 and the right to mount an image") from error
     try:
         free = os.statvfs(mounted)
         (mounted / "ballast").write_bytes(bytes(int(free.f_bavail * free.f_frsize * 0.97)))

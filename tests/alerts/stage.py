@@ -25,6 +25,10 @@ SuiteKind = Literal["single", "cluster", "tls", "default"]
 """With small bounds; with three NATS servers; with NATS over TLS; as a user starts it, for healthy load."""
 
 
+class NotPossibleError(Exception):
+    """The machine does not permit the fault; the message says what it needs."""
+
+
 @dataclass(slots=True)
 class Stage:
     """A running suite with its monitoring; scenarios of one kind of suite share it, one after another."""
