@@ -10,7 +10,8 @@
 # from FOLDER are removed.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-image=trunkline-lab-host:bookworm
+# An image of other packages has another name.
+image=trunkline-lab-host:$(sha256sum "$here/image.sh" | cut -c1-12)
 lab=${TRUNKLINE_LAB:-trunkline-lab}
 action=$1
 folder=$(realpath --canonicalize-missing "$2")

@@ -31,6 +31,8 @@ QUESTION: Final = "I was charged twice for my order, can I get a refund?"
 _INSTALL_TIMEOUT_S: Final = 1_500.0
 _ANSWER_WITHIN_S: Final = 120.0
 _SHARE_WITHIN_S: Final = 60.0
+_SCRAPED_WITHIN_S: Final = 60.0
+_JOBS: Final = ("trunkline", "node", "haproxy", "etcd", "patroni")
 _RATE: Final = 20.0
 _MAX_DELAY_S: Final = 30.0
 """Far beyond what a fault takes: a customer who waits longer is not served by the other hosts."""
@@ -105,6 +107,26 @@ def _install(lab: Lab) -> None:
     changes = lab.play("site.yml", timeout_s=_INSTALL_TIMEOUT_S)
     assert changes == dict.fromkeys(lab.addresses, 0), f"a second run changes {changes}"
     _say("a second run changes nothing")
+    _check_monitoring(lab)
+
+
+def _check_monitoring(lab: Lab) -> None:
+    """Expect that Prometheus on the last host reaches every page of every host, and that no alert fires."""
+    *_, host = lab.addresses
+    deadline = time.monotonic() + _SCRAPED_WITHIN_S
+    while True:
+        targets = lab.prometheus(host, "targets")["activeTargets"]
+        down = [f"{target['scrapeUrl']}: {target['lastError']}" for target in targets if target["health"] != "up"]
+        if targets and not down:
+            break
+        assert time.monotonic() < deadline, f"of {len(targets)} pages these are not scraped: {down}"
+        time.sleep(2)
+    seen = {(target["labels"]["instance"], target["labels"]["job"]) for target in targets}
+    missing = {(each, job) for each in lab.addresses for job in _JOBS} - seen
+    assert not missing, f"no page of {missing}"
+    firing = [alert["labels"] for alert in lab.prometheus(host, "alerts")["alerts"] if alert["state"] == "firing"]
+    assert not firing, f"alerts fire on a healthy lab: {firing}"
+    _say(f"Prometheus scrapes {len(targets)} pages, no alert fires")
 
 
 def _check_fault(lab: Lab, fault: HostFault, host: str) -> None:

@@ -175,6 +175,12 @@ class Lab:
         """Copy a file of a host."""
         self.docker("cp", f"{self.container(host)}:{path}", str(target))
 
+    def prometheus(self, host: str, path: str) -> Any:
+        """Return the data of a path of the API of Prometheus, which listens on the loopback of a host."""
+        url = f"http://127.0.0.1:9090/api/v1/{path}"
+        program = f"import urllib.request as r; print(r.urlopen('{url}', timeout=10).read().decode())"
+        return json.loads(self.run(host, f'python3 -c "{program}"'))["data"]
+
     def _hosts_script(self, *arguments: str) -> None:
         # The image is built once, which takes some minutes.
         done = subprocess.run(

@@ -33,6 +33,7 @@ class Suite:
         self.inbox = INBOX
         self.views_error: Exception | None = None
         self.audit_error: Exception | None = None
+        self.hashes_error: Exception | None = None
         self.stream_hashes = dict(HASHES)
         self.recorded: list[str] = []
         self.whole_reads = 0
@@ -65,6 +66,8 @@ class Suite:
         return ProvenRecords(HEAD, [*records, *self.dead_letters], ())
 
     async def hashes(self, *_: object) -> dict[RecordKey, str]:
+        if self.hashes_error is not None:
+            raise self.hashes_error
         return self.stream_hashes
 
     async def read(self, *_: object, whole: bool = False) -> ArchivedConversation:
@@ -120,6 +123,8 @@ async def test_trace_without_audit_says_that_nothing_is_proven() -> None:
     assert trace.proof is not None
     assert trace.proof.summary == "Records not proven: the audit trail cannot be read: PostgreSQL is away"
     assert {step.leaf for step in trace.steps} == {None}
+    suite.audit_error, suite.hashes_error = None, BusUnavailableError("no reply")
+    assert {step.leaf for step in (await suite.trace()).steps} == {None}
     assert [step.summary for step in trace.steps] == [step.summary for step in proven.steps]
 
 

@@ -81,7 +81,7 @@ async def test_queue_has_no_texts_if_the_look_cannot_be_recorded() -> None:
 
 @pytest.mark.parametrize(("role", "recorded"), [("lead", [("local", "c1", "review", "Ada")]), ("agent", [])])
 async def test_review_with_texts_is_a_look(role: Any, recorded: list[object]) -> None:
-    """Once for each conversation; without texts it is none."""
+    """Once for each conversation, if it has texts."""
 
     async def latest() -> list[ReviewItem]:
         return [

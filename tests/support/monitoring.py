@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,14 @@ def program(name: str) -> str:
     found = shutil.which(name) or shutil.which(name, path=ROOT / ".venv" / "tools" / "prometheus")
     if found is None:
         pytest.skip(f"{name} is not installed: ./just monitoring-tools")
+    return found
+
+
+def alertmanager_program() -> str:
+    """Return the path of Alertmanager; where the unpacked one may not have a mount of its own, the test is skipped."""
+    found = program("prometheus-alertmanager")
+    if subprocess.run([found, "--version"], capture_output=True, timeout=30, check=False).returncode:
+        pytest.skip("Alertmanager is not installed, and the unpacked one needs the right to mount")
     return found
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from trunkline_audit.adapters.archive_reader import ArchivedConversations
 from trunkline_audit.adapters.conversation_proofs import ConversationProofs
-from trunkline_audit.adapters.customer_index import CustomerIndex
+from trunkline_audit.adapters.customer_index import PostgresCustomerIndex
 from trunkline_audit.handlers import ArchiveHandlers
 from trunkline_chassis.bus import Bus, StreamMessage
 from trunkline_chassis.latency import RecentLatency
@@ -39,7 +39,7 @@ async def audit_service(bus: Bus, dsn: str) -> AsyncIterator[None]:
     handlers = ArchiveHandlers(
         ArchivedConversations(dsn, ObstoreObjectStore),
         ConversationProofs(dsn),
-        CustomerIndex(dsn, REGION),
+        PostgresCustomerIndex(dsn, REGION),
         ListedBorders(REGION),
     )
     async with asyncio.TaskGroup() as group:
@@ -165,7 +165,7 @@ async def test_index_lists_commits_that_have_no_customer_as_json(
             f"UPDATE messages SET payload = NULL WHERE conversation = '{unread.conversation}'"  # noqa: S608 - an id
         )
         names = sorted([*(record.conversation for record in records), unread.conversation])
-        index = CustomerIndex(archive.dsn, REGION)
+        index = PostgresCustomerIndex(archive.dsn, REGION)
         request = ListConversations(tenant="default", customer=strange)
         listed = await index.list(request)
         assert listed.conversations == names
@@ -175,5 +175,5 @@ async def test_index_lists_commits_that_have_no_customer_as_json(
         assert last.seq == listed.recorded
         after = ListConversations(tenant="default", customer=strange, after=names[1])
         assert (await index.list(after)).conversations == names[2:]
-        other = CustomerIndex(archive.dsn, "elsewhere")
+        other = PostgresCustomerIndex(archive.dsn, "elsewhere")
         assert (await other.list(request)).conversations == []

@@ -78,7 +78,7 @@ class RecordsProven(Wire, frozen=True, kw_only=True, tag="archive.proven"):
 
     conversation: ConversationId
     head: SignedHead | None = None
-    """The latest head, None if there is none yet."""
+    """The latest head, None before the first one."""
     records: list[ProvenRecord] = []
     faults: list[str] = []
     """Records whose proofs fail, and a signature that is not that of the key."""

@@ -8,15 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final, get_args
 
-from trunkline_protocols import streams
-from trunkline_protocols.archives import (
-    ArchivedRecords,
-    ConversationsListed,
-    ListConversations,
-    ProveRecords,
-    ReadArchived,
-    RecordsProven,
-)
+from trunkline_protocols import archives, streams
 from trunkline_protocols.broadcast import NoticeMessage, NoticeReceipt
 from trunkline_protocols.channels import Channel, Flow, Party
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
@@ -207,8 +199,8 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         carrier="request",
         summary="The records of an archived conversation",
         flows=(
-            Flow(("ingress",), ("audit",), (ReadArchived,)),
-            Flow(("audit",), ("ingress",), (ArchivedRecords, Refused), reply=True),
+            Flow(("ingress",), ("audit",), (archives.ReadArchived,)),
+            Flow(("audit",), ("ingress",), (archives.ArchivedRecords, Refused), reply=True),
         ),
     ),
     Channel(
@@ -217,8 +209,8 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         carrier="request",
         summary="The conversations of a customer",
         flows=(
-            Flow(("ingress",), ("audit",), (ListConversations,)),
-            Flow(("audit",), ("ingress",), (ConversationsListed, Refused), reply=True),
+            Flow(("ingress",), ("audit",), (archives.ListConversations,)),
+            Flow(("audit",), ("ingress",), (archives.ConversationsListed, Refused), reply=True),
         ),
     ),
     Channel(
@@ -227,8 +219,8 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         carrier="request",
         summary="Proofs that the records of a conversation are in the tree of records",
         flows=(
-            Flow(("ingress",), ("audit",), (ProveRecords,)),
-            Flow(("audit",), ("ingress",), (RecordsProven, Refused), reply=True),
+            Flow(("ingress",), ("audit",), (archives.ProveRecords,)),
+            Flow(("audit",), ("ingress",), (archives.RecordsProven, Refused), reply=True),
         ),
     ),
     Channel(

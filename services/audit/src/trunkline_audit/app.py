@@ -19,7 +19,7 @@ from trunkline_protocols import codec, streams, subjects
 
 from trunkline_audit.adapters.archive_reader import ArchivedConversations
 from trunkline_audit.adapters.conversation_proofs import ConversationProofs
-from trunkline_audit.adapters.customer_index import CustomerIndex
+from trunkline_audit.adapters.customer_index import PostgresCustomerIndex
 from trunkline_audit.adapters.head_signer import HeadSigner
 from trunkline_audit.adapters.head_stream import JetStreamHeads, PostgresHeads
 from trunkline_audit.adapters.jetstream import JetStreamFeeds
@@ -86,7 +86,7 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
     archives = ArchiveHandlers(
         ArchivedConversations(settings.postgres_dsn, ObstoreObjectStore),
         ConversationProofs(settings.postgres_dsn),
-        CustomerIndex(settings.postgres_dsn, settings.region),
+        PostgresCustomerIndex(settings.postgres_dsn, settings.region),
         process.borders,
     )
     await responder.serve(

@@ -34,7 +34,7 @@ _SKIPPED: Final = "SELECT count(*) FROM skipped WHERE stream = $1"
 _PAGE: Final = 2_000
 
 
-class CustomerIndex:
+class PostgresCustomerIndex:
     """Lists the conversations of one customer in one region."""
 
     def __init__(self, dsn: str, region: str) -> None:

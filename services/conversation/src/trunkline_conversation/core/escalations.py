@@ -141,16 +141,24 @@ def escalate(
         due_at=environment.now + environment.policy.sla_s.of(urgency),
         say=say,
     )
-    event = Escalated(
-        from_=turn.work.specialty,
-        urgency=urgency,
-        reason=reason,
+    position = 1 if level == "senior" else _position(state, escalation, environment)
+    event = _escalated(escalation, origin, from_=turn.work.specialty, position=position)
+    then = _next_step(turn, event, environment)
+    return Append("escalation", [*opening(state, turn), event], ESCALATION, "", state.epoch + 1, then)
+
+
+def _escalated(escalation: Escalation, origin: EscalationOrigin, *, from_: str, position: int) -> Escalated:
+    """Return the event of an escalation at a position of its queue."""
+    return Escalated(
+        from_=from_,
+        urgency=escalation.urgency,
+        reason=escalation.reason,
         summary=escalation.summary,
-        position=1 if level == "senior" else _position(state, escalation, environment),
-        level=level,
-        since=since,
+        position=position,
+        level=escalation.level,
+        since=escalation.since,
         due_at=escalation.due_at,
-        say=say,
+        say=escalation.say,
         agent=origin.agent,
         instance=origin.instance,
         scores=origin.scores,
@@ -159,8 +167,6 @@ def escalate(
         usage=origin.usage,
         retrieved=origin.retrieved,
     )
-    then = _next_step(turn, event, environment)
-    return Append("escalation", [*opening(state, turn), event], ESCALATION, "", state.epoch + 1, then)
 
 
 def _next_step(turn: Turn, event: Escalated, environment: Environment) -> Work | SystemReply:

@@ -80,11 +80,12 @@ class TraceReader:
         try:
             proven = await self.proofs.prove(conversation)
             records = await self._completed(conversation, records, proven)
+            stored = await self.proofs.hashes(self.region, conversation)
         except BusError as error:
             trace = _trace(conversation, records)
             return with_proof(trace, no_proof(_keys(trace), str(error)), {})
         trace = _trace(conversation, records)
-        hashes = {**await self.proofs.hashes(self.region, conversation), **records.archived.hashes}
+        hashes = {**stored, **records.archived.hashes}
         proof, leaves = proof_of({key: hashes.get(key, "") for key in _keys(trace)}, proven)
         return with_proof(trace, proof, leaves)
 
