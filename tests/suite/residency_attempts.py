@@ -258,7 +258,7 @@ async def store_messages(target: Target, number: int) -> None:
 
 
 async def read_archives(target: Target, number: int) -> None:
-    """Read archived conversations of the other region, which somebody has put into this database."""
+    """Read archived conversations of the other region, which are in this database by mistake."""
     connection = await asyncpg.connect(target.suite.postgres_dsn())
     try:
         run = f"attack-{secrets.token_hex(4)}"

@@ -106,7 +106,10 @@ async def provision(
     Raises `BusConfigError` if the server refuses one of them, or if the account belongs to another region, with a line
     for the operator.
     """
-    await _when_ready(lambda: require_region(bus, region, service="provision"))
+    try:
+        await _when_ready(lambda: require_region(bus, region, service="provision"))
+    except BusRefusedError as error:
+        raise describe_refusal(f"stream {streams.CONVERSATIONS.name}", error) from error
     topology = whole_topology(region, specialties)
     await _delete_obsolete(bus, specialties)
     drift: list[Drift] = []

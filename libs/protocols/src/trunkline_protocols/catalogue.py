@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final, get_args
 
-from trunkline_protocols import archives, streams
+from trunkline_protocols import streams
+from trunkline_protocols.audit_channels import AUDIT_CHANNELS
 from trunkline_protocols.broadcast import NoticeMessage, NoticeReceipt
 from trunkline_protocols.channels import Channel, Flow, Party
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
@@ -20,8 +21,6 @@ from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.fleet import FleetPublished
 from trunkline_protocols.frames import ClientFrame, ServerFrame
-from trunkline_protocols.heads import HeadSigned
-from trunkline_protocols.holds import HoldMessage
 from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import (
     AnalyseMessage,
@@ -42,13 +41,11 @@ from trunkline_protocols.knowledge import (
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import GetStatus, Presence, SuiteStatus
 from trunkline_protocols.refusal import Refused
-from trunkline_protocols.residency import ResidencyViolated
 from trunkline_protocols.rollout import FleetRollout
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.spending import Spent
 from trunkline_protocols.tool_steps import ToolCallsCounted, ToolStepRecorded
 from trunkline_protocols.turn import AgentMessage, AnswerTurn, Delta, SocketAttached
-from trunkline_protocols.views import ConversationViewed
 from trunkline_protocols.wire import Wire
 
 _FLEET_READERS: Final[tuple[Party, ...]] = ("ingress", "conversation", "agents", "rag", "supervisor")
@@ -88,38 +85,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
             Flow(("conversation",), ("ingress",), (DeskOutcome,), reply=True),
         ),
     ),
-    Channel(
-        name="view",
-        address="view.{region}.{partition}.{conversation}",
-        carrier="stream",
-        stored_in=streams.VIEWS.name,
-        summary="Operators who read a conversation; its texts are shown once this is stored",
-        flows=(Flow(("ingress",), ("ingress", "audit"), (ConversationViewed,)),),
-    ),
-    Channel(
-        name="hold",
-        address="hold.{region}.{hold}",
-        carrier="stream",
-        stored_in=streams.HOLDS.name,
-        summary="Legal holds and their releases",
-        flows=(Flow(("ingress",), ("ingress", "audit"), _each(HoldMessage)),),
-    ),
-    Channel(
-        name="violation",
-        address="violation.{region}.{border}",
-        carrier="stream",
-        stored_in=streams.VIOLATIONS.name,
-        summary="Passages of data between regions that a process refused",
-        flows=(Flow(("every service", "supervisor"), ("audit",), (ResidencyViolated,)),),
-    ),
-    Channel(
-        name="head",
-        address="head.{region}",
-        carrier="stream",
-        stored_in=streams.HEADS.name,
-        summary="Signed heads of the tree of records, at most one a second; `trunkline audit verify` compares them",
-        flows=(Flow(("audit",), ("audit",), (HeadSigned,)),),
-    ),
+    *AUDIT_CHANNELS,
     Channel(
         name="work",
         address="work.{specialty}.{lane}",
@@ -192,36 +158,6 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         carrier="core",
         summary="Announcement of the ingress that holds the conversation's socket",
         flows=(Flow(("ingress",), ("conversation", "ingress"), (SocketAttached,)),),
-    ),
-    Channel(
-        name="read_archive",
-        address="archive.{region}.read",
-        carrier="request",
-        summary="The records of an archived conversation",
-        flows=(
-            Flow(("ingress",), ("audit",), (archives.ReadArchived,)),
-            Flow(("audit",), ("ingress",), (archives.ArchivedRecords, Refused), reply=True),
-        ),
-    ),
-    Channel(
-        name="list_conversations",
-        address="archive.{region}.list",
-        carrier="request",
-        summary="The conversations of a customer",
-        flows=(
-            Flow(("ingress",), ("audit",), (archives.ListConversations,)),
-            Flow(("audit",), ("ingress",), (archives.ConversationsListed, Refused), reply=True),
-        ),
-    ),
-    Channel(
-        name="prove_records",
-        address="archive.{region}.prove",
-        carrier="request",
-        summary="Proofs that the records of a conversation are in the tree of records",
-        flows=(
-            Flow(("ingress",), ("audit",), (archives.ProveRecords,)),
-            Flow(("audit",), ("ingress",), (archives.RecordsProven, Refused), reply=True),
-        ),
     ),
     Channel(
         name="search",

@@ -82,6 +82,16 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
     process.spawn(publisher.run())
     if retention.is_scheduled:
         process.spawn(retention.run())
+    responder = await _serve_archives(process)
+    yield
+    await responder.close(settings.shutdown_timeout_s)
+    await recorder.drain(settings.shutdown_timeout_s)
+    await publisher.flush(_FLUSH_TIMEOUT_S)
+
+
+async def _serve_archives(process: Process[AuditSettings]) -> Responder:
+    """Reply to requests for records."""
+    settings = process.settings
     responder = Responder(process.bus, NAME, process.latency, process.group)
     archives = ArchiveHandlers(
         ArchivedConversations(settings.postgres_dsn, ObstoreObjectStore),
@@ -101,10 +111,7 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
         archives.list,
         max_concurrent=_MAX_ARCHIVE_READS,
     )
-    yield
-    await responder.close(settings.shutdown_timeout_s)
-    await recorder.drain(settings.shutdown_timeout_s)
-    await publisher.flush(_FLUSH_TIMEOUT_S)
+    return responder
 
 
 def _retention(process: Process[AuditSettings]) -> RetentionSchedule:
