@@ -371,6 +371,7 @@ STORES: Final = Dashboard(
                     ],
                 ),
                 Panel("Signed heads for the stream", per_second("trunkline_audit_heads_total", "outcome"), "cps"),
+                Panel("Timestamps of heads", per_second("trunkline_audit_timestamps_total", "outcome"), "cps"),
             ],
         ),
         (

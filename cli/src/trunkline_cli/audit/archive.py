@@ -14,7 +14,7 @@ from urllib.parse import quote
 import asyncpg
 from trunkline_audit.adapters.archive_check import check_archives
 from trunkline_audit.adapters.tree_reader import IncompleteTreeError, TreeReader, open_tree, record_entry
-from trunkline_audit.core import verifier
+from trunkline_audit.core import timestamp_verifier, verifier
 from trunkline_audit.core.records import changed_columns
 from trunkline_chassis.object_store import ObstoreObjectStore
 
@@ -22,6 +22,8 @@ from trunkline_cli.errors import CommandError
 
 EXPORT_NAME: Final = "export.jsonl"
 VERIFIER_NAME: Final = "verify.py"
+TIMESTAMPS_NAME: Final = "timestamps.jsonl"
+TIMESTAMP_VERIFIER_NAME: Final = "verify_timestamps.py"
 ORIGIN: Final = "head in NATS"
 """Of a head of stream HEADS, in a fault."""
 _FOLLOW_INTERVAL_S: Final = 1.0
@@ -53,6 +55,8 @@ class AuditVerification(verifier.Verification):
     """Archives that cannot be read now, with the reasons."""
     in_stream: int = 0
     """Heads of stream HEADS that were compared."""
+    timestamps: int = 0
+    """Timestamps of authorities that were checked."""
 
 
 async def verify(
@@ -88,6 +92,17 @@ async def verify(
     return checked
 
 
+async def verify_timestamps(dsn: str, authorities: Path) -> tuple[int, list[str]]:
+    """Check the timestamps of heads with the certificates of a file; return their number and the faults."""
+    async with _archive(dsn) as tree:
+        timestamps, heads = await tree.timestamps(), await tree.heads()
+    try:
+        certificates = await asyncio.to_thread(authorities.read_bytes)
+        return len(timestamps), timestamp_verifier.check_timestamps(timestamps, heads, certificates)
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{authorities}: {error}") from error
+
+
 def _missing_heads(heads: Sequence[dict[str, Any]], published: Sequence[dict[str, Any]]) -> list[str]:
     """Return a fault if stream HEADS has heads that the database lacks."""
     known = {(head["size"], head["root"]) for head in heads}
@@ -112,8 +127,12 @@ async def export(dsn: str, folder: Path) -> int:
             async for leaf, row in tree.rows():
                 write_entry(file, record_entry(leaf, row))
                 records += 1
-    source = Path(verifier.__file__)
-    await asyncio.to_thread(lambda: (folder / VERIFIER_NAME).write_bytes(source.read_bytes()))
+        with (folder / TIMESTAMPS_NAME).open("x", encoding="utf-8") as file:
+            for timestamp in await tree.timestamps():
+                write_entry(file, timestamp)
+    for name, module in ((VERIFIER_NAME, verifier), (TIMESTAMP_VERIFIER_NAME, timestamp_verifier)):
+        source = await asyncio.to_thread(Path(module.__file__ or "").read_bytes)
+        await asyncio.to_thread((folder / name).write_bytes, source)
     return records
 
 

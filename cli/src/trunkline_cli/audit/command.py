@@ -26,8 +26,8 @@ class AuditReport(msgspec.Struct, kw_only=True):
     """Result of a verification; `uncovered` records are newer than the last head, which vouches for the others.
 
     `archived` records have their bytes in archives only; `in_archives` counts the records that archives were found to
-    have, `in_stream` the heads of stream HEADS that were compared. `unread` has the reasons for which archives or the
-    stream could not be read.
+    have, `in_stream` the heads of stream HEADS that were compared, `timestamps` those of authorities. `unread` has the
+    reasons for which archives or the stream could not be read.
     """
 
     records: int
@@ -38,6 +38,7 @@ class AuditReport(msgspec.Struct, kw_only=True):
     in_archives: int
     unread: list[str]
     in_stream: int = 0
+    timestamps: int = 0
     faults: list[str]
 
 
@@ -50,6 +51,9 @@ def verify(
     data_dir: DataDir = None,
     heads: Annotated[Path | None, typer.Option(help="Heads that a witness kept, from `trunkline audit heads`")] = None,
     key: Annotated[str, typer.Option(help="Public key that you trust, in hex; default: those in the archive")] = "",
+    tsa_ca: Annotated[
+        Path | None, typer.Option(help="Certificates of timestamp authorities that you trust (PEM): check their tokens")
+    ] = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Verify every record against the signed heads; exit status 1 if anything was changed.
@@ -59,6 +63,9 @@ def verify(
     published, unread = _published_heads(postgres, data_dir)  # before the records: each head is stored there first
     checked = asyncio.run(archive.verify(_address(postgres, data_dir), heads, key, published))
     checked.unread = [*checked.unread, *unread]
+    if tsa_ca is not None:
+        checked.timestamps, faults = asyncio.run(archive.verify_timestamps(_address(postgres, data_dir), tsa_ca))
+        checked.faults += faults
     if as_json:
         report = AuditReport(
             records=checked.records,
@@ -69,6 +76,7 @@ def verify(
             in_archives=checked.in_archives,
             unread=list(checked.unread),
             in_stream=checked.in_stream,
+            timestamps=checked.timestamps,
             faults=checked.faults,
         )
         typer.echo(codec.encode(report))
@@ -79,6 +87,8 @@ def verify(
             typer.echo(f"{checked.in_archives} records are in verified archives")
         if checked.in_stream:
             typer.echo(f"{checked.in_stream} of the heads are in stream HEADS")
+        if tsa_ca is not None:
+            typer.echo(f"{checked.timestamps} timestamps of authorities were checked")
     if checked.faults:
         raise typer.Exit(1)
 

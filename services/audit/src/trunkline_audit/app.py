@@ -26,12 +26,16 @@ from trunkline_audit.adapters.jetstream import JetStreamFeeds
 from trunkline_audit.adapters.policy_file import load_policy
 from trunkline_audit.adapters.postgres import PostgresArchive
 from trunkline_audit.adapters.retention_store import PostgresRetention
+from trunkline_audit.adapters.stored_timestamps import PostgresTimestamps
 from trunkline_audit.adapters.stream_trimmer import JetStreamTrimmer
+from trunkline_audit.adapters.timestamp_authority import HttpTimestampAuthority
 from trunkline_audit.application.head_publisher import HeadPublisher
+from trunkline_audit.application.head_timestamper import HeadTimestamper
 from trunkline_audit.application.lag_monitor import LagMonitor
 from trunkline_audit.application.recorder import Recorder
 from trunkline_audit.application.retention_run import RetentionRun
 from trunkline_audit.application.retention_schedule import RetentionSchedule
+from trunkline_audit.core.heads import TreeHead
 from trunkline_audit.core.retention.policy import RetentionPolicy
 from trunkline_audit.handlers import ArchiveHandlers
 from trunkline_audit.settings import AuditSettings
@@ -57,17 +61,21 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
         batch=settings.audit_batch_size,
         wait_s=settings.audit_batch_wait_s,
     )
-    heads = HeadSigner(
-        settings.region, settings.audit_secret.get_secret_value() if settings.audit_secret else "", now=_now
-    )
-    if heads.public_key:
-        _log.info("heads.signed", key=heads.key_name, public_key=heads.public_key.hex())
-    else:
-        _log.warning("heads.unsigned")
     publisher = HeadPublisher(
         JetStreamHeads(process.bus, settings.region), PostgresHeads(settings.postgres_dsn), jitter=random.random
     )
-    archive = PostgresArchive(settings.postgres_dsn, name=process.instance, heads=heads, on_head=publisher.offer)
+    timestamper = HeadTimestamper(
+        HttpTimestampAuthority(settings.audit_tsa_url),
+        PostgresTimestamps(settings.postgres_dsn),
+        every_s=settings.audit_tsa_every_h * 3_600,
+        now=_now,
+    )
+
+    def on_head(head: TreeHead) -> None:
+        publisher.offer(head)
+        timestamper.offer(head)
+
+    archive = PostgresArchive(settings.postgres_dsn, name=process.instance, heads=_signer(settings), on_head=on_head)
     recorder = Recorder(
         feeds, archive, latency=process.latency, now=_now, jitter=random.random, borders=process.borders
     )
@@ -80,6 +88,8 @@ async def service(process: Process[AuditSettings]) -> AsyncIterator[None]:
     process.spawn(lag.run())
     process.spawn(recorder.run())
     process.spawn(publisher.run())
+    if settings.audit_tsa_url:
+        process.spawn(timestamper.run())
     if retention.is_scheduled:
         process.spawn(retention.run())
     responder = await _serve_archives(process)
@@ -112,6 +122,17 @@ async def _serve_archives(process: Process[AuditSettings]) -> Responder:
         max_concurrent=_MAX_ARCHIVE_READS,
     )
     return responder
+
+
+def _signer(settings: AuditSettings) -> HeadSigner:
+    """Return the signer of heads and log its public key, or the lack of one."""
+    secret = settings.audit_secret.get_secret_value() if settings.audit_secret else ""
+    signer = HeadSigner(settings.region, secret, now=_now)
+    if signer.public_key:
+        _log.info("heads.signed", key=signer.key_name, public_key=signer.public_key.hex())
+    else:
+        _log.warning("heads.unsigned")
+    return signer
 
 
 def _retention(process: Process[AuditSettings]) -> RetentionSchedule:

@@ -53,6 +53,10 @@ class ArchiveDamagedError(Exception):
     """An object of an archive does not have the bytes of a record; the message names both, no text."""
 
 
+class AuthorityUnavailableError(Exception):
+    """A timestamp authority does not answer, or not with the token of the request."""
+
+
 class FeedBrokenError(Exception):
     """Deliveries may have been lost: the feed must be reopened to receive them in order."""
 
@@ -146,6 +150,43 @@ class HeadStream(Protocol):
 
     async def publish(self, head: TreeHead) -> None:
         """Append a head; it is stored when this returns."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Timestamp:
+    """The token of a timestamp authority, and its time."""
+
+    at: datetime
+    token: bytes
+    """The whole reply (RFC 3161), in DER."""
+
+
+@dataclass(frozen=True, slots=True)
+class StampedHead:
+    """A head with a timestamp, of the time `at`."""
+
+    size: int
+    at: datetime
+
+
+class TimestampAuthority(Protocol):
+    """A timestamp authority."""
+
+    async def stamp(self, data: bytes) -> Timestamp:
+        """Return a token of some data; raises `AuthorityUnavailableError`."""
+        ...
+
+
+class TimestampStore(Protocol):
+    """The timestamps of the archive. Raises `ArchiveUnavailableError`."""
+
+    async def last(self) -> StampedHead | None:
+        """Return the last head with a timestamp."""
+        ...
+
+    async def add(self, head: TreeHead, timestamp: Timestamp) -> None:
+        """Store the timestamp of a head."""
         ...
 
 

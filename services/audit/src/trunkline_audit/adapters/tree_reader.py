@@ -77,6 +77,19 @@ class TreeReader:
         async for each in self.connection.cursor(_HEADS, after, prefetch=_PREFETCH):
             yield _head_entry(each)
 
+    async def timestamps(self) -> list[dict[str, Any]]:
+        """Return the timestamps of heads, in the order of their sizes."""
+        return [
+            {
+                "kind": "timestamp",
+                "size": each["size"],
+                "root": each["root"].hex(),
+                "at": microseconds(each["at"]),
+                "token": base64.b64encode(each["token"]).decode(),
+            }
+            for each in await self.connection.fetch("SELECT * FROM tree_timestamps ORDER BY size")
+        ]
+
     async def head(self, size: int = 0) -> dict[str, Any] | None:
         """Return the head of `size` records, by default the latest; None if it does not exist."""
         found = await self.connection.fetchrow(_HEAD, size)
