@@ -129,7 +129,7 @@ def _check_contents(lab: Lab, host: str, kept: list[dict[str, Any]], erased: lis
     if "harbour-lamp" not in lab.trunkline(host, "kb", "search", _FIND, "--json"):
         raise LabError("an imported article is missing after the restore")
     verified = msgspec.json.decode(lab.trunkline(host, "audit", "verify", "--json"))
-    if verified["faults"]:
+    if verified["broken"]:
         raise LabError(f"the audit trail does not verify after the restore: {verified}")
 
 

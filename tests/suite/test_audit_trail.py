@@ -81,7 +81,7 @@ async def test_verification_is_readable_by_programs(suite: Suite) -> None:
     await asyncio.to_thread(witness.write_text, heads.stdout)
     done = await asyncio.to_thread(audit, suite, "verify", "--json", "--heads", str(witness))
     report = json.loads(done.stdout)
-    assert (done.returncode, report["faults"]) == (0, [])
+    assert (done.returncode, report["broken"]) == (0, [])
     assert report["records"] >= json.loads(heads.stdout.splitlines()[-1])["size"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import configparser
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -56,6 +56,13 @@ class AuditVerification(verifier.Verification):
     in_stream: int = 0
     """Heads of stream HEADS that were compared."""
     timestamps: int = 0
+
+    def __init__(self, witnessed: Iterable[dict[str, Any]], trusted_key: str) -> None:
+        """`witnessed` are the heads of a witness, `trusted_key` is a public key in hex; by default its own."""
+        super().__init__(witnessed, trusted_key)
+        self.leaves: list[int] = []
+        """Leaves of the records, if they are those of one conversation."""
+
     """Timestamps of authorities that were checked."""
 
 
@@ -92,10 +99,33 @@ async def verify(
     return checked
 
 
+async def verify_conversation(dsn: str, conversation: str, witness: Path | None, key: str) -> AuditVerification:
+    """Verify the records of one conversation by their proofs, and the columns of their rows against their bytes."""
+    try:
+        checked = AuditVerification(verifier.read_heads(witness) if witness is not None else (), key)
+    except (OSError, ValueError) as error:
+        raise CommandError(str(error)) from error
+    async with _archive(dsn) as tree:
+        latest = await tree.head()
+        if latest is None:
+            raise CommandError("the archive has no head yet")
+        for entry in (await tree.log(whole=False), latest):
+            checked.check(entry)
+        async for entry in tree.proven(conversation, latest["size"]):
+            checked.check(entry)
+            checked.leaves.append(entry["leaf"])
+        rows = await tree.rows_of(conversation, after=-1, before=latest["size"], limit=len(checked.leaves))
+    for leaf, row in rows:
+        for name in changed_columns(row):
+            checked.add_fault(f"record {leaf}: column {name} was changed")
+    checked.finish()
+    return checked
+
+
 async def verify_timestamps(dsn: str, authorities: Path) -> tuple[int, list[str]]:
     """Check the timestamps of heads with the certificates of a file; return their number and the faults."""
     async with _archive(dsn) as tree:
-        timestamps, heads = await tree.timestamps(), await tree.heads()
+        timestamps, heads = await tree.timestamps(), [head async for head in tree.heads()]
     try:
         certificates = await asyncio.to_thread(authorities.read_bytes)
         return len(timestamps), timestamp_verifier.check_timestamps(timestamps, heads, certificates)

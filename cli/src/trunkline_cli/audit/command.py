@@ -23,14 +23,20 @@ Postgres = Annotated[
 
 
 class AuditReport(msgspec.Struct, kw_only=True):
-    """Result of a verification; `uncovered` records are newer than the last head, which vouches for the others.
+    """Result of a verification; `first` and `last` are numbers of records in the tree, `broken` has one line per fault.
+
+    `uncovered` records are newer than the last head, which vouches for the others.
 
     `archived` records have their bytes in archives only; `in_archives` counts the records that archives were found to
     have, `in_stream` the heads of stream HEADS that were compared, `timestamps` those of authorities. `unread` has the
     reasons for which archives or the stream could not be read.
     """
 
+    ok: bool
     records: int
+    first: int | None
+    last: int | None
+    broken: list[str]
     heads: int
     unsigned: int
     uncovered: int
@@ -39,7 +45,6 @@ class AuditReport(msgspec.Struct, kw_only=True):
     unread: list[str]
     in_stream: int = 0
     timestamps: int = 0
-    faults: list[str]
 
 
 audit = typer.Typer(help="Verify, prove and export the audit trail.", no_args_is_help=True)
@@ -54,32 +59,25 @@ def verify(
     tsa_ca: Annotated[
         Path | None, typer.Option(help="Certificates of timestamp authorities that you trust (PEM): check their tokens")
     ] = None,
+    conversation: Annotated[str, typer.Option(help="Verify the records of one conversation, by their proofs")] = "",
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Verify every record against the signed heads; exit status 1 if anything was changed.
 
     Its heads are compared with those of stream HEADS, unless an address is given for PostgreSQL alone.
     """
-    published, unread = _published_heads(postgres, data_dir)  # before the records: each head is stored there first
-    checked = asyncio.run(archive.verify(_address(postgres, data_dir), heads, key, published))
-    checked.unread = [*checked.unread, *unread]
+    address = _address(postgres, data_dir)
+    if conversation:
+        checked = asyncio.run(archive.verify_conversation(address, conversation, heads, key))
+    else:
+        published, unread = _published_heads(postgres, data_dir)  # before the records: each head is stored there first
+        checked = asyncio.run(archive.verify(address, heads, key, published))
+        checked.unread = [*checked.unread, *unread]
     if tsa_ca is not None:
-        checked.timestamps, faults = asyncio.run(archive.verify_timestamps(_address(postgres, data_dir), tsa_ca))
+        checked.timestamps, faults = asyncio.run(archive.verify_timestamps(address, tsa_ca))
         checked.faults += faults
     if as_json:
-        report = AuditReport(
-            records=checked.records,
-            heads=checked.heads,
-            unsigned=checked.unsigned,
-            uncovered=checked.uncovered,
-            archived=checked.archived,
-            in_archives=checked.in_archives,
-            unread=list(checked.unread),
-            in_stream=checked.in_stream,
-            timestamps=checked.timestamps,
-            faults=checked.faults,
-        )
-        typer.echo(codec.encode(report))
+        typer.echo(codec.encode(_report(checked)))
     else:
         for line in (*checked.faults, *checked.unread, checked.summary):
             typer.echo(line)
@@ -91,6 +89,25 @@ def verify(
             typer.echo(f"{checked.timestamps} timestamps of authorities were checked")
     if checked.faults:
         raise typer.Exit(1)
+
+
+def _report(checked: archive.AuditVerification) -> AuditReport:
+    leaves = checked.leaves or range(checked.records)
+    return AuditReport(
+        ok=not checked.faults,
+        records=checked.records,
+        first=leaves[0] if leaves else None,
+        last=leaves[-1] if leaves else None,
+        broken=checked.faults,
+        heads=checked.heads,
+        unsigned=checked.unsigned,
+        uncovered=checked.uncovered,
+        archived=checked.archived,
+        in_archives=checked.in_archives,
+        unread=list(checked.unread),
+        in_stream=checked.in_stream,
+        timestamps=checked.timestamps,
+    )
 
 
 @audit.command()

@@ -1,5 +1,5 @@
 -- Heads of the tree of records with the timestamps of an authority (RFC 3161).
--- depends: 0006_retention
+-- depends: 0008_home_region
 
 CREATE TABLE IF NOT EXISTS tree_timestamps (
     size  bigint      PRIMARY KEY,
