@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from trunkline_chassis.bus import MESSAGE_NOT_FOUND, Bus
-from trunkline_chassis.errors import BusRefusedError
+from trunkline_chassis.errors import BusRefusedError, BusUnavailableError
 from trunkline_chassis.jetstream_replies import RawMessage, pub_ack
 from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec, streams, subjects
@@ -52,7 +52,10 @@ class JetStreamHeads:
     async def publish(self, head: TreeHead) -> None:
         """Append a head and wait for the acknowledgement; a repetition appends it again, which does no harm."""
         reply = await self._bus.request(self._subject, codec.encode(message_of(head)), timeout_s=self._timeout_s)
-        ack = pub_ack.decode(reply)
+        try:
+            ack = pub_ack.decode(reply)
+        except DecodeError as error:
+            raise BusUnavailableError(f"the reply on {self._subject} is no acknowledgement") from error
         if ack.error is not None:
             raise BusRefusedError(ack.error.err_code or ack.error.code, ack.error.description)
 
