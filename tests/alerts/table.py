@@ -133,5 +133,8 @@ SCENARIOS: Final = (
 )
 UNIT_TESTED: Final = {
     "TrunklineUnitFailed": "needs a host with systemd; ./just cluster-test has such hosts",
+    "TrunklineAuditHeadsDiverged": "needs a database whose rows were changed",
+    "TrunklineResidencyViolated": "needs data of another region",
+    "TrunklineResidencyRecordsLost": "needs the same, with a stream that takes no records",
 }
 """Alerts that are proven by `promtool test rules` alone (tests/deployment/rules), with the reason."""
