@@ -102,6 +102,18 @@ async def published(bus: Bus) -> list[int]:
     return [codec.head.decode(message.payload).size for message in found]
 
 
+async def test_only_the_stored_head_of_concurrent_callers_is_offered(archive: ArchiveReader) -> None:
+    """Every feed signs after a thousand records, beside the clock: each size has one head, the one in the database."""
+    offered: list[TreeHead] = []
+    writing = PostgresArchive(archive.dsn, name="test", heads=SIGNER, head_every_s=3600, on_head=offered.append)
+    async with writing.open() as writer:
+        await writer.position("CONVERSATIONS")
+        await writer.write([row_of(message, START) for message in messages("CONVERSATIONS", 1, 5)])
+        await asyncio.gather(*(writer.sign_head() for _ in range(4)))
+    [stored] = await archive.fetch("SELECT log, size, root, at, key, signature FROM tree_heads")
+    assert offered == [TreeHead(**dict(stored))]
+
+
 async def check(nats_url: str, archive: ArchiveReader, tmp_path: Path) -> list[str]:
     """Return the faults that an auditor finds, who has no witness."""
     in_stream = await stream_heads.read_heads(HeadStreamSettings(nats_url=nats_url), tmp_path)

@@ -210,12 +210,15 @@ class PostgresWriter:
 
     async def sign_head(self) -> None:
         """Sign the head of the tree, if there are records since the last one."""
-        if self._tree.size > self._signed:
-            async with self._growing() as tree:
-                head = self._heads.head_of(tree)
-                await add_head(self._connection, head)
-            self._signed = tree.size
-            self._on_head(head)
+        if self._tree.size <= self._signed:
+            return
+        async with self._growing() as tree:
+            if tree.size <= self._signed:  # by another caller, while this one waited
+                return
+            head = self._heads.head_of(tree)
+            await add_head(self._connection, head)
+        self._signed = tree.size
+        self._on_head(head)
 
     async def write(self, rows: Sequence[ArchiveRow]) -> int:
         """Store rows of one stream and its new position atomically; return the number of new rows."""
