@@ -189,6 +189,33 @@ async def test_swapped_histories_are_found(postgres: PostgresServer, witness: Pa
     ]
 
 
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("UPDATE messages SET turn = 'another' WHERE leaf = {leaf}", "record {leaf}: column turn was changed"),
+        (CHANGES["bytes and their hash"], "record {leaf}: its proof does not lead to the head of {records} records"),
+    ],
+)
+async def test_one_conversation_is_verified_by_its_proofs(
+    filled: ArchiveReader, witness: Path, change: str, fault: str
+) -> None:
+    """A change of another one is not its fault."""
+    key = SIGNER.public_key.hex()
+    await filled.execute(CHANGES["bytes and their hash"].format(leaf=149))  # message 150, of the conversation before
+    untouched = await auditor.verify_conversation(filled.dsn, conversation_of(200), witness, key)
+    assert (untouched.records, len(untouched.leaves), untouched.faults) == (100, 100, [])
+    leaf = untouched.leaves[50]
+    await filled.execute(change.format(leaf=leaf))
+    changed = await auditor.verify_conversation(filled.dsn, conversation_of(200), witness, key)
+    assert fault.format(leaf=leaf, records=RECORDS) in changed.faults
+
+
+async def test_verification_of_an_unknown_conversation_is_an_error(filled: ArchiveReader) -> None:
+    """Nothing was verified, so nothing is right."""
+    with pytest.raises(CommandError, match="no record of conversation c0ffee"):
+        await auditor.verify_conversation(filled.dsn, "c0ffee", None, "")
+
+
 async def test_proofs_of_one_conversation_are_verified_without_the_others(
     filled: ArchiveReader, witness: Path, tmp_path: Path
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import configparser
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -15,7 +15,7 @@ import asyncpg
 from trunkline_audit.adapters.archive_check import check_archives
 from trunkline_audit.adapters.tree_reader import IncompleteTreeError, TreeReader, open_tree, record_entry
 from trunkline_audit.core import timestamp_verifier, verifier
-from trunkline_audit.core.records import changed_columns
+from trunkline_audit.core.records import ArchiveRow, changed_columns
 from trunkline_chassis.object_store import ObstoreObjectStore
 
 from trunkline_cli.errors import CommandError
@@ -56,14 +56,15 @@ class AuditVerification(verifier.Verification):
     in_stream: int = 0
     """Heads of stream HEADS that were compared."""
     timestamps: int = 0
-
-    def __init__(self, witnessed: Iterable[dict[str, Any]], trusted_key: str) -> None:
-        """`witnessed` are the heads of a witness, `trusted_key` is a public key in hex; by default its own."""
-        super().__init__(witnessed, trusted_key)
-        self.leaves: list[int] = []
-        """Leaves of the records, if they are those of one conversation."""
-
     """Timestamps of authorities that were checked."""
+    leaves: Sequence[int] = ()
+    """Leaves of the records, if they are those of one conversation."""
+
+    def check_row(self, entry: dict[str, Any], row: ArchiveRow) -> None:
+        """Check the entry of a record, and the columns of its row against its bytes."""
+        self.check(entry)
+        for name in changed_columns(row):
+            self.add_fault(f"record {entry['leaf']}: column {name} was changed")
 
 
 async def verify(
@@ -74,19 +75,14 @@ async def verify(
     `in_stream` are the heads of stream HEADS, which were read before: each is stored in the database first.
     """
     published = [head | {"origin": ORIGIN} for head in in_stream]
-    try:
-        checked = AuditVerification([*(verifier.read_heads(witness) if witness is not None else ()), *published], key)
-    except (OSError, ValueError) as error:
-        raise CommandError(str(error)) from error
+    checked = _verification(witness, key, published)
     async with _archive(dsn) as tree:
         checked.check(await tree.log(whole=True))
         heads = [head async for head in tree.heads()]
         for head in heads:
             checked.check(head)
         async for leaf, row in tree.rows():
-            checked.check(record_entry(leaf, row))
-            for name in changed_columns(row):
-                checked.add_fault(f"record {leaf}: column {name} was changed")
+            checked.check_row(record_entry(leaf, row), row)
         checked.finish()
         unnumbered = await tree.unnumbered()
         archives = await check_archives(tree.connection, ObstoreObjectStore, key)
@@ -100,26 +96,35 @@ async def verify(
 
 
 async def verify_conversation(dsn: str, conversation: str, witness: Path | None, key: str) -> AuditVerification:
-    """Verify the records of one conversation by their proofs, and the columns of their rows against their bytes."""
+    """Verify the records that a conversation has below the latest head, by their proofs; raises `CommandError`."""
+    checked = _verification(witness, key)
+    async with _archive(dsn) as tree:
+        latest = await _latest_head(tree)
+        log, proven = await tree.log(whole=False), await tree.proven(conversation, latest["size"])
+    if not proven:
+        raise CommandError(f"the archive has no record of conversation {conversation} below its latest head")
+    for entry in (log, latest):
+        checked.check(entry)
+    for row, entry in proven:
+        checked.check_row(entry, row)
+    checked.finish()
+    checked.leaves = [entry["leaf"] for _, entry in proven]
+    return checked
+
+
+def _verification(witness: Path | None, key: str, published: Sequence[dict[str, Any]] = ()) -> AuditVerification:
+    """Begin a verification with the heads that are known from elsewhere; raises `CommandError` for unusable ones."""
     try:
-        checked = AuditVerification(verifier.read_heads(witness) if witness is not None else (), key)
+        return AuditVerification([*(verifier.read_heads(witness) if witness is not None else ()), *published], key)
     except (OSError, ValueError) as error:
         raise CommandError(str(error)) from error
-    async with _archive(dsn) as tree:
-        latest = await tree.head()
-        if latest is None:
-            raise CommandError("the archive has no head yet")
-        for entry in (await tree.log(whole=False), latest):
-            checked.check(entry)
-        async for entry in tree.proven(conversation, latest["size"]):
-            checked.check(entry)
-            checked.leaves.append(entry["leaf"])
-        rows = await tree.rows_of(conversation, after=-1, before=latest["size"], limit=len(checked.leaves))
-    for leaf, row in rows:
-        for name in changed_columns(row):
-            checked.add_fault(f"record {leaf}: column {name} was changed")
-    checked.finish()
-    return checked
+
+
+async def _latest_head(tree: TreeReader) -> dict[str, Any]:
+    latest = await tree.head()
+    if latest is None:
+        raise CommandError("the archive has no head yet")
+    return latest
 
 
 async def verify_timestamps(dsn: str, authorities: Path) -> tuple[int, list[str]]:
@@ -172,15 +177,13 @@ async def prove(dsn: str, conversation: str, since: int, out: TextIO) -> int:
     With `since`, the size of an earlier head, also the proof that the latest head continues that one.
     """
     async with _archive(dsn) as tree:
-        latest = await tree.head()
-        if latest is None:
-            raise CommandError("the archive has no head yet")
+        latest = await _latest_head(tree)
         size = latest["size"]
         earlier = await tree.head(since) if since else None
         if since and earlier is None:
             raise CommandError(f"there is no head of {since} records; `trunkline audit heads` lists them")
         continued = [earlier, await tree.consistency(since, size)] if earlier is not None else []
-        records = [each async for each in tree.proven(conversation, size)]
+        records = [entry for _, entry in await tree.proven(conversation, size)]
         for entry in (await tree.log(whole=False), latest, *continued, *records):
             write_entry(out, entry)
     return len(records)

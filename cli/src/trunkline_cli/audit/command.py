@@ -23,7 +23,7 @@ Postgres = Annotated[
 
 
 class AuditReport(msgspec.Struct, kw_only=True):
-    """Result of a verification; `first` and `last` are numbers of records in the tree, `broken` has one line per fault.
+    """Result of a verification; `first` and `last` are leaves of the tree of records, `broken` has a line per fault.
 
     `uncovered` records are newer than the last head, which vouches for the others.
 

@@ -105,14 +105,16 @@ class TreeReader:
         count: int = await self.connection.fetchval("SELECT count(*) FROM messages WHERE leaf IS NULL")
         return count
 
-    async def proven(self, conversation: str, size: int) -> AsyncIterator[dict[str, Any]]:
-        """Yield the records of a conversation in a tree of `size` leaves, each with its proof."""
-        for each in await self.connection.fetch(_OF_CONVERSATION, conversation, size):
-            proof = await self.proof(each["leaf"], size)
-            yield record_entry(each["leaf"], row_of_record(each)) | {
-                "size": size,
-                "proof": [found.hex() for found in proof],
-            }
+    async def proven(self, conversation: str, size: int) -> list[tuple[ArchiveRow, dict[str, Any]]]:
+        """Return the records of a conversation in a tree of `size` leaves: each row, and its entry with the proof."""
+        found = await self.connection.fetch(_OF_CONVERSATION, conversation, size)
+        proofs = await self.proofs([each["leaf"] for each in found], size)
+        proven = []
+        for each, proof in zip(found, proofs, strict=True):
+            row = row_of_record(each)
+            entry = record_entry(each["leaf"], row) | {"size": size, "proof": [node.hex() for node in proof]}
+            proven.append((row, entry))
+        return proven
 
     async def rows_of(self, conversation: str, *, after: int, before: int, limit: int) -> list[tuple[int, ArchiveRow]]:
         """Return some rows of a conversation between two leaves, in order."""
