@@ -29,9 +29,9 @@ class ServiceTopology:
         self._bus = bus
         self._service = service
         self._region = settings.region
-        self._lost = LostStreams(bus, claimant=settings.instance_name(service))
-        self._is_verified = False
         self._instance = settings.instance_name(service)
+        self._lost = LostStreams(bus, claimant=self._instance)
+        self._is_verified = False
         self._options = TopologyOptions(
             replicas=settings.replicas,
             limits=settings.stream_limits,

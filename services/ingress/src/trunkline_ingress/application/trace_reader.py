@@ -44,6 +44,12 @@ class _Records:
     views: Sequence[ViewEntry] = ()
     archived: ArchivedConversation = field(default_factory=ArchivedConversation)
 
+    @property
+    def keys(self) -> list[RecordKey]:
+        """Places of the records in their streams: each is a step of the trace, or several."""
+        places = ((INBOX, self.entries), (CONVERSATIONS, self.commits), (VIEWS, self.views))
+        return [RecordKey(stream.name, each.sequence) for stream, found in places for each in found]
+
     def with_archived(self, archived: ArchivedConversation) -> _Records:
         """Return the records with those that the streams no longer have."""
         return _Records(
@@ -82,15 +88,13 @@ class TraceReader:
             records = await self._completed(conversation, records, proven)
             stored = await self.proofs.hashes(self.region, conversation)
         except BusError as error:
-            trace = _trace(conversation, records)
-            return with_proof(trace, no_proof(_keys(trace), str(error)), {})
-        trace = _trace(conversation, records)
+            return with_proof(_trace(conversation, records), no_proof(records.keys, str(error)), {})
         hashes = {**stored, **records.archived.hashes}
-        proof, leaves = proof_of({key: hashes.get(key, "") for key in _keys(trace)}, proven)
-        return with_proof(trace, proof, leaves)
+        proof, leaves = proof_of({key: hashes.get(key, "") for key in records.keys}, proven)
+        return with_proof(_trace(conversation, records), proof, leaves)
 
     async def _with_views(self, conversation: ConversationId, records: _Records) -> _Records:
-        """Add the stored views; without the right to read them, which a server of before has not, none."""
+        """Add the stored views; none if the server's permissions are those of an earlier version."""
         try:
             views = await self.views.stored(self.region, conversation)
         except BusError as error:
@@ -100,7 +104,7 @@ class TraceReader:
 
     async def _completed(self, conversation: ConversationId, records: _Records, proven: ProvenRecords) -> _Records:
         """Add the records that the audit trail has and the streams no longer have."""
-        known = set(_keys(_trace(conversation, records)))
+        known = set(records.keys)
         shown = (record for record in proven.records if record.stream in _SHOWN)
         if all(RecordKey(record.stream, record.sequence) in known for record in shown):
             return records
@@ -109,8 +113,3 @@ class TraceReader:
 
 def _trace(conversation: ConversationId, records: _Records) -> Trace:
     return build_trace(conversation, records.entries, records.commits, records.archived.archives, records.views)
-
-
-def _keys(trace: Trace) -> list[RecordKey]:
-    """Return the records that a trace shows."""
-    return list({RecordKey(step.stream, step.sequence): None for step in trace.steps})
