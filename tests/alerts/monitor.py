@@ -9,8 +9,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -21,7 +21,7 @@ from trunkline_supervisor.adapters.tcp import free_port
 
 from tests.alerts.short import alertmanager, write_rules
 from tests.support.http_server import serve_http
-from tests.support.monitoring import ROOT, alertmanager_program, program
+from tests.support.monitoring import ROOT, Prometheus, alertmanager_program, program, running
 
 Labels: TypeAlias = frozenset[tuple[str, str]]
 INTERVAL_S: Final = 2
@@ -50,7 +50,7 @@ class Notifications:
 class Monitor:
     """A running Prometheus with Alertmanager; a call blocks for at most ten seconds."""
 
-    prometheus: str
+    prometheus: Prometheus
     alertmanager: str
     notifications: Notifications
     exporter: list[str]
@@ -59,12 +59,11 @@ class Monitor:
 
     def result(self, expression: str) -> list[dict[str, Any]]:
         """Return the series of an expression now."""
-        query = urllib.parse.urlencode({"query": expression})
-        return list(_get(f"{self.prometheus}/api/v1/query?{query}")["data"]["result"])
+        return self.prometheus.result(expression)
 
     def alerts(self, state: str) -> set[Labels]:
         """Return the alerts of Prometheus that are `pending` or `firing`."""
-        found = _get(f"{self.prometheus}/api/v1/alerts")["data"]["alerts"]
+        found = self.prometheus.get("alerts")["alerts"]
         return {frozenset(alert["labels"].items()) for alert in found if alert["state"] == state}
 
     def fired_since(self, at: float) -> set[Labels]:
@@ -77,7 +76,8 @@ class Monitor:
 
     def held_back(self) -> set[str]:
         """Return the names of alerts that Alertmanager holds back, since the alert of their cause is sent."""
-        found = _get(f"{self.alertmanager}/api/v2/alerts")
+        with urllib.request.urlopen(f"{self.alertmanager}/api/v2/alerts", timeout=10) as response:  # noqa: S310 - our own
+            found = json.load(response)
         return {alert["labels"]["alertname"] for alert in found if alert["status"]["inhibitedBy"]}
 
     def start_exporter(self) -> None:
@@ -91,11 +91,6 @@ class Monitor:
             self._exporting.terminate()
             self._exporting.wait(30)
             self._exporting = None
-
-
-def _get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - our own server
-        return json.load(response)
 
 
 def _write_configuration(folder: Path, pages: dict[str, str], manager: str, factor: int) -> None:
@@ -130,26 +125,14 @@ async def monitoring(folder: Path, page: str, *, factor: int) -> AsyncIterator[M
     async with serve_http([web.post("/{receiver}", notifications.take)]) as receiver:
         (folder / "alertmanager.yml").write_text(yaml.safe_dump(alertmanager(receiver, factor)), encoding="utf-8")
         command = [program("prometheus-node-exporter"), f"--web.listen-address={exporter}"]
-        monitor = Monitor(f"http://{prometheus}", f"http://{manager}", notifications, command, folder)
+        monitor = Monitor(Prometheus(f"http://{prometheus}"), f"http://{manager}", notifications, command, folder)
         with ExitStack() as stack:
             for each in commands:
-                stack.enter_context(running(folder, each))
+                stack.enter_context(running(folder, *each))
             monitor.start_exporter()
             stack.callback(monitor.stop_exporter)
             await until(lambda: len(monitor.result("up == 1")) == 2, "both pages are scraped", _START_TIMEOUT_S)
             yield monitor
-
-
-@contextmanager
-def running(folder: Path, command: list[str]) -> Iterator[None]:
-    """Run a program until the end of the block."""
-    with (folder / f"{Path(command[0]).name}.log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 async def until(condition: Callable[[], bool], description: str, timeout_s: float) -> None:

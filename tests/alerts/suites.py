@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import subprocess
 import urllib.parse
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
-from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
-from trunkline_supervisor.adapters.tcp import free_port
-
 from tests.alerts.messages import FLEET
 from tests.alerts.monitor import Monitor, monitoring, until
 from tests.alerts.stage import FREE, Stage, SuiteKind
 from tests.support.certificates import issue
+from tests.support.nats import nats_server
 from tests.support.postgres import PostgresServer
 from tests.support.suite import Suite
 
@@ -81,18 +78,6 @@ def _single(folder: Path, postgres: PostgresServer) -> dict[str, str]:
 def _encrypted(folder: Path) -> Iterator[dict[str, str]]:
     """Run a NATS server with TLS, whose certificate ends in two days; yield the settings of its suite."""
     files = issue(folder / "certificates", "127.0.0.1", days=2, authority_days=10)
-    node = NatsNode("nats-1", folder / "nats", free_port())
-    command = nats_server_command(node)
-    config = folder / "nats" / "nats.conf"
     tls = f'tls {{ cert_file: "{files.certificate}", key_file: "{files.key}" }}\n'
-    config.write_text(config.read_text() + tls)
-    with (folder / "nats.log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        yield {
-            "TRUNKLINE_NATS_URL": node.url.replace("nats://", "tls://"),
-            "TRUNKLINE_NATS_CA": str(files.ca),
-        }
-    finally:
-        server.terminate()
-        server.wait(30)
+    with nats_server(folder / "nats", lambda config: config + tls) as url:
+        yield {"TRUNKLINE_NATS_URL": url.replace("nats://", "tls://"), "TRUNKLINE_NATS_CA": str(files.ca)}

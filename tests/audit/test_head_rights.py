@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,11 +14,10 @@ from trunkline_chassis.bus import connect
 from trunkline_chassis.errors import BusUnavailableError
 from trunkline_chassis.nats_security import NatsSecurity
 from trunkline_chassis.provision import provision
-from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
-from trunkline_supervisor.adapters.tcp import free_port
 
 from tests.audit.harness import ArchiveReader, wait_until
 from tests.audit.test_heads import published, recording
+from tests.support.nats import nats_server
 
 pytestmark = pytest.mark.processes
 
@@ -57,17 +55,8 @@ class CountingHeads(JetStreamHeads):
 @pytest.fixture
 def locked_url(tmp_path: Path) -> Iterator[str]:
     """Run a server that denies audit the stream."""
-    node = NatsNode("nats-1", tmp_path / "nats", free_port())
-    command = nats_server_command(node)
-    config = node.folder / "nats.conf"
-    config.write_text(config.read_text("utf-8") + ACCOUNTS, "utf-8")
-    with (tmp_path / "log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
-            yield node.url
-        finally:
-            server.terminate()
-            server.wait(10)
+    with nats_server(tmp_path / "nats", lambda config: config + ACCOUNTS) as url:
+        yield url
 
 
 async def test_recording_goes_on_where_the_stream_is_denied(locked_url: str, archive: ArchiveReader) -> None:

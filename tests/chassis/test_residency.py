@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +23,8 @@ from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.residency import ResidencyViolated
 from trunkline_protocols.topology import whole_topology
-from trunkline_supervisor.adapters.tcp import free_port
 
-from tests.support.nats import nats_server
+from tests.support.nats import nats_cluster, nats_server
 
 TEXT = "I live in Main Street 1"
 
@@ -154,30 +151,6 @@ async def test_streams_of_an_earlier_version_get_the_region_of_their_suite(tmp_p
 # -- placement ---
 
 
-@contextmanager
-def tagged_cluster(folder: Path, tags: list[str]) -> Iterator[str]:
-    """Run one server per tag as a cluster; yield their addresses."""
-    ports, routes = [free_port() for _ in tags], [free_port() for _ in tags]
-    peers = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
-    servers: list[subprocess.Popen[bytes]] = []
-    try:
-        for number, (port, route, tag) in enumerate(zip(ports, routes, tags, strict=True), start=1):
-            config = folder / f"{number}.conf"
-            config.write_text(
-                f'server_name: n{number}\nlisten: 127.0.0.1:{port}\nserver_tags: ["{tag}"]\n'
-                f'jetstream {{ store_dir: "{folder / str(number)}" }}\n'
-                f"cluster {{ name: c, listen: 127.0.0.1:{route}, routes: [{peers}] }}\n"
-            )
-            command = [str(Path(sys.executable).parent / "nats-server"), "-c", str(config)]
-            with (folder / f"{number}.log").open("wb") as log:
-                servers.append(subprocess.Popen(command, stdout=log, stderr=log))
-        yield ",".join(f"nats://127.0.0.1:{port}" for port in ports)
-    finally:
-        for server in servers:
-            server.kill()
-            server.wait()
-
-
 async def leaders(bus: Bus) -> dict[str, str]:
     """Return the server of every stream."""
     names: list[str] = (await bus.api("STREAM.NAMES"))["streams"]
@@ -189,8 +162,8 @@ async def leaders(bus: Bus) -> dict[str, str]:
 @pytest.mark.timeout(180)
 async def test_streams_lie_on_servers_with_the_tags_of_their_region(tmp_path: Path) -> None:
     """Every stream and bucket of the account is placed on the only server with the tag; services place theirs too."""
-    with tagged_cluster(tmp_path, ["region:us", "region:eu", "region:us"]) as url:
-        bus = await connect(url, "test")
+    with nats_cluster(tmp_path, ["region:us", "region:eu", "region:us"]) as servers:
+        bus = await connect(",".join(url for url, _ in servers.values()), "test")
         await provision(bus, region="eu", specialties=[], replicas=1, tags=["region:eu"])
         assert set((await leaders(bus)).values()) == {"n2"}
         await bus.api(f"STREAM.DELETE.{streams.INBOX.name}")
@@ -203,8 +176,8 @@ async def test_streams_lie_on_servers_with_the_tags_of_their_region(tmp_path: Pa
 @pytest.mark.processes
 async def test_stream_is_refused_without_a_server_with_the_tags(tmp_path: Path) -> None:
     """A suite does not store data of a region somewhere else because its servers are not there."""
-    with tagged_cluster(tmp_path, ["region:us", "region:us", "region:us"]) as url:
-        bus = await connect(url, "test")
+    with nats_cluster(tmp_path, ["region:us", "region:us", "region:us"]) as servers:
+        bus = await connect(",".join(url for url, _ in servers.values()), "test")
         config = {"name": "T", "subjects": ["t"], "placement": {"tags": ["region:eu"]}}
         reason = ""
         async with asyncio.timeout(60):

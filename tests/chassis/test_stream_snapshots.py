@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ from trunkline_chassis.stream_snapshots import (
     stored_streams,
     take_snapshot,
 )
-from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
-from trunkline_supervisor.adapters.tcp import free_port
+
+from tests.support.nats import nats_server
 
 pytestmark = pytest.mark.processes
 
@@ -30,14 +29,8 @@ pytestmark = pytest.mark.processes
 @pytest.fixture
 def empty_url(tmp_path: Path) -> Iterator[str]:
     """A new server without any stream."""
-    node = NatsNode("nats-1", tmp_path / "nats", free_port())
-    with (tmp_path / "log").open("w") as log:
-        server = subprocess.Popen(nats_server_command(node), stdout=log, stderr=log)
-    try:
-        yield node.url
-    finally:
-        server.terminate()
-        server.wait(10)
+    with nats_server(tmp_path / "nats") as url:
+        yield url
 
 
 @pytest.fixture
