@@ -156,13 +156,14 @@ def test_every_page_of_every_host_is_scraped(rendered: Path) -> None:
 
 
 def test_port_of_a_process_is_the_same_on_every_host(rendered: Path) -> None:
-    """A firewall needs one list."""
+    """And of every run, since a port that moves restarts its process. A firewall needs one list."""
     ports: dict[str, set[int]] = {}
     for host in HOSTS:
         for page in load(rendered / host / "pages.yml"):
             ports.setdefault(page["process"], set()).add(page["port"])
     assert all(len(each) == 1 for each in ports.values())
     assert len(set().union(*ports.values())) == len(ports)
+    assert [ports[f"agents-{specialty}-1"] for specialty in SPECIALTIES] == [{9600}, {9620}, {9640}]
 
 
 def test_arguments_are_one_line_without_quotes_inside(rendered: Path) -> None:
