@@ -152,7 +152,7 @@ async def _read_streams(
         texts = await readable_texts(bus, suite.key_file())
         for stored in await bus.read_messages("CONVERSATIONS", "conv.>"):
             commit = codec.commit.decode(stored.payload)
-            readable = await texts.decrypt(commit)
+            readable = await texts.decrypt_or_erase(commit)
             for event, in_clear in zip(commit.events, readable.events, strict=True):
                 if isinstance(event, TurnAnswered) and isinstance(in_clear, TurnAnswered):
                     log[commit.conversation].append((event.message_id, in_clear.answer))
