@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from trunkline_chassis.errors import BusUnavailableError
 from trunkline_ingress.adapters.operator_directory import Operators
 from trunkline_ingress.adapters.operator_keys import OperatorKeyFile
-from trunkline_ingress.app import HttpPorts, create_app, endpoints
+from trunkline_ingress.app.endpoints import HttpPorts, create_app, endpoints
 from trunkline_ingress.application.session import SessionPorts
 from trunkline_ingress.application.session_opener import SessionOpener
 from trunkline_ingress.application.session_registry import SessionRegistry

@@ -51,6 +51,8 @@ from trunkline_ingress.adapters.nats.topology_probe import NatsTopologyProbe
 from trunkline_ingress.adapters.nats.views import NatsViews
 from trunkline_ingress.adapters.operator_directory import Operators
 from trunkline_ingress.adapters.operator_keys import OperatorKeyFile
+from trunkline_ingress.app.edge import authenticator_of, edge_guard, listen, operators_of
+from trunkline_ingress.app.endpoints import HttpPorts, create_app, endpoints
 from trunkline_ingress.application.cited_articles import CitedArticles
 from trunkline_ingress.application.customer_claims import CustomerClaims
 from trunkline_ingress.application.customer_exporter import CustomerExporter
@@ -115,44 +117,6 @@ from trunkline_ingress.ports import (
 from trunkline_ingress.settings import IngressSettings
 
 NAME = "ingress"
-_MAX_BODY_BYTES = 8 * 1024 * 1024
-_TCP_BACKLOG = 4096
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpPorts:
-    """Collaborators of the pages and of the operators' API."""
-
-    inbox: InboxHistory
-    log: ConversationLog
-    review: ReviewIndex
-    knowledge: KnowledgeService
-    fleet: CurrentFleet
-    fleet_store: FleetStore
-    rollouts: RolloutStore
-    releases: ReleaseStore
-    commits: CommitFeed
-    notices: NoticeView
-    notice_store: NoticeStore
-    processes: LiveProcesses
-    suite: SuiteStatusSource
-    desk: Desk
-    escalations: EscalationView
-    customers: StoredCustomers
-    views: ViewRecords
-    texts: StoredTextReader
-    keys: CustomerKeys | None
-    """None without a key file."""
-    erasures: Erasures
-    customer_records: CustomerRecords
-    customer_index: CustomerIndex
-    holds: HoldStore
-    archive: ConversationArchive
-    proofs: RecordProofs
-
-
-class _Endpoint(Protocol):
-    def routes(self) -> list[Route]: ...
 
 
 @asynccontextmanager
@@ -173,7 +137,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     # Before a text is read: a backup may have brought back a key that was destroyed.
     await retry_start(erasures.apply_list)
     sessions = SessionRegistry(process.notices, escalations)
-    guard = _edge_guard(settings)
+    guard = edge_guard(settings)
     chat = ChatEndpoint(
         opener=SessionOpener(
             instance=process.instance,
@@ -184,7 +148,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
             resume_ttl_s=settings.resume_ttl_s,
             max_queued_frames=settings.outgoing_frames,
         ),
-        authenticator=await _authenticator(process),
+        authenticator=await authenticator_of(process),
         guard=guard,
         first_frame_timeout_s=settings.edge_first_frame_timeout_s,
         customer_claims=CustomerClaims(customers, fleet),
@@ -219,7 +183,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         customer_records=NatsCustomerRecords(bus, texts),
         customer_index=NatsCustomerIndex(bus, region),
     )
-    operators = _operators(process)
+    operators = operators_of(process)
     access = AccessControl(operators, settings.is_single_machine, health_rules(settings.path_prefix), process.borders)
     readiness = SuiteReadiness(
         process.readiness, NatsTopologyProbe(bus, region), process.presences, clock=time.monotonic
@@ -253,7 +217,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         detail={name: text for controller in controllers for name, text in controller.summary.items()},
     )
 
-    runner = await _listen(app, guard, settings)
+    runner = await listen(app, guard, settings)
     yield
     await chat.close_all()
     await runner.cleanup()
@@ -271,151 +235,9 @@ def _rollout_controllers(
     )
 
 
-def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settings: IngressSettings) -> list[_Endpoint]:
-    """Return all endpoints; every route that the ingress serves belongs to one of them, or is a health check."""
-    region = settings.region
-    articles = CitedArticles(ports.knowledge, ports.log)
-    return [
-        chat,
-        OperatorOps(operators),
-        Pages(ports.fleet, ports.notices, settings.edge_embed_origins.split()),
-        ArticleEndpoint(articles, chat.authenticator, chat.opener.identity_of, chat.opener.borders),
-        SuiteOps(
-            ports.suite,
-            TraceReader(ports.inbox, ports.log, ports.archive, ports.views, ports.proofs, region),
-        ),
-        KnowledgeOps(ports.knowledge),
-        FleetOps(ports.fleet_store, ports.rollouts, ports.releases, ports.processes, settings.mcp_commands),
-        RolloutOps(
-            ports.rollouts,
-            ports.releases,
-            ports.fleet_store,
-            ports.commits,
-            ports.processes,
-            settings.mcp_commands,
-            now=time.time,
-        ),
-        ReleaseOps(ports.releases, ports.rollouts, ports.commits, ports.processes, now=time.time),
-        NoticeOps(ports.notice_store, ports.notices, ports.processes, region),
-        ReviewOps(ports.review, ports.views, region),
-        DeskOps(
-            ports.desk,
-            ports.log,
-            ports.archive,
-            ports.escalations,
-            ports.customers,
-            ports.views,
-            chat.opener.borders,
-            ports.texts,
-        ),
-        CustomerOps(
-            ports.customers,
-            ports.erasures,
-            CustomerExporter(ports.customer_index, ports.customer_records, ports.archive, region),
-            ports.keys,
-            ports.views,
-            region,
-        ),
-        HoldOps(ports.holds),
-    ]
-
-
-def create_app(
-    served: Iterable[_Endpoint],
-    access: AccessControl,
-    guard: EdgeGuard,
-    is_ready: IsReady,
-    *,
-    prefix: str = "",
-) -> web.Application:
-    """Create the application with its checks, in order: host and budget, access rule, errors of the bus.
-
-    Every path is served below the path prefix too, which a proxy may have removed from a request.
-    """
-    app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[guard.check, access.enforce, bus_errors])
-    routes = [route for endpoint in served for route in endpoint.routes()]
-    for path in dict.fromkeys(("", prefix)):
-        add_health_routes(app, is_ready, prefix=path)
-        access.add_routes(app, routes, prefix=path)
-    if prefix:
-        access.add_routes(app, [prefix_redirect(prefix)])
-    return app
-
-
 async def _seed_fleet(process: Process[IngressSettings]) -> None:
     """Publish the fleet of the folder if NATS has none, as after a loss of its data."""
     folder = process.settings.fleet_dir
     if folder is not None and await read_current_fleet(process.bus) is None:
         with contextlib.suppress(FenceError):  # another process was faster
             await seed_fleet(process.bus, load_fleet(folder), by=process.instance)
-
-
-async def _listen(app: web.Application, guard: EdgeGuard, settings: IngressSettings) -> web.AppRunner:
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        shutdown_timeout=settings.shutdown_timeout_s,
-        # Counts until the next request has arrived whole, so that it limits the time for a header.
-        keepalive_timeout=settings.edge_header_timeout_s,
-    )
-    await runner.setup()
-    limits = ConnectionLimits(
-        total=settings.edge_connections,
-        per_address=settings.edge_sockets_per_address,
-        exempt=[*guard.trusted_proxies, *guard.unlimited],
-    )
-
-    async def listen() -> None:
-        with listening(settings.http_host, settings.http_port):
-            await LimitedSite(
-                runner,
-                settings.http_host,
-                settings.http_port,
-                limits=limits,
-                backlog=_TCP_BACKLOG,
-                reuse_port=settings.share_port,
-            ).start()
-
-    await retry_start(listen)
-    return runner
-
-
-def _edge_guard(settings: IngressSettings) -> EdgeGuard:
-    return EdgeGuard(
-        hosts=parse_hosts(settings.edge_hosts),
-        trusted_proxies=parse_networks(settings.edge_trusted_proxies),
-        unlimited=parse_networks(settings.edge_unlimited),
-        budget=Budget(
-            {
-                "customer": Rate(settings.messages_per_s, settings.message_burst),
-                "address": Rate(settings.edge_address_rate, settings.edge_address_burst),
-                "tenant": Rate(settings.edge_tenant_rate, settings.edge_tenant_burst),
-            }
-        ),
-        sockets_per_address=settings.edge_sockets_per_address,
-    )
-
-
-async def _authenticator(process: Process[IngressSettings]) -> Authenticator:
-    settings = process.settings
-    keys = None
-    if settings.auth_jwks is not None:
-        keys = KeySet(settings.auth_jwks)
-        await keys.refresh()
-        process.spawn(keys.run())
-    tokens = CustomerTokens(
-        secret=settings.auth_secret.get_secret_value() if settings.auth_secret else None,
-        keys=keys,
-        audience=settings.auth_audience,
-        issuer=settings.auth_issuer,
-    )
-    return Authenticator(tokens if settings.authenticates else None, settings.auth_query_token)
-
-
-def _operators(process: Process[IngressSettings]) -> Operators:
-    settings = process.settings
-    keys = OperatorKeyFile(settings.operator_keys) if settings.operator_keys is not None else None
-    if keys is not None:
-        process.spawn(keys.run())
-    token = settings.operator_token.get_secret_value() if settings.operator_token else None
-    return Operators(token=token, keys=keys, link=settings.operator_link)
