@@ -7,7 +7,6 @@ not harm each other.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -16,6 +15,7 @@ from prometheus_client import Counter, Gauge
 from trunkline_chassis.errors import BusError, FenceError
 from trunkline_chassis.fleet_store import FleetVersion
 from trunkline_chassis.served_fleets import ServedFleets
+from trunkline_chassis.ticks import next_tick
 from trunkline_protocols import codec
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.presence import Presence
@@ -73,7 +73,7 @@ class RolloutController:
     async def run(self) -> None:
         """Decide until cancelled."""
         while True:
-            await asyncio.sleep(_INTERVAL_S)
+            await next_tick(_INTERVAL_S)
             try:
                 await self.step()
             except FenceError:
