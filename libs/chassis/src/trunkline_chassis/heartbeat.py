@@ -15,6 +15,7 @@ from trunkline_protocols.presence import Presence, ProcessState
 
 from trunkline_chassis.cancellation import wait_for_event
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.ticks import until_next_tick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +99,9 @@ class Heartbeat:
             self._due.clear()
             with contextlib.suppress(BusError):
                 await self.publish(self.state)
-            await wait_for_event(self._due, timeout_s=HEARTBEAT_INTERVAL_S)
+            await wait_for_event(
+                self._due, timeout_s=until_next_tick(asyncio.get_running_loop().time(), HEARTBEAT_INTERVAL_S)
+            )
 
 
 def initial_presence(*, service: str, instance: str, node: str, version: str, http_url: str) -> Presence:
