@@ -41,6 +41,14 @@ class Vitals:
     """Loaded candidate of a roll-out."""
     attached: list[str] | None = None
     """Escalated conversations whose socket the process holds."""
+    outside: int | None = None
+    """Calls of the process at model providers or tools now."""
+    work_age_s: float = 0.0
+    """Age of the oldest work that waits for a permit."""
+    turns: int = 0
+    """Accepted turns without an answer."""
+    is_refusing: bool = False
+    """Whether the process refuses turns."""
 
 
 class Heartbeat:
@@ -75,6 +83,10 @@ class Heartbeat:
             fleet_version=vitals.fleet_version,
             candidate_version=vitals.candidate_version,
             attached=vitals.attached,
+            outside=vitals.outside,
+            work_age_s=round(vitals.work_age_s, 3),
+            turns=vitals.turns,
+            is_refusing=vitals.is_refusing,
             p50_ms=round(self._latency.percentile(50), 3),
             p95_ms=round(self._latency.percentile(95), 3),
         )

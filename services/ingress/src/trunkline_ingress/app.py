@@ -47,6 +47,7 @@ from trunkline_ingress.adapters.nats.topology_probe import NatsTopologyProbe
 from trunkline_ingress.adapters.nats.views import NatsViews
 from trunkline_ingress.adapters.operator_directory import Operators
 from trunkline_ingress.adapters.operator_keys import OperatorKeyFile
+from trunkline_ingress.application.admission import AdmissionControl
 from trunkline_ingress.application.cited_articles import CitedArticles
 from trunkline_ingress.application.customer_claims import CustomerClaims
 from trunkline_ingress.application.readiness import SuiteReadiness
@@ -56,6 +57,7 @@ from trunkline_ingress.application.session import SessionPorts
 from trunkline_ingress.application.session_opener import SessionOpener
 from trunkline_ingress.application.session_registry import SessionRegistry
 from trunkline_ingress.application.stream_monitor import StreamMonitor
+from trunkline_ingress.core.admission import AdmissionPolicy
 from trunkline_ingress.core.budget import Budget, Rate
 from trunkline_ingress.core.network import parse_hosts, parse_networks
 from trunkline_ingress.handlers.access import AccessControl, Route, health_rules
@@ -91,6 +93,7 @@ from trunkline_ingress.operator_ports import (
     ViewRecords,
 )
 from trunkline_ingress.ports import (
+    ADMIT_ALL,
     ConversationLog,
     CurrentFleet,
     EscalationView,
@@ -158,12 +161,15 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     # Before a text is read: a backup may have brought back a key that was destroyed.
     await retry_start(erasures.apply_list)
     sessions = SessionRegistry(process.notices, escalations)
+    admission = _admission(process, escalations)
     guard = _edge_guard(settings)
     chat = ChatEndpoint(
         opener=SessionOpener(
             instance=process.instance,
             region=region,
-            ports=SessionPorts(inbox, log, NatsSocketPresence(bus), NatsTurnCanceller(bus, region), texts),
+            ports=SessionPorts(
+                inbox, log, NatsSocketPresence(bus), NatsTurnCanceller(bus, region), texts, admission or ADMIT_ALL
+            ),
             sessions=sessions,
             resume_secret=settings.resume_secret.get_secret_value().encode(),
             resume_ttl_s=settings.resume_ttl_s,
@@ -209,7 +215,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     app = create_app(endpoints(ports, chat, operators, settings), access, guard, readiness, prefix=settings.path_prefix)
     app[BODY_TIMEOUT_S] = settings.edge_body_timeout_s
 
-    await Subscriptions(process.instance, sessions).subscribe(bus, region)
+    await Subscriptions(process.instance, sessions, admission or ADMIT_ALL).subscribe(bus, region)
     process.notices.on_change = sessions.publish_notice
     process.spawn(fleet.run())
     process.spawn(escalations.run())
@@ -224,6 +230,8 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     process.spawn(controller.run())
     process.spawn(sessions.check_overdue_sessions())
     process.spawn(sessions.publish_positions())
+    if admission is not None:
+        process.spawn(admission.run())
     process.spawn(StreamMonitor(NatsStreamStates(bus), [stream.name for stream in streams.STREAMS]).run())
     process.heartbeat.vitals = lambda: Vitals(
         queue_depth=len(sessions),
@@ -231,6 +239,8 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         candidate_version=fleet.candidate_version,
         attached=sessions.attached,
         detail=controller.summary,
+        turns=admission.in_flight if admission is not None else 0,
+        is_refusing=admission is not None and admission.is_refusing,
     )
 
     runner = await _listen(app, guard, settings)
@@ -322,6 +332,14 @@ async def _listen(app: web.Application, guard: EdgeGuard, settings: IngressSetti
 
     await retry_start(listen)
     return runner
+
+
+def _admission(process: Process[IngressSettings], escalations: EscalationView) -> AdmissionControl | None:
+    settings = process.settings
+    if not settings.admission:
+        return None
+    policy = AdmissionPolicy(settings.admission_target_s, settings.admission_burst)
+    return AdmissionControl(policy, process.presences, escalations, instance=process.instance)
 
 
 def _edge_guard(settings: IngressSettings) -> EdgeGuard:

@@ -45,6 +45,7 @@ class ToolSession:
     tools: OfferedTools
     steps: list[ToolStep] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
+    model_ms: float = 0.0
 
     def next_completion(self) -> Complete:
         """Return the completion request that includes the tools, the steps and the passages so far."""
@@ -55,8 +56,8 @@ class ToolSession:
             passages=list(self.task.passages),
         )
 
-    def with_total_usage(self, completion: Completed) -> Completed:
-        """Add the usage of a completion and return it with the total so far."""
+    def with_totals(self, completion: Completed) -> Completed:
+        """Add usage and time of a completion and return it with the totals so far."""
         total, added = self.usage, completion.usage
         self.usage = Usage(
             input_tokens=total.input_tokens + added.input_tokens,
@@ -64,7 +65,8 @@ class ToolSession:
             cost=total.cost + added.cost,
             estimated=total.estimated or added.estimated,
         )
-        return msgspec.structs.replace(completion, usage=self.usage)
+        self.model_ms += completion.model_ms
+        return msgspec.structs.replace(completion, usage=self.usage, model_ms=self.model_ms)
 
     def key(self, position: int) -> str:
         """Return the idempotency key of a call in the current step: the same in every attempt at the turn."""
