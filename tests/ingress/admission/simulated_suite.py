@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from trunkline_ingress.core.admission import AdmissionController, AdmissionPolicy, Refused, SuiteLoad
+from trunkline_ingress.core.admission import AdmissionController, AdmissionPolicy, SuiteLoad, TurnRefused
 from trunkline_protocols.ids import ConversationId
 
 HEARTBEAT_S = 1.0
@@ -112,7 +112,7 @@ class SimulatedSuite:
         turn = Turn(ConversationId(f"c{len(self.turns)}"), tenant, number, self._now)
         self.turns.append(turn)
         decision = ingress.decide(tenant, self._now, rng=self._rng.random())
-        if isinstance(decision, Refused):
+        if isinstance(decision, TurnRefused):
             turn.retry_after_s = decision.retry_after_s
             if self._retries:
                 self._at(self._now + turn.retry_after_s, partial(self.offer, tenant))

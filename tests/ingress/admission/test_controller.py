@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from hypothesis import given, strategies as st
-from trunkline_ingress.core.admission import AdmissionController, AdmissionPolicy, Refused, SuiteLoad
+from trunkline_ingress.core.admission import AdmissionController, AdmissionPolicy, SuiteLoad, TurnRefused
 from trunkline_ingress.core.admission.commits import is_telling, outside_s
 from trunkline_ingress.core.admission.shares import fair_share
 from trunkline_ingress.core.admission.turns import InFlightTurns
@@ -19,7 +19,7 @@ DEMANDS = st.lists(st.floats(0, 100), min_size=1, max_size=8)
 
 @given(demands=DEMANDS, capacity=st.floats(0, 200))
 def test_share_meets_small_demands_and_fills_the_capacity(demands: list[float], capacity: float) -> None:
-    """Max-min: nobody gets more than it needs, and the capacity is used unless all demands are met."""
+    """Max-min: no tenant gets more than it needs, and the capacity is used unless all demands are met."""
     share = fair_share(demands, capacity)
     used = sum(min(demand, share) for demand in demands)
     assert used == pytest.approx(min(capacity, sum(demands)), abs=1e-6)
@@ -27,7 +27,7 @@ def test_share_meets_small_demands_and_fills_the_capacity(demands: list[float], 
 
 def admitted(controller: AdmissionController, tenant: str, number: int) -> int:
     """Return how many of a number of turns are admitted at once."""
-    return sum(not isinstance(controller.decide(tenant, 0.0, rng=0.5), Refused) for _ in range(number))
+    return sum(not isinstance(controller.decide(tenant, 0.0, rng=0.5), TurnRefused) for _ in range(number))
 
 
 def test_tenant_below_its_share_is_admitted_although_another_has_all() -> None:
@@ -36,7 +36,7 @@ def test_tenant_below_its_share_is_admitted_although_another_has_all() -> None:
     assert admitted(controller, "flood", 50) == 10
     assert admitted(controller, "small", 50) == 5
     refused = controller.decide("small", 0.0, rng=0.5)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, TurnRefused)
     assert refused.reason == "tenant_share"
 
 
@@ -45,7 +45,7 @@ def test_tenant_without_others_gets_everything() -> None:
     controller = AdmissionController(AdmissionPolicy(burst=10))
     assert admitted(controller, "only", 50) == 10
     refused = controller.decide("only", 0.0, rng=0.5)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, TurnRefused)
     assert refused.reason == "limit"
 
 
@@ -78,7 +78,8 @@ def test_turn_ends_with_the_commit_that_settles_it() -> None:
     assert (turns.count.total, dict(turns.by_tenant)) == (3, {"t": 2, "u": 1})
     turns.add_outside(ADA, 5, 1.0)
     (first,) = turns.settle(ADA, 5, 0.5, 12.0)
-    assert (first.overhead_s, first.outside_s) == (pytest.approx(0.5), pytest.approx(1.5))
+    assert first.overhead_s == pytest.approx(0.5)
+    assert first.outside_s == pytest.approx(1.5)
     (second,) = turns.settle(ADA, 6, 0.0, 12.25)
     assert second.overhead_s == pytest.approx(0.25)
     assert (turns.count.total, dict(turns.by_tenant)) == (1, {"u": 1})

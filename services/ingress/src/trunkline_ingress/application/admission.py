@@ -16,7 +16,7 @@ from trunkline_protocols.log import CommitStored
 from trunkline_protocols.presence import Presence
 from trunkline_protocols.turn import Delta
 
-from trunkline_ingress.core.admission import AdmissionController, AdmissionPolicy, Refused, SuiteLoad
+from trunkline_ingress.core.admission import AdmissionController, AdmissionPolicy, SuiteLoad, TurnRefused
 from trunkline_ingress.core.admission.commits import is_telling, outside_s
 from trunkline_ingress.core.identity import Identity
 from trunkline_ingress.ports import EscalationView, LiveProcesses
@@ -92,7 +92,7 @@ class AdmissionControl:
         reservation = self._controller.turns.reserve(tenant) if is_exempt else None
         if reservation is None:
             decision = self._controller.decide(tenant, now, rng=self._rng())
-            if isinstance(decision, Refused):
+            if isinstance(decision, TurnRefused):
                 self._count(decision, now)
                 raise OverloadedError(decision.retry_after_s)
             reservation = decision
@@ -156,7 +156,7 @@ class AdmissionControl:
             _log.info("admission.recovered", refused=self._refused, duration_s=duration_s)
             self._refused = 0
 
-    def _count(self, refused: Refused, now: float) -> None:
+    def _count(self, refused: TurnRefused, now: float) -> None:
         _REFUSED.labels(refused.reason).inc()
         self._refused_at = now
         if not self._refused:

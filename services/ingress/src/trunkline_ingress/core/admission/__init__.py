@@ -1,13 +1,13 @@
 """Admission of turns: who may start one while the suite answers as fast as it can (ADR 0037)."""
 
-from trunkline_ingress.core.admission.controller import AdmissionController, Refused
+from trunkline_ingress.core.admission.controller import AdmissionController, TurnRefused
 from trunkline_ingress.core.admission.limit import AdmissionPolicy, SuiteLoad
 from trunkline_ingress.core.admission.turns import Reservation
 
 __all__ = [
     "AdmissionController",
     "AdmissionPolicy",
-    "Refused",
     "Reservation",
     "SuiteLoad",
+    "TurnRefused",
 ]

@@ -28,7 +28,7 @@ _NEGLIGIBLE: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class TurnRefused:
     """The turn may not start now."""
 
     reason: Reason
@@ -94,7 +94,7 @@ class AdmissionController:
         """Adapt the limit to the answers and heartbeats; also if no turn arrives."""
         self._limit.update(self.load, self.turns.count, now)
 
-    def decide(self, tenant: str, now: float, *, rng: float) -> Reservation | Refused:
+    def decide(self, tenant: str, now: float, *, rng: float) -> Reservation | TurnRefused:
         """Reserve a turn of a tenant, or refuse it; `rng` is a random number from 0 to 1."""
         self.update(now)
         capacity = self.capacity()
@@ -107,7 +107,7 @@ class AdmissionController:
         self._backlog.add(now)
         self._refused_by_tenant.setdefault(tenant, _DecayingCount(_DEMAND_S)).add(now)
         reason: Reason = "limit" if share >= math.floor(capacity) else "tenant_share"
-        return Refused(reason, self._retry_after_s(now, rng))
+        return TurnRefused(reason, self._retry_after_s(now, rng))
 
     def _demands(self, tenant: str, now: float) -> dict[str, float]:
         """Return the demand of every active tenant: its turns in flight and those refused, and the new one."""

@@ -17,7 +17,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from trunkline_ingress.core.admission.recent_answers import BUCKET_S, AnsweredTurn, Flow, RecentAnswers
+from trunkline_ingress.core.admission.recent_answers import BUCKET_S, AnsweredTurn, RecentAnswers, TurnFlow
 
 _SUSTAINED_S: Final = 1.0
 """A queue that lasts for less is a peak, unless it is long and still growing."""
@@ -96,7 +96,7 @@ class AdaptiveLimit:
         self._delayed_since = float("inf")
         self._delayed_queue = 0.0
         """Turns that waited then."""
-        self._flow = Flow()
+        self._flow = TurnFlow()
         self._queue: deque[float] = deque(maxlen=_TREND_UPDATES + 1)
         """Turns that waited at the last updates."""
 

@@ -42,7 +42,7 @@ class _Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class TurnFlow:
     """Turns of the last seconds."""
 
     answers: int = 0
@@ -105,7 +105,7 @@ class RecentAnswers:
             measured += bucket.measured
         return overhead_s / measured if measured else None
 
-    def flow(self, now: float) -> Flow:
+    def flow(self, now: float) -> TurnFlow:
         """Return rates and times of the last turns; the time since the first of them counts, not idle time before."""
         sums = _Bucket(now)
         for bucket in reversed(self._buckets):
@@ -123,7 +123,7 @@ class RecentAnswers:
             )
         span_s = max(BUCKET_S, now - sums.begun_at)
         overhead_s = sums.overhead_s / max(1, sums.measured)
-        return Flow(
+        return TurnFlow(
             answers=sums.answers,
             rate=sums.answers / span_s,
             starts=sums.starts,

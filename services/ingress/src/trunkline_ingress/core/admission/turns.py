@@ -15,7 +15,7 @@ from trunkline_ingress.core.admission.limit import InFlight
 from trunkline_ingress.core.admission.recent_answers import AnsweredTurn
 
 _MAX_AGE_S: Final = 120.0
-"""Age after which a turn is forgotten: its commit was lost while nobody was connected."""
+"""Age after which a turn is forgotten: its commit was lost while its customer was away."""
 
 _MAX_SETTLED_EARLY: Final = 1_000
 
