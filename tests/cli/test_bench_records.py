@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from trunkline_cli.bench.load_report import LoadResult, load_report
 from trunkline_cli.bench.records import ConversationRecord, TurnRecord
-from trunkline_protocols.frames import AcceptedFrame, ErrorFrame, MessageFrame, StartedFrame
+from trunkline_protocols.frames import AcceptedFrame, ErrorFrame, MessageFrame, ServerFrame, StartedFrame
 
 REFUSED = ErrorFrame(code="unavailable", message="", retryable=True, id="m2", retry_after_s=2.5)
 
@@ -20,10 +20,12 @@ def test_refused_turns_are_counted_apart_from_errors() -> None:
     """The turns before and after one keep their order."""
     record = ConversationRecord()
     record.record_frame(StartedFrame(conversation="c1", resume_token="", seq=1), 0.0)
-    for number, frames in enumerate(
-        ([AcceptedFrame(id="m1", seq=2), answer("m1", 3)], [REFUSED], [AcceptedFrame(id="m3", seq=4), answer("m3", 5)]),
-        start=1,
-    ):
+    replies: list[list[ServerFrame]] = [
+        [AcceptedFrame(id="m1", seq=2), answer("m1", 3)],
+        [REFUSED],
+        [AcceptedFrame(id="m3", seq=4), answer("m3", 5)],
+    ]
+    for number, frames in enumerate(replies, start=1):
         record.record_sent(TurnRecord(id=f"m{number}", sent_at=1.0))
         for frame in frames:
             record.record_frame(frame, 1.5)

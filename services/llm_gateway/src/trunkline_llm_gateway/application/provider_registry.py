@@ -58,7 +58,7 @@ class ProviderRegistry:
 
     @property
     def outside(self) -> int:
-        """Number of calls at models; the extractive provider computes here and is none."""
+        """Number of calls at models; the extractive provider, which computes here, does not count."""
         return sum(client.in_flight for client in self._all() if client.config.kind != "extractive")
 
     @property
