@@ -27,6 +27,7 @@ from trunkline_protocols.ids import Instance
 
 from tests.ingress.guards import open_guard
 from tests.ingress.test_resume import EmptyQueue, FakeStreams, NoNotices
+from tests.support.borders import ListedBorders
 
 GENEROUS = Rate(1_000, 1_000)
 START = {"type": "start", "customer": "ada"}
@@ -59,7 +60,7 @@ async def edge(
     streams = streams or FakeStreams()
     opener = SessionOpener(
         instance=Instance("ingress-1"),
-        region="local",
+        borders=ListedBorders(),
         ports=SessionPorts(inbox=streams, log=streams, presence=streams, canceller=streams, admission=admission),
         sessions=SessionRegistry(NoNotices(), EmptyQueue()),
         resume_secret=b"s" * 32,

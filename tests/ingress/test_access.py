@@ -34,6 +34,7 @@ from trunkline_protocols.ids import Instance
 from yarl import URL
 
 from tests.ingress.guards import open_guard
+from tests.support.borders import ListedBorders
 
 TOKEN = "t" * 32
 ROLES = ("viewer", "agent", "lead", "admin", "auditor")
@@ -124,12 +125,12 @@ def edge(
     (tmp_path / "link").write_text("the-code-of-the-link")
     keys = OperatorKeyFile(tmp_path / "operators.toml")
     directory = Operators(token=TOKEN, keys=keys, link=tmp_path / "link")
-    access = AccessControl(directory, single_machine, health_rules(prefix))
+    access = AccessControl(directory, single_machine, health_rules(prefix), ListedBorders())
     down = Unavailable()
     ports = HttpPorts(**dict.fromkeys(HttpPorts.__dataclass_fields__, down))  # type: ignore[arg-type]
     opener = SessionOpener(
         instance=Instance("ingress-1"),
-        region="local",
+        borders=ListedBorders(),
         ports=SessionPorts(down, down, down, down),  # type: ignore[arg-type]
         sessions=SessionRegistry(down, down),  # type: ignore[arg-type]
         resume_secret=b"s" * 32,

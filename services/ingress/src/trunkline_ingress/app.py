@@ -31,6 +31,7 @@ from trunkline_ingress.adapters.jwks import KeySet
 from trunkline_ingress.adapters.nats.announcements import NatsSocketPresence, NatsTurnCanceller
 from trunkline_ingress.adapters.nats.archives import NatsArchive
 from trunkline_ingress.adapters.nats.conversation_log import NatsConversationLog
+from trunkline_ingress.adapters.nats.customer_index import NatsCustomerIndex
 from trunkline_ingress.adapters.nats.customer_records import NatsCustomerRecords
 from trunkline_ingress.adapters.nats.desk import NatsDesk
 from trunkline_ingress.adapters.nats.erasures import NatsErasures
@@ -40,6 +41,7 @@ from trunkline_ingress.adapters.nats.inbox import NatsInbox
 from trunkline_ingress.adapters.nats.knowledge import KnowledgeClient
 from trunkline_ingress.adapters.nats.notices import NatsNoticeStore
 from trunkline_ingress.adapters.nats.recent_records import NatsRecentRecords
+from trunkline_ingress.adapters.nats.record_proofs import NatsRecordProofs
 from trunkline_ingress.adapters.nats.rollouts import NatsCommitFeed, NatsRollouts
 from trunkline_ingress.adapters.nats.stream_states import NatsStreamStates
 from trunkline_ingress.adapters.nats.suite_status import NatsSuiteStatus
@@ -50,6 +52,7 @@ from trunkline_ingress.adapters.operator_keys import OperatorKeyFile
 from trunkline_ingress.application.admission import AdmissionControl
 from trunkline_ingress.application.cited_articles import CitedArticles
 from trunkline_ingress.application.customer_claims import CustomerClaims
+from trunkline_ingress.application.customer_exporter import CustomerExporter
 from trunkline_ingress.application.readiness import SuiteReadiness
 from trunkline_ingress.application.review_index import ReviewIndex
 from trunkline_ingress.application.rollout_controller import RolloutController
@@ -57,6 +60,7 @@ from trunkline_ingress.application.session import SessionPorts
 from trunkline_ingress.application.session_opener import SessionOpener
 from trunkline_ingress.application.session_registry import SessionRegistry
 from trunkline_ingress.application.stream_monitor import StreamMonitor
+from trunkline_ingress.application.trace_reader import TraceReader
 from trunkline_ingress.core.admission import AdmissionPolicy
 from trunkline_ingress.core.budget import Budget, Rate
 from trunkline_ingress.core.network import parse_hosts, parse_networks
@@ -81,6 +85,7 @@ from trunkline_ingress.handlers.subscriptions import Subscriptions
 from trunkline_ingress.operator_ports import (
     CommitFeed,
     ConversationArchive,
+    CustomerIndex,
     CustomerRecords,
     Desk,
     Erasures,
@@ -88,6 +93,7 @@ from trunkline_ingress.operator_ports import (
     HoldStore,
     KnowledgeService,
     NoticeStore,
+    RecordProofs,
     RolloutStore,
     SuiteStatusSource,
     ViewRecords,
@@ -135,8 +141,10 @@ class HttpPorts:
     """None without a key file."""
     erasures: Erasures
     customer_records: CustomerRecords
+    customer_index: CustomerIndex
     holds: HoldStore
     archive: ConversationArchive
+    proofs: RecordProofs
 
 
 class _Endpoint(Protocol):
@@ -166,7 +174,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     chat = ChatEndpoint(
         opener=SessionOpener(
             instance=process.instance,
-            region=region,
+            borders=process.borders,
             ports=SessionPorts(
                 inbox, log, NatsSocketPresence(bus), NatsTurnCanceller(bus, region), texts, admission or ADMIT_ALL
             ),
@@ -200,15 +208,17 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         views=NatsViews(bus),
         holds=NatsHolds(bus, region),
         archive=NatsArchive(bus, region, texts),
+        proofs=NatsRecordProofs(bus, region),
         escalations=escalations,
         customers=customers,
         texts=texts,
         keys=keys,
         erasures=erasures,
         customer_records=NatsCustomerRecords(bus, texts),
+        customer_index=NatsCustomerIndex(bus, region),
     )
     operators = _operators(process)
-    access = AccessControl(operators, settings.is_single_machine, health_rules(settings.path_prefix))
+    access = AccessControl(operators, settings.is_single_machine, health_rules(settings.path_prefix), process.borders)
     readiness = SuiteReadiness(
         process.readiness, NatsTopologyProbe(bus, region), process.presences, clock=time.monotonic
     )
@@ -257,19 +267,36 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
         chat,
         OperatorOps(operators),
         Pages(ports.fleet, ports.notices, settings.edge_embed_origins.split()),
-        ArticleEndpoint(articles, chat.authenticator, chat.opener.identity_of, region),
-        SuiteOps(ports.suite, ports.inbox, ports.log, ports.archive, ports.views, region),
+        ArticleEndpoint(articles, chat.authenticator, chat.opener.identity_of, chat.opener.borders),
+        SuiteOps(
+            ports.suite,
+            TraceReader(ports.inbox, ports.log, ports.archive, ports.views, ports.proofs, region),
+        ),
         KnowledgeOps(ports.knowledge),
         FleetOps(ports.fleet_store, ports.rollouts, ports.processes, settings.mcp_commands),
         RolloutOps(
             ports.rollouts, ports.fleet_store, ports.commits, ports.processes, settings.mcp_commands, now=time.time
         ),
         NoticeOps(ports.notice_store, ports.notices, ports.processes, region),
-        ReviewOps(ports.review),
+        ReviewOps(ports.review, ports.views, region),
         DeskOps(
-            ports.desk, ports.log, ports.archive, ports.escalations, ports.customers, ports.views, region, ports.texts
+            ports.desk,
+            ports.log,
+            ports.archive,
+            ports.escalations,
+            ports.customers,
+            ports.views,
+            chat.opener.borders,
+            ports.texts,
         ),
-        CustomerOps(ports.customers, ports.erasures, ports.customer_records, ports.keys, region),
+        CustomerOps(
+            ports.customers,
+            ports.erasures,
+            CustomerExporter(ports.customer_index, ports.customer_records, ports.archive, region),
+            ports.keys,
+            ports.views,
+            region,
+        ),
         HoldOps(ports.holds),
     ]
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from trunkline_protocols.turn import AnswerTurn
 
 from trunkline_conversation.ports import WorkQueue
+
+WorkState = Literal["queued", "taken", "lost", "unknown"]
+"""`taken`: gone from the queue for the first time; `unknown`: the queue does not answer."""
 
 
 class QueuedWork:
@@ -16,26 +21,27 @@ class QueuedWork:
         self._request = request
         self._position = 0
         self._was_taken = False
-        self.is_waiting = False
-        """Whether the queue still had the request at the last look."""
 
     async def enqueue(self) -> None:
         """Append the request to its queue."""
         self._position = await self._queue.enqueue(self._request)
 
-    async def was_just_taken(self) -> bool:
-        """Look; return whether the queue no longer has the request for the first time.
+    async def state(self) -> WorkState:
+        """Look the request up.
 
-        Its claim may be on the way: published again now, the turn could be answered twice.
+        The claim of one that was just taken may be on the way: published again now, the turn could be answered twice.
         """
-        self.is_waiting = await self._queue.holds(self._request, self._position)
-        if self.is_waiting or self._was_taken:
-            return False
+        is_held = await self._queue.holds(self._request, self._position)
+        if is_held is None:
+            return "unknown"
+        if is_held:
+            return "queued"
+        if self._was_taken:
+            return "lost"
         self._was_taken = True
-        return True
+        return "taken"
 
-    async def requeue_if_lost(self) -> None:
-        """Append the request again if the last look did not find it."""
-        if not self.is_waiting:
-            self._position = await self._queue.requeue(self._request, self._position)
-            self._was_taken = False
+    async def requeue(self) -> None:
+        """Append the request again, which was lost."""
+        self._position = await self._queue.requeue(self._request, self._position)
+        self._was_taken = False

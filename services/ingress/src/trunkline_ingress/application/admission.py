@@ -1,4 +1,4 @@
-"""Admission of turns at this ingress: reserves, follows and refuses them, reports episodes of overload (ADR 0037)."""
+"""Admission of turns at this ingress: reserves, follows and refuses them, reports episodes of overload (ADR 0041)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limit of the turns that may wait, adapted to the age at which turns leave the queue (ADR 0037).
+"""Limit of the turns that may wait, adapted to the age at which turns leave the queue (ADR 0041).
 
 Overload is a mean queueing time above a target, as in DAGOR (Zhou et al., "Overload Control for Scaling WeChat
 Microservices", SoCC 2018), and only if it lasts, as in CoDel (RFC 8289). The limit then follows from the measured rate
