@@ -66,6 +66,12 @@ def test_everything_is_admitted_while_a_gateway_does_not_report() -> None:
     assert admitted(controller, "", 500) == 500
 
 
+def test_everything_is_admitted_if_it_is_disabled() -> None:
+    """Turns are counted nevertheless."""
+    controller = AdmissionController(AdmissionPolicy(burst=10, is_enabled=False))
+    assert admitted(controller, "", 500) == controller.turns.count.total == 500
+
+
 # -- turns in flight ---
 
 

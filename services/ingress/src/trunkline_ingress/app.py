@@ -99,7 +99,6 @@ from trunkline_ingress.operator_ports import (
     ViewRecords,
 )
 from trunkline_ingress.ports import (
-    ADMIT_ALL,
     ConversationLog,
     CurrentFleet,
     EscalationView,
@@ -169,15 +168,14 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     # Before a text is read: a backup may have brought back a key that was destroyed.
     await retry_start(erasures.apply_list)
     sessions = SessionRegistry(process.notices, escalations)
-    admission = _admission(process, escalations)
+    policy = AdmissionPolicy(settings.admission_target_s, settings.admission_burst, is_enabled=settings.admission)
+    admission = AdmissionControl(policy, process.presences, escalations, instance=process.instance)
     guard = _edge_guard(settings)
     chat = ChatEndpoint(
         opener=SessionOpener(
             instance=process.instance,
             borders=process.borders,
-            ports=SessionPorts(
-                inbox, log, NatsSocketPresence(bus), NatsTurnCanceller(bus, region), texts, admission or ADMIT_ALL
-            ),
+            ports=SessionPorts(inbox, log, NatsSocketPresence(bus), NatsTurnCanceller(bus, region), texts, admission),
             sessions=sessions,
             resume_secret=settings.resume_secret.get_secret_value().encode(),
             resume_ttl_s=settings.resume_ttl_s,
@@ -225,7 +223,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     app = create_app(endpoints(ports, chat, operators, settings), access, guard, readiness, prefix=settings.path_prefix)
     app[BODY_TIMEOUT_S] = settings.edge_body_timeout_s
 
-    await Subscriptions(process.instance, sessions, admission or ADMIT_ALL).subscribe(bus, region)
+    await Subscriptions(process.instance, sessions, admission).subscribe(bus, region)
     process.notices.on_change = sessions.publish_notice
     process.spawn(fleet.run())
     process.spawn(escalations.run())
@@ -240,8 +238,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     process.spawn(controller.run())
     process.spawn(sessions.check_overdue_sessions())
     process.spawn(sessions.publish_positions())
-    if admission is not None:
-        process.spawn(admission.run())
+    process.spawn(admission.run())
     process.spawn(StreamMonitor(NatsStreamStates(bus), [stream.name for stream in streams.STREAMS]).run())
     process.heartbeat.vitals = lambda: Vitals(
         queue_depth=len(sessions),
@@ -249,8 +246,8 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         candidate_version=fleet.candidate_version,
         attached=sessions.attached,
         detail=controller.summary,
-        turns=admission.in_flight if admission is not None else 0,
-        is_refusing=admission is not None and admission.is_refusing,
+        turns=admission.in_flight,
+        is_refusing=admission.is_refusing,
     )
 
     runner = await _listen(app, guard, settings)
@@ -359,14 +356,6 @@ async def _listen(app: web.Application, guard: EdgeGuard, settings: IngressSetti
 
     await retry_start(listen)
     return runner
-
-
-def _admission(process: Process[IngressSettings], escalations: EscalationView) -> AdmissionControl | None:
-    settings = process.settings
-    if not settings.admission:
-        return None
-    policy = AdmissionPolicy(settings.admission_target_s, settings.admission_burst)
-    return AdmissionControl(policy, process.presences, escalations, instance=process.instance)
 
 
 def _edge_guard(settings: IngressSettings) -> EdgeGuard:

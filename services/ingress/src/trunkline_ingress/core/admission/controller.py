@@ -58,13 +58,14 @@ class AdmissionController:
         self.load = SuiteLoad()
         """The latest figures of the other processes."""
         self.turns = InFlightTurns()
+        self._is_enabled = policy.is_enabled
         self._limit = AdaptiveLimit(policy)
         self._refused_by_tenant: dict[str, _DecayingCount] = {}
         self._backlog = _DecayingCount(_BACKLOG_S)
 
     def capacity(self) -> float:
-        """Return the number of turns that may be in flight; infinite if the load of the suite is not known."""
-        if self.load.outside is None:
+        """Return the number of turns that may be in flight; infinite if disabled, or if a load is not known."""
+        if not self._is_enabled or self.load.outside is None:
             return math.inf
         return self._limit.waiting(self.load) + self._limit.outside(self.load, self.turns.count)
 

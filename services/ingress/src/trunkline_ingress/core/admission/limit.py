@@ -56,6 +56,8 @@ class AdmissionPolicy:
     """Mean time that a turn may take in addition to models and tools."""
     burst: int = 300
     """Turns of the suite that may wait while no queue is measured."""
+    is_enabled: bool = True
+    """If false, every turn is admitted."""
 
 
 @dataclass(frozen=True, slots=True)
