@@ -46,6 +46,14 @@ class Vitals:
     """Number of the last roll-out of a release that the process knows."""
     attached: list[str] | None = None
     """Escalated conversations whose socket the process holds."""
+    outside: int | None = None
+    """Calls of the process at model providers or tools now."""
+    work_age_s: float = 0.0
+    """Age of the oldest work that waits for a permit."""
+    turns: int = 0
+    """Accepted turns without an answer."""
+    is_refusing: bool = False
+    """Whether the process refuses turns."""
 
 
 class Heartbeat:
@@ -82,6 +90,10 @@ class Heartbeat:
             colour=vitals.colour,
             release_rollout=vitals.release_rollout,
             attached=vitals.attached,
+            outside=vitals.outside,
+            work_age_s=round(vitals.work_age_s, 3),
+            turns=vitals.turns,
+            is_refusing=vitals.is_refusing,
             p50_ms=round(self._latency.percentile(50), 3),
             p95_ms=round(self._latency.percentile(95), 3),
         )

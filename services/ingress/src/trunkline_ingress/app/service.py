@@ -43,6 +43,7 @@ from trunkline_ingress.adapters.nats.topology_probe import NatsTopologyProbe
 from trunkline_ingress.adapters.nats.views import NatsViews
 from trunkline_ingress.app.edge import authenticator_of, edge_guard, listen, operators_of
 from trunkline_ingress.app.endpoints import HttpPorts, create_app, endpoints
+from trunkline_ingress.application.admission import AdmissionControl
 from trunkline_ingress.application.customer_claims import CustomerClaims
 from trunkline_ingress.application.readiness import SuiteReadiness
 from trunkline_ingress.application.release_seeding import ReleaseSeeding
@@ -53,6 +54,7 @@ from trunkline_ingress.application.session import SessionPorts
 from trunkline_ingress.application.session_opener import SessionOpener
 from trunkline_ingress.application.session_registry import SessionRegistry
 from trunkline_ingress.application.stream_monitor import StreamMonitor
+from trunkline_ingress.core.admission import AdmissionPolicy
 from trunkline_ingress.handlers.access import AccessControl, health_rules
 from trunkline_ingress.handlers.chat import ChatEndpoint
 from trunkline_ingress.handlers.http import BODY_TIMEOUT_S
@@ -80,12 +82,14 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     # Before a text is read: a backup may have brought back a key that was destroyed.
     await retry_start(erasures.apply_list)
     sessions = SessionRegistry(process.notices, escalations)
+    policy = AdmissionPolicy(settings.admission_target_s, settings.admission_burst, is_enabled=settings.admission)
+    admission = AdmissionControl(policy, process.presences, escalations, instance=process.instance)
     guard = edge_guard(settings)
     chat = ChatEndpoint(
         opener=SessionOpener(
             instance=process.instance,
             borders=process.borders,
-            ports=SessionPorts(inbox, log, NatsSocketPresence(bus), NatsTurnCanceller(bus, region), texts),
+            ports=SessionPorts(inbox, log, NatsSocketPresence(bus), NatsTurnCanceller(bus, region), texts, admission),
             sessions=sessions,
             resume_secret=settings.resume_secret.get_secret_value().encode(),
             resume_ttl_s=settings.resume_ttl_s,
@@ -134,7 +138,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     app = create_app(endpoints(ports, chat, operators, settings), access, guard, readiness, prefix=settings.path_prefix)
     app[BODY_TIMEOUT_S] = settings.edge_body_timeout_s
 
-    await Subscriptions(process.instance, sessions).subscribe(bus, region)
+    await Subscriptions(process.instance, sessions, admission).subscribe(bus, region)
     process.notices.on_change = sessions.publish_notice
     process.spawn(fleet.run())
     process.spawn(escalations.run())
@@ -150,6 +154,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         process.spawn(work)
     process.spawn(sessions.check_overdue_sessions())
     process.spawn(sessions.publish_positions())
+    process.spawn(admission.run())
     process.spawn(StreamMonitor(NatsStreamStates(bus), [stream.name for stream in streams.STREAMS]).run())
     process.heartbeat.vitals = lambda: Vitals(
         queue_depth=len(sessions),
@@ -158,6 +163,8 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         attached=sessions.attached,
         release_rollout=release.number,
         detail={name: text for controller in controllers for name, text in controller.summary.items()},
+        turns=admission.in_flight,
+        is_refusing=admission.is_refusing,
     )
 
     runner = await listen(app, guard, settings)
