@@ -2,7 +2,7 @@
 
     python -m bench.lag DSN [--seconds N]
 
-DSN is the archive of a suite that is under load, such as by `trunkline bench load`; both are on one machine, whose clock
+DSN is the archive of a suite under load, such as that of `trunkline bench load`; both are on one machine, whose clock
 dates the records. Prints JSON: `records`, `lag_ms` (p50, p95, p99, max) of inbox and log.
 """
 
