@@ -152,7 +152,7 @@ AGENTS: Final = Dashboard(
             ],
         ),
         (
-            "Roll-out of a fleet version",
+            "Roll-out of a fleet version or a release",
             [
                 Panel("Share of new conversations, %", highest("trunkline_rollout_share_percent", "job")),
                 Panel(
@@ -162,6 +162,9 @@ AGENTS: Final = Dashboard(
                     thresholds=(10, 50),
                 ),
                 Panel("Finished turns", highest("trunkline_rollout_turns", "version, outcome")),
+                Panel(
+                    "Turns for agents of the other release", per_second("trunkline_work_fallbacks_total", "job"), "cps"
+                ),
             ],
         ),
         (

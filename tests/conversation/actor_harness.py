@@ -10,7 +10,7 @@ from trunkline_chassis.errors import BusUnavailableError, FenceError, TextsErase
 from trunkline_chassis.served_fleets import ServedFleets
 from trunkline_conversation.application.actor import ActorConfig, ConversationActor, Envelope
 from trunkline_conversation.application.dispatch import TurnTimeouts
-from trunkline_conversation.application.environment import with_fleet_version
+from trunkline_conversation.application.environment import with_colour, with_fleet_version
 from trunkline_conversation.core.state import Conversation
 from trunkline_conversation.core.steps import Environment
 from trunkline_conversation.ports import ConversationPorts, InboxItem
@@ -21,9 +21,12 @@ from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.ids import ConversationId, Instance, Specialty
 from trunkline_protocols.inbox import EndRequested, TurnReceived
 from trunkline_protocols.log import Commit, CommitStored, CustomerMessageEvent, Event, TurnAnswered
+from trunkline_protocols.rollout import ReleaseRollout
+from trunkline_protocols.rules.colours import queue_of
 from trunkline_protocols.rules.frames import frames_in
 from trunkline_protocols.rules.message_id_filter import may_contain
 from trunkline_protocols.snapshot import Snapshot
+from trunkline_protocols.subjects import QueueColour
 from trunkline_protocols.texts import StoredTexts, erase_texts
 from trunkline_protocols.turn import Answered, AnswerTurn, Routed
 
@@ -110,17 +113,21 @@ class FakeWorkQueue:
     has_work: bool | None = False
     """Whether no agents process has taken the last request; None: the queue does not answer."""
 
-    async def enqueue(self, request: AnswerTurn) -> int:
+    colours: list[str] = field(default_factory=list)
+    """Colour of the queue of each request."""
+
+    async def enqueue(self, request: AnswerTurn, colour: QueueColour) -> int:
         self.requests.append(request)
+        self.colours.append(colour)
         self.react(request)
         return len(self.requests)
 
     async def holds(self, request: AnswerTurn, position: int) -> bool | None:
         return self.has_work
 
-    async def requeue(self, request: AnswerTurn, position: int) -> int:
+    async def requeue(self, request: AnswerTurn, position: int, colour: QueueColour) -> int:
         assert position == len(self.requests)
-        return await self.enqueue(request)
+        return await self.enqueue(request, colour)
 
 
 @dataclass
@@ -203,6 +210,9 @@ class ActorHarness:
         self.dead_letters: list[str] = []
         self.environment: Environment = environment()
         self.fleets = ServedFleets(fleet_version(1))
+        self.release: ReleaseRollout | None = None
+        self.ready: set[str] = {""}
+        """Colours with a ready agents process."""
         self.actor = self.new_actor()
 
     def new_actor(self, conversation: ConversationId = CONVERSATION) -> ConversationActor:
@@ -219,8 +229,13 @@ class ActorHarness:
         return ConversationActor(conversation, CONFIG, ports, self)
 
     def with_version(self, state: Conversation) -> Conversation:
-        """Draw and keep versions as a process with `fleets`."""
-        return with_fleet_version(state, self.fleets)
+        """Draw and keep versions and colours as a process with `fleets` and `release`."""
+        return with_colour(with_fleet_version(state, self.fleets), self.release)
+
+    def queue_of(self, colour: str, specialty: str) -> QueueColour:
+        """Return the queue of a colour, with the agents processes that the test has started."""
+        del specialty
+        return queue_of(colour, self.ready)
 
     def read(self, fleet_version: int) -> Environment:
         """Return the environment that the test has set, for every version."""

@@ -135,5 +135,7 @@ def committed(state: Conversation, append: Append, *, inbox_seq: int, sequence: 
         desk_seq=desk_seq,
         fleet_version=state.fleet_version,
         draw=state.draw,
+        colour=state.colour,
+        release_draw=state.release_draw,
     )
     return evolve(state, commit, sequence)

@@ -57,7 +57,7 @@ async def delivered(bus: Bus) -> Msg:
 
 
 async def test_queued_request_is_held(bus: Bus, work_queue: JetStreamWorkQueue, answer_turn: AnswerTurn) -> None:
-    position = await work_queue.enqueue(answer_turn)
+    position = await work_queue.enqueue(answer_turn, "")
     assert await work_queue.holds(answer_turn, position)
     assert await queued(bus) == [answer_turn]
 
@@ -66,13 +66,13 @@ async def test_request_that_a_dead_worker_acknowledged_is_queued_again(
     bus: Bus, work_queue: JetStreamWorkQueue, answer_turn: AnswerTurn
 ) -> None:
     """It is queued again after every such loss."""
-    position = await work_queue.enqueue(answer_turn)
+    position = await work_queue.enqueue(answer_turn, "")
     for _ in range(2):
         # An agents process acknowledges the work and dies before it publishes its claim.
         await (await delivered(bus)).ack_sync()
         assert await queued(bus) == []
         assert not await work_queue.holds(answer_turn, position)
-        position = await work_queue.requeue(answer_turn, position)
+        position = await work_queue.requeue(answer_turn, position, "")
         assert await queued(bus) == [answer_turn]
 
 
@@ -80,10 +80,10 @@ async def test_request_of_a_lost_queue_is_queued_in_the_new_one(
     bus: Bus, work_queue: JetStreamWorkQueue, answer_turn: AnswerTurn
 ) -> None:
     """Its position may hold another request in the new queue."""
-    position = await work_queue.enqueue(answer_turn)
+    position = await work_queue.enqueue(answer_turn, "")
     await bus.api(f"STREAM.PURGE.{streams.WORK.name}")
     assert not await work_queue.holds(answer_turn, position)
-    assert await work_queue.requeue(answer_turn, position) != position
+    assert await work_queue.requeue(answer_turn, position, "") != position
     assert await queued(bus) == [answer_turn]
 
 
@@ -91,7 +91,7 @@ async def test_request_is_lost_with_its_queue_at_once(
     bus: Bus, work_queue: JetStreamWorkQueue, answer_turn: AnswerTurn
 ) -> None:
     """A queue that was removed with its node and is not created yet; one that does not answer says nothing."""
-    position = await work_queue.enqueue(answer_turn)
+    position = await work_queue.enqueue(answer_turn, "")
     await bus.api(f"STREAM.DELETE.{streams.WORK.name}")
     try:
         assert await work_queue.holds(answer_turn, position) is False
@@ -105,8 +105,19 @@ async def test_work_is_redelivered_until_it_is_acknowledged(
     bus: Bus, work_queue: JetStreamWorkQueue, answer_turn: AnswerTurn
 ) -> None:
     """Deliveries to a broken connection are lost; their number is not limited."""
-    await work_queue.enqueue(answer_turn)
+    await work_queue.enqueue(answer_turn, "")
     for _ in range(10):
         await (await delivered(bus)).respond(b"-NAK")
     await (await delivered(bus)).ack_sync()
     assert await queued(bus) == []
+
+
+async def test_request_of_a_dead_release_is_queued_for_the_other_one(
+    bus: Bus, work_queue: JetStreamWorkQueue, answer_turn: AnswerTurn
+) -> None:
+    """Each colour has a queue of its own."""
+    position = await work_queue.enqueue(answer_turn, "green")
+    assert await work_queue.holds(answer_turn, position)
+    assert await work_queue.requeue(answer_turn, position, "blue") != position
+    stored = await bus.read_messages(streams.WORK.name, subjects.work_any(BILLING))
+    assert [subjects.parse_work(message.subject).colour for message in stored] == ["green", "blue"]

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from trunkline_chassis.errors import BusUnavailableError
 from trunkline_ingress.adapters.operator_directory import Operators
 from trunkline_ingress.adapters.operator_keys import OperatorKeyFile
-from trunkline_ingress.app import HttpPorts, create_app, endpoints
+from trunkline_ingress.app.endpoints import HttpPorts, create_app, endpoints
 from trunkline_ingress.application.session import SessionPorts
 from trunkline_ingress.application.session_opener import SessionOpener
 from trunkline_ingress.application.session_registry import SessionRegistry
@@ -76,6 +76,11 @@ TABLE = {
     "POST /v1/ops/fleet/rollout/pause": "admin",
     "POST /v1/ops/fleet/rollout/resume": "admin",
     "POST /v1/ops/fleet/rollout/abort": "admin",
+    "GET /v1/ops/release": "viewer agent lead admin auditor",
+    "POST /v1/ops/release": "admin",
+    "POST /v1/ops/release/pause": "admin",
+    "POST /v1/ops/release/resume": "admin",
+    "POST /v1/ops/release/abort": "admin",
     "GET /v1/ops/notices": "viewer agent lead admin auditor",
     "POST /v1/ops/notices": "lead admin",
     "GET /v1/ops/notices/{notice}": "viewer agent lead admin auditor",

@@ -10,6 +10,7 @@ from trunkline_chassis.errors import BusUnavailableError, FenceError
 from trunkline_chassis.fleet_store import FleetVersion, StoredRollout
 from trunkline_chassis.served_fleets import ServedFleets
 from trunkline_ingress.application.rollout_controller import RolloutController
+from trunkline_ingress.application.rollout_targets import FleetTarget
 from trunkline_ingress.core.rollout.tally import ObservedCommit, ObservedEvent
 from trunkline_protocols.fleet import Fleet, FleetPublished
 from trunkline_protocols.ids import ConversationId, Instance, TurnId
@@ -108,10 +109,9 @@ class Suite:
     def fleets(self) -> ServedFleets:
         return ServedFleets(self.store.served, version(12, "New"), self.store.stored.rollout)
 
-    def controller(self, instance: str = "ingress-1") -> RolloutController:
-        return RolloutController(
-            self.store, self, self, fleets=self.fleets, instance=Instance(instance), now=lambda: self.now
-        )
+    def controller(self, instance: str = "ingress-1") -> RolloutController[FleetRollout]:
+        target = FleetTarget(self.store, self, self.fleets)
+        return RolloutController(target, self, instance=Instance(instance), now=lambda: self.now)
 
     @property
     def state(self) -> FleetRollout:

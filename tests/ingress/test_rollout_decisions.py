@@ -9,10 +9,12 @@ import pytest
 from trunkline_ingress.core.rollout.decisions import (
     FINISHING_TIMEOUT_S,
     PREPARATION_TIMEOUT_S,
+    UNAVAILABLE_TIMEOUT_S,
     Change,
     Finish,
     Publish,
     Published,
+    R,
     Raise,
     RolloutFacts,
     Withdraw,
@@ -21,13 +23,13 @@ from trunkline_ingress.core.rollout.decisions import (
     noted,
 )
 from trunkline_ingress.core.rollout.evidence import LIMIT
-from trunkline_ingress.core.rollout.tally import ObservedCommit, RolloutTally
+from trunkline_ingress.core.rollout.tally import ObservedCommit, ObservedEvent, RolloutTally, drawn_release
 from trunkline_protocols import codec
 from trunkline_protocols.accounting import Timings
 from trunkline_protocols.ids import ConversationId, TurnId
 from trunkline_protocols.log import Commit, Escalated, Event, HandedOff, TurnAnswered
-from trunkline_protocols.rollout import MAX_DECISIONS, FleetDraw, FleetRollout, TurnCounts
-from trunkline_protocols.rules.rollout import is_drawn_to_candidate
+from trunkline_protocols.rollout import MAX_DECISIONS, FleetDraw, FleetRollout, ReleaseDraw, ReleaseRollout, TurnCounts
+from trunkline_protocols.rules.rollout import is_drawn_to_candidate, is_drawn_to_colour
 
 NOW = 10_000.0
 NEW = FleetRollout(
@@ -62,7 +64,22 @@ def facts(turns: int = 0, **changes: Any) -> RolloutFacts:
     return RolloutFacts(**(known | changes))
 
 
-def replaced(state: FleetRollout, **changes: Any) -> FleetRollout:
+RELEASE = ReleaseRollout(
+    number=7,
+    candidate="green",
+    served="blue",
+    shares=[5, 25, 100],
+    hold_s=600,
+    min_turns=30,
+    slow_s=1.0,
+    started_at=NOW,
+    started_by="ada",
+    commits_after=7,
+)
+RUNNING_RELEASE = msgspec.structs.replace(RELEASE, phase="running", share=5, raised_at=NOW, raised_turns=100)
+
+
+def replaced(state: R, **changes: Any) -> R:
     return msgspec.structs.replace(state, **changes)
 
 
@@ -251,3 +268,58 @@ def test_conversation_is_evidence_once_per_outcome() -> None:
     served = tally_of(*(commit(each, bad) for each in conversations(candidate=False, number=4)))
     assert served.evidence.value < 1
     assert tally_of(*(commit(each, bad) for each in (first, *others))).evidence.value > once.evidence.value
+
+
+@pytest.mark.parametrize(
+    ("state", "known", "expected"),
+    [
+        pytest.param(RELEASE, facts(), Raise(5), id="the agents of both are ready"),
+        pytest.param(RELEASE, facts(behind=["green agents of billing"]), None, id="agents start"),
+        pytest.param(
+            RELEASE,
+            facts(behind=["green agents of billing"], now=NOW + PREPARATION_TIMEOUT_S + 1),
+            Withdraw("not loaded by green agents of billing"),
+            id="agents do not become ready",
+        ),
+        pytest.param(RUNNING_RELEASE, facts(130, now=NOW + 600, served_version=6), Raise(25), id="time and turns"),
+        pytest.param(
+            RUNNING_RELEASE,
+            facts(130, now=NOW + 600, unavailable="no green agents", unavailable_s=UNAVAILABLE_TIMEOUT_S),
+            None,
+            id="its agents restart",
+        ),
+        pytest.param(
+            RUNNING_RELEASE,
+            facts(unavailable="no green agents", unavailable_s=UNAVAILABLE_TIMEOUT_S + 1),
+            Withdraw("no green agents"),
+            id="its agents are gone",
+        ),
+        pytest.param(replaced(RUNNING_RELEASE, is_paused=True), facts(130, now=NOW + 600), None, id="paused"),
+        pytest.param(replaced(RELEASE, phase="finishing", share=100), facts(), Finish(), id="nothing is published"),
+    ],
+)
+def test_decision_about_a_release(state: ReleaseRollout, known: RolloutFacts, expected: Change | None) -> None:
+    """As for a fleet version; its agents must be there, and it is in force at once."""
+    assert decide(state, known) == expected
+
+
+def test_finished_release_is_in_force() -> None:
+    """And a withdrawn one is not."""
+    assert after(replaced(RELEASE, phase="finishing"), Finish(), facts(), by="ingress-1").in_force == "green"
+    assert after(RUNNING_RELEASE, Withdraw("failed"), facts(), by="ingress-1").in_force == "blue"
+
+
+def test_tally_of_a_release_counts_by_its_own_draw() -> None:
+    """Conversations without one, and those of another roll-out, do not count."""
+    tally = RolloutTally(7, slow_s=1.0, drawn=drawn_release)
+    draw = ReleaseDraw(rollout=7, share=50)
+    answered = ObservedEvent(event="turn_answered", title="Billing")
+    ids = [ConversationId(f"c{number}") for number in range(100)]
+    for each in ids:
+        for of_commit in (draw, ReleaseDraw(rollout=6, share=50), None):
+            commit = ObservedCommit(
+                conversation=each, turn=TurnId(f"{each}-1"), at=0.0, events=[answered], release_draw=of_commit
+            )
+            tally.add(commit)
+    green = sum(is_drawn_to_colour(each, draw) for each in ids)
+    assert (tally.candidate_turns.turns, tally.served_turns.turns) == (green, len(ids) - green)

@@ -58,6 +58,8 @@ from tests.protocols.sample_parts import (
     PEOPLE,
     POLICY,
     RECORDS,
+    RELEASE,
+    RELEASED,
     ROLLOUT,
     TECHNICAL,
     TIMINGS,
@@ -172,6 +174,7 @@ _SAMPLES: list[wire.Wire] = [
         note="spring",
     ),
     ROLLOUT,
+    RELEASE,
     broadcast.NoticePublished(
         notice="n1",
         text="Outage",
@@ -378,6 +381,7 @@ SAMPLES: dict[str, wire.Wire] = {
     "log.Commit-notes": NOTES,
     "log.Commit-drawn": DRAWN,
     "log.Commit-records": RECORDS,
+    "log.Commit-released": RELEASED,
 }
 
 if __name__ == "__main__":

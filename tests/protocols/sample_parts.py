@@ -257,3 +257,20 @@ ROLLOUT = rollout.FleetRollout(
         rollout.RolloutDecision(at=AT, action="withdrawn", share=0, by="ingress-1", reason="failed: 6 of 31 turns"),
     ],
 )
+RELEASED = msgspec.structs.replace(COMMIT, colour="green", release_draw=rollout.ReleaseDraw(rollout=7, share=5))
+RELEASE = rollout.ReleaseRollout(
+    number=7,
+    candidate="green",
+    served="blue",
+    shares=[5, 25, 50, 100],
+    hold_s=600.0,
+    min_turns=30,
+    slow_s=1.0,
+    started_at=AT,
+    started_by="ada",
+    commits_after=7,
+    phase="running",
+    share=5,
+    raised_at=AT,
+    decisions=[rollout.RolloutDecision(at=AT, action="raised", share=5, by="ingress-1")],
+)

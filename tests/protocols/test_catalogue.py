@@ -19,7 +19,7 @@ from trunkline_protocols.texts import StoredTexts
 from trunkline_protocols.wire import Wire
 
 CONVERSATION = ConversationId("c0123456789abcdef")
-TOKENS = {"conversation": CONVERSATION, "kind": "handoff", "lane": "high", "audience": "customers"}
+TOKENS = {"conversation": CONVERSATION, "kind": "handoff", "lane": "high", "colour": "green", "audience": "customers"}
 BY_NAME = {channel.name: channel for channel in CHANNELS}
 ON_SUBJECTS = [channel for channel in CHANNELS if channel.carrier in {"stream", "core", "request"}]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given, strategies as st
-from trunkline_protocols import subjects
+from trunkline_protocols import streams, subjects
 from trunkline_protocols.ids import PARTITIONS, SLOTS, ConversationId, InvalidIdError, partition_of, slot_of, token
 
 tokens = st.from_regex(r"\A[A-Za-z0-9_-]{1,64}\Z")
@@ -20,10 +20,10 @@ def test_built_conversation_subjects_parse_back(region: str, conversation: str, 
     assert subjects.parse_conversation(subjects.log(region, owner, kind)) == (region, partition, owner, kind)
 
 
-@given(specialty=tokens, lane=st.sampled_from(subjects.LANES))
-def test_built_work_subjects_parse_back(specialty: str, lane: subjects.Lane) -> None:
+@given(specialty=tokens, lane=st.sampled_from(subjects.LANES), colour=st.sampled_from(["", *subjects.COLOURS]))
+def test_built_work_subjects_parse_back(specialty: str, lane: subjects.Lane, colour: subjects.QueueColour) -> None:
     """parse(build(s)) == s for the work queue."""
-    assert subjects.parse_work(subjects.work(specialty, lane)) == (specialty, lane)
+    assert subjects.parse_work(streams.work_subject(specialty, lane, colour)) == (specialty, lane, colour)
 
 
 @given(conversation=tokens)

@@ -25,6 +25,7 @@ from tests.protocols.golden import SAMPLES
 WITHOUT_TEXTS = {
     "FleetRollout",
     "HeadSigned",
+    "ReleaseRollout",
     "HoldPlaced",
     "HoldReleased",
     "NoticePublished",
@@ -54,7 +55,7 @@ SAFE = {
     "HandBack": {"conversation", "person", "to", "reply_to"},
     "AddNote": {"conversation", "person", "note_id", "reply_to"},
     "Close": {"conversation", "person", "reply_to"},
-    "Commit": {"conversation", "region", "tenant", "customer", "turn", "owner", "agent", "ids_before"},
+    "Commit": {"conversation", "region", "tenant", "customer", "turn", "owner", "agent", "ids_before", "colour"},
     "Started": {"customer", "tenant", "channel", "locale", "tier"},
     "OwnerAssigned": {"to", "agent"},
     "TurnAnswered": {
@@ -80,7 +81,7 @@ SAFE = {
     "NoteAdded": {"note_id", "person"},
     "Snapshot": {
         *("conversation", "owner", "agent", "customer", "tenant", "channel", "locale", "ids", "last_message"),
-        "replies",
+        *("replies", "colour"),
     },
     "Utterance": {"specialty", "documents"},
     "Escalation": {"from_", "claimed_by"},

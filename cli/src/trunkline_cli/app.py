@@ -34,6 +34,7 @@ from trunkline_cli.knowledge.command import knowledge
 from trunkline_cli.notices.command import notice, notices
 from trunkline_cli.operator_keys import operator_key
 from trunkline_cli.options import DataDir, Json, Url, client_settings, console
+from trunkline_cli.release.command import release
 from trunkline_cli.retention.command import retention
 from trunkline_cli.text_input import accept_any_bytes, readable_arguments
 
@@ -189,6 +190,7 @@ app.add_typer(backup, name="backup")
 app.add_typer(retention, name="retention")
 app.add_typer(knowledge, name="kb")
 app.add_typer(fleet, name="fleet")
+app.add_typer(release, name="release")
 
 
 @app.command()

@@ -106,7 +106,7 @@ def apply(
     """
     from trunkline_cli.fleet.folder_warnings import find_warnings, print_warnings  # noqa: PLC0415 - as in `check`
 
-    plan = _plan(share, hold, slow, min_turns) if share else None
+    plan = plan_of(share, hold, slow, min_turns) if share else None
     settings = client_settings(url, data_dir)
     active, wanted, lines = versions.compare_folder(settings, folder)
     print_warnings(find_warnings(folder))
@@ -166,7 +166,8 @@ def _change(action: Literal["pause", "resume", "abort"], settings: ClientSetting
     typer.echo("\n".join(rollouts.status_lines(changed)))
 
 
-def _plan(shares: str, hold: str, slow: str, min_turns: int) -> rollouts.RolloutPlan:
+def plan_of(shares: str, hold: str, slow: str, min_turns: int) -> rollouts.RolloutPlan:
+    """Return the plan that an operator wrote; raise `CommandError` if it is invalid."""
     try:
         return rollouts.RolloutPlan(
             shares=parse_shares(shares),

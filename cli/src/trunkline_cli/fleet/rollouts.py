@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 from trunkline_protocols.fleet import Fleet
-from trunkline_protocols.rollout import FleetRollout
+from trunkline_protocols.rollout import FleetRollout, ReleaseRollout
 
 from trunkline_cli.client import get, post
 from trunkline_cli.settings import ClientSettings
@@ -61,12 +61,17 @@ def status_lines(status: RolloutStatus) -> Iterator[str]:
     """Yield the state of a roll-out, its counts and its decisions."""
     rollout = status.rollout
     paused = ", paused" if rollout.is_paused and rollout.is_active else ""
-    steps = ", ".join(str(share) for share in rollout.shares)
     yield f"candidate {rollout.candidate}, served version {rollout.served}: {rollout.phase}{paused}"
     yield f"  {_PHASES[rollout.phase]}"
+    yield from step_lines(rollout, status.observed)
+
+
+def step_lines(rollout: FleetRollout | ReleaseRollout, observed: str) -> Iterator[str]:
+    """Yield the steps of a roll-out, its counts and its decisions."""
+    steps = ", ".join(str(share) for share in rollout.shares)
     yield f"  share {rollout.share} % of {steps}; {rollout.hold_s:g} s and {rollout.min_turns} turns at each"
-    if status.observed:
-        yield f"  {status.observed}"
+    if observed:
+        yield f"  {observed}"
     for decision in rollout.decisions:
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(decision.at))
         reason = f": {decision.reason}" if decision.reason else ""

@@ -15,6 +15,7 @@ from trunkline_protocols.presence import Presence, ProcessState
 
 from trunkline_chassis.cancellation import wait_for_event
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.ticks import until_next_tick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,10 @@ class Vitals:
     fleet_version: int = 0
     candidate_version: int = 0
     """Loaded candidate of a roll-out."""
+    colour: str = ""
+    """Release that an agents process belongs to."""
+    release_rollout: int = 0
+    """Number of the last roll-out of a release that the process knows."""
     attached: list[str] | None = None
     """Escalated conversations whose socket the process holds."""
     outside: int | None = None
@@ -82,6 +87,8 @@ class Heartbeat:
             specialties=vitals.specialties,
             fleet_version=vitals.fleet_version,
             candidate_version=vitals.candidate_version,
+            colour=vitals.colour,
+            release_rollout=vitals.release_rollout,
             attached=vitals.attached,
             outside=vitals.outside,
             work_age_s=round(vitals.work_age_s, 3),
@@ -104,7 +111,9 @@ class Heartbeat:
             self._due.clear()
             with contextlib.suppress(BusError):
                 await self.publish(self.state)
-            await wait_for_event(self._due, timeout_s=HEARTBEAT_INTERVAL_S)
+            await wait_for_event(
+                self._due, timeout_s=until_next_tick(asyncio.get_running_loop().time(), HEARTBEAT_INTERVAL_S)
+            )
 
 
 def initial_presence(*, service: str, instance: str, node: str, version: str, http_url: str) -> Presence:

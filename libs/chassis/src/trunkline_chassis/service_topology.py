@@ -15,6 +15,8 @@ from trunkline_chassis.region_check import require_region
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from trunkline_protocols.subjects import QueueColour
+
     from trunkline_chassis.bus import Bus
     from trunkline_chassis.settings import ProcessSettings
 
@@ -40,13 +42,15 @@ class ServiceTopology:
         )
         self.specialties: Callable[[], Sequence[str]] = lambda: ()
         """Specialties whose work queues are created."""
+        self.colour: QueueColour = ""
+        """Colour of these queues beside those without one."""
         self.restore: Callable[[], Awaitable[None]] | None = None
         """Called after every repair, to write content that the server has lost."""
 
     async def repair(self) -> list[str]:
         """Create what is missing and return the names; raises `BusConfigError` in the account of another region."""
         await self._check_region()
-        needed = topology_of(self._service, self._region, self.specialties())
+        needed = topology_of(self._service, self._region, self.specialties(), self.colour)
         created = await create_missing(self._bus, needed, self._options, self._lost)
         if self.restore is not None:
             await self.restore()

@@ -41,7 +41,7 @@ from trunkline_protocols.knowledge import (
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import GetStatus, Presence, SuiteStatus
 from trunkline_protocols.refusal import Refused
-from trunkline_protocols.rollout import FleetRollout
+from trunkline_protocols.rollout import FleetRollout, ReleaseRollout
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.spending import Spent
 from trunkline_protocols.tool_steps import ToolCallsCounted, ToolStepRecorded
@@ -92,6 +92,17 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         carrier="stream",
         stored_in=streams.WORK.name,
         summary="Turns waiting for an agent; can be lost without harm",
+        flows=(
+            Flow(("conversation",), ("agents",), (AnswerTurn,)),
+            Flow(("agents",), ("agents",), (Consult,)),
+        ),
+    ),
+    Channel(
+        name="work_of_release",
+        address="work.{specialty}.{lane}.{colour}",
+        carrier="stream",
+        stored_in=streams.WORK.name,
+        summary="Turns of conversations with a colour, for the agents of that release",
         flows=(
             Flow(("conversation",), ("agents",), (AnswerTurn,)),
             Flow(("agents",), ("agents",), (Consult,)),
@@ -325,6 +336,14 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         stored_in=streams.FLEET.name,
         summary="State of the last roll-out: both versions, the share, and all decisions",
         flows=(Flow(("ingress",), _FLEET_READERS, (FleetRollout,)),),
+    ),
+    Channel(
+        name="release_rollout",
+        address="$KV.FLEET.release",
+        carrier="bucket",
+        stored_in=streams.FLEET.name,
+        summary="The served release's colour, and the state of the last roll-out of a release",
+        flows=(Flow(("ingress",), ("ingress", "conversation", "agents"), (ReleaseRollout,)),),
     ),
     Channel(
         name="tool_step",

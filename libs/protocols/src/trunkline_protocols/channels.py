@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from trunkline_protocols.rules.residency import BORDERS
-from trunkline_protocols.subjects import COMMIT_KINDS, LANES, Audience
+from trunkline_protocols.subjects import COLOURS, COMMIT_KINDS, LANES, Audience
 from trunkline_protocols.wire import Wire
 
 Carrier = Literal["stream", "core", "request", "bucket", "websocket"]
@@ -49,6 +49,7 @@ PARAMETERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "kind": ("Kind of commit", COMMIT_KINDS),
     "specialty": ("Specialty that receives the work", ()),
     "lane": ("Urgency of the work", LANES),
+    "colour": ("Release whose agents receive the work", COLOURS),
     "audience": ("Audience of a notice", get_args(Audience)),
     "stream": ("Stream that the message came from", ()),
     "consumer": ("Consumer that failed to handle it", ()),

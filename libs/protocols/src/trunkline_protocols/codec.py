@@ -45,7 +45,7 @@ from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import Presence, SuiteStatus
 from trunkline_protocols.refusal import Refused
 from trunkline_protocols.residency import ResidencyViolated
-from trunkline_protocols.rollout import FleetRollout
+from trunkline_protocols.rollout import FleetRollout, ReleaseRollout
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.spending import Spent
 from trunkline_protocols.tool_steps import ToolCallsCounted, ToolStepRecorded
@@ -81,6 +81,7 @@ archive_reply: Final[Decoder[ArchiveReply]] = Decoder(ArchiveReply)
 waiting: Final[Decoder[EscalationWaiting]] = Decoder(EscalationWaiting)
 fleet: Final[Decoder[FleetPublished]] = Decoder(FleetPublished)
 rollout: Final[Decoder[FleetRollout]] = Decoder(FleetRollout)
+release: Final[Decoder[ReleaseRollout]] = Decoder(ReleaseRollout)
 work: Final[Decoder[WorkMessage]] = Decoder(WorkMessage)
 result: Final[Decoder[AgentMessage]] = Decoder(AgentMessage)
 consult_cancelled: Final[Decoder[ConsultCancelled]] = Decoder(ConsultCancelled)

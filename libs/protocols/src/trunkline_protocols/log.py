@@ -10,7 +10,7 @@ from trunkline_protocols.consultation import ConsultOutcome
 from trunkline_protocols.escalation import Level, Urgency
 from trunkline_protocols.evidence import RoutingEvidence, Score
 from trunkline_protocols.ids import ConversationId, TurnId
-from trunkline_protocols.rollout import FleetDraw
+from trunkline_protocols.rollout import FleetDraw, ReleaseDraw
 from trunkline_protocols.subjects import CommitKind
 from trunkline_protocols.texts import StoredTexts, Text
 from trunkline_protocols.wire import Record, Wire
@@ -292,6 +292,10 @@ class Commit(StoredTexts, frozen=True, kw_only=True, tag="commit"):
     """Fleet version of the conversation, see ADR 0034; 0 if a process before 0.2 wrote the commit."""
     draw: FleetDraw | None = None
     """Draw of the conversation, if it began in a roll-out."""
+    colour: str = ""
+    """Release whose agents answer the conversation, empty without colours."""
+    release_draw: ReleaseDraw | None = None
+    """Draw between two releases, if the conversation began in their roll-out."""
 
     @property
     def settles(self) -> bool:

@@ -43,6 +43,10 @@ class Presence(Wire, frozen=True, kw_only=True, tag="presence"):
     fleet_version: int = 0
     candidate_version: int = 0
     """Loaded candidate of a roll-out, 0 without one."""
+    colour: str = ""
+    """Release that an agents process belongs to, empty without roll-outs of releases."""
+    release_rollout: int = 0
+    """Number of the last roll-out of a release that the process knows, 0 if it knows none."""
     attached: list[str] | None = None
     """Escalated conversations whose socket an ingress holds; None if it does not report them."""
     outside: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from trunkline_protocols.context import Utterance
 from trunkline_protocols.escalation import Escalation
 from trunkline_protocols.ids import ConversationId
-from trunkline_protocols.rollout import FleetDraw
+from trunkline_protocols.rollout import FleetDraw, ReleaseDraw
 from trunkline_protocols.texts import StoredTexts, Text
 
 
@@ -39,3 +39,5 @@ class Snapshot(StoredTexts, frozen=True, kw_only=True, tag="snapshot"):
     replies: list[str] = []
     fleet_version: int = 0
     draw: FleetDraw | None = None
+    colour: str = ""
+    release_draw: ReleaseDraw | None = None

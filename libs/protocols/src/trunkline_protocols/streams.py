@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from trunkline_protocols import subjects
-from trunkline_protocols.subjects import Lane
+from trunkline_protocols.subjects import Lane, QueueColour
 from trunkline_protocols.wire import Record
 
 Storage = Literal["file", "memory"]
@@ -216,6 +216,8 @@ CANDIDATE_KEY: Final = "candidate"
 """Key of the last version that was rolled out by shares; its revisions are version numbers too."""
 ROLLOUT_KEY: Final = "rollout"
 """Key of the state of the last roll-out."""
+RELEASE_KEY: Final = "release"
+"""Key of the served release's colour, and of the state of the last roll-out of a release."""
 
 SLOT_GROUP: Final = "g"
 """The only priority group of a slot's consumer."""
@@ -235,16 +237,21 @@ def slot_consumer(region: str, slot: int) -> ConsumerSpec:
     )
 
 
-def work_consumer(specialty: str, lane: Lane) -> ConsumerSpec:
-    """Return the consumer of one lane of a specialty, shared by all its processes.
+def work_subject(specialty: str, lane: Lane, colour: QueueColour) -> str:
+    """Return the subject of a work queue, with or without a colour."""
+    return subjects.work_of_release(specialty, lane, colour) if colour else subjects.work(specialty, lane)
+
+
+def work_consumer(specialty: str, lane: Lane, colour: QueueColour = "") -> ConsumerSpec:
+    """Return the consumer of one lane of a specialty in one colour, shared by all its processes.
 
     Work is acknowledged on arrival: if no acknowledgement comes within `ack_wait_s`, the process is dead or stalled and
     the message is redelivered.
     """
     return ConsumerSpec(
         stream=WORK.name,
-        name=f"agents-{specialty}-{lane}",
-        filter_subjects=[subjects.work(specialty, lane)],
+        name=f"agents-{specialty}-{lane}-{colour}" if colour else f"agents-{specialty}-{lane}",
+        filter_subjects=[work_subject(specialty, lane, colour)],
         ack_wait_s=1.5,
         max_deliver=-1,
         max_ack_pending=10_000,

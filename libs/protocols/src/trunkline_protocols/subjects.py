@@ -8,6 +8,7 @@ violation.<region>.<border>                         stream VIOLATIONS: refused p
 head.<region>                                       stream HEADS: signed heads of the tree of records
 conv.<region>.<partition>.<conversation>.<kind>     stream CONVERSATIONS: the log of commits
 work.<specialty>.<lane>                             stream WORK: turns for agents
+work.<specialty>.<lane>.<colour>                    stream WORK: turns for the agents of a release
 notice.<region>.<audience>                          stream NOTICES
 receipt.<region>.<notice>.<instance>                stream NOTICES: acknowledgements by processes
 dead.<stream>.<consumer>                            stream DEAD_LETTERS
@@ -38,6 +39,10 @@ from trunkline_protocols.rules.residency import Border
 Lane = Literal["urgent", "high", "normal"]
 CommitKind = Literal["turn", "handoff", "consultation", "escalation", "closed"]
 Audience = Literal["agents", "customers", "all"]
+Colour = Literal["blue", "green"]
+"""Name of a release that is in use beside another one."""
+QueueColour = Literal["", "blue", "green"]
+"""Colour of a work queue; the queue without one is served by the agents of the served release."""
 
 PRESENCES: Final = "$KV.PRESENCE.>"
 """Subjects of all presences."""
@@ -55,6 +60,7 @@ _REGIONAL: Final = frozenset({"inbox", "desk", "view", "hold", "conv", "notice",
 
 LANES: Final[tuple[Lane, ...]] = get_args(Lane)
 COMMIT_KINDS: Final[tuple[CommitKind, ...]] = get_args(CommitKind)
+COLOURS: Final[tuple[Colour, ...]] = get_args(Colour)
 
 
 class ConversationSubject(NamedTuple):
@@ -71,6 +77,7 @@ class WorkSubject(NamedTuple):
 
     specialty: str
     lane: Lane
+    colour: QueueColour = ""
 
 
 def _suffix(region: str, conversation: ConversationId) -> str:
@@ -198,15 +205,22 @@ def parse_conversation(subject: str) -> ConversationSubject:
 
 
 def work(specialty: str, lane: Lane) -> str:
-    """Return the subject of work for a specialty and lane."""
+    """Return the subject of work for a specialty and lane, for the agents of the release in force."""
     if lane not in LANES:
         raise InvalidIdError("lane", lane)
     return f"work.{token(specialty, 'specialty')}.{lane}"
 
 
+def work_of_release(specialty: str, lane: Lane, colour: Colour) -> str:
+    """Return the subject of work for a specialty and lane, for the agents of one release."""
+    if colour not in COLOURS:
+        raise InvalidIdError("colour", colour)
+    return f"{work(specialty, lane)}.{colour}"
+
+
 def work_any(specialty: str) -> str:
-    """Return the filter over all lanes of a specialty."""
-    return f"work.{token(specialty, 'specialty')}.*"
+    """Return the filter over all lanes and colours of a specialty."""
+    return f"work.{token(specialty, 'specialty')}.>"
 
 
 def parse_work(subject: str) -> WorkSubject:
@@ -214,6 +228,8 @@ def parse_work(subject: str) -> WorkSubject:
     match subject.split("."):
         case ["work", specialty, lane] if lane in LANES:
             return WorkSubject(token(specialty, "specialty"), lane)
+        case ["work", specialty, lane, colour] if lane in LANES and colour in COLOURS:
+            return WorkSubject(token(specialty, "specialty"), lane, colour)
         case _:
             raise InvalidIdError("subject", subject)
 

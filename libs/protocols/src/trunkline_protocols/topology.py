@@ -15,6 +15,7 @@ from typing import Final
 from trunkline_protocols import streams, subjects
 from trunkline_protocols.ids import SLOTS
 from trunkline_protocols.streams import BucketSpec, ConsumerSpec, StreamSpec
+from trunkline_protocols.subjects import QueueColour
 from trunkline_protocols.wire import Record
 
 STREAM_CREATORS: Final = frozenset({"ingress", "conversation", "supervisor"})
@@ -44,15 +45,18 @@ def whole_topology(region: str, specialties: Iterable[str]) -> Topology:
     )
 
 
-def topology_of(service: str, region: str, specialties: Iterable[str]) -> Topology:
-    """Return the part that a service creates; `specialties` are those that it serves, for ingress all of the fleet."""
+def topology_of(service: str, region: str, specialties: Iterable[str], colour: QueueColour = "") -> Topology:
+    """Return the part that a service creates; `specialties` are those that it serves, for ingress all of the fleet.
+
+    An agents process with a `colour` creates the queues of its release beside those without one.
+    """
     creates_streams = service in STREAM_CREATORS
     consumers: tuple[ConsumerSpec, ...] = ()
     match service:
         case "conversation":
             consumers = slot_consumers(region)
         case "agents" | "ingress":
-            consumers = work_consumers(specialties)
+            consumers = work_consumers(specialties, ("", colour) if colour else ("",))
         case "audit":
             consumers = audit_consumers()
         case _:
@@ -65,9 +69,14 @@ def topology_of(service: str, region: str, specialties: Iterable[str]) -> Topolo
     )
 
 
-def work_consumers(specialties: Iterable[str]) -> tuple[ConsumerSpec, ...]:
-    """Return the consumers of all lanes of some specialties."""
-    return tuple(streams.work_consumer(specialty, lane) for specialty in specialties for lane in subjects.LANES)
+def work_consumers(specialties: Iterable[str], colours: Iterable[QueueColour] = ("",)) -> tuple[ConsumerSpec, ...]:
+    """Return the consumers of all lanes of some specialties in some colours."""
+    return tuple(
+        streams.work_consumer(specialty, lane, colour)
+        for specialty in specialties
+        for colour in colours
+        for lane in subjects.LANES
+    )
 
 
 def slot_consumers(region: str) -> tuple[ConsumerSpec, ...]:

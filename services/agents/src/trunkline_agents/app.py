@@ -16,12 +16,14 @@ from trunkline_chassis.customer_bucket import CustomerBucket
 from trunkline_chassis.fleet_view import FleetView, follow_fleet
 from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
+from trunkline_chassis.release_view import ReleaseView, follow_release
 from trunkline_chassis.rpc import Responder
 from trunkline_chassis.startup import retry_start
 from trunkline_chassis.texts import Texts, follow_keys
 from trunkline_chassis.tracing.span_types import READ_CUSTOMER
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.fleet import ALL_SPECIALTIES
+from trunkline_protocols.rules.colours import queues_served
 
 from trunkline_agents import handlers
 from trunkline_agents.adapters.artefact_folder import ArtefactFolder
@@ -78,6 +80,7 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
     """Serve one specialty, or all of the fleet."""
     settings, bus = process.settings, process.bus
     fleet = await follow_fleet(bus)
+    release = await follow_release(bus)
     routing = await _load_routing(process, fleet)
     adapters = _adapters(process)
     texts = Texts(await follow_keys(process), encrypts=settings.encryption)
@@ -116,7 +119,7 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
         on_cancelled=partial(handlers.on_consult_cancelled, advisor),
         stop_timeout_s=settings.shutdown_timeout_s,
     )
-    _follow_specialties(process, routing, queues)
+    _follow_specialties(process, routing, release, queues)
     # The specialties were not known to the first repair, and a ready process has its queues.
     await retry_start(process.topology.repair)
     process.heartbeat.vitals = lambda: Vitals(
@@ -124,10 +127,12 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
         specialties=list(queues.specialties),
         fleet_version=routing.current.version,
         candidate_version=routing.candidate_version,
+        colour=settings.colour,
+        release_rollout=release.number,
         outside=tool_loop.calls,
         work_age_s=handler.oldest_wait_s,
     )
-    for work in (queues.run(), heartbeat.run(), fleet.run(), routing.run()):
+    for work in (queues.run(), heartbeat.run(), fleet.run(), release.run(), routing.run()):
         process.spawn(work)
     yield
     await asyncio.gather(queues.drain(settings.shutdown_timeout_s), responder.close(settings.shutdown_timeout_s))
@@ -142,7 +147,7 @@ def _adapters(process: Process[AgentsSettings]) -> _Adapters:
         knowledge=NatsKnowledgeBase(bus, settings.region, timeout_s=settings.search_timeout_s),
         model=NatsLanguageModel(bus, settings.region),
         sink=NatsResultSink(bus),
-        consultations=NatsConsultations(bus),
+        consultations=NatsConsultations(bus, settings.colour),
         http_tools=HttpToolClient(secrets),
         mcp_tools=McpToolClient(secrets, settings.mcp_commands),
         schemas=ProcessSchemaChecker(),
@@ -225,18 +230,28 @@ async def _serve_customers(
     return responder
 
 
-def _follow_specialties(process: Process[AgentsSettings], routing: CurrentRouting, queues: WorkQueues) -> None:
-    """Serve the specialties of the current fleet, and those of every later version once its routing is loaded."""
-    node = process.settings.node
+def _follow_specialties(
+    process: Process[AgentsSettings], routing: CurrentRouting, release: ReleaseView, queues: WorkQueues
+) -> None:
+    """Serve the specialties of the current fleet, and those of every later version once its routing is loaded.
+
+    The queues without a colour are served as long as the own release is the one in force.
+    """
+    node, colour = process.settings.node, process.settings.colour
+
+    def serve() -> None:
+        queues.serve(routing.served, queues_served(colour, release.release))
 
     def count(specialty: str) -> int:
         return len(routing.current.fleet.of(specialty))
 
     def on_loaded() -> None:
-        queues.serve(routing.served)
+        serve()
         for specialty in routing.served:
             _AGENTS.labels(specialty, node).set_function(partial(count, specialty))
 
     routing.on_loaded = on_loaded
+    release.on_change = serve
+    process.topology.colour = colour
     process.topology.specialties = lambda: queues.specialties
     on_loaded()

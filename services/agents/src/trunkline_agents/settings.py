@@ -17,6 +17,7 @@ from trunkline_chassis.settings import (
 from trunkline_chassis.texts import TextSettings
 from trunkline_embedding import Embedder, message_embedder, open_embedder
 from trunkline_embedding.settings import EmbedderSettings
+from trunkline_protocols.subjects import QueueColour
 
 
 class RoutingSettings(EmbedderSettings):
@@ -33,6 +34,11 @@ class AgentsSettings(TextSettings, RoutingSettings):
 
     specialty: Identifier | Literal["*"] = Field(
         description="Specialty that this process serves; `*` serves all those of the fleet"
+    )
+    colour: QueueColour = Field(
+        "",
+        description="Release that this process belongs to, `blue` or `green`, if releases are rolled out by shares of "
+        "conversations; by default none",
     )
     concurrency: int = Field(128, ge=1, description="Maximum number of concurrent turns per specialty")
     work_heartbeat_interval_s: float = Field(0.25, gt=0, description="Interval of the heartbeats of in-flight turns")

@@ -10,6 +10,7 @@ from trunkline_chassis.fleet_view import follow_fleet
 from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.pinned_consumer import PinnedConsumer
+from trunkline_chassis.release_view import follow_release
 from trunkline_chassis.texts import Texts, follow_keys
 from trunkline_protocols import streams, subjects
 from trunkline_protocols.ids import SLOTS, ConversationId
@@ -46,12 +47,13 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     """Run the conversation service: process the inbox slots that this process holds."""
     settings, bus = process.settings, process.bus
     fleet_view = await follow_fleet(bus)
+    release_view = await follow_release(bus)
     keys = await follow_keys(process)
     # The ingress creates the key of a customer with the first message.
     texts = Texts(keys, encrypts=settings.encryption, may_create=False)
     escalation_queue = KvEscalationQueue(bus, time.time, settings.region, texts)
     await escalation_queue.start()
-    environments = EnvironmentReader(fleet_view, process.presences, escalation_queue, now=time.time)
+    environments = EnvironmentReader(fleet_view, release_view, process.presences, escalation_queue, now=time.time)
     directory = NatsCustomerDirectory(bus, settings.region, texts)
     customers = CustomerContexts(
         directory,
@@ -107,8 +109,10 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
         finishing=conversations.finishing if process.readiness.started else conversations.in_flight,
         fleet_version=fleet_view.current.version,
         candidate_version=fleet_view.candidate_version,
+        release_rollout=release_view.number,
     )
     process.spawn(fleet_view.run())
+    process.spawn(release_view.run())
     process.spawn(escalation_queue.run())
     process.spawn(
         watch_overdue(conversations, escalation_queue, held_slots=lambda: consumer.held, now=time.time),

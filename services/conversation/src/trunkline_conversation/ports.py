@@ -15,6 +15,7 @@ from trunkline_protocols.ids import ConversationId, Instance
 from trunkline_protocols.inbox import EndRequested, TurnReceived
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.snapshot import Snapshot
+from trunkline_protocols.subjects import QueueColour
 from trunkline_protocols.turn import AnswerTurn
 
 from trunkline_conversation.core.state import Conversation
@@ -82,8 +83,8 @@ class Log(Protocol):
 class WorkQueue(Protocol):
     """The queue of work for agents."""
 
-    async def enqueue(self, request: AnswerTurn) -> int:
-        """Append a request to the queue of its specialty and return its position."""
+    async def enqueue(self, request: AnswerTurn, colour: QueueColour) -> int:
+        """Append a request to the queue of its specialty and of a colour, and return its position."""
         ...
 
     async def holds(self, request: AnswerTurn, position: int) -> bool | None:
@@ -93,8 +94,8 @@ class WorkQueue(Protocol):
         """
         ...
 
-    async def requeue(self, request: AnswerTurn, position: int) -> int:
-        """Append a request again that was lost at `position`; return its new position."""
+    async def requeue(self, request: AnswerTurn, position: int, colour: QueueColour) -> int:
+        """Append a request again that was lost at `position`, or waits there for nothing; return its new position."""
         ...
 
 
@@ -134,7 +135,11 @@ class Environments(Protocol):
     """Fleet versions and the other inputs of decisions."""
 
     def with_version(self, state: Conversation) -> Conversation:
-        """Return the state with the fleet version of its next message; a new conversation is drawn."""
+        """Return the state with the fleet version and the colour of its next message; a new conversation is drawn."""
+        ...
+
+    def queue_of(self, colour: str, specialty: str) -> QueueColour:
+        """Return the queue for work of a conversation: another colour's if no agent of its own one is ready."""
         ...
 
     def read(self, fleet_version: int) -> Environment:

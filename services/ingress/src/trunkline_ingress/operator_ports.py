@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from trunkline_chassis.fleet_store import FleetHistory, FleetVersion, StoredRollout
+from trunkline_chassis.release_view import StoredRelease
 from trunkline_protocols.broadcast import NoticeMessage
 from trunkline_protocols.customer_keys import CustomerErased
 from trunkline_protocols.desk import DeskMessage, DeskOutcome
@@ -23,7 +24,7 @@ from trunkline_protocols.knowledge import (
 )
 from trunkline_protocols.log import CommitStored
 from trunkline_protocols.presence import SuiteStatus
-from trunkline_protocols.rollout import FleetRollout
+from trunkline_protocols.rollout import FleetRollout, ReleaseRollout
 from trunkline_protocols.views import View
 
 from trunkline_ingress.core.archived import ArchivedConversation
@@ -174,6 +175,18 @@ class RolloutStore(Protocol):
 
     async def publish(self, candidate: FleetVersion, *, after: int, note: str) -> FleetVersion:
         """Publish a candidate as the successor of version `after`; raise `FenceError` if another version came first."""
+        ...
+
+
+class ReleaseStore(Protocol):
+    """State of the last roll-out of a release."""
+
+    async def read(self) -> StoredRelease:
+        """Read the state."""
+        ...
+
+    async def put(self, rollout: ReleaseRollout, *, after: int) -> None:
+        """Store the successor of revision `after`; raise `FenceError` if another process changed it."""
         ...
 
 

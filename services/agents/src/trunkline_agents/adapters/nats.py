@@ -10,12 +10,13 @@ from trunkline_chassis.errors import BusUnavailableError
 from trunkline_chassis.notices import Notices
 from trunkline_chassis.tracing import span_types as spans
 from trunkline_chassis.tracing.tracer import span
-from trunkline_protocols import codec, subjects
+from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.knowledge import AnalyseMessage, MessageAnalysed, Passage, PassagesFound, SearchKnowledge
 from trunkline_protocols.refusal import Refused
+from trunkline_protocols.subjects import QueueColour
 from trunkline_protocols.turn import AgentMessage
 
 _log: Final = structlog.get_logger(__name__)
@@ -85,14 +86,17 @@ class NatsResultSink:
 class NatsConsultations:
     """Publishes requests, cancellations and replies of consultations."""
 
-    def __init__(self, bus: Bus) -> None:
-        """`bus` is the connection of the process."""
+    def __init__(self, bus: Bus, colour: QueueColour) -> None:
+        """`bus` is the connection of the process; specialists of its own `colour` are consulted."""
         self._bus = bus
+        self._colour = colour
 
     async def request(self, consult: Consult) -> None:
         """Append to the work queue, with high priority because an answer waits for it."""
         await self._bus.append(
-            subjects.work(consult.specialty, "high"), codec.encode(consult), message_id=consult.consultation
+            streams.work_subject(consult.specialty, "high", self._colour),
+            codec.encode(consult),
+            message_id=consult.consultation,
         )
 
     async def cancel(self, specialty: str, cancelled: ConsultCancelled) -> None:

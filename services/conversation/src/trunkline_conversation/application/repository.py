@@ -160,6 +160,8 @@ class ConversationRepository:
             erased=cause.erased,
             fleet_version=state.fleet_version,
             draw=state.draw,
+            colour=state.colour,
+            release_draw=state.release_draw,
         )
 
     async def _resolve_conflict(self, state: Conversation, cause: CommitCause) -> None:

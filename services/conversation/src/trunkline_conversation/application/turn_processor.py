@@ -134,7 +134,7 @@ class TurnProcessor:
     async def _request_work(self, state: Conversation, turn: Turn) -> tuple[Step, Turn]:
         """Have the work of a turn done and wait for a signal that decides the next step."""
         request = self._request(state, turn)
-        work = QueuedWork(self._work_queue, request)
+        work = QueuedWork(self._work_queue, request, state.colour, self._environments.queue_of)
         if turn.work.is_claimed:
             self._dispatch.continue_with(request)
         else:

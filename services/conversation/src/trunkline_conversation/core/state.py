@@ -32,7 +32,7 @@ from trunkline_protocols.log import (
     ToolUsed,
     TurnAnswered,
 )
-from trunkline_protocols.rollout import FleetDraw
+from trunkline_protocols.rollout import FleetDraw, ReleaseDraw
 from trunkline_protocols.rules.facts import allowed_claims, current_facts, excluded_topics
 from trunkline_protocols.rules.frames import frames_in
 from trunkline_protocols.rules.message_id_filter import with_id
@@ -92,6 +92,10 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """Fleet version of the last commit, and of the message that is being processed."""
     draw: FleetDraw | None = None
     """Draw between two versions, if the conversation began in a roll-out."""
+    colour: str = ""
+    """Colour of the last commit, and of the message that is being processed."""
+    release_draw: ReleaseDraw | None = None
+    """Draw between two releases, if the conversation began in their roll-out."""
 
     @property
     def started(self) -> bool:
@@ -124,6 +128,8 @@ def evolve(state: Conversation, commit: Commit, sequence: int) -> Conversation:
         key="" if commit.erased else commit.key or state.key,
         fleet_version=commit.fleet_version or state.fleet_version,
         draw=commit.draw or state.draw,
+        colour=commit.colour,
+        release_draw=commit.release_draw or state.release_draw,
     )
 
 
@@ -316,6 +322,8 @@ def to_snapshot(state: Conversation) -> Snapshot:
         key=state.key,
         fleet_version=state.fleet_version,
         draw=state.draw,
+        colour=state.colour,
+        release_draw=state.release_draw,
     )
 
 
@@ -349,4 +357,6 @@ def from_snapshot(snapshot: Snapshot, region: str) -> Conversation:
         key=snapshot.key,
         fleet_version=snapshot.fleet_version,
         draw=snapshot.draw,
+        colour=snapshot.colour,
+        release_draw=snapshot.release_draw,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +10,7 @@ from typing import Final
 
 import structlog
 from prometheus_client import Counter, Gauge
+from trunkline_chassis.ticks import next_tick
 from trunkline_protocols.ids import ConversationId, Instance
 from trunkline_protocols.log import CommitStored
 from trunkline_protocols.presence import Presence
@@ -141,7 +141,7 @@ class AdmissionControl:
         """Follow the heartbeats and report episodes until cancelled."""
         while True:
             self.refresh()
-            await asyncio.sleep(_INTERVAL_S)
+            await next_tick(_INTERVAL_S)
 
     def refresh(self) -> None:
         """Read the heartbeats, and end an episode that is over."""

@@ -14,10 +14,11 @@ from trunkline_chassis.fleet_store import (
     read_rollout,
 )
 from trunkline_chassis.provision import provision_work
+from trunkline_chassis.release_view import StoredRelease, put_release, read_release
 from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.fleet import Fleet
-from trunkline_protocols.rollout import FleetRollout
+from trunkline_protocols.rollout import FleetRollout, ReleaseRollout
 
 from trunkline_ingress.core.rollout.tally import ObservedCommit
 
@@ -50,6 +51,22 @@ class NatsRollouts:
         """Publish a candidate as the successor of version `after`; raise `FenceError` if another version came first."""
         by = candidate.published.published_by
         return await publish_fleet(self._bus, candidate.fleet, after=after, by=by, origin="apply", note=note)
+
+
+class NatsReleases:
+    """Store of the last roll-out of a release on JetStream."""
+
+    def __init__(self, bus: Bus) -> None:
+        """Use the connection of the process."""
+        self._bus = bus
+
+    async def read(self) -> StoredRelease:
+        """Read the state."""
+        return await read_release(self._bus)
+
+    async def put(self, rollout: ReleaseRollout, *, after: int) -> None:
+        """Store the successor of revision `after`; raise `FenceError` if another process changed it."""
+        await put_release(self._bus, rollout, after=after)
 
 
 class NatsCommitFeed:

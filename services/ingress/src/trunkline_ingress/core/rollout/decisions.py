@@ -1,8 +1,9 @@
 """Decisions about a roll-out: pure functions from its state and the present counts to the next change.
 
-preparing   every process loads both versions, the routing is trained; the share is 0
+preparing   every process loads both versions, the routing is trained; or the agents of both releases are ready
 running     a share of new conversations is drawn to the candidate, raised step by step
-finishing   the candidate is published as the served version, and every process loads it under its new number
+finishing   the candidate is published as the served version, and every process loads it under its new number;
+            a release is in force at once
 finished, withdrawn
 """
 
@@ -10,10 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias, assert_never
+from typing import Final, TypeAlias, TypeVar, assert_never
 
 import msgspec
-from trunkline_protocols.rollout import MAX_DECISIONS, FleetRollout, RolloutAction, RolloutDecision, TurnCounts
+from trunkline_protocols.rollout import (
+    MAX_DECISIONS,
+    FleetRollout,
+    ReleaseRollout,
+    RolloutAction,
+    RolloutDecision,
+    TurnCounts,
+)
 
 from trunkline_ingress.core.rollout.evidence import LIMIT, WEIGHTS, Outcome
 
@@ -21,6 +29,8 @@ PREPARATION_TIMEOUT_S: Final = 900.0
 """Longest time until every process has loaded the candidate: a training may take minutes on a busy machine."""
 FINISHING_TIMEOUT_S: Final = 60.0
 """Longest time until every process has loaded the published version; one that has not answers with its last one."""
+UNAVAILABLE_TIMEOUT_S: Final = 30.0
+"""Longest time without ready agents of a candidate: a restarted process loads a fleet and a model first."""
 _ALL: Final = 100
 _NAMED: Final = 5
 
@@ -32,6 +42,7 @@ class RolloutFacts:
     now: float
     """Unix time in seconds."""
     served_version: int
+    """0 for a release, which no other change replaces."""
     is_candidate_served: bool
     """Whether the served fleet has the content of the candidate."""
     behind: Sequence[str]
@@ -44,6 +55,10 @@ class RolloutFacts:
     """Evidence that the candidate is worse."""
     strongest: Outcome
     """Outcome that contributes most to it."""
+    unavailable: str = ""
+    """Ready processes that a candidate release lacks, empty if it has all."""
+    unavailable_s: float = 0.0
+    """Time since then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +93,30 @@ class Withdraw:
 
 
 Change: TypeAlias = Raise | Published | Finish | Withdraw
+Rollout: TypeAlias = FleetRollout | ReleaseRollout
+R = TypeVar("R", bound=Rollout)
 
 
-def decide(state: FleetRollout, facts: RolloutFacts) -> Change | Publish | None:
+def decide(state: Rollout, facts: RolloutFacts) -> Change | Publish | None:
     """Return the next change of an active roll-out, None to wait."""
     if state.phase == "finishing":
-        return _finish(state, facts)
-    if facts.served_version != state.served:
+        return _finish(state, facts) if isinstance(state, FleetRollout) else Finish()
+    if isinstance(state, FleetRollout) and facts.served_version != state.served:
         return Withdraw(f"version {facts.served_version} was published meanwhile")
     if facts.evidence >= LIMIT:
         return Withdraw(_verdict(facts))
     if state.phase == "preparing" and facts.behind:
         waited_s = facts.now - state.started_at
         return Withdraw(f"not loaded by {_some(facts.behind)}") if waited_s > PREPARATION_TIMEOUT_S else None
+    if state.phase == "running" and facts.unavailable:
+        # Its conversations are answered by the served release meanwhile, which counts as no failure.
+        return Withdraw(facts.unavailable) if facts.unavailable_s > UNAVAILABLE_TIMEOUT_S else None
     if state.is_paused or not _is_held(state, facts):
         return None
     return Raise(next((share for share in state.shares if share > state.share), _ALL))
 
 
-def _is_held(state: FleetRollout, facts: RolloutFacts) -> bool:
+def _is_held(state: Rollout, facts: RolloutFacts) -> bool:
     """Return whether the present share has had its time and its turns."""
     if state.phase == "preparing":
         return True
@@ -116,7 +136,7 @@ def _finish(state: FleetRollout, facts: RolloutFacts) -> Change | Publish | None
     return Finish() if is_late or not facts.behind_published else None
 
 
-def after(state: FleetRollout, change: Change, facts: RolloutFacts, *, by: str) -> FleetRollout:
+def after(state: R, change: Change, facts: RolloutFacts, *, by: str) -> R:
     """Return the state after a change; `by` is the process that decided it."""
     counted = msgspec.structs.replace(state, candidate_turns=facts.candidate_turns, served_turns=facts.served_turns)
     match change:
@@ -133,7 +153,8 @@ def after(state: FleetRollout, change: Change, facts: RolloutFacts, *, by: str) 
             return msgspec.structs.replace(counted, published=version, raised_at=facts.now)
         case Finish():
             finished = msgspec.structs.replace(counted, phase="finished")
-            return noted(finished, "finished", at=facts.now, by=by, reason=f"served as version {state.published}")
+            reason = f"served as version {state.published}" if isinstance(state, FleetRollout) else "in force"
+            return noted(finished, "finished", at=facts.now, by=by, reason=reason)
         case Withdraw(reason=reason):
             withdrawn = msgspec.structs.replace(counted, phase="withdrawn", share=0)
             return noted(withdrawn, "withdrawn", at=facts.now, by=by, reason=reason)
@@ -141,7 +162,7 @@ def after(state: FleetRollout, change: Change, facts: RolloutFacts, *, by: str) 
             assert_never(change)
 
 
-def noted(state: FleetRollout, action: RolloutAction, *, at: float, by: str, reason: str = "") -> FleetRollout:
+def noted(state: R, action: RolloutAction, *, at: float, by: str, reason: str = "") -> R:
     """Return the state with one more decision in its record."""
     decision = RolloutDecision(at=at, action=action, share=state.share, by=by, reason=reason)
     return msgspec.structs.replace(state, decisions=[*state.decisions[1 - MAX_DECISIONS :], decision])

@@ -13,13 +13,13 @@ from trunkline_chassis.errors import FenceError
 from trunkline_chassis.fleet_store import FleetVersion
 from trunkline_chassis.settings import McpCommands
 from trunkline_protocols.fleet import Fleet, FleetOrigin
-from trunkline_protocols.rollout import FleetRollout
+from trunkline_protocols.rollout import FleetRollout, ReleaseRollout
 from trunkline_protocols.rules.fleet import disallowed_commands, find_defect
 
 from trunkline_ingress.core.operators import ADMINS, VIEWERS
 from trunkline_ingress.handlers.access import Route, author_of, operators
 from trunkline_ingress.handlers.http import body_of, json_response
-from trunkline_ingress.operator_ports import FleetStore, RolloutStore
+from trunkline_ingress.operator_ports import FleetStore, ReleaseStore, RolloutStore
 from trunkline_ingress.ports import LiveProcesses
 
 _FLEET_SERVICES: Final = frozenset({"ingress", "conversation", "agents"})
@@ -69,6 +69,7 @@ class FleetOps:
 
     store: FleetStore
     rollouts: RolloutStore
+    releases: ReleaseStore
     processes: LiveProcesses
     mcp_commands: McpCommands
     """Commands that the operator's environment permits; no version of the fleet may have another one."""
@@ -146,6 +147,7 @@ class FleetOps:
     async def _publish(self, fleet: Fleet, *, after: int, by: str, origin: FleetOrigin, note: str) -> web.Response:
         refuse_disallowed_commands(fleet, self.mcp_commands)
         refuse_during_rollout((await self.rollouts.read()).rollout)
+        refuse_during_release((await self.releases.read()).rollout)
         try:
             version = await self.store.publish(fleet, after=after, by=by, origin=origin, note=note)
         except FenceError as error:
@@ -158,6 +160,12 @@ def refuse_during_rollout(rollout: FleetRollout | None) -> None:
     """Raise `HTTPConflict` if a roll-out is active: one change of the fleet at a time."""
     if rollout is not None and rollout.is_active:
         raise web.HTTPConflict(text=f"candidate {rollout.candidate} is being rolled out: abort it first")
+
+
+def refuse_during_release(release: ReleaseRollout | None) -> None:
+    """Raise `HTTPConflict` if the roll-out of a release is active."""
+    if release is not None and release.is_active:
+        raise web.HTTPConflict(text=f"release {release.candidate} is being rolled out: abort it first")
 
 
 def refuse_defects(fleet: Fleet) -> None:

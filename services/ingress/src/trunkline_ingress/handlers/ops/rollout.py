@@ -23,9 +23,10 @@ from trunkline_ingress.handlers.http import body_of, json_response
 from trunkline_ingress.handlers.ops.fleet import (
     refuse_defects,
     refuse_disallowed_commands,
+    refuse_during_release,
     refuse_during_rollout,
 )
-from trunkline_ingress.operator_ports import CommitFeed, FleetStore, RolloutStore
+from trunkline_ingress.operator_ports import CommitFeed, FleetStore, ReleaseStore, RolloutStore
 from trunkline_ingress.ports import LiveProcesses
 
 _log: Final = structlog.get_logger(__name__)
@@ -63,6 +64,7 @@ class RolloutOps:
     """Handlers for the roll-out of a version."""
 
     rollouts: RolloutStore
+    releases: ReleaseStore
     fleets: FleetStore
     commits: CommitFeed
     processes: LiveProcesses
@@ -92,6 +94,7 @@ class RolloutOps:
         refuse_disallowed_commands(body.fleet, self.mcp_commands)
         stored = await self.rollouts.read()
         refuse_during_rollout(stored.rollout)
+        refuse_during_release((await self.releases.read()).rollout)
         current = await self.fleets.current()
         if current is None or current.version != body.after:
             raise web.HTTPConflict(

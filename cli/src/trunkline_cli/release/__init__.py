@@ -1,0 +1,1 @@
+"""Roll-out of a release to the agents: blue and green."""
