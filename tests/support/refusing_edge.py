@@ -12,6 +12,7 @@ from aiohttp import WSMsgType, web
 from trunkline_protocols import codec
 from trunkline_protocols.frames import (
     AcceptedFrame,
+    DeltaFrame,
     ErrorFrame,
     Message,
     MessageFrame,
@@ -58,6 +59,7 @@ class RefusingEdge:
                         await _send(socket, _refusal(id_))
                         continue
                     await _send(socket, AcceptedFrame(id=id_, seq=seq + 1))
+                    await _send(socket, DeltaFrame(turn=f"t-{id_}", text=ANSWER))
                     await _send(socket, _answer(id_, seq + 2))
                     seq += 2
                 case _:
