@@ -39,10 +39,10 @@ _browser:
         || { echo "just: installing chromium for the browser tests" >&2; \
              { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium; } >/dev/null; }
 
-# Unpack promtool, prometheus, amtool and the node exporter from packages of the distribution; the tests that use them are skipped visibly without.
+# Unpack promtool, prometheus, amtool, Alertmanager and the node exporter from packages of the distribution; the tests that use them are skipped visibly without.
 [group('verify')]
 monitoring-tools:
-    @[ -x .venv/tools/prometheus/amtool ] || ! command -v dpkg-deb >/dev/null \
+    @[ -x .venv/tools/prometheus/prometheus-alertmanager ] || ! command -v dpkg-deb >/dev/null \
         || requirements/monitoring.sh .venv/tools/prometheus || echo "just: the tools of Prometheus cannot be had" >&2
 
 # Only tests that need no server
@@ -59,6 +59,11 @@ faults *args:
 [group('verify')]
 two-nodes *args:
     @TRUNKLINE_EMBEDDER="${TRUNKLINE_EMBEDDER:-lexical}" python -m tests.faults.two_nodes "$@"
+
+# Make the fault of every alert happen, until Prometheus and Alertmanager report it: ./just alerts [--only NAME ...] [--keep FOLDER] | --healthy MINUTES
+[group('verify')]
+alerts *args: monitoring-tools
+    @TRUNKLINE_EMBEDDER="${TRUNKLINE_EMBEDDER:-lexical}" python -m tests.alerts "$@"
 
 # Install ansible-core and its linter in an environment of their own, .venv/tools/ansible.
 [private]
@@ -86,7 +91,7 @@ cluster-test *args: _ansible
 cluster-faults *args:
     @python -m tests.cluster.faults "$@"
 
-# Tests of the LLM gateway and of backups on third-party servers, installed in a separate environment
+# Tests of the LLM gateway, of backups and of archives on third-party servers, installed in a separate environment
 [group('verify')]
 peers venv="/tmp/trunkline-peers":
     @[ -x "{{venv}}/bin/python" ] || python -m venv "{{venv}}"

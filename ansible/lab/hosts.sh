@@ -5,11 +5,13 @@
 #   ansible/lab/hosts.sh add FOLDER NUMBER     start one more and add it to that inventory, with the groups of the processes
 #                                              that hold no data: ingress, conversation, agents, llm_gateway
 #   ansible/lab/hosts.sh down FOLDER           remove its containers and its network
+# FOLDER/backups is a store that outlives the hosts, at /var/backups/trunkline of each.
 # TRUNKLINE_LAB names the lab (default: trunkline-lab), so that several can run side by side. Only hosts that were started
 # from FOLDER are removed.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-image=trunkline-lab-host:bookworm
+# An image of other packages has another name.
+image=trunkline-lab-host:$(sha256sum "$here/image.sh" | cut -c1-12)
 lab=${TRUNKLINE_LAB:-trunkline-lab}
 action=$1
 folder=$(realpath --canonicalize-missing "$2")
@@ -25,7 +27,7 @@ start() {
     docker run --detach --name "$lab-$1" --hostname "$1" --label "trunkline.lab=$lab" --label "trunkline.folder=$folder" --network "$lab" --ip "$2" \
         --cgroupns host --volume /sys/fs/cgroup:/sys/fs/cgroup:rw --tmpfs /run --tmpfs /run/lock --tmpfs /tmp:exec \
         --stop-signal SIGRTMIN+3 --cap-add SYS_ADMIN --cap-add NET_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
-        --volume "$folder/id.pub:/etc/lab/id.pub:ro" "$image" >/dev/null
+        --volume "$folder/id.pub:/etc/lab/id.pub:ro" --volume "$folder/backups:/var/backups/trunkline" "$image" >/dev/null
     docker exec "$lab-$1" sh -c 'install -d -m 700 /root/.ssh && install -m 600 /etc/lab/id.pub /root/.ssh/authorized_keys &&
         ssh-keygen -q -A >/dev/null && until systemctl is-system-running 2>/dev/null | grep -qE "running|degraded"; do
         sleep 0.2; done; systemctl reset-failed ssh; systemctl start ssh'
@@ -62,7 +64,7 @@ add)
     ;;
 up)
     "$here/image.sh" "$image"
-    mkdir -p "$folder"
+    mkdir -p "$folder/backups"
     [ -f "$folder/id" ] || ssh-keygen -q -t ed25519 -N '' -C "$lab" -f "$folder/id"
     down
     other=$(docker ps --all --filter "label=trunkline.lab=$lab" --format '{{.Names}} of folder {{.Label "trunkline.folder"}}' | head -n 1)
@@ -93,7 +95,7 @@ up)
     done
     ;;
 *)
-    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

@@ -18,11 +18,12 @@ mkdir -p "$root/host/etc/postgresql-common"
 echo 'create_main_cluster = false' >"$root/host/etc/postgresql-common/createcluster.conf"
 DEBIAN_FRONTEND=noninteractive chroot "$root/host" apt-get -qq -o Dpkg::Options::=--force-unsafe-io install -y \
     --no-install-recommends openssh-server python3 python3-apt python3-venv sudo openssl iproute2 iptables \
-    iputils-ping procps acl chrony postgresql-15 etcd-server etcd-client haproxy pgbackrest >"$root/log" 2>&1 || {
+    iputils-ping procps acl chrony postgresql-15 etcd-server etcd-client haproxy pgbackrest \
+    prometheus prometheus-alertmanager prometheus-node-exporter >"$root/log" 2>&1 || {
     tail -n 20 "$root/log" >&2
     exit 1
 }
-for unit in etcd haproxy postgresql chrony; do
+for unit in etcd haproxy postgresql chrony prometheus prometheus-alertmanager prometheus-node-exporter; do
     chroot "$root/host" systemctl disable --quiet "$unit" >/dev/null 2>&1 || echo "image: $unit is not there" >&2
 done
 chroot "$root/host" systemctl mask --quiet systemd-udevd systemd-logind getty.target console-getty \

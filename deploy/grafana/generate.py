@@ -355,6 +355,26 @@ STORES: Final = Dashboard(
                 Panel("Recorded messages", per_second("trunkline_audit_rows_total", "stream"), "cps"),
                 Panel("Messages that were recorded already", per_second("trunkline_audit_seen_total", "stream"), "cps"),
                 Panel("Messages that PostgreSQL refused", per_second("trunkline_audit_skipped_total", "stream"), "cps"),
+                Panel(
+                    "Refused passages between regions, 1 h",
+                    [
+                        Query(
+                            'sum by (border) (increase(trunkline_residency_violations_total{job=~"$job"}[1h]))',
+                            "{{border}}",
+                        )
+                    ],
+                ),
+                Panel(
+                    "Refused passages without a record, 1 h",
+                    [
+                        Query(
+                            'sum by (reason) (increase(trunkline_residency_records_lost_total{job=~"$job"}[1h]))',
+                            "{{reason}}",
+                        )
+                    ],
+                ),
+                Panel("Signed heads for the stream", per_second("trunkline_audit_heads_total", "outcome"), "cps"),
+                Panel("Timestamps of heads", per_second("trunkline_audit_timestamps_total", "outcome"), "cps"),
             ],
         ),
         (

@@ -29,6 +29,7 @@ from tests.agents.fakes import (
     UnusedLedger,
     UnusedLimits,
 )
+from tests.support.borders import ListedBorders
 
 INSTANCE = Instance("agents-1")
 BUILT_IN = built_in_examples()
@@ -108,7 +109,7 @@ def make_worker(
         knowledge=knowledge or FakeKnowledgeBase(),
         model=model,
         consultations=consultations,
-        tool_loop=ToolLoop(model, UnusedLedger(), ToolPorts({}, UnusedChecker(), UnusedLimits())),
+        tool_loop=ToolLoop(model, UnusedLedger(), ToolPorts({}, UnusedChecker(), UnusedLimits(), ListedBorders())),
         notices=NoNotices(),
         ids=ids,
     )

@@ -26,6 +26,7 @@ from yarl import URL
 
 from tests.protocols.sample_parts import AGENT, COMPANY
 from tests.support.account_shop import AccountShop, serve_accounts
+from tests.support.borders import ListedBorders
 
 MCP_SERVER = '''
 import json
@@ -57,6 +58,7 @@ class Process:
     def __init__(self, bus: Bus, readers: list[Reader], instance: str = "agents-1") -> None:
         self.fleet = Fleet(company=COMPANY, agents=[AGENT], readers=readers)
         self.http = HttpToolClient(ToolSecrets(lambda _: "", {}))
+        self.borders = ListedBorders()
         commands = [reader.command for reader in readers]
         self.reader = CustomerReader(
             CustomerBucket(bus),
@@ -64,11 +66,14 @@ class Process:
             fleet=lambda _: self.fleet,
             addresses={},
             instance=Instance(instance),
+            borders=self.borders,
             now=time.time,
         )
 
     async def read(self, customer: str) -> CustomerKnown:
-        return await self.reader.read(ReadCustomer(tenant="default", region="local", customer=customer))
+        reply = await self.reader.read(ReadCustomer(tenant="default", region="local", customer=customer))
+        assert isinstance(reply, CustomerKnown)
+        return reply
 
 
 def new_customer() -> str:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
@@ -25,6 +25,9 @@ from trunkline_protocols.turn import AgentHeartbeat, AgentMessage, Answered, Ans
 
 from tests.agents.builders import make_agent, make_request, small_fleet
 from tests.agents.fakes import PASSAGE
+from tests.support.nats import nats_server
+
+REGION = "local"
 
 pytestmark = pytest.mark.processes
 
@@ -58,8 +61,8 @@ class Requester:
         return message
 
 
-async def serve_collaborators(bus: Bus, region: str) -> None:
-    """Serve the knowledge base and the gateway of a region with fixed replies."""
+async def serve_collaborators(bus: Bus) -> None:
+    """Serve the knowledge base and the gateway of the region with fixed replies."""
 
     async def on_search(message: Msg) -> None:
         await message.respond(codec.encode(PassagesFound(passages=[PASSAGE])))
@@ -67,9 +70,17 @@ async def serve_collaborators(bus: Bus, region: str) -> None:
     async def on_complete(message: Msg) -> None:
         await message.respond(codec.encode(Completed(text="Restart it.", provider="p", model="m")))
 
-    await bus.subscribe(subjects.search(region), on_search)
-    await bus.subscribe(subjects.complete(region), on_complete)
+    await bus.subscribe(subjects.search(REGION), on_search)
+    await bus.subscribe(subjects.complete(REGION), on_complete)
     await bus.flush()
+
+
+@pytest.fixture
+def nats_url(tmp_path: Path) -> Iterator[str]:
+    """A server of this test alone: its account belongs to one region, and so do all processes that share it."""
+    (tmp_path / "nats").mkdir()
+    with nats_server(tmp_path / "nats") as url:
+        yield url
 
 
 @pytest.fixture
@@ -84,22 +95,20 @@ async def fleet_version(bus: Bus) -> int:
 async def processes(
     bus: Bus, nats_url: str, tmp_path: Path, fleet_version: int
 ) -> AsyncIterator[dict[str, subprocess.Popen[bytes]]]:
-    """Run one process per specialty of the small fleet, in a separate region."""
+    """Run one process per specialty of the small fleet."""
     del fleet_version  # the processes start with a published fleet
-    region = f"r{time.monotonic_ns()}"
-    await serve_collaborators(bus, region)
-    started = {specialty: start_process(specialty, nats_url, region, tmp_path) for specialty in SPECIALTIES}
+    await serve_collaborators(bus)
+    started = {specialty: start_process(specialty, nats_url, tmp_path) for specialty in SPECIALTIES}
     yield started
     for process in started.values():
         process.kill()
         process.wait()
 
 
-def start_process(specialty: str, nats_url: str, region: str, folder: Path) -> subprocess.Popen[bytes]:
+def start_process(specialty: str, nats_url: str, folder: Path) -> subprocess.Popen[bytes]:
     name = "all" if specialty == "*" else specialty
     environment = os.environ | {
         "TRUNKLINE_NATS_URL": nats_url,
-        "TRUNKLINE_REGION": region,
         "TRUNKLINE_SPECIALTY": specialty,
         "TRUNKLINE_INSTANCE": f"agents-{name}",
     }
@@ -112,11 +121,10 @@ async def test_process_of_all_specialties_follows_the_fleet(
     bus: Bus, nats_url: str, tmp_path: Path, fleet_version: int
 ) -> None:
     """It answers what its triage routes, serves added specialties, and leaves the work of removed ones."""
-    region = f"r{time.monotonic_ns()}"
-    await serve_collaborators(bus, region)
+    await serve_collaborators(bus)
     requester = Requester(bus)
     await requester.subscribe()
-    process = start_process("*", nats_url, region, tmp_path)
+    process = start_process("*", nats_url, tmp_path)
 
     async def ask(specialty: str, text: str, *, hop: int = 1, may_continue: bool = False) -> None:
         turn = f"c{time.monotonic_ns()}-1"
@@ -179,7 +187,7 @@ async def test_ready_process_has_its_queues(bus: Bus, nats_url: str, tmp_path: P
     names = (await bus.api("CONSUMER.NAMES.WORK"))["consumers"] or []
     if consumer in names:
         await bus.api(f"CONSUMER.DELETE.WORK.{consumer}")
-    process = start_process("billing", nats_url, f"r{time.monotonic_ns()}", tmp_path)
+    process = start_process("billing", nats_url, tmp_path)
     try:
         async with asyncio.timeout(60):
             while '"process.ready"' not in (tmp_path / "billing.log").read_text():

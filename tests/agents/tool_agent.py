@@ -16,6 +16,7 @@ from trunkline_agents.application.tool_loop import ModelOutcome, ToolLoop, ToolL
 from trunkline_agents.application.tool_session import BuiltInTool, ToolTask
 from trunkline_agents.ports import ToolPorts
 from trunkline_chassis.bus import Bus
+from trunkline_chassis.residency import BorderGuard
 from trunkline_protocols.accounting import Usage
 from trunkline_protocols.completion import Complete, Completed
 from trunkline_protocols.context import Context
@@ -24,6 +25,7 @@ from trunkline_protocols.tool_steps import ToolCall
 
 from tests.agents.builders import make_request
 from tests.agents.fakes import ScriptedModel
+from tests.support.borders import ListedBorders
 
 Script = Callable[[Complete], Completed]
 """The model's reply as a function of the request."""
@@ -64,7 +66,14 @@ class Environment:
 class ToolAgent:
     """An agent with tools and a real ledger."""
 
-    def __init__(self, bus: Bus, tools: list[Tool], turn: str, environment: Environment) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        tools: list[Tool],
+        turn: str,
+        environment: Environment,
+        borders: BorderGuard | None = None,
+    ) -> None:
         self._bus = bus
         self._turn = turn
         self.context = CONTEXT
@@ -87,10 +96,12 @@ class ToolAgent:
         secrets = ToolSecrets(lambda name: f"secret of {name}", environment.secret_hosts)
         self._http = HttpToolClient(secrets)
         self._schemas = ProcessSchemaChecker()
+        self.borders = borders or ListedBorders()
         self._tools = ToolPorts(
             clients={"http": self._http, "mcp": McpToolClient(secrets, environment.mcp_commands)},
             schemas=self._schemas,
             limits=KvCallLimits(bus, environment.now),
+            borders=self.borders,
         )
         self.model: ScriptedModel | None = None
         self.result: ToolLoopResult | None = None

@@ -23,7 +23,7 @@ from tests.architecture.language import ROOT
 ANSIBLE = ROOT / "ansible"
 ROLES = sorted(path for path in (ANSIBLE / "roles").iterdir() if path.is_dir())
 INVENTORIES = sorted(path for path in (ANSIBLE / "inventories").iterdir() if path.is_dir())
-GROUPS = {"ingress", "conversation", "agents", "rag", "llm_gateway", "audit", "broker", "postgres"}
+GROUPS = {"ingress", "conversation", "agents", "rag", "llm_gateway", "audit", "broker", "postgres", "monitoring"}
 SETTINGS: dict[str, type[ProcessSettings]] = {
     "agents": AgentsSettings,
     "audit": AuditSettings,
@@ -35,7 +35,15 @@ SETTINGS: dict[str, type[ProcessSettings]] = {
 }
 VARIABLE = re.compile(r"\b[a-z]+__[a-z_0-9]+\b")
 SECRET = re.compile(r"_password|seed|\.key\b|\.env|_secret|_token")
-CHECKED = ("nats.conf.j2", "accounts.conf.j2", "haproxy.cfg.j2", "patroni.yml.j2", "trunkline-service@.service.j2")
+CHECKED = (
+    "nats.conf.j2",
+    "accounts.conf.j2",
+    "haproxy.cfg.j2",
+    "patroni.yml.j2",
+    "trunkline-service@.service.j2",
+    "prometheus.yml.j2",
+    "alertmanager.yml.j2",
+)
 """Templates whose program can check a file before it is put in place."""
 
 

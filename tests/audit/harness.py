@@ -25,7 +25,10 @@ from trunkline_protocols.holds import HoldPlaced
 from trunkline_protocols.ids import ConversationId, Instance, conversation_id, turn_id
 from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import Commit, Started, TurnAnswered
+from trunkline_protocols.residency import ResidencyViolated
 from trunkline_protocols.views import ConversationViewed
+
+from tests.support.borders import ListedBorders
 
 UNSIGNED = HeadSigner("local", "", now=lambda: datetime.now(UTC))
 STREAMS = [stream.name for stream in streams.AUDITED]
@@ -102,7 +105,13 @@ async def wait_until_acknowledged(bus: Bus) -> None:
 
 @asynccontextmanager
 async def recording(
-    nats_url: str, archive: ArchiveReader, *, batch: int = 50, wait_s: float = 0.02, heads: HeadSigner = UNSIGNED
+    nats_url: str,
+    archive: ArchiveReader,
+    *,
+    batch: int = 50,
+    wait_s: float = 0.02,
+    heads: HeadSigner = UNSIGNED,
+    borders: ListedBorders | None = None,
 ) -> AsyncIterator[Recorder]:
     """Run a recorder on its own connection until the block ends, then cancel it without draining."""
     bus = await connect(nats_url, "audit-test")
@@ -113,6 +122,7 @@ async def recording(
         latency=RecentLatency(),
         now=lambda: datetime.now(UTC),
         jitter=random.random,
+        borders=borders or ListedBorders(),
     )
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -225,6 +235,13 @@ class MessageProducer:
         hold = HoldPlaced(hold=name, reason="case", placed_at=5.5, operator="Ada", role="lead", tenant="default")
         await self.append(subjects.hold("local", name), codec.encode(hold), f"hold-{inbox_seq}")
 
+    async def publish_violation(self, inbox_seq: int) -> None:
+        """Record a refused passage to another region."""
+        violated = ResidencyViolated(
+            border="tool", from_region="local", to_region="us", service="agents", instance="agents-1", at=6.5
+        )
+        await self.append(subjects.violation("local", "tool"), codec.encode(violated), f"violation-{inbox_seq}")
+
     async def publish_turns(self, turns: int) -> None:
         """Append a number of messages to every stream."""
         first, self._turns = self._turns, self._turns + turns
@@ -236,6 +253,7 @@ class MessageProducer:
             await self.publish_view(inbox_seq)
             await self.publish_erasure(inbox_seq)
             await self.publish_hold(inbox_seq)
+            await self.publish_violation(inbox_seq)
 
     async def append(self, subject: str, payload: bytes, message_id: str) -> int:
         """Append any bytes and return their sequence."""

@@ -2,82 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-import aiohttp
 import asyncpg
 import pytest
 from trunkline_chassis.bus import Bus
-from trunkline_supervisor.adapters.tcp import free_port
 
 from tests.audit.harness import ArchiveReader, MessageProducer, wait_until, wait_until_acknowledged, wait_until_recorded
+from tests.audit.process import AuditProcesses, audit_processes
 from tests.support.postgres import PostgresServer
 
 pytestmark = pytest.mark.processes
 
-
-class AuditProcess:
-    """`python -m trunkline_audit` with an archive."""
-
-    def __init__(self, nats_url: str, archive: ArchiveReader, log: Path) -> None:
-        """Start it."""
-        self.url = f"http://127.0.0.1:{(port := free_port())}"
-        environment = os.environ | {
-            "TRUNKLINE_NATS_URL": nats_url,
-            "TRUNKLINE_POSTGRES_DSN": archive.dsn,
-            "TRUNKLINE_HTTP_PORT": str(port),
-            "TRUNKLINE_AUDIT_BATCH_WAIT_S": "0.02",
-        }
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "trunkline_audit"], env=environment, stdout=output, stderr=output
-            )
-
-    async def page(self, path: str) -> tuple[int, str]:
-        """Return status and body of one of its pages; status 0 if it does not listen yet."""
-        try:
-            async with aiohttp.ClientSession() as session, session.get(self.url + path) as response:
-                return response.status, await response.text()
-        except aiohttp.ClientError:
-            return 0, ""
-
-    async def wait_for_status(self, path: str, status: int) -> None:
-        """Wait until a page has a status."""
-
-        async def has_status() -> bool:
-            assert self.process.poll() is None, "the process has ended"
-            return (await self.page(path))[0] == status
-
-        await wait_until(has_status)
-
-    def end(self, number: signal.Signals) -> int:
-        """Signal it and return its exit code."""
-        self.process.send_signal(number)
-        return self.process.wait(15)
-
-
-Start = Callable[[], AuditProcess]
+LAG = "trunkline_audit_lag_seconds"
 
 
 @pytest.fixture
-async def start(nats_url: str, archive: ArchiveReader, tmp_path: Path) -> AsyncIterator[Start]:
+async def start(nats_url: str, archive: ArchiveReader, tmp_path: Path) -> AsyncIterator[AuditProcesses]:
     """Start audit processes that are killed at the end of the test."""
-    started: list[AuditProcess] = []
-
-    def start_one() -> AuditProcess:
-        started.append(AuditProcess(nats_url, archive, tmp_path / "audit.log"))
-        return started[-1]
-
-    yield start_one
-    for each in started:
-        if each.process.poll() is None:
-            each.end(signal.SIGKILL)
+    async with audit_processes(nats_url, archive, tmp_path / "audit.log") as processes:
+        yield processes
 
 
 @asynccontextmanager
@@ -92,7 +39,7 @@ async def blocked_writes(archive: ArchiveReader) -> AsyncIterator[None]:
 
 
 async def test_process_killed_during_a_batch_records_exactly_once(
-    bus: Bus, archive: ArchiveReader, start: Start
+    bus: Bus, archive: ArchiveReader, start: AuditProcesses
 ) -> None:
     """Rows were copied but not committed, messages not acknowledged: the next process records them once."""
     producer = MessageProducer(bus)
@@ -118,7 +65,7 @@ async def test_process_killed_during_a_batch_records_exactly_once(
 
 
 async def test_process_waits_for_postgres_and_reports_its_lag(
-    bus: Bus, archive: ArchiveReader, start: Start, postgres: PostgresServer
+    bus: Bus, archive: ArchiveReader, start: AuditProcesses, postgres: PostgresServer
 ) -> None:
     """Without PostgreSQL it is live but not ready and its lag grows; with PostgreSQL it gets ready and catches up."""
     postgres.stop()
@@ -127,10 +74,10 @@ async def test_process_waits_for_postgres_and_reports_its_lag(
     await MessageProducer(bus).publish_turns(5)
 
     async def lags() -> bool:
-        return _lag((await process.page("/metrics"))[1]) > 0
+        return await process.metric(LAG) > 0
 
     async def has_caught_up() -> bool:
-        return _lag((await process.page("/metrics"))[1]) == 0
+        return await process.metric(LAG) == 0
 
     await wait_until(lags)
     assert (await process.page("/readyz"))[0] == 503
@@ -139,8 +86,3 @@ async def test_process_waits_for_postgres_and_reports_its_lag(
     await wait_until_recorded(bus, archive)
     await wait_until(has_caught_up)
     assert process.end(signal.SIGTERM) == 0
-
-
-def _lag(metrics: str) -> float:
-    [line] = [line for line in metrics.splitlines() if line.startswith("trunkline_audit_lag_seconds ")]
-    return float(line.split()[1])

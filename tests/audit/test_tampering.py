@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import io
 import json
 import random
 import re
 import subprocess
 import sys
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -187,6 +189,33 @@ async def test_swapped_histories_are_found(postgres: PostgresServer, witness: Pa
     ]
 
 
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("UPDATE messages SET turn = 'another' WHERE leaf = {leaf}", "record {leaf}: column turn was changed"),
+        (CHANGES["bytes and their hash"], "record {leaf}: its proof does not lead to the head of {records} records"),
+    ],
+)
+async def test_one_conversation_is_verified_by_its_proofs(
+    filled: ArchiveReader, witness: Path, change: str, fault: str
+) -> None:
+    """A change of another one is not its fault."""
+    key = SIGNER.public_key.hex()
+    await filled.execute(CHANGES["bytes and their hash"].format(leaf=149))  # message 150, of the conversation before
+    untouched = await auditor.verify_conversation(filled.dsn, conversation_of(200), witness, key)
+    assert (untouched.records, len(untouched.leaves), untouched.faults) == (100, 100, [])
+    leaf = untouched.leaves[50]
+    await filled.execute(change.format(leaf=leaf))
+    changed = await auditor.verify_conversation(filled.dsn, conversation_of(200), witness, key)
+    assert fault.format(leaf=leaf, records=RECORDS) in changed.faults
+
+
+async def test_verification_of_an_unknown_conversation_is_an_error(filled: ArchiveReader) -> None:
+    """Nothing was verified, so nothing is right."""
+    with pytest.raises(CommandError, match="no record of conversation c0ffee"):
+        await auditor.verify_conversation(filled.dsn, "c0ffee", None, "")
+
+
 async def test_proofs_of_one_conversation_are_verified_without_the_others(
     filled: ArchiveReader, witness: Path, tmp_path: Path
 ) -> None:
@@ -284,3 +313,33 @@ def test_exported_file_needs_no_package_of_ours() -> None:
     modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     foreign = {module.partition(".")[0] for module in modules} - sys.stdlib_module_names
     assert foreign == {"cryptography"}
+
+
+class _Counter(io.TextIOBase):
+    """A file that keeps nothing."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+
+    def write(self, text: str) -> int:
+        self.lines += text.count("\n")
+        return len(text)
+
+
+async def test_heads_of_weeks_are_printed_in_bounded_memory(filled: ArchiveReader) -> None:
+    """One is signed a second: they are read in portions."""
+    count = 20_000
+    await filled.execute(
+        f"INSERT INTO tree_heads SELECT number + 1000000, log, root, at, key, signature "  # noqa: S608 - constants
+        f"FROM tree_heads, generate_series(1, {count}) AS number WHERE size = {RECORDS}"
+    )
+    out = _Counter()
+    tracemalloc.start()
+    try:
+        await auditor.print_heads(filled.dsn, out, after=1_000_000, follow=False)  # type: ignore[arg-type]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert out.lines == count
+    # All of them take more than 20 MiB at once.
+    assert peak < 4 * 1024 * 1024

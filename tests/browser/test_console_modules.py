@@ -281,6 +281,37 @@ async def test_trace_steps_are_classified_and_have_gaps(modules: Page) -> None:
     assert found == [["customer", 0], ["commit", 3], ["person", 0], ["internal", 5]]
 
 
+async def test_record_of_a_step_has_its_fields_and_its_place(modules: Page) -> None:
+    """Empty fields are left out; values are texts as they are, or JSON."""
+    step = {
+        "detail": {"from_agent": "a", "cost": 0, "notices": [], "title": "", "usage": {"cost": 1}, "facts": None},
+        "stream": "CONVERSATIONS",
+        "sequence": 7,
+        "leaf": 41,
+    }
+    body = "return [m.recordFields(x), m.recordFields({ ...x, leaf: null }).at(-1)];"
+    fields, unproven = await run_module(modules, "console/suite-texts.js", body, step)
+    assert fields == [
+        ["from agent", "a"],
+        ["cost", "0"],
+        ["usage", '{"cost":1}'],
+        ["record", "CONVERSATIONS 7, leaf 41 of the tree of records"],
+    ]
+    assert unproven == ["record", "CONVERSATIONS 7, not proven"]
+
+
+async def test_proof_of_a_trace_has_a_state(modules: Page) -> None:
+    """A fault outweighs everything else."""
+    proofs = [
+        {"records": 3, "proven": 3, "faults": []},
+        {"records": 3, "proven": 2, "faults": []},
+        {"records": 3, "proven": 0, "faults": []},
+        {"records": 3, "proven": 3, "faults": ["f"]},
+    ]
+    found = await run_module(modules, "console/suite-texts.js", "return x.map(m.proofState);", proofs)
+    assert found == ["proven", "partly", "unproven", "faulty"]
+
+
 async def test_drafts_and_unconfirmed_replies_survive_a_reload(modules: Page) -> None:
     """The reply keeps its id; an empty draft is removed."""
     body = """

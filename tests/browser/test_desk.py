@@ -124,6 +124,14 @@ async def test_internal_note_never_reaches_the_customer(page: Page, console: Pag
     await console.get_by_test_id("to-trace").click()
     steps = console.get_by_test_id("steps")
     await expect(steps).to_contain_text("Ada added an internal note: Carrier says", timeout=TIMEOUT_MS)
+    await expect(console.get_by_test_id("trace-proof")).to_contain_text(
+        "records proven by the head of", timeout=TIMEOUT_MS
+    )
+    note_step = steps.locator('[data-type="desk.note_added"]')
+    await note_step.get_by_test_id("step-record").locator("summary").click()
+    await expect(note_step.get_by_test_id("step-record")).to_contain_text("person")
+    await expect(note_step.get_by_test_id("step-record")).to_contain_text("CONVERSATIONS")
+    await expect(steps.locator('[data-type="conversation.viewed"]').first).to_contain_text("read the")
     assert any("more" in str(frame) for frame in frames)
     assert not any("carrier" in str(frame).lower() for frame in frames)
     assert "carrier" not in (await page.content()).lower()

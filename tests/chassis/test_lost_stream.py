@@ -5,10 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,32 +15,8 @@ from trunkline_chassis.lost_streams import LostStreams
 from trunkline_chassis.provision import TopologyOptions, create_missing, provision
 from trunkline_chassis.silent_nodes import silent_nodes
 from trunkline_protocols.topology import topology_of
-from trunkline_supervisor.adapters.tcp import free_port
 
-
-@contextmanager
-def cluster(folder: Path) -> Iterator[dict[str, tuple[str, subprocess.Popen[bytes]]]]:
-    """Run three servers as a cluster; yield their addresses and processes by name."""
-    ports, routes = [free_port() for _ in range(3)], [free_port() for _ in range(3)]
-    peers = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
-    servers: dict[str, tuple[str, subprocess.Popen[bytes]]] = {}
-    try:
-        for number, (port, route) in enumerate(zip(ports, routes, strict=True), start=1):
-            config = folder / f"{number}.conf"
-            config.write_text(
-                f"server_name: n{number}\nlisten: 127.0.0.1:{port}\n"
-                f'jetstream {{ store_dir: "{folder / str(number)}" }}\n'
-                f"cluster {{ name: c, listen: 127.0.0.1:{route}, routes: [{peers}] }}\n"
-            )
-            command = [str(Path(sys.executable).parent / "nats-server"), "-c", str(config)]
-            with (folder / f"{number}.log").open("wb") as log:
-                process = subprocess.Popen(command, stdout=log, stderr=log)
-            servers[f"n{number}"] = (f"nats://127.0.0.1:{port}", process)
-        yield servers
-    finally:
-        for _, process in servers.values():
-            process.kill()
-            process.wait()
+from tests.support.nats import nats_cluster
 
 
 async def reconcile(bus: Bus, lost: LostStreams) -> list[str]:
@@ -58,7 +30,7 @@ async def reconcile(bus: Bus, lost: LostStreams) -> list[str]:
 @pytest.mark.timeout(180)
 async def test_work_queue_is_replaced_once_if_its_node_is_gone_and_never_if_it_is_slow(tmp_path: Path) -> None:
     """Four processes look at once: a node that stands still for two seconds keeps it, a killed one loses it to one."""
-    with cluster(tmp_path) as servers:
+    with nats_cluster(tmp_path) as servers:
         first = await connect(",".join(url for url, _ in servers.values()), "test")
         await provision(first, region="local", specialties=["triage"], replicas=3)
         before = await first.api("STREAM.INFO.WORK")

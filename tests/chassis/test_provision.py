@@ -120,7 +120,9 @@ async def test_choices_of_the_operator_are_kept(own_bus: Bus) -> None:
         key: value for key, value in chosen.items() if key != "metadata"
     }
     assert after["metadata"]["team"] == "support"
-    assert sorted(reported) == ["kept INBOX compression", "kept INBOX max_age", "kept INBOX max_bytes"]
+    kept = ["kept INBOX compression", "kept INBOX max_age", "kept INBOX max_bytes"]
+    assert sorted(reported) == ["corrected INBOX region", *kept]  # which the operator has overwritten
+    assert after["metadata"]["trunkline_region"] == "local"
 
 
 @pytest.mark.processes

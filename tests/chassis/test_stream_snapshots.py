@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.errors import BusRefusedError
 from trunkline_chassis.stream_snapshots import (
     CHUNK_BYTES,
     StreamSnapshot,
     restore_snapshot,
+    send_chunk,
     stored_streams,
     take_snapshot,
 )
-from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
-from trunkline_supervisor.adapters.tcp import free_port
+
+from tests.support.nats import nats_server
 
 pytestmark = pytest.mark.processes
 
@@ -27,14 +29,8 @@ pytestmark = pytest.mark.processes
 @pytest.fixture
 def empty_url(tmp_path: Path) -> Iterator[str]:
     """A new server without any stream."""
-    node = NatsNode("nats-1", tmp_path / "nats", free_port())
-    with (tmp_path / "log").open("w") as log:
-        server = subprocess.Popen(nats_server_command(node), stdout=log, stderr=log)
-    try:
-        yield node.url
-    finally:
-        server.terminate()
-        server.wait(10)
+    with nats_server(tmp_path / "nats") as url:
+        yield url
 
 
 @pytest.fixture
@@ -111,6 +107,23 @@ async def test_damaged_snapshot_is_refused_and_existing_stream_is_kept(bus: Bus,
     with pytest.raises(BusRefusedError, match="already"):
         await restore_snapshot(bus, described, [content])
     assert len(await messages(bus, name)) == 20
+
+
+async def test_chunk_waits_for_the_subscription_of_its_server(bus: Bus) -> None:
+    """In a cluster, the server that takes the chunks may be another one, whose subscription spreads with a delay."""
+    subject = f"chunks.{secrets.token_hex(4)}"
+    received: list[bytes] = []
+
+    async def take(message: Msg) -> None:
+        received.append(message.data)
+        await message.respond(b"taken")
+
+    sending = asyncio.ensure_future(send_chunk(bus, subject, b"chunk", timeout_s=5))
+    await asyncio.sleep(0.3)
+    assert not sending.done()
+    await bus.subscribe(subject, take)
+    assert await sending == b"taken"
+    assert received == [b"chunk"]
 
 
 async def test_streams_on_disk_are_listed(bus: Bus) -> None:

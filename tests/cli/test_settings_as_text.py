@@ -27,6 +27,8 @@ TEXTS: Final = {
     "TRUNKLINE_HTTP_HOST": "127.0.0.2",
     "TRUNKLINE_MCP_COMMANDS": '[["stock-mcp", "--read-only"]]',
     "TRUNKLINE_STREAM_LIMITS": '{"INBOX": {"max_age_s": 60.0}, "FLEET": {"max_bytes": -1, "compression": "s2"}}',
+    "TRUNKLINE_STREAM_TAGS": '["region:eu"]',
+    "TRUNKLINE_AUDIT_TSA_URL": "https://tsa.example/sign",
     "TRUNKLINE_TRACES_URL": "http://[::1]:4318/collector",
     "TRUNKLINE_READER_ADDRESSES": '{"shop": "https://shop.example"}',
     "TRUNKLINE_SECRET_HOSTS": '{"shop-key": ["shop.example"]}',

@@ -2,9 +2,9 @@
 
 Empty hosts are installed by `site.yml`, a customer is answered through the HAProxy of every host, a second run changes
 nothing, and the key of no service does more than the permission table grants. Then hosts are killed, frozen and cut off
-while customers write, a fourth one comes and goes, and no accepted message is lost. The same roles install a single
-host. Exit status 1 if a step fails; status 0 with a reason if no Docker can run here. Bounded to 25 minutes of
-playbooks, on a machine of its own.
+while customers write, and no accepted message is lost. All of them are destroyed and restored from a backup; a fourth
+one comes and goes. The same roles install a single host. Exit status 1 if a step fails; status 0 with a reason if no
+Docker can run here. Bounded to 25 minutes of playbooks, on a machine of its own.
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ from tests.cluster.faults import HostFault, strike_under_load
 from tests.cluster.growth import leave_under_load, take_share_under_load
 from tests.cluster.keys import try_forbidden
 from tests.cluster.lab import LAB_NAME, Lab, LabError, missing_requirement
+from tests.cluster.recovery import lose_all_and_recover
 
 QUESTION: Final = "I was charged twice for my order, can I get a refund?"
 _INSTALL_TIMEOUT_S: Final = 1_500.0
 _ANSWER_WITHIN_S: Final = 120.0
 _SHARE_WITHIN_S: Final = 60.0
+_SCRAPED_WITHIN_S: Final = 60.0
+_JOBS: Final = ("trunkline", "node", "haproxy", "etcd", "patroni")
 _RATE: Final = 20.0
 _MAX_DELAY_S: Final = 30.0
 """Far beyond what a fault takes: a customer who waits longer is not served by the other hosts."""
@@ -79,6 +82,7 @@ def _check_cluster(lab: Lab) -> None:
     faults: list[tuple[HostFault, str]] = [("kill", host) for host in lab.addresses]
     for fault, host in [*faults, ("freeze", second), ("cut", third), ("cut", first)]:
         _check_fault(lab, fault, host)
+    check_recovery(lab)
     _check_growth(lab)
 
 
@@ -103,6 +107,26 @@ def _install(lab: Lab) -> None:
     changes = lab.play("site.yml", timeout_s=_INSTALL_TIMEOUT_S)
     assert changes == dict.fromkeys(lab.addresses, 0), f"a second run changes {changes}"
     _say("a second run changes nothing")
+    _check_monitoring(lab)
+
+
+def _check_monitoring(lab: Lab) -> None:
+    """Expect that Prometheus on the last host reaches every page of every host, and that no alert fires."""
+    *_, host = lab.addresses
+    deadline = time.monotonic() + _SCRAPED_WITHIN_S
+    while True:
+        targets = lab.prometheus(host, "targets")["activeTargets"]
+        down = [f"{target['scrapeUrl']}: {target['lastError']}" for target in targets if target["health"] != "up"]
+        if targets and not down:
+            break
+        assert time.monotonic() < deadline, f"of {len(targets)} pages these are not scraped: {down}"
+        time.sleep(2)
+    seen = {(target["labels"]["instance"], target["labels"]["job"]) for target in targets}
+    missing = {(each, job) for each in lab.addresses for job in _JOBS} - seen
+    assert not missing, f"no page of {missing}"
+    firing = [alert["labels"] for alert in lab.prometheus(host, "alerts")["alerts"] if alert["state"] == "firing"]
+    assert not firing, f"alerts fire on a healthy lab: {firing}"
+    _say(f"Prometheus scrapes {len(targets)} pages, no alert fires")
 
 
 def _check_fault(lab: Lab, fault: HostFault, host: str) -> None:
@@ -113,6 +137,18 @@ def _check_fault(lab: Lab, fault: HostFault, host: str) -> None:
     assert report.max_delay_s <= _MAX_DELAY_S, f"{fault} of {host}: a customer waited {report.max_delay_s:.1f} s"
     for each in lab.addresses:
         lab.ask_until_answered(each, QUESTION, within_s=_ANSWER_WITHIN_S)
+
+
+def check_recovery(lab: Lab) -> None:
+    """Destroy all hosts and restore their state; afterwards customers are served as before."""
+    recovery = asyncio.run(lose_all_and_recover(lab, _RATE))
+    assert recovery.load.is_clean, f"during the backup: {recovery.load}"
+    _say(f"backup in {recovery.backup_s:.0f} s under load, longest delay {recovery.load.max_delay_s:.1f} s")
+    _say(
+        f"all hosts lost and restored in {recovery.total_s:.0f} s"
+        f" (hosts and site.yml {recovery.install_s:.0f}, restore.yml {recovery.restore_s:.0f})"
+    )
+    _say(f"lost: {recovery.lost_messages} messages of the {recovery.window_s:.0f} s since the backup began")
 
 
 def _check_growth(lab: Lab) -> None:

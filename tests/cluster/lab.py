@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import yaml
 LAB_NAME: Final = "trunkline-lab"
 ROOT: Final = Path(__file__).parents[2]
 _TOOLS: Final = ROOT / ".venv" / "tools" / "ansible" / "bin"
+_PROGRAM: Final = Path(sys.executable).parent / "trunkline"
 _RECAP: Final = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 _TOKEN_LIFETIME_S: Final = 3600
 
@@ -49,8 +51,21 @@ class Lab:
     addresses: dict[str, str] = field(default_factory=dict)
     """Private address by host."""
 
+    @property
+    def backups(self) -> Path:
+        """Store of backups, which outlives the hosts."""
+        return self.folder / "backups"
+
+    @property
+    def key_file(self) -> Path:
+        """Wrapping key of the customers' texts."""
+        return self.folder / "secrets" / "texts"
+
     def up(self) -> None:
         """Start the hosts, empty."""
+        if not self.key_file.exists():
+            self.key_file.parent.mkdir(parents=True, exist_ok=True)
+            self.key_file.write_text(secrets.token_hex(32), encoding="utf-8")
         self._hosts_script("up", str(self.folder), str(self.hosts))
         self._read_addresses()
 
@@ -91,15 +106,16 @@ class Lab:
         claims = {"sub": customer, "exp": int(time.time()) + _TOKEN_LIFETIME_S}
         return jwt.encode(claims, secret, algorithm="HS256")
 
-    def ask(self, host: str, text: str, *, timeout_s: float = 60.0) -> list[dict[str, Any]]:
+    def ask(self, host: str, text: str, *, customer: str = "", timeout_s: float = 60.0) -> list[dict[str, Any]]:
         """Send one message through the HAProxy of a host; return the frames of the server."""
+        name = customer or getpass.getuser()
         environment = {
             **os.environ,
             "SSL_CERT_FILE": str(self.folder / "secrets" / "pki" / "ca.pem"),
-            "TRUNKLINE_TOKEN": self.token(getpass.getuser()),  # the customer that `trunkline ask` names
+            "TRUNKLINE_TOKEN": self.token(name),
+            "LOGNAME": name,  # the customer that `trunkline ask` names
         }
-        program = Path(sys.executable).parent / "trunkline"
-        command = [str(program), "ask", text, "--json", "--url", f"https://{self.addresses[host]}"]
+        command = [str(_PROGRAM), "ask", text, "--json", "--url", f"https://{self.addresses[host]}"]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout_s, check=False)
         if done.returncode:
             raise LabError(f"no answer through {host}: {done.stderr[-500:]}{done.stdout[-500:]}")
@@ -132,6 +148,38 @@ class Lab:
     def run(self, host: str, command: str, *, timeout_s: float = 60.0) -> str:
         """Run a shell command on a host; return its output."""
         return self.docker("exec", self.container(host), "sh", "-c", command, timeout_s=timeout_s)
+
+    def trunkline(self, host: str, *arguments: str, timeout_s: float = 120.0) -> str:
+        """Run the command of Trunkline against the ingress of a host, as the operator; return its output."""
+        environment = {
+            **os.environ,
+            "TRUNKLINE_URL": f"http://{self.addresses[host]}:8080",
+            "TRUNKLINE_OPERATOR_TOKEN": (self.folder / "secrets" / "operator").read_text(encoding="utf-8").strip(),
+            "TRUNKLINE_POSTGRES_DSN": self.postgres_dsn(),
+        }
+        command = [str(_PROGRAM), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout_s, check=False)
+        if done.returncode:
+            raise LabError(f"trunkline {arguments[0]}: {done.stderr[-500:]}{done.stdout[-500:]}")
+        return done.stdout
+
+    def postgres_dsn(self) -> str:
+        """Return the addresses of all members, of which the writable one is taken."""
+        password = (self.folder / "secrets" / "postgres" / "owner").read_text(encoding="utf-8").strip()
+        hosts = ",".join(f"{address}:5432" for address in self.addresses.values())
+        authority = self.folder / "secrets" / "pki" / "ca.pem"
+        options = f"target_session_attrs=primary&sslmode=verify-full&sslrootcert={authority}"
+        return f"postgresql://trunkline:{password}@{hosts}/trunkline?{options}"
+
+    def copy_from(self, host: str, path: str, target: Path) -> None:
+        """Copy a file of a host."""
+        self.docker("cp", f"{self.container(host)}:{path}", str(target))
+
+    def prometheus(self, host: str, path: str) -> Any:
+        """Return the data of a path of the API of Prometheus, which listens on the loopback of a host."""
+        url = f"http://127.0.0.1:9090/api/v1/{path}"
+        program = f"import urllib.request as r; print(r.urlopen('{url}', timeout=10).read().decode())"
+        return json.loads(self.run(host, f'python3 -c "{program}"'))["data"]
 
     def _hosts_script(self, *arguments: str) -> None:
         # The image is built once, which takes some minutes.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Final
 
 from trunkline_chassis.nats_security import NatsSecurity
@@ -33,11 +34,11 @@ class LabServers:
 
     def postgres_dsn(self) -> str:
         """Return the addresses of all members, of which the writable one is taken."""
-        password = (self._lab.folder / "secrets" / "postgres" / "owner").read_text(encoding="utf-8").strip()
-        hosts = ",".join(f"{address}:5432" for address in self._lab.addresses.values())
-        authority = self._lab.folder / "secrets" / "pki" / "ca.pem"
-        options = f"target_session_attrs=primary&sslmode=verify-full&sslrootcert={authority}"
-        return f"postgresql://trunkline:{password}@{hosts}/trunkline?{options}"
+        return self._lab.postgres_dsn()
+
+    def key_file(self) -> Path:
+        """Return the wrapping key of the customers' texts."""
+        return self._lab.key_file
 
     def security(self) -> NatsSecurity:
         """Return the key of the operator, who may read everything."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import uuid
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.lab import Lab, LabError
+from tests.cluster.lab import ROOT, Lab, LabError
 
-IMAGE = "trunkline-lab-host:bookworm"
+IMAGE = f"trunkline-lab-host:{hashlib.sha256((ROOT / 'ansible' / 'lab' / 'image.sh').read_bytes()).hexdigest()[:12]}"
 
 
 def has_image() -> bool:

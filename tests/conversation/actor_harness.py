@@ -31,6 +31,7 @@ from trunkline_protocols.texts import StoredTexts, erase_texts
 from trunkline_protocols.turn import Answered, AnswerTurn, Routed
 
 from tests.conversation.builders import CONVERSATION, environment, fleet_version, received
+from tests.support.borders import ListedBorders
 
 TIMEOUTS = TurnTimeouts(agent_silence_s=0.8, unclaimed_s=3.0, turn_timeout_s=90.0)
 CONFIG = ActorConfig(region="local", instance=Instance("conversation-1"), timeouts=TIMEOUTS, snapshot_every=2)
@@ -109,8 +110,8 @@ class FakeWorkQueue:
 
     react: Callable[[AnswerTurn], None] = lambda _: None
     requests: list[AnswerTurn] = field(default_factory=list)
-    has_work: bool = False
-    """Whether no agents process has taken the last request."""
+    has_work: bool | None = False
+    """Whether no agents process has taken the last request; None: the queue does not answer."""
 
     colours: list[str] = field(default_factory=list)
     """Colour of the queue of each request."""
@@ -121,7 +122,7 @@ class FakeWorkQueue:
         self.react(request)
         return len(self.requests)
 
-    async def holds(self, request: AnswerTurn, position: int) -> bool:
+    async def holds(self, request: AnswerTurn, position: int) -> bool | None:
         return self.has_work
 
     async def requeue(self, request: AnswerTurn, position: int, colour: QueueColour) -> int:
@@ -204,6 +205,7 @@ class ActorHarness:
         self.notifier = FakeNotifier()
         self.escalation_queue = FakeEscalationQueue()
         self.customers = FakeCustomers()
+        self.borders = ListedBorders(CONFIG.region)
         self.done: list[int] = []
         self.dead_letters: list[str] = []
         self.environment: Environment = environment()
@@ -221,6 +223,7 @@ class ActorHarness:
             notifier=self.notifier,
             escalation_queue=self.escalation_queue,
             customers=self.customers,
+            borders=self.borders,
             now=lambda: 100.0,
         )
         return ConversationActor(conversation, CONFIG, ports, self)

@@ -18,12 +18,6 @@ from tests.conversation.actor_harness import TIMEOUTS, ActorHarness
 from tests.conversation.builders import CONVERSATION, received
 
 
-@pytest.fixture
-def harness() -> ActorHarness:
-    """Return a new harness."""
-    return ActorHarness()
-
-
 async def test_messages_are_answered_in_order_with_one_commit_each(harness: ActorHarness) -> None:
     """The actor makes one of the two appends of a turn."""
     for number in (1, 2, 3):
@@ -217,64 +211,6 @@ async def test_late_result_of_the_previous_owner_is_dropped_and_counted(harness:
     ]
     assert answer.specialty == "technical"
     assert dropped() - before == 1
-
-
-async def test_lost_work_is_requeued_as_the_same_request(harness: ActorHarness) -> None:
-    """An agents process took it and died before its claim: its claim was waited for."""
-
-    def lose_the_first(request: AnswerTurn) -> None:
-        if len(harness.work_queue.requests) == 1:
-            expire(after_s=TIMEOUTS.unclaimed_s)
-            expire(after_s=2 * TIMEOUTS.unclaimed_s, delay_s=0.05)
-        else:
-            harness.answer(request)
-
-    def expire(*, after_s: float, delay_s: float = 0.0) -> None:
-        loop = asyncio.get_running_loop()
-        loop.call_later(delay_s, lambda: harness.actor.check_timeouts(loop.time() + after_s + 0.1))
-
-    harness.work_queue.react = lose_the_first
-    harness.deliver(1)
-    await harness.actor.run()
-    assert harness.work_queue.requests[0] == harness.work_queue.requests[1]
-    assert harness.log.answers() == ["m1"]
-
-
-async def test_work_that_was_just_taken_is_not_requeued(harness: ActorHarness) -> None:
-    """The agents process took it late, and its claim arrives after the first timeout: there is one request."""
-
-    def claim_late(request: AnswerTurn) -> None:
-        if request.specialty == "triage":
-            harness.answer(request)
-            return
-        loop = asyncio.get_running_loop()
-        harness.actor.check_timeouts(loop.time() + TIMEOUTS.unclaimed_s + 0.1)
-        loop.call_later(0.05, lambda: harness.actor.on_claimed(request.ref, loop.time()))
-        loop.call_later(0.15, harness.answer, request)
-
-    harness.work_queue.react = claim_late
-    harness.deliver(1)
-    await harness.actor.run()
-    assert [request.specialty for request in harness.work_queue.requests] == ["triage", "billing"]
-    assert harness.log.answers() == ["m1"]
-
-
-async def test_work_that_waits_is_not_requeued(harness: ActorHarness) -> None:
-    """No agents process has taken it, however long that lasts."""
-
-    def answer_late(request: AnswerTurn) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (1, 2, 3):
-            at = loop.time() + TIMEOUTS.unclaimed_s * 8 * number
-            loop.call_later(0.03 * number, harness.actor.check_timeouts, at)
-        loop.call_later(0.15, harness.answer, request)
-
-    harness.work_queue.react = answer_late
-    harness.work_queue.has_work = True
-    harness.deliver(1)
-    await harness.actor.run()
-    assert [request.specialty for request in harness.work_queue.requests] == ["triage", "billing"]
-    assert harness.log.answers() == ["m1"]
 
 
 async def test_undelivered_message_is_answered_before_the_next(harness: ActorHarness) -> None:

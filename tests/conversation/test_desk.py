@@ -146,12 +146,6 @@ def test_hand_back_to_an_unknown_specialty_is_rejected() -> None:
 # -- with an actor ---
 
 
-@pytest.fixture
-def harness() -> ActorHarness:
-    """Return a new harness."""
-    return ActorHarness()
-
-
 async def request_person(harness: ActorHarness) -> None:
     harness.deliver(1, received(1, text="I want to speak to a person"))
     await harness.actor.run()

@@ -25,7 +25,7 @@ async def queue(request: pytest.FixtureRequest, bus: Bus) -> AsyncIterator[Escal
     if request.param == "fake":
         yield FakeEscalationQueue()
         return
-    queue = KvEscalationQueue(bus, time.time)
+    queue = KvEscalationQueue(bus, time.time, "local")
     await queue.start()
     yield queue
     await queue.remove(CONVERSATION)

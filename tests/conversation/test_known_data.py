@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
 from trunkline_protocols import codec
 from trunkline_protocols.context import Fact
 from trunkline_protocols.customers import CustomerKnown
@@ -16,12 +15,6 @@ from trunkline_protocols.turn import AnswerTurn, HandOff
 from tests.conversation.actor_harness import ActorHarness
 from tests.conversation.builders import CONVERSATION, environment
 from tests.protocols.sample_parts import AGENT, COMPANY
-
-
-@pytest.fixture
-def harness() -> ActorHarness:
-    """Return a new harness."""
-    return ActorHarness()
 
 
 async def test_known_data_is_the_same_for_all_work_of_a_turn(harness: ActorHarness) -> None:

@@ -7,6 +7,7 @@ import time
 import pytest
 from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus
+from trunkline_chassis.provision import provision
 from trunkline_conversation.adapters.jetstream_work_queue import JetStreamWorkQueue
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.context import Context
@@ -84,6 +85,20 @@ async def test_request_of_a_lost_queue_is_queued_in_the_new_one(
     assert not await work_queue.holds(answer_turn, position)
     assert await work_queue.requeue(answer_turn, position, "") != position
     assert await queued(bus) == [answer_turn]
+
+
+async def test_request_is_lost_with_its_queue_at_once(
+    bus: Bus, work_queue: JetStreamWorkQueue, answer_turn: AnswerTurn
+) -> None:
+    """A queue that was removed with its node and is not created yet; one that does not answer says nothing."""
+    position = await work_queue.enqueue(answer_turn, "")
+    await bus.api(f"STREAM.DELETE.{streams.WORK.name}")
+    try:
+        assert await work_queue.holds(answer_turn, position) is False
+    finally:
+        await provision(bus, region="local", specialties=["triage", "billing", "technical"], replicas=1)
+    await bus.close()
+    assert await work_queue.holds(answer_turn, position) is None
 
 
 async def test_work_is_redelivered_until_it_is_acknowledged(

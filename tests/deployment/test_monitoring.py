@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterable, Iterator
@@ -16,14 +15,20 @@ import yaml
 from trunkline_cli.reference.telemetry import metrics
 from trunkline_supervisor.adapters.tcp import free_port
 
-from tests.support.monitoring import ROOT, RULES, alerts, metric_names, program, rules
+from tests.support.monitoring import ROOT, RULES, alertmanager_program, alerts, metric_names, program, rules
 from tests.support.suite import wait_until
 
 UNIT_TESTS = sorted((ROOT / "tests" / "deployment" / "rules").glob("*.yml"))
 ALERTMANAGER = ROOT / "deploy" / "alertmanager.yml"
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 ALERTS = alerts()
-OF_OTHERS = {"up", "process_start_time_seconds", "node_filesystem_avail_bytes", "node_filesystem_size_bytes"}
+OF_OTHERS = {
+    "up",
+    "process_start_time_seconds",
+    "node_filesystem_avail_bytes",
+    "node_filesystem_size_bytes",
+    "node_systemd_unit_state",
+}
 """Metrics of Prometheus itself, of its client library, and of the node exporter."""
 OF_NODES = {"trunkline_process_up"}
 """Metrics of the page of a node alone."""
@@ -142,9 +147,7 @@ def test_alertmanager_routes_by_severity() -> None:
 @pytest.fixture
 def alertmanager(tmp_path: Path) -> Iterator[str]:
     """A real Alertmanager with the configuration; nothing leaves it before the waiting time of a group."""
-    server = shutil.which("prometheus-alertmanager")
-    if server is None:
-        pytest.skip("Alertmanager is not installed, and runs only if it is: apt-get install prometheus-alertmanager")
+    server = alertmanager_program()
     url = f"http://127.0.0.1:{free_port()}"
     command = [
         server,

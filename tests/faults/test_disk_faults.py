@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.errors import BusRefusedError
-from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
 from trunkline_supervisor.adapters.postgres import PostgresPaths, initialise
-from trunkline_supervisor.adapters.tcp import free_port
 
 from tests.faults import soak
 from tests.faults.disk import Disk, mounted
 from tests.faults.soak import Plan
 from tests.support.customer import Customer
+from tests.support.nats import nats_server
 from tests.support.suite import Suite, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(400)]
@@ -50,17 +49,9 @@ def suite_on_disk(folder: Path, part: str, mib: int) -> Iterator[tuple[Suite, Di
 @contextlib.contextmanager
 def nats_with_limit(folder: Path, *, mib: int) -> Iterator[str]:
     """Run a nats-server with a limit on file storage, and yield its URL."""
-    node = NatsNode("nats-1", folder, free_port())
-    command = nats_server_command(node)
-    config = folder / "nats.conf"
-    config.write_text(config.read_text().replace("jetstream {", f"jetstream {{\n    max_file_store: {mib}MB"))
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        yield node.url
-    finally:
-        server.terminate()
-        server.wait(10)
+    limit = f"jetstream {{\n    max_file_store: {mib}MB"
+    with nats_server(folder, lambda config: config.replace("jetstream {", limit)) as url:
+        yield url
 
 
 async def is_refused(suite: Suite) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Protocol
 
 import asyncpg
@@ -63,6 +64,10 @@ class Servers(Protocol):
 
     def postgres_dsn(self) -> str:
         """Return the address of PostgreSQL."""
+        ...
+
+    def key_file(self) -> Path | None:
+        """Return the wrapping key of the customers' texts, None if they are in clear."""
         ...
 
 
@@ -144,10 +149,10 @@ async def _read_streams(
                 message = codec.inbox.decode(stored.payload)
                 if isinstance(message, TurnReceived):
                     inbox[message.conversation].append(message.message_id)
-        texts = await readable_texts(bus, getattr(suite, "data_dir", None))
+        texts = await readable_texts(bus, suite.key_file())
         for stored in await bus.read_messages("CONVERSATIONS", "conv.>"):
             commit = codec.commit.decode(stored.payload)
-            readable = await texts.decrypt(commit)
+            readable = await texts.decrypt_or_erase(commit)
             for event, in_clear in zip(commit.events, readable.events, strict=True):
                 if isinstance(event, TurnAnswered) and isinstance(in_clear, TurnAnswered):
                     log[commit.conversation].append((event.message_id, in_clear.answer))

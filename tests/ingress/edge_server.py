@@ -26,6 +26,7 @@ from trunkline_protocols.ids import Instance
 
 from tests.ingress.guards import open_guard
 from tests.ingress.test_resume import EmptyQueue, FakeStreams, NoNotices
+from tests.support.borders import ListedBorders
 
 GENEROUS = Rate(1_000, 1_000)
 START = {"type": "start", "customer": "ada"}
@@ -56,7 +57,7 @@ async def edge(
     streams = FakeStreams()
     opener = SessionOpener(
         instance=Instance("ingress-1"),
-        region="local",
+        borders=ListedBorders(),
         ports=SessionPorts(inbox=streams, log=streams, presence=streams, canceller=streams),
         sessions=SessionRegistry(NoNotices(), EmptyQueue()),
         resume_secret=b"s" * 32,

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from trunkline_chassis.errors import BusUnavailableError
 from trunkline_ingress.adapters.operator_directory import Operators
 from trunkline_ingress.adapters.operator_keys import OperatorKeyFile
-from trunkline_ingress.app import HttpPorts, create_app, endpoints
+from trunkline_ingress.app import create_app, endpoints
 from trunkline_ingress.application.session import SessionPorts
 from trunkline_ingress.application.session_opener import SessionOpener
 from trunkline_ingress.application.session_registry import SessionRegistry
@@ -29,11 +29,13 @@ from trunkline_ingress.handlers.access import (
 from trunkline_ingress.handlers.auth import Authenticator
 from trunkline_ingress.handlers.chat import ChatEndpoint
 from trunkline_ingress.handlers.http import BODY_TIMEOUT_S
+from trunkline_ingress.handlers.http_ports import HttpPorts
 from trunkline_ingress.settings import IngressSettings
 from trunkline_protocols.ids import Instance
 from yarl import URL
 
 from tests.ingress.guards import open_guard
+from tests.support.borders import ListedBorders
 
 TOKEN = "t" * 32
 ROLES = ("viewer", "agent", "lead", "admin", "auditor")
@@ -129,12 +131,12 @@ def edge(
     (tmp_path / "link").write_text("the-code-of-the-link")
     keys = OperatorKeyFile(tmp_path / "operators.toml")
     directory = Operators(token=TOKEN, keys=keys, link=tmp_path / "link")
-    access = AccessControl(directory, single_machine, health_rules(prefix))
+    access = AccessControl(directory, single_machine, health_rules(prefix), ListedBorders())
     down = Unavailable()
     ports = HttpPorts(**dict.fromkeys(HttpPorts.__dataclass_fields__, down))  # type: ignore[arg-type]
     opener = SessionOpener(
         instance=Instance("ingress-1"),
-        region="local",
+        borders=ListedBorders(),
         ports=SessionPorts(down, down, down, down),  # type: ignore[arg-type]
         sessions=SessionRegistry(down, down),  # type: ignore[arg-type]
         resume_secret=b"s" * 32,

@@ -13,8 +13,9 @@ from trunkline_chassis.customer_keys import DataKey
 from trunkline_chassis.errors import BusUnavailableError, TextsErasedError
 from trunkline_chassis.texts import Texts
 from trunkline_ingress.adapters.nats.archives import NatsArchive
+from trunkline_ingress.application.trace_reader import TraceReader
 from trunkline_ingress.core.operators import Operator
-from trunkline_ingress.core.trace import InboxEntry
+from trunkline_ingress.core.trace import InboxEntry, ProvenRecords, RecordKey, ViewEntry
 from trunkline_ingress.handlers import access
 from trunkline_ingress.handlers.ops.suite import SuiteOps
 from trunkline_protocols import codec
@@ -82,7 +83,7 @@ class Streams:
 
     def __init__(self, inbox: list[InboxEntry], commits: list[CommitStored]) -> None:
         self.inbox = inbox
-        self.stored = commits
+        self.log = commits
 
     async def messages(self, *_: object) -> list[InboxEntry]:
         return self.inbox
@@ -91,17 +92,26 @@ class Streams:
         return []
 
     async def commits(self, *_: object, after: int) -> list[CommitStored]:
-        return self.stored
+        return self.log
 
     async def record(self, *_: object) -> None:
         pass
+
+    async def stored(self, *_: object) -> list[ViewEntry]:
+        return []
+
+    async def prove(self, *_: object) -> ProvenRecords:
+        raise BusUnavailableError("audit is down")
+
+    async def hashes(self, *_: object) -> dict[RecordKey, str]:
+        return {}
 
 
 async def trace(streams: Streams, archive: Archive, *, erased: bool = False) -> dict[str, Any]:
     """Return the trace as operators get it."""
     texts = Texts(Keys(erased=erased))  # type: ignore[arg-type]
     adapter = NatsArchive(archive, "local", texts)  # type: ignore[arg-type]
-    ops = SuiteOps(SimpleNamespace(), streams, streams, adapter, streams, "local")  # type: ignore[arg-type]
+    ops = SuiteOps(SimpleNamespace(), TraceReader(streams, streams, adapter, streams, streams, "local"))  # type: ignore[arg-type]
     request = make_mocked_request("GET", f"/v1/ops/trace/{C}", match_info={"conversation": C})
     request[access._OPERATOR] = Operator(name="Ada", role="lead")
     response = await ops.trace(request)

@@ -23,6 +23,7 @@ from trunkline_protocols.log import CommitStored, TurnAnswered
 
 from tests.ingress.edge_server import Verifier
 from tests.protocols.sample_parts import COMMIT
+from tests.support.borders import ListedBorders
 
 SECRET = b"s" * 32
 ADA = Identity(
@@ -80,7 +81,7 @@ async def url(request: pytest.FixtureRequest, collaborators: Collaborators) -> A
         CitedArticles(collaborators, collaborators),  # type: ignore[arg-type]
         Authenticator(Verifier() if request.param else None),
         lambda token: verify(token, SECRET, now=time.time()),
-        "local",
+        ListedBorders(),
     )
     app = web.Application()
     for route in endpoint.routes():

@@ -19,6 +19,7 @@ from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.log import CommitStored
 
 from tests.ingress.conversation_simulator import simulate
+from tests.support.borders import ListedBorders
 
 
 class Log:
@@ -61,7 +62,7 @@ class Views:
 async def case(customers: Customers, views: Views | None = None) -> dict[str, Any]:
     """Return the case as the console gets it."""
     escalations = SimpleNamespace(values={})
-    desk = DeskOps(None, Log(), None, escalations, customers, views or Views(), "local")  # type: ignore[arg-type]
+    desk = DeskOps(None, Log(), None, escalations, customers, views or Views(), ListedBorders())  # type: ignore[arg-type]
     request = make_mocked_request("GET", "/v1/ops/desk/c1", match_info={"conversation": "c1"})
     request[access._OPERATOR] = Operator(name="Ada", role="lead")
     response = await desk.show(request)

@@ -33,6 +33,7 @@ from trunkline_protocols.subjects import Audience
 from trunkline_protocols.turn import SocketAttached
 
 from tests.ingress.guards import open_guard
+from tests.support.borders import ListedBorders
 
 SECRET = b"a secret of this test"
 ADA = Identity(
@@ -101,7 +102,7 @@ async def chat_server(streams: FakeStreams) -> AsyncIterator[tuple[str, SessionR
     chat = ChatEndpoint(
         opener=SessionOpener(
             instance=Instance("ingress-1"),
-            region="local",
+            borders=ListedBorders(),
             ports=SessionPorts(inbox=streams, log=streams, presence=streams, canceller=streams),
             sessions=sessions,
             resume_secret=SECRET,

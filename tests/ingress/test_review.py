@@ -25,6 +25,8 @@ from trunkline_protocols.inbox import FeedbackGiven
 from trunkline_protocols.log import Commit, Escalated, Event, HandedOff, OwnerAssigned, TurnAnswered
 
 from tests.ingress.conversation_simulator import ConversationSimulator, received, simulate
+from tests.ingress.test_desk_cases import Views
+from tests.support.borders import ListedBorders
 
 ROUTED: Final = OwnerAssigned(to="billing", agent="billing-one")
 HANDED_OFF: Final = HandedOff(from_="billing", to="technical", agent="one", reason="a lamp", summary="s")
@@ -164,9 +166,9 @@ async def test_texts_are_shown_to_roles_that_may_read_every_conversation(role: R
             return Operator(name="Ada", role=role) if token == "key" else None
 
     records = FakeRecords([commit(ROUTED, HANDED_OFF), commit(answered("My secret", abstained=True), at=11.0)])
-    access = AccessControl(Directory(), is_single_machine=False, rules={})
+    access = AccessControl(Directory(), is_single_machine=False, rules={}, borders=ListedBorders())
     app = web.Application(middlewares=[access.enforce])
-    access.add_routes(app, ReviewOps(ReviewIndex(records, "local")).routes())
+    access.add_routes(app, ReviewOps(ReviewIndex(records, "local"), Views(), "local").routes())  # type: ignore[arg-type]
     async with (
         TestServer(app) as server,
         aiohttp.ClientSession(headers={"Authorization": "Bearer key"}) as session,

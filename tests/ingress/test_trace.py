@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import msgspec
-from trunkline_ingress.core.trace import InboxEntry, Trace, build_trace
+from trunkline_ingress.core.trace import (
+    InboxEntry,
+    ProvenRecords,
+    RecordKey,
+    Trace,
+    TraceStep,
+    ViewEntry,
+    build_trace,
+    no_proof,
+    proof_of,
+    with_proof,
+)
 from trunkline_protocols.accounting import Timings, Usage
+from trunkline_protocols.archives import ProvenRecord, SignedHead
 from trunkline_protocols.desk import AddNote, Claim, Reply, SlotMessage
 from trunkline_protocols.inbox import FeedbackGiven
 from trunkline_protocols.log import (
@@ -19,10 +31,13 @@ from trunkline_protocols.log import (
     NoteAdded,
     OwnerAssigned,
     PersonReplied,
+    Started,
     TurnAnswered,
 )
+from trunkline_protocols.views import ConversationViewed
 
 from tests.ingress.conversation_simulator import C, ConversationSimulator, simulate
+from tests.protocols.sample_parts import RECORDS
 
 
 def trace_of(simulator: ConversationSimulator, *extra: InboxEntry) -> Trace:
@@ -150,3 +165,103 @@ def test_feedback_and_desk_commands_are_ordered_by_time() -> None:
         ("person grace", "conversation", "desk.reply", "grace sent a reply: Hello."),
         ("person grace", "conversation", "desk.note", "grace sent an internal note: Lost."),
     ]
+
+
+# -- records of decisions, views and proofs ---
+
+
+def steps_by_type(*events: msgspec.Struct) -> dict[str, TraceStep]:
+    return {step.type: step for step in trace_of_events(*events).steps}
+
+
+def test_scores_and_reasons_of_decisions_are_shown() -> None:
+    """In the sentence of the step, and whole in its detail."""
+    steps = steps_by_type(*RECORDS.events)
+    scores = "(billing-questions 1.25, technical-questions 0.5)"
+    assert (
+        steps["turn.routed"].summary
+        == f"Triage routed the conversation to billing (billing-refunds); classified {scores}"
+    )
+    assert steps["turn.hand_off"].summary.endswith(f"a question about Wi-Fi; classified {scores}")
+    assert steps["turn.escalate"].summary.endswith("rule burglary (burglary at home 0.92)")
+    handoff = steps["turn.hand_off"].detail
+    assert (handoff["provider"], handoff["model"], handoff["from_agent"]) == ("local", "small", "billing-refunds")
+    assert handoff["usage"] == {"input_tokens": 100, "output_tokens": 20, "cost": 0.002}
+    assert handoff["found"] == [{"document": "wifi", "score": 0.9, "rev": 3}]
+    consultation = steps["consult"].detail
+    assert (consultation["model"], consultation["found"]) == (
+        "small",
+        [{"document": "returns", "score": 0.9, "rev": 2}],
+    )
+    answer = steps["turn.answered"].detail
+    assert (answer["notices"], answer["active_notices"]) == (["n2"], ["n1", "n2"])
+    assert (answer["agent"], answer["fleet_version"]) == ("billing-refunds", 3)
+    assert answer["citations"] == [{"document": "refunds", "title": "Refunds", "quote": "Refunds take 5 days."}]
+    assert steps["closed"].from_ == "person grace"
+
+
+def test_tool_call_is_shown_with_arguments_and_result() -> None:
+    """As they were recorded, masked."""
+    step = steps_by_type(*RECORDS.events)["tool"]
+    assert step.summary == (
+        'billing called issue-refund {"order":"FW-10041","customer":"[customer.sub]"}: succeeded, '
+        '{"refund":"refund 1 of FW-10041"}'
+    )
+    assert step.detail["result_sha256"] == "1e2d3c4b5a"
+
+
+def test_start_names_the_customer() -> None:
+    started = Started(customer="ada", tenant="default", channel="web", locale="en", verified=True)
+    step = steps_by_type(started)["started"]
+    assert step.summary == "Conversation of ada (default, verified) by web, en"
+
+
+def test_every_view_of_an_operator_is_a_step() -> None:
+    """By the name of the key; the shared token has none."""
+    viewed = ConversationViewed(conversation=C, view="desk", operator="Grace", role="lead", at=1.0)
+    shared = msgspec.structs.replace(viewed, view="trace", operator="", role="admin", at=2.0)
+    trace = build_trace(
+        C, [], [], views=[ViewEntry("view.local.1.c", 2, shared), ViewEntry("view.local.1.c", 1, viewed)]
+    )
+    assert [(step.from_, step.summary, step.sequence) for step in trace.steps] == [
+        ("operator Grace", "Grace (lead) read the conversation at the desk", 1),
+        ("operator shared token", "shared token (admin) read the trace", 2),
+    ]
+
+
+HEAD = SignedHead(log="local", size=9, root="00", at=1_767_225_600_000_000, key="0123456789ab", signature="ff")
+
+
+def proven(*records: tuple[str, int, int, str]) -> ProvenRecords:
+    return ProvenRecords(
+        HEAD,
+        [ProvenRecord(stream=stream, sequence=seq, leaf=leaf, sha256=sha) for stream, seq, leaf, sha in records],
+        (),
+    )
+
+
+def test_proof_counts_the_records_whose_bytes_are_those_of_the_tree() -> None:
+    """A later record is not proven yet; one with other bytes is a fault."""
+    shown = {RecordKey("INBOX", 1): "a", RecordKey("CONVERSATIONS", 2): "b", RecordKey("VIEWS", 3): "c"}
+    proof, leaves = proof_of(shown, proven(("INBOX", 1, 4, "a"), ("CONVERSATIONS", 2, 5, "b"), ("INBOX", 8, 1, "x")))
+    assert leaves == {RecordKey("INBOX", 1): 4, RecordKey("CONVERSATIONS", 2): 5}
+    assert (proof.records, proof.proven, proof.faults) == (3, 2, [])
+    assert proof.summary == (
+        "2 of 3 records proven by the head of 9 records of 2026-01-01 00:00:00 UTC, signed with key 01234567"
+    )
+    proof, leaves = proof_of(shown, proven(("INBOX", 1, 4, "a"), ("CONVERSATIONS", 2, 5, "other")))
+    assert leaves == {RecordKey("INBOX", 1): 4}
+    assert proof.faults == ["CONVERSATIONS 2 is not the message that is record 5"]
+    assert proof.summary.endswith("; 1 faults: CONVERSATIONS 2 is not the message that is record 5")
+
+
+def test_record_that_cannot_be_read_again_is_not_proven() -> None:
+    proof, leaves = proof_of({RecordKey("INBOX", 1): ""}, proven(("INBOX", 1, 4, "a")))
+    assert (proof.proven, proof.faults, leaves) == (0, [], {})
+
+
+def test_trace_without_proof_has_the_reason() -> None:
+    proof = no_proof([RecordKey("INBOX", 1)], "PostgreSQL is away")
+    assert (proof.summary, proof.records, proof.proven) == ("Records not proven: PostgreSQL is away", 1, 0)
+    trace = with_proof(trace_of(simulate(["message", "answer"])), proof, {RecordKey("CONVERSATIONS", 3): 17})
+    assert [step.leaf for step in trace.steps] == [None, 17, 17, 17]

@@ -13,6 +13,8 @@ from trunkline_llm_gateway.handlers import serve
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.completion import CancelCompletion, Complete, Completed, CompletionReply
 
+from tests.support.borders import ListedBorders
+
 
 class SlowEndpoint:
     """Takes longer than the heartbeat timeout of a caller."""
@@ -34,7 +36,7 @@ async def test_completion_longer_than_the_heartbeat_timeout_is_awaited(bus: Bus)
     region, endpoint = f"r{secrets.token_hex(4)}", SlowEndpoint()
     async with asyncio.TaskGroup() as tasks:
         responder = Responder(bus, "llm_gateway", RecentLatency(), tasks)
-        await serve(bus, region, endpoint, responder)
+        await serve(bus, ListedBorders(region), endpoint, responder)
         request = Complete(instructions="", text="anything")
         raw = await WatchedRequester(bus).request(subjects.complete(region), codec.encode(request), timeout_s=30)
         await responder.close(5)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from trunkline_supervisor.adapters.tcp import free_port
 
 from tests.llm_gateway.gateway_harness import FALLBACK_TEXT, MODEL_TEXT, make_request
 from tests.support.model_server import Fault, ModelServer, serve_model
+from tests.support.nats import nats_server
 
 pytestmark = pytest.mark.processes
 
@@ -40,7 +41,7 @@ output_cost_per_million = 1000.0
 
 
 class GatewayProcess:
-    """`python -m trunkline_llm_gateway` in a separate region."""
+    """`python -m trunkline_llm_gateway` on a server of its own."""
 
     def __init__(self, nats_url: str, config: Path, log: Path, region: str) -> None:
         self.url = f"http://127.0.0.1:{(port := free_port())}"
@@ -87,9 +88,17 @@ async def server() -> AsyncIterator[ModelServer]:
 
 
 @pytest.fixture
+def nats_url(tmp_path: Path) -> Iterator[str]:
+    """A server of this test alone: its account belongs to one region, and so do all processes that share it."""
+    (tmp_path / "nats").mkdir()
+    with nats_server(tmp_path / "nats") as url:
+        yield url
+
+
+@pytest.fixture
 def region() -> str:
-    """Return a region that no other test uses."""
-    return f"r{os.getpid()}-{time.monotonic_ns()}"
+    """Return the region of the account."""
+    return "local"
 
 
 @pytest.fixture

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,35 +11,14 @@ from trunkline_protocols.knowledge import ArticleFile, ArticlesImported, GetArti
 from trunkline_rag.adapters.milvus import MilvusStore
 from trunkline_rag.application.backups import Backups
 from trunkline_rag.application.knowledge_base import KnowledgeBase
-from trunkline_supervisor.adapters.tcp import free_port
 
+from tests.support.borders import ListedBorders
+from tests.support.moto import NEEDS_MOTO, bucket, moto_endpoint
 from tests.support.parsers import InProcessParser
 
-PEERS = Path(os.environ.get("TRUNKLINE_PEERS", "/nowhere"))
-pytestmark = [
-    pytest.mark.peers,
-    pytest.mark.skipif(not (PEERS / "bin" / "moto_server").is_file(), reason="no moto: run ./just peers"),
-]
+__all__ = ["bucket", "moto_endpoint"]
 
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket with a prefix; keys and endpoint come from the AWS environment variables."""
-    port = free_port()
-    endpoint = f"http://127.0.0.1:{port}"
-    with subprocess.Popen([str(PEERS / "bin" / "moto_server"), "-p", str(port)], stderr=subprocess.PIPE) as server:
-        assert server.stderr is not None
-        while b"Running on" not in server.stderr.readline():
-            assert server.poll() is None
-        creation = urllib.request.Request(f"{endpoint}/knowledge", method="PUT")  # noqa: S310 - our own server
-        with urllib.request.urlopen(creation, timeout=10):  # noqa: S310 - the same
-            pass
-        settings = {"ENDPOINT": endpoint, "ALLOW_HTTP": "true", "REGION": "us-east-1"}
-        keys = {"ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test"}
-        for name, value in (settings | keys).items():
-            monkeypatch.setenv(f"AWS_{name}", value)
-        yield "s3://knowledge/below/here"
-        server.terminate()
+pytestmark = [pytest.mark.peers, NEEDS_MOTO]
 
 
 async def test_backup_in_s3_is_restored_from_there(bucket: str, tmp_path: Path) -> None:
@@ -51,7 +26,7 @@ async def test_backup_in_s3_is_restored_from_there(bucket: str, tmp_path: Path) 
     objects = ObstoreObjectStore(bucket)
     store = MilvusStore(str(tmp_path / "milvus"))
     knowledge_base = KnowledgeBase(store, parser=InProcessParser())
-    backups = Backups(knowledge_base, objects, keep=2)
+    backups = Backups(knowledge_base, objects, ListedBorders(), keep=2)
     taken = []
     for number in range(3):
         files = [ArticleFile(name="a.md", content=f"---\nid: a\n---\nText {number}.")]

@@ -22,6 +22,7 @@ from trunkline_protocols import (
     escalation,
     fleet,
     frames,
+    heads,
     holds,
     ids,
     inbox,
@@ -29,6 +30,7 @@ from trunkline_protocols import (
     log,
     presence,
     refusal,
+    residency,
     snapshot,
     spending,
     tool_steps,
@@ -55,6 +57,7 @@ from tests.protocols.sample_parts import (
     PASSAGE,
     PEOPLE,
     POLICY,
+    RECORDS,
     RELEASE,
     RELEASED,
     ROLLOUT,
@@ -278,7 +281,29 @@ _SAMPLES: list[wire.Wire] = [
         hold="h1", reason="case 7", placed_at=AT, operator="Ada", role="lead", tenant="default", customer="ada"
     ),
     holds.HoldReleased(hold="h1", reason="case 7 is closed", released_at=AT, operator="Ada", role="admin"),
+    residency.ResidencyViolated(
+        border="tool",
+        from_region="eu",
+        to_region="us",
+        service="agents",
+        instance="agents-1",
+        at=AT,
+        conversation=C,
+        customer="1f2e3d",
+        asset="refund",
+    ),
+    heads.HeadSigned(log="local", size=7, root="00" * 32, at=1_767_323_045_678_901, key="k1", signature="11" * 64),
     archives.ReadArchived(conversation=C, after=5),
+    archives.ListConversations(tenant="default", customer="ada", after="c0"),
+    archives.ConversationsListed(conversations=[C], recorded=7, sha256="0f1e", skipped=1, has_more=True),
+    archives.ProveRecords(conversation=C, after=5),
+    archives.RecordsProven(
+        conversation=C,
+        head=archives.SignedHead(log="local", size=9, root="0f1e", at=1, key="2d3c", signature="4b5a"),
+        records=[archives.ProvenRecord(leaf=6, stream="INBOX", sequence=1, sha256="6978")],
+        faults=["record 7: its proof does not lead to the head of 9 records"],
+        has_more=True,
+    ),
     archives.ArchivedRecords(
         conversation=C,
         records=[
@@ -356,6 +381,7 @@ SAMPLES: dict[str, wire.Wire] = {
     "log.Commit-notes": NOTES,
     "log.Commit-drawn": DRAWN,
     "log.Commit-released": RELEASED,
+    "log.Commit-records": RECORDS,
 }
 
 if __name__ == "__main__":

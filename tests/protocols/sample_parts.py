@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from trunkline_protocols import accounting, citations, context, fleet, knowledge, log, rollout
+from trunkline_protocols import accounting, citations, context, evidence, fleet, knowledge, log, rollout
 from trunkline_protocols.escalation import Escalation
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId
 from trunkline_protocols.rules.message_id_filter import with_id
@@ -165,6 +165,76 @@ TOOLS = msgspec.structs.replace(
     ],
 )
 
+EVIDENCE = evidence.RoutingEvidence(
+    reason="classified",
+    scores=[
+        evidence.Score(name="billing-questions", value=1.25),
+        evidence.Score(name="technical-questions", value=0.5),
+    ],
+    scope_score=2.5,
+    scope_threshold=0.75,
+)
+RECORDS = msgspec.structs.replace(
+    COMMIT,
+    events=[
+        log.OwnerAssigned(to="billing", agent="billing-refunds", confidence=0.75, evidence=EVIDENCE),
+        log.HandedOff(
+            from_="billing",
+            to="technical",
+            agent="wifi",
+            reason="a question about Wi-Fi",
+            summary="Asked for a refund, then for Wi-Fi.",
+            from_agent="billing-refunds",
+            provider="local",
+            model="small",
+            usage=USAGE,
+            confidence=0.75,
+            evidence=EVIDENCE,
+            retrieved=[citations.Retrieved(document="wifi", score=0.9, rev=3)],
+        ),
+        log.Consulted(
+            specialty="returns",
+            agent="returns-policy",
+            question="May it be returned?",
+            advice="Within 30 days.",
+            usage=USAGE,
+            provider="local",
+            model="small",
+            retrieved=[citations.Retrieved(document="returns", score=0.9, rev=2)],
+        ),
+        log.ToolUsed(
+            specialty="billing",
+            use=accounting.ToolUse(
+                tool="issue-refund",
+                outcome="done",
+                arguments_sha256="0f1e",
+                key="c1-1/0.1",
+                ms=12.5,
+                arguments='{"order":"FW-10041","customer":"[customer.sub]"}',
+                result='{"refund":"refund 1 of FW-10041"}',
+                result_sha256="1e2d3c4b5a",
+                result_characters=33,
+            ),
+        ),
+        log.Escalated(
+            from_="billing",
+            urgency="high",
+            reason="rule burglary",
+            summary="s",
+            agent="billing-refunds",
+            instance="a",
+            scores=[evidence.Score(name="burglary at home", value=0.92)],
+            provider="local",
+            model="small",
+            usage=USAGE,
+            retrieved=[citations.Retrieved(document="safety", score=0.9, rev=1)],
+        ),
+        msgspec.structs.replace(
+            COMMIT.events[-2], notices=["n2"], active_notices=["n1", "n2"], routing=EVIDENCE, fleet_version=3
+        ),
+        log.Closed(reason="settled by a person", person="grace"),
+    ],
+)
 DRAWN = msgspec.structs.replace(COMMIT, fleet_version=12, draw=rollout.FleetDraw(candidate=12, share=5))
 ROLLOUT = rollout.FleetRollout(
     candidate=12,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from prometheus_client import REGISTRY
 from trunkline_chassis.errors import ObjectStoreUnavailableError
@@ -26,6 +27,7 @@ from trunkline_rag.core.articles import Document
 from trunkline_rag.core.backups import DamagedBackupError, StoreDump, expired_backups, merge_backup
 from trunkline_rag.core.versions import ArticleVersion, latest_by_key
 
+from tests.support.borders import ListedBorders
 from tests.support.embedders import LetterEmbedder
 from tests.support.parsers import InProcessParser
 
@@ -110,11 +112,11 @@ async def test_restored_knowledge_base_gives_identical_search_results(
     )
     before = await first.answers()
     assert all(answer.passages for answer in before)
-    taken = await Backups(first.knowledge_base, objects, keep=3).take()
+    taken = await Backups(first.knowledge_base, objects, ListedBorders(), keep=3).take()
     assert (taken.manifest.articles, taken.manifest.kind) == (64, "full")
 
     second = open_node(nodes, tmp_path / "second", embedder)
-    await Backups(second.knowledge_base, objects, keep=3).restore()
+    await Backups(second.knowledge_base, objects, ListedBorders(), keep=3).restore()
     assert await second.answers() == before
     nodes.remove(second)
     second.store.close()
@@ -131,10 +133,10 @@ async def test_backup_of_another_embedder_is_embedded_again(
     """A restore does not mix vectors of two models."""
     first = open_node(nodes, tmp_path / "first", LetterEmbedder())
     await first.import_articles(FILES[:8])
-    await Backups(first.knowledge_base, objects, keep=3).take()
+    await Backups(first.knowledge_base, objects, ListedBorders(), keep=3).take()
     other = LetterEmbedder("upside-down", sign=-1)
     second = open_node(nodes, tmp_path / "second", other)
-    await Backups(second.knowledge_base, objects, keep=3).restore()
+    await Backups(second.knowledge_base, objects, ListedBorders(), keep=3).restore()
     assert not second.store.needs_vectors
     vectors = second.store.read_passages().vectors
     assert vectors is not None
@@ -147,8 +149,8 @@ async def test_backup_of_an_earlier_process_has_its_age(
     """A restart makes no backup look missing, and unchanged content no backup look old."""
     node = open_node(nodes, tmp_path / "node")
     await node.import_articles(FILES[:8])
-    taken = await Backups(node.knowledge_base, objects, keep=3).take()
-    schedule = asyncio.create_task(Backups(node.knowledge_base, objects, keep=3).run(0.01))
+    taken = await Backups(node.knowledge_base, objects, ListedBorders(), keep=3).take()
+    schedule = asyncio.create_task(Backups(node.knowledge_base, objects, ListedBorders(), keep=3).run(0.01))
     async with asyncio.timeout(30):
         await asyncio.sleep(0)
         assert metric("current_timestamp_seconds") == 0
@@ -164,7 +166,7 @@ async def test_incremental_backup_writes_changes_and_a_full_one_everything(
 ) -> None:
     """Each lists all of its blobs."""
     node = open_node(nodes, tmp_path / "milvus")
-    backups = Backups(node.knowledge_base, objects, keep=9)
+    backups = Backups(node.knowledge_base, objects, ListedBorders(), keep=9)
     await node.import_articles(FILES)
     first = (await backups.take()).manifest
     assert first.written == len(first.blobs)
@@ -187,18 +189,20 @@ async def test_interrupted_backup_leaves_the_earlier_ones_intact(
     node = open_node(nodes, tmp_path / "milvus")
     await node.import_articles(FILES[:32])
     before = await node.answers()
-    good = (await Backups(node.knowledge_base, objects, keep=3).take()).manifest
+    good = (await Backups(node.knowledge_base, objects, ListedBorders(), keep=3).take()).manifest
     await node.import_articles(FILES[32:])
     for puts in range(0, 24, 5):
         with pytest.raises(ObjectStoreUnavailableError):
-            await Backups(node.knowledge_base, FailingObjectStore(objects, puts), keep=3).take()
-    assert [manifest.id for manifest in await Backups(node.knowledge_base, objects, keep=3).manifests()] == [good.id]
+            await Backups(node.knowledge_base, FailingObjectStore(objects, puts), ListedBorders(), keep=3).take()
+    assert [
+        manifest.id for manifest in await Backups(node.knowledge_base, objects, ListedBorders(), keep=3).manifests()
+    ] == [good.id]
     other = open_node(nodes, tmp_path / "other")
-    backups = Backups(other.knowledge_base, objects, keep=3)
+    backups = Backups(other.knowledge_base, objects, ListedBorders(), keep=3)
     await backups.restore()
     assert await other.answers() == before
     after = await node.answers()
-    await Backups(node.knowledge_base, objects, keep=3).take()
+    await Backups(node.knowledge_base, objects, ListedBorders(), keep=3).take()
     await backups.restore(replace=True)
     assert await other.answers() == after
 
@@ -208,7 +212,7 @@ async def test_older_backups_and_their_unreferenced_blobs_are_removed(
 ) -> None:
     """Young blobs stay: a backup in progress may be about to reference them."""
     node = open_node(nodes, tmp_path / "milvus")
-    backups = Backups(node.knowledge_base, objects, keep=2)
+    backups = Backups(node.knowledge_base, objects, ListedBorders(), keep=2)
     results = []
     for number in range(4):
         await node.import_articles([ArticleFile(name="a.md", content=f"---\nid: a\n---\nText {number}.")])
@@ -230,7 +234,7 @@ async def test_restore_over_articles_is_refused_unless_they_are_of_the_fleet_or_
 ) -> None:
     """After a restore every citation still opens the text that it quoted."""
     node = open_node(nodes, tmp_path / "milvus")
-    backups = Backups(node.knowledge_base, objects, keep=3)
+    backups = Backups(node.knowledge_base, objects, ListedBorders(), keep=3)
     with pytest.raises(NoBackupError):
         await backups.restore()
     await node.import_articles([ArticleFile(name="a.md", content="---\nid: a\n---\nFirst.")], "fleet")
@@ -255,7 +259,7 @@ async def test_damaged_backup_is_reported_and_nothing_is_merge_backup(
 ) -> None:
     """A blob with other content, a missing blob, an undecodable manifest."""
     node = open_node(nodes, tmp_path / "milvus")
-    backups = Backups(node.knowledge_base, objects, keep=3)
+    backups = Backups(node.knowledge_base, objects, ListedBorders(), keep=3)
     await node.import_articles(FILES[:4], "fleet")
     manifest = (await backups.take()).manifest
     blob = min(manifest.blobs)
@@ -282,7 +286,7 @@ async def test_unavailable_object_store_is_reported_with_its_location(tmp_path: 
     node = open_node(nodes, tmp_path / "milvus")
     for url in (str(tmp_path / "file" / "below"), "gopher://somewhere/x"):
         with pytest.raises(ObjectStoreUnavailableError, match=r"below|gopher"):
-            await Backups(node.knowledge_base, ObstoreObjectStore(url), keep=3).take()
+            await Backups(node.knowledge_base, ObstoreObjectStore(url), ListedBorders(), keep=3).take()
 
 
 class FailingObjectStore:
@@ -332,3 +336,22 @@ def test_newest_backup_never_expires() -> None:
     assert expired_backups(ids, 0) == [ids[2], ids[0]]
     assert expired_backups(ids, 2) == [ids[0]]
     assert expired_backups(ids, 5) == []
+
+
+async def test_backup_of_another_region_is_not_restored(
+    tmp_path: Path, nodes: list[Node], objects: ObstoreObjectStore
+) -> None:
+    """Two regions share a place by mistake; a backup of an earlier version has no region, and is restored."""
+    first = open_node(nodes, tmp_path / "first")
+    await first.import_articles(FILES)
+    taken = await Backups(first.knowledge_base, objects, ListedBorders("us"), keep=3).take()
+    assert taken.manifest.region == "us"
+    second, borders = open_node(nodes, tmp_path / "second"), ListedBorders("eu")
+    with pytest.raises(NoBackupError, match="region us"):
+        await Backups(second.knowledge_base, objects, borders, keep=3).restore()
+    assert borders.refused == [("backup", "us", "eu")]
+    assert not any(answer.passages for answer in await second.answers())
+    earlier = msgspec.structs.replace(taken.manifest, region="")
+    await objects.put(f"manifests/{taken.manifest.id}", msgspec.json.encode(earlier))
+    await Backups(second.knowledge_base, objects, borders, keep=3).restore()
+    assert all(answer.passages for answer in await second.answers())

@@ -81,8 +81,19 @@ async def test_verification_is_readable_by_programs(suite: Suite) -> None:
     await asyncio.to_thread(witness.write_text, heads.stdout)
     done = await asyncio.to_thread(audit, suite, "verify", "--json", "--heads", str(witness))
     report = json.loads(done.stdout)
-    assert (done.returncode, report["faults"]) == (0, [])
+    assert (done.returncode, report["ok"], report["broken"]) == (0, True, [])
     assert report["records"] >= json.loads(heads.stdout.splitlines()[-1])["size"]
+    assert (report["first"], report["last"]) == (0, report["records"] - 1)
+
+    def proven() -> bool:
+        return audit(suite, "verify", "--conversation", customer.conversation).returncode == 0
+
+    await asyncio.to_thread(wait_until, proven, "a head covers the conversation")
+    done = await asyncio.to_thread(audit, suite, "verify", "--json", "--conversation", customer.conversation)
+    one = json.loads(done.stdout)
+    assert (one["ok"], one["broken"]) == (True, [])
+    assert 0 < one["records"] < report["records"]
+    assert 0 <= one["first"] <= one["last"]
 
 
 async def test_absent_archive_is_one_line(tmp_path: Path) -> None:

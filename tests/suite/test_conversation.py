@@ -175,7 +175,7 @@ async def test_postgres_holds_every_message_in_order(suite: Suite) -> None:
     assert all(row["text"].startswith("enc1:") for row in rows)
     bus = await connect(suite.nats_url(), "test")
     try:
-        texts = await readable_texts(bus, suite.data_dir)
+        texts = await readable_texts(bus, suite.key_file())
         in_clear: dict[str, str] = {}
         for row in raw:
             in_clear |= await _texts_of(texts, row["raw"], row["type"])
@@ -216,6 +216,7 @@ async def test_trace_lists_the_steps_of_a_turn_in_order(suite: Suite) -> None:
     first_turn = types[: types.index("commit") + 1]
     assert first_turn == [
         "turn.received",
+        "started",
         "turn.routed",
         "turn.answer",
         "knowledge.search",

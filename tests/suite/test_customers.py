@@ -40,7 +40,7 @@ def commits_of(suite: Suite, conversation: str) -> list[dict[str, Any]]:
     async def read() -> list[dict[str, Any]]:
         bus = await connect(suite.nats_url(), "test")
         found = await bus.read_messages(streams.CONVERSATIONS.name, f"conv.*.*.{conversation}.*")
-        texts = await readable_texts(bus, suite.data_dir)
+        texts = await readable_texts(bus, suite.key_file())
         readable = [await texts.decrypt(codec.commit.decode(stored.payload)) for stored in found]
         await bus.close()
         return [json.loads(codec.encode(commit)) for commit in readable]

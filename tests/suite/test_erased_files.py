@@ -87,7 +87,7 @@ async def assert_erased(suite: Suite, conversation: str, canary: str, heads: Pat
     assert canary not in trace.stdout
     assert "[erased]" in trace.stdout
     done = await asyncio.to_thread(audit, suite, "verify", "--json", "--heads", str(heads))
-    assert (done.returncode, json.loads(done.stdout)["faults"]) == (0, []), done.stdout
+    assert (done.returncode, json.loads(done.stdout)["broken"]) == (0, []), done.stdout
 
 
 async def test_erased_customer_is_in_no_file(tmp_path: Path) -> None:

@@ -68,7 +68,9 @@ async def test_erased_customer_is_unreadable_and_new(suite: Suite) -> None:
         trace = await asyncio.to_thread(run_cli, suite, "trace", customer.conversation, "--json")
         assert f"{QUESTION} new" in trace.stdout
     exported = await asyncio.to_thread(run_cli, suite, "customer", "export", name)
-    texts = [each["messages"][0]["text"] for each in json.loads(exported.stdout)["conversations"]]
+    found = json.loads(exported.stdout)
+    assert (found["source"], found["note"], exported.stderr) == ("index", "", "")
+    texts = [each["messages"][0]["text"] for each in found["conversations"]]
     assert texts == ["[erased]", f"{QUESTION} new"]
 
 

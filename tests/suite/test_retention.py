@@ -8,6 +8,7 @@ import secrets
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from trunkline_audit.adapters.retention_store import PostgresRetention
@@ -49,7 +50,9 @@ async def run_later(suite: Suite) -> RunReport:
     bus = await connect(url, "retention", principal="audit", security=security)
     try:
         run = RetentionRun(
-            PostgresRetention(archive_address(None, suite.data_dir), holder=secrets.token_hex(4)),
+            PostgresRetention(
+                archive_address(None, suite.data_dir), holder=secrets.token_hex(4), region=settings.region
+            ),
             JetStreamTrimmer(bus, settings.region),
             ObstoreObjectStore,
             POLICY,
@@ -59,6 +62,15 @@ async def run_later(suite: Suite) -> RunReport:
         return await run.run()
     finally:
         await bus.close()
+
+
+def steps_of(trace: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the steps of a trace without its own looks, and without what a later head proves."""
+    return [
+        {name: value for name, value in step.items() if name != "leaf"}
+        for step in trace["steps"]
+        if step["type"] != "conversation.viewed"
+    ]
 
 
 async def test_customer_of_an_archived_conversation_gets_that_it_is_closed(suite: Suite) -> None:
@@ -93,7 +105,7 @@ async def test_customer_of_an_archived_conversation_gets_that_it_is_closed(suite
 
         found = json.loads((await asyncio.to_thread(run_cli, suite, "trace", name, "--json")).stdout)
         assert found["archives"] == [report.archive]
-        assert found["steps"] == before["steps"]
+        assert steps_of(found) == steps_of(before)
         desk = await asyncio.to_thread(suite.get, f"/v1/ops/desk/{name}")
         assert (desk["closed"], desk["archives"]) == (True, [report.archive])
         assert [entry["text"] for entry in desk["transcript"]][:1] == ["When will my refund be paid to my bank?"]

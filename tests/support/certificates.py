@@ -24,13 +24,13 @@ class Certificates:
     key: Path
 
 
-def issue(folder: Path, host: str) -> Certificates:
-    """Create a new authority and let it issue the certificate of a host name or address."""
+def issue(folder: Path, host: str, *, days: int = 1, authority_days: int = 1) -> Certificates:
+    """Create a new authority and let it issue the certificate of a host name or address; `days` is the lifetime."""
     folder.mkdir(exist_ok=True)
     authority, server = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    root = _builder("Trunkline test authority", "Trunkline test authority", authority.public_key())
+    root = _builder("Trunkline test authority", "Trunkline test authority", authority.public_key(), authority_days)
     root = root.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    leaf = _builder(host, "Trunkline test authority", server.public_key())
+    leaf = _builder(host, "Trunkline test authority", server.public_key(), days)
     leaf = leaf.add_extension(x509.SubjectAlternativeName([_name(host)]), critical=False)
     files = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
     files.ca.write_bytes(root.sign(authority, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
@@ -51,7 +51,7 @@ def _name(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _builder(subject: str, issuer: str, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(subject: str, issuer: str, key: ec.EllipticCurvePublicKey, days: int) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
@@ -60,5 +60,5 @@ def _builder(subject: str, issuer: str, key: ec.EllipticCurvePublicKey) -> x509.
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _DAY)
-        .not_valid_after(now + _DAY)
+        .not_valid_after(now + days * _DAY)
     )

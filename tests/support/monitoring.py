@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +30,50 @@ def program(name: str) -> str:
     if found is None:
         pytest.skip(f"{name} is not installed: ./just monitoring-tools")
     return found
+
+
+def alertmanager_program() -> str:
+    """Return the path of Alertmanager; where the unpacked one may not have a mount of its own, the test is skipped."""
+    found = program("prometheus-alertmanager")
+    if subprocess.run([found, "--version"], capture_output=True, timeout=30, check=False).returncode:
+        pytest.skip("Alertmanager is not installed, and the unpacked one needs the right to mount")
+    return found
+
+
+class Prometheus:
+    """A client of the API of Prometheus; a call blocks for at most ten seconds."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is the address of the server."""
+        self.url = url
+
+    def get(self, path: str, **parameters: str) -> Any:
+        """Return the data of a path."""
+        query = urllib.parse.urlencode(parameters)
+        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=10) as response:  # noqa: S310
+            reply = json.load(response)
+        assert reply["status"] == "success"
+        return reply["data"]
+
+    def result(self, expression: str) -> list[dict[str, Any]]:
+        """Return the series of an expression now; an invalid one fails with status 400."""
+        return list(self.get("query", query=expression)["result"])
+
+    def names(self) -> set[str]:
+        """Return the names of all series."""
+        return set(self.get("label/__name__/values"))
+
+
+@contextmanager
+def running(folder: Path, *command: str) -> Iterator[None]:
+    """Run a program in a folder, which gets its log, until the end of the block."""
+    with (folder / f"{Path(command[0]).name}.log").open("ab") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def rules() -> Iterator[dict[str, Any]]:

@@ -107,6 +107,11 @@ class Suite:
         with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - our own server
             return msgspec.json.decode(response.read())
 
+    def key_file(self) -> Path | None:
+        """Return the wrapping key of the customers' texts, None if they are in clear."""
+        file = self.data_dir / "secrets" / "customer-keys"
+        return file if file.exists() else None
+
     def status(self) -> dict[str, Any]:
         """Return the processes of this suite, by their names on its node."""
         processes = self.get("/v1/ops/status")["processes"]

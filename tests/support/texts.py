@@ -10,12 +10,11 @@ from trunkline_chassis.texts import NO_KEYS, Texts
 from trunkline_chassis.wrapping_keys import FileWrappingKeys
 
 
-async def readable_texts(bus: Bus, data_dir: Path | None) -> Texts:
-    """Return the texts of a suite by its data folder; those of one without a key file are in clear."""
-    file = data_dir / "secrets" / "customer-keys" if data_dir is not None else None
-    if file is None or not file.exists():
+async def readable_texts(bus: Bus, key_file: Path | None) -> Texts:
+    """Return the texts of a suite by its wrapping key; without one they are in clear."""
+    if key_file is None:
         return NO_KEYS
-    keys = CustomerKeys(bus, FileWrappingKeys(file))
+    keys = CustomerKeys(bus, FileWrappingKeys(key_file))
     # Without a subscription: a reader of streams has no right to one.
     await keys._refresh()
     return Texts(keys)

@@ -167,13 +167,14 @@ def trace(
     url: Url = None,
     data_dir: DataDir = None,
     as_json: Json = False,  # noqa: FBT002
+    details: Annotated[bool, typer.Option(help="Print the fields of each record too")] = False,  # noqa: FBT002
 ) -> None:
-    """Show every message of a conversation: sender, receiver, time, duration, cost."""
+    """Show every record of a conversation, each look of an operator at it, and the proof of all."""
     found = traces.read_trace(client_settings(url, data_dir), conversation_id)
     if as_json:
         typer.echo(codec.encode(found))
     else:
-        console().print(traces.trace_table(found))
+        console().print(traces.trace_table(found, details=details))
 
 
 app.command("operator-key")(operator_key)

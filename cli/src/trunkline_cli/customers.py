@@ -21,7 +21,7 @@ CustomerId = Annotated[str, typer.Argument(metavar="ID", help="Id of the custome
 Tenant = Annotated[str, typer.Option(help="Tenant of the customer")]
 _PATH: Final = "/v1/ops/customers"
 _EXPORT_TIMEOUT_S: Final = 1_800.0
-"""The whole log is read."""
+"""Without the audit trail the whole log is read."""
 
 
 @customer.command()
@@ -57,6 +57,8 @@ def export(customer_id: CustomerId, tenant: Tenant = "default", url: Url = None,
         client_settings(url, data_dir), f"{_PATH}/export", body, CustomerExport, timeout_s=_EXPORT_TIMEOUT_S
     )
     typer.echo(codec.encode(exported))
+    if exported.note:
+        typer.echo(f"trunkline: {exported.note}", err=True)
 
 
 def _table(view: CustomerView) -> Table:

@@ -17,7 +17,7 @@ from trunkline_audit.adapters.retention_store import PostgresRetention
 from trunkline_audit.adapters.stream_trimmer import JetStreamTrimmer
 from trunkline_audit.application.recorder import Recorder
 from trunkline_audit.application.retention_run import RetentionRun
-from trunkline_audit.core.retention.policy import RetentionPolicy, RetentionRule
+from trunkline_audit.core.retention.policy import RecordKind, RetentionPolicy, RetentionRule
 from trunkline_audit.ports import ArchiveObjects, FeedItem
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.delivery import Delivery, Done, settle
@@ -35,13 +35,25 @@ from trunkline_protocols.subjects import CommitKind
 from trunkline_protocols.topology import slot_consumers
 
 from tests.audit.harness import ArchiveReader, wait_until
+from tests.support.borders import ListedBorders
 
 REGION = "local"
 SECRET = "s" * 32
-POLICY = RetentionPolicy(
-    (RetentionRule("week", timedelta(days=7), kinds=frozenset({"conversation", "inbox", "view"})),),
-    marker=timedelta(days=14),
-)
+HEAD_EVERY_S = 0.05
+"""A test waits for a head each time that it lets days pass."""
+KEEP_DAYS = 7
+MARKER_DAYS = 9
+
+
+def keep_for(days: float) -> RetentionPolicy:
+    """Return a policy that keeps conversations and views for some days, and markers for nine."""
+    kinds: frozenset[RecordKind] = frozenset({"conversation", "inbox", "view"})
+    return RetentionPolicy(
+        (RetentionRule("some days", timedelta(days=days), kinds=kinds),), marker=timedelta(days=MARKER_DAYS)
+    )
+
+
+POLICY = keep_for(KEEP_DAYS)
 
 
 @dataclass(slots=True)
@@ -93,7 +105,7 @@ class Traffic:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self.records: dict[ConversationId, ClientRecord] = {}
-        self._inbox: dict[ConversationId, int] = {}
+        self.inbox: dict[ConversationId, int] = {}
         self._log: dict[ConversationId, int] = {}
         self._frames: dict[ConversationId, int] = {}
 
@@ -133,7 +145,7 @@ class Traffic:
         """End by the customer."""
         request = EndRequested(
             conversation=record.conversation,
-            previous=self._inbox.get(record.conversation, 0),
+            previous=self.inbox.get(record.conversation, 0),
             customer=record.customer,
             tenant=record.tenant,
             ingress=Instance("ingress-1"),
@@ -150,7 +162,7 @@ class Traffic:
             message_id=f"m{number}",
             text=text,
             seq=2 * number + 2,
-            previous=self._inbox.get(record.conversation, 0),
+            previous=self.inbox.get(record.conversation, 0),
             customer=record.customer,
             tenant=record.tenant,
             region=REGION,
@@ -164,7 +176,7 @@ class Traffic:
         subject = subjects.inbox(REGION, record.conversation)
         fence = (subject, message.previous)
         appended = await self._bus.append(subject, codec.encode(message), message_id=secrets.token_hex(8), fence=fence)
-        self._inbox[record.conversation] = appended.seq
+        self.inbox[record.conversation] = appended.seq
         return appended.seq
 
     async def _commit(self, record: ClientRecord, kind: CommitKind, events: list[Event], inbox_seq: int) -> None:
@@ -228,6 +240,7 @@ class SmallSuite:
     clock: FastClock
     location: str
     signer: HeadSigner
+    nats_url: str
 
     def retention(
         self,
@@ -239,7 +252,7 @@ class SmallSuite:
     ) -> RetentionRun:
         """Return a run with the clock as it is."""
         return RetentionRun(
-            PostgresRetention(self.archive.dsn, holder=holder, lease_s=lease_s),
+            PostgresRetention(self.archive.dsn, holder=holder, region=REGION, lease_s=lease_s),
             JetStreamTrimmer(self.bus, REGION),
             open_objects,
             policy,
@@ -311,10 +324,11 @@ async def open_suite(nats_url: str, archive: ArchiveReader, folder: Path) -> Asy
         acks: set[asyncio.Task[None]] = set()
         recorder = Recorder(
             FastFeeds(bus, clock),
-            PostgresArchive(archive.dsn, name="audit-test", heads=signer),
+            PostgresArchive(archive.dsn, name="audit-test", heads=signer, head_every_s=HEAD_EVERY_S),
             latency=RecentLatency(),
             now=clock,
             jitter=lambda: 0.5,
+            borders=ListedBorders(REGION),
         )
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -333,7 +347,7 @@ async def open_suite(nats_url: str, archive: ArchiveReader, folder: Path) -> Asy
                 )
                 running = [tasks.create_task(recorder.run()), tasks.create_task(slots.run())]
                 try:
-                    yield SmallSuite(bus, archive, Traffic(bus), clock, str(folder / "archives"), signer)
+                    yield SmallSuite(bus, archive, Traffic(bus), clock, str(folder / "archives"), signer, nats_url)
                 finally:
                     for task in running:
                         task.cancel()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,8 @@ from trunkline_protocols.holds import HoldReleased
 from tests.audit.harness import ArchiveReader, wait_until
 from tests.audit.retention import killed_run
 from tests.audit.retention.harness import POLICY, ClientRecord, SmallSuite, hold_on, open_suite
-from tests.audit.retention.test_month import archived, is_complete
+from tests.audit.retention.killed_run import KilledRuns, killed_runs, run_when_free
+from tests.audit.retention.month import archived, is_complete
 
 pytestmark = pytest.mark.processes
 
@@ -68,47 +67,11 @@ async def due(
         yield Due(suite, records)
 
 
-class KilledRuns:
-    """Runs in other processes, which kill themselves."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def kill_at(self, stage: str) -> None:
-        """Run until the run has killed itself at a stage."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{stage}\n".encode())
-        async with asyncio.timeout(60):
-            assert int(await self._process.stdout.readline()) == -signal.SIGKILL
-
-
 @pytest.fixture
-async def killed(due: Due, nats_url: str) -> AsyncIterator[KilledRuns]:
-    """The process that forks them."""
-    suite = due.suite
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", killed_run.__name__),
-        *(nats_url, suite.archive.dsn, suite.location, str(suite.clock.days)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    yield KilledRuns(process)
-    process.kill()
-    await process.wait()
-
-
-async def run_when_free(suite: SmallSuite) -> None:
-    """Run as soon as the lease of the killed process has expired."""
-
-    async def completes() -> bool:
-        try:
-            await suite.retention().run()
-        except ArchiveLockedError:
-            return False
-        return True
-
-    await wait_until(completes)
+async def killed(due: Due) -> AsyncIterator[KilledRuns]:
+    """The process that forks runs which kill themselves."""
+    async with killed_runs(due.suite) as started:
+        yield started
 
 
 async def test_run_that_is_killed_at_any_stage_is_completed_by_the_next(due: Due, killed: KilledRuns) -> None:

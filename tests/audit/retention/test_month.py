@@ -3,40 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import io
 import json
 import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
+from trunkline_audit.adapters.archive_reader import ArchivedConversations
 from trunkline_audit.core import verifier
-from trunkline_audit.core.retention.manifest import unpack
 from trunkline_chassis.bus import Bus
+from trunkline_chassis.object_store import ObstoreObjectStore
 from trunkline_cli.audit import archive as auditor
 from trunkline_ingress.adapters.nats.conversation_log import NatsConversationLog
 from trunkline_ingress.adapters.nats.inbox import NatsInbox
 from trunkline_ingress.application.recovery import recover
+from trunkline_protocols.archives import ReadArchived
 
 from tests.audit.harness import ArchiveReader
-from tests.audit.retention.harness import REGION, ClientRecord, SmallSuite, hold_on, open_suite
+from tests.audit.retention.harness import REGION, ClientRecord, SmallSuite, open_suite
+from tests.audit.retention.killed_run import killed_runs
+from tests.audit.retention.month import (
+    DAYS,
+    FIRST_STEADY_DAY,
+    HELD_CUSTOMER,
+    KEEP_DAYS,
+    RELEASE_DAY,
+    Month,
+    archived,
+    is_complete,
+    prove,
+)
 
 pytestmark = pytest.mark.processes
 
-ROUNDS: Final = 7
-DAYS_PER_ROUND: Final = 5
-PER_ROUND: Final = 3
-"""Conversations that are closed in each round."""
-
-
-async def prove(suite: SmallSuite, record: ClientRecord) -> str:
-    """Return the proofs of a conversation, as an auditor keeps them."""
-    out = io.StringIO()
-    await auditor.prove(suite.archive.dsn, record.conversation, 0, out)
-    return out.getvalue()
+_TOLERANCE: Final = 1.05
+"""Of sizes in bytes: numbers of frames and sequences get longer."""
 
 
 def faults_of(lines: Iterable[str], heads: Path | None = None) -> list[str]:
@@ -48,69 +51,56 @@ def faults_of(lines: Iterable[str], heads: Path | None = None) -> list[str]:
     return checked.faults
 
 
-def archived(suite: SmallSuite) -> dict[str, list[dict[str, Any]]]:
-    """Return the messages of all archives by conversation, as JSON."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for file in suite.files("*.zst"):
-        for entry in unpack(file.read_bytes()):
-            if entry["kind"] == "record":
-                message = json.loads(base64.b64decode(entry["raw"]))
-                found.setdefault(message["conversation"], []).append(message)
-    return found
-
-
-def is_complete(record: ClientRecord, messages: list[dict[str, Any]]) -> bool:
-    """Return whether an archive has everything that the client saw, once."""
-    questions = [message["text"] for message in messages if message["type"] == "turn.received"]
-    events = [event for message in messages if message["type"] == "commit" for event in message["events"]]
-    answers = [event["answer"] for event in events if event["event"] == "turn_answered"]
-    return (questions, answers) == (record.questions, record.answers)
-
-
+@pytest.mark.parametrize("per_day", [34, pytest.param(160, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
 async def test_month_of_traffic_stays_bounded_and_provable(
-    bus: Bus, nats_url: str, archive: ArchiveReader, tmp_path: Path
+    bus: Bus, nats_url: str, archive: ArchiveReader, tmp_path: Path, per_day: int
 ) -> None:
-    """Every fifth day a run; one conversation is held, one is never closed."""
-    async with open_suite(nats_url, archive, tmp_path) as suite:
-        held, open_one = await suite.traffic.converse(customer="held"), await suite.traffic.converse(close=False)
-        await suite.hold(hold_on(held))
-        closed: list[list[ClientRecord]] = []
-        proofs: list[str] = []
-        with (tmp_path / "heads.jsonl").open("w", encoding="utf-8") as witness:
-            for number in range(ROUNDS):
-                suite.clock.days = number * DAYS_PER_ROUND
-                closed.append([await suite.traffic.converse() for _ in range(PER_ROUND)])
-                await suite.settle()
-                proofs += [await prove(suite, record) for record in (*closed[-1], held, open_one)]
-                await auditor.print_heads(archive.dsn, witness, after=0, follow=False)
-                await suite.retention().run()
+    """With a run a day, one of which fails and one of which is killed, and holds."""
+    heads = tmp_path / "heads.jsonl"
+    async with open_suite(nats_url, archive, tmp_path) as suite, killed_runs(suite, KEEP_DAYS) as killed:
+        with heads.open("w", encoding="utf-8") as witness:
+            month = Month(suite, killed, witness, per_day)
+            await month.run()
+        check_bounds(month)
+        await check_kept_and_gone(month)
+        await check_proofs(suite, [*month.proofs, await prove(suite, month.days[0][0])], heads, tmp_path)
+        await check_reading(suite, [month.days[0][0], month.days[DAYS - 1 - KEEP_DAYS][0]])
+        await check_returning_customer(bus, month.days[DAYS - 1 - KEEP_DAYS][0])
 
-        kept = [record for records in closed[-2:] for record in records] + [held, open_one]
-        gone = [record for records in closed[:-2] for record in records]
-        for record in kept:
-            assert len(await suite.stream("INBOX", record)) == len(record.questions) + record.is_closed
-            assert len(await suite.stream("CONVERSATIONS", record)) == len(record.questions) + record.is_closed
-            assert await suite.texts(record) == 2 * (len(record.questions) + record.is_closed)
-        copies = archived(suite)
-        for record in gone:
-            assert await suite.stream("INBOX", record) == []
-            assert len(await suite.stream("CONVERSATIONS", record)) <= 1
-            assert await suite.texts(record) == 0
+
+def check_bounds(month: Month) -> None:
+    """Live is only what rules, holds and markers keep, each day, and the end of the month has as much as its middle."""
+    assert [each.numbers for each in month.sizes] == month.expected
+    steady, later = month.sizes[FIRST_STEADY_DAY:RELEASE_DAY], month.sizes[RELEASE_DAY:]
+    for name in ("inbox_bytes", "log_bytes", "row_bytes"):
+        bound = max(getattr(each, name) for each in steady)
+        assert max(getattr(each, name) for each in later) <= _TOLERANCE * bound, name
+    written = sum(len(each.questions) + each.is_closed for each in month.records)
+    assert written > 4 * month.expected[-1].inbox, "most of the month is gone"
+
+
+async def check_kept_and_gone(month: Month) -> None:
+    """Held conversations have their texts in streams and rows; archives have the others, every message once."""
+    suite = month.suite
+    copies = await asyncio.to_thread(archived, suite)
+    held = [record for record in month.records if record.customer == HELD_CUSTOMER]
+    assert held
+    assert month.held_one is not None
+    assert month.gone[month.held_one.conversation] == RELEASE_DAY, "released"
+    for record in held:
+        messages = len(record.questions) + 1
+        assert len(await suite.stream("INBOX", record)) == len(await suite.stream("CONVERSATIONS", record)) == messages
+        assert await suite.texts(record) == 2 * messages
+    assert copies.keys() == month.gone.keys()
+    for record in month.records:
+        if record.conversation in copies:
             assert is_complete(record, copies[record.conversation])
-        assert held.conversation not in copies
-        assert open_one.conversation not in copies
-        # Bounded: nothing is left of the first conversations but their leaves, of the later ones their markers.
-        assert await suite.stream("CONVERSATIONS", closed[0][0]) == []
-        assert (await bus.api("STREAM.INFO.KV_SNAPSHOTS"))["state"]["messages"] == len(kept)
-        await check_proofs(suite, [*proofs, await prove(suite, gone[0])], tmp_path)
-        await check_returning_customer(bus, closed[-4][0])
 
 
-async def check_proofs(suite: SmallSuite, proofs: list[str], folder: Path) -> None:
-    """Every proof and head of before still verifies; so do the database, its archives, and each archive alone."""
+async def check_proofs(suite: SmallSuite, proofs: list[str], heads: Path, folder: Path) -> None:
+    """Every proof and head of before still verifies; so do the database, its archives, and an archive alone."""
     for proof in proofs:
         assert faults_of(proof.splitlines()) == []
-    heads = folder / "heads.jsonl"
     checked = await auditor.verify(suite.archive.dsn, heads, suite.signer.public_key.hex())
     assert checked.faults == []
     assert (checked.unread, checked.archived) == ([], checked.in_archives)
@@ -118,8 +108,9 @@ async def check_proofs(suite: SmallSuite, proofs: list[str], folder: Path) -> No
     await auditor.export(suite.archive.dsn, folder / "export")
     assert faults_of((folder / "export" / "export.jsonl").read_text("utf-8").splitlines(), heads) == []
     manifests = suite.files("manifest.json")
-    assert len(manifests) > 1
-    for manifest in manifests:
+    # One a day from the first due day on; the archive of the failed run is completed by the next.
+    assert len(manifests) == DAYS - KEEP_DAYS - 1
+    for manifest in manifests[:: len(manifests) // 4]:
         done = await asyncio.to_thread(run_verifier, manifest.parent, suite.signer.public_key.hex())
         assert (done.returncode, done.stderr) == (0, ""), done.stdout
         assert {file.stat().st_mode & 0o777 for file in manifest.parent.iterdir()} == {0o400}
@@ -129,6 +120,15 @@ def run_verifier(folder: Path, key: str) -> subprocess.CompletedProcess[str]:
     """Run the file of an archive alone: isolated from this environment's packages of ours."""
     command = [sys.executable, "-P", "verify.py", "manifest.json", "--key", key]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+
+
+async def check_reading(suite: SmallSuite, records: list[ClientRecord]) -> None:
+    """An archived conversation is read back as its client saw it."""
+    source = ArchivedConversations(suite.archive.dsn, ObstoreObjectStore)
+    for record in records:
+        found = await source.read(ReadArchived(conversation=record.conversation))
+        assert not found.has_more
+        assert is_complete(record, [json.loads(each.payload) for each in found.records])
 
 
 async def check_returning_customer(bus: Bus, record: ClientRecord) -> None:

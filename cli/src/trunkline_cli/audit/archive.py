@@ -14,14 +14,18 @@ from urllib.parse import quote
 import asyncpg
 from trunkline_audit.adapters.archive_check import check_archives
 from trunkline_audit.adapters.tree_reader import IncompleteTreeError, TreeReader, open_tree, record_entry
-from trunkline_audit.core import verifier
-from trunkline_audit.core.records import changed_columns
+from trunkline_audit.core import timestamp_verifier, verifier
+from trunkline_audit.core.records import ArchiveRow, changed_columns
 from trunkline_chassis.object_store import ObstoreObjectStore
 
 from trunkline_cli.errors import CommandError
 
 EXPORT_NAME: Final = "export.jsonl"
 VERIFIER_NAME: Final = "verify.py"
+TIMESTAMPS_NAME: Final = "timestamps.jsonl"
+TIMESTAMP_VERIFIER_NAME: Final = "verify_timestamps.py"
+ORIGIN: Final = "head in NATS"
+"""Of a head of stream HEADS, in a fault."""
 _FOLLOW_INTERVAL_S: Final = 1.0
 
 
@@ -49,31 +53,98 @@ class AuditVerification(verifier.Verification):
     """Records that archives were found to have."""
     unread: Sequence[str] = ()
     """Archives that cannot be read now, with the reasons."""
+    in_stream: int = 0
+    """Heads of stream HEADS that were compared."""
+    timestamps: int = 0
+    """Timestamps of authorities that were checked."""
+    leaves: Sequence[int] = ()
+    """Leaves of the records, if they are those of one conversation."""
+
+    def check_row(self, entry: dict[str, Any], row: ArchiveRow) -> None:
+        """Check the entry of a record, and the columns of its row against its bytes."""
+        self.check(entry)
+        for name in changed_columns(row):
+            self.add_fault(f"record {entry['leaf']}: column {name} was changed")
 
 
-async def verify(dsn: str, witness: Path | None, key: str) -> AuditVerification:
-    """Verify all records against their heads, the columns of each row against its bytes, and the archives."""
-    try:
-        checked = AuditVerification(verifier.read_heads(witness) if witness is not None else (), key)
-    except (OSError, ValueError) as error:
-        raise CommandError(str(error)) from error
+async def verify(
+    dsn: str, witness: Path | None, key: str, in_stream: Sequence[dict[str, Any]] = ()
+) -> AuditVerification:
+    """Verify all records against their heads, the columns of each row against its bytes, and the archives.
+
+    `in_stream` are the heads of stream HEADS, which were read before: each is stored in the database first.
+    """
+    published = [head | {"origin": ORIGIN} for head in in_stream]
+    checked = _verification(witness, key, published)
     async with _archive(dsn) as tree:
         checked.check(await tree.log(whole=True))
-        for head in await tree.heads():
+        heads = [head async for head in tree.heads()]
+        for head in heads:
             checked.check(head)
         async for leaf, row in tree.rows():
-            checked.check(record_entry(leaf, row))
-            for name in changed_columns(row):
-                checked.add_fault(f"record {leaf}: column {name} was changed")
+            checked.check_row(record_entry(leaf, row), row)
         checked.finish()
         unnumbered = await tree.unnumbered()
         archives = await check_archives(tree.connection, ObstoreObjectStore, key)
     if unnumbered:
         checked.add_fault(f"{unnumbered} rows have no place in the tree: they were not written by audit")
-    for fault in archives.faults:
+    for fault in (*archives.faults, *_missing_heads(heads, published)):
         checked.add_fault(fault)
+    checked.in_stream = len(published)
     checked.in_archives, checked.unread = archives.verified, archives.unread
     return checked
+
+
+async def verify_conversation(dsn: str, conversation: str, witness: Path | None, key: str) -> AuditVerification:
+    """Verify the records that a conversation has below the latest head, by their proofs; raises `CommandError`."""
+    checked = _verification(witness, key)
+    async with _archive(dsn) as tree:
+        latest = await _latest_head(tree)
+        log, proven = await tree.log(whole=False), await tree.proven(conversation, latest["size"])
+    if not proven:
+        raise CommandError(f"the archive has no record of conversation {conversation} below its latest head")
+    for entry in (log, latest):
+        checked.check(entry)
+    for row, entry in proven:
+        checked.check_row(entry, row)
+    checked.finish()
+    checked.leaves = [entry["leaf"] for _, entry in proven]
+    return checked
+
+
+def _verification(witness: Path | None, key: str, published: Sequence[dict[str, Any]] = ()) -> AuditVerification:
+    """Begin a verification with the heads that are known from elsewhere; raises `CommandError` for unusable ones."""
+    try:
+        return AuditVerification([*(verifier.read_heads(witness) if witness is not None else ()), *published], key)
+    except (OSError, ValueError) as error:
+        raise CommandError(str(error)) from error
+
+
+async def _latest_head(tree: TreeReader) -> dict[str, Any]:
+    latest = await tree.head()
+    if latest is None:
+        raise CommandError("the archive has no head yet")
+    return latest
+
+
+async def verify_timestamps(dsn: str, authorities: Path) -> tuple[int, list[str]]:
+    """Check the timestamps of heads with the certificates of a file; return their number and the faults."""
+    async with _archive(dsn) as tree:
+        timestamps, heads = await tree.timestamps(), [head async for head in tree.heads()]
+    try:
+        certificates = await asyncio.to_thread(authorities.read_bytes)
+        return len(timestamps), timestamp_verifier.check_timestamps(timestamps, heads, certificates)
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{authorities}: {error}") from error
+
+
+def _missing_heads(heads: Sequence[dict[str, Any]], published: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a fault if stream HEADS has heads that the database lacks."""
+    known = {(head["size"], head["root"]) for head in heads}
+    missing = sorted(head["size"] for head in published if (head["size"], head["root"]) not in known)
+    if not missing:
+        return []
+    return [f"{len(missing)} heads of stream HEADS are not in the database, the first one of {missing[0]} records"]
 
 
 async def export(dsn: str, folder: Path) -> int:
@@ -85,14 +156,18 @@ async def export(dsn: str, folder: Path) -> int:
     records = 0
     async with _archive(dsn) as tree:
         with (folder / EXPORT_NAME).open("x", encoding="utf-8") as file:
-            _write(file, await tree.log(whole=True))
-            for head in await tree.heads():
-                _write(file, head)
+            write_entry(file, await tree.log(whole=True))
+            async for head in tree.heads():
+                write_entry(file, head)
             async for leaf, row in tree.rows():
-                _write(file, record_entry(leaf, row))
+                write_entry(file, record_entry(leaf, row))
                 records += 1
-    source = Path(verifier.__file__)
-    await asyncio.to_thread(lambda: (folder / VERIFIER_NAME).write_bytes(source.read_bytes()))
+        with (folder / TIMESTAMPS_NAME).open("x", encoding="utf-8") as file:
+            for timestamp in await tree.timestamps():
+                write_entry(file, timestamp)
+    for name, module in ((VERIFIER_NAME, verifier), (TIMESTAMP_VERIFIER_NAME, timestamp_verifier)):
+        source = await asyncio.to_thread(Path(module.__file__ or "").read_bytes)
+        await asyncio.to_thread((folder / name).write_bytes, source)
     return records
 
 
@@ -102,17 +177,15 @@ async def prove(dsn: str, conversation: str, since: int, out: TextIO) -> int:
     With `since`, the size of an earlier head, also the proof that the latest head continues that one.
     """
     async with _archive(dsn) as tree:
-        latest = await tree.head()
-        if latest is None:
-            raise CommandError("the archive has no head yet")
+        latest = await _latest_head(tree)
         size = latest["size"]
         earlier = await tree.head(since) if since else None
         if since and earlier is None:
             raise CommandError(f"there is no head of {since} records; `trunkline audit heads` lists them")
         continued = [earlier, await tree.consistency(since, size)] if earlier is not None else []
-        records = [each async for each in tree.proven(conversation, size)]
+        records = [entry for _, entry in await tree.proven(conversation, size)]
         for entry in (await tree.log(whole=False), latest, *continued, *records):
-            _write(out, entry)
+            write_entry(out, entry)
     return len(records)
 
 
@@ -120,8 +193,8 @@ async def print_heads(dsn: str, out: TextIO, *, after: int, follow: bool) -> Non
     """Print the heads of more than `after` records; with `follow`, the new ones too, until cancelled."""
     while True:
         async with _archive(dsn) as tree:
-            for head in await tree.heads(after=after):
-                _write(out, head)
+            async for head in tree.heads(after=after):
+                write_entry(out, head)
                 after = head["size"]
         out.flush()
         if not follow:
@@ -148,5 +221,6 @@ def _map_errors() -> Iterator[None]:
         raise CommandError(f"no proof: {error}") from error
 
 
-def _write(out: TextIO, entry: dict[str, Any]) -> None:
+def write_entry(out: TextIO, entry: dict[str, Any]) -> None:
+    """Write an entry of an export as a line."""
     out.write(f"{json.dumps(entry, ensure_ascii=False)}\n")

@@ -8,6 +8,7 @@ start on them, although it serves customers meanwhile: nothing refers to data th
     KV_* and others before the log: a folded conversation must not be newer than its commits
     CONVERSATIONS   before INBOX: a commit must not answer a message that a new one would take the place of
     INBOX           last: messages without an answer are answered after the restore
+    HEADS           not at all: its heads of records behind the dump would not be those of the restored archive
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from trunkline_protocols.decoding import Decoder
 
 FORMAT: Final = 1
 _LAST: Final = (streams.CONVERSATIONS.name, streams.INBOX.name)
+_NOT_SAVED: Final = frozenset({streams.HEADS.name})
 _COMPARED: Final = ("messages", "bytes", "first_seq", "last_seq", "first_ts", "last_ts")
 
 
@@ -98,8 +100,9 @@ def backup_id(begun_at: float) -> str:
 
 
 def snapshot_order(names: Iterable[str]) -> list[str]:
-    """Return streams in the order in which their snapshots are taken: a stream comes before those that it refers to."""
-    return sorted(names, key=lambda name: (_LAST.index(name) if name in _LAST else -1, name))
+    """Return the streams of a backup in the order of their snapshots: a stream comes before those that it refers to."""
+    saved = (name for name in names if name not in _NOT_SAVED)
+    return sorted(saved, key=lambda name: (_LAST.index(name) if name in _LAST else -1, name))
 
 
 def with_copies(config: dict[str, Any], copies: int | None) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tarfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,10 @@ from typing import Final
 
 from trunkline_chassis.errors import BusError, ObjectStoreUnavailableError
 from trunkline_chassis.object_store import ObstoreObjectStore
+from trunkline_chassis.residency import append_violation
 from trunkline_chassis.stream_snapshots import CHUNK_BYTES, StreamSnapshot, restore_snapshot, stored_streams
+from trunkline_protocols.residency import ResidencyViolated
+from trunkline_protocols.rules.residency import may_cross, recorded_region
 from trunkline_supervisor.adapters.folder_lock import exclusive_lock
 from trunkline_supervisor.settings import ERASURES_PATH, WRAPPING_KEY_PATH, SuiteSettings
 
@@ -55,6 +60,7 @@ class Restoration:
         Raises `CommandError` if a part is damaged, the servers are not empty, or something differs afterwards.
         """
         manifest = await self.store.manifest(backup)
+        await self._require_region(manifest)
         self._require_key(manifest)
         await verify(self.store, manifest)
         folder = self.settings.data_dir
@@ -78,6 +84,29 @@ class Restoration:
         if differences:
             raise CommandError(f"the restored state differs from the backup: {'; '.join(differences)}")
         return manifest
+
+    async def _require_region(self, manifest: SuiteManifest) -> None:
+        """Refuse a backup of another region; servers elsewhere that hold a suite already record the attempt."""
+        region = self.settings.region
+        if may_cross("backup", data=manifest.region, place=region):
+            return
+        if self.settings.nats_url is not None:
+            violation = ResidencyViolated(
+                border="backup",
+                from_region=recorded_region(manifest.region),
+                to_region=region,
+                service="backup",
+                instance="backup",
+                at=time.time(),
+                asset=manifest.id,
+            )
+            async with new_broker(self.settings) as broker:
+                with contextlib.suppress(BusError):  # an empty server has no stream for it
+                    await append_violation(broker.bus, region, violation, f"backup-{manifest.id}-{int(violation.at)}")
+        raise CommandError(
+            f"backup {manifest.id} is of region {manifest.region!r}, and TRUNKLINE_REGION is {region!r}: "
+            "a backup is restored in its own region only"
+        )
 
     def _require_key(self, manifest: SuiteManifest) -> None:
         """Refuse to restore encrypted texts without their key: the suite would draw another one, and read none."""

@@ -61,7 +61,12 @@ async def _examine_topology(bus: Bus, settings: SuiteSettings) -> list[Diagnosis
         current = None
     specialties = current.fleet.specialties if current is not None else []
     # Without a number in the settings, `up` uses one copy per embedded server, whose number is not known here.
-    options = TopologyOptions(replicas=settings.replicas or 1, limits=settings.stream_limits)
+    options = TopologyOptions(
+        replicas=settings.replicas or 1,
+        limits=settings.stream_limits,
+        region=settings.region,
+        tags=settings.stream_tags,
+    )
     drift = await find_drift(bus, whole_topology(settings.region, specialties), options)
     fleet = (
         Diagnosis("ok", "fleet", f"version {current.version}, {len(current.fleet.agents)} agents")

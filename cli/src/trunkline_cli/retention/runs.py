@@ -42,7 +42,7 @@ class RetentionCommandSettings(NatsSettings, RetentionSettings):
     """Settings of `trunkline retention`; the others come from the data folder."""
 
     nats_url: str | None = Field(None, description="NATS of the suite; default: the one of the data folder", repr=False)
-    region: Identifier = Field("local", description="Region whose holds count")
+    region: Identifier = Field("local", description="Region whose records and holds count")
     postgres_dsn: str | None = Field(
         None, description="PostgreSQL of the audit trail; default: the one of the data folder", repr=False
     )
@@ -80,7 +80,7 @@ async def open_run(settings: RetentionCommandSettings, policy: RetentionPolicy) 
         bus = await connect(url, _NAME, principal=_PRINCIPAL, security=security, timeout_s=_CONNECT_TIMEOUT_S)
         try:
             yield RetentionRun(
-                PostgresRetention(dsn, holder=f"{socket.gethostname()}-{os.getpid()}"),
+                PostgresRetention(dsn, holder=f"{socket.gethostname()}-{os.getpid()}", region=settings.region),
                 JetStreamTrimmer(bus, settings.region),
                 ObstoreObjectStore,
                 policy,

@@ -33,6 +33,7 @@ from trunkline_chassis.log_files import LogFiles
 from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.notices import Notices
 from trunkline_chassis.presence import PresenceRegistry
+from trunkline_chassis.residency import Borders
 from trunkline_chassis.service_topology import ServiceTopology
 from trunkline_chassis.settings import ProcessSettings
 from trunkline_chassis.startup import connect_when_available, retry_start
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
     from trunkline_chassis.bus import Bus
 
 _log: Final = structlog.get_logger(__name__)
+
+_RECORDS_TIMEOUT_S: Final = 2.0
+"""Wait for the records of refused passages at shutdown."""
 
 S = TypeVar("S", bound=ProcessSettings)
 
@@ -91,6 +95,7 @@ class Process(Generic[S]):
     latency: RecentLatency
     notices: Notices
     topology: ServiceTopology
+    borders: Borders
     group: asyncio.TaskGroup
     background: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -174,13 +179,12 @@ async def _run_process(
             service=name, instance=instance, node=settings.node, version=release, http_url=http_url
         )
         heartbeat = Heartbeat(bus, first, latency)
+        borders = Borders(bus, region=settings.region, service=name, instance=instance)
         process = Process(
-            name, instance, settings, bus, readiness, heartbeat, presences, latency, notices, topology, group
+            name, instance, settings, bus, readiness, heartbeat, presences, latency, notices, topology, borders, group
         )
-        process.spawn(heartbeat.run())
-        process.spawn(notices.run())
-        process.spawn(reconciler.run())
-        process.spawn(FileLimitMonitor().run())
+        for work in (heartbeat.run(), notices.run(), borders.run(), reconciler.run(), FileLimitMonitor().run()):
+            process.spawn(work)
         files = {"client": settings.nats_cert, "authority": settings.nats_ca}
         process.spawn(CertificateMonitor(files, lambda: bus.server_certificate).run())
         exporter = _span_exporter(process, release)
@@ -199,6 +203,7 @@ async def _run_process(
             readiness.started = False
             await _publish(heartbeat, "draining")
             _log.info("process.draining")
+        await borders.drain(_RECORDS_TIMEOUT_S)
         await cancel_and_wait(process.background)
         if exporter is not None:
             tracer.turn_off()

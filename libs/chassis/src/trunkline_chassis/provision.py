@@ -10,7 +10,7 @@ import asyncio
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 from pydantic import Field
@@ -22,6 +22,7 @@ from trunkline_chassis.errors import BusError, BusRefusedError, BusUnavailableEr
 from trunkline_chassis.fleet_folder import FleetError, load_fleet
 from trunkline_chassis.fleet_store import seed_fleet
 from trunkline_chassis.logs import configure_logs
+from trunkline_chassis.region_check import require_region
 from trunkline_chassis.server_check import check_server, describe_refusal
 from trunkline_chassis.settings import ProcessSettings, load_settings
 from trunkline_chassis.stream_configs import (
@@ -31,17 +32,20 @@ from trunkline_chassis.stream_configs import (
     compare_consumer,
     compare_stream,
     consumer_config,
+    in_region,
     stream_config,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from trunkline_protocols.streams import ConsumerSpec
 
     from trunkline_chassis.bus import Bus
     from trunkline_chassis.lost_streams import LostStreams
     from trunkline_chassis.stream_limits import StreamLimits
+
+R = TypeVar("R")
 
 _log: Final = structlog.get_logger(__name__)
 _STREAM_EXISTS: Final = 10058
@@ -66,6 +70,10 @@ class TopologyOptions:
     replicas: int = 1
     """Copies of every replicated stream."""
     limits: Mapping[str, StreamLimits] = field(default_factory=dict)
+    region: str = "local"
+    """Region of the account that the streams are in."""
+    tags: Sequence[str] = ()
+    """Tags of the servers that may hold the streams."""
 
 
 def stream_configs(topology: Topology, options: TopologyOptions) -> dict[str, tuple[Config, StreamLimits | None]]:
@@ -79,7 +87,9 @@ def stream_configs(topology: Topology, options: TopologyOptions) -> dict[str, tu
     for bucket in topology.buckets:
         config = bucket_config(bucket, options.replicas, options.limits)
         specified[config["name"]] = (config, options.limits.get(bucket.name))
-    return specified
+    return {
+        name: (in_region(config, options.region, options.tags), limits) for name, (config, limits) in specified.items()
+    }
 
 
 async def provision(
@@ -89,15 +99,22 @@ async def provision(
     specialties: list[str],
     replicas: int,
     limits: Mapping[str, StreamLimits] | None = None,
+    tags: Sequence[str] = (),
 ) -> list[Drift]:
     """Create or correct all streams, buckets and consumers that the services need; return the drift that was found.
 
-    Raises `BusConfigError` if the server refuses one of them, with a line for the operator.
+    Raises `BusConfigError` if the server refuses one of them, or if the account belongs to another region, with a line
+    for the operator.
     """
+    try:
+        await _when_ready(lambda: require_region(bus, region, service="provision"))
+    except BusRefusedError as error:
+        raise describe_refusal(f"stream {streams.CONVERSATIONS.name}", error) from error
     topology = whole_topology(region, specialties)
     await _delete_obsolete(bus, specialties)
     drift: list[Drift] = []
-    for config, chosen in stream_configs(topology, TopologyOptions(replicas=replicas, limits=limits or {})).values():
+    options = TopologyOptions(replicas=replicas, limits=limits or {}, region=region, tags=tags)
+    for config, chosen in stream_configs(topology, options).values():
         drift += await _apply_stream(bus, config, chosen)
     for consumer in topology.consumers:
         drift += await _apply_consumer(bus, consumer)
@@ -230,12 +247,16 @@ async def _call_consumer_create(bus: Bus, spec: ConsumerSpec, config: Config, *,
 
 
 async def _call_when_ready(bus: Bus, subject: str, request: Config | None = None) -> dict[str, Any]:
+    return await _when_ready(lambda: bus.api(subject, request))
+
+
+async def _when_ready(call: Callable[[], Awaitable[R]]) -> R:
     """Call the API; retry while the cluster is starting, up to `_STARTUP_TIMEOUT_S`."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _STARTUP_TIMEOUT_S
     while True:
         try:
-            return await bus.api(subject, request)
+            return await call()
         except (BusRefusedError, BusUnavailableError) as error:
             refused = isinstance(error, BusRefusedError) and error.code not in _CLUSTER_STARTING
             if refused or loop.time() > deadline:
@@ -260,6 +281,7 @@ async def _provision_once(settings: ProvisionSettings) -> None:
             specialties=fleet.specialties,
             replicas=settings.replicas,
             limits=settings.stream_limits,
+            tags=settings.stream_tags,
         )
         await seed_fleet(bus, fleet, by="provision")
     finally:

@@ -54,6 +54,12 @@ def _check_path_prefix(prefix: str) -> str:
     return prefix
 
 
+Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:=-]{1,64}\z")]
+STREAM_TAGS: Final = (
+    'Tags of the NATS servers that hold the streams, as JSON: `["region:eu"]`; a stream lies on servers that have all '
+    "of them (`server_tags`), and is moved there if they change"
+)
+
 PathPrefix = Annotated[str, Field(pattern=r"^((/[A-Za-z0-9._~-]+)+)?\z"), AfterValidator(_check_path_prefix)]
 PATH_PREFIX: Final = (
     "Path below which a proxy serves the pages and the API, such as `/support`; a proxy may remove it from requests"
@@ -139,6 +145,7 @@ class ProcessSettings(NatsSettings):
     node: str = Field(default_factory=socket.gethostname, description="Machine this process runs on")
     replicas: Literal[1, 3, 5] = Field(1, description="Copies of every replicated stream: 1 alone, 3 in a cluster")
     stream_limits: LimitsByName = Field({}, description=STREAM_LIMITS)
+    stream_tags: list[Tag] = Field([], description=STREAM_TAGS)
     http_host: str = Field("127.0.0.1", description="Address of the health and metrics endpoints")
     http_port: int = Field(
         0, ge=0, le=65535, description="Port of those endpoints; 0 selects a free one, published in PRESENCE"

@@ -7,7 +7,7 @@ raised, and a limit is changed only if the operator has set it. All differences 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -19,6 +19,8 @@ Config = dict[str, Any]
 """A configuration as in the JetStream API; durations in nanoseconds."""
 
 _NS: Final = 1_000_000_000
+REGION: Final = "trunkline_region"
+"""Key in the metadata of every stream: the region of the account."""
 _OWNED: Final = ("allow_direct", "allow_msg_ttl", "allow_rollup_hdrs", "deny_delete", "discard", "max_msgs_per_subject")
 _FIXED: Final[dict[str, Literal["kept", "broken"]]] = {"storage": "kept", "retention": "broken"}
 """No server changes them: a stream with another value would have to be created again."""
@@ -47,6 +49,17 @@ _CONSUMER_FIELDS: Final = (
     *("ack_policy", "deliver_policy", "ack_wait", "max_deliver", "max_ack_pending", "mem_storage"),
     *("priority_policy", "priority_timeout"),
 )
+
+
+def in_region(config: Config, region: str, tags: Sequence[str]) -> Config:
+    """Return the configuration of a new stream with its region, on servers that have all of these tags."""
+    placement = {"placement": {"tags": sorted(tags)}} if tags else {}
+    return config | {"metadata": {REGION: region}} | placement
+
+
+def region_of(config: Config) -> str:
+    """Return the region of an existing stream; empty for one of an earlier version."""
+    return str((config.get("metadata") or {}).get(REGION, ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +179,26 @@ def compare_stream(actual: Config, specified: Config, limits: StreamLimits | Non
         drift.append(_replicas_drift(actual, specified, "corrected"))
     elif _value(actual, "num_replicas") > specified["num_replicas"]:
         drift.append(_replicas_drift(actual, specified, "kept"))
+    drift += _compare_place(update, specified)
     drift += _compare_limits(update, specified, _limits(limits))
     return Comparison(update if update != actual else None, drift)
+
+
+def _compare_place(update: Config, specified: Config) -> list[Drift]:
+    """Return the differences of region and placement; a missing region and other tags are corrected in `update`."""
+    name, drift = specified["name"], list[Drift]()
+    if "metadata" in specified and region_of(update) != region_of(specified):
+        kind: Literal["corrected", "broken"] = "broken" if region_of(update) else "corrected"
+        drift.append(Drift(name, "region", region_of(specified), region_of(update), kind))
+        if kind == "corrected":
+            update["metadata"] = (update.get("metadata") or {}) | specified["metadata"]
+    if "placement" in specified:
+        placement = update.get("placement") or {}
+        tags = specified["placement"]["tags"]
+        if sorted(placement.get("tags") or []) != tags:
+            drift.append(Drift(name, "placement.tags", tags, placement.get("tags"), "corrected"))
+            update["placement"] = placement | {"tags": tags}
+    return drift
 
 
 def _compare_limits(update: Config, specified: Config, chosen: Config) -> list[Drift]:

@@ -6,6 +6,7 @@ in memory have no snapshots.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,9 @@ _WINDOW_BYTES: Final = 4 * 1024 * 1024
 """Sent ahead of the acknowledgements."""
 _START_TIMEOUT_S: Final = 60.0
 _CHUNK_TIMEOUT_S: Final = 30.0
+_RESPONDER_TIMEOUT_S: Final = 10.0
+"""In a cluster, the subscription of the server that takes the chunks reaches the others a moment after its reply."""
+_RETRY_DELAY_S: Final = 0.1
 _FINISH_TIMEOUT_S: Final = 600.0
 """The server indexes the restored messages before it replies to the end of a snapshot."""
 _END_STATUS: Final = "204"
@@ -97,10 +101,23 @@ async def restore_snapshot(bus: Bus, snapshot: StreamSnapshot, chunks: Iterable[
     request = {"config": snapshot.config, "state": snapshot.state}
     subject = (await bus.api(f"STREAM.RESTORE.{name}", request, timeout_s=_START_TIMEOUT_S))["deliver_subject"]
     for chunk in chunks:
-        _check_reply(name, await bus.request(subject, chunk, timeout_s=_CHUNK_TIMEOUT_S))
-    reply = _check_reply(name, await bus.request(subject, b"", timeout_s=_FINISH_TIMEOUT_S))
+        _check_reply(name, await send_chunk(bus, subject, chunk, timeout_s=_CHUNK_TIMEOUT_S))
+    reply = _check_reply(name, await send_chunk(bus, subject, b"", timeout_s=_FINISH_TIMEOUT_S))
     state: dict[str, Any] = reply["state"]
     return state
+
+
+async def send_chunk(bus: Bus, subject: str, chunk: bytes, *, timeout_s: float) -> bytes:
+    """Send a chunk and return the reply; send it again while no server has subscribed, and so has not received it."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + _RESPONDER_TIMEOUT_S
+    while True:
+        try:
+            return await bus.request(subject, chunk, timeout_s=timeout_s)
+        except BusUnavailableError as error:
+            if not isinstance(error.__cause__, nats.errors.NoRespondersError) or clock() >= deadline:
+                raise
+        await asyncio.sleep(_RETRY_DELAY_S)
 
 
 def _check_reply(name: str, raw: bytes) -> dict[str, Any]:

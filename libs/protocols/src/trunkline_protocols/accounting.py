@@ -38,7 +38,10 @@ class ProviderAttempt(Record, frozen=True, kw_only=True):
 
 
 class ToolUse(Record, frozen=True, kw_only=True):
-    """One tool call of a turn and its outcome, without the request and response bodies."""
+    """One tool call of a turn and its outcome.
+
+    Secrets and values that were bound to the customer are masked, long texts cut; the hashes are those of whole texts.
+    """
 
     tool: str
     outcome: ToolUseOutcome
@@ -47,6 +50,14 @@ class ToolUse(Record, frozen=True, kw_only=True):
     key: str = ""
     """Idempotency key sent to the tool."""
     ms: float = 0.0
+    arguments: Text = ""
+    """Arguments of the call as JSON, those bound to the customer by the name of their source."""
+    result: Text = ""
+    """Beginning of the result, or of the reason for its absence."""
+    result_sha256: Text = ""
+    """Hash of the whole result as the model received it."""
+    result_characters: int = 0
+    """Length of the whole result."""
 
 
 class Timings(Record, frozen=True, kw_only=True):

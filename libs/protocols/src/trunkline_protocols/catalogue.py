@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final, get_args
 
 from trunkline_protocols import streams
-from trunkline_protocols.archives import ArchivedRecords, ReadArchived
+from trunkline_protocols.audit_channels import AUDIT_CHANNELS
 from trunkline_protocols.broadcast import NoticeMessage, NoticeReceipt
 from trunkline_protocols.channels import Channel, Flow, Party
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
@@ -21,7 +21,6 @@ from trunkline_protocols.desk import DeskMessage, DeskOutcome
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.fleet import FleetPublished
 from trunkline_protocols.frames import ClientFrame, ServerFrame
-from trunkline_protocols.holds import HoldMessage
 from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import (
     AnalyseMessage,
@@ -47,7 +46,6 @@ from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.spending import Spent
 from trunkline_protocols.tool_steps import ToolCallsCounted, ToolStepRecorded
 from trunkline_protocols.turn import AgentMessage, AnswerTurn, Delta, SocketAttached
-from trunkline_protocols.views import ConversationViewed
 from trunkline_protocols.wire import Wire
 
 _FLEET_READERS: Final[tuple[Party, ...]] = ("ingress", "conversation", "agents", "rag", "supervisor")
@@ -87,22 +85,7 @@ CHANNELS: Final[tuple[Channel, ...]] = (
             Flow(("conversation",), ("ingress",), (DeskOutcome,), reply=True),
         ),
     ),
-    Channel(
-        name="view",
-        address="view.{region}.{partition}.{conversation}",
-        carrier="stream",
-        stored_in=streams.VIEWS.name,
-        summary="Operators who read a conversation; its texts are shown once this is stored",
-        flows=(Flow(("ingress",), ("audit",), (ConversationViewed,)),),
-    ),
-    Channel(
-        name="hold",
-        address="hold.{region}.{hold}",
-        carrier="stream",
-        stored_in=streams.HOLDS.name,
-        summary="Legal holds and their releases",
-        flows=(Flow(("ingress",), ("ingress", "audit"), _each(HoldMessage)),),
-    ),
+    *AUDIT_CHANNELS,
     Channel(
         name="work",
         address="work.{specialty}.{lane}",
@@ -186,16 +169,6 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         carrier="core",
         summary="Announcement of the ingress that holds the conversation's socket",
         flows=(Flow(("ingress",), ("conversation", "ingress"), (SocketAttached,)),),
-    ),
-    Channel(
-        name="read_archive",
-        address="archive.{region}.read",
-        carrier="request",
-        summary="The records of an archived conversation",
-        flows=(
-            Flow(("ingress",), ("audit",), (ReadArchived,)),
-            Flow(("audit",), ("ingress",), (ArchivedRecords, Refused), reply=True),
-        ),
     ),
     Channel(
         name="search",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from trunkline_protocols.rules.residency import BORDERS
 from trunkline_protocols.subjects import COLOURS, COMMIT_KINDS, LANES, Audience
 from trunkline_protocols.wire import Wire
 
@@ -54,6 +55,7 @@ PARAMETERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "consumer": ("Consumer that failed to handle it", ()),
     "notice": ("Id of a notice", ()),
     "hold": ("Id of a legal hold", ()),
+    "border": ("Border between regions", BORDERS),
     "day": ("Days since 1970, UTC", ()),
     "tenant": ("Tenant of the customers", ()),
     "turn": ("Id of the turn", ()),

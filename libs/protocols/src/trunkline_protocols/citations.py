@@ -25,3 +25,5 @@ class Retrieved(Record, frozen=True, kw_only=True):
 
     document: str
     score: float
+    rev: int = 0
+    """Article version that contains the passage verbatim; 0 if unknown."""

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from trunkline_protocols.archives import ArchiveReply, ReadArchived
+from trunkline_protocols.archives import (
+    ArchiveReply,
+    ListConversations,
+    ListReply,
+    ProofReply,
+    ProveRecords,
+    ReadArchived,
+)
 from trunkline_protocols.broadcast import NoticesMessage
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
 from trunkline_protocols.consultation import ConsultCancelled, ConsultReply
@@ -30,17 +37,20 @@ from trunkline_protocols.desk import DeskMessage, DeskOutcome, SlotMessage
 from trunkline_protocols.escalation import EscalationWaiting
 from trunkline_protocols.fleet import FleetPublished
 from trunkline_protocols.frames import ClientFrame, ServerFrame
+from trunkline_protocols.heads import HeadSigned
 from trunkline_protocols.holds import HoldMessage
 from trunkline_protocols.inbox import InboxMessage
 from trunkline_protocols.knowledge import KnowledgeReply, KnowledgeRequest
 from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import Presence, SuiteStatus
 from trunkline_protocols.refusal import Refused
+from trunkline_protocols.residency import ResidencyViolated
 from trunkline_protocols.rollout import FleetRollout, ReleaseRollout
 from trunkline_protocols.snapshot import Snapshot
 from trunkline_protocols.spending import Spent
 from trunkline_protocols.tool_steps import ToolCallsCounted, ToolStepRecorded
 from trunkline_protocols.turn import AgentMessage, Delta, SocketAttached, WorkMessage
+from trunkline_protocols.views import ConversationViewed
 
 __all__ = [
     "DecodeError",
@@ -59,7 +69,14 @@ desk: Final[Decoder[DeskMessage]] = Decoder(DeskMessage)
 slot: Final[Decoder[SlotMessage]] = Decoder(SlotMessage)
 desk_outcome: Final[Decoder[DeskOutcome]] = Decoder(DeskOutcome)
 hold: Final[Decoder[HoldMessage]] = Decoder(HoldMessage)
+violation: Final[Decoder[ResidencyViolated]] = Decoder(ResidencyViolated)
+viewed: Final[Decoder[ConversationViewed]] = Decoder(ConversationViewed)
+head: Final[Decoder[HeadSigned]] = Decoder(HeadSigned)
 read_archived: Final[Decoder[ReadArchived]] = Decoder(ReadArchived)
+list_conversations: Final[Decoder[ListConversations]] = Decoder(ListConversations)
+list_reply: Final[Decoder[ListReply]] = Decoder(ListReply)
+prove_records: Final[Decoder[ProveRecords]] = Decoder(ProveRecords)
+proof_reply: Final[Decoder[ProofReply]] = Decoder(ProofReply)
 archive_reply: Final[Decoder[ArchiveReply]] = Decoder(ArchiveReply)
 waiting: Final[Decoder[EscalationWaiting]] = Decoder(EscalationWaiting)
 fleet: Final[Decoder[FleetPublished]] = Decoder(FleetPublished)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from trunkline_protocols.accounting import Usage
-from trunkline_protocols.citations import Citation
+from trunkline_protocols.citations import Citation, Retrieved
 from trunkline_protocols.context import Context
 from trunkline_protocols.ids import Instance, Specialty, TurnRef
 from trunkline_protocols.wire import Record, Wire
@@ -33,6 +33,9 @@ class Consultation(Record, frozen=True, kw_only=True):
     """Time from question to advice, measured by the requester."""
     work_ms: float = 0.0
     """The specialist's share of `took_ms`."""
+    provider: str = ""
+    model: str = ""
+    retrieved: list[Retrieved] = []
 
 
 class Consult(Wire, frozen=True, kw_only=True, tag="consult"):
@@ -80,6 +83,10 @@ class Advice(Wire, frozen=True, kw_only=True, tag="consult.advice"):
     citations: list[Citation] = []
     usage: Usage = Usage()
     work_ms: float = 0.0
+    provider: str = ""
+    model: str = ""
+    retrieved: list[Retrieved] = []
+    """Passages that the specialist found."""
 
 
 class AdviceRefused(Wire, frozen=True, kw_only=True, tag="consult.refused"):
@@ -87,6 +94,10 @@ class AdviceRefused(Wire, frozen=True, kw_only=True, tag="consult.refused"):
 
     consultation: str
     reason: str
+    provider: str = ""
+    model: str = ""
+    usage: Usage = Usage()
+    """Usage of a completion that gave no advice."""
 
 
 ConsultReply: TypeAlias = ConsultProgress | Advice | AdviceRefused

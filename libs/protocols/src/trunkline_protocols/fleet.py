@@ -13,6 +13,7 @@ TRIAGE = "triage"
 ESCALATION = "escalation"
 
 Slug = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}\Z")]
+Region = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 NonEmptyText = Annotated[str, Meta(min_length=1)]
 Hours = Annotated[str, Meta(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9])?\Z")]
 Seconds = Annotated[float, Meta(gt=0)]
@@ -75,6 +76,8 @@ class Tool(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """If true, a tool that writes needs no binding: it may act for any customer that its arguments name."""
     daily_limit: Annotated[int, Meta(ge=1, le=1_000)] | None = None
     """Maximum calls per customer and day (UTC); default: 20 for a tool that writes, else unlimited."""
+    regions: list[Region] = []
+    """Regions whose customers' data the tool may receive; default: every region that this fleet is served in."""
 
     @property
     def calls_per_day(self) -> int | None:
@@ -118,6 +121,8 @@ class Reader(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Longest time that the first answer of a conversation waits for this reader."""
     secret: str = ""
     """Name of the secret sent as bearer token, as for a tool."""
+    regions: list[Region] = []
+    """Regions whose customers the reader may be asked about; default: every region that this fleet is served in."""
 
     @property
     def rests_without_address(self) -> bool:

@@ -8,6 +8,7 @@ from trunkline_protocols.accounting import ProviderAttempt, Timings, ToolUse, Us
 from trunkline_protocols.citations import Citation, Retrieved
 from trunkline_protocols.consultation import ConsultOutcome
 from trunkline_protocols.escalation import Level, Urgency
+from trunkline_protocols.evidence import RoutingEvidence, Score
 from trunkline_protocols.ids import ConversationId, TurnId
 from trunkline_protocols.rollout import FleetDraw, ReleaseDraw
 from trunkline_protocols.subjects import CommitKind
@@ -33,7 +34,9 @@ class OwnerAssigned(Record, frozen=True, kw_only=True, tag_field="event", tag="o
     to: str
     agent: str
     confidence: float = 0.0
+    """Lead of the chosen specialty's score over the next."""
     timings: Timings = Timings()
+    evidence: RoutingEvidence | None = None
 
 
 class FactsUsed(Record, frozen=True, kw_only=True):
@@ -67,12 +70,17 @@ class TurnAnswered(Record, frozen=True, kw_only=True, tag_field="event", tag="tu
     abstained: bool = False
     """If true, the agent could not answer from the knowledge base."""
     notices: list[str] = []
+    """Ids of the notices that this answer includes."""
     fleet_version: int = 0
     title: str = ""
     """The agent's title at the time of the answer; empty for a text of the system."""
     stop_reason: str = ""
     """Reason of the completion's end, `length` for an incomplete text; empty if no model answered."""
     facts: FactsUsed | None = None
+    active_notices: list[str] = []
+    """Ids of all notices in force for the agent, those of earlier answers too."""
+    routing: RoutingEvidence | None = None
+    """Evidence for asking back, if triage does so."""
 
 
 class CustomerReplied(Record, frozen=True, kw_only=True, tag_field="event", tag="customer_said"):
@@ -111,6 +119,15 @@ class HandedOff(Record, frozen=True, kw_only=True, tag_field="event", tag="hande
     model: str = ""
     """Model that wrote the summary; empty if it is an extract."""
     usage: Usage = Usage()
+    """Usage of the summary, and of the completions before the handoff."""
+    provider: str = ""
+    from_agent: str = ""
+    """Agent that handed over, empty if it is not known."""
+    confidence: float = 0.0
+    """Lead of the new specialty's score over that of the former one; 1 for a decision by a model."""
+    evidence: RoutingEvidence | None = None
+    retrieved: list[Retrieved] = []
+    """Passages found before the handoff."""
 
 
 class Consulted(Record, frozen=True, kw_only=True, tag_field="event", tag="consulted"):
@@ -129,6 +146,9 @@ class Consulted(Record, frozen=True, kw_only=True, tag_field="event", tag="consu
     citations: list[Citation] = []
     took_ms: float = 0.0
     work_ms: float = 0.0
+    provider: str = ""
+    model: str = ""
+    retrieved: list[Retrieved] = []
 
 
 class ToolUsed(Record, frozen=True, kw_only=True, tag_field="event", tag="tool_used"):
@@ -151,6 +171,18 @@ class Escalated(Record, frozen=True, kw_only=True, tag_field="event", tag="escal
     due_at: float = 0.0
     say: Text = ""
     """Authored instruction that the customer reads first."""
+    agent: str = ""
+    """Agent that demanded it; empty if a rule of the conversation did."""
+    instance: str = ""
+    scores: list[Score] = []
+    """Evidence: recognised intents with their probabilities, or counts with the names of what was counted."""
+    provider: str = ""
+    model: str = ""
+    """Model that decided or abstained before; empty if none did."""
+    usage: Usage = Usage()
+    """Usage of the completions before the escalation."""
+    retrieved: list[Retrieved] = []
+    """Passages found before the escalation."""
 
 
 class Breached(Record, frozen=True, kw_only=True, tag_field="event", tag="breached"):
@@ -197,6 +229,8 @@ class Closed(Record, frozen=True, kw_only=True, tag_field="event", tag="closed")
     """End of the conversation."""
 
     reason: Text
+    person: str = ""
+    """Person at the desk who ended it; empty otherwise."""
 
 
 Event: TypeAlias = (

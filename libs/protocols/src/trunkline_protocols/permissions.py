@@ -26,12 +26,12 @@ PRINCIPALS: Final[tuple[Principal, ...]] = get_args(Principal)
 _PARAMETER: Final = re.compile(r"\{\w+\}")
 
 READS: Final[dict[Service, tuple[str, ...]]] = {
-    "ingress": ("INBOX", "CONVERSATIONS", "ERASURES", "HOLDS"),
+    "ingress": ("INBOX", "CONVERSATIONS", "ERASURES", "HOLDS", "VIEWS"),
     "conversation": ("INBOX", "CONVERSATIONS", "WORK", "ERASURES"),
     "agents": ("KV_ROUTING", "ERASURES"),
     "rag": ("KV_KNOWLEDGE",),
     "llm_gateway": (),
-    "audit": tuple(stream.name for stream in streams.AUDITED),
+    "audit": (*(stream.name for stream in streams.AUDITED), streams.HEADS.name),
     "supervisor": ("WORK",),
 }
 """Streams whose messages a service gets by sequence or subject, beside NOTICES, which every service reads, and the
@@ -72,6 +72,7 @@ def permissions(principal: Principal, *, region: str) -> Permissions:
         *WRITES.get(principal, ()),
         *(f"$JS.API.STREAM.MSG.GET.{stream}" for stream in _read_streams(principal)),
         *(f"$JS.API.DIRECT.GET.{stream}" for stream in _read_streams(principal)),
+        f"$JS.API.STREAM.INFO.{streams.CONVERSATIONS.name}",  # whose metadata names the region of the account
         *_consuming(principal, region),
         *_creating(principal, region),
         f"{inbox_prefix('operator')}.>",  # replies to `nats micro`

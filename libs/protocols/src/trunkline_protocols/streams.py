@@ -141,7 +141,31 @@ HOLDS: Final = StreamSpec(
     description="Legal holds and their releases",
 )
 
-STREAMS: Final = (INBOX, CONVERSATIONS, WORK, NOTICES, DEAD_LETTERS, VIEWS, ERASURES, HOLDS)
+VIOLATIONS: Final = StreamSpec(
+    name="VIOLATIONS",
+    subjects=["violation.>"],
+    storage="file",
+    retention="limits",
+    replicated=True,
+    max_age_s=90 * DAY_S,
+    max_msgs=1_000_000,
+    discard="old",
+    description="Refused passages of data between regions, for the archive",
+)
+
+HEADS: Final = StreamSpec(
+    name="HEADS",
+    subjects=["head.>"],
+    storage="file",
+    retention="limits",
+    replicated=True,
+    # No age: the last head of a quiet year still shows that nothing was removed behind it.
+    max_msgs=100_000,
+    discard="old",
+    description="Signed heads of the records in PostgreSQL, which its owner cannot remove; some 500 bytes each",
+)
+
+STREAMS: Final = (INBOX, CONVERSATIONS, WORK, NOTICES, DEAD_LETTERS, VIEWS, ERASURES, HOLDS, HEADS, VIOLATIONS)
 
 FLEET: Final = BucketSpec(name="FLEET", history=10, description="Agent definitions, versioned")
 PRESENCE: Final = BucketSpec(name="PRESENCE", ttl_s=10.0, in_memory=True, description="Heartbeats of processes")
@@ -248,4 +272,4 @@ def audit_consumer(stream: StreamSpec) -> ConsumerSpec:
     )
 
 
-AUDITED: Final = (INBOX, CONVERSATIONS, NOTICES, DEAD_LETTERS, VIEWS, ERASURES, HOLDS)
+AUDITED: Final = (INBOX, CONVERSATIONS, NOTICES, DEAD_LETTERS, VIEWS, ERASURES, HOLDS, VIOLATIONS)

@@ -4,6 +4,8 @@ inbox.<region>.<partition>.<conversation>           stream INBOX: messages of cu
 desk.<region>.<partition>.<conversation>            stream INBOX: commands of people at the desk
 view.<region>.<partition>.<conversation>            stream VIEWS: operators who read a conversation
 hold.<region>.<hold>                                stream HOLDS: legal holds and their releases
+violation.<region>.<border>                         stream VIOLATIONS: refused passages between regions
+head.<region>                                       stream HEADS: signed heads of the tree of records
 conv.<region>.<partition>.<conversation>.<kind>     stream CONVERSATIONS: the log of commits
 work.<specialty>.<lane>                             stream WORK: turns for agents
 work.<specialty>.<lane>.<colour>                    stream WORK: turns for the agents of a release
@@ -15,7 +17,7 @@ attach.<region>.<partition>.<conversation>          core: an ingress holds the c
 result.<instance>                                   core: results, claims and heartbeats for a conversation process
 advice.<instance>                                   core: replies to a consultation
 consult.<specialty>.cancelled                       core: cancellation of a consultation
-archive.<region>.read                               core, request and reply
+archive.<region>.read, .prove, .list                core, request and reply
 rag.<region>.search | analyse | article | import | backups    core, request and reply
 llm.<region>.complete                               core, request and reply
 llm.<region>.cancel                                 core: cancellation of completions
@@ -32,6 +34,7 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple, get_args
 
 from trunkline_protocols.ids import PARTITIONS, ConversationId, InvalidIdError, partition_of, slot_of, token
+from trunkline_protocols.rules.residency import Border
 
 Lane = Literal["urgent", "high", "normal"]
 CommitKind = Literal["turn", "handoff", "consultation", "escalation", "closed"]
@@ -51,6 +54,9 @@ CUSTOMER_KEYS: Final = "$KV.CUSTOMER_KEYS.>"
 """Subjects of all keys of customers."""
 LOGS: Final = "conv.>"
 """Subjects of the logs of all regions."""
+
+_REGIONAL: Final = frozenset({"inbox", "desk", "view", "hold", "conv", "notice", "receipt", "erasure", "violation"})
+"""First tokens of the audited subjects whose second one is a region."""
 
 LANES: Final[tuple[Lane, ...]] = get_args(Lane)
 COMMIT_KINDS: Final[tuple[CommitKind, ...]] = get_args(CommitKind)
@@ -101,6 +107,35 @@ def hold(region: str, hold: str) -> str:
 def hold_any(region: str) -> str:
     """Return the filter over all legal holds of a region."""
     return f"hold.{token(region, 'region')}.*"
+
+
+def violation(region: str, border: Border) -> str:
+    """Return the subject of a refused passage, by the region of the process that refused it."""
+    return f"violation.{token(region, 'region')}.{token(border, 'border')}"
+
+
+def violation_any(region: str) -> str:
+    """Return the filter over all refused passages of a region."""
+    return f"violation.{token(region, 'region')}.*"
+
+
+def region_of(subject: str) -> str | None:
+    """Return the region of a subject of an audited stream; None for a dead letter, whose subject has none.
+
+    Raises `InvalidIdError` for anything else.
+    """
+    match subject.split("."):
+        case ["dead", _, _]:
+            return None
+        case [channel, region, *rest] if channel in _REGIONAL and rest:
+            return token(region, "region")
+        case _:
+            raise InvalidIdError("subject", subject)
+
+
+def head(region: str) -> str:
+    """Return the subject of the signed heads of a region's records."""
+    return f"head.{token(region, 'region')}"
 
 
 def snapshot(conversation: ConversationId) -> str:
@@ -252,6 +287,16 @@ def dead_letter(stream: str, consumer: str) -> str:
 def read_archive(region: str) -> str:
     """Return the subject of requests for the records of an archived conversation."""
     return f"archive.{token(region, 'region')}.read"
+
+
+def prove_records(region: str) -> str:
+    """Return the subject of requests for the proofs of a conversation's records."""
+    return f"archive.{token(region, 'region')}.prove"
+
+
+def list_conversations(region: str) -> str:
+    """Return the subject of requests for the conversations of a customer."""
+    return f"archive.{token(region, 'region')}.list"
 
 
 def search(region: str) -> str:

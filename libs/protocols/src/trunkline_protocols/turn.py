@@ -13,6 +13,7 @@ from trunkline_protocols.citations import Citation, Retrieved
 from trunkline_protocols.consultation import Consult, Consultation
 from trunkline_protocols.context import Context
 from trunkline_protocols.escalation import Level, Urgency
+from trunkline_protocols.evidence import RoutingEvidence, Score
 from trunkline_protocols.ids import ConversationId, Instance, Specialty, TurnId, TurnRef
 from trunkline_protocols.subjects import Lane
 from trunkline_protocols.wire import Record, Wire
@@ -93,7 +94,11 @@ class Answered(Wire, frozen=True, kw_only=True, tag="turn.answered"):
     """If true, the agent could not answer from the knowledge base."""
     consultations: list[Consultation] = []
     notices: list[str] = []
-    """Ids of the notices active for this answer."""
+    """Ids of the notices that this answer includes."""
+    active_notices: list[str] = []
+    """Ids of all notices in force for the agent, those of earlier answers too."""
+    routing: RoutingEvidence | None = None
+    """Evidence for asking back, if triage does so."""
     provider: str = ""
     model: str = ""
     usage: Usage = Usage()
@@ -119,6 +124,7 @@ class Routed(Wire, frozen=True, kw_only=True, tag="turn.routed"):
     analysis: MessageAnalysis | None = None
     continued: bool = False
     """If true, this agents process serves the chosen specialty too and has begun the next hop: it is claimed."""
+    evidence: RoutingEvidence | None = None
 
 
 class HandOffTarget(Record, frozen=True, kw_only=True):
@@ -142,17 +148,26 @@ class HandOff(Wire, frozen=True, kw_only=True, tag="turn.hand_off"):
     agent: str
     reason: str
     summary: str
+    from_agent: str = ""
+    """Agent that hands over, empty if it is not known."""
     confidence: float = 0.0
     others: list[HandOffTarget] = []
+    provider: str = ""
     model: str = ""
     """Model that wrote the summary; empty if it is an extract."""
     usage: Usage = Usage()
+    """Usage of the summary, and of the completions before this decision."""
     timings: Timings = Timings()
     fleet_version: int = 0
     instance: str = ""
     tools: list[ToolUse] = []
     """Tool calls before this decision."""
+    consultations: list[Consultation] = []
+    """Consultations before this decision."""
+    retrieved: list[Retrieved] = []
+    """Passages found before this decision."""
     analysis: MessageAnalysis | None = None
+    evidence: RoutingEvidence | None = None
 
 
 class Escalate(Wire, frozen=True, kw_only=True, tag="turn.escalate"):
@@ -168,7 +183,21 @@ class Escalate(Wire, frozen=True, kw_only=True, tag="turn.escalate"):
     fleet_version: int = 0
     tools: list[ToolUse] = []
     """Tool calls before this decision."""
+    consultations: list[Consultation] = []
+    """Consultations before this decision."""
+    retrieved: list[Retrieved] = []
+    """Passages found before this decision."""
     analysis: MessageAnalysis | None = None
+    agent: str = ""
+    """Agent that demands the escalation."""
+    instance: str = ""
+    scores: list[Score] = []
+    """Evidence: the recognised intents with their probabilities."""
+    provider: str = ""
+    model: str = ""
+    """Model that decided; empty if none did."""
+    usage: Usage = Usage()
+    """Usage of the completions before this decision."""
 
 
 class TurnFailed(Wire, frozen=True, kw_only=True, tag="turn.failed"):
@@ -180,6 +209,8 @@ class TurnFailed(Wire, frozen=True, kw_only=True, tag="turn.failed"):
     fleet_version: int = 0
     cancelled: bool = False
     """If true, the customer has ended the conversation and no answer is expected."""
+    tools: list[ToolUse] = []
+    """Tool calls before the failure."""
 
 
 TurnResult: TypeAlias = Answered | Routed | HandOff | Escalate | TurnFailed

@@ -7,12 +7,16 @@ from typing import Literal
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.wire import Wire
 
-View = Literal["desk", "trace"]
-"""The form in which a conversation was read: its transcript at the desk, or its trace."""
+View = Literal["desk", "trace", "queue", "review", "customer", "export"]
+"""The form in which a conversation was read.
+
+`desk`: its transcript; `trace`: its trace; `queue`, `review`: a message of it in a list; `customer`: its last messages
+with the customer's data; `export`: an export of the customer's data.
+"""
 
 
 class ConversationViewed(Wire, frozen=True, kw_only=True, tag="conversation.viewed"):
-    """An operator was shown the texts of a conversation; once a minute while a page shows it."""
+    """An operator was shown texts of a conversation; once a minute while a page shows it, once an hour in a list."""
 
     conversation: ConversationId
     view: View

@@ -106,6 +106,7 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
         heartbeat=heartbeat,
         concurrency=settings.concurrency,
         latency=process.latency,
+        borders=process.borders,
     )
     await _subscribe_to_advice(process, consultations)
     responder = await _serve_customers(process, fleet, adapters, texts)
@@ -175,6 +176,7 @@ def _turn_worker(
         clients={"http": adapters.http_tools, "mcp": adapters.mcp_tools},
         schemas=adapters.schemas,
         limits=KvCallLimits(process.bus, time.time),
+        borders=process.borders,
     )
     return TurnWorker(
         instance=process.instance,
@@ -211,6 +213,7 @@ async def _serve_customers(
         fleet=lambda version: fleet.fleets.of(version).fleet,
         addresses=process.settings.reader_addresses,
         instance=process.instance,
+        borders=process.borders,
         now=time.time,
     )
     responder = Responder(process.bus, _CUSTOMERS, process.latency, process.group)

@@ -18,11 +18,13 @@ import structlog
 from nats.aio.msg import Msg
 from trunkline_chassis.delivery import Delivery, Done, Outcome, Reject
 from trunkline_chassis.latency import RecentLatency
+from trunkline_chassis.residency import BorderGuard
 from trunkline_chassis.tracing import span_types as spans
 from trunkline_chassis.tracing.tracer import TurnSpan, continue_trace, span
 from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec
 from trunkline_protocols.consultation import Consult
+from trunkline_protocols.rules.residency import Border
 from trunkline_protocols.turn import AnswerTurn, Routed, TurnFailed, TurnResult
 
 from trunkline_agents.application.advisor import Advisor
@@ -52,6 +54,7 @@ class WorkHandler:
         heartbeat: WorkHeartbeat,
         concurrency: int,
         latency: RecentLatency,
+        borders: BorderGuard,
     ) -> None:
         """`concurrency` bounds the turns of each specialty that `worker` processes concurrently."""
         self._sink = sink
@@ -61,6 +64,7 @@ class WorkHandler:
         self._heartbeat = heartbeat
         self._semaphores: defaultdict[str, PrioritySemaphore] = defaultdict(lambda: PrioritySemaphore(concurrency))
         self._latency = latency
+        self._borders = borders
 
     @property
     def waiting(self) -> int:
@@ -75,6 +79,8 @@ class WorkHandler:
             return Reject(str(error))
         with continue_trace(spans.PROCESS_WORK, delivery.traceparent) as work:
             work.set(spans.TURN, message.ref.turn)
+            if not self._admits(message):
+                return Done()
             match message:
                 case AnswerTurn():
                     await self._answer(message)
@@ -83,6 +89,19 @@ class WorkHandler:
                 case _:
                     assert_never(message)
         return Done()
+
+    def _admits(self, message: AnswerTurn | Consult) -> bool:
+        """Return whether work is of this region; its requester retries what gets no result, and gives up in the end."""
+        border: Border = "consultation"
+        if isinstance(message, AnswerTurn):
+            border = "handoff" if message.ref.hop else "work"
+        context = message.context
+        return self._borders.admits(
+            border,
+            data=context.region,
+            conversation=message.ref.conversation,
+            customer=(context.tenant, context.customer) if context.customer else None,
+        )
 
     async def _answer(self, request: AnswerTurn) -> None:
         now = time.time()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from trunkline_chassis.customer_bucket import StoredCustomer
+from trunkline_chassis.residency import BorderGuard
 from trunkline_protocols.broadcast import NoticePublished
 from trunkline_protocols.completion import Complete, CompletionReply, ToolSpec
 from trunkline_protocols.consultation import Consult, ConsultCancelled, ConsultReply
@@ -173,6 +174,7 @@ class ToolPorts:
     """Clients by the kind of tool."""
     schemas: SchemaChecker
     limits: CallLimits
+    borders: BorderGuard
 
 
 class ToolLedger(Protocol):

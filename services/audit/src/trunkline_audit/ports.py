@@ -1,7 +1,8 @@
 """Ports of recording and of retention.
 
-Of recording: feeds of streams, and an archive. Both may fail at any moment and are then reopened. Of retention: the
-records in PostgreSQL, the streams, the legal holds, and the object store of the archives.
+Of recording: feeds of streams, and an archive. Both may fail at any moment and are then reopened. Of heads: their
+stream, and the archive that has them too. Of retention: the records in PostgreSQL, the streams, the legal holds, and
+the object store of the archives.
 """
 
 from __future__ import annotations
@@ -12,9 +13,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from trunkline_protocols.archives import ArchivedRecords, ReadArchived
+from trunkline_protocols.archives import (
+    ArchivedRecords,
+    ConversationsListed,
+    ListConversations,
+    ProveRecords,
+    ReadArchived,
+    RecordsProven,
+)
 from trunkline_protocols.holds import HoldMessage
 
+from trunkline_audit.core.heads import TreeHead
 from trunkline_audit.core.records import ArchiveRow, AuditedMessage
 from trunkline_audit.core.retention.decisions import RecordGroup
 from trunkline_audit.core.retention.manifest import ArchiveObject, ArchiveRun
@@ -29,8 +38,23 @@ class ArchiveLockedError(ArchiveUnavailableError):
     """Another audit process writes this archive; this process is on standby."""
 
 
+class ArchiveElsewhereError(ArchiveUnavailableError):
+    """The database holds the records of another region; an operator must name another one."""
+
+    def __init__(self, home: str, region: str) -> None:
+        """`home` is the region of the database, `region` that of the process."""
+        super().__init__(
+            f"this database holds records of region {home!r}: region {region!r} needs a database or schema of its own"
+        )
+        self.home = home
+
+
 class ArchiveDamagedError(Exception):
     """An object of an archive does not have the bytes of a record; the message names both, no text."""
+
+
+class AuthorityUnavailableError(Exception):
+    """A timestamp authority does not answer, or not with the token of the request."""
 
 
 class FeedBrokenError(Exception):
@@ -111,6 +135,70 @@ class Archive(Protocol):
 
     def open(self) -> AbstractAsyncContextManager[ArchiveWriter]:
         """Become the only writer and migrate the schema; raises `ArchiveUnavailableError` if that fails."""
+        ...
+
+
+# -- heads ---
+
+
+class HeadStream(Protocol):
+    """The stream of signed heads. Raises `BusError`."""
+
+    async def last(self) -> TreeHead | None:
+        """Return the last head, None without one."""
+        ...
+
+    async def publish(self, head: TreeHead) -> None:
+        """Append a head; it is stored when this returns."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Timestamp:
+    """The token of a timestamp authority, and its time."""
+
+    at: datetime
+    token: bytes
+    """The whole reply (RFC 3161), in DER."""
+
+
+@dataclass(frozen=True, slots=True)
+class StampedHead:
+    """A head with a timestamp, of the time `at`."""
+
+    size: int
+    at: datetime
+
+
+class TimestampAuthority(Protocol):
+    """A timestamp authority."""
+
+    async def stamp(self, data: bytes) -> Timestamp:
+        """Return a token of some data; raises `AuthorityUnavailableError`."""
+        ...
+
+
+class TimestampStore(Protocol):
+    """The timestamps of the archive. Raises `ArchiveUnavailableError`."""
+
+    async def last(self) -> StampedHead | None:
+        """Return the last head with a timestamp."""
+        ...
+
+    async def add(self, head: TreeHead, timestamp: Timestamp) -> None:
+        """Store the timestamp of a head."""
+        ...
+
+
+class HeadSource(Protocol):
+    """The signed heads of the archive. Raises `ArchiveUnavailableError`."""
+
+    async def has(self, head: TreeHead) -> bool:
+        """Return whether the archive has a head of that size with that root."""
+        ...
+
+    async def since(self, head: TreeHead, limit: int) -> list[TreeHead]:
+        """Return the heads that are larger or later than one, the earliest first."""
         ...
 
 
@@ -229,6 +317,22 @@ class ArchiveObjects(Protocol):
 
     async def get(self, name: str) -> bytes:
         """Read an object."""
+        ...
+
+
+class ConversationIndex(Protocol):
+    """Conversations by customer, for the operators."""
+
+    async def list(self, request: ListConversations) -> ConversationsListed:
+        """Return a page of conversations; raises `ArchiveUnavailableError`."""
+        ...
+
+
+class ProofSource(Protocol):
+    """Proofs of records, for the operators."""
+
+    async def prove(self, request: ProveRecords) -> RecordsProven:
+        """Return the proven records of a conversation; raises `ArchiveUnavailableError`."""
         ...
 
 

@@ -31,6 +31,15 @@ class AuditSettings(ProcessSettings, RetentionSettings):
         description="Secret of the key that signs the heads of the tree of records, the same on all nodes; default: "
         "heads are not signed",
     )
+    audit_tsa_url: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?\z",
+        description="Timestamp authority (RFC 3161) for heads of the tree of records; empty: none",
+        repr=False,
+    )
+    audit_tsa_every_h: float = Field(
+        1.0, gt=0, description="Hours between timestamps, each of the newest head; none without new records"
+    )
     audit_batch_size: int = Field(500, ge=1, le=5_000, description="Maximum of messages of a stream in one transaction")
     audit_batch_wait_s: float = Field(
         0.2, ge=0, le=10, description="Seconds in which a batch collects: the lag of a message"

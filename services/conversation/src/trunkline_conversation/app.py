@@ -51,7 +51,7 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     keys = await follow_keys(process)
     # The ingress creates the key of a customer with the first message.
     texts = Texts(keys, encrypts=settings.encryption, may_create=False)
-    escalation_queue = KvEscalationQueue(bus, time.time, texts)
+    escalation_queue = KvEscalationQueue(bus, time.time, settings.region, texts)
     await escalation_queue.start()
     environments = EnvironmentReader(fleet_view, release_view, process.presences, escalation_queue, now=time.time)
     directory = NatsCustomerDirectory(bus, settings.region, texts)
@@ -68,6 +68,7 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
         notifier=NatsNotifier(bus),
         escalation_queue=escalation_queue,
         customers=customers,
+        borders=process.borders,
         now=time.time,
     )
     config = _actor_config(process)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from trunkline_chassis.residency import BorderGuard
 from trunkline_protocols.context import Utterance
 from trunkline_protocols.customers import CustomerKnown, ReadCustomer
 from trunkline_protocols.desk import DeskOutcome, SlotMessage
@@ -86,10 +87,10 @@ class WorkQueue(Protocol):
         """Append a request to the queue of its specialty and of a colour, and return its position."""
         ...
 
-    async def holds(self, request: AnswerTurn, position: int) -> bool:
-        """Return whether a request still waits at `position`; True if the queue does not answer.
+    async def holds(self, request: AnswerTurn, position: int) -> bool | None:
+        """Return whether a request still waits at `position`; None if the queue does not answer.
 
-        It does not if an agents process took the request, or if the queue was lost.
+        It does not wait if an agents process took the request, or if the queue was lost.
         """
         ...
 
@@ -215,5 +216,6 @@ class ConversationPorts:
     notifier: Notifier
     escalation_queue: EscalationQueue
     customers: Customers
+    borders: BorderGuard
     now: Callable[[], float]
     """Clock: Unix time in seconds."""

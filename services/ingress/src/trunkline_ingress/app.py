@@ -6,12 +6,10 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import web
 from trunkline_chassis.customer_bucket import CustomerBucket
-from trunkline_chassis.customer_keys import CustomerKeys
 from trunkline_chassis.errors import FenceError
 from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_chassis.fleet_store import read_current_fleet, restore_fleet, seed_fleet
@@ -33,6 +31,7 @@ from trunkline_ingress.adapters.jwks import KeySet
 from trunkline_ingress.adapters.nats.announcements import NatsSocketPresence, NatsTurnCanceller
 from trunkline_ingress.adapters.nats.archives import NatsArchive
 from trunkline_ingress.adapters.nats.conversation_log import NatsConversationLog
+from trunkline_ingress.adapters.nats.customer_index import NatsCustomerIndex
 from trunkline_ingress.adapters.nats.customer_records import NatsCustomerRecords
 from trunkline_ingress.adapters.nats.desk import NatsDesk
 from trunkline_ingress.adapters.nats.erasures import NatsErasures
@@ -42,6 +41,7 @@ from trunkline_ingress.adapters.nats.inbox import NatsInbox
 from trunkline_ingress.adapters.nats.knowledge import KnowledgeClient
 from trunkline_ingress.adapters.nats.notices import NatsNoticeStore
 from trunkline_ingress.adapters.nats.recent_records import NatsRecentRecords
+from trunkline_ingress.adapters.nats.record_proofs import NatsRecordProofs
 from trunkline_ingress.adapters.nats.rollouts import NatsCommitFeed, NatsReleases, NatsRollouts
 from trunkline_ingress.adapters.nats.stream_states import NatsStreamStates
 from trunkline_ingress.adapters.nats.suite_status import NatsSuiteStatus
@@ -51,6 +51,7 @@ from trunkline_ingress.adapters.operator_directory import Operators
 from trunkline_ingress.adapters.operator_keys import OperatorKeyFile
 from trunkline_ingress.application.cited_articles import CitedArticles
 from trunkline_ingress.application.customer_claims import CustomerClaims
+from trunkline_ingress.application.customer_exporter import CustomerExporter
 from trunkline_ingress.application.readiness import SuiteReadiness
 from trunkline_ingress.application.release_seeding import ReleaseSeeding
 from trunkline_ingress.application.review_index import ReviewIndex
@@ -60,6 +61,7 @@ from trunkline_ingress.application.session import SessionPorts
 from trunkline_ingress.application.session_opener import SessionOpener
 from trunkline_ingress.application.session_registry import SessionRegistry
 from trunkline_ingress.application.stream_monitor import StreamMonitor
+from trunkline_ingress.application.trace_reader import TraceReader
 from trunkline_ingress.core.budget import Budget, Rate
 from trunkline_ingress.core.network import parse_hosts, parse_networks
 from trunkline_ingress.handlers.access import AccessControl, Route, health_rules
@@ -68,6 +70,7 @@ from trunkline_ingress.handlers.auth import Authenticator
 from trunkline_ingress.handlers.chat import ChatEndpoint
 from trunkline_ingress.handlers.edge import EdgeGuard
 from trunkline_ingress.handlers.http import BODY_TIMEOUT_S, bus_errors
+from trunkline_ingress.handlers.http_ports import HttpPorts
 from trunkline_ingress.handlers.ops.customers import CustomerOps
 from trunkline_ingress.handlers.ops.desk import DeskOps
 from trunkline_ingress.handlers.ops.fleet import FleetOps
@@ -81,66 +84,11 @@ from trunkline_ingress.handlers.ops.rollout import RolloutOps
 from trunkline_ingress.handlers.ops.suite import SuiteOps
 from trunkline_ingress.handlers.pages import Pages, prefix_redirect
 from trunkline_ingress.handlers.subscriptions import Subscriptions
-from trunkline_ingress.operator_ports import (
-    CommitFeed,
-    ConversationArchive,
-    CustomerRecords,
-    Desk,
-    Erasures,
-    FleetStore,
-    HoldStore,
-    KnowledgeService,
-    NoticeStore,
-    ReleaseStore,
-    RolloutStore,
-    SuiteStatusSource,
-    ViewRecords,
-)
-from trunkline_ingress.ports import (
-    ConversationLog,
-    CurrentFleet,
-    EscalationView,
-    InboxHistory,
-    LiveProcesses,
-    NoticeView,
-    StoredCustomers,
-    StoredTextReader,
-)
 from trunkline_ingress.settings import IngressSettings
 
 NAME = "ingress"
 _MAX_BODY_BYTES = 8 * 1024 * 1024
 _TCP_BACKLOG = 4096
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpPorts:
-    """Collaborators of the pages and of the operators' API."""
-
-    inbox: InboxHistory
-    log: ConversationLog
-    review: ReviewIndex
-    knowledge: KnowledgeService
-    fleet: CurrentFleet
-    fleet_store: FleetStore
-    rollouts: RolloutStore
-    releases: ReleaseStore
-    commits: CommitFeed
-    notices: NoticeView
-    notice_store: NoticeStore
-    processes: LiveProcesses
-    suite: SuiteStatusSource
-    desk: Desk
-    escalations: EscalationView
-    customers: StoredCustomers
-    views: ViewRecords
-    texts: StoredTextReader
-    keys: CustomerKeys | None
-    """None without a key file."""
-    erasures: Erasures
-    customer_records: CustomerRecords
-    holds: HoldStore
-    archive: ConversationArchive
 
 
 class _Endpoint(Protocol):
@@ -169,7 +117,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     chat = ChatEndpoint(
         opener=SessionOpener(
             instance=process.instance,
-            region=region,
+            borders=process.borders,
             ports=SessionPorts(inbox, log, NatsSocketPresence(bus), NatsTurnCanceller(bus, region), texts),
             sessions=sessions,
             resume_secret=settings.resume_secret.get_secret_value().encode(),
@@ -202,15 +150,17 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         views=NatsViews(bus),
         holds=NatsHolds(bus, region),
         archive=NatsArchive(bus, region, texts),
+        proofs=NatsRecordProofs(bus, region),
         escalations=escalations,
         customers=customers,
         texts=texts,
         keys=keys,
         erasures=erasures,
         customer_records=NatsCustomerRecords(bus, texts),
+        customer_index=NatsCustomerIndex(bus, region),
     )
     operators = _operators(process)
-    access = AccessControl(operators, settings.is_single_machine, health_rules(settings.path_prefix))
+    access = AccessControl(operators, settings.is_single_machine, health_rules(settings.path_prefix), process.borders)
     readiness = SuiteReadiness(
         process.readiness, NatsTopologyProbe(bus, region), process.presences, clock=time.monotonic
     )
@@ -269,8 +219,11 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
         chat,
         OperatorOps(operators),
         Pages(ports.fleet, ports.notices, settings.edge_embed_origins.split()),
-        ArticleEndpoint(articles, chat.authenticator, chat.opener.identity_of, region),
-        SuiteOps(ports.suite, ports.inbox, ports.log, ports.archive, ports.views, region),
+        ArticleEndpoint(articles, chat.authenticator, chat.opener.identity_of, chat.opener.borders),
+        SuiteOps(
+            ports.suite,
+            TraceReader(ports.inbox, ports.log, ports.archive, ports.views, ports.proofs, region),
+        ),
         KnowledgeOps(ports.knowledge),
         FleetOps(ports.fleet_store, ports.rollouts, ports.releases, ports.processes, settings.mcp_commands),
         RolloutOps(
@@ -284,11 +237,25 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
         ),
         ReleaseOps(ports.releases, ports.rollouts, ports.commits, ports.processes, now=time.time),
         NoticeOps(ports.notice_store, ports.notices, ports.processes, region),
-        ReviewOps(ports.review),
+        ReviewOps(ports.review, ports.views, region),
         DeskOps(
-            ports.desk, ports.log, ports.archive, ports.escalations, ports.customers, ports.views, region, ports.texts
+            ports.desk,
+            ports.log,
+            ports.archive,
+            ports.escalations,
+            ports.customers,
+            ports.views,
+            chat.opener.borders,
+            ports.texts,
         ),
-        CustomerOps(ports.customers, ports.erasures, ports.customer_records, ports.keys, region),
+        CustomerOps(
+            ports.customers,
+            ports.erasures,
+            CustomerExporter(ports.customer_index, ports.customer_records, ports.archive, region),
+            ports.keys,
+            ports.views,
+            region,
+        ),
         HoldOps(ports.holds),
     ]
 

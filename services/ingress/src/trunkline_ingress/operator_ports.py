@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import NamedTuple, Protocol
 
 from trunkline_chassis.fleet_store import FleetHistory, FleetVersion, StoredRollout
 from trunkline_chassis.release_view import StoredRelease
@@ -30,6 +30,7 @@ from trunkline_protocols.views import View
 from trunkline_ingress.core.archived import ArchivedConversation
 from trunkline_ingress.core.operators import Operator
 from trunkline_ingress.core.rollout.tally import ObservedCommit
+from trunkline_ingress.core.trace import ProvenRecords, RecordKey, ViewEntry
 
 
 class Desk(Protocol):
@@ -53,12 +54,31 @@ class ViewRecords(Protocol):
         """Store a view; raises `BusUnavailableError` if that fails: then nothing is shown."""
         ...
 
+    async def stored(self, region: str, conversation: ConversationId) -> list[ViewEntry]:
+        """Read the views of a conversation; raises `BusUnavailableError`."""
+        ...
+
+
+class RecordProofs(Protocol):
+    """The tree of records of the audit service."""
+
+    async def prove(self, conversation: ConversationId) -> ProvenRecords:
+        """Return the records of a conversation that the latest head's tree has; raises `BusUnavailableError`."""
+        ...
+
+    async def hashes(self, region: str, conversation: ConversationId) -> dict[RecordKey, str]:
+        """Return the SHA-256 of the stored messages of a conversation, in hex."""
+        ...
+
 
 class ConversationArchive(Protocol):
     """Archived conversations."""
 
-    async def read(self, conversation: ConversationId) -> ArchivedConversation:
-        """Read an archived conversation, without records if there is no such one; raises `BusUnavailableError`."""
+    async def read(self, conversation: ConversationId, *, whole: bool = False) -> ArchivedConversation:
+        """Read an archived conversation, without records if there is no such one; raises `BusUnavailableError`.
+
+        With `whole`, also the records that audit has and no archive.
+        """
         ...
 
 
@@ -190,15 +210,36 @@ class Erasures(Protocol):
         ...
 
 
+class CustomerConversations(NamedTuple):
+    """Conversations that may be those of a customer, by an index of the commits up to a sequence."""
+
+    conversations: Sequence[ConversationId]
+    recorded: int
+
+
+class CustomerIndex(Protocol):
+    """Conversations by customer."""
+
+    async def conversations(self, tenant: str, customer: str) -> CustomerConversations:
+        """Return the conversations; raises `BusUnavailableError` with the reason if the index cannot be used."""
+        ...
+
+
 class CustomerRecords(Protocol):
     """Data of one customer in the streams of a region."""
 
-    def commits(self, region: str, tenant: str, customer: str) -> AsyncIterator[CommitStored]:
-        """Yield the commits of all conversations of a customer, by the id."""
+    def commits(
+        self, region: str, tenant: str, customer: str, *, after: int = 0, conversation: ConversationId | None = None
+    ) -> AsyncIterator[CommitStored]:
+        """Yield the commits of a customer behind a sequence, of all conversations or of one."""
         ...
 
-    def ratings(self, region: str, conversations: set[str]) -> AsyncIterator[FeedbackGiven]:
-        """Yield the ratings of conversations."""
+    def ratings(self, region: str, conversations: set[ConversationId]) -> AsyncIterator[FeedbackGiven]:
+        """Yield the ratings of conversations, from the whole inbox."""
+        ...
+
+    def ratings_of(self, region: str, conversation: ConversationId) -> AsyncIterator[tuple[int, FeedbackGiven]]:
+        """Yield the ratings of one conversation, each with its sequence, from its part of the inbox."""
         ...
 
 

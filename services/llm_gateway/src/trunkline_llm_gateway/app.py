@@ -39,11 +39,11 @@ async def service(process: Process[GatewaySettings]) -> AsyncIterator[None]:
     spending = Spending(process.instance)
     spending_store = KvSpendingStore(bus)
     spending_sync = SpendingSync(spending, spending_store, process.instance)
-    gateway = Gateway(registry, spending=spending, send=delta_sender(bus), rng=rng)
+    gateway = Gateway(registry, spending=spending, send=delta_sender(bus), rng=rng, borders=process.borders)
     await spending_store.follow(spending_sync.merge)
 
     responder = Responder(bus, NAME, process.latency, process.group)
-    await serve(bus, settings.region, gateway, responder)
+    await serve(bus, process.borders, gateway, responder)
     process.heartbeat.vitals = lambda: Vitals(queue_depth=responder.in_flight, detail=registry.states())
     process.spawn(gateway.run())
     process.spawn(registry.warm())

@@ -38,6 +38,11 @@ _PARSERS_REPLACED: Final = Counter(
 )
 NAME: Final = "rag"
 _MAX_CONCURRENT_REQUESTS: Final = 64
+_SUBJECTS: Final = (
+    *(subjects.search, subjects.analyse, subjects.article),
+    *(subjects.import_articles, subjects.backups),
+)
+"""Builders of the subjects of all requests, by region."""
 
 
 @asynccontextmanager
@@ -79,21 +84,16 @@ async def _knowledge(process: Process[RagSettings], parser: ParserProcess) -> As
         process.spawn(fleet.run())
         if store.needs_vectors:
             process.spawn(knowledge_base.reembed())
-        backups = Backups(knowledge_base, ObstoreObjectStore(settings.backup_url), keep=settings.backup_keep)
-        handlers = KnowledgeHandlers(knowledge_base, backups)
+        objects = ObstoreObjectStore(settings.backup_url)
+        backups = Backups(knowledge_base, objects, process.borders, keep=settings.backup_keep)
+        handlers = KnowledgeHandlers(knowledge_base, backups, process.borders)
         await _import_folder(settings, handlers)
         if settings.backup_every_h:
             process.spawn(backups.run(settings.backup_every_h * 3_600))
         responder = Responder(process.bus, NAME, process.latency, process.group)
-        for subject in (
-            subjects.search(settings.region),
-            subjects.analyse(settings.region),
-            subjects.article(settings.region),
-            subjects.import_articles(settings.region),
-            subjects.backups(settings.region),
-        ):
+        for subject in _SUBJECTS:
             await responder.serve(
-                subject,
+                subject(settings.region),
                 codec.knowledge_request,
                 handlers.handle,
                 span=SERVE_KNOWLEDGE,

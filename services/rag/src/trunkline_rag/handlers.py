@@ -12,6 +12,7 @@ ListBackups      -> `Backups.manifests`
 from __future__ import annotations
 
 from trunkline_chassis.errors import BusError, ObjectStoreUnavailableError
+from trunkline_chassis.residency import BorderGuard
 from trunkline_embedding import EmbeddingError
 from trunkline_protocols.ids import InvalidIdError
 from trunkline_protocols.knowledge import (
@@ -40,13 +41,20 @@ from trunkline_rag.ports import ParserUnavailableError, StoreUnavailableError
 class KnowledgeHandlers:
     """Maps requests to use cases, and their errors to `Refused` replies."""
 
-    def __init__(self, knowledge_base: KnowledgeBase, backups: Backups) -> None:
-        """One per process."""
+    def __init__(self, knowledge_base: KnowledgeBase, backups: Backups, borders: BorderGuard) -> None:
+        """One per process, which replies to requests of its own region."""
+        self._borders = borders
         self._knowledge_base = knowledge_base
         self._backups = backups
 
     async def handle(self, request: KnowledgeRequest) -> KnowledgeReply:
-        """Reply to any request of this service."""
+        """Reply to any request of this service; one of another region is refused.
+
+        A request without a region came on a subject of this one: from an operator, who sees articles for all audiences.
+        """
+        region = _region_of(request)
+        if region and not self._borders.admits("retrieval", data=region):
+            return Refused(code="other_region", message="this suite serves another region", retryable=False)
         try:
             match request:
                 case SearchKnowledge():
@@ -83,6 +91,16 @@ class KnowledgeHandlers:
             return Refused(code="not_empty", message=str(error), retryable=False)
         except ObjectStoreUnavailableError as error:
             return Refused(code="unavailable", message=str(error), retryable=True)
+
+
+def _region_of(request: KnowledgeRequest) -> str:
+    match request:
+        case SearchKnowledge() | GetArticle():
+            return request.region
+        case AnalyseMessage(search=SearchKnowledge() as search):
+            return search.region
+        case _:
+            return ""
 
 
 def _info(manifest: Manifest) -> BackupInfo:

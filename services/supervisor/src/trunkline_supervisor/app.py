@@ -166,6 +166,7 @@ async def _wire(
             node=node,
             security=credentials.security("supervisor") if credentials is not None else settings.nats_security,
             limits=settings.stream_limits,
+            tags=settings.stream_tags,
         ),
         blueprint=lambda nats_url, postgres_dsn, replicas: Blueprint(
             settings.region,

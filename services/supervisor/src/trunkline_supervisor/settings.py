@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import Field, SecretStr, model_validator
-from trunkline_chassis.settings import PATH_PREFIX, Identifier, NatsSettings, PathPrefix, SettingsError
+from trunkline_chassis.settings import (
+    PATH_PREFIX,
+    STREAM_TAGS,
+    Identifier,
+    NatsSettings,
+    PathPrefix,
+    SettingsError,
+    Tag,
+)
 from trunkline_chassis.stream_limits import STREAM_LIMITS, LimitsByName
 from trunkline_chassis.texts import ENCRYPTION
 
@@ -102,6 +110,7 @@ class SuiteSettings(NatsSettings):
         None, description="Copies of every replicated stream; default: one per embedded NATS server"
     )
     stream_limits: LimitsByName = Field({}, description=STREAM_LIMITS)
+    stream_tags: list[Tag] = Field([], description=STREAM_TAGS)
     ingress_processes_min: int = Field(2, ge=1, le=8, description="Minimum of ingress processes, which share one port")
     ingress_processes_max: int | None = Field(
         None, ge=1, le=8, description="Maximum of ingress processes; default: the minimum"

@@ -71,7 +71,7 @@ class HttpToolClient:
             options["data"] = encode(arguments)
         try:
             async with asyncio.timeout(tool.timeout_s), self._open().request(tool.method, url, **options) as response:
-                body = (await _read(response)).decode(errors="replace").strip()
+                body = self._secrets.mask(tool, (await _read(response)).decode(errors="replace").strip())
                 status = response.status
         except aiohttp.ClientConnectorError as error:
             raise ToolError(f"{tool.name} cannot be reached") from error

@@ -78,9 +78,9 @@ class McpToolClient:
             raise
         except Exception as error:  # as above; the request may have reached the server
             raise _tool_error(error) or ToolOutcomeUnknownError(
-                f"{tool.name} did not answer: {_reason(error)}"
+                self._secrets.mask(tool, f"{tool.name} did not answer: {_reason(error)}")
             ) from error
-        text = "\n".join(getattr(part, "text", "") for part in result.content)
+        text = self._secrets.mask(tool, "\n".join(getattr(part, "text", "") for part in result.content))
         if result.is_error:
             raise ToolError(truncate(text or f"{tool.name} failed"))
         return text

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from trunkline_protocols.fleet import Tool
 
+from trunkline_agents.core.tool_records import HIDDEN, mask
 from trunkline_agents.ports import ToolError
 
 _PORTS: Final = {"http": 80, "https": 443}
@@ -33,6 +34,11 @@ class ToolSecrets:
         if not value:
             raise ToolError(f"the secret {tool.secret!r} is not set")
         return {"Authorization": f"Bearer {value}"}
+
+    def mask(self, tool: Tool, text: str) -> str:
+        """Return a tool's answer without its secret: neither a model nor a record gets it from an echo."""
+        value = self._value(tool.secret) if tool.secret else ""
+        return mask(text, {value: HIDDEN}) if value else text
 
 
 def _permits(entry: str, target: SplitResult) -> bool:

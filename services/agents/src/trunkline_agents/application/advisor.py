@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from typing import Final
 
+import msgspec
 import structlog
 from trunkline_chassis.logs import reason_of
 from trunkline_chassis.tracing import span_types as spans
@@ -26,6 +27,7 @@ from trunkline_agents.application.routing import CurrentRouting, FleetRouting
 from trunkline_agents.core.follow_up import follow_up_of
 from trunkline_agents.core.knowledge_query import knowledge_query
 from trunkline_agents.core.prompts import instructions
+from trunkline_agents.core.results import retrieved
 from trunkline_agents.ports import Consultations, KnowledgeSearch, LanguageModel
 
 _log: Final = structlog.get_logger(__name__)
@@ -147,7 +149,8 @@ class Advisor:
                 max_tokens=agent.model.max_tokens,
             )
         )
-        return _advice_reply(consult, agent, completion, (time.perf_counter() - started) * 1000)
+        reply = _advice_reply(consult, agent, completion, (time.perf_counter() - started) * 1000)
+        return msgspec.structs.replace(reply, retrieved=retrieved(passages)) if isinstance(reply, Advice) else reply
 
 
 def _progress(consult: Consult) -> ConsultProgress:
@@ -158,7 +161,13 @@ def _advice_reply(consult: Consult, agent: Agent, completion: CompletionReply, w
     if not isinstance(completion, Completed):
         return AdviceRefused(consultation=consult.consultation, reason=f"no completion: {completion}")
     if completion.abstained or not completion.text.strip():
-        return AdviceRefused(consultation=consult.consultation, reason=f"{agent.name} has no answer")
+        return AdviceRefused(
+            consultation=consult.consultation,
+            reason=f"{agent.name} has no answer",
+            provider=completion.provider,
+            model=completion.model,
+            usage=completion.usage,
+        )
     return Advice(
         consultation=consult.consultation,
         agent=agent.name,
@@ -166,4 +175,6 @@ def _advice_reply(consult: Consult, agent: Agent, completion: CompletionReply, w
         citations=completion.citations,
         usage=completion.usage,
         work_ms=round(work_ms, 3),
+        provider=completion.provider,
+        model=completion.model,
     )

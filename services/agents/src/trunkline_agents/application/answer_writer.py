@@ -77,7 +77,8 @@ class AnswerWriter:
             found = await self._finder.find(task, agent, analysis)
         search_ms = clock.lap_ms()
         active = self._notices.for_agents(tenant=request.context.tenant, specialty=agent.specialty)
-        sources = Sources(found.passages, consultations, undelivered_notices(active, request.context.transcript))
+        undelivered = undelivered_notices(active, request.context.transcript)
+        sources = Sources(found.passages, consultations, undelivered, active)
         completion_id = self._ids.next()
         completion = completion_request(
             request,

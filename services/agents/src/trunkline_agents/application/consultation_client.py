@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Final
 
+import msgspec
 import structlog
 from prometheus_client import Counter
 from trunkline_chassis.errors import BusError
@@ -119,7 +120,10 @@ class ConsultationClient:
                 case ConsultProgress():
                     continue
                 case AdviceRefused(reason=reason):
-                    return _without_advice(consult, "refused", reason)
+                    refused = _without_advice(consult, "refused", reason)
+                    return msgspec.structs.replace(
+                        refused, provider=reply.provider, model=reply.model, usage=reply.usage
+                    )
                 case Advice():
                     return _advised(consult, reply)
 
@@ -136,6 +140,9 @@ def _advised(consult: Consult, advice: Advice) -> Consultation:
         usage=advice.usage,
         took_ms=_elapsed_ms(consult),
         work_ms=advice.work_ms,
+        provider=advice.provider,
+        model=advice.model,
+        retrieved=advice.retrieved,
     )
 
 

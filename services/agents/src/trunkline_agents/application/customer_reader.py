@@ -11,12 +11,15 @@ from msgspec.structs import replace
 from prometheus_client import Counter
 from trunkline_chassis.customer_bucket import StoredCustomer
 from trunkline_chassis.errors import FenceError
+from trunkline_chassis.residency import BorderGuard
 from trunkline_protocols.context import Context, Fact
 from trunkline_protocols.customers import CustomerKnown, ReadCustomer, subject_of
 from trunkline_protocols.fleet import Fleet, Reader
 from trunkline_protocols.ids import Instance
+from trunkline_protocols.refusal import Refused
 from trunkline_protocols.rules.facts import active_readers, due_readers
 from trunkline_protocols.rules.readers import reader_defects
+from trunkline_protocols.rules.residency import place_of
 
 from trunkline_agents.core.bindings import bound_values
 from trunkline_agents.core.facts import ReaderAnswer, UnreadableAnswerError, after_readings, parse_facts
@@ -44,6 +47,7 @@ class CustomerReader:
         fleet: Callable[[int], Fleet],
         addresses: Mapping[str, str],
         instance: Instance,
+        borders: BorderGuard,
         now: Callable[[], float],
     ) -> None:
         """`clients` are keyed by the kind of reader, `fleet` returns that of a version, `addresses` the operator's."""
@@ -52,11 +56,14 @@ class CustomerReader:
         self._fleet = fleet
         self._addresses = addresses
         self._instance = instance
+        self._borders = borders
         self._now = now
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def read(self, request: ReadCustomer) -> CustomerKnown:
+    async def read(self, request: ReadCustomer) -> CustomerKnown | Refused:
         """Read what is due and return the known data; concurrent requests for a customer share one reading."""
+        if not self._admits(request, "customer", self._borders.region):
+            return Refused(code="other_region", message="this suite serves another region", retryable=False)
         key = subject_of(request.tenant, request.customer)
         lock = self._locks.setdefault(key, asyncio.Lock())
         try:
@@ -65,6 +72,11 @@ class CustomerReader:
         finally:
             if not lock.locked():
                 self._locks.pop(key, None)
+
+    def _admits(self, request: ReadCustomer, asset: str, place: str) -> bool:
+        return self._borders.admits(
+            "customer", data=request.region, place=place, customer=(request.tenant, request.customer), asset=asset
+        )
 
     async def _read(self, key: str, request: ReadCustomer) -> CustomerKnown:
         readers = active_readers(self._fleet(request.fleet_version), self._addresses)
@@ -128,6 +140,8 @@ class CustomerReader:
         if any(reader_defects(reader)):
             # A version of the fleet may be older than a rule.
             raise ToolError("the reader is invalid")
+        if not self._admits(request, reader.name, place_of(request.region, reader.regions)):
+            raise ToolError("the reader is for customers of other regions")
         tool = reader.as_tool(self._addresses.get(reader.name, ""))
         context = Context(
             tenant=request.tenant,

@@ -51,7 +51,9 @@ class HandoffSummariser:
             reply = await self._complete(request, request_id)
             if isinstance(reply, Completed) and reply.text.strip():
                 _SUMMARIES.labels("model").inc()
-                return HandoffSummary(reply.text.strip()[:_MAX_CHARACTERS], reply.model, reply.usage, reply.model_ms)
+                return HandoffSummary(
+                    reply.text.strip()[:_MAX_CHARACTERS], reply.provider, reply.model, reply.usage, reply.model_ms
+                )
             if isinstance(reply, Refused) and reply.code == "unavailable" and not reply.retryable:
                 self._no_model_until[region] = self._clock() + _NO_MODEL_INTERVAL_S
         _SUMMARIES.labels("extract").inc()

@@ -11,19 +11,15 @@ import structlog
 from prometheus_client import Counter
 from trunkline_chassis.tracing import span_types as spans
 from trunkline_chassis.tracing.tracer import span
+from trunkline_protocols.fleet import Tool
+from trunkline_protocols.rules.residency import place_of
 from trunkline_protocols.tool_steps import ToolCall, ToolOutcome, ToolStep
 
 from trunkline_agents.application.tool_catalogue import ExternalTool
 from trunkline_agents.application.tool_session import ToolSession
 from trunkline_agents.core.bindings import bound_values, without_bound
-from trunkline_agents.core.tools import (
-    MAX_CALLS,
-    MAX_STEPS,
-    ArgumentsError,
-    decode_arguments,
-    parse_arguments,
-    tool_use,
-)
+from trunkline_agents.core.tool_records import outcome_name
+from trunkline_agents.core.tools import MAX_CALLS, MAX_STEPS, ArgumentsError, decode_arguments, parse_arguments
 from trunkline_agents.ports import ToolError, ToolOutcomeUnknownError, ToolPorts
 
 _log: Final = structlog.get_logger(__name__)
@@ -60,13 +56,13 @@ class ToolExecutor:
         name = call.name if call.name in session.tools.specs else _UNKNOWN_TOOL
         with span(spans.EXECUTE_TOOL) as executed:
             outcome = await self._outcome(session, call, position, is_taken_over=is_taken_over)
-            use = tool_use(call, outcome, session.key(position))
+            ended = outcome_name(outcome)
             executed.set(spans.TOOL, name)
-            executed.set(spans.OUTCOME, use.outcome)
+            executed.set(spans.OUTCOME, ended)
             if outcome.failed:
-                executed.fail(use.outcome)
-        _CALLS.labels(name, use.outcome).inc()
-        _log.info("tool.called", tool=name, outcome=use.outcome, ms=use.ms)
+                executed.fail(ended)
+        _CALLS.labels(name, ended).inc()
+        _log.info("tool.called", tool=name, outcome=ended, ms=outcome.ms)
         return outcome
 
     async def _outcome(
@@ -97,8 +93,9 @@ class ToolExecutor:
         if external is None:
             built_in_arguments = parse_arguments(call, spec)
             return await session.task.built_in[call.name](built_in_arguments)
-        arguments = await self._arguments(session, call, external)
         tool = external.tool
+        self._check_region(session, tool)
+        arguments = await self._arguments(session, call, external)
         is_repeatable = not tool.writes or (tool.idempotent and tool.kind == "http")
         if is_taken_over and not is_repeatable:
             raise ToolOutcomeUnknownError(
@@ -107,6 +104,20 @@ class ToolExecutor:
         key = session.key(position)
         await self._tools.limits.admit(tool, session.task.request.context, key)
         return await self._tools.clients[tool.kind].call(tool, call.name, arguments, key)
+
+    def _check_region(self, session: ToolSession, tool: Tool) -> None:
+        """Refuse a tool that may not receive data of the conversation's region."""
+        request = session.task.request
+        region = request.context.region
+        if not self._tools.borders.admits(
+            "tool",
+            data=region,
+            place=place_of(region, tool.regions),
+            conversation=request.ref.conversation,
+            customer=(request.context.tenant, request.context.customer) if request.context.customer else None,
+            asset=tool.name,
+        ):
+            raise ToolError(f"{tool.name} is not available here; answer without it.")
 
     async def _arguments(self, session: ToolSession, call: ToolCall, external: ExternalTool) -> dict[str, Any]:
         """Return the checked arguments of a call: the model's, and the bound ones from the customer's claims."""

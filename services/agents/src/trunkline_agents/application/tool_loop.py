@@ -16,7 +16,7 @@ from trunkline_chassis.errors import BusError
 from trunkline_protocols.accounting import ToolUse
 from trunkline_protocols.completion import Completed, CompletionReply
 from trunkline_protocols.refusal import Refused
-from trunkline_protocols.tool_steps import ToolCall, ToolStep
+from trunkline_protocols.tool_steps import ToolStep
 
 from trunkline_agents.application.tool_catalogue import OfferedTools, ToolCatalogue
 from trunkline_agents.application.tool_executor import ToolExecutor
@@ -33,6 +33,8 @@ class Transfer:
 
     name: str
     arguments: dict[str, Any]
+    completion: Completed
+    """The last completion, with the usage of all."""
 
 
 ModelOutcome: TypeAlias = CompletionReply | Transfer
@@ -71,7 +73,7 @@ class ToolLoop:
             reply = session.with_total_usage(reply)
             if not reply.tool_calls:
                 return reply
-            transfer = _transfer(session.tools, reply.tool_calls)
+            transfer = _transfer(session.tools, reply)
             if transfer is not None:
                 return transfer
             if len(session.steps) > MAX_STEPS:
@@ -114,13 +116,13 @@ class ToolLoop:
             _log.warning("tool_step.record_failed", turn=request.ref.turn, step=number, error=str(error))
 
 
-def _transfer(tools: OfferedTools, calls: list[ToolCall]) -> Transfer | None:
+def _transfer(tools: OfferedTools, reply: Completed) -> Transfer | None:
     """Return the first transfer with valid arguments; an invalid one is executed, and fails, like any other call."""
-    for call in calls:
+    for call in reply.tool_calls:
         spec = tools.specs.get(call.name)
         if call.name in TRANSFER_TOOLS and spec is not None:
             try:
-                return Transfer(call.name, parse_arguments(call, spec))
+                return Transfer(call.name, parse_arguments(call, spec), reply)
             except ArgumentsError:
                 continue
     return None

@@ -9,13 +9,14 @@ from typing import Any, TypeAlias
 import msgspec
 from trunkline_protocols.accounting import ToolUse, Usage
 from trunkline_protocols.completion import Complete, Completed
-from trunkline_protocols.fleet import Agent, Fleet
+from trunkline_protocols.fleet import Agent, Fleet, Tool
 from trunkline_protocols.knowledge import Passage
 from trunkline_protocols.tool_steps import ToolStep
 from trunkline_protocols.turn import AnswerTurn
 
 from trunkline_agents.application.tool_catalogue import OfferedTools
-from trunkline_agents.core.tools import tool_use
+from trunkline_agents.core.results import total_usage
+from trunkline_agents.core.tool_records import FinishedCall, tool_uses
 
 BuiltInTool: TypeAlias = Callable[[dict[str, Any]], Awaitable[str]]
 """Handler of a built-in tool: takes the validated arguments, returns the result, raises `ToolError`."""
@@ -57,13 +58,7 @@ class ToolSession:
 
     def with_total_usage(self, completion: Completed) -> Completed:
         """Add the usage of a completion and return it with the total so far."""
-        total, added = self.usage, completion.usage
-        self.usage = Usage(
-            input_tokens=total.input_tokens + added.input_tokens,
-            output_tokens=total.output_tokens + added.output_tokens,
-            cost=total.cost + added.cost,
-            estimated=total.estimated or added.estimated,
-        )
+        self.usage = total_usage(self.usage, completion.usage)
         return msgspec.structs.replace(completion, usage=self.usage)
 
     def key(self, position: int) -> str:
@@ -73,7 +68,15 @@ class ToolSession:
     def uses(self) -> list[ToolUse]:
         """Return the records of all calls, earlier attempts included."""
         done = [pair for step in self.steps for pair in zip(step.calls, step.outcomes, strict=True)]
-        return [tool_use(call, outcome, self._key(number)) for number, (call, outcome) in enumerate(done)]
+        finished = (
+            FinishedCall(call, outcome, self._key(number), self._tool(call.name))
+            for number, (call, outcome) in enumerate(done)
+        )
+        return tool_uses(finished, self.task.request.context)
+
+    def _tool(self, name: str) -> Tool | None:
+        external = self.tools.external.get(name)
+        return external.tool if external is not None else None
 
     def _key(self, number: int) -> str:
         ref = self.task.request.ref

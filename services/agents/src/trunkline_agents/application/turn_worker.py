@@ -11,15 +11,16 @@ import structlog
 from trunkline_chassis.logs import reason_of
 from trunkline_chassis.tracing import span_types as spans
 from trunkline_chassis.tracing.tracer import span
-from trunkline_protocols.accounting import Timings, ToolUse
+from trunkline_protocols.accounting import Timings
 from trunkline_protocols.completion import Completed
+from trunkline_protocols.evidence import RoutingEvidence
 from trunkline_protocols.fleet import TRIAGE, Agent
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.intents import NOT_HELPED, SMALL_TALK
 from trunkline_protocols.refusal import Refused
 from trunkline_protocols.turn import AnswerTurn, Escalate, HandOff, MessageAnalysis, TurnResult
 
-from trunkline_agents.application.answer_writer import AnswerWriter
+from trunkline_agents.application.answer_writer import AnswerWriter, Draft
 from trunkline_agents.application.completion_ids import CompletionIds
 from trunkline_agents.application.handoff_summariser import HandoffSummariser
 from trunkline_agents.application.message_analyst import MessageAnalyst, intents
@@ -30,7 +31,7 @@ from trunkline_agents.core.foreign_emergencies import with_foreign_emergency
 from trunkline_agents.core.intents.recognition import Alarm, find_alarm, recognise
 from trunkline_agents.core.languages import LanguageTexts
 from trunkline_agents.core.replies import authored_reply, replying_agent
-from trunkline_agents.core.results import ResultBuilder
+from trunkline_agents.core.results import NO_WORK, ResultBuilder, TransferWork
 from trunkline_agents.core.routing.examples import with_transcript
 from trunkline_agents.core.routing.router import Embedding, RoutingChoice
 from trunkline_agents.core.transcript import clarification_count, previous_owner
@@ -81,6 +82,8 @@ class TurnWorker:
             choice = self._choose(task, embedding)
             routed.set(spans.SPECIALTY, choice.specialty)
             routed.set(spans.AGENT, choice.agent.name)
+        if request.specialty == TRIAGE:
+            results = dataclasses.replace(results, routing=choice.evidence)
         if request.analysis is None:
             probabilities = intents(request.text, analysis, routing)
             alarm = with_foreign_emergency(
@@ -127,7 +130,7 @@ class TurnWorker:
         specialty = task.request.specialty
         replying = replying_agent(task.routing.fleet, task.request.text, self._reader_addresses, specialty)
         if replying is not None and (task.request.ref.hop == 0 or replying.specialty == specialty):
-            return RoutingChoice(replying.specialty, replying, 1.0)
+            return RoutingChoice(replying.specialty, replying, 1.0, RoutingEvidence(reason="authored_reply"))
         if specialty == TRIAGE:
             return _triage(task, embedding)
         agent = self._own_agent(task, embedding)
@@ -175,25 +178,37 @@ class TurnWorker:
                 )
                 return results.answered(agent, completion, draft.sources, timings=timings, tools=draft.tools)
             case Transfer() as transfer:
-                return await self._transfer(task, transfer, draft.tools, analysis, results)
+                return await self._transfer(task, agent, transfer, draft, analysis, results)
             case Refused(code=code, message=message, retryable=retryable):
-                return results.failed(f"{code}: {message}", retryable=retryable, cancelled=code == "cancelled")
+                return results.failed(
+                    f"{code}: {message}", retryable=retryable, cancelled=code == "cancelled", tools=draft.tools
+                )
 
     async def _transfer(
         self,
         task: TurnTask,
+        agent: Agent,
         transfer: Transfer,
-        tools: list[ToolUse],
+        draft: Draft,
         analysis: MessageAnalysis,
         results: ResultBuilder,
     ) -> HandOff | Escalate:
         """Convert the model's decision into a result, which the conversation service may overrule."""
-        arguments = transfer.arguments
+        arguments, completion, sources = transfer.arguments, transfer.completion, draft.sources
+        work = TransferWork(
+            agent=agent.name,
+            provider=completion.provider,
+            model=completion.model,
+            usage=completion.usage,
+            tools=draft.tools,
+            consultations=sources.consultations,
+            passages=sources.passages,
+        )
         if transfer.name == "handoff":
-            agent = task.routing.router.choose_agent(arguments["specialty"], task.request.text)
-            choice = RoutingChoice(arguments["specialty"], agent, 1.0)
-            return await self._hand_off(task, choice, analysis, results, reason=arguments["reason"], tools=tools)
-        return results.escalate(arguments["urgency"], arguments["reason"], tools=tools)
+            target = task.routing.router.choose_agent(arguments["specialty"], task.request.text)
+            choice = RoutingChoice(arguments["specialty"], target, 1.0, RoutingEvidence(reason="model"))
+            return await self._hand_off(task, choice, analysis, results, reason=arguments["reason"], work=work)
+        return results.escalate(arguments["urgency"], arguments["reason"], work=work)
 
     async def _hand_off(
         self,
@@ -203,7 +218,7 @@ class TurnWorker:
         results: ResultBuilder,
         *,
         reason: str = "",
-        tools: list[ToolUse] | None = None,
+        work: TransferWork = NO_WORK,
     ) -> HandOff:
         clock = task.clock
         route_ms = clock.lap_ms()
@@ -214,7 +229,7 @@ class TurnWorker:
         timings = Timings(
             queued_ms=clock.queued_ms, route_ms=route_ms, completion_ms=clock.lap_ms(), model_ms=summary.model_ms
         )
-        return results.hand_off(choice, summary, reason=reason, timings=timings, tools=tools or [], analysis=analysis)
+        return results.hand_off(choice, summary, reason=reason, timings=timings, analysis=analysis, work=work)
 
 
 def _intent(request: AnswerTurn, probabilities: Mapping[str, float], *, by_words: bool) -> str:

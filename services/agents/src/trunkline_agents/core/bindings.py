@@ -38,11 +38,16 @@ def without_bound(arguments: dict[str, Any], tool: Tool) -> tuple[dict[str, Any]
 
 def bound_values(tool: Tool, context: Context) -> dict[str, str | int | float | bool]:
     """Return the values of a tool's bound arguments; raise `ArgumentsError` if one of them is not known."""
-    values = {name: _value(source, context) for name, source in tool.bind.items()}
-    known = {name: value for name, value in values.items() if value is not None and value != ""}
-    for name in values.keys() - known.keys():
+    known = known_values(tool, context)
+    for name in tool.bind.keys() - known.keys():
         raise ArgumentsError(f"the tool needs {tool.bind[name]}, which this customer does not have")
     return known
+
+
+def known_values(tool: Tool, context: Context) -> dict[str, str | int | float | bool]:
+    """Return the values of those bound arguments that are known."""
+    values = {name: _value(source, context) for name, source in tool.bind.items()}
+    return {name: value for name, value in values.items() if value is not None and value != ""}
 
 
 def _value(source: BoundSource, context: Context) -> str | int | float | bool | None:

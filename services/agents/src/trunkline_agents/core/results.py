@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import msgspec
 from trunkline_protocols.accounting import Timings, ToolUse, Usage
@@ -11,6 +13,7 @@ from trunkline_protocols.citations import Retrieved
 from trunkline_protocols.completion import Completed
 from trunkline_protocols.consultation import Consultation
 from trunkline_protocols.escalation import Urgency
+from trunkline_protocols.evidence import RoutingEvidence
 from trunkline_protocols.fleet import TRIAGE, Agent
 from trunkline_protocols.ids import Instance, Specialty
 from trunkline_protocols.knowledge import Passage
@@ -31,9 +34,10 @@ from trunkline_agents.core.routing.router import RoutingChoice
 
 @dataclass(frozen=True, slots=True)
 class HandoffSummary:
-    """The summary passed on with a handoff; model, usage and time are empty if it is an extract."""
+    """The summary passed on with a handoff; provider, model, usage and time are empty if it is an extract."""
 
     text: str
+    provider: str = ""
     model: str = ""
     usage: Usage = field(default_factory=Usage)
     model_ms: float = 0.0
@@ -46,6 +50,25 @@ class Sources:
     passages: list[Passage]
     consultations: list[Consultation]
     notices: list[NoticePublished]
+    """Notices that the conversation has not received yet."""
+    active_notices: list[NoticePublished] = field(default_factory=list)
+    """All notices in force for the agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferWork:
+    """Work that a transfer concludes: the agent, its model and usage, and their sources; empty if no model decided."""
+
+    agent: str = ""
+    provider: str = ""
+    model: str = ""
+    usage: Usage = field(default_factory=Usage)
+    tools: Sequence[ToolUse] = ()
+    consultations: Sequence[Consultation] = ()
+    passages: Sequence[Passage] = ()
+
+
+NO_WORK: Final = TransferWork()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +78,8 @@ class ResultBuilder:
     request: AnswerTurn
     instance: Instance
     fleet_version: int
+    routing: RoutingEvidence | None = None
+    """Triage's evidence for asking back."""
 
     @property
     def specialty(self) -> Specialty:
@@ -73,11 +98,13 @@ class ResultBuilder:
             title=agent.title,
             text=completion.text,
             citations=completion.citations,
-            retrieved=[Retrieved(document=passage.document, score=passage.score) for passage in sources.passages],
+            retrieved=retrieved(sources.passages),
             owns=is_owner,
             abstained=completion.abstained and is_owner,
             consultations=sources.consultations,
             notices=[notice.notice for notice in sources.notices],
+            active_notices=[notice.notice for notice in sources.active_notices],
+            routing=self.routing,
             provider=completion.provider,
             model=completion.model,
             usage=completion.usage,
@@ -97,6 +124,7 @@ class ResultBuilder:
             agent=agent.name,
             text=text,
             owns=False,
+            routing=self.routing,
             instance=self.instance,
             fleet_version=self.fleet_version,
         )
@@ -119,6 +147,7 @@ class ResultBuilder:
             timings=timings,
             fleet_version=self.fleet_version,
             analysis=analysis,
+            evidence=choice.evidence,
         )
 
     def hand_off(
@@ -128,8 +157,8 @@ class ResultBuilder:
         *,
         reason: str,
         timings: Timings,
-        tools: list[ToolUse],
         analysis: MessageAnalysis,
+        work: TransferWork,
     ) -> HandOff:
         """Return a handoff; the default reason names the specialist."""
         return HandOff(
@@ -137,35 +166,51 @@ class ResultBuilder:
             specialty=self.specialty,
             to=Specialty(choice.specialty),
             agent=choice.agent.name,
+            from_agent=work.agent or self.request.agent,
             confidence=round(choice.confidence, 4),
             reason=reason or f"this is a question for the {choice.agent.title.lower()}",
             summary=summary.text,
+            provider=summary.provider,
             model=summary.model,
-            usage=summary.usage,
+            usage=total_usage(work.usage, summary.usage),
             timings=timings,
-            tools=tools,
+            tools=list(work.tools),
+            consultations=list(work.consultations),
+            retrieved=retrieved(work.passages),
             instance=self.instance,
             fleet_version=self.fleet_version,
             analysis=analysis,
+            evidence=choice.evidence,
         )
 
     def alarm(self, alarm: Alarm, analysis: MessageAnalysis) -> Escalate:
         """Return the escalation that a message itself demands."""
-        escalation = self.escalate(alarm.urgency, alarm.reason, tools=[])
-        return msgspec.structs.replace(escalation, level=alarm.level, say=alarm.say, analysis=analysis)
+        escalation = self.escalate(alarm.urgency, alarm.reason)
+        return msgspec.structs.replace(
+            escalation, level=alarm.level, say=alarm.say, analysis=analysis, scores=list(alarm.scores)
+        )
 
-    def escalate(self, urgency: Urgency, reason: str, *, tools: list[ToolUse]) -> Escalate:
+    def escalate(self, urgency: Urgency, reason: str, *, work: TransferWork = NO_WORK) -> Escalate:
         """Return an escalation with an extract of the conversation."""
         return Escalate(
             ref=self.request.ref,
             urgency=urgency,
             reason=reason,
             summary=extract(self.request.text, self.request.context.transcript),
-            tools=tools,
+            tools=list(work.tools),
+            consultations=list(work.consultations),
+            retrieved=retrieved(work.passages),
             fleet_version=self.fleet_version,
+            agent=work.agent,
+            instance=self.instance,
+            provider=work.provider,
+            model=work.model,
+            usage=work.usage,
         )
 
-    def failed(self, reason: str, *, retryable: bool, cancelled: bool = False) -> TurnFailed:
+    def failed(
+        self, reason: str, *, retryable: bool, cancelled: bool = False, tools: Sequence[ToolUse] = ()
+    ) -> TurnFailed:
         """Return a failure; `retryable` if another attempt may succeed, `cancelled` if the customer has left."""
         return TurnFailed(
             ref=self.request.ref,
@@ -173,4 +218,20 @@ class ResultBuilder:
             retryable=retryable,
             cancelled=cancelled,
             fleet_version=self.fleet_version,
+            tools=list(tools),
         )
+
+
+def retrieved(passages: Sequence[Passage]) -> list[Retrieved]:
+    """Return the references to passages that a record keeps."""
+    return [Retrieved(document=each.document, score=each.score, rev=each.rev) for each in passages]
+
+
+def total_usage(*usages: Usage) -> Usage:
+    """Return the sum of usages; estimated if one of them is."""
+    return Usage(
+        input_tokens=sum(each.input_tokens for each in usages),
+        output_tokens=sum(each.output_tokens for each in usages),
+        cost=sum(each.cost for each in usages),
+        estimated=any(each.estimated for each in usages),
+    )

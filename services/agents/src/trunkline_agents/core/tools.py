@@ -1,15 +1,13 @@
-"""Tools: specifications offered to a model, validation of its calls, and the record of their outcomes."""
+"""Tools: specifications offered to a model, and validation of its calls."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Final
 
-from trunkline_protocols.accounting import ToolUse
 from trunkline_protocols.completion import ToolSpec
 from trunkline_protocols.decoding import DecodeError, Decoder
 from trunkline_protocols.fleet import Agent, Fleet, Tool
-from trunkline_protocols.tool_steps import ToolCall, ToolOutcome
+from trunkline_protocols.tool_steps import ToolCall
 
 from trunkline_agents.core.schemas import find_violation
 
@@ -18,7 +16,6 @@ MAX_STEPS: Final = 6
 
 MAX_CALLS: Final = 16
 """Tool calls per step."""
-_MAX_NAME_CHARACTERS: Final = 64
 MAX_ARGUMENTS_CHARACTERS: Final = 32_000
 """Characters of the arguments of a call, as the model writes them."""
 MAX_RESULT_CHARACTERS: Final = 4_000
@@ -87,17 +84,6 @@ def parse_arguments(call: ToolCall, spec: ToolSpec) -> dict[str, Any]:
     if violation:
         raise ArgumentsError(violation)
     return arguments
-
-
-def tool_use(call: ToolCall, outcome: ToolOutcome, key: str) -> ToolUse:
-    """Return the record of a call and its outcome; the name is the model's own and therefore truncated."""
-    return ToolUse(
-        tool=call.name[:_MAX_NAME_CHARACTERS],
-        outcome="unknown" if outcome.unknown else "failed" if outcome.failed else "done",
-        arguments_sha256=hashlib.sha256(call.arguments.encode()).hexdigest(),
-        key=key,
-        ms=outcome.ms,
-    )
 
 
 def truncate(text: str) -> str:

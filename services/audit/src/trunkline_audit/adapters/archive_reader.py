@@ -32,9 +32,9 @@ SELECT leaf FROM messages WHERE raw IS NULL AND (archived IS NULL OR archived NO
 _OF_CONVERSATION: Final = """
 SELECT leaf, stream, sequence, subject, at, raw, messages.sha256, run, location, archive_objects.name
 FROM messages
-JOIN archive_objects ON archive_objects.id = archived
-JOIN archive_runs ON archive_runs.name = run
-WHERE conversation = $1 AND leaf > $2 AND verified_at IS NOT NULL ORDER BY leaf LIMIT $3
+LEFT JOIN archive_objects ON archive_objects.id = archived
+LEFT JOIN archive_runs ON archive_runs.name = run
+WHERE conversation = $1 AND leaf > $2 AND (verified_at IS NOT NULL OR $4 AND raw IS NOT NULL) ORDER BY leaf LIMIT $3
 """
 _PAGE: Final = 500
 _MAX_REPLY_BYTES: Final = 512 * 1024
@@ -78,13 +78,15 @@ class ArchivedConversations:
         self._mutex = asyncio.Lock()
 
     async def read(self, request: ReadArchived) -> ArchivedRecords:
-        """Return records of a conversation, none if it is not archived.
+        """Return records of a conversation; of one that is not archived none, unless the request is for the whole.
 
         Raises `ArchiveUnavailableError`, the errors of object stores, and `ArchiveDamagedError`.
         """
         async with connected(self._dsn) as connection:
             with map_errors():
-                found = await connection.fetch(_OF_CONVERSATION, request.conversation, request.after, _PAGE)
+                found = await connection.fetch(
+                    _OF_CONVERSATION, request.conversation, request.after, _PAGE, request.whole
+                )
         records: list[ArchivedRecord] = []
         octets = 0
         for each in found:
@@ -97,7 +99,7 @@ class ArchivedConversations:
         return ArchivedRecords(
             conversation=request.conversation,
             records=records,
-            archives=sorted({each["run"] for each in found[: len(records)]}),
+            archives=sorted({each["run"] for each in found[: len(records)] if each["run"] is not None}),
             has_more=len(records) < len(found) or len(found) == _PAGE,
         )
 

@@ -22,8 +22,8 @@ class HeadSigner:
     """Makes the heads of one log."""
 
     def __init__(self, log: str, secret: str, *, now: Callable[[], datetime]) -> None:
-        """`log` names the tree; with an empty secret, heads are not signed."""
-        self._log = log
+        """`log` names the tree, after its region; with an empty secret, heads are not signed."""
+        self.log = log
         self._now = now
         self._key = _key_of(secret) if secret else None
         self.public_key = (
@@ -34,7 +34,7 @@ class HeadSigner:
 
     def head_of(self, tree: GrowingTree) -> TreeHead:
         """Return the head of a tree as it is now."""
-        head = TreeHead(self._log, tree.size, tree.root, self._now(), self.key_name)
+        head = TreeHead(self.log, tree.size, tree.root, self._now(), self.key_name)
         return replace(head, signature=self._key.sign(signed_text(head))) if self._key is not None else head
 
 

@@ -7,7 +7,7 @@ records are written in the same transaction.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Final
@@ -17,17 +17,19 @@ import structlog
 from prometheus_client import Counter
 
 from trunkline_audit.adapters.head_signer import HeadSigner
+from trunkline_audit.adapters.home_region import claim_home
 from trunkline_audit.adapters.migrations import known_migrations, migrate
 from trunkline_audit.adapters.record_tree import (
     add_head,
     add_key,
     add_tiles,
     grow,
-    last_head_size,
+    last_head,
     load_tree,
     number_older,
 )
 from trunkline_audit.adapters.session import RENEW_INTERVAL_S, Lease, connected, map_errors
+from trunkline_audit.core.heads import TreeHead
 from trunkline_audit.core.merkle import GrowingTree
 from trunkline_audit.core.records import ArchiveRow, row_variants
 from trunkline_audit.ports import ArchiveLockedError
@@ -37,7 +39,7 @@ _SKIPPED: Final = Counter("trunkline_audit_skipped_total", "Messages that Postgr
 
 _LOCK: Final = 0x7472756E6B6C696E
 """The key of the advisory lock of a migration: the letters "trunklin"."""
-_HEAD_INTERVAL_S: Final = 1.0
+HEAD_INTERVAL_S: Final = 1.0
 _MAX_RECORDS_WITHOUT_HEAD: Final = 1_000
 
 _ROW_ERRORS: Final = (
@@ -84,23 +86,39 @@ _APPLIED: Final = "SELECT migration_id FROM _yoyo_migration"
 class PostgresArchive:
     """The archive in one database."""
 
-    def __init__(self, dsn: str, *, name: str, heads: HeadSigner) -> None:
-        """`name` is the name of this process, which takes its own lease over at once after a restart."""
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        name: str,
+        heads: HeadSigner,
+        head_every_s: float = HEAD_INTERVAL_S,
+        on_head: Callable[[TreeHead], None] = lambda _: None,
+    ) -> None:
+        """`name` is the name of this process, which takes its own lease over at once after a restart.
+
+        `on_head` receives each head that is stored, and first the last one of the writer before.
+        """
         self._dsn = dsn
         self._name = name
         self._heads = heads
+        self._head_every_s = head_every_s
+        self._on_head = on_head
         self._has_warned = False
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[PostgresWriter]:
-        """Connect, migrate the schema, and become the only writer."""
+        """Connect, migrate the schema, and become the only writer; the database must be that of this region."""
         async with connected(self._dsn) as connection:
             lease = Lease(connection, "audit", purpose="writes this archive")
             with map_errors():
                 await self._migrate(connection)
+                await claim_home(connection, self._heads.log)
                 await lease.acquire(self._name)
                 await self._warn_of_encoding(connection)
-            writer = PostgresWriter(connection, lease, self._heads)
+            writer = PostgresWriter(
+                connection, lease, self._heads, head_every_s=self._head_every_s, on_head=self._on_head
+            )
             try:
                 await writer.prepare()
                 yield writer
@@ -131,11 +149,21 @@ class PostgresArchive:
 class PostgresWriter:
     """The holder of the lease. Several streams may write concurrently; their transactions are serialised."""
 
-    def __init__(self, connection: asyncpg.Connection, lease: Lease, heads: HeadSigner) -> None:
+    def __init__(
+        self,
+        connection: asyncpg.Connection,
+        lease: Lease,
+        heads: HeadSigner,
+        *,
+        head_every_s: float,
+        on_head: Callable[[TreeHead], None],
+    ) -> None:
         """Use `PostgresArchive.open` to create one."""
         self._connection = connection
         self._lease = lease
         self._heads = heads
+        self._head_every_s = head_every_s
+        self._on_head = on_head
         self._lock = asyncio.Lock()
         self._tree = GrowingTree()
         self._signed = 0
@@ -147,9 +175,12 @@ class PostgresWriter:
         """Load the tree and number the rows that are older than it."""
         async with self._lease.transaction():
             self._tree = await load_tree(self._connection)
-            self._signed = await last_head_size(self._connection)
+            last = await last_head(self._connection)
             if self._heads.key_name:
                 await add_key(self._connection, self._heads.key_name, self._heads.public_key)
+        if last is not None:
+            self._signed = last.size
+            self._on_head(last)
         has_more = True
         while has_more:
             async with self._growing() as tree:
@@ -172,17 +203,22 @@ class PostgresWriter:
                 pass
 
     async def sign_heads(self) -> None:
-        """Sign a head a second, if there are new records, until cancelled."""
+        """Sign a head a second by default, if there are new records, until cancelled."""
         while True:
-            await asyncio.sleep(_HEAD_INTERVAL_S)
+            await asyncio.sleep(self._head_every_s)
             await self.sign_head()
 
     async def sign_head(self) -> None:
         """Sign the head of the tree, if there are records since the last one."""
-        if self._tree.size > self._signed:
-            async with self._growing() as tree:
-                await add_head(self._connection, self._heads.head_of(tree))
-            self._signed = tree.size
+        if self._tree.size <= self._signed:
+            return
+        async with self._growing() as tree:
+            if tree.size <= self._signed:  # by another caller, while this one waited
+                return
+            head = self._heads.head_of(tree)
+            await add_head(self._connection, head)
+        self._signed = tree.size
+        self._on_head(head)
 
     async def write(self, rows: Sequence[ArchiveRow]) -> int:
         """Store rows of one stream and its new position atomically; return the number of new rows."""

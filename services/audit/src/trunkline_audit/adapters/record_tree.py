@@ -35,6 +35,7 @@ SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[], $4::bytea[]) ON 
 _ADD_HEAD: Final = """
 INSERT INTO tree_heads (size, log, root, at, key, signature) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING
 """
+_LAST_HEAD: Final = "SELECT log, size, root, at, key, signature FROM tree_heads ORDER BY size DESC LIMIT 1"
 _OLDER: Final = f"""
 SELECT {LEAF_FIELDS} FROM messages WHERE leaf IS NULL ORDER BY at, stream, sequence LIMIT {_BATCH}
 """  # noqa: S608 - constants
@@ -127,7 +128,7 @@ async def add_key(connection: asyncpg.Connection, name: str, public: bytes) -> N
     )
 
 
-async def last_head_size(connection: asyncpg.Connection) -> int:
-    """Return the size of the last head, 0 without one."""
-    size: int = await connection.fetchval("SELECT coalesce(max(size), 0) FROM tree_heads")
-    return size
+async def last_head(connection: asyncpg.Connection) -> TreeHead | None:
+    """Return the last head, None without one."""
+    found = await connection.fetchrow(_LAST_HEAD)
+    return TreeHead(**dict(found)) if found is not None else None

@@ -16,6 +16,7 @@ from trunkline_protocols import codec, streams
 from trunkline_protocols.holds import HoldMessage
 
 from trunkline_audit.adapters import retention_queries as queries
+from trunkline_audit.adapters.home_region import require_home
 from trunkline_audit.adapters.session import LEASE_S, Lease, connected, map_errors
 from trunkline_audit.adapters.tree_reader import TreeReader, record_entry, row_of_record
 from trunkline_audit.core.retention.decisions import RecordGroup
@@ -32,18 +33,21 @@ _RENEWALS_PER_LEASE: Final = 3
 class PostgresRetention:
     """The records of one database."""
 
-    def __init__(self, dsn: str, *, holder: str, lease_s: float = LEASE_S) -> None:
-        """`holder` names this process, which takes its own lease over at once after a restart."""
+    def __init__(self, dsn: str, *, holder: str, region: str, lease_s: float = LEASE_S) -> None:
+        """`holder` names this process, which takes its own lease over at once; `region` must own the database."""
         self._dsn = dsn
+        self._region = region
         self._holder = holder
         self._lease_s = lease_s
 
     @asynccontextmanager
     async def open(self, *, locked: bool) -> AsyncIterator[PostgresRetentionSession]:
-        """Connect and, if `locked`, become the only run."""
+        """Connect and, if `locked`, become the only run; another region's database raises `ArchiveElsewhereError`."""
         async with AsyncExitStack() as stack:
             reader = await stack.enter_async_context(connected(self._dsn, command_timeout_s=_READ_TIMEOUT_S))
             writer = await stack.enter_async_context(connected(self._dsn, command_timeout_s=_READ_TIMEOUT_S))
+            with map_errors():
+                await require_home(reader, self._region)
             lease = Lease(writer, "retention", purpose="runs retention on this archive", seconds=self._lease_s)
             if locked:
                 await lease.acquire(self._holder)

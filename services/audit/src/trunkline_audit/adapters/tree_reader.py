@@ -39,6 +39,10 @@ _RECORDS: Final = f"SELECT leaf, {RECORD_FIELDS} FROM messages WHERE leaf IS NOT
 _OF_CONVERSATION: Final = (
     f"SELECT leaf, {RECORD_FIELDS} FROM messages WHERE conversation = $1 AND leaf < $2 ORDER BY leaf"  # noqa: S608 - constants
 )
+_OF_CONVERSATION_AFTER: Final = (
+    f"SELECT leaf, {RECORD_FIELDS} FROM messages "  # noqa: S608 - constants
+    "WHERE conversation = $1 AND leaf < $2 AND leaf > $3 ORDER BY leaf LIMIT $4"
+)
 _HEADS: Final = "SELECT size, log, root, at, key, signature FROM tree_heads WHERE size > $1 ORDER BY size"
 _HEAD: Final = """
 SELECT size, log, root, at, key, signature FROM tree_heads WHERE size = $1 OR $1 = 0 ORDER BY size DESC LIMIT 1
@@ -68,9 +72,23 @@ class TreeReader:
         keys = {each["name"]: each["public"].hex() for each in await self.connection.fetch("SELECT * FROM tree_keys")}
         return {"kind": "log", "format": FORMAT, "whole": whole, "keys": keys}
 
-    async def heads(self, *, after: int = 0) -> list[dict[str, Any]]:
-        """Return the heads of more than `after` records."""
-        return [_head_entry(each) for each in await self.connection.fetch(_HEADS, after)]
+    async def heads(self, *, after: int = 0) -> AsyncIterator[dict[str, Any]]:
+        """Yield the heads of more than `after` records, in order: one is signed a second, so there are many."""
+        async for each in self.connection.cursor(_HEADS, after, prefetch=_PREFETCH):
+            yield _head_entry(each)
+
+    async def timestamps(self) -> list[dict[str, Any]]:
+        """Return the timestamps of heads, in the order of their sizes."""
+        return [
+            {
+                "kind": "timestamp",
+                "size": each["size"],
+                "root": each["root"].hex(),
+                "at": microseconds(each["at"]),
+                "token": base64.b64encode(each["token"]).decode(),
+            }
+            for each in await self.connection.fetch("SELECT * FROM tree_timestamps ORDER BY size")
+        ]
 
     async def head(self, size: int = 0) -> dict[str, Any] | None:
         """Return the head of `size` records, by default the latest; None if it does not exist."""
@@ -87,14 +105,21 @@ class TreeReader:
         count: int = await self.connection.fetchval("SELECT count(*) FROM messages WHERE leaf IS NULL")
         return count
 
-    async def proven(self, conversation: str, size: int) -> AsyncIterator[dict[str, Any]]:
-        """Yield the records of a conversation in a tree of `size` leaves, each with its proof."""
-        for each in await self.connection.fetch(_OF_CONVERSATION, conversation, size):
-            proof = await self.proof(each["leaf"], size)
-            yield record_entry(each["leaf"], row_of_record(each)) | {
-                "size": size,
-                "proof": [found.hex() for found in proof],
-            }
+    async def proven(self, conversation: str, size: int) -> list[tuple[ArchiveRow, dict[str, Any]]]:
+        """Return the records of a conversation in a tree of `size` leaves: each row, and its entry with the proof."""
+        found = await self.connection.fetch(_OF_CONVERSATION, conversation, size)
+        proofs = await self.proofs([each["leaf"] for each in found], size)
+        proven = []
+        for each, proof in zip(found, proofs, strict=True):
+            row = row_of_record(each)
+            entry = record_entry(each["leaf"], row) | {"size": size, "proof": [node.hex() for node in proof]}
+            proven.append((row, entry))
+        return proven
+
+    async def rows_of(self, conversation: str, *, after: int, before: int, limit: int) -> list[tuple[int, ArchiveRow]]:
+        """Return some rows of a conversation between two leaves, in order."""
+        found = await self.connection.fetch(_OF_CONVERSATION_AFTER, conversation, before, after, limit)
+        return [(each["leaf"], row_of_record(each)) for each in found]
 
     async def proof(self, leaf: int, size: int) -> list[bytes]:
         """Return the proof that a tree of `size` leaves has a leaf; raise `IncompleteTreeError` without its rows."""

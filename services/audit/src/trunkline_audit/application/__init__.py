@@ -1,1 +1,1 @@
-"""Use cases: recording, and monitoring of its lag."""
+"""Use cases: recording and monitoring of its lag, publication of heads, retention."""

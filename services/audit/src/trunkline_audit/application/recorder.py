@@ -20,10 +20,12 @@ from prometheus_client import Counter
 from trunkline_chassis.cancellation import wait_for_event
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.latency import RecentLatency
+from trunkline_chassis.residency import BorderGuard
 
-from trunkline_audit.core.records import retry_delay_s, row_of
+from trunkline_audit.core.records import AuditedMessage, foreign_region, retry_delay_s, row_of
 from trunkline_audit.ports import (
     Archive,
+    ArchiveElsewhereError,
     ArchiveLockedError,
     ArchiveUnavailableError,
     ArchiveWriter,
@@ -56,6 +58,7 @@ class Recorder:
         latency: RecentLatency,
         now: Callable[[], datetime],
         jitter: Callable[[], float],
+        borders: BorderGuard,
     ) -> None:
         """`latency` receives the duration of every write; `jitter` returns random numbers in [0, 1)."""
         self._feeds = feeds
@@ -63,6 +66,7 @@ class Recorder:
         self._latency = latency
         self._now = now
         self._jitter = jitter
+        self._borders = borders
         self._open: list[Feed] = []
         self._reasons: list[str] = []
         self._logged_at = float("-inf")
@@ -81,6 +85,8 @@ class Recorder:
                 await self._run_session()
             except* ArchiveLockedError:
                 self._stand_by()
+            except* ArchiveElsewhereError as error:
+                self._refuse([each for each in _leaves(error) if isinstance(each, ArchiveElsewhereError)])
             except* (ArchiveUnavailableError, FeedBrokenError, BusError) as error:
                 self._interrupt([str(each) for each in _leaves(error)])
             if self._draining:
@@ -94,6 +100,13 @@ class Recorder:
         if self.state != "standby":
             self.state = "standby"
             _log.info("recording.standby")
+
+    def _refuse(self, errors: list[ArchiveElsewhereError]) -> None:
+        """Record that the database belongs to another region, which ends no attempt: an operator may correct it."""
+        region = self._borders.region
+        for error in errors:
+            self._borders.admits("database", data=region, place=error.home, record_id=f"database-{region}-{error.home}")
+        self._interrupt([str(error) for error in errors])
 
     def _interrupt(self, reasons: list[str]) -> None:
         """Log a failed session, and the same reason again once a minute."""
@@ -135,13 +148,23 @@ class Recorder:
     async def _copy(self, stream: str, feed: Feed, writer: ArchiveWriter) -> None:
         while items := await feed.receive():
             received_at = self._now()
-            rows = [row_of(item.message, received_at) for item in items]
+            rows = [row_of(item.message, received_at) for item in items if self._admits(item.message)]
             started = time.perf_counter()
-            new = await writer.write(rows)
+            new = await writer.write(rows) if rows else 0
             self._latency.add((time.perf_counter() - started) * 1000)
             await feed.acknowledge(items)
             _ROWS.labels(stream).inc(new)
             _DUPLICATES.labels(stream).inc(len(rows) - new)
+
+    def _admits(self, message: AuditedMessage) -> bool:
+        """Return whether a message is of this region; another one's is acknowledged, and does not reach PostgreSQL."""
+        region = self._borders.region
+        return self._borders.admits(
+            "record",
+            data=foreign_region(message, region) or region,
+            asset=message.stream,
+            record_id=f"record-{message.stream}-{message.sequence}-{message.at.timestamp()}",
+        )
 
 
 def _leaves(error: BaseExceptionGroup[Exception]) -> list[Exception]:

@@ -64,12 +64,19 @@ class _Head(msgspec.Struct):
     subject: str = ""
 
 
+class _Region(msgspec.Struct):
+    """The field that names the region of a customer's data in its messages."""
+
+    region: str = ""
+
+
 class _Address(NamedTuple):
     region: str | None = None
     conversation: ConversationId | None = None
 
 
 _head: Final[Decoder[_Head]] = Decoder(_Head)
+_region: Final[Decoder[_Region]] = Decoder(_Region)
 _any_json: Final[Decoder[msgspec.Raw]] = Decoder(msgspec.Raw)
 _json_values: Final[Decoder[object]] = Decoder(object)
 _NO_HEAD: Final = _Head()
@@ -98,6 +105,20 @@ def row_of(message: AuditedMessage, received_at: datetime) -> ArchiveRow:
         raw=message.payload,
         sha256=hashlib.sha256(message.payload).digest(),
     )
+
+
+def foreign_region(message: AuditedMessage, region: str) -> str | None:
+    """Return the region that a message of another one belongs to, by its subject or its content; None for an own one.
+
+    A subject that names no region is not foreign; a dead letter counts by the subject that it came from.
+    """
+    head = _read_head(message.payload)
+    try:
+        of_subject = subjects.region_of(head.subject if head.type == "dead_letter" else message.subject)
+    except InvalidIdError:
+        of_subject = None
+    named = [each for each in (of_subject, _read_region(message.payload)) if each]
+    return next((each for each in named if each != region), None)
 
 
 def row_variants(row: ArchiveRow) -> Iterator[ArchiveRow]:
@@ -177,6 +198,13 @@ def _read_head(payload: bytes) -> _Head:
         return _head.decode(payload)
     except DecodeError:
         return _NO_HEAD
+
+
+def _read_region(payload: bytes) -> str:
+    try:
+        return _region.decode(payload).region
+    except DecodeError:
+        return ""
 
 
 def _parse_address(subject: str) -> _Address:

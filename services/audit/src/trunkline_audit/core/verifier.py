@@ -157,7 +157,7 @@ class Verification:
         """Records after the last head, which no head vouches for yet."""
         self.archived = 0
         """Records without their bytes, which are in an archive."""
-        self._witnessed = {head["size"]: head for head in witnessed}
+        self._witnessed = list(witnessed)
         self._keys = {_key_name(trusted_key): trusted_key} if trusted_key else {}
         self._trusts_export = not trusted_key
         self._is_whole = True
@@ -233,8 +233,8 @@ class Verification:
                 if _key_name(public) != name:
                     self.add_fault(f"key {name} is not the key of that name")
                 self._keys[name] = public
-        for head in self._witnessed.values():
-            self._take_head(head, origin="head of the witness")
+        for head in self._witnessed:
+            self._take_head(head, origin=head.get("origin", "head of the witness"))
 
     def _take_head(self, head: dict[str, Any], origin: str = "head") -> None:
         size = head["size"]

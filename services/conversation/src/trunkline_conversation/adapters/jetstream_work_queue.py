@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from trunkline_chassis.bus import Bus
-from trunkline_chassis.errors import BusError
+from trunkline_chassis.bus import STREAM_NOT_FOUND, Bus
+from trunkline_chassis.errors import BusError, BusRefusedError
 from trunkline_protocols import codec, streams
 from trunkline_protocols.subjects import QueueColour
 from trunkline_protocols.turn import AnswerTurn
@@ -20,12 +20,14 @@ class JetStreamWorkQueue:
         """Append a request and return its sequence."""
         return await self._append(request, colour, after=0)
 
-    async def holds(self, request: AnswerTurn, position: int) -> bool:
+    async def holds(self, request: AnswerTurn, position: int) -> bool | None:
         """Return whether the stream still has a request: a message is removed once it is acknowledged."""
         try:
             waiting = await self._bus.get_message(streams.WORK.name, position)
+        except BusRefusedError as error:
+            return False if error.code == STREAM_NOT_FOUND else None
         except BusError:
-            return True
+            return None
         # The payload is compared because a re-created stream may hold another request at this sequence.
         return waiting is not None and waiting.payload == codec.encode(request)
 

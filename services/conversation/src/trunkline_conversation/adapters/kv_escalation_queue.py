@@ -19,9 +19,13 @@ class KvEscalationQueue:
     The entries of the view are as they are stored: no decision needs their texts.
     """
 
-    def __init__(self, bus: Bus, now: Callable[[], float], texts: Texts = NO_KEYS) -> None:
-        """Use `now` as the clock, and the keys of customers; call `start` before the first read."""
+    def __init__(self, bus: Bus, now: Callable[[], float], region: str, texts: Texts = NO_KEYS) -> None:
+        """Use `now` as the clock, and the keys of customers; call `start` before the first read.
+
+        Entries of other regions are never read, so that nothing here changes or removes them.
+        """
         self._bus = bus
+        self._region = region
         self._texts = texts
         self._now = now
         self._view = KvView(bus, streams.DESK.name, codec.waiting)
@@ -36,11 +40,12 @@ class KvEscalationQueue:
 
     def entries(self) -> tuple[EscalationWaiting, ...]:
         """Return the entries of the view."""
-        return tuple(self._view.values.values())
+        return tuple(entry for entry in self._view.values.values() if entry.region == self._region)
 
     def entry(self, conversation: ConversationId) -> EscalationWaiting | None:
         """Return the entry of a conversation in the view."""
-        return self._view.values.get(conversation)
+        entry = self._view.values.get(conversation)
+        return entry if entry is not None and entry.region == self._region else None
 
     async def put(self, entry: EscalationWaiting) -> None:
         """Write an entry."""

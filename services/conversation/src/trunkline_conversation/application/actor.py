@@ -115,6 +115,7 @@ class ConversationActor:
         self.id = conversation
         self._log = ports.log
         self._customers = ports.customers
+        self._borders = ports.borders
         self._repository = ConversationRepository(
             conversation, region=config.region, ports=ports, snapshot_every=config.snapshot_every
         )
@@ -298,9 +299,21 @@ class ConversationActor:
                 await self._process_message(missed)
         await self._process_message(item)
 
+    def _admits(self, message: TurnReceived, sequence: int) -> bool:
+        return self._borders.admits(
+            "conversation",
+            data=message.region,
+            conversation=self.id,
+            customer=(message.tenant, message.customer),
+            record_id=f"conversation-{self.id}-{sequence}",
+        )
+
     async def _process_message(self, item: InboxItem) -> None:
         state = await self._repository.load()
         match item.message:
+            case TurnReceived() as message if not self._admits(message, item.sequence):
+                # No ingress of this region has accepted it: nothing is committed, and no agent gets it.
+                pass
             case TurnReceived() as message:
                 with continue_trace(spans.PROCESS_TURN, item.traceparent) as trace:
                     if trace.is_recorded:

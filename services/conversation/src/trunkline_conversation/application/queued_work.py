@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 from prometheus_client import Counter
@@ -11,6 +11,9 @@ from trunkline_protocols.subjects import QueueColour
 from trunkline_protocols.turn import AnswerTurn
 
 from trunkline_conversation.ports import WorkQueue
+
+WorkState = Literal["queued", "taken", "lost", "unknown"]
+"""`taken`: gone from the queue for the first time; `unknown`: the queue does not answer."""
 
 _log: Final = structlog.get_logger(__name__)
 _FALLBACKS: Final = Counter(
@@ -37,35 +40,34 @@ class QueuedWork:
         """Colour of the queue that has the request."""
         self._position = 0
         self._was_taken = False
-        self.is_waiting = False
-        """Whether the queue still had the request at the last look."""
 
     async def enqueue(self) -> None:
         """Append the request to its queue."""
         self._choose_queue()
         self._position = await self._queue.enqueue(self._request, self._colour)
 
-    async def was_just_taken(self) -> bool:
-        """Look; return whether the queue no longer has the request for the first time.
+    async def state(self) -> WorkState:
+        """Look the request up.
 
-        Its claim may be on the way: published again now, the turn could be answered twice. In the queue of a colour
-        whose last process is gone it waits for nothing, and is lost.
+        The claim of one that was just taken may be on the way: published again now, the turn could be answered twice.
+        In the queue of a colour whose last process is gone it waits for nothing, and is lost.
         """
-        if self._queue_of(self._colour, self._request.specialty) != self._colour:
-            self.is_waiting = False
-            return False
-        self.is_waiting = await self._queue.holds(self._request, self._position)
-        if self.is_waiting or self._was_taken:
-            return False
+        is_held = await self._queue.holds(self._request, self._position)
+        if is_held is None:
+            return "unknown"
+        if is_held:
+            is_served = self._queue_of(self._colour, self._request.specialty) == self._colour
+            return "queued" if is_served else "lost"
+        if self._was_taken:
+            return "lost"
         self._was_taken = True
-        return True
+        return "taken"
 
-    async def requeue_if_lost(self) -> None:
-        """Append the request again if the last look did not find it."""
-        if not self.is_waiting:
-            self._choose_queue()
-            self._position = await self._queue.requeue(self._request, self._position, self._colour)
-            self._was_taken = False
+    async def requeue(self) -> None:
+        """Append the request again, which was lost."""
+        self._choose_queue()
+        self._position = await self._queue.requeue(self._request, self._position, self._colour)
+        self._was_taken = False
 
     def _choose_queue(self) -> None:
         """Choose the queue of the request now, and count another colour than the conversation's."""

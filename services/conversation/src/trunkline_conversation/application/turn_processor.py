@@ -167,15 +167,17 @@ class TurnProcessor:
 
     async def _on_unclaimed(self, state: Conversation, turn: Turn, work: QueuedWork, *, is_first: bool) -> Step | None:
         """Return the step that replaces work without a claim; None to keep waiting for it."""
-        if await work.was_just_taken():
+        found = await work.state()
+        if found in {"taken", "unknown"}:
+            # A queue without an answer shows nothing about its agents: it is asked again soon, not after a longer time.
             self._dispatch.expect_claim()
             return None
-        _log.warning("turn.unclaimed", turn=turn.id, specialty=turn.work.specialty, is_waiting=work.is_waiting)
+        _log.warning("turn.unclaimed", turn=turn.id, specialty=turn.work.specialty, is_waiting=found == "queued")
         alternative = (
             None if is_first else decisions.on_unclaimed(state, turn, self._environments.read(state.fleet_version))
         )
-        if alternative is None:
-            await work.requeue_if_lost()
+        if alternative is None and found == "lost":
+            await work.requeue()
         return alternative
 
     def _request(self, state: Conversation, turn: Turn) -> AnswerTurn:

@@ -15,8 +15,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, Literal, TypeAlias, assert_never
 
-from trunkline_protocols.accounting import ToolUse
+import msgspec
 from trunkline_protocols.consultation import Consultation
+from trunkline_protocols.evidence import Score
 from trunkline_protocols.fleet import ESCALATION, TRIAGE
 from trunkline_protocols.ids import Specialty, TurnId
 from trunkline_protocols.inbox import EndRequested, TurnReceived
@@ -37,6 +38,7 @@ from trunkline_protocols.turn import Answered, Escalate, HandOff, Routed, TurnFa
 from trunkline_conversation.core.escalations import (
     LANES,
     EscalationAssessment,
+    EscalationOrigin,
     assess,
     escalate,
     exceeds_current,
@@ -97,6 +99,7 @@ def first_step(state: Conversation, turn: Turn, environment: Environment) -> Ste
             urgency=assessment.urgency,
             level=assessment.level,
             say=assessment.say,
+            origin=EscalationOrigin(scores=list(assessment.scores)),
         )
     if assessment.level == "person":
         return system_answer(state, turn, first_said(assessment.say, waiting_note(state, environment)))
@@ -162,14 +165,13 @@ def on_result(state: Conversation, turn: Turn, result: TurnResult, environment: 
     if (result.ref.epoch, result.ref.hop, result.ref.attempt) != expected:
         return Drop(f"stale result: epoch {result.ref.epoch}, hop {result.ref.hop}, attempt {result.ref.attempt}")
     decision = _decide(state, turn, result, environment)
-    tools = result.tools if isinstance(result, Answered | HandOff | Escalate) else []
-    return _with_tools(decision, turn.work.specialty, tools) if tools and isinstance(decision, Append) else decision
+    return _with_work(decision, result, turn.work.specialty) if isinstance(decision, Append) else decision
 
 
 def _decide(state: Conversation, turn: Turn, result: TurnResult, environment: Environment) -> Decision:
     match result:
         case Answered(abstained=True) if turn.work.is_waiting:
-            return system_answer(state, turn, noted(state, environment))
+            return _withheld(system_answer(state, turn, noted(state, environment)), result)
         case Answered(abstained=True) if _failed_too_often(state, turn, environment):
             return _escalate_failure(state, turn, result, environment)
         case Answered():
@@ -201,10 +203,19 @@ def _escalate(state: Conversation, turn: Turn, result: Escalate, environment: En
         turn,
         environment,
         reason=result.reason,
-        summary=result.summary,
         urgency=result.urgency,
         level=result.level,
         say=result.say,
+        origin=EscalationOrigin(
+            summary=result.summary,
+            agent=result.agent,
+            instance=result.instance,
+            scores=result.scores,
+            provider=result.provider,
+            model=result.model,
+            usage=result.usage,
+            retrieved=result.retrieved,
+        ),
     )
 
 
@@ -215,7 +226,13 @@ def _is_waiting(state: Conversation) -> bool:
 
 def assignment(result: Routed) -> OwnerAssigned:
     """Convert the choice of triage to an event, committed together with the answer."""
-    return OwnerAssigned(to=result.to, agent=result.agent, confidence=result.confidence, timings=result.timings)
+    return OwnerAssigned(
+        to=result.to,
+        agent=result.agent,
+        confidence=result.confidence,
+        timings=result.timings,
+        evidence=result.evidence,
+    )
 
 
 def system_answer(state: Conversation, turn: Turn, text: str, *, abstained: bool = False) -> Append:
@@ -254,9 +271,21 @@ def _failed_too_often(state: Conversation, turn: Turn, environment: Environment)
 
 def _escalate_failure(state: Conversation, turn: Turn, result: Answered, environment: Environment) -> Append:
     agent = result.agent or result.specialty
+    origin = EscalationOrigin(
+        agent=result.agent,
+        instance=result.instance,
+        provider=result.provider,
+        model=result.model,
+        usage=result.usage,
+        retrieved=result.retrieved,
+    )
     if state.escalation is not None:
-        return escalate(state, turn, environment, reason=f"{agent} does not know the answer", level="person")
-    return escalate(state, turn, environment, reason=f"{state.failures + 1} consecutive questions without an answer")
+        reason = f"{agent} does not know the answer"
+        return escalate(state, turn, environment, reason=reason, level="person", origin=origin)
+    failures = state.failures + 1
+    reason = f"{failures} consecutive questions without an answer"
+    origin = replace(origin, scores=[Score(name="unanswered questions", value=failures)])
+    return escalate(state, turn, environment, reason=reason, origin=origin)
 
 
 def _facts_used(state: Conversation, turn: Turn, environment: Environment) -> FactsUsed | None:
@@ -291,16 +320,41 @@ def _answer(state: Conversation, turn: Turn, result: Answered, environment: Envi
         title=result.title,
         stop_reason=result.stop_reason,
         facts=_facts_used(state, turn, environment),
+        active_notices=result.active_notices,
+        routing=result.routing,
     )
-    consulted: list[Event] = [_consulted(result.specialty, consultation) for consultation in result.consultations]
-    return Append("turn", [*opening(state, turn), *consulted, answered], owner, agent, state.epoch)
+    return Append("turn", [*opening(state, turn), answered], owner, agent, state.epoch)
 
 
-def _with_tools(append: Append, specialty: str, tools: list[ToolUse]) -> Append:
-    """Insert the tool calls before the final event."""
+def _with_work(append: Append, result: TurnResult, specialty: str) -> Append:
+    """Insert consultations and tool calls before the final event, whatever was decided about the result."""
+    consultations = result.consultations if isinstance(result, Answered | HandOff | Escalate) else []
+    tools = [] if isinstance(result, Routed) else result.tools
+    if not consultations and not tools:
+        return append
     *before, last = append.events
+    consulted: list[Event] = [_consulted(specialty, consultation) for consultation in consultations]
     used: list[Event] = [ToolUsed(specialty=specialty, use=use) for use in tools]
-    return replace(append, events=[*before, *used, last])
+    return replace(append, events=[*before, *consulted, *used, last])
+
+
+def _withheld(append: Append, result: Answered) -> Append:
+    """Record the work for an answer that the customer did not get in the one of the system."""
+    *before, last = append.events
+    if not isinstance(last, TurnAnswered):
+        return append
+    recorded = msgspec.structs.replace(
+        last,
+        retrieved=result.retrieved,
+        provider=result.provider,
+        model=result.model,
+        usage=result.usage,
+        attempts=result.attempts,
+        stop_reason=result.stop_reason,
+        instance=result.instance,
+        active_notices=result.active_notices,
+    )
+    return replace(append, events=[*before, recorded])
 
 
 def _consulted(requested_by: str, consultation: Consultation) -> Consulted:
@@ -317,4 +371,7 @@ def _consulted(requested_by: str, consultation: Consultation) -> Consulted:
         citations=consultation.citations,
         took_ms=consultation.took_ms,
         work_ms=consultation.work_ms,
+        provider=consultation.provider,
+        model=consultation.model,
+        retrieved=consultation.retrieved,
     )

@@ -54,7 +54,9 @@ def decide(state: Conversation, command: DeskMessage, environment: Environment) 
         case HandBack():
             return _hand_back(state, command, environment)
         case Close():
-            return Append("closed", [Closed(reason=command.reason)], state.owner, state.agent, state.epoch)
+            return Append(
+                "closed", [Closed(reason=command.reason, person=command.person)], state.owner, state.agent, state.epoch
+            )
         case _:
             assert_never(command)
 

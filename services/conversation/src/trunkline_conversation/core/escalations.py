@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from typing import Final
 
 from msgspec.structs import replace
+from trunkline_protocols.accounting import Usage
+from trunkline_protocols.citations import Retrieved
 from trunkline_protocols.context import Context
 from trunkline_protocols.escalation import Escalation, Level, Urgency
+from trunkline_protocols.evidence import Score
 from trunkline_protocols.fleet import ESCALATION, EscalationPolicy
 from trunkline_protocols.ids import Specialty
 from trunkline_protocols.inbox import TurnReceived
@@ -40,6 +44,26 @@ class EscalationAssessment:
     urgency: Urgency
     reason: str
     say: str = ""
+    scores: tuple[Score, ...] = ()
+    """Evidence that is more than a phrase."""
+
+
+@dataclass(frozen=True, slots=True)
+class EscalationOrigin:
+    """Origin of an escalation, for its record; empty for a rule of the conversation."""
+
+    summary: str = ""
+    """The agent's summary of the conversation; default: an extract."""
+    agent: str = ""
+    instance: str = ""
+    scores: list[Score] = field(default_factory=list)
+    provider: str = ""
+    model: str = ""
+    usage: Usage = field(default_factory=Usage)
+    retrieved: list[Retrieved] = field(default_factory=list)
+
+
+_NO_ORIGIN: Final = EscalationOrigin()
 
 
 def assess(
@@ -57,8 +81,10 @@ def assess(
     ]
     if _contains_any(text, policy.person_phrases):
         found.append(EscalationAssessment("person", "normal", "the customer asks for a person"))
-    if _frustration(state, text, policy) >= policy.frustration_limit:
-        found.append(EscalationAssessment("senior", "high", "the customer is upset"))
+    frustration = _frustration(state, text, policy)
+    if frustration >= policy.frustration_limit:
+        scores = (Score(name="words of frustration", value=frustration),)
+        found.append(EscalationAssessment("senior", "high", "the customer is upset", scores=scores))
     if not found:
         return None
     urgency = policy.tiers.get(message.tier, "low")
@@ -67,7 +93,7 @@ def assess(
     level: Level = "person" if any(assessment.level == "person" for assessment in found) else "senior"
     reason = "; ".join(assessment.reason for assessment in found)
     say = "\n\n".join(assessment.say for assessment in found if assessment.say)
-    return EscalationAssessment(level, urgency, reason, say)
+    return EscalationAssessment(level, urgency, reason, say, tuple(chain.from_iterable(each.scores for each in found)))
 
 
 def exceeds_current(state: Conversation, assessment: EscalationAssessment) -> bool:
@@ -86,10 +112,10 @@ def escalate(
     environment: Environment,
     *,
     reason: str,
-    summary: str = "",
     urgency: Urgency = "normal",
     level: Level = "senior",
     say: str = "",
+    origin: EscalationOrigin = _NO_ORIGIN,
 ) -> Append:
     """Escalate: senior agents answer the turn, or the customer gets the position in the queue for a person.
 
@@ -110,24 +136,37 @@ def escalate(
         level=level,
         urgency=urgency,
         reason=reason,
-        summary=summary or extract(turn.message.text, state.transcript),
+        summary=origin.summary or extract(turn.message.text, state.transcript),
         since=since,
         due_at=environment.now + environment.policy.sla_s.of(urgency),
         say=say,
     )
-    event = Escalated(
-        from_=turn.work.specialty,
-        urgency=urgency,
-        reason=reason,
-        summary=escalation.summary,
-        position=1 if level == "senior" else _position(state, escalation, environment),
-        level=level,
-        since=since,
-        due_at=escalation.due_at,
-        say=say,
-    )
+    position = 1 if level == "senior" else _position(state, escalation, environment)
+    event = _escalated(escalation, origin, from_=turn.work.specialty, position=position)
     then = _next_step(turn, event, environment)
     return Append("escalation", [*opening(state, turn), event], ESCALATION, "", state.epoch + 1, then)
+
+
+def _escalated(escalation: Escalation, origin: EscalationOrigin, *, from_: str, position: int) -> Escalated:
+    """Return the event of an escalation at a position of its queue."""
+    return Escalated(
+        from_=from_,
+        urgency=escalation.urgency,
+        reason=escalation.reason,
+        summary=escalation.summary,
+        position=position,
+        level=escalation.level,
+        since=escalation.since,
+        due_at=escalation.due_at,
+        say=escalation.say,
+        agent=origin.agent,
+        instance=origin.instance,
+        scores=origin.scores,
+        provider=origin.provider,
+        model=origin.model,
+        usage=origin.usage,
+        retrieved=origin.retrieved,
+    )
 
 
 def _next_step(turn: Turn, event: Escalated, environment: Environment) -> Work | SystemReply:

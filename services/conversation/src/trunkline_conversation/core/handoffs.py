@@ -13,7 +13,7 @@ from typing import Final
 from trunkline_protocols.log import HandedOff
 from trunkline_protocols.turn import HandOff, HandOffTarget
 
-from trunkline_conversation.core.escalations import escalate
+from trunkline_conversation.core.escalations import EscalationOrigin, escalate
 from trunkline_conversation.core.state import Conversation
 from trunkline_conversation.core.steps import Append, Environment, Step, Turn, Work, opening
 
@@ -30,10 +30,10 @@ def hand_off(state: Conversation, turn: Turn, result: HandOff, environment: Envi
     names = ", ".join(target.to for target in requested)
     if not known:
         reason = f"{result.specialty} requested a handoff to {names}, which is not possible"
-        return escalate(state, turn, environment, reason=reason, summary=result.summary)
+        return escalate(state, turn, environment, reason=reason, origin=_origin(result))
     if turn.work.hop >= MAX_HOPS:
         reason = f"{turn.work.hop} handoffs without an answer"
-        return escalate(state, turn, environment, reason=reason, summary=result.summary)
+        return escalate(state, turn, environment, reason=reason, origin=_origin(result))
     winner = arbitrate(known, environment.down)
     if winner is None:
         return replace(turn.work, hop=turn.work.hop + 1, attempt=1, agent=state.agent)
@@ -48,9 +48,27 @@ def hand_off(state: Conversation, turn: Turn, result: HandOff, environment: Envi
         timings=result.timings,
         instance=result.instance,
         candidates=[target.to for target in requested] if len(requested) > 1 else [],
+        provider=result.provider,
+        from_agent=result.from_agent,
+        confidence=winner.confidence,
+        evidence=result.evidence,
+        retrieved=result.retrieved,
     )
     then = Work(winner.to, winner.agent, turn.work.hop + 1)
     return Append("handoff", [*opening(state, turn), event], winner.to, winner.agent, state.epoch + 1, then)
+
+
+def _origin(result: HandOff) -> EscalationOrigin:
+    """Return the origin of an escalation that takes the place of a handoff."""
+    return EscalationOrigin(
+        summary=result.summary,
+        agent=result.from_agent,
+        instance=result.instance,
+        provider=result.provider,
+        model=result.model,
+        usage=result.usage,
+        retrieved=result.retrieved,
+    )
 
 
 def arbitrate(targets: list[HandOffTarget], down: frozenset[str]) -> HandOffTarget | None:

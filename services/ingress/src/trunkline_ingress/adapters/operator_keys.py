@@ -4,6 +4,7 @@
     name = "Ada"
     role = "lead"
     sha256 = "<hex digest of the key>"
+    regions = ["eu"]    optional: suites of other regions refuse the key
 
 Keys have 256 random bits (docs/operations.md), so that a plain digest cannot be searched. If a changed file
 cannot be read, the last readable one holds and an error is logged; an empty file revokes every key.
@@ -22,6 +23,7 @@ import structlog
 from msgspec import Meta
 from trunkline_chassis.settings import SettingsError
 from trunkline_protocols.decoding import decode_toml
+from trunkline_protocols.fleet import Region
 
 from trunkline_ingress.core.operators import Operator, Role
 
@@ -34,6 +36,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     name: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\S")]
     role: Role
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    regions: list[Region] = []
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -80,7 +83,10 @@ class OperatorKeyFile:
         if status.st_size > _MAX_BYTES:
             raise ValueError(f"is larger than {_MAX_BYTES} bytes")
         entries = decode_toml(self._file.read_text(encoding="utf-8-sig"), _File).operator
-        operators = {entry.sha256: Operator(name=entry.name.strip(), role=entry.role) for entry in entries}
+        operators = {
+            entry.sha256: Operator(name=entry.name.strip(), role=entry.role, regions=frozenset(entry.regions))
+            for entry in entries
+        }
         if len(operators) != len(entries):
             raise ValueError("a key is defined twice")
         self._operators, self._version = operators, version

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 import structlog
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.residency import BorderGuard
 from trunkline_protocols.frames import DurableFrame, Resume, Start
 from trunkline_protocols.ids import ConversationId, Instance, conversation_id
 
@@ -52,8 +53,8 @@ class SessionOpener:
     """Opens and registers sessions."""
 
     instance: Instance
-    region: str
-    """The only region that is served."""
+    borders: BorderGuard
+    """Of the only region that is served."""
     ports: SessionPorts
     sessions: SessionRegistry
     resume_secret: bytes
@@ -67,18 +68,20 @@ class SessionOpener:
 
         Raises `UnauthorizedError` if the request does not match the claims, `UnknownRegionError` for another region.
         """
+        region = self.borders.region
         identity = Identity(
             conversation=conversation_id(secrets.token_hex(12)),
             customer=request.customer,
             tenant=request.tenant,
-            region=request.region or self.region,
+            region=request.region or region,
             channel=request.channel,
             locale=request.locale,
             tier=request.tier,
         )
+        is_admitted = self._admits(identity, claims)
         identity = authorize(identity, claims)
-        if identity.region != self.region:
-            raise UnknownRegionError(f"region: this suite serves {self.region!r} only")
+        if not is_admitted:
+            raise UnknownRegionError(f"region: this suite serves {region!r} only")
         session = self._session(identity, send)
         token = sign(session.identity, self.resume_secret, expires_at=time.time() + self.resume_ttl_s)
         return OpenedSession(session, self.sessions.add(session), resume_token=token)
@@ -93,14 +96,33 @@ class SessionOpener:
         if identity is None or identity.conversation != request.conversation:
             await self._refuse(ConversationId(request.conversation))
             raise UnauthorizedError("the resume token is not valid for this conversation, or has expired")
+        is_admitted = self._admits(identity, claims)
         identity = authorize(identity, claims)
-        if identity.region != self.region:
+        if not is_admitted:
             raise UnknownConversationError
         return await self._restore(identity, request.last_seq, send)
+
+    def is_home_of(self, claims: Claims | None) -> bool:
+        """Return whether claims may be stored here; a token of another region is refused when the session opens."""
+        return claims is None or claims.region == self.borders.region
 
     def identity_of(self, resume_token: str) -> Identity | None:
         """Return the identity in a resume token, None if the token is not valid now."""
         return verify(resume_token, self.resume_secret, now=time.time())
+
+    def _admits(self, identity: Identity, claims: Claims | None) -> bool:
+        """Return whether the identity and the token are of this region; a token of another one is refused here too."""
+        regions = {identity.region} if claims is None else {identity.region, claims.region}
+        admitted = [
+            self.borders.admits(
+                "session",
+                data=region,
+                conversation=identity.conversation,
+                customer=(identity.tenant, identity.customer),
+            )
+            for region in sorted(regions)
+        ]
+        return all(admitted)
 
     async def _restore(self, identity: Identity, last_seq: int, send: SendFrame) -> OpenedSession | None:
         session = self._session(identity, send)
@@ -124,7 +146,7 @@ class SessionOpener:
 
     async def _refuse(self, conversation: ConversationId) -> None:
         """Raise `UnknownConversationError` if the conversation does not exist."""
-        if not await self.ports.inbox.contains(self.region, conversation):
+        if not await self.ports.inbox.contains(self.borders.region, conversation):
             raise UnknownConversationError
 
     def _session(self, identity: Identity, send: SendFrame) -> Session:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from trunkline_protocols.log import CommitStored
 
-from trunkline_ingress.core.trace.steps import InboxEntry
+from trunkline_ingress.core.trace import InboxEntry, RecordKey, ViewEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,9 @@ class ArchivedConversation:
     entries: Sequence[InboxEntry] = ()
     log: Sequence[CommitStored] = ()
     archives: Sequence[str] = ()
+    views: Sequence[ViewEntry] = ()
+    hashes: Mapping[RecordKey, str] = field(default_factory=dict)
+    """SHA-256 of the bytes of each record, in hex."""
 
     def messages(self, live: Iterable[InboxEntry]) -> list[InboxEntry]:
         """Return the messages of customer and desk, with the live ones that are not archived."""
@@ -26,6 +29,11 @@ class ArchivedConversation:
     def commits(self, live: Iterable[CommitStored]) -> list[CommitStored]:
         """Return the commits, with the live ones that are not archived."""
         found = {stored.sequence: stored for stored in (*live, *self.log)}
+        return [found[sequence] for sequence in sorted(found)]
+
+    def all_views(self, live: Iterable[ViewEntry]) -> list[ViewEntry]:
+        """Return the views of operators, with the live ones that are not archived."""
+        found = {entry.sequence: entry for entry in (*live, *self.views)}
         return [found[sequence] for sequence in sorted(found)]
 
 

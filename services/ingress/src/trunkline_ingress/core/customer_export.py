@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal, TypeAlias
 
 import msgspec
 from trunkline_protocols.inbox import FeedbackGiven
@@ -10,6 +11,9 @@ from trunkline_protocols.log import CommitStored, Started
 
 from trunkline_ingress.core.customer_view import CustomerView
 from trunkline_ingress.core.transcript import TranscriptEntry, transcript
+
+ExportSource: TypeAlias = Literal["index", "log"]
+"""Where the conversations were found: by the index of the audit trail, or by reading the log of the region."""
 
 
 class ExportedRating(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +47,9 @@ class CustomerExport(msgspec.Struct, frozen=True, kw_only=True):
     known: CustomerView | None
     """Facts, claims and the end of the last conversation; null if nothing is known."""
     conversations: list[ExportedConversation]
+    source: ExportSource
+    note: str
+    """What may be missing, and why; empty if nothing is."""
 
 
 def exported_conversations(

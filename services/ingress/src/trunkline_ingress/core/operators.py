@@ -27,3 +27,5 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     role: Role
+    regions: frozenset[str] = frozenset()
+    """Regions in which the key counts; empty: in every region that accepts it."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from aiohttp import hdrs, web
+from trunkline_chassis.residency import BorderGuard
+from trunkline_protocols.rules.residency import place_of
 
 from trunkline_ingress.core.operators import Operator, Role
 from trunkline_ingress.handlers.http import bearer_of, check_origin
@@ -57,6 +59,7 @@ class AccessControl:
     """True if only this machine is served: the shared token may then act under a name from the request."""
     rules: dict[tuple[str, str], Access]
     """Rules by method and path."""
+    borders: BorderGuard
 
     def add_routes(self, app: web.Application, routes: Iterable[Route], *, prefix: str = "") -> None:
         """Add routes to an application below a path prefix, together with their rules."""
@@ -90,6 +93,10 @@ class AccessControl:
                 text="operator token required (--data-dir or TRUNKLINE_OPERATOR_TOKEN)",
                 headers={hdrs.WWW_AUTHENTICATE: "Bearer"},
             )
+        if not self.borders.admits(
+            "console", data=self.borders.region, place=place_of(self.borders.region, operator.regions)
+        ):
+            raise web.HTTPForbidden(text="this key is for suites of other regions")
         if operator.role not in roles:
             raise web.HTTPForbidden(text=f"role {operator.role} may not do this; permitted: {', '.join(sorted(roles))}")
         if not operator.name and self.is_single_machine:

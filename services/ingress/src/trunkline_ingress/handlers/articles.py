@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 from aiohttp import web
+from trunkline_chassis.residency import BorderGuard
 
 from trunkline_ingress.application.cited_articles import CitedArticles
 from trunkline_ingress.core.identity import Claims, Identity, UnauthorizedError, authorize
@@ -40,7 +41,7 @@ class ArticleEndpoint:
     authenticator: Authenticator
     identity_of: Callable[[str], Identity | None]
     """Returns the identity in a resume token, None if the token is not valid now."""
-    region: str
+    borders: BorderGuard
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -52,9 +53,10 @@ class ArticleEndpoint:
         resume_token = request.headers.get(RESUME_TOKEN)
         document, rev = token_of(request, "document"), _rev_of(request)
         if claims is None and resume_token is None:
-            found = await self.articles.read_public(document, rev, self.region)
+            found = await self.articles.read_public(document, rev, self.borders.region)
         else:
-            found = await self.articles.read(self._identity(resume_token or "", claims), document, rev)
+            identity = self._identity(resume_token or "", claims)
+            found = await self.articles.read(identity, document, rev) if self._admits(identity) else None
         if found is None:
             raise web.HTTPNotFound(text="article not found")
         return json_response(
@@ -65,6 +67,14 @@ class ArticleEndpoint:
                 rev=found.rev,
                 is_latest=found.is_latest,
             )
+        )
+
+    def _admits(self, identity: Identity) -> bool:
+        return self.borders.admits(
+            "session",
+            data=identity.region,
+            conversation=identity.conversation,
+            customer=(identity.tenant, identity.customer),
         )
 
     def _identity(self, resume_token: str, claims: Claims | None) -> Identity:

@@ -213,7 +213,7 @@ class _Socket:
         except UnauthorizedError as error:
             # Retryable with another token, unlike a conversation that belongs to another customer.
             raise FrameError("unauthorized", str(error), retryable=True) from error
-        if self._endpoint.customer_claims is not None:
+        if self._endpoint.customer_claims is not None and self._opener.is_home_of(self._claims):
             await self._endpoint.customer_claims.keep(self._claims)
         try:
             opened = await (self._start(frame) if isinstance(frame, Start) else self._resume(frame))

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
+from trunkline_chassis.residency import BorderGuard
 from trunkline_protocols.completion import Complete, Completed
 
 from trunkline_llm_gateway.application.attempt import CompletionJob
@@ -15,7 +16,7 @@ from trunkline_llm_gateway.application.budget_guard import BudgetGuard
 from trunkline_llm_gateway.application.provider_registry import ProviderRegistry
 from trunkline_llm_gateway.core.config import RouteConfig
 from trunkline_llm_gateway.core.retries import RetryBudget, retry_delay_s
-from trunkline_llm_gateway.core.routing import Candidate, drop_quoting, eligible, rank
+from trunkline_llm_gateway.core.routing import Candidate, drop_quoting, eligible, excluded, rank
 from trunkline_llm_gateway.ports import ProviderError
 
 _NOT_RETRIED: Final = frozenset({"timeout", "open"})
@@ -43,8 +44,10 @@ class Failover:
         runner: AttemptRunner,
         budget_guard: BudgetGuard,
         rng: Callable[[], float],
+        borders: BorderGuard | None,
     ) -> None:
-        """`rng` returns a random number from 0 to 1."""
+        """`rng` returns a random number from 0 to 1; `borders` record refused providers, if they are given."""
+        self._borders = borders
         self._registry = registry
         self._runner = runner
         self._budget_guard = budget_guard
@@ -52,7 +55,17 @@ class Failover:
         self._retries = RetryBudget()
 
     async def complete(self, job: CompletionJob) -> Completed:
-        """Return the first finished completion; raise the last `ProviderError` if no provider finishes one."""
+        """Return the first finished completion; raise the last `ProviderError` if no provider finishes one.
+
+        Providers of other regions are no candidates, whatever fails; if one might have served, that is recorded.
+        """
+        try:
+            return await self._complete(job)
+        except ProviderError:
+            self._record_excluded(job.request)
+            raise
+
+    async def _complete(self, job: CompletionJob) -> Completed:
         self._retries.earn()
         route = self._registry.config.route_of(job.request.route)
         candidates = self._select(job.request)
@@ -78,6 +91,20 @@ class Failover:
         if not candidates:
             raise ProviderError("unavailable", "no provider of the route can serve this request", retryable=False)
         return candidates
+
+    def _record_excluded(self, request: Complete) -> None:
+        if self._borders is None:
+            return
+        config = self._registry.config
+        for provider in excluded(config, request):
+            self._borders.admits(
+                "provider",
+                data=request.region,
+                place=provider.region,
+                policy=config.residency,
+                conversation=request.stream_to.ref.conversation if request.stream_to is not None else "",
+                asset=provider.name,
+            )
 
     async def _run_round(
         self, job: CompletionJob, route: RouteConfig, candidates: list[Candidate]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
+from trunkline_chassis.residency import BorderGuard
 from trunkline_protocols.completion import CancelCompletion, Complete, CompletionReply
 from trunkline_protocols.refusal import Refused
 
@@ -43,13 +44,14 @@ class Gateway:
         spending: Spending,
         send: SendDelta,
         rng: Callable[[], float],
+        borders: BorderGuard | None = None,
     ) -> None:
-        """`rng` returns a random number from 0 to 1."""
+        """`rng` returns a random number from 0 to 1; without `borders`, nothing is recorded, as in a command."""
         self._registry = registry
         budget_guard = BudgetGuard(spending)
         self._recorder = AttemptRecorder(budget_guard)
         self._runner = AttemptRunner(registry, self._recorder)
-        self._failover = Failover(registry, self._runner, budget_guard, rng)
+        self._failover = Failover(registry, self._runner, budget_guard, rng, borders)
         self._coalescer = RequestCoalescer()
         self._deltas = DeltaStreams(send, time.monotonic)
         self._cancellable = InFlightCompletions()

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 from trunkline_protocols.decoding import DecodeError, decode_toml
+from trunkline_protocols.rules.residency import may_cross
 
 from trunkline_llm_gateway.core.personal_data.countries import is_country
 from trunkline_llm_gateway.core.presets import UnknownPresetError, apply_presets
@@ -188,9 +189,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         """Return whether the text of a conversation of a region may be sent to a provider."""
         if provider.kind in IN_PROCESS_KINDS:
             return True
-        if region in self.residency:
-            return provider.region in self.residency[region]
-        return region in UNRESTRICTED_REGIONS or provider.region == region
+        if region in UNRESTRICTED_REGIONS and region not in self.residency:
+            return True
+        return may_cross("provider", data=region, place=provider.region, policy=self.residency)
 
 
 DEFAULT_CONFIG = GatewayConfig(provider=[ProviderConfig(name="extractive", kind="extractive")])

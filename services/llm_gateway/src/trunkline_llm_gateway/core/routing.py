@@ -26,12 +26,9 @@ class Candidate(msgspec.Struct, frozen=True):
 
 def eligible(config: GatewayConfig, request: Complete) -> list[Candidate]:
     """Return the providers that may and can serve a request, in the route's own order."""
-    names = [request.provider] if request.provider else config.route_of(request.route).providers
-    by_name = {provider.name: provider for provider in config.provider}
     found = []
-    for name in names:
-        provider = by_name.get(name)
-        if provider is None or not config.is_allowed(provider, request.region):
+    for provider in _named(config, request):
+        if not config.is_allowed(provider, request.region):
             continue
         # Providers in this process never call tools; they are the answer without a model.
         if request.tools and provider.kind not in IN_PROCESS_KINDS and not provider.tools:
@@ -43,6 +40,17 @@ def eligible(config: GatewayConfig, request: Complete) -> list[Candidate]:
             continue
         found.append(Candidate(provider, request.model or next(iter(provider.models), provider.kind)))
     return found
+
+
+def excluded(config: GatewayConfig, request: Complete) -> list[ProviderConfig]:
+    """Return the providers that a request or its route names, and that may not have text of its region."""
+    return [each for each in _named(config, request) if not config.is_allowed(each, request.region)]
+
+
+def _named(config: GatewayConfig, request: Complete) -> list[ProviderConfig]:
+    names = [request.provider] if request.provider else config.route_of(request.route).providers
+    by_name = {provider.name: provider for provider in config.provider}
+    return [by_name[name] for name in names if name in by_name]
 
 
 def drop_quoting(ranked: Sequence[Candidate]) -> list[Candidate]:

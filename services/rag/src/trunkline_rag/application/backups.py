@@ -19,6 +19,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 from trunkline_chassis.errors import ObjectMissingError
 from trunkline_chassis.logs import reason_of
+from trunkline_chassis.residency import BorderGuard
 from trunkline_protocols.decoding import DecodeError, Decoder
 from trunkline_protocols.ids import token
 from trunkline_protocols.knowledge import BackupProgress
@@ -90,8 +91,9 @@ class _PackedDump:
 class Backups:
     """Takes and restores backups of one knowledge base, one operation at a time."""
 
-    def __init__(self, knowledge_base: KnowledgeBase, objects: ObjectStore, *, keep: int) -> None:
+    def __init__(self, knowledge_base: KnowledgeBase, objects: ObjectStore, borders: BorderGuard, *, keep: int) -> None:
         """`keep` is the number of backups that pruning leaves by default."""
+        self._borders = borders
         self._knowledge_base = knowledge_base
         self._objects = objects
         self._keep = keep
@@ -142,6 +144,7 @@ class Backups:
             bytes=sum(len(blob.content) for blob in blobs.values()),
             written=len(missing),
             shards=packed.shards,
+            region=self._borders.region,
         )
         await self._objects.put(f"manifests/{manifest.id}", msgspec.json.encode(manifest))
         _publish_age(created_at)
@@ -156,12 +159,16 @@ class Backups:
     async def restore(self, backup: str = "", *, replace: bool = False) -> Manifest:
         """Activate a backup, the latest by default.
 
-        Raises `NoBackupError`, `DamagedBackupError`, and `NotEmptyError` if there are articles and not `replace`.
+        Raises `NoBackupError`, also for a backup of another region, `DamagedBackupError`, and `NotEmptyError` if there
+        are articles and not `replace`.
         """
         async with self._mutex, self._reporting_progress("restore"):
             manifest = await self._read_manifest(backup) if backup else await self._latest()
             if manifest is None:
                 raise NoBackupError(f"{self.location} has no backup")
+            region = manifest.region or self._borders.region
+            if not self._borders.admits("backup", data=region, asset=manifest.id):
+                raise NoBackupError(f"backup {manifest.id} is of region {region}: it is restored there only")
             await self._knowledge_base.restore(await self._read_dump(manifest), replace=replace)
             _log.info("backup.restored", backup=manifest.id, passages=manifest.passages)
             return manifest

@@ -72,6 +72,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Number of blobs that this backup has written; the others existed before."""
     shards: list[Shard] = msgspec.field(name="shares")
     format: int = 1
+    region: str = ""
+    """Region of the suite that took it; empty for one of an earlier version."""
 
     @property
     def blobs(self) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from typing import Final
@@ -52,6 +52,7 @@ class NatsConnector:
         node: Node,
         security: NatsSecurity,
         limits: LimitsByName,
+        tags: Sequence[str],
     ) -> None:
         """`presences` receives the heartbeats of all processes; requests are handled in `tasks`."""
         self._presences = presences
@@ -60,6 +61,7 @@ class NatsConnector:
         self._node = node
         self._security = security
         self._limits = limits
+        self._tags = tags
 
     @asynccontextmanager
     async def connect(self, nats_url: str, *, timeout_s: float) -> AsyncIterator[NatsSuiteBus]:
@@ -73,7 +75,13 @@ class NatsConnector:
             if not self._node.is_alone:
                 await self._refuse_taken_name()
             yield NatsSuiteBus(
-                bus, self._presences, self._tasks, region=self._region, node=self._node, limits=self._limits
+                bus,
+                self._presences,
+                self._tasks,
+                region=self._region,
+                node=self._node,
+                limits=self._limits,
+                tags=self._tags,
             )
         finally:
             await bus.close()
@@ -110,6 +118,7 @@ class NatsSuiteBus:
         region: str,
         node: Node,
         limits: LimitsByName,
+        tags: Sequence[str],
     ) -> None:
         """Use `NatsConnector` to create one."""
         self.queues = NatsQueueDepths(bus, presences)
@@ -120,6 +129,7 @@ class NatsSuiteBus:
         self._instance = node.instance(SUPERVISOR)
         self._node = node
         self._limits = limits
+        self._tags = tags
         self._maintained: tuple[TopologyReconciler, FleetView] | None = None
 
     async def provision(self, fleet: Fleet, *, replicas: int) -> FleetView:
@@ -131,11 +141,12 @@ class NatsSuiteBus:
                 specialties=fleet.specialties,
                 replicas=replicas,
                 limits=self._limits,
+                tags=self._tags,
             )
             current = await seed_fleet(self._bus, fleet, by="trunkline up")
             await provision_work(self._bus, current.fleet.specialties)
             view = await follow_fleet(self._bus)
-        options = TopologyOptions(replicas=replicas, limits=self._limits)
+        options = TopologyOptions(replicas=replicas, limits=self._limits, region=self._region, tags=self._tags)
 
         async def repair() -> list[str]:
             topology = whole_topology(self._region, view.specialties)

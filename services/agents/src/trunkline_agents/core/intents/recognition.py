@@ -8,6 +8,7 @@ from typing import Final
 
 from trunkline_protocols.context import Context
 from trunkline_protocols.escalation import Level, Urgency
+from trunkline_protocols.evidence import Score
 from trunkline_protocols.fleet import EscalationRule, Fleet
 from trunkline_protocols.intents import (
     EMERGENCY,
@@ -60,6 +61,8 @@ class Alarm:
     level: Level
     reason: str
     say: str = ""
+    scores: tuple[Score, ...] = ()
+    """Probabilities of the recognised intents."""
 
 
 def find_alarm(
@@ -90,11 +93,13 @@ def find_alarm(
         return _danger_alarm({nearest.removeprefix(RULE_PREFIX): 1.0}, 1.0, critical, fleet)
     for rule in rules:
         if probabilities.get(f"{RULE_PREFIX}{rule.name}", 0.0) >= _MIN_RULE + margin:
-            return Alarm(rule.urgency, rule.to, f"rule {rule.name}", rule.say)
+            scores = _scores({rule.name: probabilities[f"{RULE_PREFIX}{rule.name}"]})
+            return Alarm(rule.urgency, rule.to, f"rule {rule.name}", rule.say, scores)
     if probabilities.get(PERSON, 0.0) >= _MIN_PERSON + margin:
-        return Alarm("normal", "person", "the customer asks for a person")
+        scores = _scores({PERSON: probabilities[PERSON]})
+        return Alarm("normal", "person", "the customer asks for a person", scores=scores)
     if probabilities.get(UPSET, 0.0) >= _MIN_UPSET + margin:
-        return Alarm("high", "senior", "the customer is upset")
+        return Alarm("high", "senior", "the customer is upset", scores=_scores({UPSET: probabilities[UPSET]}))
     return None
 
 
@@ -124,4 +129,9 @@ def _danger_alarm(
     likely = sorted(known, key=lambda name: -known[name])
     says = [rules[name].say for name in likely[:2] if rules[name].say]
     reason = f"rule {likely[0]}" if likely else EMERGENCY
-    return Alarm("critical", "person", reason, "\n\n".join(says) or fleet.escalation.emergency_say)
+    scores = _scores({name: known[name] for name in likely[:2]} | {EMERGENCY: total})
+    return Alarm("critical", "person", reason, "\n\n".join(says) or fleet.escalation.emergency_say, scores)
+
+
+def _scores(values: Mapping[str, float]) -> tuple[Score, ...]:
+    return tuple(Score(name=name, value=round(float(value), 4)) for name, value in values.items())

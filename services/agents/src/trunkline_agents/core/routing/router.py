@@ -12,9 +12,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from trunkline_language.terms import tokenize
+from trunkline_protocols.evidence import RoutingEvidence, RoutingReason, Score
 from trunkline_protocols.fleet import ESCALATION, TRIAGE, Agent, Fleet
 
 from trunkline_agents.core.routing.artefact import RoutingModel
+from trunkline_agents.core.routing.classifier import Prediction
 
 MIN_WORDS: Final = 4
 """Shorter messages carry too little information to change the owner; most real customer turns are that short."""
@@ -34,6 +36,9 @@ _EMBEDDING_SCALE: Final = 3.0
 MAX_CLARIFICATIONS: Final = 2
 """Consecutive clarifying questions before an out-of-scope conversation is escalated."""
 
+MAX_SCORES: Final = 3
+"""Scores of a choice that its record keeps."""
+
 Embedding = NDArray[np.float32]
 
 
@@ -44,6 +49,8 @@ class RoutingChoice:
     specialty: str
     agent: Agent
     confidence: float
+    evidence: RoutingEvidence | None = None
+    """None for the owner that stays."""
 
 
 class Router:
@@ -65,10 +72,12 @@ class Router:
         """
         prediction = self._model.by_specialty.predict(text, embedding, conversation=conversation)
         (specialty, best), (_, second) = prediction.ranked[0], prediction.ranked[1]
-        if prediction.in_scope_score < self._scope_threshold(embedding):
+        is_in_scope = prediction.in_scope_score >= self._scope_threshold(embedding)
+        if not is_in_scope:
             can_escalate = clarifications >= MAX_CLARIFICATIONS and bool(self._fleet.of(ESCALATION))
             specialty = ESCALATION if can_escalate else TRIAGE
-        return RoutingChoice(specialty, self.choose_agent(specialty, text, embedding), best - second)
+        evidence = self._evidence(prediction, embedding, "classified" if is_in_scope else "out_of_scope")
+        return RoutingChoice(specialty, self.choose_agent(specialty, text, embedding), best - second, evidence)
 
     def intents(self, text: str, embedding: Embedding | None = None) -> dict[str, float]:
         """Return the probability of each intent of a message."""
@@ -112,10 +121,23 @@ class Router:
         margin = RETURN_MARGIN if other == previous_owner else HANDOFF_MARGIN
         if lead < _scaled(margin, embedding) or scores[other] < max(scores.values()):
             return None
-        return RoutingChoice(other, self.choose_agent(other, text, embedding), lead)
+        evidence = self._evidence(prediction, embedding, "classified")
+        return RoutingChoice(other, self.choose_agent(other, text, embedding), lead, evidence)
+
+    def _evidence(self, prediction: Prediction, embedding: Embedding | None, reason: RoutingReason) -> RoutingEvidence:
+        return RoutingEvidence(
+            reason=reason,
+            scores=[Score(name=name, value=_rounded(score)) for name, score in prediction.ranked[:MAX_SCORES]],
+            scope_score=_rounded(prediction.in_scope_score),
+            scope_threshold=_rounded(self._scope_threshold(embedding)),
+        )
 
     def _scope_threshold(self, embedding: Embedding | None) -> float:
         return self._model.scope_threshold if embedding is None else self._model.embedding_scope_threshold
+
+
+def _rounded(score: float) -> float:
+    return round(float(score), 4)
 
 
 def _scaled(margin: float, embedding: Embedding | None) -> float:

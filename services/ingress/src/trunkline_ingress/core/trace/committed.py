@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, assert_never
 
 import msgspec
-from trunkline_protocols.accounting import Timings
+from msgspec.structs import replace
+from trunkline_protocols.accounting import Timings, Usage
+from trunkline_protocols.citations import Retrieved
+from trunkline_protocols.evidence import RoutingEvidence, Score
 from trunkline_protocols.log import (
     Breached,
     Claimed,
@@ -26,8 +30,9 @@ from trunkline_protocols.log import (
     ToolUsed,
     TurnAnswered,
 )
+from trunkline_protocols.streams import CONVERSATIONS
 
-from trunkline_ingress.core.trace.steps import Detail, TraceStep, tag_of
+from trunkline_ingress.core.trace.steps import Detail, TraceStep, fields_of, tag_of
 
 _END_NOTES: Final = {"length": ", cut at the limit of tokens"}
 """Additions to a completion's summary by its stop reason."""
@@ -37,7 +42,8 @@ _TOOL_OUTCOMES: Final = {"done": "succeeded", "failed": "failed", "unknown": "ou
 def steps_of_commit(stored: CommitStored) -> list[TraceStep]:
     """Return the steps of a commit's events, then the step of the commit itself."""
     commit = stored.commit
-    steps = [step for event in commit.events for step in _steps_of_event(commit, event)]
+    found = [step for event in commit.events for step in _steps_of_event(commit, event)]
+    steps = [replace(step, stream=CONVERSATIONS.name, sequence=stored.sequence) for step in found]
     detail: Detail = {
         "sequence": stored.sequence,
         "kind": commit.kind,
@@ -45,6 +51,7 @@ def steps_of_commit(stored: CommitStored) -> list[TraceStep]:
         "owner": commit.owner,
         "agent": commit.agent,
         "epoch": commit.epoch,
+        "fleet_version": commit.fleet_version,
         "events": [tag_of(event) for event in commit.events],
     }
     steps.append(
@@ -57,7 +64,9 @@ def steps_of_commit(stored: CommitStored) -> list[TraceStep]:
             summary=(
                 f"Commit {stored.sequence} ({commit.kind}), owner {commit.owner or 'unassigned'}, epoch {commit.epoch}"
             ),
-            detail=detail,
+            detail=detail | ({"draw": msgspec.to_builtins(commit.draw)} if commit.draw is not None else {}),
+            stream=CONVERSATIONS.name,
+            sequence=stored.sequence,
         )
     )
     return steps
@@ -77,10 +86,40 @@ def _steps_of_event(commit: Commit, event: Event) -> list[TraceStep]:
             return [_tool_step(commit, event)]
         case Escalated() | Breached() | LeftQueue() | Claimed() | HandedBack() | PersonReplied() | NoteAdded():
             return [_escalation_step(commit, event)]
-        case Started() | CustomerReplied() | Closed():
+        case Started():
+            return [_start_step(commit, event)]
+        case Closed():
+            return [_end_step(commit, event)]
+        case CustomerReplied():
             return []
         case _:
             assert_never(event)
+
+
+# -- start and end ---
+
+
+def _start_step(commit: Commit, event: Started) -> TraceStep:
+    known = "verified" if event.verified else "not verified"
+    return TraceStep(
+        at=commit.at - _total_s(_turn_timings(commit)) - _routing_s(commit),
+        from_="customer",
+        to="conversation",
+        type="started",
+        summary=f"Conversation of {event.customer} ({event.tenant}, {known}) by {event.channel}, {event.locale}",
+        detail=fields_of(event),
+    )
+
+
+def _end_step(commit: Commit, event: Closed) -> TraceStep:
+    return TraceStep(
+        at=commit.at,
+        from_=f"person {event.person}" if event.person else "conversation",
+        to="customer",
+        type="closed",
+        summary=f"Conversation closed: {event.reason}",
+        detail=fields_of(event),
+    )
 
 
 # -- routing, handoff, consultation, tools ---
@@ -94,8 +133,9 @@ def _routing_step(commit: Commit, event: OwnerAssigned) -> TraceStep:
         to="conversation",
         type="turn.routed",
         ms=_ms(duration_s),
-        summary=f"Triage routed the conversation to {event.to} ({event.agent})",
-        detail={"to": event.to, "agent": event.agent, "confidence": round(event.confidence, 3)},
+        summary=f"Triage routed the conversation to {event.to} ({event.agent}){_evidence_text(event.evidence)}",
+        detail={"to": event.to, "agent": event.agent, "confidence": round(event.confidence, 3)}
+        | _evidence(event.evidence),
     )
 
 
@@ -103,9 +143,21 @@ def _handoff_step(commit: Commit, event: HandedOff) -> TraceStep:
     summary = f"{event.from_} handed off to {event.to}: {event.reason}"
     if event.candidates:
         summary += f" (candidates: {', '.join(event.candidates)})"
-    detail: Detail = {"reason": event.reason, "summary": event.summary, "epoch": commit.epoch}
-    if event.model:
-        detail |= {"model": event.model, "model_ms": event.timings.model_ms, "cost": event.usage.cost}
+    summary += _evidence_text(event.evidence)
+    detail: Detail = {
+        "reason": event.reason,
+        "summary": event.summary,
+        "epoch": commit.epoch,
+        "agent": event.agent,
+        "from_agent": event.from_agent,
+        "instance": event.instance,
+        "candidates": event.candidates,
+        "confidence": round(event.confidence, 3),
+        "found": _found(event.retrieved),
+    } | _evidence(event.evidence)
+    if event.model or event.usage != Usage():
+        detail |= {"provider": event.provider, "model": event.model, "model_ms": event.timings.model_ms}
+        detail |= {"cost": event.usage.cost, "usage": msgspec.to_builtins(event.usage)}
     return TraceStep(
         at=commit.at,
         from_=event.from_,
@@ -132,8 +184,15 @@ def _consultation_step(commit: Commit, event: Consulted) -> TraceStep:
             "outcome": event.outcome,
             "question": event.question,
             "advice": event.advice,
+            "agent": event.agent,
+            "reason": event.reason,
+            "citations": [msgspec.to_builtins(citation) for citation in event.citations],
+            "found": _found(event.retrieved),
+            "provider": event.provider,
+            "model": event.model,
             "work_ms": event.work_ms,
             "cost": event.usage.cost,
+            "usage": msgspec.to_builtins(event.usage),
         },
     )
 
@@ -146,7 +205,9 @@ def _tool_step(commit: Commit, event: ToolUsed) -> TraceStep:
         to=use.tool,
         type="tool",
         ms=round(use.ms, 3),
-        summary=f"{event.specialty} called {use.tool}: {_TOOL_OUTCOMES[use.outcome]}",
+        summary=f"{event.specialty} called {use.tool} {use.arguments}".rstrip()
+        + f": {_TOOL_OUTCOMES[use.outcome]}"
+        + (f", {use.result}" if use.result else ""),
         detail=msgspec.to_builtins(use),
     )
 
@@ -161,6 +222,7 @@ def _escalation_step(
         case Escalated():
             from_, to, type_ = event.from_, "people" if event.level == "person" else "senior agents", "turn.escalate"
             summary = f"{from_} escalated to {to}, urgency {event.urgency}, position {event.position}: {event.reason}"
+            summary += _scores_text(event.scores)
         case Breached():
             from_, to, type_ = "clock", "people", "escalation.breached"
             summary = f"SLA breached, unclaimed: urgency raised from {event.from_urgency} to {event.urgency}"
@@ -183,7 +245,7 @@ def _escalation_step(
             summary = f"{event.person} added an internal note: {event.text}"
         case _:
             assert_never(event)
-    return TraceStep(at=commit.at, from_=from_, to=to, type=type_, summary=summary, detail=_fields(event))
+    return TraceStep(at=commit.at, from_=from_, to=to, type=type_, summary=summary, detail=fields_of(event))
 
 
 # -- an answered turn ---
@@ -217,19 +279,29 @@ def _answer_steps(commit: Commit, event: TurnAnswered) -> list[TraceStep]:
             type="turn.answered",
             ms=_ms(commit.at - event.received_at),
             summary=f"{agent} answered: {event.answer}",
-            detail={
-                "text": event.answer,
-                "in_reply_to": event.message_id,
-                "citations": [citation.document for citation in event.citations],
-                "cost": event.usage.cost,
-                "model_ms": timings.model_ms,
-                "instance": event.instance,
-                "notices": event.notices,
-                "fleet_version": event.fleet_version,
-            },
+            detail=_answer_detail(event),
         )
     )
     return steps
+
+
+def _answer_detail(event: TurnAnswered) -> Detail:
+    detail: Detail = {
+        "text": event.answer,
+        "in_reply_to": event.message_id,
+        "specialty": event.specialty,
+        "agent": event.agent,
+        "title": event.title,
+        "citations": [msgspec.to_builtins(citation) for citation in event.citations],
+        "abstained": event.abstained,
+        "cost": event.usage.cost,
+        "model_ms": event.timings.model_ms,
+        "instance": event.instance,
+        "notices": event.notices,
+        "active_notices": event.active_notices,
+        "fleet_version": event.fleet_version,
+    } | _evidence(event.routing)
+    return detail | ({"facts": msgspec.to_builtins(event.facts)} if event.facts is not None else {})
 
 
 def _search_step(event: TurnAnswered, agent: str, at: float) -> TraceStep:
@@ -240,7 +312,7 @@ def _search_step(event: TurnAnswered, agent: str, at: float) -> TraceStep:
         type="knowledge.search",
         ms=round(event.timings.search_ms, 3),
         summary=f"Search by {agent} returned {len(event.retrieved)} passages",
-        detail={"found": [msgspec.to_builtins(passage) for passage in event.retrieved]},
+        detail={"found": _found(event.retrieved)},
     )
 
 
@@ -274,6 +346,10 @@ def _turn_timings(commit: Commit) -> Timings:
     return Timings()
 
 
+def _routing_s(commit: Commit) -> float:
+    return sum(_total_s(event.timings) for event in commit.events if isinstance(event, OwnerAssigned))
+
+
 def _total_s(timings: Timings) -> float:
     return (timings.queued_ms + timings.route_ms + timings.search_ms + timings.completion_ms) / 1000
 
@@ -282,7 +358,18 @@ def _ms(seconds: float) -> float:
     return round(seconds * 1000, 3)
 
 
-def _fields(event: msgspec.Struct) -> Detail:
-    fields: Detail = msgspec.to_builtins(event)
-    fields.pop("event", None)
-    return fields
+def _found(passages: Iterable[Retrieved]) -> list[object]:
+    return [msgspec.to_builtins(passage) for passage in passages]
+
+
+def _evidence(evidence: RoutingEvidence | None) -> Detail:
+    return {} if evidence is None else {"evidence": msgspec.to_builtins(evidence)}
+
+
+def _evidence_text(evidence: RoutingEvidence | None) -> str:
+    return "" if evidence is None else f"; {evidence.reason.replace('_', ' ')}{_scores_text(evidence.scores)}"
+
+
+def _scores_text(scores: Iterable[Score]) -> str:
+    texts = ", ".join(f"{score.name} {score.value:g}" for score in scores)
+    return f" ({texts})" if texts else ""

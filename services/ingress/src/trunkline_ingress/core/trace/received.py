@@ -6,8 +6,9 @@ from typing import assert_never
 
 from trunkline_protocols.desk import AddNote, Claim, Close, DeskMessage, HandBack, Reply
 from trunkline_protocols.inbox import EndRequested, FeedbackGiven, TurnReceived, WaitCancelled
+from trunkline_protocols.streams import INBOX
 
-from trunkline_ingress.core.trace.steps import Detail, InboxEntry, TraceStep, tag_of
+from trunkline_ingress.core.trace.steps import Detail, InboxEntry, TraceStep, fields_of, tag_of
 
 
 def step_of_message(entry: InboxEntry) -> TraceStep:
@@ -18,11 +19,14 @@ def step_of_message(entry: InboxEntry) -> TraceStep:
     match message:
         case TurnReceived():
             detail |= {"id": message.message_id, "seq": message.seq, "text": message.text, "channel": message.channel}
+            detail |= {"customer": message.customer, "tenant": message.tenant, "tier": message.tier}
+            detail |= {"verified": message.verified, "locale": message.locale, "ingress": message.ingress}
             detail |= {"wants_person": True} if message.wants_person else {}
             summary = f"Customer {'requested a person' if message.wants_person else 'message'}: {message.text}"
         case FeedbackGiven():
             detail |= {"rating": message.rating, "text": message.text}
             summary = f"Customer rated the conversation {message.rating} of 5"
+            summary += f": {message.text}" if message.text else ""
         case EndRequested():
             summary = "Customer ended the conversation"
         case WaitCancelled():
@@ -30,6 +34,7 @@ def step_of_message(entry: InboxEntry) -> TraceStep:
         case Claim() | Reply() | HandBack() | AddNote() | Close():
             sender = f"person {message.person}"
             summary = _summary_of_command(message)
+            detail |= fields_of(message)
         case _:
             assert_never(message)
     at = message.at if isinstance(message, DeskMessage) else message.received_at
@@ -41,6 +46,8 @@ def step_of_message(entry: InboxEntry) -> TraceStep:
         type=tag_of(message),
         summary=summary,
         detail=detail,
+        stream=INBOX.name,
+        sequence=entry.sequence,
     )
 
 

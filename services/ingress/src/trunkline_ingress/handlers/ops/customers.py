@@ -14,13 +14,16 @@ from aiohttp import web
 from msgspec import Meta
 from trunkline_protocols.customers import subject_of
 from trunkline_protocols.frames import Token
+from trunkline_protocols.ids import ConversationId
 
+from trunkline_ingress.application.customer_exporter import CustomerExporter
+from trunkline_ingress.application.view_recording import record_views
 from trunkline_ingress.core.customer_export import CustomerExport, exported_conversations
 from trunkline_ingress.core.customer_view import CustomerView, customer_view
 from trunkline_ingress.core.operators import ADMINS, LEADS
 from trunkline_ingress.handlers.access import Route, operator_of, operators
 from trunkline_ingress.handlers.http import body_of, json_response
-from trunkline_ingress.operator_ports import CustomerRecords, Erasures, WrappedKeys
+from trunkline_ingress.operator_ports import Erasures, ViewRecords, WrappedKeys
 from trunkline_ingress.ports import StoredCustomers
 
 _MAX_ID_CHARACTERS: Final = 200
@@ -51,9 +54,10 @@ class CustomerOps:
 
     store: StoredCustomers
     erasures: Erasures
-    records: CustomerRecords
+    exporter: CustomerExporter
     keys: WrappedKeys | None
     """None if this process has no key file."""
+    views: ViewRecords
     region: str
 
     def routes(self) -> list[Route]:
@@ -71,6 +75,9 @@ class CustomerOps:
         known = await self._known(await body_of(request, CustomerBody))
         if known is None:
             raise web.HTTPNotFound(text="nothing is known about this customer")
+        if known.earlier and known.conversation:
+            shown = [(self.region, ConversationId(known.conversation))]
+            await record_views(self.views, shown, "customer", operator_of(request))
         return json_response(known)
 
     async def forget(self, request: web.Request) -> web.Response:
@@ -82,18 +89,20 @@ class CustomerOps:
         """Return everything that is stored of the customer; 404 if there is nothing."""
         body = await body_of(request, CustomerBody)
         known = await self._known(body)
-        commits = [each async for each in self.records.commits(self.region, body.tenant, body.customer)]
-        if known is None and not commits:
+        found = await self.exporter.read(body.tenant, body.customer)
+        if known is None and not found.commits:
             raise web.HTTPNotFound(text="nothing is stored of this customer")
-        named: set[str] = {each.commit.conversation for each in commits}
-        ratings = [each async for each in self.records.ratings(self.region, named)] if named else []
+        named = dict.fromkeys(each.commit.conversation for each in found.commits)
+        await record_views(self.views, [(self.region, each) for each in named], "export", operator_of(request))
         exported = CustomerExport(
             customer=body.customer,
             tenant=body.tenant,
             region=self.region,
             exported_at=time.time(),
             known=known,
-            conversations=exported_conversations(commits, ratings),
+            conversations=exported_conversations(found.commits, found.ratings),
+            source=found.source,
+            note=found.note,
         )
         return json_response(exported)
 

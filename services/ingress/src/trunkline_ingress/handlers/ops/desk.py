@@ -13,8 +13,10 @@ import msgspec
 import structlog
 from aiohttp import web
 from msgspec import Meta
+from msgspec.structs import replace
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.logs import reason_of
+from trunkline_chassis.residency import BorderGuard
 from trunkline_chassis.texts import NO_KEYS
 from trunkline_protocols.customers import subject_of
 from trunkline_protocols.desk import AddNote, Claim, Close, DeskMessage, HandBack, Reply
@@ -24,9 +26,10 @@ from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.log import Started
 from trunkline_protocols.rules.escalation import queue
 
+from trunkline_ingress.application.view_recording import record_views
 from trunkline_ingress.core.archived import is_trimmed
 from trunkline_ingress.core.customer_view import CustomerView, customer_view
-from trunkline_ingress.core.operators import AGENTS, READERS
+from trunkline_ingress.core.operators import AGENTS, READERS, Operator
 from trunkline_ingress.core.transcript import TranscriptEntry, transcript
 from trunkline_ingress.handlers.access import Route, operator_of, operators, person_of
 from trunkline_ingress.handlers.http import body_of, conversation_of, json_response
@@ -128,7 +131,7 @@ class DeskOps:
     escalations: EscalationView
     customers: StoredCustomers
     views: ViewRecords
-    region: str
+    borders: BorderGuard
     texts: StoredTextReader = NO_KEYS
 
     def routes(self) -> list[Route]:
@@ -144,14 +147,24 @@ class DeskOps:
             Route("POST", "/v1/ops/desk/{conversation}/close", self.close, operators(AGENTS)),
         ]
 
-    async def list_all(self, _: web.Request) -> web.Response:
-        """Return the queue, the most urgent conversation first, followed by the claimed conversations."""
-        return json_response(await self._entries())
+    async def list_all(self, request: web.Request) -> web.Response:
+        """Return the queue, the most urgent conversation first, followed by the claimed conversations.
+
+        If the look at them cannot be recorded, no text is shown: people can still claim a case.
+        """
+        entries = await self._entries()
+        shown = [(self.borders.region, ConversationId(entry.conversation)) for entry in entries]
+        try:
+            await record_views(self.views, shown, "queue", operator_of(request))
+        except BusError as error:
+            _log.warning("desk.view_not_recorded", error=reason_of(error))
+            entries = [replace(entry, reason="", summary="", last_message="") for entry in entries]
+        return json_response(entries)
 
     async def show(self, request: web.Request) -> web.Response:
         """Return a conversation's transcript."""
         conversation = conversation_of(request)
-        region = self._region_of(conversation)
+        region = self._home_of(conversation)
         commits = await self.log.commits(region, conversation, after=0)
         archives: Sequence[str] = ()
         if is_trimmed(commits) or not commits:
@@ -171,7 +184,7 @@ class DeskOps:
                 closed=closed,
                 archives=[*archives],
                 transcript=messages,
-                customer=await self._customer(first.tenant, first.customer),
+                customer=await self._customer(first.tenant, first.customer, conversation, operator_of(request)),
                 channel=started.channel if started is not None else "",
                 locale=started.locale if started is not None else "",
                 tier=started.tier if started is not None else "",
@@ -182,7 +195,7 @@ class DeskOps:
     async def claim_next(self, request: web.Request) -> web.Response:
         """Claim the most urgent conversation."""
         person = person_of(request, (await body_of(request, ClaimBody)).person)
-        for escalation in queue(self.escalations.values.values(), time.time()):
+        for escalation in queue(self._escalations(), time.time()):
             response = await self._submit(escalation.conversation, partial(Claim, person=person))
             if response.status == HTTPStatus.OK:
                 return json_response({"conversation": escalation.conversation})
@@ -218,25 +231,45 @@ class DeskOps:
             conversation_of(request), partial(Close, person=person_of(request, body.person), reason=body.reason)
         )
 
-    async def _customer(self, tenant: str, customer: str) -> CustomerView | None:
+    async def _customer(
+        self, tenant: str, customer: str, shown: ConversationId, operator: Operator
+    ) -> CustomerView | None:
         """Return the known data about a customer, None if the bucket cannot be read: the case is shown without it."""
         try:
             stored = await self.customers.load(subject_of(tenant, customer))
         except BusError as error:
             _log.warning("desk.customer_not_read", error=reason_of(error))
             return None
+        earlier = stored.known.conversation
+        if stored.known.earlier and earlier and earlier != shown:
+            await self.views.record(self.borders.region, ConversationId(earlier), "customer", operator)
         return customer_view(tenant, customer, stored.known, now=time.time())
 
     async def _submit(self, conversation: ConversationId, make_command: Callable[..., DeskMessage]) -> web.Response:
-        outcome = await self.desk.submit(self._region_of(conversation), conversation, make_command)
+        outcome = await self.desk.submit(self._home_of(conversation), conversation, make_command)
         return json_response(outcome, status=HTTPStatus.OK if outcome.done else HTTPStatus.CONFLICT)
 
-    def _region_of(self, conversation: str) -> str:
+    def _home_of(self, conversation: str) -> str:
+        """Return the region of this suite; a conversation of another one is not found."""
         escalation = self.escalations.values.get(conversation)
-        return escalation.region if escalation is not None else self.region
+        if escalation is not None and not self._admits(escalation):
+            raise web.HTTPNotFound(text=f"conversation {conversation} not found")
+        return self.borders.region
+
+    def _admits(self, escalation: EscalationWaiting) -> bool:
+        return self.borders.admits(
+            "console",
+            data=escalation.region,
+            conversation=escalation.conversation,
+            customer=(escalation.tenant, escalation.customer),
+        )
+
+    def _escalations(self) -> list[EscalationWaiting]:
+        """Return the escalations of this region; another one's is an attempt only if its conversation is requested."""
+        return [each for each in self.escalations.values.values() if each.region == self.borders.region]
 
     async def _entries(self) -> list[QueueEntry]:
-        escalations = [await self.texts.decrypt_or_erase(entry) for entry in self.escalations.values.values()]
+        escalations = [await self.texts.decrypt_or_erase(entry) for entry in self._escalations()]
         queued = [_entry(item, position) for position, item in enumerate(queue(escalations, time.time()), start=1)]
         claimed = [item for item in escalations if item.escalation.claimed_by]
         return queued + [_entry(item, 0) for item in sorted(claimed, key=lambda item: item.escalation.since)]

@@ -2,7 +2,7 @@
 /**
  * Texts about processes, versions of the fleet and traces. Pure.
  *
- * @import {CurrentFleet, FleetVersion, ProcessStatus, SuiteStatus, TraceStep} from './types.js'
+ * @import {CurrentFleet, FleetVersion, ProcessStatus, SuiteStatus, TraceProof, TraceStep} from './types.js'
  */
 import { clock } from '../shared/times.js';
 
@@ -93,4 +93,42 @@ export function withGaps(steps) {
  */
 export function archivedText(archives) {
   return archives.length ? `This conversation is archived; it was read from ${archives.join(', ')}.` : '';
+}
+
+/**
+ * Return the state of a trace's proof, for its colour.
+ * @param {TraceProof} proof
+ * @returns {'proven'|'partly'|'faulty'|'unproven'}
+ */
+export function proofState({ records, proven, faults }) {
+  if (faults.length) return 'faulty';
+  if (proven === 0) return 'unproven';
+  return proven === records ? 'proven' : 'partly';
+}
+
+/**
+ * Return the fields of a step's record as names and texts, without empty ones; the place of the record is the last.
+ * @param {TraceStep} step
+ * @returns {[string, string][]}
+ */
+export function recordFields({ detail, stream, sequence, leaf }) {
+  const place = leaf === null ? 'not proven' : `leaf ${leaf} of the tree of records`;
+  return [
+    ...Object.entries(detail).filter(([, value]) => !isEmpty(value)).map(([name, value]) => fieldText(name, value)),
+    ['record', `${stream} ${sequence}, ${place}`],
+  ];
+}
+
+/** @param {unknown} value */
+function isEmpty(value) {
+  return value === null || value === '' || (Array.isArray(value) && value.length === 0);
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ * @returns {[string, string]}
+ */
+function fieldText(name, value) {
+  return [name.replaceAll('_', ' '), typeof value === 'string' ? value : JSON.stringify(value)];
 }

@@ -111,7 +111,12 @@
  * @property {string} type
  * @property {number} ms
  * @property {string} summary
- * @typedef {{conversation: string, steps: TraceStep[], archives: string[]}} Trace
+ * @property {Record<string, unknown>} detail
+ * @property {string} stream
+ * @property {number} sequence
+ * @property {number|null} leaf  number in the tree of records; null if not proven
+ * @typedef {{summary: string, records: number, proven: number, faults: string[], unavailable: string}} TraceProof
+ * @typedef {{conversation: string, steps: TraceStep[], archives: string[], proof: TraceProof|null}} Trace
  *
  * @typedef {object} ConsoleContext  functions of the console for its views
  * @property {import('./ops-api.js').OpsApi} ops
