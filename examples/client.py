@@ -40,6 +40,9 @@ async def ask(text: str, url: str = URL) -> dict[str, Any]:
                                 return dict(frame)
                             case "error" if not frame["retryable"]:
                                 raise SystemExit(f"{frame['code']}: {frame['message']}")
+                            case "error" if frame.get("id") == request["id"]:  # too much at the moment: later again
+                                await asyncio.sleep(frame.get("retry_after_s", 1.0))
+                                await socket.send_json(request)
                     opening = {"type": "resume", **conversation} if "conversation" in conversation else opening
             except aiohttp.ClientError as error:
                 print(f"connection lost ({error}), reconnecting", file=sys.stderr)

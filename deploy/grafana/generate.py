@@ -74,6 +74,23 @@ CONVERSATIONS: Final = Dashboard(
             ],
         ),
         (
+            "Admission",
+            [
+                Panel("Turns in flight", total("trunkline_admission_in_flight", "job")),
+                Panel(
+                    "Turns that may be in flight",
+                    total("trunkline_admission_limit", "job"),
+                    description="Infinite while a gateway of an earlier version runs.",
+                ),
+                Panel(
+                    "Turns refused per second",
+                    per_second("trunkline_admission_refused_total", "reason"),
+                    "cps",
+                    description="Beyond capacity; the client sends them again later.",
+                ),
+            ],
+        ),
+        (
             "Objectives",
             [
                 Panel(

@@ -111,7 +111,7 @@ async def test_consumer_of_an_earlier_version_is_acknowledged_one_by_one(
 async def test_backlog_is_read_without_pauses(bus: Bus, nats_url: str, archive: ArchiveReader) -> None:
     """A feed pauses to collect a batch; full batches follow one another at once."""
     await MessageProducer(bus).publish_turns(40)
-    async with asyncio.timeout(15), recording(nats_url, archive, batch=4, wait_s=3.0):
+    async with asyncio.timeout(40), recording(nats_url, archive, batch=4, wait_s=6.0):
         await wait_until_recorded(bus, archive)
 
 

@@ -97,6 +97,18 @@ async def test_rejected_message_is_held_and_fails_after_the_last_attempt(modules
     assert (result["item"]["state"], result["item"]["trouble"], result["pending"]) == ("failed", "Too fast.", 0)
 
 
+async def test_message_refused_under_overload_waits_as_long_as_the_server_demands(modules: Page) -> None:
+    """Then it is sent again under its id."""
+    body = """
+        const error = { type: 'error', code: 'unavailable', retryable: true, id: 'm1', retry_after_s: 7.5 };
+        const state = m.receive(m.compose(m.receive(m.initialState(), x), 'm1', 'How long?'), error);
+        return { held: m.heldMessages(state).map(({ id, waitMs }) => [id, waitMs]),
+                 again: m.outbox(m.retry(state, 'm1')).map(({ frame }) => frame.id) };
+    """
+    result = await run_module(modules, "chat/conversation.js", body, TURN[0])
+    assert result == {"held": [["m1", 7_500]], "again": ["m1"]}
+
+
 async def test_queue_for_a_person_is_entered_and_left(modules: Page) -> None:
     """The escalation follows its position; `cancel` stays in the outbox until a handoff confirms it."""
     body = """

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 
 import pytest
-from trunkline_cli.chat import Screen
+from trunkline_cli.chat import Retries, Screen
 from trunkline_protocols.citations import Citation
-from trunkline_protocols.frames import DeltaFrame, MessageFrame
+from trunkline_protocols.frames import DeltaFrame, ErrorFrame, Message, MessageFrame
 
 
 def citation(document: str, quote: str, *, rev: int = 0, mark: int = 0) -> Citation:
@@ -84,3 +84,16 @@ def test_numbers_of_sources_are_the_marks_that_the_text_shows() -> None:
 def test_answer_is_attributed_to_agent_person_or_system(specialty: str, agent: str, title: str, line: str) -> None:
     """A text of the system has no title."""
     assert shown(specialty, agent, title)[1] == line
+
+
+def test_refused_message_is_sent_again_a_few_times() -> None:
+    """If the error names it, and a time."""
+    refused = ErrorFrame(code="unavailable", message="", retryable=True, id="m1", retry_after_s=2.0)
+    retries = Retries(Message(id="m1", text="hello"))
+    assert [retries.may_send_again(refused) for _ in range(7)] == [True] * 5 + [False] * 2
+    for other in (
+        ErrorFrame(code="unavailable", message="", retryable=True),
+        ErrorFrame(code="unavailable", message="", retryable=True, id="m1"),
+        ErrorFrame(code="bad_frame", message="", id="m1", retry_after_s=2.0),
+    ):
+        assert not Retries(Message(id="m1", text="hello")).may_send_again(other)

@@ -16,6 +16,7 @@ import msgspec
 _BACKOFF_S: Final = (0.05, 0.1, 0.2, 0.4)
 _CONNECT_TIMEOUT_S: Final = 3.0
 _RESEND_AFTER_S: Final = 5.0
+_RESEND_INTERVAL_S: Final = 0.25
 TEXTS: Final = (
     "I was charged twice for my order, can I get a refund?",
     "My invoice shows the wrong address",
@@ -33,6 +34,9 @@ class SentMessage:
     due_at: float
     """When it was due; delays count from here."""
     last_sent_at: float
+    refused_until: float | None = None
+    """Time that the last refusal named; None if the last attempt has no reply."""
+    refusals: int = 0
     accepted_at: float | None = None
     answered_at: float | None = None
     answer: str = ""
@@ -58,6 +62,16 @@ class CustomerRecord:
     def is_waiting(self) -> bool:
         """Return whether the last message is unanswered."""
         return bool(self.messages) and self.messages[-1].answered_at is None
+
+    @property
+    def due_messages(self) -> list[SentMessage]:
+        """Return the last messages without an acknowledgement that may be sent: their refusals have expired."""
+        now = time.monotonic()
+        return [
+            message
+            for message in self.messages[-3:]
+            if message.accepted_at is None and (message.refused_until is None or now >= message.refused_until)
+        ]
 
     def message(self, id_: str) -> SentMessage:
         """Return a message by its id."""
@@ -134,16 +148,19 @@ class ReconnectingCustomer:
         await self._send(message)
 
     async def resend_unacknowledged(self) -> None:
-        """Resend messages without an acknowledgement after 5 s: the frame may have reached a dying process."""
+        """Resend refused messages after the time of the refusal.
+
+        Messages without a reply are resent after 5 s: the frame may have reached a dying process.
+        """
         now = time.monotonic()
-        for message in self.record.messages[-3:]:
-            if message.accepted_at is None and now - message.last_sent_at > _RESEND_AFTER_S:
+        for message in self.record.due_messages:
+            if message.refused_until is not None or now - message.last_sent_at > _RESEND_AFTER_S:
                 await self._send(message)
 
     async def _send(self, message: SentMessage) -> None:
         if self._socket is None:
             return
-        message.last_sent_at = time.monotonic()
+        message.last_sent_at, message.refused_until = time.monotonic(), None
         frame = {"type": "message", "id": message.id, "text": self._texts[message.id]}
         try:
             await self._socket.send_str(msgspec.json.encode(frame).decode())
@@ -170,9 +187,8 @@ class ReconnectingCustomer:
             if frame["type"] == "started" or (frame["type"] == "resumed" and frame["recovered"]):
                 self._socket = socket
                 self.started.set()
-                for message in record.messages[-3:]:
-                    if message.accepted_at is None:
-                        await self._send(message)
+                for message in record.due_messages:
+                    await self._send(message)
 
     def _handle_frame(self, frame: dict[str, Any]) -> None:
         record, kind = self.record, frame["type"]
@@ -192,8 +208,7 @@ class ReconnectingCustomer:
             case "message":
                 self._handle_answer(frame)
             case "error":
-                if not frame["retryable"]:
-                    record.violations.append(f"error {frame['code']}: {frame['message']}")
+                self._handle_error(frame)
             case "resumed":
                 # Deltas belong to their socket: after a resume the complete answer follows.
                 self._shown.clear()
@@ -201,6 +216,15 @@ class ReconnectingCustomer:
                     record.violations.append("not recovered")
             case _:
                 pass
+
+    def _handle_error(self, frame: dict[str, Any]) -> None:
+        """Keep the time of a refusal; the message is sent again then, under its id."""
+        if not frame["retryable"]:
+            self.record.violations.append(f"error {frame['code']}: {frame['message']}")
+        elif frame.get("id") and frame.get("retry_after_s"):
+            message = self.record.message(frame["id"])
+            message.refused_until = time.monotonic() + frame["retry_after_s"]
+            message.refusals += 1
 
     def _check_sequence(self, frame: dict[str, Any]) -> None:
         """Durable frames arrive without a gap; only `accepted` may be repeated."""
@@ -278,6 +302,6 @@ class CustomerPool:
 
     async def _resend_unacknowledged(self) -> None:
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(_RESEND_INTERVAL_S)
             for customer in self.customers:
                 await customer.resend_unacknowledged()

@@ -38,6 +38,7 @@ max_concurrency = 512
 seed = 7
 """
 _ANSWER_TIMEOUT_S: Final = 60.0
+_DEFAULT_ADMISSION: Final = {"TRUNKLINE_ADMISSION_TARGET_S": "0.3"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ def main() -> int:
     )
     print(f"seed {plan.seed}", file=sys.stderr)
     folder = Path(tempfile.mkdtemp(prefix="trunkline-faults-"))
-    suite = Suite(folder / "data", environment(folder), nodes=options.nodes)
+    suite = Suite(folder / "data", environment(folder) | _DEFAULT_ADMISSION, nodes=options.nodes)
     try:
         report = asyncio.run(run(suite, plan))
     finally:

@@ -34,6 +34,8 @@ class Report:
     turns: int = 0
     accepted: int = 0
     answered: int = 0
+    refusals: int = 0
+    """Attempts that were refused for now."""
     cuts: int = 0
     restarted_answers: int = 0
     """Answers of which a customer saw the beginning twice."""
@@ -100,6 +102,7 @@ def _check_client(record: CustomerRecord, report: Report) -> None:
     report.turns += len(record.messages)
     report.accepted += len(accepted)
     report.answered += len(record.answered)
+    report.refusals += sum(message.refusals for message in record.messages)
     report.cuts += record.cuts
     report.restarted_answers += record.restarted_answers
     unaccepted = [message.id for message in record.messages if message.accepted_at is None]

@@ -22,6 +22,7 @@ from trunkline_ingress.core.network import (
 from trunkline_ingress.handlers.auth import Authenticator
 from trunkline_ingress.handlers.chat import ChatEndpoint
 from trunkline_ingress.handlers.edge import EdgeGuard
+from trunkline_ingress.ports import ADMIT_ALL, TurnAdmission
 from trunkline_protocols.ids import Instance
 
 from tests.ingress.guards import open_guard
@@ -51,14 +52,16 @@ async def edge(
     first_frame_timeout_s: float = 30.0,
     header_timeout_s: float = 30.0,
     limits: ConnectionLimits | None = None,
+    streams: FakeStreams | None = None,
+    admission: TurnAdmission = ADMIT_ALL,
 ) -> AsyncIterator[str]:
     """Run an edge over fake streams; return its address."""
     guard = guard or open_guard()
-    streams = FakeStreams()
+    streams = streams or FakeStreams()
     opener = SessionOpener(
         instance=Instance("ingress-1"),
         borders=ListedBorders(),
-        ports=SessionPorts(inbox=streams, log=streams, presence=streams, canceller=streams),
+        ports=SessionPorts(inbox=streams, log=streams, presence=streams, canceller=streams, admission=admission),
         sessions=SessionRegistry(NoNotices(), EmptyQueue()),
         resume_secret=b"s" * 32,
         resume_ttl_s=60.0,

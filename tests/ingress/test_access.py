@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from trunkline_chassis.errors import BusUnavailableError
 from trunkline_ingress.adapters.operator_directory import Operators
 from trunkline_ingress.adapters.operator_keys import OperatorKeyFile
-from trunkline_ingress.app import create_app, endpoints
+from trunkline_ingress.app.endpoints import HttpPorts, create_app, endpoints
 from trunkline_ingress.application.session import SessionPorts
 from trunkline_ingress.application.session_opener import SessionOpener
 from trunkline_ingress.application.session_registry import SessionRegistry
@@ -29,7 +29,6 @@ from trunkline_ingress.handlers.access import (
 from trunkline_ingress.handlers.auth import Authenticator
 from trunkline_ingress.handlers.chat import ChatEndpoint
 from trunkline_ingress.handlers.http import BODY_TIMEOUT_S
-from trunkline_ingress.handlers.http_ports import HttpPorts
 from trunkline_ingress.settings import IngressSettings
 from trunkline_protocols.ids import Instance
 from yarl import URL

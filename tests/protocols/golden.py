@@ -380,8 +380,8 @@ SAMPLES: dict[str, wire.Wire] = {
     "log.Commit-tools": TOOLS,
     "log.Commit-notes": NOTES,
     "log.Commit-drawn": DRAWN,
-    "log.Commit-released": RELEASED,
     "log.Commit-records": RECORDS,
+    "log.Commit-released": RELEASED,
 }
 
 if __name__ == "__main__":

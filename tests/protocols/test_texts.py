@@ -24,8 +24,8 @@ from tests.protocols.golden import SAMPLES
 
 WITHOUT_TEXTS = {
     "FleetRollout",
-    "ReleaseRollout",
     "HeadSigned",
+    "ReleaseRollout",
     "HoldPlaced",
     "HoldReleased",
     "NoticePublished",

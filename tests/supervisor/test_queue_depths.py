@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
+import pytest
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.presence import PresenceRegistry
 from trunkline_protocols import codec, streams, subjects
+from trunkline_protocols.presence import Presence
 from trunkline_supervisor.adapters.queue_depths import NatsQueueDepths
 from trunkline_supervisor.core.blueprint import PoolSpec
 
@@ -31,3 +34,33 @@ async def test_age_is_that_of_the_oldest_work_of_the_specialty(bus: Bus) -> None
     assert loads[1].age_s == 0.0
     assert loads[2].age_s == loads[0].age_s
     await bus.api(f"STREAM.PURGE.{streams.WORK.name}")
+
+
+@pytest.mark.parametrize(("cpu_percent", "expected"), [(30.0, True), (97.0, False)])
+async def test_refused_turns_call_for_processes_if_processors_are_idle(
+    bus: Bus,
+    cpu_percent: float,
+    expected: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """Of the services that answer turns; on a busy machine, further processes would be slower."""
+    presences = PresenceRegistry()
+    await presences.watch(bus)
+    queues = NatsQueueDepths(bus, presences, cpu_percent=lambda: cpu_percent)
+    ingress = Presence(
+        service="ingress",
+        instance="ingress-refusing",
+        pid=1,
+        state="ready",
+        version="0",
+        node="n",
+        started_at=0.0,
+        at=0.0,
+        is_refusing=True,
+    )
+    assert not (await queues.load(BILLING, time.time())).is_refused
+    await bus.publish(subjects.presence("ingress", "ingress-refusing"), codec.encode(ingress))
+    async with asyncio.timeout(20):
+        while not presences.alive("ingress"):
+            await asyncio.sleep(0.01)
+    assert (await queues.load(BILLING, time.time() + 10)).is_refused is expected
+    assert not (await queues.load(PoolSpec("audit", "audit"), time.time() + 20)).is_refused

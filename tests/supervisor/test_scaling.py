@@ -19,7 +19,9 @@ def run(load: PoolLoad, seconds: int, scale: PoolScale, start: float = 0.0) -> l
     return sizes
 
 
-@pytest.mark.parametrize("load", [PoolLoad(100), PoolLoad(1, age_s=3.0)], ids=["deep", "old"])
+@pytest.mark.parametrize(
+    "load", [PoolLoad(100), PoolLoad(1, age_s=3.0), PoolLoad(0, is_refused=True)], ids=["deep", "old", "refused"]
+)
 def test_lasting_high_load_grows_the_pool_to_its_maximum_one_process_at_a_time(load: PoolLoad) -> None:
     """Each step requires that the load has lasted."""
     sizes = run(load, 30, PoolScale(1))

@@ -73,6 +73,8 @@ class ModelServer:
     tool_calls: Callable[[dict[str, Any]], Sequence[ToolCall]] = lambda _: ()
     """Returns the tool calls to answer a request with; none: the text."""
     first_token_s: float = 0.0
+    gate: asyncio.Event | None = None
+    """If set, requests are answered once the event is."""
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     connections: set[object] = field(default_factory=set)
@@ -95,6 +97,8 @@ class ModelServer:
         self.arrived.set()
         fault = self.faults.popleft() if self.faults else self.always or Fault("none")
         try:
+            if self.gate is not None:
+                await self.gate.wait()
             return await self._answer(request, body, fault)
         except (ConnectionResetError, asyncio.CancelledError):
             self.disconnected.set()

@@ -29,6 +29,8 @@ AGENTS = ("agents-1", "agents-2")
 """The agents processes of such a suite."""
 SEPARATE = {"TRUNKLINE_AGENT_GROUPS": "separate"}
 """For a test that names the process of a specialty."""
+PATIENT = {"TRUNKLINE_ADMISSION_TARGET_S": "10"}
+"""No test but those of overload has its turns refused: a machine that runs tests is slow, which is no overload."""
 
 
 class Suite:
@@ -49,7 +51,7 @@ class Suite:
         `options`: further options of `up`.
         """
         self.data_dir = data_dir
-        self._environment = TOGETHER | (environment or {})
+        self._environment = TOGETHER | PATIENT | (environment or {})
         data_dir.mkdir(parents=True, exist_ok=True)
         self._output = (data_dir / "up.log").open("w+")
         self._process = subprocess.Popen(

@@ -6,6 +6,7 @@ import asyncio
 import getpass
 import secrets
 import sys
+from dataclasses import dataclass
 from typing import Final, TextIO
 
 from rich.console import Console
@@ -34,6 +35,7 @@ from trunkline_cli.settings import ClientSettings
 from trunkline_cli.sources import source_lines
 
 _CHANNEL: Final = "terminal"
+_MAX_RETRIES: Final = 5
 _PERSON: Final = "person"
 """Specialty of frames from a person at the desk."""
 
@@ -98,7 +100,9 @@ async def ask(settings: ClientSettings, text: str, *, as_json: bool, out: TextIO
     conversation = ""
     async with open_chat(settings) as chat:
         await chat.send(_start())
-        await chat.send(Message(id=_message_id(), text=text))
+        message = Message(id=_message_id(), text=text)
+        await chat.send(message)
+        retries = Retries(message)
         while True:
             raw, frame = await chat.receive()
             if as_json:
@@ -113,9 +117,11 @@ async def ask(settings: ClientSettings, text: str, *, as_json: bool, out: TextIO
                     if not as_json:
                         screen.note(f"details: trunkline trace {conversation}")
                     return True
-                case ErrorFrame(code=code, message=message):
+                case ErrorFrame() as error if retries.may_send_again(error):
+                    await _send_again(chat, screen if not as_json else None, message, error)
+                case ErrorFrame(code=code, message=reason):
                     if not as_json:
-                        raise CommandError(f"{code}: {message}")
+                        raise CommandError(f"{code}: {reason}")
                     return False
                 case _:
                     pass
@@ -131,23 +137,49 @@ async def converse(settings: ClientSettings) -> None:
             if text == "/end":
                 break
             person = text == "/person"
-            await chat.send(RequestPerson(id=_message_id()) if person else Message(id=_message_id(), text=text))
-            await _show_answer(chat, screen)
+            sent = RequestPerson(id=_message_id()) if person else Message(id=_message_id(), text=text)
+            await chat.send(sent)
+            await _show_answer(chat, screen, sent)
         await chat.send(End())
 
 
-async def _show_answer(chat: Chat, screen: Screen) -> None:
+async def _show_answer(chat: Chat, screen: Screen, sent: Message | RequestPerson) -> None:
+    retries = Retries(sent)
     while True:
         _, frame = await chat.receive()
         screen.show(frame)
         match frame:
             case MessageFrame() | ClosedFrame():
                 return
+            case ErrorFrame() as error if retries.may_send_again(error):
+                await _send_again(chat, screen, sent, error)
             case ErrorFrame(code=code, message=message):
                 print(f"trunkline: {code}: {message}", file=sys.stderr)  # noqa: T201
                 return
             case _:
                 pass
+
+
+@dataclass(slots=True)
+class Retries:
+    """Attempts at a message that the suite refuses for now."""
+
+    sent: Message | RequestPerson
+    left: int = _MAX_RETRIES
+
+    def may_send_again(self, error: ErrorFrame) -> bool:
+        """Return whether the error names the message and a time to send it again, and attempts are left."""
+        self.left -= 1
+        return self.left >= 0 and error.retryable and error.id == self.sent.id and bool(error.retry_after_s)
+
+
+async def _send_again(chat: Chat, screen: Screen | None, sent: Message | RequestPerson, error: ErrorFrame) -> None:
+    """Send a refused message again after the time that the error names, under its id: it is answered once."""
+    wait_s = error.retry_after_s if isinstance(error.retry_after_s, float) else 0.0
+    if screen is not None:
+        screen.note(f"{error.message}, sending again in {wait_s:.0f} s")
+    await asyncio.sleep(wait_s)
+    await chat.send(sent)
 
 
 async def _read_line() -> str:

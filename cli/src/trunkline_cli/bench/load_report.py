@@ -48,6 +48,7 @@ def load_report(result: LoadResult) -> str:
 
 def _counts(records: list[ConversationRecord], turns: list[TurnRecord]) -> dict[str, object]:
     accepted = [turn for turn in turns if turn.accepted_at is not None]
+    refused = [turn.retry_after_s for turn in turns if turn.retry_after_s is not None]
     errors = [error for record in records for error in record.errors]
     return {
         "turns": len(turns),
@@ -56,6 +57,8 @@ def _counts(records: list[ConversationRecord], turns: list[TurnRecord]) -> dict[
         "lost": sum(turn.answered_at is None for turn in accepted),
         "duplicated": sum(record.duplicated for record in records),
         "misordered": sum(record.misordered for record in records),
+        "refused": len(refused),
+        "retry_after_s": _distribution(refused),
         "errors": len(errors),
         "error_samples": errors[:_MAX_ERROR_SAMPLES],
     }
@@ -86,9 +89,9 @@ def _usage(result: LoadResult, answered: int) -> dict[str, object]:
     }
 
 
-def _distribution(values_ms: Iterable[float]) -> dict[str, float]:
+def _distribution(values: Iterable[float]) -> dict[str, float]:
     """Return percentiles and maximum; empty if there are no values."""
-    ordered = sorted(values_ms)
+    ordered = sorted(values)
     if not ordered:
         return {}
     percentiles = {

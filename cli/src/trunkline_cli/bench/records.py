@@ -26,6 +26,8 @@ class TurnRecord:
     accepted_at: float | None = None
     first_token_at: float | None = None
     answered_at: float | None = None
+    retry_after_s: float | None = None
+    """Time that a refusal under overload named; None if the turn was not refused."""
     model_ms: float = 0.0
     model_first_token_ms: float = 0.0
 
@@ -58,7 +60,7 @@ class ConversationRecord:
     @property
     def is_waiting(self) -> bool:
         """Whether the last message is unanswered."""
-        return bool(self.turns) and self.turns[-1].answered_at is None
+        return bool(self.turns) and self.turns[-1].answered_at is None and self.turns[-1].retry_after_s is None
 
     def record_sent(self, turn: TurnRecord) -> None:
         """Record a message that was sent."""
@@ -75,7 +77,9 @@ class ConversationRecord:
                 self._check_seq(seq)
                 self._by_id[id_].accepted_at = now
             case DeltaFrame():
-                current = next((turn for turn in self.turns if turn.answered_at is None), None)
+                current = next(
+                    (turn for turn in self.turns if turn.answered_at is None and turn.retry_after_s is None), None
+                )
                 if current is not None and current.first_token_at is None:
                     current.first_token_at = now
             case MessageFrame():
@@ -83,6 +87,8 @@ class ConversationRecord:
                 self._record_answer(frame, now)
             case HandoffFrame(seq=seq) | EscalatedFrame(seq=seq) | ClosedFrame(seq=seq):
                 self._check_seq(seq)
+            case ErrorFrame(code="unavailable", id=str(id_), retry_after_s=float(retry_after_s)) if id_ in self._by_id:
+                self._by_id[id_].retry_after_s = retry_after_s
             case ErrorFrame(code=code, message=message):
                 self.errors.append(f"{code}: {message}")
             case _:
@@ -95,6 +101,10 @@ class ConversationRecord:
             self.misordered += 1
         self.last_seq = max(self.last_seq, seq)
 
+    def _expected(self, number: int) -> list[str]:
+        """Return the ids of the first messages that were not refused, in the order in which they were sent."""
+        return [turn.id for turn in self.turns if turn.retry_after_s is None][:number]
+
     def _record_answer(self, frame: MessageFrame, now: float) -> None:
         turn = self._by_id.get(frame.in_reply_to)
         if turn is None:
@@ -104,5 +114,5 @@ class ConversationRecord:
         else:
             turn.answered_at = now
             self._answered.append(turn.id)
-            if self._answered != [sent.id for sent in self.turns[: len(self._answered)]]:
+            if self._answered != self._expected(len(self._answered)):
                 self.misordered += 1

@@ -5,13 +5,14 @@ At the limit the event loop drops new connections without a line in any log.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import resource
 from typing import Final
 
 import structlog
 from prometheus_client import Counter
+
+from trunkline_chassis.ticks import next_tick
 
 _log: Final = structlog.get_logger(__name__)
 _REACHED: Final = Counter("trunkline_file_limit_reached_total", "Checks that found no free file descriptor")
@@ -36,7 +37,7 @@ class FileLimitMonitor:
         """Check every second until cancelled."""
         while True:
             self.check()
-            await asyncio.sleep(_INTERVAL_S)
+            await next_tick(_INTERVAL_S)
 
     def check(self) -> None:
         """Try to get a descriptor; log the limit if that fails, and again once a minute."""

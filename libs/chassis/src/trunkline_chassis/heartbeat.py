@@ -15,6 +15,7 @@ from trunkline_protocols.presence import Presence, ProcessState
 
 from trunkline_chassis.cancellation import wait_for_event
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.ticks import until_next_tick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,14 @@ class Vitals:
     """Number of the last roll-out of a release that the process knows."""
     attached: list[str] | None = None
     """Escalated conversations whose socket the process holds."""
+    outside: int | None = None
+    """Calls of the process at model providers or tools now."""
+    work_age_s: float = 0.0
+    """Age of the oldest work that waits for a permit."""
+    turns: int = 0
+    """Accepted turns without an answer."""
+    is_refusing: bool = False
+    """Whether the process refuses turns."""
 
 
 class Heartbeat:
@@ -81,6 +90,10 @@ class Heartbeat:
             colour=vitals.colour,
             release_rollout=vitals.release_rollout,
             attached=vitals.attached,
+            outside=vitals.outside,
+            work_age_s=round(vitals.work_age_s, 3),
+            turns=vitals.turns,
+            is_refusing=vitals.is_refusing,
             p50_ms=round(self._latency.percentile(50), 3),
             p95_ms=round(self._latency.percentile(95), 3),
         )
@@ -98,7 +111,9 @@ class Heartbeat:
             self._due.clear()
             with contextlib.suppress(BusError):
                 await self.publish(self.state)
-            await wait_for_event(self._due, timeout_s=HEARTBEAT_INTERVAL_S)
+            await wait_for_event(
+                self._due, timeout_s=until_next_tick(asyncio.get_running_loop().time(), HEARTBEAT_INTERVAL_S)
+            )
 
 
 def initial_presence(*, service: str, instance: str, node: str, version: str, http_url: str) -> Presence:

@@ -16,6 +16,7 @@ from trunkline_chassis.cancellation import wait_for_event
 from trunkline_chassis.delivery import Delivery, Done, Outcome, Reject, RetryLater, settle
 from trunkline_chassis.errors import BusError, MessageTooLargeError
 from trunkline_chassis.logs import reason_of
+from trunkline_chassis.ticks import next_tick
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -116,7 +117,7 @@ class PullConsumer:
                 self._forget_requests()
                 self._last_received_at = loop.time()
             await self._top_up()
-            await asyncio.sleep(_CHECK_INTERVAL_S)
+            await next_tick(_CHECK_INTERVAL_S)
 
     def _forget_requests(self) -> None:
         """Let the next top-up send new requests: those of a broken connection are unknown to the server."""

@@ -70,3 +70,5 @@ class Timings(Record, frozen=True, kw_only=True):
     first_token_ms: float = 0.0
     model_ms: float = 0.0
     """The model's own time; total time less this is Trunkline's overhead."""
+    context_ms: float = 0.0
+    """Wait of the first turn for facts about the customer."""

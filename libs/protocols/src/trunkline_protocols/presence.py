@@ -49,6 +49,14 @@ class Presence(Wire, frozen=True, kw_only=True, tag="presence"):
     """Number of the last roll-out of a release that the process knows, 0 if it knows none."""
     attached: list[str] | None = None
     """Escalated conversations whose socket an ingress holds; None if it does not report them."""
+    outside: int | None = None
+    """Calls at model providers, or at tools, now; None if the process does not report them."""
+    work_age_s: float = 0.0
+    """Age of the oldest work that waits for a permit of the process."""
+    turns: int = 0
+    """Accepted turns of an ingress without an answer."""
+    is_refusing: bool = False
+    """If true, an ingress refuses turns because the suite answers as fast as it can."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,10 +97,11 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
         consultations=adapters.consultations,
         progress_interval_s=settings.work_heartbeat_interval_s,
     )
+    tool_loop = _tool_loop(process, adapters, texts)
     heartbeat = WorkHeartbeat(adapters.sink, settings.work_heartbeat_interval_s)
     handler = handlers.WorkHandler(
         sink=adapters.sink,
-        worker=_turn_worker(process, adapters, consultations, texts),
+        worker=_turn_worker(process, adapters, consultations, tool_loop),
         advisor=advisor,
         routing=routing,
         heartbeat=heartbeat,
@@ -128,6 +129,8 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
         candidate_version=routing.candidate_version,
         colour=settings.colour,
         release_rollout=release.number,
+        outside=tool_loop.calls,
+        work_age_s=handler.oldest_wait_s,
     )
     for work in (queues.run(), heartbeat.run(), fleet.run(), release.run(), routing.run()):
         process.spawn(work)
@@ -168,16 +171,20 @@ async def _load_routing(process: Process[AgentsSettings], fleet: FleetView) -> C
     return routing
 
 
-def _turn_worker(
-    process: Process[AgentsSettings], adapters: _Adapters, consultations: ConsultationClient, texts: Texts
-) -> TurnWorker:
-    ids = CompletionIds(process.instance, start=int(time.time() * 1000))
+def _tool_loop(process: Process[AgentsSettings], adapters: _Adapters, texts: Texts) -> ToolLoop:
     tools = ToolPorts(
         clients={"http": adapters.http_tools, "mcp": adapters.mcp_tools},
         schemas=adapters.schemas,
         limits=KvCallLimits(process.bus, time.time),
         borders=process.borders,
     )
+    return ToolLoop(adapters.model, KvToolLedger(process.bus, texts), tools)
+
+
+def _turn_worker(
+    process: Process[AgentsSettings], adapters: _Adapters, consultations: ConsultationClient, tool_loop: ToolLoop
+) -> TurnWorker:
+    ids = CompletionIds(process.instance, start=int(time.time() * 1000))
     return TurnWorker(
         instance=process.instance,
         analyst=MessageAnalyst(adapters.knowledge),
@@ -186,7 +193,7 @@ def _turn_worker(
             knowledge=adapters.knowledge,
             model=adapters.model,
             consultations=consultations,
-            tool_loop=ToolLoop(adapters.model, KvToolLedger(process.bus, texts), tools),
+            tool_loop=tool_loop,
             notices=ActiveNotices(process.notices),
             ids=ids,
         ),

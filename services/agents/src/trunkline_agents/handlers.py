@@ -71,6 +71,11 @@ class WorkHandler:
         """Number of turns that wait for one of their specialty to end."""
         return sum(semaphore.waiting for semaphore in self._semaphores.values())
 
+    @property
+    def oldest_wait_s(self) -> float:
+        """Time for which the oldest of them has waited, in seconds."""
+        return max((semaphore.oldest_wait_s for semaphore in self._semaphores.values()), default=0.0)
+
     async def handle(self, delivery: Delivery) -> Outcome:
         """Handle one delivery. The queue acknowledges on delivery; the requester detects a lost turn by its timeout."""
         try:

@@ -21,6 +21,7 @@ from nats.aio.msg import Msg
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.delivery import Delivery, Done, Reject, settle
 from trunkline_chassis.errors import BusError, TextsErasedError
+from trunkline_chassis.ticks import next_tick
 from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec, subjects
 from trunkline_protocols.customers import CustomerKnown
@@ -196,7 +197,7 @@ async def watch_overdue(
 ) -> None:
     """Notify the conversations of held slots when the SLA of their escalation has expired; until cancelled."""
     while True:
-        await asyncio.sleep(_OVERDUE_POLL_INTERVAL_S)
+        await next_tick(_OVERDUE_POLL_INTERVAL_S)
         time, slots = now(), set(held_slots())
         for entry in escalation_queue.entries():
             if entry.escalation.due_at <= time and slot_of(partition_of(entry.conversation)) in slots:
@@ -208,7 +209,7 @@ async def watch_sockets(
 ) -> None:
     """Notify the conversations of held slots when their customer's socket is gone or back; until cancelled."""
     while True:
-        await asyncio.sleep(_SOCKET_POLL_INTERVAL_S)
+        await next_tick(_SOCKET_POLL_INTERVAL_S)
         for change in monitor.changes(held_slots()):
             conversations.offer(change.conversation, _unsettled(0, SocketChanged(change.gone_since)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from trunkline_chassis.lifecycle import run
 from trunkline_chassis.settings import load_settings
 
-from trunkline_ingress.app import NAME, service
+from trunkline_ingress.app.service import NAME, service
 from trunkline_ingress.settings import IngressSettings
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from trunkline_chassis.customer_bucket import StoredCustomer
 from trunkline_chassis.served_fleets import ServedFleets
@@ -17,9 +18,9 @@ from trunkline_protocols.log import Commit, CommitStored
 from trunkline_protocols.presence import Presence
 from trunkline_protocols.subjects import Audience
 from trunkline_protocols.texts import M
-from trunkline_protocols.turn import SocketAttached
+from trunkline_protocols.turn import Delta, SocketAttached
 
-from trunkline_ingress.core.identity import Claims
+from trunkline_ingress.core.identity import Claims, Identity
 from trunkline_ingress.core.trace import InboxEntry
 
 T = TypeVar("T")
@@ -147,6 +148,60 @@ class TurnCanceller(Protocol):
     async def cancel(self, turn: TurnId) -> None:
         """Cancel the completion of a turn, best effort: if the request is lost, the answer is completed."""
         ...
+
+
+class TurnAdmission(Protocol):
+    """Decision on new turns, which follows those in flight."""
+
+    def reserved(self, identity: Identity, *, is_exempt: bool) -> AbstractContextManager[Callable[[int], None]]:
+        """Reserve a turn while its message is stored; raises an error if it is refused.
+
+        The function takes the sequence of the stored message; without a call the turn is released.
+        """
+        ...
+
+    def adopt(self, identity: Identity, inbox_seqs: Iterable[int]) -> None:
+        """Follow the unanswered messages of a resumed conversation."""
+        ...
+
+    def is_following(self, conversation: ConversationId) -> bool:
+        """Return whether a turn of a conversation is in flight."""
+        ...
+
+    def observe(self, item: CommitStored | Delta) -> None:
+        """Follow the progress of a turn."""
+        ...
+
+    def forget(self, conversation: ConversationId) -> None:
+        """Follow a conversation no longer: another ingress does."""
+        ...
+
+
+class AdmitAll:
+    """Admits every turn."""
+
+    @contextmanager
+    def reserved(self, identity: Identity, *, is_exempt: bool) -> Iterator[Callable[[int], None]]:
+        """Admit a turn."""
+        del self, identity, is_exempt
+        yield lambda _: None
+
+    def adopt(self, identity: Identity, inbox_seqs: Iterable[int]) -> None:
+        """Do nothing."""
+
+    def is_following(self, conversation: ConversationId) -> bool:
+        """Return False."""
+        del self, conversation
+        return False
+
+    def observe(self, item: CommitStored | Delta) -> None:
+        """Do nothing."""
+
+    def forget(self, conversation: ConversationId) -> None:
+        """Do nothing."""
+
+
+ADMIT_ALL: Final = AdmitAll()
 
 
 class TokenVerifier(Protocol):

@@ -108,6 +108,19 @@ class IngressSettings(TextSettings):
     edge_first_frame_timeout_s: float = Field(
         30.0, gt=0, description="Timeout until a socket has started or resumed a conversation"
     )
+    admission: bool = Field(
+        default=True,
+        description="Refuse new turns while accepted ones wait for longer than the target; if false, all are accepted",
+    )
+    admission_target_s: float = Field(
+        0.3,
+        ge=0.05,
+        le=10.0,
+        description="Mean time in seconds, in addition to models and tools, above which new turns are refused",
+    )
+    admission_burst: int = Field(
+        300, ge=1, description="Turns over all ingresses that may wait while no queue is measured, as in a short peak"
+    )
     outgoing_frames: int = Field(
         512, ge=16, description="Frames queued per socket before a slow reader is disconnected"
     )

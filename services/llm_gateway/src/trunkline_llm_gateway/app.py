@@ -44,7 +44,12 @@ async def service(process: Process[GatewaySettings]) -> AsyncIterator[None]:
 
     responder = Responder(bus, NAME, process.latency, process.group)
     await serve(bus, process.borders, gateway, responder)
-    process.heartbeat.vitals = lambda: Vitals(queue_depth=responder.in_flight, detail=registry.states())
+    process.heartbeat.vitals = lambda: Vitals(
+        queue_depth=responder.in_flight,
+        detail=registry.states(),
+        outside=registry.outside,
+        work_age_s=registry.oldest_wait_s,
+    )
     process.spawn(gateway.run())
     process.spawn(registry.warm())
     process.spawn(spending_store.run())

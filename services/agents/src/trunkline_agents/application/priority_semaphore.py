@@ -6,10 +6,17 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from trunkline_protocols.turn import AnswerTurn
 
 from trunkline_agents.core.priority import priority
+
+
+class _Waiter(NamedTuple):
+    request: AnswerTurn
+    admitted: asyncio.Future[None]
+    since: float
 
 
 class PrioritySemaphore:
@@ -18,12 +25,18 @@ class PrioritySemaphore:
     def __init__(self, permits: int) -> None:
         """`permits` is the maximum number of concurrent turns."""
         self._free = permits
-        self._waiters: list[tuple[AnswerTurn, asyncio.Future[None]]] = []
+        self._waiters: list[_Waiter] = []
 
     @property
     def waiting(self) -> int:
         """Number of waiters."""
         return len(self._waiters)
+
+    @property
+    def oldest_wait_s(self) -> float:
+        """Time for which the oldest waiter has waited, in seconds."""
+        now = time.monotonic()
+        return max((now - waiter.since for waiter in self._waiters), default=0.0)
 
     @asynccontextmanager
     async def permit(self, request: AnswerTurn) -> AsyncIterator[None]:
@@ -39,7 +52,7 @@ class PrioritySemaphore:
 
     async def _wait(self, request: AnswerTurn) -> None:
         admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiter = (request, admitted)
+        waiter = _Waiter(request, admitted, time.monotonic())
         self._waiters.append(waiter)
         try:
             await admitted
@@ -56,6 +69,6 @@ class PrioritySemaphore:
             self._free += 1
             return
         now = time.time()
-        waiter = max(self._waiters, key=lambda waiter: priority(waiter[0], now))
+        waiter = max(self._waiters, key=lambda waiter: priority(waiter.request, now))
         self._waiters.remove(waiter)
-        waiter[1].set_result(None)
+        waiter.admitted.set_result(None)

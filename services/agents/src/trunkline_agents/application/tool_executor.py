@@ -37,6 +37,8 @@ class ToolExecutor:
     def __init__(self, tools: ToolPorts) -> None:
         """`tools` execute external tools."""
         self._tools = tools
+        self.running = 0
+        """Calls of external tools in flight."""
 
     async def run(self, session: ToolSession, step: ToolStep, *, is_taken_over: bool) -> list[ToolOutcome]:
         """Run all calls of a step concurrently; `is_taken_over` if another attempt may have run them already."""
@@ -103,7 +105,11 @@ class ToolExecutor:
             )
         key = session.key(position)
         await self._tools.limits.admit(tool, session.task.request.context, key)
-        return await self._tools.clients[tool.kind].call(tool, call.name, arguments, key)
+        self.running += 1
+        try:
+            return await self._tools.clients[tool.kind].call(tool, call.name, arguments, key)
+        finally:
+            self.running -= 1
 
     def _check_region(self, session: ToolSession, tool: Tool) -> None:
         """Refuse a tool that may not receive data of the conversation's region."""

@@ -58,6 +58,11 @@ class ToolLoop:
         self._catalogue = ToolCatalogue(tools.clients)
         self._executor = ToolExecutor(tools)
 
+    @property
+    def calls(self) -> int:
+        """Number of calls of external tools in flight."""
+        return self._executor.running
+
     async def run(self, task: ToolTask) -> ToolLoopResult:
         """Run until the model answers, transfers the conversation, or exceeds the step limit."""
         session = ToolSession(task, await self._catalogue.tools_for(task.fleet, task.agent))
@@ -70,7 +75,7 @@ class ToolLoop:
             reply = await self._model.complete(session.next_completion())
             if not isinstance(reply, Completed):
                 return reply
-            reply = session.with_total_usage(reply)
+            reply = session.with_totals(reply)
             if not reply.tool_calls:
                 return reply
             transfer = _transfer(session.tools, reply)

@@ -46,6 +46,7 @@ class ToolSession:
     tools: OfferedTools
     steps: list[ToolStep] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
+    model_ms: float = 0.0
 
     def next_completion(self) -> Complete:
         """Return the completion request that includes the tools, the steps and the passages so far."""
@@ -56,10 +57,11 @@ class ToolSession:
             passages=list(self.task.passages),
         )
 
-    def with_total_usage(self, completion: Completed) -> Completed:
-        """Add the usage of a completion and return it with the total so far."""
+    def with_totals(self, completion: Completed) -> Completed:
+        """Add usage and time of a completion and return it with the totals so far."""
         self.usage = total_usage(self.usage, completion.usage)
-        return msgspec.structs.replace(completion, usage=self.usage)
+        self.model_ms += completion.model_ms
+        return msgspec.structs.replace(completion, usage=self.usage, model_ms=self.model_ms)
 
     def key(self, position: int) -> str:
         """Return the idempotency key of a call in the current step: the same in every attempt at the turn."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable
 from datetime import datetime
@@ -10,6 +9,7 @@ from typing import Final
 
 from prometheus_client import Gauge
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.ticks import next_tick
 
 from trunkline_audit.ports import Feeds
 
@@ -32,7 +32,7 @@ class LagMonitor:
         while True:
             with contextlib.suppress(BusError):
                 await self._measure()
-            await asyncio.sleep(_INTERVAL_S)
+            await next_tick(_INTERVAL_S)
 
     async def _measure(self) -> None:
         backlogs = [await self._feeds.backlog(stream) for stream in self._feeds.streams]

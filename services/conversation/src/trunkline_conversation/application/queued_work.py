@@ -12,14 +12,14 @@ from trunkline_protocols.turn import AnswerTurn
 
 from trunkline_conversation.ports import WorkQueue
 
-WorkState = Literal["queued", "taken", "lost", "unknown"]
-"""`taken`: gone from the queue for the first time; `unknown`: the queue does not answer."""
-
 _log: Final = structlog.get_logger(__name__)
 _FALLBACKS: Final = Counter(
     "trunkline_work_fallbacks_total",
     "Requests queued for the agents of another release than the conversation's, because none of its own was ready",
 )
+
+WorkState = Literal["queued", "taken", "lost", "unknown"]
+"""`taken`: gone from the queue for the first time; `unknown`: the queue does not answer."""
 
 
 class QueuedWork:
@@ -52,12 +52,13 @@ class QueuedWork:
         The claim of one that was just taken may be on the way: published again now, the turn could be answered twice.
         In the queue of a colour whose last process is gone it waits for nothing, and is lost.
         """
+        if self._queue_of(self._colour, self._request.specialty) != self._colour:
+            return "lost"
         is_held = await self._queue.holds(self._request, self._position)
         if is_held is None:
             return "unknown"
         if is_held:
-            is_served = self._queue_of(self._colour, self._request.specialty) == self._colour
-            return "queued" if is_served else "lost"
+            return "queued"
         if self._was_taken:
             return "lost"
         self._was_taken = True

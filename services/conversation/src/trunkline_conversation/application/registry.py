@@ -15,6 +15,7 @@ import structlog
 from prometheus_client import Gauge
 from trunkline_chassis.cache_metrics import CACHE_HITS, CACHE_MISSES
 from trunkline_chassis.latency import RecentLatency
+from trunkline_chassis.ticks import next_tick
 from trunkline_protocols.ids import ConversationId, TurnId, partition_of, slot_of
 from trunkline_protocols.turn import AgentHeartbeat, AgentMessage, SocketAttached
 
@@ -72,7 +73,7 @@ class ConversationRegistry:
             self._tasks = tasks
             checked_at = loop.time()
             while True:
-                await asyncio.sleep(_CHECK_INTERVAL_S)
+                await next_tick(_CHECK_INTERVAL_S)
                 now = loop.time()
                 # After a stall of this process, heartbeats of that time are still in the socket: no agent is lost.
                 if now - checked_at < _MAX_STALL_S:

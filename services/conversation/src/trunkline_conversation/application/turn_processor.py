@@ -26,6 +26,8 @@ from trunkline_conversation.ports import ConversationPorts, Environments
 
 _log: Final = structlog.get_logger(__name__)
 
+_MIN_CONTEXT_MS: Final = 1.0
+"""Shorter waits for facts are not recorded."""
 _BUCKETS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _TURN: Final = Histogram(
     "trunkline_turn_seconds", "Time from the accepted message to the committed answer", ["specialty"], buckets=_BUCKETS
@@ -65,14 +67,16 @@ class TurnProcessor:
         self._customers.prepare(message, state.fleet_version)
         turn = self._begin(state, message, inbox_seq)
         cause = CommitCause.of_message(message, inbox_seq)
-        model_ms = 0.0
+        model_ms = context_ms = 0.0
         with span(spans.DECIDE) as decided:
             step: Step = decisions.first_step(state, turn, self._environments.read(state.fleet_version))
             decided.set(spans.OUTCOME, type(step).__name__)
         while True:
             match step:
                 case Work():
+                    started_at = self._now()
                     turn = await self._with_customer(state, replace(turn, work=step))
+                    context_ms += (self._now() - started_at) * 1000
                     with span(spans.DISPATCH) as dispatched:
                         if dispatched.is_recorded:
                             _describe(dispatched, turn, state.epoch)
@@ -81,6 +85,8 @@ class TurnProcessor:
                 case SystemReply(text=text):
                     step = decisions.system_answer(state, turn, text)
                 case Append(then=then):
+                    if context_ms >= _MIN_CONTEXT_MS:
+                        step = step.with_context_ms(round(context_ms, 3))
                     state = await self._repository.append(state, step, cause)
                     model_ms += step.model_ms
                     if then is None:

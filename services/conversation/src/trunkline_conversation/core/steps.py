@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
+import msgspec
 from trunkline_protocols.customers import CustomerKnown
 from trunkline_protocols.escalation import EscalationWaiting, Urgency
 from trunkline_protocols.fleet import EscalationPolicy, Fleet
@@ -54,6 +55,16 @@ class Append:
     def model_ms(self) -> float:
         """Time that the models took for the committed events, in milliseconds."""
         return sum(event.timings.model_ms for event in self.events if isinstance(event, TurnAnswered | HandedOff))
+
+    def with_context_ms(self, context_ms: float) -> Append:
+        """Return the decision with the time that the turn waited for facts about the customer."""
+        events = [
+            msgspec.structs.replace(event, timings=msgspec.structs.replace(event.timings, context_ms=context_ms))
+            if isinstance(event, TurnAnswered)
+            else event
+            for event in self.events
+        ]
+        return replace(self, events=events)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ followed by another one, and two that both believe to be the controller do not h
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Final, Generic
 
 import structlog
 from prometheus_client import Counter, Gauge
 from trunkline_chassis.errors import BusError, FenceError
+from trunkline_chassis.ticks import next_tick
 from trunkline_protocols import codec
 from trunkline_protocols.ids import Instance
 
@@ -68,7 +68,7 @@ class RolloutController(Generic[R]):
     async def run(self) -> None:
         """Decide until cancelled."""
         while True:
-            await asyncio.sleep(_INTERVAL_S)
+            await next_tick(_INTERVAL_S)
             try:
                 await self.step()
             except FenceError:

@@ -27,7 +27,15 @@ from trunkline_ingress.application.recovery import recover
 from trunkline_ingress.core.delta_filter import DeltaFilter
 from trunkline_ingress.core.identity import Identity
 from trunkline_ingress.core.ledger import Ledger
-from trunkline_ingress.ports import ConversationLog, CustomerInbox, SocketPresence, TextKeys, TurnCanceller
+from trunkline_ingress.ports import (
+    ADMIT_ALL,
+    ConversationLog,
+    CustomerInbox,
+    SocketPresence,
+    TextKeys,
+    TurnAdmission,
+    TurnCanceller,
+)
 
 _MIN_CHECK_DELAY_S: Final = 2.0
 _MAX_CHECK_DELAY_S: Final = 10.0
@@ -74,6 +82,7 @@ class SessionPorts:
     presence: SocketPresence
     canceller: TurnCanceller
     texts: TextKeys = NO_KEYS
+    admission: TurnAdmission = ADMIT_ALL
 
 
 class Session:
@@ -133,34 +142,45 @@ class Session:
         )
         if self._ledger.is_erased or await self._ports.texts.is_erased(self._ledger.text_key):
             raise ErasedConversationError
+        self._ports.admission.adopt(self.identity, self._ledger.unanswered.values())
         return missed if last_seq <= self._ledger.last_seq else None
 
     async def accept_message(self, message_id: str, text: str, *, wants_person: bool = False) -> None:
-        """Store a message and send `accepted`; if the id is known, send the same `accepted` as before."""
+        """Store a message and send `accepted`; if the id is known, send the same `accepted` as before.
+
+        A new message may be refused by the admission; a request for a person is not.
+        """
         async with self._lock:
             seq = await self._accepted_seq(message_id)
             if seq is not None:
                 await self._write(AcceptedFrame(id=message_id, seq=seq))
                 return
-            message = TurnReceived(
-                **self._header(),
-                message_id=message_id,
-                text=text,
-                seq=self._ledger.next_seq,
-                region=self.identity.region,
-                channel=self.identity.channel,
-                locale=self.identity.locale,
-                tier=self.identity.tier,
-                wants_person=wants_person,
-                verified=self.identity.verified,
-                key=await self._key(),
-            )
-            with start_trace(spans.ACCEPT_MESSAGE) as trace:
-                trace.set(spans.CONVERSATION, self.conversation)
-                with span(spans.APPEND_INBOX):
-                    inbox_seq = await self._store(message, message_id)
-                await self._write(self._ledger.accept(message_id, inbox_seq))
-            self._reset_check()
+            with self._ports.admission.reserved(self.identity, is_exempt=wants_person) as begin:
+                await self._accept_new(message_id, text, begin, wants_person=wants_person)
+
+    async def _accept_new(
+        self, message_id: str, text: str, begin: Callable[[int], None], *, wants_person: bool
+    ) -> None:
+        message = TurnReceived(
+            **self._header(),
+            message_id=message_id,
+            text=text,
+            seq=self._ledger.next_seq,
+            region=self.identity.region,
+            channel=self.identity.channel,
+            locale=self.identity.locale,
+            tier=self.identity.tier,
+            wants_person=wants_person,
+            verified=self.identity.verified,
+            key=await self._key(),
+        )
+        with start_trace(spans.ACCEPT_MESSAGE) as trace:
+            trace.set(spans.CONVERSATION, self.conversation)
+            with span(spans.APPEND_INBOX):
+                inbox_seq = await self._store(message, message_id)
+            begin(inbox_seq)
+            await self._write(self._ledger.accept(message_id, inbox_seq))
+        self._reset_check()
 
     async def request_person(self, request_id: str, text: str) -> None:
         """Store a request for a person as a message; without an id it gets one that no client can choose."""
@@ -242,6 +262,8 @@ class Session:
 
     def enqueue(self, item: Outgoing) -> None:
         """Queue an item for the socket without waiting; if the queue is full, the session ends."""
+        if isinstance(item, CommitStored | Delta):
+            self._ports.admission.observe(item)
         try:
             self._outgoing.put_nowait(item)
         except asyncio.QueueFull:

@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 from prometheus_client import Gauge
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.ticks import next_tick
 from trunkline_protocols.broadcast import NoticeMessage, NoticePublished, NoticeRecalled
 from trunkline_protocols.frames import NoticeFrame, NoticeRecalledFrame, PositionFrame
 from trunkline_protocols.ids import ConversationId
@@ -110,7 +111,7 @@ class SessionRegistry:
     async def publish_positions(self) -> None:
         """Send customers in the escalation queue their position when it changes, until cancelled."""
         while True:
-            await asyncio.sleep(_POSITIONS_INTERVAL_S)
+            await next_tick(_POSITIONS_INTERVAL_S)
             escalations = self._escalations.values.values()
             local = [entry for entry in escalations if entry.conversation in self._by_conversation]
             if not local:
@@ -130,7 +131,7 @@ class SessionRegistry:
     async def check_overdue_sessions(self) -> None:
         """Check the log for answers whose notification was lost, until cancelled."""
         while True:
-            await asyncio.sleep(_CHECK_INTERVAL_S)
+            await next_tick(_CHECK_INTERVAL_S)
             now = time.time()
             for session, _ in list(self._by_conversation.values()):
                 if session.is_overdue(now):

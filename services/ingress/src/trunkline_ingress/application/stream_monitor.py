@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from prometheus_client import Gauge
+from trunkline_chassis.ticks import next_tick
 
 from trunkline_ingress.ports import StreamStates
 
@@ -30,7 +31,7 @@ class StreamMonitor:
         """Measure every ten seconds until cancelled."""
         while True:
             await self.measure()
-            await asyncio.sleep(_INTERVAL_S)
+            await next_tick(_INTERVAL_S)
 
     async def measure(self) -> None:
         """Measure once; without a leader, the numbers of copies keep their last value."""

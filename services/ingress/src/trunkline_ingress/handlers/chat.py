@@ -44,6 +44,7 @@ from trunkline_protocols.frames import (
     StartedFrame,
 )
 
+from trunkline_ingress.application.admission import OverloadedError
 from trunkline_ingress.application.customer_claims import CustomerClaims
 from trunkline_ingress.application.session import ErasedConversationError, Session, SlowReaderError, StaleSessionError
 from trunkline_ingress.application.session_opener import (
@@ -64,6 +65,7 @@ from trunkline_ingress.handlers.frame_errors import (
     CloseSocketError,
     FrameError,
     access_expired,
+    overloaded,
     rate_limited,
     resume_required,
     taken_over,
@@ -173,7 +175,8 @@ class _Socket:
                 await self._handle(message, tasks)
             except FrameError as error:
                 await self._write(error.frame)
-                await self._slow_down(error)
+                if error.is_clients_fault:
+                    await self._slow_down(error)
             except StaleSessionError as error:
                 _log.info("session.stale", conversation=error.conversation, reason=str(error))
                 raise resume_required() from error
@@ -263,7 +266,10 @@ class _Socket:
     async def _dispatch(self, frame: Message | RequestPerson | End | Feedback | LeaveQueue, session: Session) -> None:
         match frame:
             case Message():
-                await session.accept_message(frame.id, frame.text)
+                try:
+                    await session.accept_message(frame.id, frame.text)
+                except OverloadedError as error:
+                    raise overloaded(error.retry_after_s, id_=frame.id) from error
             case RequestPerson():
                 await session.request_person(frame.id, frame.text)
             case End():

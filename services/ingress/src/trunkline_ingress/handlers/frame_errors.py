@@ -22,6 +22,8 @@ class FrameError(Exception):
     ) -> None:
         """`id_` is the client's id of the message, if the frame has one."""
         super().__init__(message)
+        self.is_clients_fault = code != "unavailable"
+        """If false, the socket is not slowed down: it must stay able to request a person."""
         self.frame = ErrorFrame(
             code=code,
             message=message,
@@ -44,6 +46,13 @@ class CloseSocketError(Exception):
 def rate_limited(wait_s: float, *, id_: str = "") -> FrameError:
     """Return the error for a frame over the budget."""
     return FrameError("rate_limited", "rate limit exceeded", retryable=True, id_=id_, retry_after_s=wait_s)
+
+
+def overloaded(retry_after_s: float, *, id_: str) -> FrameError:
+    """Return the error for a message that was refused because the suite answers as fast as it can."""
+    return FrameError(
+        "unavailable", "too many messages at the moment", retryable=True, id_=id_, retry_after_s=retry_after_s
+    )
 
 
 def too_many_refused() -> CloseSocketError:

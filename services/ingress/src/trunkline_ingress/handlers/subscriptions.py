@@ -16,6 +16,7 @@ from trunkline_protocols.ids import EVERY_INGRESS, ConversationId, Instance, Inv
 from trunkline_protocols.turn import SocketAttached
 
 from trunkline_ingress.application.session_registry import SessionRegistry
+from trunkline_ingress.ports import ADMIT_ALL, TurnAdmission
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Subscriptions:
 
     instance: Instance
     sessions: SessionRegistry
+    admission: TurnAdmission = ADMIT_ALL
 
     async def subscribe(self, bus: Bus, region: str) -> None:
         """Subscribe to every subject of the table above."""
@@ -33,13 +35,19 @@ class Subscriptions:
 
     async def on_outgoing(self, message: Msg) -> None:
         """Queue a delta or commit for its session; without one, drop it: a resume reads it from the log."""
-        session = self.sessions.get(ConversationId(message.subject.rpartition(".")[2]))
-        if session is None:
+        conversation = ConversationId(message.subject.rpartition(".")[2])
+        session = self.sessions.get(conversation)
+        if session is None and not self.admission.is_following(conversation):
             return
         try:
-            session.enqueue(codec.out.decode(message.data))
+            item = codec.out.decode(message.data)
         except codec.DecodeError as error:
             report_undecodable("out", message.subject, error)
+            return
+        if session is not None:
+            session.enqueue(item)
+        else:
+            self.admission.observe(item)
 
     async def on_attached(self, message: Msg) -> None:
         """Detach the session of a conversation whose socket another ingress holds."""
@@ -49,4 +57,5 @@ class Subscriptions:
             report_undecodable("attach", message.subject, error)
             return
         if attached.ingress != self.instance:
+            self.admission.forget(attached.conversation)
             self.sessions.detach(attached)

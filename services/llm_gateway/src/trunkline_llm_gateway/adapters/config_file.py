@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
 import structlog
+from trunkline_chassis.ticks import next_tick
 
 from trunkline_llm_gateway.core.config import DEFAULT_CONFIG, ConfigError, GatewayConfig, parse_config
 
@@ -38,7 +38,7 @@ class ConfigWatcher:
     async def run(self) -> None:
         """Poll the file until cancelled."""
         while True:
-            await asyncio.sleep(_POLL_INTERVAL_S)
+            await next_tick(_POLL_INTERVAL_S)
             signature = _signature(self._file)
             if signature == self._applied:
                 continue

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from prometheus_client import Gauge, Histogram
@@ -37,6 +37,11 @@ _OVERLOAD_CODES: Final = frozenset({"timeout", "status"})
 _SMOOTHING: Final = 0.1
 
 
+class _Waiter(NamedTuple):
+    admitted: asyncio.Future[None]
+    since: float
+
+
 class ProviderClient:
     """Calls one provider within its limits."""
 
@@ -58,7 +63,7 @@ class ProviderClient:
         self._breakers: dict[str, Breaker] = {}
         self._in_flight = 0
         self._call_ended = asyncio.Event()
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._waiters: deque[_Waiter] = deque()
         self._mean_call_s = 0.0
         self._first_token_metric = _FIRST_TOKEN.labels(config.name)
         _LIMIT.labels(config.name).set_function(lambda: self.limit.value)
@@ -69,6 +74,17 @@ class ProviderClient:
     def name(self) -> str:
         """Name of the provider in the configuration."""
         return self.config.name
+
+    @property
+    def in_flight(self) -> int:
+        """Number of calls at the provider."""
+        return self._in_flight
+
+    @property
+    def oldest_wait_s(self) -> float:
+        """Time for which the oldest call has waited for a permit, in seconds."""
+        now = asyncio.get_running_loop().time()
+        return next((now - waiter.since for waiter in self._waiters if not waiter.admitted.done()), 0.0)
 
     def states(self) -> dict[str, State]:
         """Return the circuit breakers' states by model."""
@@ -172,7 +188,7 @@ class ProviderClient:
         if len(self._waiters) >= self.config.max_waiting or loop.time() + expected_wait_s > deadline:
             raise ProviderError("overloaded", f"{self.name}: queue full or too slow, {len(self._waiters)} calls queued")
         waiter = loop.create_future()
-        self._waiters.append(waiter)
+        self._waiters.append(_Waiter(waiter, loop.time()))
         try:
             async with asyncio.timeout(self.config.first_token_timeout_s):
                 await waiter
@@ -187,7 +203,7 @@ class ProviderClient:
         self._in_flight -= 1
         self._call_ended.set()
         while self._waiters and self._in_flight < self.limit.value:
-            waiter = self._waiters.popleft()
+            waiter = self._waiters.popleft().admitted
             if not waiter.done():
                 self._in_flight += 1
                 waiter.set_result(None)

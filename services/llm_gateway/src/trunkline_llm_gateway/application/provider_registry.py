@@ -56,6 +56,16 @@ class ProviderRegistry:
         """Return the state of every circuit breaker by provider and model."""
         return {f"{client.name}/{model}": state for client in self._all() for model, state in client.states().items()}
 
+    @property
+    def outside(self) -> int:
+        """Number of calls at models; the extractive provider, which computes here, does not count."""
+        return sum(client.in_flight for client in self._all() if client.config.kind != "extractive")
+
+    @property
+    def oldest_wait_s(self) -> float:
+        """Time for which the oldest call has waited for a permit, in seconds."""
+        return max(client.oldest_wait_s for client in self._all())
+
     def replace(self, config: GatewayConfig) -> list[ProviderClient]:
         """Activate another configuration; return the clients that are no longer used."""
         before = self._clients

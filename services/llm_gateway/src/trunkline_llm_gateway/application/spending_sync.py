@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 import structlog
 from trunkline_chassis.errors import BusError
+from trunkline_chassis.ticks import next_tick
 from trunkline_protocols.spending import Spent
 
 from trunkline_llm_gateway.core.budgets import Spending
@@ -32,7 +32,7 @@ class SpendingSync:
     async def run(self) -> None:
         """Publish changed sums periodically, until cancelled."""
         while True:
-            await asyncio.sleep(_PUBLISH_INTERVAL_S)
+            await next_tick(_PUBLISH_INTERVAL_S)
             await self.publish()
 
     async def publish(self) -> None:

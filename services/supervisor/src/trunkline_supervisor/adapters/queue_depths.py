@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
+import psutil
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.presence import PresenceRegistry
@@ -15,6 +17,9 @@ from trunkline_supervisor.core.blueprint import PoolSpec
 from trunkline_supervisor.core.scaling import PoolLoad
 
 _SPECIALTY: Final = "TRUNKLINE_SPECIALTY"
+_OF_A_TURN: Final = frozenset({"conversation", "agents", "rag", "llm_gateway"})
+"""Services whose processes answer turns."""
+_MAX_CPU_PERCENT: Final = 80.0
 _TIMEOUT_S: Final = 1.0
 _SHARED_S: Final = 0.5
 """An answer about the whole stream is shared by the pools that are measured within this time."""
@@ -23,12 +28,17 @@ _SHARED_S: Final = 0.5
 class NatsQueueDepths:
     """Measures the load of pools."""
 
-    def __init__(self, bus: Bus, presences: PresenceRegistry) -> None:
-        """`presences` receives the heartbeats of the processes."""
+    def __init__(
+        self, bus: Bus, presences: PresenceRegistry, *, cpu_percent: Callable[[], float] = psutil.cpu_percent
+    ) -> None:
+        """`presences` receives the heartbeats of the processes; `cpu_percent` returns the load since its last call."""
         self._bus = bus
         self._presences = presences
         self._is_empty = True
-        self._checked_at = float("-inf")
+        self._checked_at = self._cpu_at = float("-inf")
+        self._measure_cpu_percent = cpu_percent
+        cpu_percent()  # begins the first interval
+        self._cpu_percent = 100.0
 
     async def load(self, pool: PoolSpec, now: float) -> PoolLoad:
         """Return the load of a pool at `now` in Unix seconds; zero if it cannot be measured."""
@@ -36,9 +46,20 @@ class NatsQueueDepths:
         depth = sum(
             presence.queue_depth for presence in self._presences.alive(pool.service) if presence.instance in instances
         )
+        is_refused = pool.service in _OF_A_TURN and self._refuses() and self._has_idle_processors(now)
         specialty = pool.environment.get(_SPECIALTY)
         age_s = await self._oldest_age_s(specialty, now) if specialty is not None else 0.0
-        return PoolLoad(depth, age_s)
+        return PoolLoad(depth, age_s, is_refused)
+
+    def _refuses(self) -> bool:
+        return any(presence.is_refusing for presence in self._presences.alive("ingress"))
+
+    def _has_idle_processors(self, now: float) -> bool:
+        """Return whether this machine had idle processors since the last round: else a process more would be slower."""
+        if now - self._cpu_at >= _SHARED_S:
+            self._cpu_at = now
+            self._cpu_percent = self._measure_cpu_percent()
+        return self._cpu_percent < _MAX_CPU_PERCENT
 
     async def _oldest_age_s(self, specialty: str, now: float) -> float:
         """Return the age of the oldest unclaimed work; an agent's acknowledgement removes work from the queue."""

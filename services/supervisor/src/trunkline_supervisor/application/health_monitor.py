@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Final, assert_never
@@ -10,6 +9,7 @@ from typing import Final, assert_never
 import structlog
 from prometheus_client import Counter
 from trunkline_chassis.presence import PresenceRegistry
+from trunkline_chassis.ticks import next_tick
 from trunkline_protocols.presence import SUPERVISOR
 
 from trunkline_supervisor.core.health import HealthSignals, assess, assess_server
@@ -49,13 +49,13 @@ class HealthMonitor:
     async def watch_service(self, child: Child) -> None:
         """Check a service periodically until it is requested to stop."""
         while not child.stopping:
-            await asyncio.sleep(_CHECK_INTERVAL_S)
+            await next_tick(_CHECK_INTERVAL_S)
             await self.check_service(child)
 
     async def watch_server(self, child: Child, probe: Probe, timeout_s: float) -> None:
         """Probe a server periodically until it is requested to stop; replace it after `timeout_s` without an answer."""
         while not child.stopping:
-            await asyncio.sleep(_CHECK_INTERVAL_S)
+            await next_tick(_CHECK_INTERVAL_S)
             await self.check_server(child, probe, timeout_s)
 
     async def check_service(self, child: Child) -> None:

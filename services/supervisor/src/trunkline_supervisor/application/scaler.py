@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Final
 
 import structlog
+from trunkline_chassis.ticks import next_tick
 
 from trunkline_supervisor.application.pool import Pool
 from trunkline_supervisor.application.tree import Tree
@@ -46,7 +46,7 @@ class Scaler:
     async def run(self) -> None:
         """Adjust the pools until cancelled."""
         while True:
-            await asyncio.sleep(_INTERVAL_S)
+            await next_tick(_INTERVAL_S)
             await self.adjust()
 
     async def adjust(self) -> None:

@@ -32,6 +32,8 @@ class PoolLoad:
 
     depth: int
     age_s: float = 0.0
+    is_refused: bool = False
+    """If true, ingresses refuse turns although processors are idle: their queues stay short, but more is offered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def next_scale(scale: PoolScale, load: PoolLoad, limits: ScalingLimits, now: flo
     size = min(max(scale.size, limits.min_processes), limits.max_processes)
     if size != scale.size:
         return PoolScale(size)
-    if load.depth > limits.queue_threshold * size or load.age_s > MAX_AGE_S:
+    if load.is_refused or load.depth > limits.queue_threshold * size or load.age_s > MAX_AGE_S:
         since = now if scale.high_since is None else scale.high_since
         if size < limits.max_processes and now - since >= limits.grow_after_s:
             return PoolScale(size + 1)

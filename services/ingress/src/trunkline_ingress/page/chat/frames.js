@@ -243,7 +243,7 @@ function reject(own, frame) {
   const attempts = own.attempts + 1;
   return attempts >= MAX_ATTEMPTS
     ? { ...own, attempts, state: 'failed', held: false, trouble: frame.message }
-    : { ...own, attempts, held: true };
+    : { ...own, attempts, held: true, waitMs: (frame.retry_after_s ?? 0) * 1000 };
 }
 
 /**

@@ -78,12 +78,12 @@ function scheduleExpiry() {
 }
 
 function scheduleRetries() {
-  for (const { id, attempts } of conversation.heldMessages(state)) {
+  for (const { id, attempts, waitMs } of conversation.heldMessages(state)) {
     if (retryTimers.has(id)) continue;
     retryTimers.set(id, setTimeout(() => {
       retryTimers.delete(id);
       apply(conversation.retry(state, id));
-    }, retryDelay(attempts)));
+    }, Math.max(waitMs ?? 0, retryDelay(attempts))));
   }
 }
 

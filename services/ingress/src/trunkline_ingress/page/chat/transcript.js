@@ -141,6 +141,7 @@ export class Transcript {
     if (item.trouble) {
       return [el('span', { class: 'error' }, icon('warning'), item.trouble), ' ', this.#retryButton(item)];
     }
+    if (item.held && item.waitMs) return [icon('clock'), 'Many messages at the moment: yours is sent again shortly'];
     return item.state === 'accepted'
       ? [icon('tick'), hiddenText('Delivered')] : [icon('clock'), hiddenText('Sending')];
   }

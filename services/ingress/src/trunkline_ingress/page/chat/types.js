@@ -22,7 +22,8 @@
  * @typedef {{type: 'notice', id: string, text: string, severity?: string, expires_at?: number}} NoticeFrame
  * @typedef {{type: 'notice_recalled', id: string}} NoticeRecalledFrame
  * @typedef {{type: 'closed', seq: number, reason?: string}} ClosedFrame
- * @typedef {{type: 'error', code: string, message: string, retryable?: boolean, id?: string|null}} ErrorFrame
+ * @typedef {{type: 'error', code: string, message: string, retryable?: boolean, id?: string|null,
+ *            retry_after_s?: number}} ErrorFrame
  * @typedef {StartedFrame|ResumedFrame|AcceptedFrame|DeltaFrame|MessageFrame|HandoffFrame|EscalatedFrame|PositionFrame
  *           |NoticeFrame|NoticeRecalledFrame|ClosedFrame|ErrorFrame} ServerFrame
  *
@@ -39,6 +40,7 @@
  * @property {'pending'|'accepted'|'failed'} state
  * @property {boolean} sent
  * @property {boolean} held  rejected for now; another attempt is scheduled
+ * @property {number} [waitMs]  least time until that attempt, as the server demands it
  * @property {number} attempts
  * @property {boolean} answered
  * @property {string|null} trouble  the error to show
