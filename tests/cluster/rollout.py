@@ -33,12 +33,11 @@ _PLAYBOOK_TIMEOUT_S: Final = 600.0
 _ANSWER_WITHIN_S: Final = 120.0
 _PLAN: Final = {
     "trunkline__rollout_shares": "5,25,50,100",
-    "trunkline__rollout_hold": "15s",
     "trunkline__rollout_min_turns": 5,
     "trunkline__rollout_slow": "30s",
     "trunkline__rollout_timeout_s": 400,
 }
-_LEFT_OUT: Final = shutil.ignore_patterns(".venv", ".git", "__pycache__", "tests", "bench", ".*_cache")
+_LEFT_OUT: Final = shutil.ignore_patterns(".venv", ".git", "__pycache__", ".*_cache")
 _WORKER: Final = "services/agents/src/trunkline_agents/application/turn_worker.py"
 _EQUAL: Final = "\n# Another release, by its content.\n"
 _DEFECT: Final = """
@@ -80,7 +79,7 @@ async def _check(lab: Lab, rate: float) -> None:
     load = NewConversations(entry_of(lab), TEXTS, rate)
     async with load.running():
         await asyncio.sleep(5.0)
-        await _timed("rollout.yml, equal release", _roll_out, lab, "equal", _EQUAL)
+        await _timed("rollout.yml, equal release", _roll_out, lab, "equal", _EQUAL, "15s")
         await _check_commits(lab, "finished")
         _require(_current(lab) != former, "the new release is not in force")
         await _timed("rollback.yml", lambda: lab.play("rollback.yml", timeout_s=_PLAYBOOK_TIMEOUT_S))
@@ -95,14 +94,15 @@ async def _check(lab: Lab, rate: float) -> None:
     _say(f"{report.accepted} messages, none lost, longest delay {report.max_delay_s:.1f} s")
 
 
-def _roll_out(lab: Lab, name: str, addition: str) -> None:
-    """Roll out this checkout with an addition to its code."""
+def _roll_out(lab: Lab, name: str, addition: str, hold: str) -> None:
+    """Roll out this checkout with an addition to its code; `hold` is the shortest time at each share."""
     checkout = lab.folder / f"checkout-{name}"
     shutil.rmtree(checkout, ignore_errors=True)
     shutil.copytree(ROOT, checkout, ignore=_LEFT_OUT)
     with (checkout / _WORKER).open("a", encoding="utf-8") as file:
         file.write(addition)
     variables: dict[str, Any] = _PLAN | {
+        "trunkline__rollout_hold": hold,
         "wheelhouse__checkout": str(checkout),
         "wheelhouse__python": str(ROOT / ".venv" / "bin" / "python"),
         # Wheels of third parties are there already.
@@ -114,7 +114,7 @@ def _roll_out(lab: Lab, name: str, addition: str) -> None:
 
 def _expect_withdrawal(lab: Lab) -> None:
     try:
-        _roll_out(lab, "defect", _DEFECT)
+        _roll_out(lab, "defect", _DEFECT, "2m")
     except LabError as error:
         _require("was withdrawn: failed" in str(error), f"rollout.yml failed for another reason: {error}")
     else:

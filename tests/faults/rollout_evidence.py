@@ -29,6 +29,21 @@ class Evidence:
     changed: list[str] = field(default_factory=list)
     """Conversations with a commit of another version than that of their draw, before the end of the roll-out."""
 
+    def add(self, commit: Commit, kind: str, state: dict[str, Any]) -> None:
+        """Count a commit, in the order of the log; one without a draw of this roll-out does not count."""
+        drawn = _drawn(commit, kind, state)
+        if drawn is None:
+            return
+        share, is_candidate, is_kept = drawn
+        if commit.previous == 0:
+            self.drawn[share] += 1
+            self.to_candidate[share] += is_candidate
+        # With the decision that ends it, all conversations get the version in force; processes know of it later.
+        if not is_kept and commit.at < state["decisions"][-1]["at"]:
+            self.changed.append(f"{commit.conversation} {commit.colour} {commit.fleet_version}")
+        if is_candidate and any(isinstance(event, TurnAnswered) for event in commit.events):
+            self.candidate_turns_at.append(commit.at)
+
     @property
     def unfair(self) -> list[str]:
         """Return the shares that are further off than two points and three standard errors."""
@@ -55,19 +70,8 @@ async def evidence_of(
     finally:
         await bus.close()
     evidence = Evidence()
-    for commit in (codec.commit.decode(stored.payload) for stored in found):
-        drawn = _drawn(commit, kind, state)
-        if drawn is None:
-            continue
-        share, is_candidate, is_kept = drawn
-        if commit.previous == 0:
-            evidence.drawn[share] += 1
-            evidence.to_candidate[share] += is_candidate
-        # With the decision that ends it, all conversations get the version in force; processes know of it later.
-        if not is_kept and commit.at < state["decisions"][-1]["at"]:
-            evidence.changed.append(f"{commit.conversation} {commit.colour} {commit.fleet_version}")
-        if is_candidate and any(isinstance(event, TurnAnswered) for event in commit.events):
-            evidence.candidate_turns_at.append(commit.at)
+    for stored in found:
+        evidence.add(codec.commit.decode(stored.payload), kind, state)
     return evidence
 
 
