@@ -10,6 +10,7 @@ from hypothesis import Phase, given, settings, strategies as st
 from trunkline_ingress.core.admission import AdmissionPolicy
 
 from tests.ingress.admission.simulated_suite import SimulatedSuite, Source, Turn, overheads_s, percentile
+from tests.support.suite import PATIENT
 
 TARGET_S = AdmissionPolicy().target_s
 BURST = AdmissionPolicy().burst
@@ -88,6 +89,21 @@ def test_peak_after_an_idle_time_is_absorbed(
         [Source(15, 0, 25), *peaks], until_s=25
     )
     assert refused(turns) == 0
+
+
+@pytest.mark.parametrize("ingresses", [1, 2])
+@pytest.mark.parametrize(
+    ("capacity", "sources"),
+    [(8.0, [Source(12, 0, 20)]), (6.0, [Source(2_000, 0, 0.05), Source(2, 0.05, 40)]), (3.0, [Source(12, 0, 4)])],
+    ids=["load of faults", "a hundred at once", "starved"],
+)
+def test_load_of_tests_is_not_refused_by_a_patient_suite(
+    capacity: float, sources: list[Source], ingresses: int
+) -> None:
+    """As on a machine that is slower than the tests send: they set a high target, and see no refusal."""
+    policy = AdmissionPolicy(target_s=float(PATIENT["TRUNKLINE_ADMISSION_TARGET_S"]))
+    suite = SimulatedSuite(lambda _: capacity, ingresses=ingresses, policy=policy)
+    assert refused(suite.run(sources, until_s=60)) == 0
 
 
 @pytest.mark.parametrize("rate", [1, 10, 50])
