@@ -13,7 +13,7 @@ import gc
 import random
 import signal
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
@@ -42,7 +42,7 @@ from trunkline_chassis.tracing import tracer
 from trunkline_chassis.tracing.exporter import SpanExporter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from contextlib import AbstractAsyncContextManager
 
     from trunkline_protocols.ids import Instance
@@ -191,7 +191,7 @@ async def _run_process(
         if exporter is not None:
             tracer.turn_on(exporter.add, sampling=settings.traces_sampling)
             process.spawn(exporter.run())
-        async with service(process):
+        async with _recording(borders), service(process):
             await micro.add_service(
                 bus.client, name=f"trunkline-{name}", version=release, metadata={"instance": instance}
             )
@@ -203,13 +203,21 @@ async def _run_process(
             readiness.started = False
             await _publish(heartbeat, "draining")
             _log.info("process.draining")
-        await borders.drain(_RECORDS_TIMEOUT_S)
         await cancel_and_wait(process.background)
         if exporter is not None:
             tracer.turn_off()
             await exporter.close()
         await _publish(heartbeat, "stopped")
         _log.info("process.stopped")
+
+
+@asynccontextmanager
+async def _recording(borders: Borders) -> AsyncIterator[None]:
+    """Record refused passages before the process ends, also those of a start that they end."""
+    try:
+        yield
+    finally:
+        await borders.drain(_RECORDS_TIMEOUT_S)
 
 
 def _span_exporter(process: Process[S], release: str) -> SpanExporter | None:
