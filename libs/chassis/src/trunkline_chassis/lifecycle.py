@@ -133,7 +133,9 @@ def run(
     the presences of all processes; every heartbeat would wake it, so others go without.
     """
     instance = settings.instance_name(name)
-    configure_logs(service=name, instance=instance, level=settings.log_level, style=settings.log_format)
+    configure_logs(
+        service=name, instance=instance, region=settings.region, level=settings.log_level, style=settings.log_format
+    )
     raise_file_limit()
     # A stop signal before the process is ready cancels its start, which is not a failure.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(asyncio.CancelledError):
@@ -231,6 +233,7 @@ def _span_exporter(process: Process[S], release: str) -> SpanExporter | None:
         "service.version": release,
         "service.instance.id": process.instance,
         "host.name": settings.node,
+        "trunkline.region": settings.region,
     }
     return SpanExporter(settings.traces_url, resource, authorization=settings.traces_authorization.get_secret_value())
 
