@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -29,7 +30,7 @@ def log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     root, hooks = logging.getLogger(), (sys.excepthook, threading.excepthook)
     handlers, root.handlers = root.handlers, []
     style: Literal["json", "console"] = request.param
-    configure_logs(service="test", instance="test-1", level="info", style=style, stream=stream)
+    configure_logs(service="test", instance="test-1", region="eu", level="info", style=style, stream=stream)
     yield stream
     root.handlers = handlers
     sys.excepthook, threading.excepthook = hooks
@@ -129,6 +130,20 @@ def test_json_lines_are_valid(log: io.StringIO) -> None:
             "trunkline_chassis.errors.BusUnavailableError",
             "builtins.ValueError",
         ]
+
+
+def test_every_line_names_service_instance_and_region(log: io.StringIO) -> None:
+    """Also that of a library, and of a thread, which has no context: a collector keeps the lines of a region in it."""
+    structlog.get_logger("test").info("turn.started")
+    logging.getLogger("library").warning("slow")
+    thread = threading.Thread(target=lambda: structlog.get_logger("test").info("thread.started"))
+    thread.start()
+    thread.join()
+    lines = log.getvalue().splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", line).replace('": "', "=").replace('"', "")
+        assert all(field in plain for field in ("service=test", "instance=test-1", "region=eu")), line
 
 
 def test_reason_names_the_type_and_quotes_own_errors_only() -> None:

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 from trunkline_chassis.bus import connect
 from trunkline_chassis.provision import provision
+from trunkline_chassis.regional_objects import HOME_NAME
+from trunkline_cli.backup.creation import Creation
 from trunkline_cli.backup.manifest import SuiteManifest
 from trunkline_cli.backup.restoration import Restoration
 from trunkline_cli.backup.store import BackupStore
 from trunkline_cli.errors import CommandError
+from trunkline_cli.settings import ClientSettings
 from trunkline_protocols import codec, streams, subjects
 from trunkline_supervisor.settings import SuiteSettings
 
@@ -46,3 +49,22 @@ async def test_servers_of_a_suite_record_the_attempt(tmp_path: Path) -> None:
         assert (violation.border, violation.from_region, violation.to_region) == ("backup", "us", "eu")
         assert violation.asset == MANIFEST.id
         await bus.close()
+
+
+@pytest.mark.processes
+async def test_store_of_another_region_gets_no_backup(tmp_path: Path) -> None:
+    """Its backups have names of the same form, so keeping the newest would remove them; it is recorded."""
+    store = BackupStore(str(tmp_path / "store"))
+    await store.claim("us")
+    (tmp_path / "nats").mkdir()
+    with nats_server(tmp_path / "nats") as url:
+        bus = await connect(url, "test")
+        await provision(bus, region="eu", specialties=[], replicas=1)
+        settings = SuiteSettings(data_dir=tmp_path / "data", region="eu", nats_url=url)
+        with pytest.raises(CommandError, match="belongs to region 'us': region 'eu'"):
+            await Creation(settings, ClientSettings(), store).run()
+        (stored,) = await bus.read_messages(streams.VIOLATIONS.name, subjects.violation_any("eu"))
+        violation = codec.violation.decode(stored.payload)
+        assert (violation.border, violation.from_region, violation.to_region) == ("backup", "eu", "us")
+        await bus.close()
+    assert await store.names("") == {HOME_NAME}

@@ -28,6 +28,7 @@ from trunkline_protocols.rules.holds import active_holds
 from trunkline_protocols.texts import ERASED, StoredTexts, encrypt_texts
 
 from tests.ingress.conversation_simulator import C, simulate
+from tests.support.borders import ListedBorders
 
 SIMULATED = simulate(["message", "answer", "message", "answer"])
 INBOX = [InboxEntry("inbox.local.1.cabc", seq, message) for seq, message in SIMULATED.inbox]
@@ -111,7 +112,7 @@ async def trace(streams: Streams, archive: Archive, *, erased: bool = False) -> 
     """Return the trace as operators get it."""
     texts = Texts(Keys(erased=erased))  # type: ignore[arg-type]
     adapter = NatsArchive(archive, "local", texts)  # type: ignore[arg-type]
-    ops = SuiteOps(SimpleNamespace(), TraceReader(streams, streams, adapter, streams, streams, "local"))  # type: ignore[arg-type]
+    ops = SuiteOps(SimpleNamespace(), TraceReader(streams, streams, adapter, streams, streams, ListedBorders()))  # type: ignore[arg-type]
     request = make_mocked_request("GET", f"/v1/ops/trace/{C}", match_info={"conversation": C})
     request[access._OPERATOR] = Operator(name="Ada", role="lead")
     response = await ops.trace(request)

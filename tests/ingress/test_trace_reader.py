@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
 from trunkline_chassis.errors import BusUnavailableError
 from trunkline_ingress.application.trace_reader import TraceReader
 from trunkline_ingress.core.archived import ArchivedConversation
 from trunkline_ingress.core.operators import Operator
 from trunkline_ingress.core.trace import InboxEntry, ProvenRecords, RecordKey, Trace, ViewEntry
 from trunkline_protocols.archives import ProvenRecord, SignedHead
+from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import CommitStored
 from trunkline_protocols.views import ConversationViewed
 
 from tests.ingress.conversation_simulator import C, simulate
+from tests.support.borders import ListedBorders
 
 SIMULATED = simulate(["message", "answer", "rate"])
 INBOX = [InboxEntry("inbox.local.1.cabc", sequence, message) for sequence, message in SIMULATED.inbox]
@@ -31,6 +34,8 @@ class Suite:
 
     def __init__(self) -> None:
         self.inbox = INBOX
+        self.stored_commits = COMMITS
+        self.borders = ListedBorders()
         self.views_error: Exception | None = None
         self.audit_error: Exception | None = None
         self.hashes_error: Exception | None = None
@@ -46,7 +51,7 @@ class Suite:
         return []
 
     async def commits(self, *_: object, after: int) -> list[CommitStored]:
-        return [stored for stored in COMMITS if stored.sequence > after]
+        return [stored for stored in self.stored_commits if stored.sequence > after]
 
     async def record(self, _region: str, _conversation: str, _view: str, operator: Operator) -> None:
         self.recorded.append(operator.name)
@@ -75,10 +80,14 @@ class Suite:
         self.whole_reads += 1
         return ArchivedConversation(INBOX, COMMITS, [], [], HASHES)
 
+    async def find(self) -> Trace | None:
+        """Return the trace as an operator gets it, None if nothing is found."""
+        reader = TraceReader(self, self, self, self, self, self.borders)  # type: ignore[arg-type]
+        return await reader.read(C, Operator(name="Ada", role="lead"))
+
     async def trace(self) -> Trace:
-        """Return the trace as an operator gets it."""
-        reader = TraceReader(self, self, self, self, self, "local")  # type: ignore[arg-type]
-        trace = await reader.read(C, Operator(name="Ada", role="lead"))
+        """Return the trace that exists."""
+        trace = await self.find()
         assert trace is not None
         return trace
 
@@ -135,3 +144,17 @@ async def test_trace_without_the_right_to_read_views_has_none() -> None:
     trace = await suite.trace()
     assert "conversation.viewed" not in {step.type for step in trace.steps}
     assert suite.recorded == ["Ada"]
+
+
+async def test_records_of_another_region_are_not_shown() -> None:
+    """A message or a commit that was stored in this account by mistake is found neither whole nor in part."""
+    by_message, by_commit = Suite(), Suite()
+    message = INBOX[0].message
+    assert isinstance(message, TurnReceived)
+    by_message.inbox = [INBOX[0]._replace(message=replace(message, region="us")), *INBOX[1:]]
+    commit = COMMITS[0].commit
+    by_commit.stored_commits = [replace(COMMITS[0], commit=replace(commit, region="us")), *COMMITS[1:]]
+    for suite in (by_message, by_commit):
+        assert await suite.find() is None
+        assert suite.borders.refused == [("console", "us", "local")]
+        assert suite.recorded == []

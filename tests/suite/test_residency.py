@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -86,7 +87,7 @@ def start(folder: Path, region: str, other: str, url: str) -> tuple[Suite, str]:
     environment = {
         "TRUNKLINE_REGION": region,
         "TRUNKLINE_RESUME_SECRET": SECRET,
-        "TRUNKLINE_BACKUP_URL": str(folder.parent / "backups"),
+        "TRUNKLINE_BACKUP_URL": str(folder / "backups"),
         "TRUNKLINE_OPERATOR_KEYS": str(folder / "operators.toml"),
         "TRUNKLINE_LLM_CONFIG": str(models),
         "TRUNKLINE_INGRESS_PROCESSES_MIN": "1",
@@ -182,6 +183,8 @@ async def test_thousand_attempts_between_two_regions(tmp_path: Path, abroad: Abr
         for suite, _ in suites:
             stack.callback(suite.stop)
         backups = [await asyncio.to_thread(backup_of, suite) for suite, _ in suites]
+        for region, other in pairs:
+            copy_backups(tmp_path / other / "backups", tmp_path / region / "backups")
         regions = [Region(suite, key, backup) for (suite, key), backup in zip(suites, backups, strict=True)]
         made = 0
         for (region, other), here, there in zip(pairs, regions, reversed(regions), strict=True):
@@ -192,6 +195,12 @@ async def test_thousand_attempts_between_two_regions(tmp_path: Path, abroad: Abr
         # A gateway opens connections to all of its providers at the start; nothing else was requested.
         assert set(abroad.received) <= {"/v1/models"}
         assert [suite.stop() for suite, _ in suites] == [0, 0]
+
+
+def copy_backups(source: Path, target: Path) -> None:
+    """Put the backups of one region into the store of another one, as an operator could by mistake."""
+    for name in ("manifests", "blobs"):
+        shutil.copytree(source / name, target / name, dirs_exist_ok=True)
 
 
 def backup_of(suite: Suite) -> str:

@@ -73,7 +73,7 @@ async def export(bus: Bus, customer: str = "ada", *, tenant: str = "default") ->
         NatsCustomerIndex(watched, REGION),  # type: ignore[arg-type]
         NatsCustomerRecords(watched),  # type: ignore[arg-type]
         NatsArchive(watched, REGION),  # type: ignore[arg-type]
-        REGION,
+        ListedBorders(REGION),
     )
     return await exporter.read(tenant, customer), watched.read
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import configparser
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -74,23 +74,24 @@ async def verify(
 
     `in_stream` are the heads of stream HEADS, which were read before: each is stored in the database first.
     """
-    published = [head | {"origin": ORIGIN} for head in in_stream]
-    checked = _verification(witness, key, published)
+    checked = _verification(witness, key, [head | {"origin": ORIGIN} for head in in_stream])
+    missing = {(head["size"], head["root"]) for head in in_stream}
     async with _archive(dsn) as tree:
         checked.check(await tree.log(whole=True))
-        heads = [head async for head in tree.heads()]
-        for head in heads:
-            checked.check(head)
-        async for leaf, row in tree.rows():
-            checked.check_row(record_entry(leaf, row), row)
+        async for entry, row in _entries(tree):
+            if row is not None:
+                checked.check_row(entry, row)
+            else:
+                checked.check(entry)
+                missing.discard((entry["size"], entry["root"]))
         checked.finish()
         unnumbered = await tree.unnumbered()
         archives = await check_archives(tree.connection, ObstoreObjectStore, key)
     if unnumbered:
         checked.add_fault(f"{unnumbered} rows have no place in the tree: they were not written by audit")
-    for fault in (*archives.faults, *_missing_heads(heads, published)):
+    for fault in (*archives.faults, *_missing_heads(missing)):
         checked.add_fault(fault)
-    checked.in_stream = len(published)
+    checked.in_stream = len(in_stream)
     checked.in_archives, checked.unread = archives.verified, archives.unread
     return checked
 
@@ -130,7 +131,9 @@ async def _latest_head(tree: TreeReader) -> dict[str, Any]:
 async def verify_timestamps(dsn: str, authorities: Path) -> tuple[int, list[str]]:
     """Check the timestamps of heads with the certificates of a file; return their number and the faults."""
     async with _archive(dsn) as tree:
-        timestamps, heads = await tree.timestamps(), [head async for head in tree.heads()]
+        timestamps = await tree.timestamps()
+        sizes = {timestamp["size"] for timestamp in timestamps}
+        heads = [head async for head in tree.heads() if head["size"] in sizes]
     try:
         certificates = await asyncio.to_thread(authorities.read_bytes)
         return len(timestamps), timestamp_verifier.check_timestamps(timestamps, heads, certificates)
@@ -138,13 +141,26 @@ async def verify_timestamps(dsn: str, authorities: Path) -> tuple[int, list[str]
         raise CommandError(f"{authorities}: {error}") from error
 
 
-def _missing_heads(heads: Sequence[dict[str, Any]], published: Sequence[dict[str, Any]]) -> list[str]:
-    """Return a fault if stream HEADS has heads that the database lacks."""
-    known = {(head["size"], head["root"]) for head in heads}
-    missing = sorted(head["size"] for head in published if (head["size"], head["root"]) not in known)
+async def _entries(tree: TreeReader) -> AsyncIterator[tuple[dict[str, Any], ArchiveRow | None]]:
+    """Yield each head before the last of its records, so that only a few are in memory; a record has its row."""
+    heads = tree.heads()
+    head = await anext(heads, None)
+    async for leaf, row in tree.rows():
+        while head is not None and head["size"] <= leaf + 1:
+            yield head, None
+            head = await anext(heads, None)
+        yield record_entry(leaf, row), row
+    while head is not None:
+        yield head, None
+        head = await anext(heads, None)
+
+
+def _missing_heads(missing: Collection[tuple[int, str]]) -> list[str]:
+    """Return a fault if stream HEADS has heads, of these sizes and roots, that the database lacks."""
     if not missing:
         return []
-    return [f"{len(missing)} heads of stream HEADS are not in the database, the first one of {missing[0]} records"]
+    first = min(size for size, _ in missing)
+    return [f"{len(missing)} heads of stream HEADS are not in the database, the first one of {first} records"]
 
 
 async def export(dsn: str, folder: Path) -> int:
@@ -157,11 +173,9 @@ async def export(dsn: str, folder: Path) -> int:
     async with _archive(dsn) as tree:
         with (folder / EXPORT_NAME).open("x", encoding="utf-8") as file:
             write_entry(file, await tree.log(whole=True))
-            async for head in tree.heads():
-                write_entry(file, head)
-            async for leaf, row in tree.rows():
-                write_entry(file, record_entry(leaf, row))
-                records += 1
+            async for entry, row in _entries(tree):
+                write_entry(file, entry)
+                records += row is not None
         with (folder / TIMESTAMPS_NAME).open("x", encoding="utf-8") as file:
             for timestamp in await tree.timestamps():
                 write_entry(file, timestamp)

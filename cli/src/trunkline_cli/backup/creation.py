@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tarfile
 import tempfile
 import time
@@ -15,8 +16,11 @@ from typing import Final
 
 from trunkline_chassis.errors import BusError, ObjectMissingError, ObjectStoreUnavailableError
 from trunkline_chassis.object_store import ObstoreObjectStore
+from trunkline_chassis.regional_objects import ObjectsElsewhereError
+from trunkline_chassis.residency import append_violation, refuse
 from trunkline_chassis.stream_snapshots import stored_streams, take_snapshot
 from trunkline_protocols.decoding import DecodeError, Decoder
+from trunkline_protocols.ids import Instance
 from trunkline_rag.core.backups import Manifest as KnowledgeManifest
 from trunkline_supervisor.settings import WRAPPING_KEY_PATH, SuiteSettings
 
@@ -36,6 +40,7 @@ from trunkline_cli.errors import CommandError
 from trunkline_cli.knowledge.backups import take_backup
 from trunkline_cli.settings import ClientSettings
 
+_PROCESS: Final = ("backup", Instance("backup"))
 _BLOBS: Final = "knowledge/blobs"
 _decode_knowledge: Final = Decoder[KnowledgeManifest](KnowledgeManifest).decode
 
@@ -59,6 +64,7 @@ class Creation:
 
     async def run(self) -> SuiteManifest:
         """Write all parts, then the manifest."""
+        await self._claim_store()
         begun_at = time.time()
         id_ = backup_id(begun_at)
         # In the order of `manifest`: a part may only refer to parts that are taken later.
@@ -84,6 +90,18 @@ class Creation:
         )
         await self.store.put_manifest(manifest)
         return manifest
+
+    async def _claim_store(self) -> None:
+        """Claim the store for the region of the suite; its streams record the attempt for one of another region."""
+        region = self.settings.region
+        try:
+            await self.store.claim(region)
+        except ObjectsElsewhereError as error:
+            violation = refuse("backup", data=region, place=error.home, process=_PROCESS, asset="store")
+            async with running_broker(self.settings) as broker:
+                with contextlib.suppress(BusError):
+                    await append_violation(broker.bus, region, violation, f"backup-store-{int(violation.at)}")
+            raise CommandError(str(error)) from error
 
     async def _archive(self, id_: str) -> ArchivePart:
         source = running_archive(self.settings)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tarfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,11 @@ from typing import Final
 
 from trunkline_chassis.errors import BusError, ObjectStoreUnavailableError
 from trunkline_chassis.object_store import ObstoreObjectStore
-from trunkline_chassis.residency import append_violation
+from trunkline_chassis.regional_objects import claim_home
+from trunkline_chassis.residency import append_violation, refuse
 from trunkline_chassis.stream_snapshots import CHUNK_BYTES, StreamSnapshot, restore_snapshot, stored_streams
-from trunkline_protocols.residency import ResidencyViolated
-from trunkline_protocols.rules.residency import may_cross, recorded_region
+from trunkline_protocols.ids import Instance
+from trunkline_protocols.rules.residency import may_cross
 from trunkline_supervisor.adapters.folder_lock import exclusive_lock
 from trunkline_supervisor.settings import ERASURES_PATH, WRAPPING_KEY_PATH, SuiteSettings
 
@@ -35,6 +35,7 @@ from trunkline_cli.backup.servers import Broker, new_archive, new_broker
 from trunkline_cli.backup.store import BackupStore
 from trunkline_cli.errors import CommandError
 
+_PROCESS: Final = ("backup", Instance("backup"))
 _STATE: Final = ("nats", "postgres")
 _DELETE_TIMEOUT_S: Final = 30.0
 _PRIVATE_FILE: Final = 0o600
@@ -90,16 +91,8 @@ class Restoration:
         region = self.settings.region
         if may_cross("backup", data=manifest.region, place=region):
             return
+        violation = refuse("backup", data=manifest.region, place=region, process=_PROCESS, asset=manifest.id)
         if self.settings.nats_url is not None:
-            violation = ResidencyViolated(
-                border="backup",
-                from_region=recorded_region(manifest.region),
-                to_region=region,
-                service="backup",
-                instance="backup",
-                at=time.time(),
-                asset=manifest.id,
-            )
             async with new_broker(self.settings) as broker:
                 with contextlib.suppress(BusError):  # an empty server has no stream for it
                     await append_violation(broker.bus, region, violation, f"backup-{manifest.id}-{int(violation.at)}")
@@ -145,6 +138,7 @@ class Restoration:
         """Put the backup of the knowledge base where its service looks for backups."""
         target = ObstoreObjectStore(self.settings.backup_url or str(self.settings.data_dir.absolute() / "backups"))
         try:
+            await claim_home(target, self.settings.region, "backup")
             # The manifest is the first part and is written last.
             for part in reversed(knowledge.contents):
                 async with self.store.verified(part) as file:

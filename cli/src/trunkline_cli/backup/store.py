@@ -1,5 +1,6 @@
 """The store of backups: parts with their hashes, and manifests, in a folder or an object store.
 
+region                        of the suites that are backed up here
 <backup>/manifest.json        written last
 <backup>/streams/<name>       snapshot of a stream, as the server sends it
 <backup>/archive.dump         custom format of pg_dump
@@ -21,6 +22,7 @@ from typing import BinaryIO, Final
 import msgspec
 from trunkline_chassis.errors import ObjectMissingError, ObjectStoreUnavailableError
 from trunkline_chassis.object_store import ObstoreObjectStore
+from trunkline_chassis.regional_objects import ObjectsElsewhereError, claim_home
 from trunkline_protocols.decoding import DecodeError
 from trunkline_protocols.ids import InvalidIdError, token
 
@@ -42,6 +44,15 @@ class BackupStore:
     def location(self) -> str:
         """Location, for messages."""
         return self._objects.location
+
+    async def claim(self, region: str) -> None:
+        """Claim the store for a region; raises `ObjectsElsewhereError` for that of another one."""
+        try:
+            await claim_home(self._objects, region, "backup")
+        except ObjectsElsewhereError:
+            raise
+        except ObjectStoreUnavailableError as error:
+            raise CommandError(str(error)) from error
 
     # -- parts ---
 

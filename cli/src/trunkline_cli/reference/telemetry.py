@@ -34,8 +34,9 @@ Every metric, every log event and every span. Generated from the source code by 
 Metrics are Prometheus text on `/metrics` of each process. Durations are in seconds, sizes in bytes, costs in US
 dollars.
 
-Logs are one JSON object per line with `event`, `level`, `timestamp`, `service`, `instance` and the fields below. No
-field contains the text of a customer. `*` in the name of an event stands for a computed part.
+Logs are one JSON object per line with `event`, `level`, `timestamp`, `service`, `instance`, `region` and the fields
+below; resources of spans have `trunkline.region`. No field contains the text of a customer. `*` in the name of an event
+stands for a computed part.
 """
 
 

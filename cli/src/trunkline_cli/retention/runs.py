@@ -23,9 +23,12 @@ from trunkline_chassis.errors import BusError, ObjectExistsError, ObjectMissingE
 from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.nats_security import NatsSecurity
 from trunkline_chassis.object_store import ObstoreObjectStore
+from trunkline_chassis.regional_objects import regional_objects
+from trunkline_chassis.residency import Borders, recording
 from trunkline_chassis.settings import Identifier, NatsSettings
 from trunkline_chassis.toml_file import TomlFileError
 from trunkline_protocols.codec import DecodeError
+from trunkline_protocols.ids import Instance
 
 from trunkline_cli.audit.archive import archive_address
 from trunkline_cli.embedded_nats import embedded_nats
@@ -78,15 +81,18 @@ async def open_run(settings: RetentionCommandSettings, policy: RetentionPolicy) 
     url, security = nats_of(settings)
     with _one_line():
         bus = await connect(url, _NAME, principal=_PRINCIPAL, security=security, timeout_s=_CONNECT_TIMEOUT_S)
+        holder = f"{socket.gethostname()}-{os.getpid()}"
+        borders = Borders(bus, region=settings.region, service=_NAME, instance=Instance(_NAME))
         try:
-            yield RetentionRun(
-                PostgresRetention(dsn, holder=f"{socket.gethostname()}-{os.getpid()}", region=settings.region),
-                JetStreamTrimmer(bus, settings.region),
-                ObstoreObjectStore,
-                policy,
-                location=settings.retention_url,
-                now=lambda: datetime.now(UTC),  # noqa: TID251 - the clock that is injected everywhere
-            )
+            async with recording(borders):
+                yield RetentionRun(
+                    PostgresRetention(dsn, holder=holder, region=settings.region),
+                    JetStreamTrimmer(bus, settings.region),
+                    regional_objects(ObstoreObjectStore, borders, "archive"),
+                    policy,
+                    location=settings.retention_url,
+                    now=lambda: datetime.now(UTC),  # noqa: TID251 - the clock that is injected everywhere
+                )
         finally:
             await bus.close()
 

@@ -18,6 +18,7 @@ from msgspec.json import Encoder
 from trunkline_protocols.decoding import convert, decode
 
 from trunkline_chassis.cancellation import propagate_cancellation, without_foreign_cancellation
+from trunkline_chassis.denied_subjects import DeniedSubjects
 from trunkline_chassis.errors import (
     BusConfigError,
     BusRefusedError,
@@ -26,7 +27,6 @@ from trunkline_chassis.errors import (
     MessageTooLargeError,
 )
 from trunkline_chassis.jetstream_replies import ApiError, get_reply, pub_ack
-from trunkline_chassis.logs import reason_of
 from trunkline_chassis.nats_client import AbortingClient, connection_options
 from trunkline_chassis.nats_security import NatsSecurity
 from trunkline_chassis.repeated_request import RepeatedRequest
@@ -97,6 +97,7 @@ class Bus:
         """Called after every reconnection: messages in transit are lost."""
         self.on_missing: list[Callable[[], None]] = []
         """Called if a stream or consumer does not exist, or no process responds in its place."""
+        self.denied = DeniedSubjects()
         self._unanswered_since: float | None = None
 
     @property
@@ -311,6 +312,7 @@ class Bus:
                     self._unanswered_since = None
                     self.report_missing()
                 except (nats.errors.Error, TimeoutError) as error:
+                    self.denied.check(subject, since=sent_at)
                     failure = error
                     await self._on_no_reply(sent_at)
                 else:
@@ -363,7 +365,7 @@ async def connect(
     async def on_error(error: Exception) -> None:
         nonlocal failure
         if bus is not None:
-            _log.warning("bus.error", error=reason_of(error))
+            bus.denied.report(error)
             return
         failure = error
         # The client retries its first connection without a limit: only an exception from here ends it.

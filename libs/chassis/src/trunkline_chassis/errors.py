@@ -2,6 +2,7 @@
 
 BusError
 +-- BusUnavailableError   the outcome is unknown: retry with the same message id
+|   +-- PublishDeniedError    the account has no right to the subject: an operator must act, and a retry succeeds then
 |   +-- KeyUnavailableError   a key of a customer cannot be read now: the texts may be readable later
 +-- FenceError            another writer appended first: read the log and decide again
 +-- BusRefusedError       the server refused the request: a retry is pointless
@@ -28,6 +29,14 @@ class BusError(Exception):
 
 class BusUnavailableError(BusError):
     """No reply in time, or no connection."""
+
+
+class PublishDeniedError(BusUnavailableError):
+    """The account of the process may not publish to a subject, until an operator changes it."""
+
+    def __init__(self, subject: str) -> None:
+        """Name the subject and the remedy."""
+        super().__init__(f"the NATS account has no right to publish to {subject}: load the new deploy/nats.conf")
 
 
 class KeyUnavailableError(BusUnavailableError):

@@ -13,7 +13,7 @@ import gc
 import random
 import signal
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
@@ -42,7 +42,7 @@ from trunkline_chassis.tracing import tracer
 from trunkline_chassis.tracing.exporter import SpanExporter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from contextlib import AbstractAsyncContextManager
 
     from trunkline_protocols.ids import Instance
@@ -133,7 +133,9 @@ def run(
     the presences of all processes; every heartbeat would wake it, so others go without.
     """
     instance = settings.instance_name(name)
-    configure_logs(service=name, instance=instance, level=settings.log_level, style=settings.log_format)
+    configure_logs(
+        service=name, instance=instance, region=settings.region, level=settings.log_level, style=settings.log_format
+    )
     raise_file_limit()
     # A stop signal before the process is ready cancels its start, which is not a failure.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(asyncio.CancelledError):
@@ -191,7 +193,7 @@ async def _run_process(
         if exporter is not None:
             tracer.turn_on(exporter.add, sampling=settings.traces_sampling)
             process.spawn(exporter.run())
-        async with service(process):
+        async with _recording(borders), service(process):
             await micro.add_service(
                 bus.client, name=f"trunkline-{name}", version=release, metadata={"instance": instance}
             )
@@ -203,13 +205,21 @@ async def _run_process(
             readiness.started = False
             await _publish(heartbeat, "draining")
             _log.info("process.draining")
-        await borders.drain(_RECORDS_TIMEOUT_S)
         await cancel_and_wait(process.background)
         if exporter is not None:
             tracer.turn_off()
             await exporter.close()
         await _publish(heartbeat, "stopped")
         _log.info("process.stopped")
+
+
+@asynccontextmanager
+async def _recording(borders: Borders) -> AsyncIterator[None]:
+    """Record refused passages before the process ends, also those of a start that they end."""
+    try:
+        yield
+    finally:
+        await borders.drain(_RECORDS_TIMEOUT_S)
 
 
 def _span_exporter(process: Process[S], release: str) -> SpanExporter | None:
@@ -223,6 +233,7 @@ def _span_exporter(process: Process[S], release: str) -> SpanExporter | None:
         "service.version": release,
         "service.instance.id": process.instance,
         "host.name": settings.node,
+        "trunkline.region": settings.region,
     }
     return SpanExporter(settings.traces_url, resource, authorization=settings.traces_authorization.get_secret_value())
 

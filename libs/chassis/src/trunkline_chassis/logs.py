@@ -20,7 +20,7 @@ import structlog
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from structlog.typing import EventDict, WrappedLogger
+    from structlog.typing import EventDict, Processor, WrappedLogger
 
 _OWN_MODULES: Final = "trunkline_"
 _MAX_CHAIN: Final = 8
@@ -28,9 +28,18 @@ _MAX_FRAMES: Final = 40
 
 
 def configure_logs(
-    *, service: str, instance: str, level: str, style: Literal["json", "console"], stream: TextIO = sys.stderr
+    *,
+    service: str,
+    instance: str,
+    level: str,
+    style: Literal["json", "console"],
+    region: str = "",
+    stream: TextIO = sys.stderr,
 ) -> None:
-    """Configure structlog for a process; every line carries service and instance."""
+    """Configure structlog for a process; every line carries service, instance and, except in a command, region.
+
+    By the region, a collector keeps the lines in it.
+    """
     renderer = (
         structlog.processors.JSONRenderer()
         if style == "json"
@@ -39,6 +48,7 @@ def configure_logs(
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _adding(service=service, instance=instance, region=region),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _describe_exception if style == "json" else _format_exception,
@@ -48,7 +58,6 @@ def configure_logs(
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(service=service, instance=instance)
     logging.basicConfig(level=logging.WARNING, handlers=[_LibraryHandler()])
     sys.excepthook = _log_crash
     threading.excepthook = lambda crash: _log_crash(crash.exc_type, crash.exc_value, crash.exc_traceback)
@@ -58,6 +67,18 @@ def reason_of(error: BaseException) -> str:
     """Return the type of an error with its message, or with the type of its cause if the message may quote input."""
     detail = _message_of(error) or (type(error.__cause__).__name__ if error.__cause__ is not None else "")
     return f"{type(error).__name__}: {detail}" if detail else type(error).__name__
+
+
+def _adding(**fields: str) -> Processor:
+    """Return a processor that adds fields that are not empty: also in threads, which have no context of their own."""
+    given = {name: value for name, value in fields.items() if value}
+
+    def add(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        for name, value in given.items():
+            event.setdefault(name, value)
+        return event
+
+    return add
 
 
 class _LibraryHandler(logging.Handler):

@@ -291,7 +291,13 @@ async def _provision_once(settings: ProvisionSettings) -> None:
 async def main() -> None:
     """Provision the server of `TRUNKLINE_NATS_URL` and seed the fleet; exit with one line if that is impossible."""
     settings = load_settings(ProvisionSettings)
-    configure_logs(service="provision", instance="provision", level=settings.log_level, style=settings.log_format)
+    configure_logs(
+        service="provision",
+        instance="provision",
+        region=settings.region,
+        level=settings.log_level,
+        style=settings.log_format,
+    )
     try:
         await _provision_once(settings)
     except (BusError, FleetError) as error:

@@ -5,17 +5,16 @@ Work, buckets and the consumers of the audit have one name in every region: two 
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from trunkline_protocols.residency import ResidencyViolated
+from trunkline_protocols.ids import Instance
 from trunkline_protocols.rules.residency import may_cross
 from trunkline_protocols.streams import CONVERSATIONS
 
 from trunkline_chassis.bus import STREAM_NOT_FOUND
 from trunkline_chassis.errors import BusConfigError, BusError, BusRefusedError
-from trunkline_chassis.residency import VIOLATIONS, append_violation
+from trunkline_chassis.residency import append_violation, refuse
 from trunkline_chassis.stream_configs import region_of
 
 if TYPE_CHECKING:
@@ -40,16 +39,8 @@ async def require_region(bus: Bus, region: str, *, service: str, instance: str =
     home = region_of(info["config"])
     if not home or may_cross("streams", data=region, place=home):
         return home == region
-    violation = ResidencyViolated(
-        border="streams",
-        from_region=region,
-        to_region=home,
-        service=service,
-        instance=instance or service,
-        at=time.time(),
-        asset=CONVERSATIONS.name,
-    )
-    VIOLATIONS.labels(violation.border).inc()
+    process = (service, Instance(instance or service))
+    violation = refuse("streams", data=region, place=home, process=process, asset=CONVERSATIONS.name)
     _log.error("residency.account_of_another_region", region=region, home=home)
     try:
         # The account records it: in its own region, it is the attempt of a stranger.

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections import deque
+from contextlib import asynccontextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -18,10 +19,12 @@ from trunkline_protocols.residency import ResidencyViolated
 from trunkline_protocols.rules.residency import BORDERS, SAME_REGION, Border, Policy, may_cross, recorded_region
 
 from trunkline_chassis.backoff import backoff_s
-from trunkline_chassis.cancellation import wait_for_event
+from trunkline_chassis.cancellation import cancel_and_wait, wait_for_event
 from trunkline_chassis.errors import BusError, BusRefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from trunkline_protocols.ids import Instance
 
     from trunkline_chassis.bus import Bus
@@ -41,6 +44,7 @@ _APPEND_TIMEOUT_S: Final = 5.0
 _MIN_RETRY_DELAY_S: Final = 0.25
 _MAX_RETRY_DELAY_S: Final = 5.0
 _INTERVAL_S: Final = 60.0
+_DRAIN_TIMEOUT_S: Final = 2.0
 
 
 class BorderGuard(Protocol):
@@ -101,18 +105,16 @@ class Borders:
         target = self.region if place is None else place
         if may_cross(border, data=data, place=target, policy=policy):
             return True
-        violation = ResidencyViolated(
-            border=border,
-            from_region=recorded_region(data),
-            to_region=recorded_region(target),
-            service=self._service,
-            instance=self._instance,
-            at=time.time(),
-            conversation=_id_or_nothing(conversation),
-            customer=hash_of(*customer) if customer is not None else "",
-            asset=_id_or_nothing(asset),
+        violation = refuse(
+            border,
+            data=data,
+            place=target,
+            process=(self._service, self._instance),
+            conversation=conversation,
+            customer=customer,
+            asset=asset,
         )
-        self._report(violation, record_id or secrets.token_hex(12))
+        self._queue_record(violation, record_id or secrets.token_hex(12))
         return False
 
     async def run(self) -> None:
@@ -140,16 +142,7 @@ class Borders:
             _LOST.labels("stopped").inc(len(self._queue))
             _log.error("residency.records_lost", reason="stopped", count=len(self._queue))
 
-    def _report(self, violation: ResidencyViolated, record_id: str) -> None:
-        VIOLATIONS.labels(violation.border).inc()
-        _log.warning(
-            "residency.refused",
-            border=violation.border,
-            from_region=violation.from_region,
-            to_region=violation.to_region,
-            conversation=violation.conversation,
-            asset=violation.asset,
-        )
+    def _queue_record(self, violation: ResidencyViolated, record_id: str) -> None:
         if len(self._queue) >= _MAX_QUEUED:
             _LOST.labels("queue_full").inc()
             return
@@ -176,6 +169,52 @@ class Borders:
         except BusRefusedError as error:
             _LOST.labels("refused").inc()
             _log.error("residency.records_lost", reason="refused", count=1, error=str(error))
+
+
+@asynccontextmanager
+async def recording(borders: Borders) -> AsyncIterator[None]:
+    """Record the refusals of a command until the block ends, and wait a moment for the last of them."""
+    running = asyncio.ensure_future(borders.run())
+    try:
+        yield
+    finally:
+        await borders.drain(_DRAIN_TIMEOUT_S)
+        await cancel_and_wait([running])
+
+
+def refuse(
+    border: Border,
+    *,
+    data: str,
+    place: str,
+    process: tuple[str, Instance],
+    conversation: str = "",
+    customer: tuple[str, str] | None = None,
+    asset: str = "",
+) -> ResidencyViolated:
+    """Count and log a refused passage, and return its record; `process` is service and instance."""
+    service, instance = process
+    violation = ResidencyViolated(
+        border=border,
+        from_region=recorded_region(data),
+        to_region=recorded_region(place),
+        service=service,
+        instance=instance,
+        at=time.time(),
+        conversation=_id_or_nothing(conversation),
+        customer=hash_of(*customer) if customer is not None else "",
+        asset=_id_or_nothing(asset),
+    )
+    VIOLATIONS.labels(border).inc()
+    _log.warning(
+        "residency.refused",
+        border=border,
+        from_region=violation.from_region,
+        to_region=violation.to_region,
+        conversation=violation.conversation,
+        asset=violation.asset,
+    )
+    return violation
 
 
 async def append_violation(bus: Bus, region: str, violation: ResidencyViolated, record_id: str) -> None:

@@ -13,6 +13,7 @@ import structlog
 from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.object_store import ObstoreObjectStore, local_folder
+from trunkline_chassis.regional_objects import regional_objects
 from trunkline_chassis.rpc import Responder
 from trunkline_chassis.toml_file import TomlFileError
 from trunkline_protocols import codec, streams, subjects
@@ -104,7 +105,7 @@ async def _serve_archives(process: Process[AuditSettings]) -> Responder:
     settings = process.settings
     responder = Responder(process.bus, NAME, process.latency, process.group)
     archives = ArchiveHandlers(
-        ArchivedConversations(settings.postgres_dsn, ObstoreObjectStore),
+        ArchivedConversations(settings.postgres_dsn, regional_objects(ObstoreObjectStore, process.borders, "archive")),
         ConversationProofs(settings.postgres_dsn),
         PostgresCustomerIndex(settings.postgres_dsn, settings.region),
         process.borders,
@@ -153,7 +154,7 @@ def _retention(process: Process[AuditSettings]) -> RetentionSchedule:
         return RetentionRun(
             PostgresRetention(settings.postgres_dsn, holder=process.instance, region=settings.region),
             JetStreamTrimmer(process.bus, settings.region),
-            ObstoreObjectStore,
+            regional_objects(ObstoreObjectStore, process.borders, "archive"),
             policy,
             location=settings.retention_url,
             now=_now,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 import structlog
@@ -13,6 +14,7 @@ from prometheus_client import Counter
 from trunkline_chassis.heartbeat import Vitals
 from trunkline_chassis.lifecycle import Process
 from trunkline_chassis.object_store import ObstoreObjectStore
+from trunkline_chassis.regional_objects import RegionalObjects
 from trunkline_chassis.rpc import Responder
 from trunkline_chassis.tracing.span_types import SERVE_KNOWLEDGE
 from trunkline_embedding import LEXICAL, Embedder, open_embedder
@@ -65,7 +67,7 @@ async def _knowledge(process: Process[RagSettings], parser: ParserProcess) -> As
     embedder, _ = await asyncio.gather(
         asyncio.to_thread(open_embedder, settings.embedder_choice()), asyncio.to_thread(load_model)
     )
-    store = await asyncio.to_thread(_open_store, settings, embedder)
+    store = await asyncio.to_thread(_open_store, settings, embedder, _foreign_reporter(process))
     try:
         is_shared = "://" in settings.milvus_uri
         knowledge_base = KnowledgeBase(
@@ -84,7 +86,7 @@ async def _knowledge(process: Process[RagSettings], parser: ParserProcess) -> As
         process.spawn(fleet.run())
         if store.needs_vectors:
             process.spawn(knowledge_base.reembed())
-        objects = ObstoreObjectStore(settings.backup_url)
+        objects = RegionalObjects(ObstoreObjectStore(settings.backup_url), process.borders, "backup")
         backups = Backups(knowledge_base, objects, process.borders, keep=settings.backup_keep)
         handlers = KnowledgeHandlers(knowledge_base, backups, process.borders)
         await _import_folder(settings, handlers)
@@ -107,13 +109,32 @@ async def _knowledge(process: Process[RagSettings], parser: ParserProcess) -> As
         await asyncio.to_thread(store.close)
 
 
-def _open_store(settings: RagSettings, embedder: Embedder | None) -> MilvusStore:
+def _foreign_reporter(process: Process[RagSettings]) -> Callable[[str, str], None]:
+    """Return a function for any thread that counts and records the refused collections of another region."""
+    loop, region = asyncio.get_running_loop(), process.settings.region
+
+    def report(home: str, collection: str) -> None:
+        # A restart after a second is the same attempt.
+        record_id = f"collections-{region}-{process.instance}-{int(time.time()) // 60}"
+        refused = partial(
+            process.borders.admits, "collections", data=region, place=home, asset=collection, record_id=record_id
+        )
+        loop.call_soon_threadsafe(refused)
+
+    return report
+
+
+def _open_store(
+    settings: RagSettings, embedder: Embedder | None, on_foreign: Callable[[str, str], None]
+) -> MilvusStore:
     started = time.perf_counter()
     store = MilvusStore(
         settings.milvus_uri,
         embedder=embedder.name if embedder is not None else LEXICAL,
         dimensions=embedder.dimensions if embedder is not None else 0,
         access=MilvusAccess(settings.milvus_token.get_secret_value(), settings.milvus_ca, settings.socket_dir),
+        region=settings.region,
+        on_foreign=on_foreign,
     )
     _log.info("store.opened", took_ms=round((time.perf_counter() - started) * 1000))
     return store

@@ -40,6 +40,17 @@ class StoreUnavailableError(RuntimeError):
     """The store does not answer; searches are answered from the last index."""
 
 
+class StoreElsewhereError(StoreUnavailableError):
+    """The store belongs to another region: nothing is read from it or written to it."""
+
+    def __init__(self, home: str, region: str) -> None:
+        """Name the region of the store and that of this process."""
+        super().__init__(
+            f"this Milvus holds the knowledge of region {home!r}: region {region!r} needs a folder, a server or a "
+            "database of its own"
+        )
+
+
 class ArticleStore(Protocol):
     """Reads and writes articles. Writes need the write lock."""
 

@@ -109,7 +109,14 @@ async def _run(settings: SuiteSettings, announce: Callable[[str, str], None], va
     port = claim_port(settings.http_host, settings.http_port)
     stop = stop_event()
     with exclusive_lock(settings.data_dir), _open_log(settings.data_dir / "logs") as log:
-        configure_logs(service="supervisor", instance="supervisor", level="info", style="json", stream=log)
+        configure_logs(
+            service="supervisor",
+            instance="supervisor",
+            region=settings.region,
+            level="info",
+            style="json",
+            stream=log,
+        )
         async with AsyncExitStack() as stack:
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             startup = await _wire(settings, fleet, port, Lifetime(stack, tasks), tasks, variables)

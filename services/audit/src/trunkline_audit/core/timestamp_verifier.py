@@ -16,7 +16,7 @@ import argparse
 import base64
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,11 @@ def signed_text(head: dict[str, Any]) -> bytes:
     return f"trunkline head 1\n{head['log']}\n{head['size']}\n{root}\n{head['at']}\n".encode()
 
 
-def read_lines(file: Path) -> list[dict[str, Any]]:
-    """Return the objects of a file, one to a line."""
+def read_lines(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file, one to a line."""
     with file.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
+        for line in lines:
+            yield json.loads(line)
 
 
 def check_timestamps(
@@ -74,8 +75,10 @@ def main() -> int:
     parser.add_argument("--ca", required=True, help="certificates of the authorities that you trust (PEM)")
     given = parser.parse_args()
     try:
-        timestamps = read_lines(Path(given.timestamps))
-        heads = [entry for entry in read_lines(Path(given.export)) if entry["kind"] == "head"]
+        timestamps = list(read_lines(Path(given.timestamps)))
+        sizes = {entry["size"] for entry in timestamps}
+        export = read_lines(Path(given.export))
+        heads = [entry for entry in export if entry["kind"] == "head" and entry["size"] in sizes]
         faults = check_timestamps(timestamps, heads, Path(given.ca).read_bytes())
     except (OSError, ValueError, KeyError, TypeError) as error:
         print(f"verify_timestamps: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201

@@ -161,7 +161,9 @@ class Verification:
         self._keys = {_key_name(trusted_key): trusted_key} if trusted_key else {}
         self._trusts_export = not trusted_key
         self._is_whole = True
-        self._heads: dict[int, dict[str, Any]] = {}
+        self._heads: dict[int, str] = {}
+        """Roots by size; of a whole export only those that its records have not reached yet."""
+        self._largest_head = 0
         self._tree = Frontier()
         self._is_broken = False
         self._agreed = 0
@@ -211,13 +213,10 @@ class Verification:
 
     def finish(self) -> None:
         """Compare what can be compared only at the end."""
-        if not self._is_whole:
-            return
-        for size in sorted(self._heads):
-            if size > self._tree.size and not self._is_broken:
-                self.add_fault(f"records {self._tree.size} to {size - 1} are missing: a head of {size} records exists")
-                break
-        self.uncovered = max(0, self._tree.size - max(self._heads, default=0))
+        size, head = self._tree.size, min(self._heads, default=0)
+        if self._is_whole and head > size and not self._is_broken:
+            self.add_fault(f"records {size} to {head - 1} are missing: a head of {head} records exists")
+        self.uncovered = max(0, size - self._largest_head) if self._is_whole else 0
 
     def add_fault(self, text: str) -> None:
         """Take a fault, unless there are too many to be read."""
@@ -228,20 +227,27 @@ class Verification:
         if entry["format"] != FORMAT:
             raise ValueError(f"format {entry['format']}, this file checks {FORMAT}")
         self._is_whole = entry["whole"]
-        if self._trusts_export:
-            for name, public in entry["keys"].items():
-                if _key_name(public) != name:
-                    self.add_fault(f"key {name} is not the key of that name")
-                self._keys[name] = public
+        for name, public in entry["keys"].items() if self._trusts_export else ():
+            if _key_name(public) != name:
+                self.add_fault(f"key {name} is not the key of that name")
+            self._keys[name] = public
         for head in self._witnessed:
             self._take_head(head, origin=head.get("origin", "head of the witness"))
+        self._witnessed = []
 
     def _take_head(self, head: dict[str, Any], origin: str = "head") -> None:
         size = head["size"]
         self.heads += 1
-        known = self._heads.setdefault(size, head)
-        if known["root"] != head["root"]:
+        self._largest_head = max(self._largest_head, size)
+        root = head["root"]
+        if self._heads.get(size, root) != root:
             self.add_fault(f"{origin} of {size} records: two roots exist")
+        if not self._is_whole or size > self._tree.size:
+            self._heads.setdefault(size, root)
+        elif size < self._tree.size:
+            self.add_fault(f"{origin} of {size} records: it follows record {self._tree.size - 1}")
+        elif not self._is_broken:
+            self._compare(root)
         if not self._is_signed(head):
             self.add_fault(f"{origin} of {size} records: the signature is not that of key {head['key'] or '(none)'}")
 
@@ -278,42 +284,39 @@ class Verification:
             self.add_fault(f"record {self._tree.size} is missing, record {number} follows")
             self._is_broken = True
             self._tree.size = number + 1
+            self._heads = {size: root for size, root in self._heads.items() if size > number + 1}
         elif not self._is_broken:
             self._tree.append(leaf)
-            self._compare()
+            self._compare(self._heads.pop(self._tree.size, None))
         else:
             self._tree.size += 1
+            self._heads.pop(self._tree.size, None)
 
-    def _compare(self) -> None:
+    def _compare(self, root: str | None) -> None:
+        """Compare the root of a head of all records until now, if there is one, with theirs."""
         size = self._tree.size
-        head = self._heads.get(size)
-        if head is None:
-            return
-        if head["root"] == self._tree.root().hex():
+        if root == self._tree.root().hex():
             self._agreed = size
-            return
-        self._is_broken = True
-        self.add_fault(f"records {self._agreed} to {size - 1} are not those of the head of {size} records")
+        elif root is not None:
+            self._is_broken = True
+            self.add_fault(f"records {self._agreed} to {size - 1} are not those of the head of {size} records")
 
     def _check_proof(self, record: dict[str, Any], leaf: bytes) -> None:
         number, size = record["leaf"], record["size"]
-        head = self._heads.get(size)
-        if head is None:
-            self.add_fault(f"record {number}: there is no head of {size} records")
-            return
         root = root_by_proof(leaf, number, size, [bytes.fromhex(each) for each in record["proof"]])
-        if root is None or root.hex() != head["root"]:
+        if size not in self._heads:
+            self.add_fault(f"record {number}: there is no head of {size} records")
+        elif root is None or root.hex() != self._heads[size]:
             self.add_fault(f"record {number}: its proof does not lead to the head of {size} records")
 
     def _check_consistency(self, entry: dict[str, Any]) -> None:
         old, new = entry["old"], entry["new"]
-        heads = [self._heads.get(size) for size in (old, new)]
-        if heads[0] is None or heads[1] is None:
+        if old not in self._heads or new not in self._heads:
             self.add_fault(f"consistency of {old} and {new} records: there is no head of that size")
             return
-        roots = [bytes.fromhex(head["root"]) for head in heads if head is not None]
+        roots = bytes.fromhex(self._heads[old]), bytes.fromhex(self._heads[new])
         found = roots_by_proof(old, new, roots[0], [bytes.fromhex(each) for each in entry["proof"]])
-        if found is None or list(found) != roots:
+        if found != roots:
             self.add_fault(f"the head of {new} records does not continue that of {old} records")
 
 
@@ -378,8 +381,7 @@ def main() -> int:
     parser.add_argument("--key", default="", help="public key that you trust, in hex")
     given = parser.parse_args()
     try:
-        witnessed = read_heads(Path(given.heads)) if given.heads else []
-        verification = Verification(witnessed, given.key)
+        verification = Verification(read_heads(Path(given.heads)) if given.heads else [], given.key)
         if given.export.endswith(".json"):
             check_archive(verification, Path(given.export))
         else:
@@ -390,9 +392,7 @@ def main() -> int:
     except (OSError, ValueError, KeyError, TypeError) as error:
         print(f"verify: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    for fault in verification.faults:
-        print(fault)  # noqa: T201
-    print(verification.summary)  # noqa: T201
+    print(*verification.faults, verification.summary, sep="\n")  # noqa: T201
     return 1 if verification.faults else 0
 
 

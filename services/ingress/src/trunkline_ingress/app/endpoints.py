@@ -116,7 +116,7 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
         ArticleEndpoint(articles, chat.authenticator, chat.opener.identity_of, chat.opener.borders),
         SuiteOps(
             ports.suite,
-            TraceReader(ports.inbox, ports.log, ports.archive, ports.views, ports.proofs, region),
+            TraceReader(ports.inbox, ports.log, ports.archive, ports.views, ports.proofs, chat.opener.borders),
         ),
         KnowledgeOps(ports.knowledge),
         FleetOps(ports.fleet_store, ports.rollouts, ports.releases, ports.processes, settings.mcp_commands),
@@ -145,7 +145,7 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
         CustomerOps(
             ports.customers,
             ports.erasures,
-            CustomerExporter(ports.customer_index, ports.customer_records, ports.archive, region),
+            CustomerExporter(ports.customer_index, ports.customer_records, ports.archive, chat.opener.borders),
             ports.keys,
             ports.views,
             region,

@@ -9,10 +9,12 @@ from typing import Final
 import structlog
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.logs import reason_of
+from trunkline_chassis.residency import BorderGuard
 from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.inbox import FeedbackGiven
 from trunkline_protocols.log import CommitStored
 
+from trunkline_ingress.application.record_border import admits_records
 from trunkline_ingress.core.customer_export import ExportSource
 from trunkline_ingress.operator_ports import ConversationArchive, CustomerIndex, CustomerRecords
 
@@ -37,7 +39,12 @@ class CustomerExporter:
     index: CustomerIndex
     records: CustomerRecords
     archive: ConversationArchive
-    region: str
+    borders: BorderGuard
+
+    @property
+    def region(self) -> str:
+        """Region of the suite, whose conversations are exported."""
+        return self.borders.region
 
     async def read(self, tenant: str, customer: str) -> FoundRecords:
         """Return the records of all conversations of a customer; raises `BusError` without the streams."""
@@ -71,6 +78,8 @@ class CustomerExporter:
         log = [
             each for each in archived.commits(live) if (each.commit.tenant, each.commit.customer) == (tenant, customer)
         ]
+        if not admits_records(self.borders, name, [each.commit.region for each in log]):
+            return [], []
         ratings = {
             entry.sequence: entry.message for entry in archived.entries if isinstance(entry.message, FeedbackGiven)
         }
@@ -78,8 +87,12 @@ class CustomerExporter:
         return log, [ratings[sequence] for sequence in sorted(ratings)]
 
     async def _by_log(self, tenant: str, customer: str, reason: str) -> FoundRecords:
-        commits = [each async for each in self.records.commits(self.region, tenant, customer)]
-        named = {each.commit.conversation for each in commits}
+        found = [each async for each in self.records.commits(self.region, tenant, customer)]
+        regions: dict[ConversationId, set[str]] = {}
+        for each in found:
+            regions.setdefault(each.commit.conversation, set()).add(each.commit.region)
+        named = {name for name, those in regions.items() if admits_records(self.borders, name, those)}
+        commits = [each for each in found if each.commit.conversation in named]
         ratings = [each async for each in self.records.ratings(self.region, named)] if named else []
         note = f"The whole log of the region was read; archived conversations and older ratings are missing: {reason}"
         return FoundRecords(commits, ratings, "log", note)

@@ -15,9 +15,10 @@ from trunkline_chassis.residency import BorderGuard
 from trunkline_protocols.frames import DurableFrame, Resume, Start
 from trunkline_protocols.ids import ConversationId, Instance, conversation_id
 
+from trunkline_ingress.application.identity_border import admitted
 from trunkline_ingress.application.session import ErasedConversationError, Session, SessionPorts, StaleSessionError
 from trunkline_ingress.application.session_registry import SessionRegistry
-from trunkline_ingress.core.identity import Claims, Identity, UnauthorizedError, authorize
+from trunkline_ingress.core.identity import Claims, Identity, UnauthorizedError
 from trunkline_ingress.core.resume_tokens import sign, verify
 
 _log: Final = structlog.get_logger(__name__)
@@ -78,11 +79,10 @@ class SessionOpener:
             locale=request.locale,
             tier=request.tier,
         )
-        is_admitted = self._admits(identity, claims)
-        identity = authorize(identity, claims)
-        if not is_admitted:
+        granted = admitted(identity, claims, self.borders)
+        if granted is None:
             raise UnknownRegionError(f"region: this suite serves {region!r} only")
-        session = self._session(identity, send)
+        session = self._session(granted, send)
         token = sign(session.identity, self.resume_secret, expires_at=time.time() + self.resume_ttl_s)
         return OpenedSession(session, self.sessions.add(session), resume_token=token)
 
@@ -96,11 +96,10 @@ class SessionOpener:
         if identity is None or identity.conversation != request.conversation:
             await self._refuse(ConversationId(request.conversation))
             raise UnauthorizedError("the resume token is not valid for this conversation, or has expired")
-        is_admitted = self._admits(identity, claims)
-        identity = authorize(identity, claims)
-        if not is_admitted:
+        granted = admitted(identity, claims, self.borders)
+        if granted is None:
             raise UnknownConversationError
-        return await self._restore(identity, request.last_seq, send)
+        return await self._restore(granted, request.last_seq, send)
 
     def is_home_of(self, claims: Claims | None) -> bool:
         """Return whether claims may be stored here; a token of another region is refused when the session opens."""
@@ -109,20 +108,6 @@ class SessionOpener:
     def identity_of(self, resume_token: str) -> Identity | None:
         """Return the identity in a resume token, None if the token is not valid now."""
         return verify(resume_token, self.resume_secret, now=time.time())
-
-    def _admits(self, identity: Identity, claims: Claims | None) -> bool:
-        """Return whether the identity and the token are of this region; a token of another one is refused here too."""
-        regions = {identity.region} if claims is None else {identity.region, claims.region}
-        admitted = [
-            self.borders.admits(
-                "session",
-                data=region,
-                conversation=identity.conversation,
-                customer=(identity.tenant, identity.customer),
-            )
-            for region in sorted(regions)
-        ]
-        return all(admitted)
 
     async def _restore(self, identity: Identity, last_seq: int, send: SendFrame) -> OpenedSession | None:
         session = self._session(identity, send)

@@ -9,10 +9,13 @@ from typing import Final
 import structlog
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.logs import reason_of
+from trunkline_chassis.residency import BorderGuard
 from trunkline_protocols.ids import ConversationId
+from trunkline_protocols.inbox import TurnReceived
 from trunkline_protocols.log import CommitStored
 from trunkline_protocols.streams import CONVERSATIONS, INBOX, VIEWS
 
+from trunkline_ingress.application.record_border import admits_records
 from trunkline_ingress.core.archived import ArchivedConversation, is_trimmed
 from trunkline_ingress.core.operators import Operator
 from trunkline_ingress.core.trace import (
@@ -66,7 +69,12 @@ class TraceReader:
     archive: ConversationArchive
     views: ViewRecords
     proofs: RecordProofs
-    region: str
+    borders: BorderGuard
+
+    @property
+    def region(self) -> str:
+        """Region of the suite, whose conversations are shown."""
+        return self.borders.region
 
     async def read(self, conversation: ConversationId, operator: Operator) -> Trace | None:
         """Return the trace, which has the view of the operator itself; None if there is no such conversation.
@@ -76,6 +84,9 @@ class TraceReader:
         messages = await self.inbox.messages(self.region, conversation)
         commands = await self.inbox.desk_commands(self.region, conversation)
         commits = await self.log.commits(self.region, conversation, after=0)
+        named = [each.message.region for each in messages if isinstance(each.message, TurnReceived)]
+        if not admits_records(self.borders, conversation, [*named, *(each.commit.region for each in commits)]):
+            return None
         records = _Records([*messages, *commands], commits)
         if is_trimmed(commits) or not (records.entries or commits):
             records = records.with_archived(await self.archive.read(conversation))

@@ -16,7 +16,8 @@ from aiohttp import web
 from trunkline_chassis.residency import BorderGuard
 
 from trunkline_ingress.application.cited_articles import CitedArticles
-from trunkline_ingress.core.identity import Claims, Identity, UnauthorizedError, authorize
+from trunkline_ingress.application.identity_border import admitted
+from trunkline_ingress.core.identity import Claims, Identity, UnauthorizedError
 from trunkline_ingress.handlers.access import CUSTOMER, Route
 from trunkline_ingress.handlers.auth import Authenticator
 from trunkline_ingress.handlers.http import json_response, token_of
@@ -56,7 +57,7 @@ class ArticleEndpoint:
             found = await self.articles.read_public(document, rev, self.borders.region)
         else:
             identity = self._identity(resume_token or "", claims)
-            found = await self.articles.read(identity, document, rev) if self._admits(identity) else None
+            found = await self.articles.read(identity, document, rev) if identity is not None else None
         if found is None:
             raise web.HTTPNotFound(text="article not found")
         return json_response(
@@ -69,20 +70,12 @@ class ArticleEndpoint:
             )
         )
 
-    def _admits(self, identity: Identity) -> bool:
-        return self.borders.admits(
-            "session",
-            data=identity.region,
-            conversation=identity.conversation,
-            customer=(identity.tenant, identity.customer),
-        )
-
-    def _identity(self, resume_token: str, claims: Claims | None) -> Identity:
+    def _identity(self, resume_token: str, claims: Claims | None) -> Identity | None:
         identity = self.identity_of(resume_token)
         if identity is None:
             raise web.HTTPUnauthorized(text=f"a valid resume token is required in {RESUME_TOKEN}")
         try:
-            return authorize(identity, claims)
+            return admitted(identity, claims, self.borders)
         except UnauthorizedError as error:
             raise web.HTTPForbidden(text="the resume token belongs to another customer") from error
 

@@ -26,6 +26,7 @@ from trunkline_protocols.ids import ConversationId
 from trunkline_protocols.log import Started
 from trunkline_protocols.rules.escalation import queue
 
+from trunkline_ingress.application.record_border import admits_records
 from trunkline_ingress.application.view_recording import record_views
 from trunkline_ingress.core.archived import is_trimmed
 from trunkline_ingress.core.customer_view import CustomerView, customer_view
@@ -170,7 +171,7 @@ class DeskOps:
         if is_trimmed(commits) or not commits:
             archived = await self.archive.read(conversation)
             commits, archives = archived.commits(commits), archived.archives
-        if not commits:
+        if not commits or not admits_records(self.borders, conversation, [each.commit.region for each in commits]):
             raise web.HTTPNotFound(text=f"conversation {conversation} not found")
         await self.views.record(region, conversation, "desk", operator_of(request))
         messages, closed = transcript(commits)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from pymilvus import AnnSearchRequest, DataType, Function, FunctionType, MilvusClient, MilvusException, RRFRanker
 
 from trunkline_rag.adapters.milvus.access import MilvusAccess
-from trunkline_rag.adapters.milvus.collections import ACTIVE_ALIAS, CollectionNames, parse_names
+from trunkline_rag.adapters.milvus.collections import ACTIVE_ALIAS, HOME_PROPERTY, CollectionNames, parse_names
 from trunkline_rag.adapters.milvus.embedded import EmbeddedMilvus
 
 # It warns at every read that the embedded server returns no timestamp, and writes a traceback for each error that it
@@ -82,8 +82,16 @@ class MilvusConnection:
         """Point the alias at these passages, which also selects their articles."""
         self._client.alter_alias(names.passages, ACTIVE_ALIAS)
 
-    def create(self, collection: str, fields: dict[str, dict[str, Any]]) -> None:
-        """Create a collection unless it exists; a field `words` gets a BM25 index for native search."""
+    def home_of(self, collection: str) -> str:
+        """Return the region that has claimed a collection, empty if none has."""
+        return str(self._client.describe_collection(collection).get("properties", {}).get(HOME_PROPERTY, ""))
+
+    def claim(self, collection: str, region: str) -> None:
+        """Claim a collection for a region."""
+        self._client.alter_collection_properties(collection, {HOME_PROPERTY: region})
+
+    def create(self, collection: str, fields: dict[str, dict[str, Any]], region: str) -> None:
+        """Create a collection of a region unless it exists; a field `words` gets a BM25 index for native search."""
         if self._client.has_collection(collection):
             return
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -106,7 +114,9 @@ class MilvusConnection:
         if "mark" in fields:
             index.add_index("mark", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
         try:
-            self._client.create_collection(collection, schema=schema, index_params=index)
+            self._client.create_collection(
+                collection, schema=schema, index_params=index, properties={HOME_PROPERTY: region}
+            )
         except MilvusException:
             # Two processes may start on an empty server at the same time.
             if not self._client.has_collection(collection):

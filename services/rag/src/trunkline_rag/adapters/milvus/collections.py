@@ -17,6 +17,9 @@ from pymilvus import DataType
 ACTIVE_ALIAS: Final = "passages"
 """Alias of the active collection of passages, whose name determines the collection of articles."""
 
+HOME_PROPERTY: Final = "trunkline.region"
+"""Property of every collection: the only region that reads it and writes to it."""
+
 _MAX_TEXT_BYTES: Final = 65_535
 _SPARSE: Final = {"datatype": DataType.SPARSE_FLOAT_VECTOR}
 """Milvus requires a vector field in every collection: `mark` is a constant placeholder."""

@@ -21,6 +21,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import numpy as np
 from pymilvus import AnnSearchRequest, MilvusException, RRFRanker
+from trunkline_protocols.rules.residency import may_cross
 
 from trunkline_rag.adapters.milvus.access import MilvusAccess
 from trunkline_rag.adapters.milvus.client import MilvusConnection
@@ -51,7 +52,7 @@ from trunkline_rag.core.passage_set import PassageSet, StagedArticle
 from trunkline_rag.core.question import SearchQuestion
 from trunkline_rag.core.scope import SearchAudience
 from trunkline_rag.core.versions import ArticleKey, LatestVersion
-from trunkline_rag.ports import StoreUnavailableError
+from trunkline_rag.ports import StoreElsewhereError, StoreUnavailableError
 
 _TERMS_ONLY: Final = "lexical"
 _BATCH: Final = 500
@@ -84,16 +85,26 @@ class MilvusStore:
         dimensions: int = 0,
         native_search: bool | None = None,
         access: MilvusAccess = MilvusAccess(),  # noqa: B008 - immutable
+        region: str = "local",
+        on_foreign: Callable[[str, str], None] = lambda home, collection: None,  # noqa: ARG005
     ) -> None:
-        """Open the store for one embedder and create missing collections.
+        """Open the store of a region for one embedder and create missing collections.
 
-        `native_search` is for tests; by default, servers search natively and the embedded store does not.
+        Raises `StoreElsewhereError` for the store of another region, after a call of `on_foreign` with that region and
+        the collection; collections of an earlier version belong to the first region that opens them. `native_search` is
+        for tests; by default, servers search natively and the embedded store does not.
         """
+        self._region = region
+        self._on_foreign = on_foreign
         self._milvus = MilvusConnection(uri, access)
         self.has_native_search = native_search if native_search is not None else self._milvus.is_server
         self.embedder_tag = embedder_tag(embedder, dimensions)
         self._dimensions = dimensions
-        self._use_collections(self._milvus.active_collections() or self._create_first())
+        try:
+            self._use_collections(self._milvus.active_collections() or self._create_first())
+        except StoreElsewhereError:
+            self._milvus.close()
+            raise
         self._has_no_orphans = False
         """The last write has completed, and all orphans are deleted."""
         self._milvus.load(self._names.articles)
@@ -164,11 +175,13 @@ class MilvusStore:
     @_translating_errors
     def refresh(self) -> None:
         """Switch to the active collections and read the latest versions."""
-        names = self._milvus.active_collections()
-        if names is not None and names != self._names:
+        names = self._milvus.active_collections() or self._names
+        if names == self._names:
+            self._require_home(names)
+        else:
+            self._use_collections(names)
             self._milvus.load(names.articles)
             self._milvus.load(names.passages)
-            self._use_collections(names)
         self._latest = self._read_latest()
 
     @_translating_errors
@@ -285,8 +298,10 @@ class MilvusStore:
         return self._milvus.activate_first(names)
 
     def _create(self, names: CollectionNames) -> None:
-        self._milvus.create(names.articles, article_fields())
-        self._milvus.create(names.passages, passage_fields(self._dimensions, native_search=self.has_native_search))
+        self._milvus.create(names.articles, article_fields(), self._region)
+        self._milvus.create(
+            names.passages, passage_fields(self._dimensions, native_search=self.has_native_search), self._region
+        )
 
     def _fill_passages(self, names: CollectionNames, passages: PassageSet) -> None:
         for start in range(0, len(passages.rows), _BATCH):
@@ -309,9 +324,20 @@ class MilvusStore:
         self._milvus.drop_others(names)
 
     def _use_collections(self, names: CollectionNames) -> None:
+        self._require_home(names)
         folder = self._milvus.folder
         self._names = names
         self._file = PassageFile(folder, names.passages) if folder is not None else None
+
+    def _require_home(self, names: CollectionNames) -> None:
+        """Raise `StoreElsewhereError` if another region has claimed the passages; claim those of an earlier version."""
+        home = self._milvus.home_of(names.passages)
+        if not home:
+            self._milvus.claim(names.passages, self._region)
+            home = self._milvus.home_of(names.passages)
+        if not may_cross("collections", data=self._region, place=home):
+            self._on_foreign(home, names.passages)
+            raise StoreElsewhereError(home, self._region)
 
     # -- rows ---
 
