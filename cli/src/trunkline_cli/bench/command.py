@@ -14,6 +14,7 @@ from trunkline_embedding.settings import EmbedderSettings
 from trunkline_cli.bench.load.command import load
 from trunkline_cli.bench.load.core.profile import constant
 from trunkline_cli.bench.load.plan import LoadPlan
+from trunkline_cli.bench.load.plot_command import plot
 from trunkline_cli.bench.options import Conversations, Fleet, Rate, Seed, Texts
 from trunkline_cli.bench.stages import run_stages, stages_text
 from trunkline_cli.bench.texts import read_texts
@@ -31,6 +32,7 @@ def _group() -> None:
 
 
 bench.command()(load)
+bench.command()(plot)
 
 
 @bench.command()
