@@ -174,6 +174,15 @@ async def test_turns_before_the_load_are_not_counted() -> None:
     assert sum(map(len, server.texts.values())) == 20 + 3 * 7
 
 
+async def test_silent_conversations_stay_open() -> None:
+    """Only the active ones send turns, before the load too."""
+    async with serving(ChatServer()) as server:
+        _, result = await result_of(server, plan(conversations=6, active=2, warm_up=1))
+    assert result.counts.answered == 20
+    assert sorted(customer for customer, texts in server.texts.items() if texts) == ["bench-0", "bench-1"]
+    assert len(server.texts) == 6
+
+
 async def test_suite_that_refuses_sockets_is_named() -> None:
     """Not a traceback of a task group."""
     settings = ClientSettings(url="http://127.0.0.1:1")

@@ -38,6 +38,7 @@ def load(  # noqa: PLR0913 - one parameter per option
     replay: options.Replay = None,
     fleet: Fleet = Path("fleet"),
     seed: Seed = 1,
+    active: options.Active = 0,
     warm_up: options.WarmUp = 0,
     on_refusal: options.Refusal = "drop",
     max_traces: options.MaxTraces = 0,
@@ -60,12 +61,13 @@ def load(  # noqa: PLR0913 - one parameter per option
         texts=read_replay(replay) if replay is not None else read_texts(texts, fleet),
         is_replay=replay is not None,
         seed=seed,
+        active=active,
         warm_up=warm_up,
         on_refusal=on_refusal,
         max_traces=max_traces,
         ingresses=tuple(client_settings(each, data_dir).url for each in ingress or ()),
         sources=tuple(source or ()),
-        processes=min(processes, conversations),
+        processes=min(processes, active or conversations, conversations),
     )
     _run(client_settings(url, data_dir), plan, results, note)
 

@@ -90,6 +90,9 @@ class Generator:
         chosen = texts[(self._scripts - 1) % len(texts)] if self._plan.is_replay else self._rng.choice(texts)
         return Script(chosen, self._rng, in_order=self._plan.is_replay)
 
+    def _active(self) -> list[Customer]:
+        return [customer for number, customer in self._customers.items() if self._plan.is_active(number)]
+
     # -- warming up ---
 
     async def warm_up(self, on_progress: OnProgress = _no_progress) -> None:
@@ -105,7 +108,7 @@ class Generator:
                     sent += 1
                     on_progress(sent)
 
-        await asyncio.gather(*(warm_one(customer) for customer in list(self._customers.values())))
+        await asyncio.gather(*(warm_one(customer) for customer in self._active()))
 
     async def _warm_up_turn(self, customer: Customer) -> None:
         if customer.script.is_over:
@@ -125,7 +128,7 @@ class Generator:
     async def drive(self, start_at: float, on_progress: OnProgress = _no_progress) -> None:
         """Send the load from a moment of the monotonic clock on, and wait for the answers."""
         self._start_at = start_at
-        idle = list(self._customers.values())
+        idle = self._active()
         self._rng.shuffle(idle)
         self._pool = pool = IdlePool(idle)
         for arrival in self._arrivals():
@@ -187,7 +190,7 @@ class Generator:
 
     def _release(self, customer: Customer) -> None:
         """Let an idle customer send a turn that waits, or make it available; one at its end is replaced."""
-        if self._pool is None or self._closing or customer.is_gone:
+        if self._pool is None or self._closing or customer.is_gone or not self._plan.is_active(customer.number):
             return
         if customer.script.is_over:
             self._tasks.create_task(customer.end())

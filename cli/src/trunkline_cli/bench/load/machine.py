@@ -15,6 +15,8 @@ from trunkline_cli.bench.load.core.results import MachineFacts
 
 _GIT_TIMEOUT_S: Final = 10.0
 _CPU_FILE: Final = Path("/proc/cpuinfo")
+_RESULTS: Final = "bench/results"
+"""Folder whose changes do not change the code: a run may replace results that are kept there."""
 _MIB: Final = 2**20
 
 
@@ -43,7 +45,8 @@ def commit_of_code() -> str:
     commit = _git("rev-parse", "--short=12", "HEAD")
     if not commit:
         return version("trunkline-cli")
-    return f"{commit}-dirty" if _git("status", "--porcelain", "--untracked-files=no") else commit
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", f":(top,exclude){_RESULTS}")
+    return f"{commit}-dirty" if changed else commit
 
 
 def _git(*arguments: str) -> str:

@@ -22,7 +22,10 @@ Replay = Annotated[
     Path | None,
     typer.Option(help="Conversations to replay in order: JSON Lines in the format of MultiDoGO, or a folder"),
 ]
-WarmUp = Annotated[int, typer.Option(min=0, help="Turns of each conversation before the load, not counted")]
+Active = Annotated[
+    int, typer.Option(min=0, help="Conversations that send turns, 0 for all; the others are open and silent")
+]
+WarmUp = Annotated[int, typer.Option(min=0, help="Turns of each active conversation before the load, not counted")]
 Refusal = Annotated[OnRefusal, typer.Option(help="If the suite refuses a message for now: drop it, or send it again")]
 MaxTraces = Annotated[
     int, typer.Option(min=0, help="Conversations whose traces are read for the model's time; 0 for all")

@@ -25,8 +25,10 @@ class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
     is_replay: bool = False
     """Whether a customer sends its texts in order and ends, or chooses among them at random."""
     seed: int = 1
+    active: int = 0
+    """Conversations that send turns, 0 for all; the others are open and silent."""
     warm_up: int = 0
-    """Turns of each conversation before the load, which are not counted."""
+    """Turns of each active conversation before the load, which are not counted."""
     on_refusal: OnRefusal = "drop"
     max_traces: int = 0
     """Conversations whose traces are read for the model's time; 0 for all."""
@@ -46,6 +48,10 @@ class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
     def numbers(self) -> range:
         """Numbers of the conversations that this process opens."""
         return range(self.process, self.conversations, self.processes)
+
+    def is_active(self, number: int) -> bool:
+        """Whether a conversation sends turns."""
+        return not self.active or number < self.active
 
     @property
     def traces(self) -> int | None:

@@ -41,7 +41,7 @@ class Generators:
     async def prepare(self, settings: ClientSettings) -> None:
         """Open the conversations and warm them up; raise `CommandError` if a process cannot."""
         plan = self._plan
-        turns = plan.conversations * plan.warm_up
+        turns = (plan.active or plan.conversations) * plan.warm_up
         warming = f" and warming up with {turns} turns" if turns else ""
         self._phases.begin(f"opening {plan.conversations} conversations{warming}", max(plan.conversations, turns))
         for number, process in enumerate(self._processes):

@@ -64,6 +64,7 @@ async def run_load(settings: ClientSettings, plan: LoadPlan) -> FinishedRun:
         processes=plan.processes,
         arrivals=plan.arrivals,
         phases=plan.phases,
+        active=plan.active,
         warm_up=plan.warm_up,
     )
     cpu_s = {service: seconds - before.cpu_s.get(service, 0.0) for service, seconds in after.cpu_s.items()}

@@ -36,6 +36,7 @@ class RequestedLoad:
     processes: int
     arrivals: str
     phases: Sequence[Phase]
+    active: int = 0
     warm_up: int = 0
 
 
@@ -47,6 +48,7 @@ def load_report(load: RequestedLoad, result: Tally, usage: ServiceUsage) -> dict
         "duration_s": seconds_of(load.phases),
         "processes": load.processes,
         "arrivals": load.arrivals,
+        "active": load.active or load.conversations,
         "warm_up": load.warm_up,
         **_counts(result),
         **_latencies(result.phases),
