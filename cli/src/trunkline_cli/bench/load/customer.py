@@ -58,7 +58,7 @@ class Customer:
     """Whether the customer has ended the conversation."""
 
     async def send(self, *, due_at: float | None, phase: int | None) -> None:
-        """Send the next text; a closed socket leaves the turn unanswered."""
+        """Send the next text; a turn that finds the socket closed is an error."""
         turn = TurnRecord(
             id=f"m{len(self.record.turns) + 1}",
             sent_at=time.monotonic(),
@@ -75,6 +75,8 @@ class Customer:
             await self.socket.send_str(codec.encode(Message(id=turn.id, text=turn.text)).decode())
         except (aiohttp.ClientError, ConnectionError) as error:
             self.record.errors.append(("send", type(error).__name__))
+            turn.is_failed = True
+            self.settled.set()
 
     def receive(self, frame: ServerFrame, on_refusal: OnRefusal) -> float | None:
         """Record a frame; return the seconds after which a refused message has to be sent again, else None."""

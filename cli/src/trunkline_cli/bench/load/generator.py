@@ -128,21 +128,29 @@ class Generator:
     async def drive(self, start_at: float, on_progress: OnProgress = _no_progress) -> None:
         """Send the load from a moment of the monotonic clock on, and wait for the answers."""
         self._start_at = start_at
-        idle = self._active()
-        self._rng.shuffle(idle)
-        self._pool = pool = IdlePool(idle)
+        active = self._active()
+        self._rng.shuffle(active)
+        self._pool = pool = IdlePool(customer for customer in active if not customer.script.is_over)
+        for customer in active:
+            if customer.script.is_over:
+                self._release(customer)
         for arrival in self._arrivals():
             await asyncio.sleep(max(0.0, start_at + arrival.at_s - time.monotonic()))
             on_progress(arrival.at_s)
             pool.expire(self._now_s())
-            customer = pool.take(arrival)
-            while customer is not None and customer.is_gone:
-                customer = pool.take(arrival)
-            if customer is not None:
-                await self._send(customer, arrival)
+            if (idle := self._take(pool, arrival)) is not None:
+                await self._send(idle, arrival)
         # All processes end their load at the same time: the last arrival of a share may be an earlier one.
         await asyncio.sleep(max(0.0, start_at + seconds_of(self._plan.phases) - time.monotonic()))
         await self._wait_for_answers(pool)
+
+    @staticmethod
+    def _take(pool: IdlePool[Customer], arrival: Arrival) -> Customer | None:
+        """Return an idle customer whose socket is open."""
+        customer = pool.take(arrival)
+        while customer is not None and customer.is_gone:
+            customer = pool.take(arrival)
+        return customer
 
     def _arrivals(self) -> Iterator[Arrival]:
         plan = self._plan
@@ -177,7 +185,8 @@ class Generator:
 
     def _on_frame(self, customer: Customer, frame: ServerFrame) -> None:
         was_waiting = customer.record.is_waiting
-        retry_after_s = customer.receive(frame, self._plan.on_refusal)
+        # Before the load every turn has to be answered: it makes a conversation as long as requested.
+        retry_after_s = customer.receive(frame, self._plan.on_refusal if self._pool is not None else "retry")
         if retry_after_s is not None:
             self._tasks.create_task(self._retry(customer, retry_after_s))
         elif was_waiting and not customer.record.is_waiting:
