@@ -79,13 +79,15 @@ def write_report(results: Path) -> None:
     (results / "growth.md").write_text("\n".join(parts), encoding="utf-8")
 
 
-def _points(only: Sequence[str], sizes: Sequence[int]) -> Iterator[tuple[Dimension, int]]:
+def points_of(only: Sequence[str], sizes: Sequence[int]) -> Iterator[tuple[Dimension, int]]:
+    """Yield the points of some dimensions, or of all, with given sizes or their own."""
     for dimension in DIMENSIONS:
         if not only or dimension.name in only:
             yield from ((dimension, size) for size in sizes or dimension.sizes)
 
 
-def _is_stored(results: Path, dimension: Dimension, size: int) -> bool:
+def is_stored(results: Path, dimension: Dimension, size: int) -> bool:
+    """Return whether a point has a result of the present commit."""
     return any(at == size and file.commit == commit_of_code() for at, file in stored_points(results, dimension))
 
 
@@ -104,9 +106,9 @@ def main() -> int:
     options = parser.parse_args()
     deadline = time.monotonic() + options.max_minutes * _MINUTE_S
     failed = 0
-    for dimension, size in () if options.report else _points(options.only, options.sizes):
+    for dimension, size in () if options.report else points_of(options.only, options.sizes):
         point = f"{dimension.name} {size:,}"
-        if not options.again and _is_stored(options.results, dimension, size):
+        if not options.again and is_stored(options.results, dimension, size):
             print(f"{point}: has a result", flush=True)
             continue
         if time.monotonic() > deadline:

@@ -44,6 +44,7 @@ def test_addresses_are_taken_only_if_ports_are_scarce() -> None:
     ("hosts", "given", "has_loopback_network"),
     [
         (["support.example"], [], True),
+        (["127.example:80"], [], True),
         (["[::1]:8080"], [], True),
         (LOOPBACK, [], False),
         (LOOPBACK, ["10.0.0.1"], True),

@@ -30,8 +30,11 @@ class SuiteUsage:
         for service, process in self._processes:
             with contextlib.suppress(psutil.Error):
                 seconds = _own_cpu_s(service, process)
-                seconds += sum(sum(child.cpu_times()[:2]) for child in _children(service, process))
                 used[service] = used.get(service, 0.0) + seconds
+                for child in _children(service, process):
+                    # A backend that ends meanwhile is missing from this reading only.
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        used[service] += sum(child.cpu_times()[:2])
         return used
 
     def wakeups(self) -> dict[str, float]:
@@ -48,8 +51,10 @@ class SuiteUsage:
         for service, process in self._processes:
             with contextlib.suppress(psutil.Error):
                 together = [process, *_children(service, process)]
-                used = sum(_memory(each, is_shared=len(together) > 1) for each in together)
-                resident[service] = resident.get(service, 0.0) + used / _MIB
+                for each in together:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        used = _memory(each, is_shared=len(together) > 1) / _MIB
+                        resident[service] = resident.get(service, 0.0) + used
         return {service: round(mib, 1) for service, mib in resident.items()}
 
 

@@ -67,7 +67,7 @@ async def run_load(settings: ClientSettings, plan: LoadPlan) -> FinishedRun:
         active=plan.active,
         warm_up=plan.warm_up,
     )
-    cpu_s = {service: seconds - before.cpu_s.get(service, 0.0) for service, seconds in after.cpu_s.items()}
+    cpu_s = {service: max(0.0, total - before.cpu_s.get(service, 0.0)) for service, total in after.cpu_s.items()}
     report = load_report(
         load, result, ServiceUsage(cpu_s, rss_mib, by_service(traffic.received), by_service(traffic.sent))
     )

@@ -102,7 +102,10 @@ async def _generate(pipe: _Pipe, prepare: Prepare) -> None:
         pipe.send(Driven())
         await pipe.receive(FinishLoad)
         await generator.close()
-    await read_model_times(settings, generator.records, sample=plan.traces, seed=plan.seed, on_progress=pipe.progress)
+    async with pipe.watched():
+        await read_model_times(
+            settings, generator.records, sample=plan.traces, seed=plan.seed, on_progress=pipe.progress
+        )
     result = tally(
         generator.records,
         skipped=generator.skipped,

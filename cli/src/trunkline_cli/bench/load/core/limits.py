@@ -76,8 +76,12 @@ def source_addresses(
 
 
 def _is_loopback(host: str) -> bool:
-    """Return whether a host with its port is reached over 127.0.0.0/8."""
-    return host.startswith(("127.", "localhost"))
+    """Return whether a host, with its port or without, is reached over 127.0.0.0/8."""
+    name = host.partition(":")[0]
+    try:
+        return IPv4Address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
 
 
 def _too_few(conversations: int, per_address: int, addresses: int) -> str:
