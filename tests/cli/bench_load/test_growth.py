@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import msgspec
@@ -88,7 +89,7 @@ def test_points_are_selected() -> None:
 def test_results_of_this_commit_are_kept_and_reported(tmp_path: Path) -> None:
     """Ascending by size; a damaged file, or one of another commit, is measured again."""
     conversations, length = DIMENSIONS[0], DIMENSIONS[1]
-    full = {
+    full: dict[str, Any] = {
         "overhead_ms": {"p50": 10.0, "p95": 20.0, "p99": 30.0, "max": 40.0},
         "messages_per_turn": {"in": {"total": 16.9}, "out": {"total": 19.1}},
         "rss_mib": {"nats": 100.0, "agents": 200.0},
