@@ -21,6 +21,11 @@ weights:
 bench *args:
     @exec trunkline bench "$@"
 
+# Cost of a turn against conversations, length, agents, passages, NATS servers; restartable: ./just growth [--only conversations] [--max-minutes 60]
+[group('run')]
+growth *args:
+    @exec python -m bench.growth "$@"
+
 # All tests, on a real nats-server, PostgreSQL, Milvus Lite and browser, two files at a time: ./just test [pytest arguments]
 [group('verify')]
 test *args: _browser monitoring-tools

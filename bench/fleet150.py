@@ -37,6 +37,7 @@ _COMPLAINTS: Final = (
 )  # fmt: skip
 
 _ANSWER_TIMEOUT_S: Final = 60.0
+_ALL_AGENTS: Final = 150
 
 
 class _Line(msgspec.Struct):
@@ -52,8 +53,10 @@ class Question:
     agent: str
 
 
-def write_fleet(data: Path, folder: Path, *, examples: int, questions: int) -> list[Question]:
-    """Write the fleet to `folder`; return questions for every agent."""
+def write_fleet(
+    data: Path, folder: Path, *, examples: int, questions: int, agents: int = _ALL_AGENTS
+) -> list[Question]:
+    """Write the fleet to `folder`, or its first agents of each domain in turn; return questions for every agent."""
     domains: dict[str, list[str]] = json.loads((data / "routing" / "clinc150.domains.json").read_text("utf-8"))
     lines: dict[str, list[str]] = {}
     with (data / "routing" / "clinc150.train.jsonl").open("rb") as file:
@@ -61,6 +64,7 @@ def write_fleet(data: Path, folder: Path, *, examples: int, questions: int) -> l
             line = msgspec.json.decode(raw, type=_Line)
             if line.label is not None:
                 lines.setdefault(line.label, []).append(line.text)
+    domains = _first(domains, agents)
     specialties = [_slug(domain) for domain in domains]
     (folder / "knowledge").mkdir(parents=True)
     (folder / "fleet.toml").write_text(_company(), "utf-8")
@@ -74,6 +78,16 @@ def write_fleet(data: Path, folder: Path, *, examples: int, questions: int) -> l
             _write_article(folder, intent, lines[intent][0])
             sample += [Question(text, _slug(intent)) for text in lines[intent][examples : examples + questions]]
     return sample
+
+
+def _first(domains: dict[str, list[str]], agents: int) -> dict[str, list[str]]:
+    """Return a number of intents, taken from the domains in turn, and no domain without one."""
+    width = max(len(intents) for intents in domains.values())
+    in_turn = [(domain, intents[at]) for at in range(width) for domain, intents in domains.items() if at < len(intents)]
+    chosen: dict[str, list[str]] = {}
+    for domain, intent in in_turn[:agents]:
+        chosen.setdefault(domain, []).append(intent)
+    return chosen
 
 
 def _write_agent(folder: Path, name: str, specialty: str, examples: list[str], hand_off_to: list[str]) -> None:

@@ -54,7 +54,8 @@ def test_every_service_has_the_layers_and_a_pure_core() -> None:
     services = {package.name for package in PACKAGES if package.is_relative_to(ROOT / "services")}
     contracts = {contract["id"]: contract for contract in SETTINGS["contracts"]}
     assert services == set(contracts["service-layers"]["containers"])
-    cores = {f"{service}.core" for service in services} | {"trunkline_cli.fleet.core", "trunkline_cli.capacity.core"}
+    commands = {f"trunkline_cli.{name}.core" for name in ("fleet", "capacity", "bench.load")}
+    cores = {f"{service}.core" for service in services} | commands
     assert cores == set(contracts["pure-core"]["source_modules"])
 
 
@@ -90,6 +91,7 @@ def test_contracts_hold() -> None:
         ("trunkline_llm_gateway/core/retries.py", "import random", PURE_CORE),
         ("trunkline_ingress/core/delta_filter.py", "import secrets", PURE_CORE),
         ("trunkline_audit/core/records.py", "import psycopg", PURE_CORE),
+        ("trunkline_cli/bench/load/core/schedule.py", "import random", PURE_CORE),
         ("trunkline_cli/fleet/core/check.py", "from trunkline_chassis import fleet_folder", PURE_CORE),
         ("trunkline_protocols/turn.py", "import pydantic", SMALL_PROTOCOLS),
     ],

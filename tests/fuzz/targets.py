@@ -28,6 +28,10 @@ from trunkline_chassis.fleet_folder import FleetError, load_fleet
 from trunkline_chassis.toml_file import TomlFileError
 from trunkline_chassis.tracing.otlp import export_reply
 from trunkline_chassis.tracing.trace_context import format_traceparent, parse_traceparent
+from trunkline_cli.bench.load.core.histogram import Histogram, HistogramError
+from trunkline_cli.bench.load.core.profile import ProfileError, parse_profile
+from trunkline_cli.bench.load.core.replay import ReplayError, read_dialogues
+from trunkline_cli.bench.load.core.results import ResultError, decode_file, encode_file
 from trunkline_cli.fleet.core.check import check_folder
 from trunkline_cli.fleet.core.findings import render
 from trunkline_cli.fleet.core.folder import FleetFolder, FolderFile
@@ -267,6 +271,39 @@ def _check_encrypted_text(text: str) -> None:
         assert found.text == ""
 
 
+def _check_histogram(text: str) -> None:
+    try:
+        found = Histogram.decode(text)
+    except HistogramError:
+        return
+    assert Histogram.decode(found.encode(), found.max_ms) == found
+
+
+def _check_load_result(payload: bytes) -> None:
+    try:
+        found = decode_file(payload)
+    except ResultError:
+        return
+    assert decode_file(encode_file(found)) == found
+
+
+def _check_replay(payload: bytes) -> None:
+    try:
+        dialogues = read_dialogues(payload.splitlines())
+    except ReplayError:
+        return
+    assert all(text.strip() for dialogue in dialogues for text in dialogue)
+
+
+def _check_profile(text: str) -> None:
+    for profile in (text, f"hold:{text}/5s", f"ramp:1-{text}/3m"):
+        try:
+            phases = parse_profile(profile)
+        except ProfileError:
+            continue
+        assert parse_profile(",".join(phase.name for phase in phases))
+
+
 def _codec_targets() -> Iterator[Target]:
     for name, decoder in vars(codec).items():
         if isinstance(decoder, codec.Decoder):
@@ -296,5 +333,9 @@ TARGETS: Final = (
     Target("gateway configuration", toml, _check_gateway_config),
     Target("fleet folder", toml, _check_fleet_folder),
     Target("fleet check", toml, _check_fleet_check),
+    Target("histogram of a load", texts, _check_histogram),
+    Target("result of a load", payloads, _check_load_result),
+    Target("recorded conversations", payloads, _check_replay),
+    Target("profile of a load", texts, _check_profile),
     *(Target(f"article{suffix}", texts, _check_article(suffix)) for suffix in SUFFIXES),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,8 @@ _CONNECTIONS: Final = "$SYS.REQ.SERVER.PING.CONNZ"
 _GATHER_S: Final = 0.5
 _TIMEOUT_S: Final = 5.0
 _PAGE: Final = 1_024
+_SERVICES: Final = ("agents", "audit", "conversation", "ingress", "llm_gateway", "rag", "supervisor")
+_OWN: Final = frozenset({"bench", "supervisor-probe", "unnamed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +62,30 @@ class BrokerTraffic:
 
     async def read(self) -> Traffic:
         """Return the totals of now."""
-        traffic = Traffic()
-        for server in await self._connections():
-            for connection in server["data"]["connections"] or ():
-                name = connection.get("name") or "unnamed"
-                traffic.received[name] += connection["in_msgs"]
-                traffic.sent[name] += connection["out_msgs"]
+        traffic = await self.read_clients()
         for stream in await self._list("STREAM.LIST", "streams"):
             name = stream["config"]["name"]
             traffic.appended[name] += stream["state"]["last_seq"]
             for consumer in await self._list(f"CONSUMER.LIST.{name}", "consumers"):
                 traffic.delivered[name] += consumer["delivered"]["consumer_seq"]
         return traffic
+
+    async def read_clients(self) -> Traffic:
+        """Return the totals of the clients only, which takes two messages."""
+        traffic = Traffic()
+        for server in await self._connections():
+            for connection in server["data"]["connections"] or ():
+                name = connection.get("name") or "unnamed"
+                traffic.received[name] += connection["in_msgs"]
+                traffic.sent[name] += connection["out_msgs"]
+        return traffic
+
+    async def replicas(self) -> dict[str, int]:
+        """Return the number of replicas of each stream."""
+        return {
+            stream["config"]["name"]: stream["config"].get("num_replicas", 1)
+            for stream in await self._list("STREAM.LIST", "streams")
+        }
 
     async def _connections(self) -> list[dict[str, Any]]:
         """Return the reply of each server of the cluster."""
@@ -97,6 +111,15 @@ class BrokerTraffic:
             found += page.get(key) or []
             if not page.get(key) or len(found) >= page["total"]:
                 return found
+
+
+def by_service(connections: Mapping[str, int]) -> Counter[str]:
+    """Add up the connections of each service, by the beginning of their names; those of benches are left out."""
+    found: Counter[str] = Counter()
+    for name, count in connections.items():
+        if name not in _OWN:
+            found[next((service for service in _SERVICES if name.startswith(service)), "other")] += count
+    return found
 
 
 @asynccontextmanager

@@ -11,7 +11,11 @@ import typer
 import uvloop
 from trunkline_embedding.settings import EmbedderSettings
 
-from trunkline_cli.bench.load import LoadPlan, run_load
+from trunkline_cli.bench.load.command import load
+from trunkline_cli.bench.load.core.profile import constant
+from trunkline_cli.bench.load.plan import LoadPlan
+from trunkline_cli.bench.load.plot_command import plot
+from trunkline_cli.bench.options import Conversations, Fleet, Rate, Seed, Texts
 from trunkline_cli.bench.stages import run_stages, stages_text
 from trunkline_cli.bench.texts import read_texts
 from trunkline_cli.options import DataDir, Json, Url, client_settings
@@ -22,56 +26,30 @@ bench = typer.Typer(
 )
 
 
-_Conversations = Annotated[int, typer.Option(min=1, help="Number of open conversations, one WebSocket each")]
-_Rate = Annotated[float, typer.Option(min=0.1, help="Turns per second over all conversations")]
-_Texts = Annotated[
-    Path | None, typer.Option(help="JSON Lines with `text` or `turns`; default: the examples of the fleet")
-]
-_Fleet = Annotated[Path, typer.Option(help="Fleet whose examples are sent")]
-_Seed = Annotated[int, typer.Option(help="Seed of arrival times and texts")]
-
-
 @bench.callback()
 def _group() -> None:
     pass
 
 
-@bench.command()
-def load(  # noqa: PLR0913 - one parameter per option
-    conversations: _Conversations = 100,
-    rate: _Rate = 10.0,
-    duration: Annotated[float, typer.Option(min=1, help="Seconds of load")] = 10.0,
-    texts: _Texts = None,
-    fleet: _Fleet = Path("fleet"),
-    seed: _Seed = 1,
-    url: Url = None,
-    data_dir: DataDir = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; always on")] = True,  # noqa: FBT002
-) -> None:
-    """Keep conversations open and send turns at a fixed rate, independent of the answers (open loop)."""
-    del as_json
-    plan = LoadPlan(
-        conversations=conversations, rate=rate, duration_s=duration, texts=read_texts(texts, fleet), seed=seed
-    )
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        typer.echo(runner.run(run_load(client_settings(url, data_dir), plan)))
+bench.command()(load)
+bench.command()(plot)
 
 
 @bench.command()
 def stages(  # noqa: PLR0913 - one parameter per option
-    conversations: _Conversations = 50,
-    rate: _Rate = 10.0,
+    conversations: Conversations = 50,
+    rate: Rate = 10.0,
     duration: Annotated[float, typer.Option(min=1, help="Seconds of load, and as many idle ones before it")] = 20.0,
-    texts: _Texts = None,
-    fleet: _Fleet = Path("fleet"),
-    seed: _Seed = 1,
+    texts: Texts = None,
+    fleet: Fleet = Path("fleet"),
+    seed: Seed = 1,
     url: Url = None,
     data_dir: DataDir = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Take a turn apart: messages, wake-ups and CPU by service, appends by stream, time by stage."""
     plan = LoadPlan(
-        conversations=conversations, rate=rate, duration_s=duration, texts=read_texts(texts, fleet), seed=seed
+        conversations=conversations, phases=constant(rate, duration), texts=read_texts(texts, fleet), seed=seed
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         report = runner.run(run_stages(client_settings(url, data_dir), plan))

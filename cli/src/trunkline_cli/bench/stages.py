@@ -7,24 +7,27 @@ on the speed of the machine.
 from __future__ import annotations
 
 import asyncio
-import random
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import aiohttp
 import msgspec
 
-from trunkline_cli.bench.broker_traffic import BrokerTraffic, Traffic, open_broker_traffic
-from trunkline_cli.bench.load import LoadPlan, drive, open_all, open_session, raise_file_limit, read_traces
+from trunkline_cli.bench.broker_traffic import BrokerTraffic, Traffic, by_service, open_broker_traffic
+from trunkline_cli.bench.load.core.profile import seconds_of
+from trunkline_cli.bench.load.file_limit import raise_file_limit
+from trunkline_cli.bench.load.generator import open_generator
+from trunkline_cli.bench.load.model_times import read_model_times
+from trunkline_cli.bench.load.plan import LoadPlan
 from trunkline_cli.bench.phases import Phases
 from trunkline_cli.bench.stage_times import mean_stage_times
-from trunkline_cli.bench.suite_usage import SuiteUsage, find_processes
+from trunkline_cli.bench.suite_usage import SuiteUsage, read_suite_status, usage_of
 from trunkline_cli.settings import ClientSettings
 
 _SETTLE_S: Final = 2.0
-_SERVICES: Final = ("agents", "audit", "conversation", "ingress", "llm_gateway", "rag", "supervisor")
-_OWN: Final = frozenset({"bench", "supervisor-probe", "unnamed"})
 
 
 class Stages(msgspec.Struct, frozen=True):
@@ -70,33 +73,35 @@ class Window:
 
 
 async def run_stages(settings: ClientSettings, plan: LoadPlan) -> Stages:
-    """Measure a suite on this machine; idle for as long as under load."""
+    """Measure a suite on this machine with one generator in this process; idle for as long as under load."""
     raise_file_limit(plan.conversations)
-    rng = random.Random(plan.seed)  # noqa: S311 - load, not secrets
+    seconds = seconds_of(plan.phases)
+    async with aiohttp.ClientSession() as session:
+        usage = usage_of(await read_suite_status(session, settings))
     with Phases() as phases:
-        async with open_session() as session, open_broker_traffic(settings.data_dir) as broker:
-            usage = await find_processes(session, settings)
-            connections = await open_all(session, settings, plan, rng, phases)
+        async with open_generator(settings, plan) as generator, open_broker_traffic(settings.data_dir) as broker:
+            phases.begin(f"opening {plan.conversations} conversations", plan.conversations)
+            await generator.open(phases.advance)
             await asyncio.sleep(_SETTLE_S)
             phases.begin("watching the idle suite", 1)
             start = await _read(usage, broker)
-            await asyncio.sleep(plan.duration_s)
+            await asyncio.sleep(seconds)
             calm = await _read(usage, broker)
-            await drive(connections, plan, rng, phases)
+            phases.begin("sending", seconds)
+            await generator.drive(time.monotonic(), phases.advance)
             loaded = await _read(usage, broker)
-            for connection in connections:
-                await connection.socket.close()
-            records = [connection.record for connection in connections]
-            traces = await read_traces(session, settings, records, phases)
+        records = generator.records
+        phases.begin("reading the model's times", len(records))
+        traces = await read_model_times(settings, records, on_progress=phases.advance)
     turns = sum(turn.answered_at is not None for record in records for turn in record.turns)
     responses = {
-        (record.conversation, turn.id): turn.response_ms
+        (record.conversation, turn.id): turn.response_from_sent_ms
         for record in records
         for turn in record.turns
-        if turn.response_ms is not None
+        if turn.response_from_sent_ms is not None
     }
-    idle = _difference(calm, start, plan.duration_s)
-    busy = _difference(loaded, calm, plan.duration_s)
+    idle = _difference(calm, start, seconds)
+    busy = _difference(loaded, calm, seconds)
     return stages_report(idle, busy, turns, mean_stage_times(traces, responses))
 
 
@@ -127,8 +132,8 @@ def stages_report(idle: Window, busy: Window, turns: int, stage_ms: dict[str, fl
         }
         return _with_total({name: value for name, value in found.items() if value})
 
-    received, sent = _by_service(busy.traffic.received), _by_service(busy.traffic.sent)
-    calm_received, calm_sent = _by_service(idle.traffic.received), _by_service(idle.traffic.sent)
+    received, sent = by_service(busy.traffic.received), by_service(busy.traffic.sent)
+    calm_received, calm_sent = by_service(idle.traffic.received), by_service(idle.traffic.sent)
     return Stages(
         turns=turns,
         idle_cpu_percent=_with_total({name: round(100 * cpu / idle.seconds, 2) for name, cpu in idle.cpu_s.items()}),
@@ -143,19 +148,6 @@ def stages_report(idle: Window, busy: Window, turns: int, stage_ms: dict[str, fl
         cpu_ms=per_turn(busy.cpu_s, idle.cpu_s, 1_000.0),
         stage_ms=stage_ms,
     )
-
-
-def _by_service(connections: Mapping[str, int]) -> Counter[str]:
-    """Add up the connections of each service, by the beginning of their names; those of benches are left out."""
-    found: Counter[str] = Counter()
-    for name, count in connections.items():
-        if name not in _OWN:
-            found[_service_of(name)] += count
-    return found
-
-
-def _service_of(connection: str) -> str:
-    return next((service for service in _SERVICES if connection.startswith(service)), "other")
 
 
 def _with_total(values: Mapping[str, float]) -> dict[str, float]:

@@ -8,6 +8,7 @@ from http import HTTPStatus
 import aiohttp
 import psutil
 from trunkline_protocols import codec
+from trunkline_protocols.presence import SUPERVISOR, SuiteStatus
 
 from trunkline_cli.client import address, authorization, unreachable
 from trunkline_cli.errors import CommandError
@@ -28,9 +29,12 @@ class SuiteUsage:
         used: dict[str, float] = {}
         for service, process in self._processes:
             with contextlib.suppress(psutil.Error):
-                times = process.cpu_times()
-                seconds = times.user + times.system + _children_cpu_s(service, process)
+                seconds = _own_cpu_s(service, process)
                 used[service] = used.get(service, 0.0) + seconds
+                for child in _children(service, process):
+                    # A backend that ends meanwhile is missing from this reading only.
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        used[service] += sum(child.cpu_times()[:2])
         return used
 
     def wakeups(self) -> dict[str, float]:
@@ -42,16 +46,20 @@ class SuiteUsage:
         return found
 
     def rss_mib(self) -> dict[str, float]:
-        """Return resident memory by service, in MiB."""
+        """Return resident memory by service with its child processes, in MiB."""
         resident: dict[str, float] = {}
         for service, process in self._processes:
             with contextlib.suppress(psutil.Error):
-                resident[service] = resident.get(service, 0.0) + process.memory_info().rss / _MIB
+                together = [process, *_children(service, process)]
+                for each in together:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        used = _memory(each, is_shared=len(together) > 1) / _MIB
+                        resident[service] = resident.get(service, 0.0) + used
         return {service: round(mib, 1) for service, mib in resident.items()}
 
 
-async def find_processes(session: aiohttp.ClientSession, settings: ClientSettings) -> SuiteUsage:
-    """Return the usage of the processes that `/v1/ops/status` lists; empty if the suite runs on another machine."""
+async def read_suite_status(session: aiohttp.ClientSession, settings: ClientSettings) -> SuiteStatus:
+    """Return the status of the suite; raise `CommandError` if it is not available."""
     headers = authorization(settings.operator_token)
     try:
         async with session.get(address(settings, "/v1/ops/status"), headers=headers) as response:
@@ -60,7 +68,11 @@ async def find_processes(session: aiohttp.ClientSession, settings: ClientSetting
                 raise CommandError(f"{settings.url}: status is not available: {response.status} {raw[:200]!r}")
     except aiohttp.ClientError as error:
         raise unreachable(settings, error) from error
-    status = codec.suite_status.decode(raw)
+    return codec.suite_status.decode(raw)
+
+
+def usage_of(status: SuiteStatus) -> SuiteUsage:
+    """Return the usage of the processes of a status; empty if the suite runs on another machine."""
     found = []
     for process in status.processes:
         try:
@@ -70,8 +82,24 @@ async def find_processes(session: aiohttp.ClientSession, settings: ClientSetting
     return SuiteUsage(found)
 
 
-def _children_cpu_s(service: str, process: psutil.Process) -> float:
-    """Return the CPU seconds of child processes, for PostgreSQL; those of the supervisor are listed themselves."""
-    if service == "supervisor":
-        return 0.0
-    return sum(sum(child.cpu_times()[:2]) for child in process.children(recursive=True))
+def _children(service: str, process: psutil.Process) -> list[psutil.Process]:
+    """Return the child processes, such as the backends of PostgreSQL; those of the supervisor are listed themselves."""
+    return [] if service == SUPERVISOR else process.children(recursive=True)
+
+
+def _own_cpu_s(service: str, process: psutil.Process) -> float:
+    """Return the CPU seconds of a process, with those of its children that have ended."""
+    times = process.cpu_times()
+    ended = 0.0 if service == SUPERVISOR else times.children_user + times.children_system
+    return float(times.user + times.system + ended)
+
+
+def _memory(process: psutil.Process, *, is_shared: bool) -> int:
+    """Return resident bytes; of memory that processes share, each has its part if the system counts it."""
+    if not is_shared:
+        return int(process.memory_info().rss)
+    try:
+        full = process.memory_full_info()
+    except psutil.AccessDenied:
+        return int(process.memory_info().rss)
+    return int(getattr(full, "pss", full.rss))

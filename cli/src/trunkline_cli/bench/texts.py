@@ -8,6 +8,7 @@ import msgspec
 from trunkline_chassis.fleet_folder import load_fleet
 from trunkline_protocols.decoding import DecodeError, decode
 
+from trunkline_cli.bench.load.core.replay import ReplayError, read_dialogues
 from trunkline_cli.bench.rows import without_mark
 from trunkline_cli.errors import CommandError
 
@@ -42,6 +43,31 @@ def read_texts(file: Path | None, fleet_dir: Path) -> list[list[str]]:
     if not found:
         raise CommandError(f"{file}: no line has `text`, or `turns` with `text`")
     return found
+
+
+def read_replay(path: Path) -> list[list[str]]:
+    """Return the conversations of a file, or of all `*.jsonl` files of a folder, in the format of MultiDoGO.
+
+    Raises:
+        CommandError: if a file cannot be read, a line is invalid, or there is no conversation.
+
+    """
+    try:
+        files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+        dialogues = [dialogue for file in files for dialogue in _read_dialogues(file)]
+    except OSError as error:
+        raise CommandError(f"{path}: {error}") from error
+    if not dialogues:
+        raise CommandError(f"{path}: no conversation with a text")
+    return dialogues
+
+
+def _read_dialogues(file: Path) -> list[list[str]]:
+    try:
+        with file.open("rb") as lines:
+            return read_dialogues(without_mark(lines))
+    except ReplayError as error:
+        raise CommandError(f"{file}: {error}") from error
 
 
 def _parse(file: Path, number: int, line: bytes) -> _Line:

@@ -1,0 +1,1 @@
+"""Schedules, records, histograms, reports and charts of a load; pure."""
