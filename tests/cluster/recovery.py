@@ -146,7 +146,7 @@ async def _state(lab: Lab, manifest: SuiteManifest) -> _State:
         for name in _LOGS:
             last = _sequence(manifest, name)
             digest = hashlib.sha256()
-            for stored in await bus.read_messages(name, ">"):
+            for stored in await bus.read_messages(name, "*.>"):
                 if stored.seq <= last:
                     digest.update(f"{stored.seq} {stored.subject} ".encode() + hashlib.sha256(stored.payload).digest())
             digests[name] = digest.hexdigest()

@@ -114,6 +114,13 @@ class BackupStore:
             raise CommandError(f"backup {id_} has format {manifest.format}; this version reads {FORMAT}")
         return manifest
 
+    async def last_before(self, moment: float) -> SuiteManifest:
+        """Return the last backup that was complete at a moment, in Unix seconds."""
+        for manifest in await self.manifests():
+            if manifest.finished_at <= moment:
+                return manifest
+        raise CommandError(f"{self.location} has no backup that was complete at that moment")
+
     async def prune(self, keep: int) -> None:
         """Delete all but the newest `keep` backups, each beginning with its manifest, and blobs that none refers to."""
         found = await self.manifests()
