@@ -13,6 +13,8 @@ from trunkline_chassis.errors import BusUnavailableError
 from trunkline_chassis.provision import provision
 from trunkline_chassis.stream_snapshots import stored_streams
 from trunkline_cli.backup.creation import Creation, OptionalPart
+from trunkline_cli.backup.keys import back_up_keys, with_newest_keys
+from trunkline_cli.backup.manifest import SuiteManifest
 from trunkline_cli.backup.restoration import Restoration
 from trunkline_cli.backup.roll_forward import StreamAdvance, roll_forward
 from trunkline_cli.backup.sequenced_append import SequencedStream
@@ -224,3 +226,41 @@ async def test_archive_of_other_streams_is_refused(nats_url: str, archive: Archi
             await site.roll_forward()
         assert [each for each in await stored_messages(site.bus) if each[0] == "NOTICES"] == before
         assert await site.bus.last_message("NOTICES", subjects.notice("local", "all")) is not None
+
+
+async def test_keys_of_new_customers_are_newer_than_the_backup(
+    nats_url: str, archive: ArchiveReader, tmp_path: Path
+) -> None:
+    """Those of the last backup of keys; an empty bucket, as on new hosts, does not take its place."""
+    async with running_site(nats_url, archive, tmp_path) as site:
+        await site.producer.publish_turns(1)
+        await site.record()
+        await site.bus.append("$KV.CUSTOMER_KEYS.default.early", b"1", message_id="early")
+        await site.back_up()
+        await site.bus.append("$KV.CUSTOMER_KEYS.default.late", b"2", message_id="late")
+        taken = await back_up_keys(site.settings, site.store)
+        await site.lose_and_restore()
+        found = await site.bus.read_messages("KV_CUSTOMER_KEYS", subjects.CUSTOMER_KEYS)
+        assert [each.payload for each in found] == [b"1", b"2"]
+
+        await site.bus.api("STREAM.PURGE.KV_CUSTOMER_KEYS")
+        await site.bus.api("STREAM.DELETE.KV_CUSTOMER_KEYS")
+        await provision(site.bus, region="local", specialties=[], replicas=1)
+        empty = await back_up_keys(site.settings, site.store)
+        assert empty.stream.state["last_seq"] == 0
+        chosen = await with_newest_keys(site.store, await site.store.manifest())
+        assert [each for each in chosen.streams if each.config["name"] == "KV_CUSTOMER_KEYS"] == [taken.stream]
+
+
+async def test_backup_is_found_by_a_moment(tmp_path: Path) -> None:
+    """The last one that was complete by then."""
+    store = BackupStore(str(tmp_path / "store"))
+    for id_, begun_at in (("20260101T000000Z", 100.0), ("20260102T000000Z", 200.0)):
+        manifest = SuiteManifest(
+            id=id_, begun_at=begun_at, finished_at=begun_at + 10, region="local", version="0.2.0", streams=[]
+        )
+        await store.put_manifest(manifest)
+    assert (await store.last_before(209.0)).id == "20260101T000000Z"
+    assert (await store.last_before(210.0)).id == "20260102T000000Z"
+    with pytest.raises(CommandError, match="no backup that was complete at that moment"):
+        await store.last_before(109.0)

@@ -19,6 +19,7 @@ from trunkline_supervisor.adapters.folder_lock import exclusive_lock
 from trunkline_supervisor.settings import SuiteSettings
 
 from trunkline_cli.backup.creation import Creation, OptionalPart
+from trunkline_cli.backup.keys import back_up_keys
 from trunkline_cli.backup.manifest import SuiteManifest
 from trunkline_cli.backup.restoration import Restoration, verify as verify_parts
 from trunkline_cli.backup.roll_forward import RESERVE, StreamAdvance, roll_forward
@@ -70,6 +71,15 @@ async def _create(creation: Creation, keep: int) -> SuiteManifest:
     if keep:
         await creation.store.prune(keep)
     return manifest
+
+
+@backup.command()
+def keys(store: Store = None, data_dir: DataDir = None) -> None:
+    """Back up the keys of customers alone, every few minutes, for messages that a restore takes from the archive."""
+    _prepare()
+    settings = _suite_settings(data_dir)
+    taken = asyncio.run(back_up_keys(settings, _store(store, settings)))
+    typer.echo(f"{taken.id}: {taken.stream.state.get('messages', 0)} keys")
 
 
 @backup.command("list")

@@ -21,6 +21,7 @@ from trunkline_supervisor.adapters.folder_lock import exclusive_lock
 from trunkline_supervisor.settings import ERASURES_PATH, WRAPPING_KEY_PATH, SuiteSettings
 
 from trunkline_cli.backup.archive import restore_archive
+from trunkline_cli.backup.keys import with_newest_keys
 from trunkline_cli.backup.manifest import (
     ArchivePart,
     KnowledgePart,
@@ -65,8 +66,10 @@ class Restoration:
         manifest = await self.store.manifest(backup)
         await self._require_region(manifest)
         self._require_key(manifest)
-        if self.keep_archive and self.settings.postgres_dsn is None:
-            raise CommandError("the archive to keep must be named by TRUNKLINE_POSTGRES_DSN")
+        if self.keep_archive:
+            if self.settings.postgres_dsn is None:
+                raise CommandError("the archive to keep must be named by TRUNKLINE_POSTGRES_DSN")
+            manifest = await with_newest_keys(self.store, manifest)
         await verify(self.store, manifest)
         folder = self.settings.data_dir
         _refuse_state(folder)

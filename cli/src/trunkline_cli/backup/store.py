@@ -6,6 +6,7 @@
 <backup>/secrets.tar          secrets of the data folder
 knowledge/blobs/<sha256>.gz   shared by all backups
 knowledge/manifests/<id>
+keys/<id>...                  keys of customers alone, see `keys`
 """
 
 from __future__ import annotations
@@ -80,6 +81,16 @@ class BackupStore:
             if found != part:
                 raise CommandError(f"{self.location}: {part.object} is damaged: its SHA-256 differs from the manifest")
             yield file
+
+    async def get(self, name: str) -> bytes:
+        """Read a small object."""
+        with _map_errors():
+            return await self._objects.get(name)
+
+    async def delete(self, names: list[str]) -> None:
+        """Delete objects, in this order."""
+        with _map_errors():
+            await self._objects.delete(names)
 
     async def names(self, prefix: str) -> set[str]:
         """Return the names of the objects below a prefix, without it."""
