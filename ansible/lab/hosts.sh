@@ -5,7 +5,8 @@
 #   ansible/lab/hosts.sh add FOLDER NUMBER     start one more and add it to that inventory, with the groups of the processes
 #                                              that hold no data: ingress, conversation, agents, llm_gateway
 #   ansible/lab/hosts.sh down FOLDER           remove its containers and its network
-# FOLDER/backups is a store that outlives the hosts, at /var/backups/trunkline of each.
+# FOLDER/backups and FOLDER/postgres-backups are stores that outlive the hosts, at /var/backups/trunkline and
+# /var/backups/trunkline-postgres of each.
 # TRUNKLINE_LAB names the lab (default: trunkline-lab), so that several can run side by side. Only hosts that were started
 # from FOLDER are removed.
 set -eu
@@ -27,7 +28,8 @@ start() {
     docker run --detach --name "$lab-$1" --hostname "$1" --label "trunkline.lab=$lab" --label "trunkline.folder=$folder" --network "$lab" --ip "$2" \
         --cgroupns host --volume /sys/fs/cgroup:/sys/fs/cgroup:rw --tmpfs /run --tmpfs /run/lock --tmpfs /tmp:exec \
         --stop-signal SIGRTMIN+3 --cap-add SYS_ADMIN --cap-add NET_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
-        --volume "$folder/id.pub:/etc/lab/id.pub:ro" --volume "$folder/backups:/var/backups/trunkline" "$image" >/dev/null
+        --volume "$folder/id.pub:/etc/lab/id.pub:ro" --volume "$folder/backups:/var/backups/trunkline" \
+        --volume "$folder/postgres-backups:/var/backups/trunkline-postgres" "$image" >/dev/null
     docker exec "$lab-$1" sh -c 'install -d -m 700 /root/.ssh && install -m 600 /etc/lab/id.pub /root/.ssh/authorized_keys &&
         ssh-keygen -q -A >/dev/null && until systemctl is-system-running 2>/dev/null | grep -qE "running|degraded"; do
         sleep 0.2; done; systemctl reset-failed ssh; systemctl start ssh'
@@ -64,7 +66,7 @@ add)
     ;;
 up)
     "$here/image.sh" "$image"
-    mkdir -p "$folder/backups"
+    mkdir -p "$folder/backups" "$folder/postgres-backups"
     [ -f "$folder/id" ] || ssh-keygen -q -t ed25519 -N '' -C "$lab" -f "$folder/id"
     down
     other=$(docker ps --all --filter "label=trunkline.lab=$lab" --format '{{.Names}} of folder {{.Label "trunkline.folder"}}' | head -n 1)

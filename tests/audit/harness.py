@@ -71,7 +71,7 @@ async def stored_messages(bus: Bus) -> list[tuple[str, int, str, bytes]]:
     return [
         (stream, message.seq, message.subject, message.payload)
         for stream in sorted(STREAMS)
-        for message in await bus.read_messages(stream, ">")
+        for message in await bus.read_messages(stream, "*.>")  # finds the last one behind unused sequences too
     ]
 
 

@@ -148,7 +148,10 @@ def check_recovery(lab: Lab) -> None:
         f"all hosts lost and restored in {recovery.total_s:.0f} s"
         f" (hosts and site.yml {recovery.install_s:.0f}, restore.yml {recovery.restore_s:.0f})"
     )
-    _say(f"lost: {recovery.lost_messages} messages of the {recovery.window_s:.0f} s since the backup began")
+    _say(
+        f"{recovery.rolled_forward} messages of the {recovery.since_backup_s:.0f} s since the backup rolled forward;"
+        f" lost: {recovery.lost_messages}, of the last {recovery.window_s:.0f} s"
+    )
 
 
 def _check_growth(lab: Lab) -> None:

@@ -1,9 +1,14 @@
-"""The loss of all hosts: empty ones are installed again, and get the state of the latest backup from outside."""
+"""The loss of all hosts: empty ones are installed again, and get the latest state from outside.
+
+That is the latest backup of the suite, and PostgreSQL as far as its WAL is archived, to which the streams are rolled
+forward.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import time
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,7 +32,10 @@ _FIND: Final = "When does the harbour lamp blink in violet?"
 _PLAYBOOK_TIMEOUT_S: Final = 900.0
 _ANSWER_WITHIN_S: Final = 120.0
 _LATE_MESSAGES: Final = 3
+_ARCHIVED_WITHIN_S: Final = 40.0
+"""The lab archives WAL every 10 s; the rest is for a busy machine."""
 _LOGS: Final = (streams.INBOX.name, streams.CONVERSATIONS.name)
+_RECORDS: Final = "SELECT leaf, stream, sequence, encode(sha256, 'hex') AS sha256, at FROM messages ORDER BY leaf"
 _LEAVES: Final = "SELECT leaf, stream, sequence, encode(sha256, 'hex') FROM messages WHERE leaf < $1 ORDER BY leaf"
 
 
@@ -38,10 +46,14 @@ class Recovery:
     load: Report
     """Messages during the backup."""
     backup_s: float
-    lost_messages: int
-    """Accepted after the beginning of the backup, hence unknown after the restore."""
-    window_s: float
+    since_backup_s: float
     """From the beginning of the backup to the loss of the hosts."""
+    rolled_forward: int
+    """Messages behind the backup that the streams have again."""
+    lost_messages: int
+    """Accepted but unknown after the restore."""
+    window_s: float
+    """From the last record that was restored to the loss of the hosts."""
     install_s: float
     """Empty hosts and site.yml."""
     restore_s: float
@@ -67,12 +79,14 @@ async def lose_all_and_recover(lab: Lab, rate: float) -> Recovery:
     load, backup_s = await _back_up_under_load(lab, rate)
     manifest = await BackupStore(str(lab.backups)).manifest("")
     before = await _state(lab, manifest)
-    # What follows is in no backup: an erasure, which must not be undone, and messages, which are lost.
+    # What follows is in no backup of the suite: an erasure, which must not be undone, and messages of the archive.
     lab.trunkline(first, "erase", "--customer", "erased-later")
     for _ in range(_LATE_MESSAGES):
         await asyncio.to_thread(lab.ask, first, QUESTION)
-    lost = await _last_sequence(lab) - _sequence(manifest)
-    window_s = time.time() - manifest.begun_at
+    await asyncio.sleep(_ARCHIVED_WITHIN_S)  # as long as WAL may take to the repository
+    last_archived = await _last_sequence(lab)
+    await asyncio.to_thread(lab.ask, first, QUESTION)  # may be lost
+    records, messages, lost_at = await _records(lab), await _messages(lab), time.time()
     lab.copy_from(first, "/var/lib/trunkline/ingress/erasures.jsonl", lab.folder / "erasures.jsonl")
 
     lab.down()
@@ -80,7 +94,11 @@ async def lose_all_and_recover(lab: Lab, rate: float) -> Recovery:
     lab.up()
     await asyncio.to_thread(lab.play, "site.yml", timeout_s=_PLAYBOOK_TIMEOUT_S)
     installed = time.monotonic()
-    variables = {"backup__replace": True, "backup__erasures_file": str(lab.folder / "erasures.jsonl")}
+    variables = {
+        "backup__replace": True,
+        "backup__moment": "latest",
+        "backup__erasures_file": str(lab.folder / "erasures.jsonl"),
+    }
     extra = msgspec.json.encode(variables).decode()
     await asyncio.to_thread(lab.play, "restore.yml", "--extra-vars", extra, timeout_s=_PLAYBOOK_TIMEOUT_S)
     restored = time.monotonic()
@@ -92,11 +110,20 @@ async def lose_all_and_recover(lab: Lab, rate: float) -> Recovery:
     if after != before:
         raise LabError(f"restored state differs from the backup: {before} before, {after} after")
     _check_contents(lab, first, kept, erased)
+    restored_records = _common(records, await _records(lab))
+    _check_rolled_forward(restored_records, messages, await _messages(lab))
+    reached = max(record["sequence"] for record in restored_records if record["stream"] == streams.INBOX.name)
+    if reached < last_archived:
+        raise LabError(
+            f"INBOX reaches {reached}, and {last_archived} was archived {_ARCHIVED_WITHIN_S:g} s before the loss"
+        )
     return Recovery(
         load=load,
         backup_s=backup_s,
-        lost_messages=lost,
-        window_s=window_s,
+        since_backup_s=lost_at - manifest.begun_at,
+        rolled_forward=reached - _sequence(manifest),
+        lost_messages=max(messages[streams.INBOX.name]) - reached,
+        window_s=lost_at - max(record["at"].timestamp() for record in restored_records),
         install_s=installed - started,
         restore_s=restored - installed,
         total_s=answered - started,
@@ -146,7 +173,7 @@ async def _state(lab: Lab, manifest: SuiteManifest) -> _State:
         for name in _LOGS:
             last = _sequence(manifest, name)
             digest = hashlib.sha256()
-            for stored in await bus.read_messages(name, ">"):
+            for stored in await bus.read_messages(name, "*.>"):
                 if stored.seq <= last:
                     digest.update(f"{stored.seq} {stored.subject} ".encode() + hashlib.sha256(stored.payload).digest())
             digests[name] = digest.hexdigest()
@@ -162,6 +189,50 @@ async def _state(lab: Lab, manifest: SuiteManifest) -> _State:
     if len(rows) != manifest.archive.rows["messages"]:
         raise LabError(f"the archive has {len(rows)} of {manifest.archive.rows['messages']} records of the backup")
     return _State(digests, hashlib.sha256(repr([tuple(row) for row in rows]).encode()).hexdigest())
+
+
+async def _records(lab: Lab) -> list[asyncpg.Record]:
+    """Return the records of the archive by leaf."""
+    connection = await asyncpg.connect(LabServers(lab).postgres_dsn())
+    try:
+        found: list[asyncpg.Record] = await connection.fetch(_RECORDS)
+    finally:
+        await connection.close()
+    return found
+
+
+async def _messages(lab: Lab) -> dict[str, dict[int, tuple[str, bytes]]]:
+    """Return subject and hash of each message of the logs, by stream and sequence."""
+    servers = LabServers(lab)
+    bus = await connect(servers.nats_url(), "verifier", principal="operator", security=servers.security())
+    try:
+        return {
+            name: {
+                stored.seq: (stored.subject, hashlib.sha256(stored.payload).digest())
+                for stored in await bus.read_messages(name, "*.>")
+            }
+            for name in _LOGS
+        }
+    finally:
+        await bus.close()
+
+
+def _common(before: list[asyncpg.Record], after: list[asyncpg.Record]) -> list[asyncpg.Record]:
+    """Return the records of before that were restored: all up to the first that is another one."""
+    pairs = itertools.takewhile(lambda pair: tuple(pair[0]) == tuple(pair[1]), zip(before, after, strict=False))
+    return [record for record, _ in pairs]
+
+
+def _check_rolled_forward(
+    records: list[asyncpg.Record],
+    before: dict[str, dict[int, tuple[str, bytes]]],
+    after: dict[str, dict[int, tuple[str, bytes]]],
+) -> None:
+    """Check that the logs have every restored record under its sequence."""
+    for record in records:
+        stream, sequence = record["stream"], record["sequence"]
+        if stream in _LOGS and before[stream].get(sequence) != after[stream].get(sequence):
+            raise LabError(f"message {sequence} of {stream} is not the one of before the loss")
 
 
 def _sequence(manifest: SuiteManifest, stream: str = streams.INBOX.name) -> int:

@@ -21,6 +21,7 @@ from trunkline_supervisor.adapters.folder_lock import exclusive_lock
 from trunkline_supervisor.settings import ERASURES_PATH, WRAPPING_KEY_PATH, SuiteSettings
 
 from trunkline_cli.backup.archive import restore_archive
+from trunkline_cli.backup.keys import with_newest_keys
 from trunkline_cli.backup.manifest import (
     ArchivePart,
     KnowledgePart,
@@ -54,6 +55,9 @@ class Restoration:
     """Wrapping key of the customers' texts, for a new data folder: no backup holds it."""
     erasures_file: Path | None = None
     """List of the erasures until now: a backup knows those before it only."""
+    keep_archive: bool = False
+    """Whether to keep the archive of PostgreSQL elsewhere, which is later than the backup, and roll the streams forward
+    to it."""
 
     async def run(self, backup: str) -> SuiteManifest:
         """Check every part, create everything, and compare it with the manifest.
@@ -63,6 +67,10 @@ class Restoration:
         manifest = await self.store.manifest(backup)
         await self._require_region(manifest)
         self._require_key(manifest)
+        if self.keep_archive:
+            if self.settings.postgres_dsn is None:
+                raise CommandError("the archive to keep must be named by TRUNKLINE_POSTGRES_DSN")
+            manifest = await with_newest_keys(self.store, manifest)
         await verify(self.store, manifest)
         folder = self.settings.data_dir
         _refuse_state(folder)
@@ -78,7 +86,7 @@ class Restoration:
                     differences = await self._restore_streams(manifest, broker)
             except BusError as error:
                 raise CommandError(f"NATS: {error}") from error
-            if manifest.archive is not None:
+            if manifest.archive is not None and not self.keep_archive:
                 differences += await self._restore_archive(manifest.archive)
             if manifest.knowledge is not None:
                 await self._restore_knowledge(manifest.knowledge)

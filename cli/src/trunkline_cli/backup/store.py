@@ -7,6 +7,7 @@ region                        of the suites that are backed up here
 <backup>/secrets.tar          secrets of the data folder
 knowledge/blobs/<sha256>.gz   shared by all backups
 knowledge/manifests/<id>
+keys/<id>...                  keys of customers alone, see `keys`
 """
 
 from __future__ import annotations
@@ -92,6 +93,16 @@ class BackupStore:
                 raise CommandError(f"{self.location}: {part.object} is damaged: its SHA-256 differs from the manifest")
             yield file
 
+    async def get(self, name: str) -> bytes:
+        """Read a small object."""
+        with _map_errors():
+            return await self._objects.get(name)
+
+    async def delete(self, names: list[str]) -> None:
+        """Delete objects, in this order."""
+        with _map_errors():
+            await self._objects.delete(names)
+
     async def names(self, prefix: str) -> set[str]:
         """Return the names of the objects below a prefix, without it."""
         with _map_errors():
@@ -124,6 +135,13 @@ class BackupStore:
         if manifest.format != FORMAT:
             raise CommandError(f"backup {id_} has format {manifest.format}; this version reads {FORMAT}")
         return manifest
+
+    async def last_before(self, moment: float) -> SuiteManifest:
+        """Return the last backup that was complete at a moment, in Unix seconds."""
+        for manifest in await self.manifests():
+            if manifest.finished_at <= moment:
+                return manifest
+        raise CommandError(f"{self.location} has no backup that was complete at that moment")
 
     async def prune(self, keep: int) -> None:
         """Delete all but the newest `keep` backups, each beginning with its manifest, and blobs that none refers to."""

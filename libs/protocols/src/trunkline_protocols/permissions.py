@@ -82,6 +82,8 @@ def permissions(principal: Principal, *, region: str) -> Permissions:
         publish |= {"$JS.API.INFO", "$JS.API.STREAM.>", "$JS.API.CONSUMER.>", "$KV.PRESENCE.>"}
         # A backup acknowledges the chunks of a snapshot, and a restore sends them; it reads no more than a consumer.
         publish.add("$JS.SNAPSHOT.>")
+        # A restored stream is rolled forward to the archive; as it may restore any stream, it may write no more.
+        publish |= {subject for stream in streams.AUDITED for subject in stream.subjects}
     subscribe = {
         f"{inbox_prefix(principal)}.>",
         *_subscribed(principal),

@@ -69,9 +69,14 @@ FROM unnest({
 ORDER BY leaf
 ON CONFLICT (stream, sequence, at) DO NOTHING
 """  # noqa: S608 - the column names are fields of a type
+# A message that was appended again under its sequence, when a restored stream was rolled forward, has a later time.
 _KNOWN: Final = """
-SELECT stream, sequence, at FROM messages
-WHERE (stream, sequence, at) IN (SELECT * FROM unnest($1::text[], $2::bigint[], $3::timestamptz[]))
+SELECT stream, sequence, at
+FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::bytea[]) AS incoming (stream, sequence, at, sha256)
+WHERE EXISTS (
+    SELECT FROM messages AS known WHERE (known.stream, known.sequence) = (incoming.stream, incoming.sequence)
+    AND (known.at = incoming.at OR known.sha256 = incoming.sha256)
+)
 """
 _ADVANCE: Final = """
 INSERT INTO positions AS known (stream, sequence, at) VALUES ($1, $2, $3)
@@ -245,7 +250,7 @@ class PostgresWriter:
         """Return the rows that are not stored yet, each once: those later than the last one need no question."""
         found = {(row.stream, row.sequence, row.at): row for row in rows}
         recorded = self._recorded.get(rows[0].stream)
-        doubtful = [key for key in found if recorded is not None and key[2] <= recorded]
+        doubtful = [(*key, row.sha256) for key, row in found.items() if recorded is not None and key[2] <= recorded]
         if doubtful:
             for known in await self._connection.fetch(_KNOWN, *map(list, zip(*doubtful, strict=True))):
                 del found[known["stream"], known["sequence"], known["at"]]
