@@ -55,6 +55,11 @@ test-fast *args:
 faults *args:
     @python -m tests.faults.soak "$@"
 
+# Roll-outs of releases and of a fleet version under load, with a kill of the controller; exit status 1 if one does not do what it must: ./just rollout-test [--equal 3] [--rate 4]
+[group('verify')]
+rollout-test *args:
+    @TRUNKLINE_EMBEDDER="${TRUNKLINE_EMBEDDER:-lexical}" python -m tests.faults.rollouts "$@"
+
 # Two suites side by side on one NATS and one PostgreSQL, then one alone; exit status 1 if a guarantee is violated: ./just two-nodes [--duration 600] [--customers 20]
 [group('verify')]
 two-nodes *args:
@@ -90,6 +95,11 @@ cluster-test *args: _ansible
 [group('verify')]
 cluster-faults *args:
     @python -m tests.cluster.faults "$@"
+
+# rollout.yml and rollback.yml on a lab under load, with a release that must go back: ./just cluster-rollout --lab FOLDER [--rate 3]
+[group('verify')]
+cluster-rollout *args: _ansible
+    @python -m tests.cluster.rollout "$@"
 
 # Tests of the LLM gateway, of backups and of archives on third-party servers, installed in a separate environment
 [group('verify')]

@@ -46,15 +46,19 @@ class LabServers:
         return NatsSecurity(nkey=secrets / "nats" / "operator.seed", ca=secrets / "pki" / "ca.pem")
 
 
-async def count_while(lab: Lab, action: Coroutine[object, object, None], rate: float) -> Report:
-    """Do something while customers write `rate` messages per second; return what became of the messages."""
-    entry = Entry(
+def entry_of(lab: Lab) -> Entry:
+    """Return the way of customers through the HAProxies of all hosts."""
+    return Entry(
         tuple(f"https://{address}" for address in lab.addresses.values()),
         tls=ssl.create_default_context(cafile=str(lab.folder / "secrets" / "pki" / "ca.pem")),
         token=lab.token,
         heartbeat_s=2.0,
     )
-    pool = CustomerPool(entry, _CONVERSATIONS, seed=1)
+
+
+async def count_while(lab: Lab, action: Coroutine[object, object, None], rate: float) -> Report:
+    """Do something while customers write `rate` messages per second; return what became of the messages."""
+    pool = CustomerPool(entry_of(lab), _CONVERSATIONS, seed=1)
     async with asyncio.TaskGroup() as tasks:
         running = await pool.open(tasks)
         sending = tasks.create_task(pool.send_at_rate(rate, _MAX_DURATION_S))

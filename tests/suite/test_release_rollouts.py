@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
+from contextlib import AsyncExitStack
 from typing import Any
 
-import psutil
 import pytest
 from trunkline_chassis.bus import connect
 from trunkline_protocols import codec, subjects
@@ -20,6 +17,7 @@ from trunkline_protocols.log import Commit, TurnAnswered
 from trunkline_protocols.rollout import ReleaseRollout
 from trunkline_protocols.rules.rollout import is_drawn_to_colour
 
+from tests.support.agents_process import agents
 from tests.support.customer import Customer
 from tests.support.suite import Suite, run_cli, wait_until
 
@@ -57,22 +55,6 @@ async def log(blue: Suite) -> AsyncIterator[Callable[[], Any]]:
 
     yield read
     await bus.close()
-
-
-@contextmanager
-def agents(suite: Suite, instance: str, colour: str, *, module: str = "trunkline_agents") -> Iterator[psutil.Popen]:
-    """Run one more agents process, as a unit of systemd does, with the settings of one that the supervisor started."""
-    environment = psutil.Process(suite.pid("agents-1")).environ()
-    environment |= {"TRUNKLINE_INSTANCE": instance, "TRUNKLINE_COLOUR": colour, "TRUNKLINE_HTTP_PORT": "0"}
-    with (suite.data_dir / f"{instance}.log").open("ab") as output:
-        process = psutil.Popen(
-            [sys.executable, "-m", module], env=environment, cwd=Path(__file__).parents[2], stdout=output, stderr=output
-        )
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
 
 
 def rollout(suite: Suite) -> ReleaseRollout:

@@ -1,4 +1,4 @@
-"""An agents process of a release with a defect: it fails the turns of every fifth conversation."""
+"""An agents process of a release with a defect: it fails every fifth turn."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _sound: Final = TurnWorker.process
 
 
 async def process(worker: TurnWorker, task: TurnTask) -> TurnResult:
-    """Fail every fifth conversation, and answer the others."""
-    if crc32(task.request.ref.conversation.encode()) % _EVERY == 0:
+    """Fail every fifth turn, and answer the others."""
+    if crc32(task.request.ref.turn.encode()) % _EVERY == 0:
         return TurnFailed(ref=task.request.ref, reason="defect", retryable=False)
     return await _sound(worker, task)
 
