@@ -40,8 +40,6 @@ _OPEN_TIMEOUT_S: Final = 30.0
 _ANSWERS_TIMEOUT_S: Final = 60.0
 _POLL_INTERVAL_S: Final = 0.1
 _SPARE_FILES: Final = 256
-_NORMAL: Final = 2.0
-"""Multiple of the first phase's median up to which a second is as fast as before."""
 _MAX_ERROR_SAMPLES: Final = 5
 
 
@@ -212,6 +210,7 @@ def report(load: Load, phases: Sequence[Phase]) -> dict[str, Any]:
     return {
         **{phase.name: _figures(phase, of_phase) for phase, of_phase in zip(phases, by_phase, strict=True)},
         "normal_after_s": normal_after_s(before, after, load.ends_at[phases[1].name]),
+        "last_refused_after_s": _last_refused_s(after, load.ends_at[phases[1].name]),
         "lost": sum(turn.accepted_at is not None and turn.answered_at is None for turn in turns),
         "doubled": sum(turn.answers > 1 for turn in turns),
         "answered_though_refused": sum(turn.answers > 0 and turn.accepted_at is None for turn in turns),
@@ -226,9 +225,9 @@ def report(load: Load, phases: Sequence[Phase]) -> dict[str, Any]:
 def normal_after_s(before: Sequence[Turn], after: Sequence[Turn], end_at: float) -> int | None:
     """Return the seconds from the end of the overload until it was over; None if it was not over in the last phase.
 
-    From then on no turn was refused, and the median response of every second was at most twice that before.
+    From then on no turn was refused, and the median response of every second was at most the 95th percentile before.
     """
-    normal_ms = _NORMAL * statistics.median([turn.response_ms for turn in before if turn.response_ms is not None])
+    normal_ms = percentiles((turn.response_ms for turn in before if turn.response_ms is not None), (95,))["p95"]
     last_s = max(int(turn.due_at - end_at) for turn in after)
     abnormal_s = -1
     for second in range(last_s + 1):
@@ -237,6 +236,11 @@ def normal_after_s(before: Sequence[Turn], after: Sequence[Turn], end_at: float)
         if any(turn.retry_after_s for turn in due) or (times_ms and statistics.median(times_ms) > normal_ms):
             abnormal_s = second
     return None if abnormal_s == last_s else abnormal_s + 1
+
+
+def _last_refused_s(after: Sequence[Turn], end_at: float) -> float:
+    """Return the seconds from the end of the overload to the last turn that was refused, 0 without one."""
+    return round(max((turn.due_at - end_at for turn in after if turn.retry_after_s), default=0.0), 2)
 
 
 def _figures(phase: Phase, turns: Sequence[Turn]) -> dict[str, Any]:
