@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bench.overload import Phase, measure
 from tests.support.customer import Customer
 from tests.support.model_server import ModelServer, serve_model
 from tests.support.suite import Suite
@@ -24,6 +25,16 @@ SETTINGS = {
     "TRUNKLINE_INGRESS_PROCESSES_MIN": "1",
     "TRUNKLINE_INGRESS_PROCESSES_MAX": "1",
 }
+SLOW = """
+[[provider]]
+name = "slow"
+kind = "simulated"
+max_concurrency = 1
+first_token_ms_median = 40
+first_token_sigma = 0
+tokens_median = 5
+"""
+"""Less than fifty turns per second with two gateways, on any machine."""
 PROVIDER = """
 [[provider]]
 name = "m"
@@ -105,3 +116,28 @@ async def test_turns_beyond_capacity_are_refused_and_the_rest_is_answered(tmp_pa
             assert [step["type"] for step in steps].count("turn.answered") == 1
         metrics = suite.get("/v1/ops/trace/" + refused[1].conversation)["steps"]
         assert "turn.received" not in {step["type"] for step in metrics}
+
+
+@pytest.mark.long
+async def test_refused_turns_are_answered_once_if_they_return_when_their_refusal_says(tmp_path: Path) -> None:
+    """Four times the capacity of a model, by customers who heed `retry_after_s`: all are answered, none twice."""
+    config = tmp_path / "llm.toml"
+    config.write_text(SLOW)
+    settings = {
+        "TRUNKLINE_LLM_CONFIG": str(config),
+        "TRUNKLINE_ADMISSION_TARGET_S": "0.3",
+        "TRUNKLINE_ADMISSION_BURST": str(BURST),
+        "TRUNKLINE_EDGE_UNLIMITED": "127.0.0.1",
+    }
+    suite = await asyncio.to_thread(Suite, tmp_path / "suite", settings)
+    try:
+        phases = Phase("before", 5, 2), Phase("overload", 200, 1), Phase("after", 5, 2)
+        figures = await measure(suite.url, phases, conversations=250, seed=1, retries=True)
+    finally:
+        assert await asyncio.to_thread(suite.stop) == 0
+    assert figures["overload"]["refused"] > 0
+    assert figures["overload"]["accepted"] == figures["overload"]["turns"] > 100
+    named = figures["overload"]["retry_after_s"]
+    assert 0.5 < named["p1"] <= named["p99"] < 20
+    for name in ("lost", "doubled", "answered_though_refused", "without_reply", "skipped", "errors"):
+        assert figures[name] == 0, figures

@@ -13,7 +13,7 @@ from trunkline_supervisor.adapters.nats_credentials import load_nats_credentials
 from trunkline_supervisor.adapters.nats_server import NatsNode, nats_server_command
 from trunkline_supervisor.adapters.tcp import free_port
 
-from tests.support.suite import trunkline
+from tests.support.suite import PATIENT, trunkline
 
 ROOT = Path(__file__).parents[2]
 AGENTS = ("triage", "billing")
@@ -98,6 +98,7 @@ class Processes:
             "TRUNKLINE_FLEET_DIR": str(ROOT / "fleet"),
             "TRUNKLINE_TRAINING_TIMEOUT_S": "600",  # on a busy machine
             "TRUNKLINE_KNOWLEDGE_DIR": str(ROOT / "fleet" / "knowledge"),
+            **PATIENT,
             **self.credentials.environment(service),
         }
 
