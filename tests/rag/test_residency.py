@@ -96,6 +96,13 @@ def test_server_of_another_region_is_refused(milvus: str) -> None:
     client.alter_collection_properties(passages, {HOME_PROPERTY: "us"})
     with pytest.raises(StoreElsewhereError, match="region 'us'"):
         eu.refresh()
+    with pytest.raises(StoreElsewhereError):
+        put_article(eu)
+    with pytest.raises(StoreElsewhereError):
+        eu.remove("default", ["wifi"])
+    client.alter_collection_properties(passages, {HOME_PROPERTY: "eu"})
+    eu.refresh()
+    put_article(eu)
     eu.close()
     client.close()
 

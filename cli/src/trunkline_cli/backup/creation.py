@@ -98,8 +98,8 @@ class Creation:
             await self.store.claim(region)
         except ObjectsElsewhereError as error:
             violation = refuse("backup", data=region, place=error.home, process=_PROCESS, asset="store")
-            async with running_broker(self.settings) as broker:
-                with contextlib.suppress(BusError):
+            with contextlib.suppress(BusError, CommandError):
+                async with running_broker(self.settings) as broker:
                     await append_violation(broker.bus, region, violation, f"backup-store-{int(violation.at)}")
             raise CommandError(str(error)) from error
 

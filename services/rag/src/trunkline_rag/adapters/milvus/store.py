@@ -96,6 +96,8 @@ class MilvusStore:
         """
         self._region = region
         self._on_foreign = on_foreign
+        self._foreign_home = ""
+        """Region that had claimed the collections when they were read last; empty if it was this one."""
         self._milvus = MilvusConnection(uri, access)
         self.has_native_search = native_search if native_search is not None else self._milvus.is_server
         self.embedder_tag = embedder_tag(embedder, dimensions)
@@ -135,6 +137,7 @@ class MilvusStore:
     @_translating_errors
     def put(self, tenant: str, articles: Sequence[StagedArticle]) -> None:
         """Write the new passages, then the articles, which commits them, then delete the old passages."""
+        self._refuse_foreign()
         if self.needs_vectors:
             articles = [_without_vectors(article) for article in articles]
         native = self._milvus.has_field(self._names.passages, "words")
@@ -159,6 +162,7 @@ class MilvusStore:
     @_translating_errors
     def remove(self, tenant: str, documents: Sequence[str]) -> None:
         """Write tombstones, then delete the passages."""
+        self._refuse_foreign()
         current = self.latest_versions(tenant)
         known = {document: current[document] for document in documents if document in current}
         if not known:
@@ -226,6 +230,7 @@ class MilvusStore:
         self, question: SearchQuestion, *, tenant: str, topics: Sequence[str], audience: SearchAudience, limit: int
     ) -> list[list[tuple[str, int]]]:
         """Search all sentences in one hybrid search of the server."""
+        self._refuse_foreign()
         if not question.sentences:
             return []
         allowed = audience_filter(tenant, topics, audience)
@@ -335,9 +340,14 @@ class MilvusStore:
         if not home:
             self._milvus.claim(names.passages, self._region)
             home = self._milvus.home_of(names.passages)
-        if not may_cross("collections", data=self._region, place=home):
+        self._foreign_home = "" if may_cross("collections", data=self._region, place=home) else home
+        if self._foreign_home:
             self._on_foreign(home, names.passages)
-            raise StoreElsewhereError(home, self._region)
+        self._refuse_foreign()
+
+    def _refuse_foreign(self) -> None:
+        if self._foreign_home:
+            raise StoreElsewhereError(self._foreign_home, self._region)
 
     # -- rows ---
 
