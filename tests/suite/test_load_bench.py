@@ -45,7 +45,7 @@ def bench(suite: Suite, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_load_of_two_processes_is_reported_and_stored(suite: Suite, tmp_path: Path) -> None:
-    """Each turn of the schedule is sent or skipped, and none is lost; the file has the report and its histograms."""
+    """Each turn of the schedule is sent or skipped, none is lost; the file has report and histograms, and is drawn."""
     replay = tmp_path / "replay.jsonl"
     rows = [
         {"conversation": f"c{number}", "turns": [{"turn": at, "text": text} for at, text in enumerate(texts)]}
@@ -79,6 +79,9 @@ def test_load_of_two_processes_is_reported_and_stored(suite: Suite, tmp_path: Pa
     assert stored.suite["replicas"] == {"INBOX": 1, "CONVERSATIONS": 1}
     assert stored.suite["processes"]["nats"] == 1
     assert str(tmp_path) not in path.read_text()
+    drawn = bench(suite, "plot", str(path), "-o", str(tmp_path / "load.svg"))
+    assert drawn.returncode == 0, drawn.stderr
+    assert "two processes" in (tmp_path / "load.svg").read_text(encoding="utf-8")
 
 
 def test_too_many_conversations_for_this_machine_are_refused(suite: Suite) -> None:
