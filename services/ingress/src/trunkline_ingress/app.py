@@ -49,6 +49,7 @@ from trunkline_ingress.adapters.nats.topology_probe import NatsTopologyProbe
 from trunkline_ingress.adapters.nats.views import NatsViews
 from trunkline_ingress.adapters.operator_directory import Operators
 from trunkline_ingress.adapters.operator_keys import OperatorKeyFile
+from trunkline_ingress.adapters.other_sites import OtherSites
 from trunkline_ingress.application.cited_articles import CitedArticles
 from trunkline_ingress.application.customer_claims import CustomerClaims
 from trunkline_ingress.application.customer_exporter import CustomerExporter
@@ -167,6 +168,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     await retry_start(erasures.apply_list)
     sessions = SessionRegistry(process.notices, escalations)
     guard = _edge_guard(settings)
+    sites = OtherSites(settings.sites, region)
     chat = ChatEndpoint(
         opener=SessionOpener(
             instance=process.instance,
@@ -176,6 +178,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
             resume_secret=settings.resume_secret.get_secret_value().encode(),
             resume_ttl_s=settings.resume_ttl_s,
             max_queued_frames=settings.outgoing_frames,
+            sites=sites,
         ),
         authenticator=await _authenticator(process),
         guard=guard,
@@ -223,6 +226,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     process.notices.on_change = sessions.publish_notice
     process.spawn(fleet.run())
     process.spawn(escalations.run())
+    process.spawn(sites.run())
     controller = RolloutController(
         ports.rollouts,
         ports.commits,

@@ -22,7 +22,7 @@
  * @typedef {{type: 'notice', id: string, text: string, severity?: string, expires_at?: number}} NoticeFrame
  * @typedef {{type: 'notice_recalled', id: string}} NoticeRecalledFrame
  * @typedef {{type: 'closed', seq: number, reason?: string}} ClosedFrame
- * @typedef {{type: 'error', code: string, message: string, retryable?: boolean, id?: string|null}} ErrorFrame
+ * @typedef {{type: 'error', code: string, message: string, retryable?: boolean, id?: string|null, site?: string|null}} ErrorFrame
  * @typedef {StartedFrame|ResumedFrame|AcceptedFrame|DeltaFrame|MessageFrame|HandoffFrame|EscalatedFrame|PositionFrame
  *           |NoticeFrame|NoticeRecalledFrame|ClosedFrame|ErrorFrame} ServerFrame
  *
