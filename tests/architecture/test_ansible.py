@@ -22,7 +22,9 @@ from tests.architecture.language import ROOT
 
 ANSIBLE = ROOT / "ansible"
 ROLES = sorted(path for path in (ANSIBLE / "roles").iterdir() if path.is_dir())
-INVENTORIES = sorted(path for path in (ANSIBLE / "inventories").iterdir() if path.is_dir())
+INVENTORIES = sorted(
+    {file.parent for name in ("hosts.yml", "groups.yml") for file in (ANSIBLE / "inventories").rglob(name)}
+)
 GROUPS = {"ingress", "conversation", "agents", "rag", "llm_gateway", "audit", "broker", "postgres", "monitoring"}
 SETTINGS: dict[str, type[ProcessSettings]] = {
     "agents": AgentsSettings,

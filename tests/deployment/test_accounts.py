@@ -98,7 +98,7 @@ def test_seeds_are_drawn_once_and_closed(tmp_path: Path) -> None:
     """A second run changes no key; other accounts of the control host read none."""
     first = ACCOUNTS.main(tmp_path / "seeds", "local")
     second = ACCOUNTS.main(tmp_path / "seeds", "local")
-    assert set(first["drawn"]) == {*PRINCIPALS, "system"}
+    assert set(first["drawn"]) == {*PRINCIPALS, "sites", "system"}
     assert second == {**first, "drawn": []}
     for seed in (tmp_path / "seeds").iterdir():
         assert stat.S_IMODE(seed.stat().st_mode) == 0o600

@@ -22,7 +22,7 @@ from trunkline_ingress.core.network import (
 from trunkline_ingress.handlers.auth import Authenticator
 from trunkline_ingress.handlers.chat import ChatEndpoint
 from trunkline_ingress.handlers.edge import EdgeGuard
-from trunkline_ingress.ports import ADMIT_ALL, TurnAdmission
+from trunkline_ingress.ports import ADMIT_ALL, Sites, TurnAdmission
 from trunkline_protocols.ids import Instance
 
 from tests.ingress.guards import open_guard
@@ -31,6 +31,7 @@ from tests.support.borders import ListedBorders
 
 GENEROUS = Rate(1_000, 1_000)
 START = {"type": "start", "customer": "ada"}
+SECRET = b"s" * 32
 
 
 class Verifier:
@@ -54,6 +55,7 @@ async def edge(
     limits: ConnectionLimits | None = None,
     streams: FakeStreams | None = None,
     admission: TurnAdmission = ADMIT_ALL,
+    sites: Sites | None = None,
 ) -> AsyncIterator[str]:
     """Run an edge over fake streams; return its address."""
     guard = guard or open_guard()
@@ -63,9 +65,10 @@ async def edge(
         borders=ListedBorders(),
         ports=SessionPorts(inbox=streams, log=streams, presence=streams, canceller=streams, admission=admission),
         sessions=SessionRegistry(NoNotices(), EmptyQueue()),
-        resume_secret=b"s" * 32,
+        resume_secret=SECRET,
         resume_ttl_s=60.0,
         max_queued_frames=64,
+        sites=sites,
     )
     chat = ChatEndpoint(opener, authenticator or Authenticator(None), guard, first_frame_timeout_s)
 

@@ -19,12 +19,14 @@ import nkeys
 from trunkline_protocols.permissions import PRINCIPALS, permissions
 
 _SYSTEM: Final = "system"
+_SITES: Final = "sites"
+"""User of the account that a link between two sites carries, which has no streams and no message of Trunkline."""
 
 
 def main(folder: Path, region: str) -> dict[str, object]:
     """Return the accounts of one region and the names of the seeds that were drawn."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    drawn = [name for name in (*PRINCIPALS, _SYSTEM) if _draw(folder / f"{name}.seed")]
+    drawn = [name for name in (*PRINCIPALS, _SYSTEM, _SITES) if _draw(folder / f"{name}.seed")]
     users = [
         {
             "nkey": _public_key(folder / f"{principal}.seed"),
@@ -35,6 +37,7 @@ def main(folder: Path, region: str) -> dict[str, object]:
     ]
     accounts = {
         "TRUNKLINE": {"jetstream": "enabled", "users": users},
+        "SITES": {"users": [{"nkey": _public_key(folder / f"{_SITES}.seed")}]},
         "SYS": {"users": [{"nkey": _public_key(folder / f"{_SYSTEM}.seed")}]},
     }
     return {"accounts": accounts, "drawn": drawn}

@@ -23,7 +23,9 @@ Name = Annotated[str, Meta(min_length=1, max_length=200)]
 AccessToken = Annotated[str, Meta(max_length=8_192)]
 """A customer's JSON Web Token; empty without one."""
 
-ErrorCode = Literal["bad_frame", "unauthorized", "rate_limited", "too_large", "not_found", "unavailable", "internal"]
+ErrorCode = Literal[
+    "bad_frame", "unauthorized", "rate_limited", "too_large", "not_found", "wrong_region", "unavailable", "internal"
+]
 
 
 # -- client -> server ---
@@ -204,6 +206,8 @@ class ErrorFrame(Wire, frozen=True, kw_only=True, tag="error", omit_defaults=Fal
     id: str | UnsetType = UNSET
     retry_after_s: float | UnsetType = UNSET
     """Seconds after which a retry may succeed."""
+    site: str | UnsetType = UNSET
+    """Address of the site that serves the customer's region, if it is another one than this."""
 
 
 DurableFrame: TypeAlias = StartedFrame | AcceptedFrame | MessageFrame | HandoffFrame | EscalatedFrame | ClosedFrame

@@ -267,6 +267,22 @@ class StreamState(NamedTuple):
     """The leader included."""
 
 
+class Site(NamedTuple):
+    """A suite of another region: its public address, and whether it answers."""
+
+    region: str
+    url: str
+    is_reachable: bool
+
+
+class Sites(Protocol):
+    """The suites of other regions."""
+
+    def find(self, region: str) -> Site | None:
+        """Return the site of a region, None for the own one and for an unknown one."""
+        ...
+
+
 class StreamStates(Protocol):
     """Description of streams by their leaders."""
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from trunkline_chassis.settings import MCP_COMMANDS, PATH_PREFIX, McpCommands, PathPrefix
 from trunkline_chassis.texts import TextSettings
+from trunkline_protocols.ids import token
 
 from trunkline_ingress.core.network import is_loopback, parse_hosts, parse_networks
 
@@ -121,6 +122,11 @@ class IngressSettings(TextSettings):
     admission_burst: int = Field(
         300, ge=1, description="Turns over all ingresses that may wait while no queue is measured, as in a short peak"
     )
+    sites: dict[str, str] = Field(
+        {},
+        description="Public addresses of all sites by region, as JSON: a customer of another region gets the address "
+        'of its site, or the message that it cannot be reached; for example `{"us": "https://chat.us.example"}`',
+    )
     outgoing_frames: int = Field(
         512, ge=16, description="Frames queued per socket before a slow reader is disconnected"
     )
@@ -146,6 +152,18 @@ class IngressSettings(TextSettings):
     def _check_hosts(cls, value: str) -> str:
         parse_hosts(value)
         return value
+
+    @field_validator("sites")
+    @classmethod
+    def _check_sites(cls, value: dict[str, str]) -> dict[str, str]:
+        for region, url in value.items():
+            token(region, "region")
+            address = urlsplit(url)
+            if address.scheme not in {"https", "http"} or not address.hostname or address.query or address.fragment:
+                raise ValueError("must be an object of region and address, such as https://chat.us.example")
+            if address.scheme == "http" and not is_loopback(address.hostname):
+                raise ValueError("an address of a site must be https")
+        return {region: url.rstrip("/") for region, url in value.items()}
 
     @field_validator("auth_jwks")
     @classmethod

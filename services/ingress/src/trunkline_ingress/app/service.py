@@ -41,6 +41,7 @@ from trunkline_ingress.adapters.nats.stream_states import NatsStreamStates
 from trunkline_ingress.adapters.nats.suite_status import NatsSuiteStatus
 from trunkline_ingress.adapters.nats.topology_probe import NatsTopologyProbe
 from trunkline_ingress.adapters.nats.views import NatsViews
+from trunkline_ingress.adapters.other_sites import OtherSites
 from trunkline_ingress.app.edge import authenticator_of, edge_guard, listen, operators_of
 from trunkline_ingress.app.endpoints import HttpPorts, create_app, endpoints
 from trunkline_ingress.application.admission import AdmissionControl
@@ -85,6 +86,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     policy = AdmissionPolicy(settings.admission_target_s, settings.admission_burst, is_enabled=settings.admission)
     admission = AdmissionControl(policy, process.presences, escalations, instance=process.instance)
     guard = edge_guard(settings)
+    sites = OtherSites(settings.sites, region)
     chat = ChatEndpoint(
         opener=SessionOpener(
             instance=process.instance,
@@ -94,6 +96,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
             resume_secret=settings.resume_secret.get_secret_value().encode(),
             resume_ttl_s=settings.resume_ttl_s,
             max_queued_frames=settings.outgoing_frames,
+            sites=sites,
         ),
         authenticator=await authenticator_of(process),
         guard=guard,
@@ -142,6 +145,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     process.notices.on_change = sessions.publish_notice
     process.spawn(fleet.run())
     process.spawn(escalations.run())
+    process.spawn(sites.run())
     controllers = _rollout_controllers(process, ports, fleet, release)
     seeding = ReleaseSeeding(ports.releases, process.presences, release, instance=process.instance, now=time.time)
 

@@ -20,6 +20,7 @@ from trunkline_ingress.application.session import ErasedConversationError, Sessi
 from trunkline_ingress.application.session_registry import SessionRegistry
 from trunkline_ingress.core.identity import Claims, Identity, UnauthorizedError
 from trunkline_ingress.core.resume_tokens import sign, verify
+from trunkline_ingress.ports import Site, Sites
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -31,6 +32,15 @@ SendFrame: TypeAlias = Callable[[bytes], Awaitable[None]]
 
 class UnknownConversationError(Exception):
     """The conversation does not exist."""
+
+
+class OtherSiteError(Exception):
+    """Another site serves the customer's region; nothing of the customer is kept here."""
+
+    def __init__(self, site: Site) -> None:
+        """Keep the site."""
+        super().__init__(site.region)
+        self.site = site
 
 
 class UnknownRegionError(Exception):
@@ -62,14 +72,18 @@ class SessionOpener:
     resume_ttl_s: float
     """Lifetime of resume tokens."""
     max_queued_frames: int
+    sites: Sites | None = None
+    """The suites of other regions, if there are any."""
     restore_permits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MAX_CONCURRENT_RESTORES))
 
     def start(self, request: Start, claims: Claims | None, send: SendFrame) -> OpenedSession:
         """Start a conversation.
 
-        Raises `UnauthorizedError` if the request does not match the claims, `UnknownRegionError` for another region.
+        Raises `UnauthorizedError` if the request does not match the claims, `OtherSiteError` for a region with a site
+        of its own, `UnknownRegionError` for any other region.
         """
         region = self.borders.region
+        self._require_own_site(request.region if claims is None else claims.region)
         identity = Identity(
             conversation=conversation_id(secrets.token_hex(12)),
             customer=request.customer,
@@ -89,10 +103,14 @@ class SessionOpener:
     async def resume(self, request: Resume, claims: Claims | None, send: SendFrame) -> OpenedSession | None:
         """Resume a conversation; return None if `last_seq` was never assigned in it.
 
-        Raises `UnauthorizedError`, `UnknownConversationError`, `ErasedConversationError`, or `StaleSessionError` if the
-        streams cannot be read.
+        Raises `UnauthorizedError`, `UnknownConversationError`, `ErasedConversationError`, `OtherSiteError` for a region
+        with a site of its own, or `StaleSessionError` if the streams cannot be read.
         """
         identity = self.identity_of(request.resume_token)
+        if claims is not None:
+            self._require_own_site(claims.region)
+        elif identity is not None and identity.conversation == request.conversation:
+            self._require_own_site(identity.region)
         if identity is None or identity.conversation != request.conversation:
             await self._refuse(ConversationId(request.conversation))
             raise UnauthorizedError("the resume token is not valid for this conversation, or has expired")
@@ -108,6 +126,15 @@ class SessionOpener:
     def identity_of(self, resume_token: str) -> Identity | None:
         """Return the identity in a resume token, None if the token is not valid now."""
         return verify(resume_token, self.resume_secret, now=time.time())
+
+    def _require_own_site(self, region: str) -> None:
+        """Raise `OtherSiteError` for a region with a site of its own: its customer came to the wrong one.
+
+        That is no passage of data: nothing but the name of a region is read.
+        """
+        site = self.sites.find(region) if self.sites is not None else None
+        if site is not None:
+            raise OtherSiteError(site)
 
     async def _restore(self, identity: Identity, last_seq: int, send: SendFrame) -> OpenedSession | None:
         session = self._session(identity, send)

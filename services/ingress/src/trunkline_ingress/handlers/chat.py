@@ -49,6 +49,7 @@ from trunkline_ingress.application.customer_claims import CustomerClaims
 from trunkline_ingress.application.session import ErasedConversationError, Session, SlowReaderError, StaleSessionError
 from trunkline_ingress.application.session_opener import (
     OpenedSession,
+    OtherSiteError,
     SessionOpener,
     UnknownConversationError,
     UnknownRegionError,
@@ -65,6 +66,7 @@ from trunkline_ingress.handlers.frame_errors import (
     CloseSocketError,
     FrameError,
     access_expired,
+    at_other_site,
     overloaded,
     rate_limited,
     resume_required,
@@ -211,17 +213,14 @@ class _Socket:
     async def _open(self, frame: Start | Resume, tasks: asyncio.TaskGroup) -> None:
         if self._session is not None:
             raise FrameError("bad_frame", "the socket already has a conversation")
-        try:
-            self._claims = await self._endpoint.authenticator.frame_claims(frame.token, self._claims)
-        except UnauthorizedError as error:
-            # Retryable with another token, unlike a conversation that belongs to another customer.
-            raise FrameError("unauthorized", str(error), retryable=True) from error
-        if self._endpoint.customer_claims is not None and self._opener.is_home_of(self._claims):
-            await self._endpoint.customer_claims.keep(self._claims)
+        await self._authenticate(frame.token)
         try:
             opened = await (self._start(frame) if isinstance(frame, Start) else self._resume(frame))
         except UnauthorizedError as error:
             raise FrameError("unauthorized", str(error)) from error
+        except OtherSiteError as error:
+            _log.info("session.other_site", region=error.site.region, reachable=error.site.is_reachable)
+            raise at_other_site(error.site) from error
         except UnknownRegionError as error:
             raise FrameError("bad_frame", str(error)) from error
         except UnknownConversationError as error:
@@ -234,6 +233,16 @@ class _Socket:
             tasks.create_task(_wait_until_replaced(opened.replaced))
             if self._claims is not None:
                 tasks.create_task(_wait_until_expired(self._claims.exp))
+
+    async def _authenticate(self, token: str) -> None:
+        """Verify the token of a frame and keep its claims; raises `FrameError`."""
+        try:
+            self._claims = await self._endpoint.authenticator.frame_claims(token, self._claims)
+        except UnauthorizedError as error:
+            # Retryable with another token, unlike a conversation that belongs to another customer.
+            raise FrameError("unauthorized", str(error), retryable=True) from error
+        if self._endpoint.customer_claims is not None and self._opener.is_home_of(self._claims):
+            await self._endpoint.customer_claims.keep(self._claims)
 
     async def _start(self, frame: Start) -> OpenedSession:
         opened = self._opener.start(frame, self._claims, self._send)

@@ -8,19 +8,30 @@ import msgspec
 from aiohttp import WSCloseCode
 from trunkline_protocols.frames import ErrorCode, ErrorFrame
 
+from trunkline_ingress.ports import Site
+
 _TAKEN_OVER: Final = 4001
 """Close code of a socket whose conversation another socket has taken over."""
 IDLE: Final = 4002
 """Close code of a socket that has not started or resumed a conversation in time."""
+
+_SITE_RETRY_AFTER_S: Final = 30.0
 
 
 class FrameError(Exception):
     """A frame cannot be served: `frame` is sent, the socket stays open."""
 
     def __init__(
-        self, code: ErrorCode, message: str, *, retryable: bool = False, id_: str = "", retry_after_s: float = 0.0
+        self,
+        code: ErrorCode,
+        message: str,
+        *,
+        retryable: bool = False,
+        id_: str = "",
+        retry_after_s: float = 0.0,
+        site: str = "",
     ) -> None:
-        """`id_` is the client's id of the message, if the frame has one."""
+        """`id_` is the client's id of the message, if the frame has one; `site` the address of another site."""
         super().__init__(message)
         self.is_clients_fault = code != "unavailable"
         """If false, the socket is not slowed down: it must stay able to request a person."""
@@ -30,6 +41,7 @@ class FrameError(Exception):
             retryable=retryable,
             id=id_ or msgspec.UNSET,
             retry_after_s=round(retry_after_s, 3) or msgspec.UNSET,
+            site=site or msgspec.UNSET,
         )
 
 
@@ -52,6 +64,20 @@ def overloaded(retry_after_s: float, *, id_: str) -> FrameError:
     """Return the error for a message that was refused because the suite answers as fast as it can."""
     return FrameError(
         "unavailable", "too many messages at the moment", retryable=True, id_=id_, retry_after_s=retry_after_s
+    )
+
+
+def at_other_site(site: Site) -> FrameError:
+    """Return the error for a customer of another region: the address of its site, or that it cannot be reached."""
+    if site.is_reachable:
+        return FrameError("wrong_region", f"Your region is served at {site.url}. Please continue there.", site=site.url)
+    return FrameError(
+        "unavailable",
+        f"The site of your region, {site.url}, cannot be reached at the moment. Your conversations are kept there: "
+        "please try again later.",
+        retryable=True,
+        retry_after_s=_SITE_RETRY_AFTER_S,
+        site=site.url,
     )
 
 

@@ -36,7 +36,7 @@ SETTINGS: Final[dict[str, tuple[str, ...]]] = {
     "ingress": (
         *_PROCESS,
         *("AUTH_*", "RESUME_*", "OPERATOR_*", "EDGE_*", "METRICS_*", "SHARE_PORT", "MESSAGES_PER_S", "MESSAGE_BURST"),
-        *("OUTGOING_FRAMES", "MCP_COMMANDS", "FLEET_DIR", "PATH_PREFIX", "ERASURES_FILE"),
+        *("OUTGOING_FRAMES", "MCP_COMMANDS", "FLEET_DIR", "PATH_PREFIX", "ERASURES_FILE", "SITES"),
         *("ADMISSION", "ADMISSION_*"),
         *_TEXTS,
     ),

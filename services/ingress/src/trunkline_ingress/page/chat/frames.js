@@ -201,6 +201,9 @@ const HANDLERS = {
     // A retryable `unauthorized` concerns the access token, not the conversation.
     const lost = frame.code === 'not_found' || (frame.code === 'unauthorized' && !frame.retryable);
     if (state.resuming && lost) return lose(state);
+    if (state.resuming && frame.site) { // The connection retries; the conversation is kept for its own site.
+      return { ...state, problem: { code: frame.code, message: frame.message, retryable: Boolean(frame.retryable) } };
+    }
     if (state.resuming) return state; // The connection retries the resume.
     if (frame.code === 'unauthorized' && frame.retryable) return state; // The next connection has a new access token.
     if (frame.id !== undefined && frame.id !== null) return messageError(state, frame);

@@ -23,7 +23,7 @@
  * @typedef {{type: 'notice_recalled', id: string}} NoticeRecalledFrame
  * @typedef {{type: 'closed', seq: number, reason?: string}} ClosedFrame
  * @typedef {{type: 'error', code: string, message: string, retryable?: boolean, id?: string|null,
- *            retry_after_s?: number}} ErrorFrame
+ *            retry_after_s?: number, site?: string|null}} ErrorFrame
  * @typedef {StartedFrame|ResumedFrame|AcceptedFrame|DeltaFrame|MessageFrame|HandoffFrame|EscalatedFrame|PositionFrame
  *           |NoticeFrame|NoticeRecalledFrame|ClosedFrame|ErrorFrame} ServerFrame
  *

@@ -120,7 +120,8 @@ export function bannerContent(state, link) {
     };
   }
   if (state.ending) return { text: 'Ending the conversation.' };
-  if (link.state === 'reconnecting' && link.long) {
+  const isElsewhere = state.resuming && state.problem !== null; // Another site has the conversation: this one says so.
+  if (link.state === 'reconnecting' && link.long && !isElsewhere) {
     return {
       text: 'The connection is lost. Your messages are saved and will be sent once it is back.',
       label: 'Try now', action: 'tryNow', testid: 'try-now',
