@@ -16,7 +16,7 @@ from tests.support.http_server import serve_http
 from tests.support.model_server import ModelServer
 from tests.support.suite import Suite
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.processes, pytest.mark.long, pytest.mark.timeout(300)]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "models" / "gpu-host.toml"
 QUESTIONS = (
