@@ -30,6 +30,7 @@ TEXTS: Final = {
     "TRUNKLINE_STREAM_TAGS": '["region:eu"]',
     "TRUNKLINE_AUDIT_TSA_URL": "https://tsa.example/sign",
     "TRUNKLINE_TRACES_URL": "http://[::1]:4318/collector",
+    "TRUNKLINE_SITES": '{"us": "https://chat.us.example"}',
     "TRUNKLINE_READER_ADDRESSES": '{"shop": "https://shop.example"}',
     "TRUNKLINE_SECRET_HOSTS": '{"shop-key": ["shop.example"]}',
 }
