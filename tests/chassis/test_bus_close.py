@@ -7,7 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from trunkline_chassis.bus import Bus
+from nats.aio.client import Client
+from nats.errors import UnexpectedEOF
+from trunkline_chassis.bus import Bus, connect
+from trunkline_chassis.errors import BusUnavailableError
+from trunkline_chassis.lifecycle import end_with_connection
 
 
 def bus_that_closes_by(close: Any) -> Bus:
@@ -40,3 +44,16 @@ async def test_cancellation_of_the_task_ends_a_close() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_process_ends_with_a_connection_that_the_client_has_closed(nats_url: str) -> None:
+    """An error between two states closes the client of nats-py for good, although it reconnects without a limit."""
+    bus = await connect(nats_url, "test")
+    watching = asyncio.create_task(end_with_connection(bus))
+    await asyncio.sleep(0)
+    assert not watching.done()
+    bus.client._status = Client.DISCONNECTED
+    await bus.client._process_op_err(UnexpectedEOF())
+    async with asyncio.timeout(10):
+        with pytest.raises(BusUnavailableError, match="has closed its connection"):
+            await watching

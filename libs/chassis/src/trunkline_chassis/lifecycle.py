@@ -37,6 +37,7 @@ from trunkline_chassis.residency import Borders
 from trunkline_chassis.service_topology import ServiceTopology
 from trunkline_chassis.settings import ProcessSettings
 from trunkline_chassis.startup import connect_when_available, retry_start
+from trunkline_chassis.ticks import next_tick
 from trunkline_chassis.topology_reconciler import TopologyReconciler
 from trunkline_chassis.tracing import tracer
 from trunkline_chassis.tracing.exporter import SpanExporter
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 _log: Final = structlog.get_logger(__name__)
 
 _RECORDS_TIMEOUT_S: Final = 2.0
+_CONNECTION_CHECK_S: Final = 1.0
 """Wait for the records of refused passages at shutdown."""
 
 S = TypeVar("S", bound=ProcessSettings)
@@ -187,6 +189,7 @@ async def _run_process(
         )
         for work in (heartbeat.run(), notices.run(), borders.run(), reconciler.run(), FileLimitMonitor().run()):
             process.spawn(work)
+        process.spawn(end_with_connection(bus))
         files = {"client": settings.nats_cert, "authority": settings.nats_ca}
         process.spawn(CertificateMonitor(files, lambda: bus.server_certificate).run())
         exporter = _span_exporter(process, release)
@@ -211,6 +214,18 @@ async def _run_process(
             await exporter.close()
         await _publish(heartbeat, "stopped")
         _log.info("process.stopped")
+
+
+async def end_with_connection(bus: Bus) -> None:
+    """Wait until the client has closed its connection for good; raise `BusUnavailableError`, which ends the process.
+
+    nats-py reconnects without a limit, but an error that meets it between two states closes it. Its process would stay,
+    serve nothing, and look alive to systemd.
+    """
+    while not bus.client.is_closed:
+        await next_tick(_CONNECTION_CHECK_S)
+    _log.critical("bus.closed")
+    raise BusUnavailableError("the NATS client has closed its connection")
 
 
 @asynccontextmanager
