@@ -69,7 +69,8 @@ async def answers(paths: PostgresPaths) -> bool:
         return True
     try:
         async with asyncio.timeout(_PROBE_TIMEOUT_S):
-            connection = await asyncpg.connect(paths.dsn(), timeout=_PROBE_TIMEOUT_S)
+            # The role of the services is created after the first start: until then the server would log a refusal.
+            connection = await asyncpg.connect(paths.dsn(SUPERUSER, "postgres"), timeout=_PROBE_TIMEOUT_S)
             try:
                 await connection.fetchval("SELECT 1")
             finally:
