@@ -13,7 +13,7 @@ import gc
 import random
 import signal
 import sys
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
@@ -33,7 +33,7 @@ from trunkline_chassis.log_files import LogFiles
 from trunkline_chassis.logs import configure_logs
 from trunkline_chassis.notices import Notices
 from trunkline_chassis.presence import PresenceRegistry
-from trunkline_chassis.residency import Borders
+from trunkline_chassis.residency import Borders, draining
 from trunkline_chassis.service_topology import ServiceTopology
 from trunkline_chassis.settings import ProcessSettings
 from trunkline_chassis.startup import connect_when_available, retry_start
@@ -43,7 +43,7 @@ from trunkline_chassis.tracing import tracer
 from trunkline_chassis.tracing.exporter import SpanExporter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import Callable, Coroutine
     from contextlib import AbstractAsyncContextManager
 
     from trunkline_protocols.ids import Instance
@@ -53,9 +53,7 @@ if TYPE_CHECKING:
 
 _log: Final = structlog.get_logger(__name__)
 
-_RECORDS_TIMEOUT_S: Final = 2.0
 _CONNECTION_CHECK_S: Final = 1.0
-"""Wait for the records of refused passages at shutdown."""
 
 S = TypeVar("S", bound=ProcessSettings)
 
@@ -196,7 +194,7 @@ async def _run_process(
         if exporter is not None:
             tracer.turn_on(exporter.add, sampling=settings.traces_sampling)
             process.spawn(exporter.run())
-        async with _recording(borders), service(process):
+        async with draining(borders), service(process):
             await micro.add_service(
                 bus.client, name=f"trunkline-{name}", version=release, metadata={"instance": instance}
             )
@@ -226,15 +224,6 @@ async def end_with_connection(bus: Bus) -> None:
         await next_tick(_CONNECTION_CHECK_S)
     _log.critical("bus.closed")
     raise BusUnavailableError("the NATS client has closed its connection")
-
-
-@asynccontextmanager
-async def _recording(borders: Borders) -> AsyncIterator[None]:
-    """Record refused passages before the process ends, also those of a start that they end."""
-    try:
-        yield
-    finally:
-        await borders.drain(_RECORDS_TIMEOUT_S)
 
 
 def _span_exporter(process: Process[S], release: str) -> SpanExporter | None:

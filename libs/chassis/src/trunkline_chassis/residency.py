@@ -172,13 +172,22 @@ class Borders:
 
 
 @asynccontextmanager
-async def recording(borders: Borders) -> AsyncIterator[None]:
-    """Record the refusals of a command until the block ends, and wait a moment for the last of them."""
-    running = asyncio.ensure_future(borders.run())
+async def draining(borders: Borders) -> AsyncIterator[None]:
+    """Wait at the end of the block for the records of refused passages, also of those that end it."""
     try:
         yield
     finally:
         await borders.drain(_DRAIN_TIMEOUT_S)
+
+
+@asynccontextmanager
+async def recording(borders: Borders) -> AsyncIterator[None]:
+    """Record the refusals of a command until the block ends."""
+    running = asyncio.ensure_future(borders.run())
+    try:
+        async with draining(borders):
+            yield
+    finally:
         await cancel_and_wait([running])
 
 
