@@ -15,6 +15,8 @@ from pydantic import ValidationError
 from trunkline_ingress.adapters.other_sites import OtherSites
 from trunkline_ingress.core.identity import Identity
 from trunkline_ingress.core.resume_tokens import sign
+from trunkline_ingress.handlers.frame_errors import at_other_site, overloaded
+from trunkline_ingress.ports import Site
 from trunkline_ingress.settings import IngressSettings
 from trunkline_protocols.ids import ConversationId
 
@@ -89,6 +91,13 @@ async def test_customers_of_a_lost_site_are_told_until_it_returns() -> None:
             await asyncio.to_thread(wait_until, lambda: is_reachable(sites), "the site is back")
             assert (await first_frame(url, START | {"region": "us"}))["code"] == "wrong_region"
         probing.cancel()
+
+
+def test_repeated_starts_at_a_wrong_site_slow_a_socket_down() -> None:
+    """As every refused frame, also while the site of the customer is lost; an overload is not the customer's fault."""
+    for is_up in (True, False):
+        assert at_other_site(Site("us", "https://us.example", is_reachable=is_up)).is_clients_fault
+    assert not overloaded(1.0, id_="m1").is_clients_fault
 
 
 def is_reachable(sites: OtherSites) -> bool:

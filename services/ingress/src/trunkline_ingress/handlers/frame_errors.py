@@ -30,10 +30,11 @@ class FrameError(Exception):
         id_: str = "",
         retry_after_s: float = 0.0,
         site: str = "",
+        is_clients_fault: bool = True,
     ) -> None:
         """`id_` is the client's id of the message, if the frame has one; `site` the address of another site."""
         super().__init__(message)
-        self.is_clients_fault = code != "unavailable"
+        self.is_clients_fault = is_clients_fault
         """If false, the socket is not slowed down: it must stay able to request a person."""
         self.frame = ErrorFrame(
             code=code,
@@ -63,7 +64,12 @@ def rate_limited(wait_s: float, *, id_: str = "") -> FrameError:
 def overloaded(retry_after_s: float, *, id_: str) -> FrameError:
     """Return the error for a message that was refused because the suite answers as fast as it can."""
     return FrameError(
-        "unavailable", "too many messages at the moment", retryable=True, id_=id_, retry_after_s=retry_after_s
+        "unavailable",
+        "too many messages at the moment",
+        retryable=True,
+        id_=id_,
+        retry_after_s=retry_after_s,
+        is_clients_fault=False,
     )
 
 
