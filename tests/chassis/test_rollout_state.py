@@ -12,16 +12,14 @@ from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.errors import FenceError
 from trunkline_chassis.fleet_store import (
     CANDIDATE_SUBJECT,
-    ROLLOUT_SUBJECT,
     FleetVersion,
     publish_candidate,
     publish_fleet,
-    put_rollout,
-    read_rollout,
     read_served_fleets,
 )
 from trunkline_chassis.fleet_view import follow_fleet
 from trunkline_chassis.provision import provision
+from trunkline_chassis.rollout_store import ROLLOUT_SUBJECT, put_rollout, read_rollout
 from trunkline_protocols.rollout import FleetRollout
 
 from tests.agents.builders import small_fleet

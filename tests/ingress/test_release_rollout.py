@@ -9,7 +9,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 from trunkline_chassis.errors import FenceError
-from trunkline_chassis.release_view import ReleaseView, StoredRelease
+from trunkline_chassis.release_view import ReleaseView
+from trunkline_chassis.rollout_store import StoredRollout
 from trunkline_ingress.application.release_seeding import ReleaseSeeding
 from trunkline_ingress.application.rollout_controller import RolloutController
 from trunkline_ingress.application.rollout_targets import ReleaseTarget
@@ -37,15 +38,15 @@ ROLLOUT = ReleaseRollout(
 class FakeStore:
     """The key in memory, with its fence."""
 
-    stored: StoredRelease = field(default_factory=lambda: StoredRelease(ROLLOUT, 1))
+    stored: StoredRollout[ReleaseRollout] = field(default_factory=lambda: StoredRollout(ROLLOUT, 1))
 
-    async def read(self) -> StoredRelease:
+    async def read(self) -> StoredRollout[ReleaseRollout]:
         return self.stored
 
     async def put(self, rollout: ReleaseRollout, *, after: int) -> None:
         if after != self.stored.revision:
             raise FenceError("changed")
-        self.stored = StoredRelease(rollout, after + 1)
+        self.stored = StoredRollout(rollout, after + 1)
 
 
 class Suite:
@@ -138,7 +139,7 @@ async def test_ingress_of_an_older_release_controls_nothing(suite: Suite) -> Non
 
 async def test_release_without_agents_is_withdrawn(suite: Suite) -> None:
     """Not at once: they may restart; and the time begins again after they were there."""
-    suite.store.stored = StoredRelease(msgspec.structs.replace(ROLLOUT, phase="running", share=50), 1)
+    suite.store.stored = StoredRollout(msgspec.structs.replace(ROLLOUT, phase="running", share=50), 1)
     controller = suite.controller()
     gone = suite.processes.pop("agents-2")
     await controller.step()
@@ -157,7 +158,7 @@ async def test_release_without_agents_is_withdrawn(suite: Suite) -> None:
 
 async def test_first_colour_is_that_of_the_first_agents(suite: Suite) -> None:
     """A second colour that starts beside it does not change it, and without a colour nothing is stored."""
-    suite.store.stored = StoredRelease(None, 0)
+    suite.store.stored = StoredRollout(None, 0)
     agents = {name: suite.processes.pop(name) for name in ("agents-1", "agents-2")}
     suite.processes["agents-3"] = {"specialties": ["billing"]}
     await suite.seeding().step()
@@ -171,15 +172,16 @@ async def test_first_colour_is_that_of_the_first_agents(suite: Suite) -> None:
 
 async def test_unreadable_state_is_not_replaced(suite: Suite) -> None:
     """An operator decides."""
-    suite.store.stored = StoredRelease(None, 4)
+    unreadable: StoredRollout[ReleaseRollout] = StoredRollout(None, 4)
+    suite.store.stored = unreadable
     await suite.seeding().step()
-    assert suite.store.stored == StoredRelease(None, 4)
+    assert suite.store.stored == unreadable
 
 
 async def test_lost_state_is_stored_again(suite: Suite) -> None:
     """A single server without its volume has lost it: a process that knows it puts it back once."""
     view = suite.view
-    suite.store.stored = StoredRelease(None, 0)
+    suite.store.stored = StoredRollout(None, 0)
     for _ in range(2):
         await suite.seeding(view).restore()
-    assert suite.store.stored == StoredRelease(ROLLOUT, 1)
+    assert suite.store.stored == StoredRollout(ROLLOUT, 1)

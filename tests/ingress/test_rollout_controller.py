@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 from trunkline_chassis.errors import BusUnavailableError, FenceError
-from trunkline_chassis.fleet_store import FleetVersion, StoredRollout
+from trunkline_chassis.fleet_store import FleetVersion
+from trunkline_chassis.rollout_store import StoredRollout
 from trunkline_chassis.served_fleets import ServedFleets
 from trunkline_ingress.application.rollout_controller import RolloutController
 from trunkline_ingress.application.rollout_targets import FleetTarget
@@ -46,12 +47,12 @@ def version(number: int, name: str) -> FleetVersion:
 class FakeStore:
     """KV FLEET in memory; can lose the process after a version is published."""
 
-    stored: StoredRollout = field(default_factory=lambda: StoredRollout(ROLLOUT, 1))
+    stored: StoredRollout[FleetRollout] = field(default_factory=lambda: StoredRollout(ROLLOUT, 1))
     served: FleetVersion = field(default_factory=lambda: version(5, "Old"))
     published: int = 0
     dies_after_publishing: bool = False
 
-    async def read(self) -> StoredRollout:
+    async def read(self) -> StoredRollout[FleetRollout]:
         return self.stored
 
     async def put(self, rollout: FleetRollout, *, after: int) -> None:

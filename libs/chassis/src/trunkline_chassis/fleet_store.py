@@ -9,22 +9,20 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from trunkline_protocols import codec
 from trunkline_protocols.fleet import Fleet, FleetOrigin, FleetPublished
-from trunkline_protocols.streams import CANDIDATE_KEY, FLEET, FLEET_KEY, ROLLOUT_KEY
+from trunkline_protocols.streams import CANDIDATE_KEY, FLEET, FLEET_KEY
 
 from trunkline_chassis.errors import FenceError
+from trunkline_chassis.rollout_store import ROLLOUT_SUBJECT, read_rollout
 from trunkline_chassis.served_fleets import ServedFleets
 from trunkline_chassis.undecodable import report_undecodable
 
 if TYPE_CHECKING:
-    from trunkline_protocols.rollout import FleetRollout
-
     from trunkline_chassis.bus import Bus, StreamMessage
 
 _log: Final = structlog.get_logger(__name__)
 
 SUBJECT: Final = f"$KV.{FLEET.name}.{FLEET_KEY}"
 CANDIDATE_SUBJECT: Final = f"$KV.{FLEET.name}.{CANDIDATE_KEY}"
-ROLLOUT_SUBJECT: Final = f"$KV.{FLEET.name}.{ROLLOUT_KEY}"
 SUBJECTS: Final = (SUBJECT, CANDIDATE_SUBJECT, ROLLOUT_SUBJECT)
 """Keys that a process follows."""
 STREAM: Final = f"KV_{FLEET.name}"
@@ -41,14 +39,6 @@ class FleetVersion:
     def fleet(self) -> Fleet:
         """The fleet of this version."""
         return self.published.fleet
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRollout:
-    """The state of the last roll-out, None without a readable one, and its revision, 0 if nothing is stored."""
-
-    rollout: FleetRollout | None
-    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,18 +148,6 @@ async def read_served_fleets(bus: Bus) -> ServedFleets | None:
     return ServedFleets(served) if candidate is None else ServedFleets(served, candidate, rollout)
 
 
-async def read_rollout(bus: Bus) -> StoredRollout:
-    """Read the state of the last roll-out."""
-    stored = await bus.last_message(STREAM, ROLLOUT_SUBJECT)
-    if stored is None:
-        return StoredRollout(None, 0)
-    try:
-        return StoredRollout(codec.rollout.decode(stored.payload), stored.seq)
-    except codec.DecodeError as error:
-        report_undecodable("fleet_rollout", stored.subject, error, sequence=stored.seq)
-        return StoredRollout(None, stored.seq)
-
-
 async def publish_candidate(bus: Bus, fleet: Fleet, *, by: str, note: str) -> FleetVersion:
     """Publish a candidate; no conversation has it before a roll-out names its version."""
     published = FleetPublished(fleet=fleet, published_at=time.time(), published_by=by, origin="apply", note=note)
@@ -177,12 +155,3 @@ async def publish_candidate(bus: Bus, fleet: Fleet, *, by: str, note: str) -> Fl
         CANDIDATE_SUBJECT, codec.encode(published), message_id=f"candidate-{by}-{published.published_at:.6f}"
     )
     return FleetVersion(appended.seq, published)
-
-
-async def put_rollout(bus: Bus, rollout: FleetRollout, *, after: int) -> StoredRollout:
-    """Store the state as the successor of revision `after`; raise `FenceError` if another process changed it."""
-    payload = codec.encode(rollout)
-    appended = await bus.append(
-        ROLLOUT_SUBJECT, payload, message_id=f"rollout-{after}-{time.time_ns()}", fence=(ROLLOUT_SUBJECT, after)
-    )
-    return StoredRollout(rollout, appended.seq)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from trunkline_protocols import codec
-from trunkline_protocols.streams import FLEET, RELEASE_KEY
 
 from trunkline_chassis.refresher import Refresher
-from trunkline_chassis.undecodable import report_undecodable
+from trunkline_chassis.rollout_store import RELEASE_SUBJECT, read_release
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,35 +18,7 @@ if TYPE_CHECKING:
     from trunkline_chassis.bus import Bus
 
 _log: Final = structlog.get_logger(__name__)
-SUBJECT: Final = f"$KV.{FLEET.name}.{RELEASE_KEY}"
-_STREAM: Final = f"KV_{FLEET.name}"
 _REFRESH_INTERVAL_S: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRelease:
-    """The state of the last roll-out, None without a readable one, and its revision, 0 if nothing is stored."""
-
-    rollout: ReleaseRollout | None
-    revision: int
-
-
-async def read_release(bus: Bus) -> StoredRelease:
-    """Read the state of the last roll-out."""
-    stored = await bus.last_message(_STREAM, SUBJECT)
-    if stored is None:
-        return StoredRelease(None, 0)
-    try:
-        return StoredRelease(codec.release.decode(stored.payload), stored.seq)
-    except codec.DecodeError as error:
-        report_undecodable("release_rollout", stored.subject, error, sequence=stored.seq)
-        return StoredRelease(None, stored.seq)
-
-
-async def put_release(bus: Bus, rollout: ReleaseRollout, *, after: int) -> None:
-    """Store the state as the successor of revision `after`; raise `FenceError` if another process changed it."""
-    message_id = f"release-{after}-{time.time_ns()}"
-    await bus.append(SUBJECT, codec.encode(rollout), message_id=message_id, fence=(SUBJECT, after))
 
 
 class ReleaseView:
@@ -72,7 +40,7 @@ class ReleaseView:
 
     async def start(self) -> None:
         """Subscribe, then read the state: in this order no change is missed."""
-        await self._bus.subscribe(SUBJECT, self._on_message)
+        await self._bus.subscribe(RELEASE_SUBJECT, self._on_message)
         await self._bus.flush()
         await self._refresh()
 

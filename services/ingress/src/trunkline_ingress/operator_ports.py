@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
-from trunkline_chassis.fleet_store import FleetHistory, FleetVersion, StoredRollout
-from trunkline_chassis.release_view import StoredRelease
+from trunkline_chassis.fleet_store import FleetHistory, FleetVersion
+from trunkline_chassis.rollout_store import R, StoredRollout
 from trunkline_protocols.broadcast import NoticeMessage
 from trunkline_protocols.customer_keys import CustomerErased
 from trunkline_protocols.desk import DeskMessage, DeskOutcome
@@ -158,16 +158,20 @@ class FleetStore(Protocol):
         ...
 
 
-class RolloutStore(Protocol):
-    """State of the last roll-out, and its candidate."""
+class RolloutStates(Protocol[R]):
+    """State of the last roll-out, of a fleet version or a release."""
 
-    async def read(self) -> StoredRollout:
-        """Read the state of the last roll-out."""
+    async def read(self) -> StoredRollout[R]:
+        """Read the state."""
         ...
 
-    async def put(self, rollout: FleetRollout, *, after: int) -> None:
+    async def put(self, rollout: R, *, after: int) -> None:
         """Store the successor of revision `after`; raise `FenceError` if another process changed it."""
         ...
+
+
+class RolloutStore(RolloutStates[FleetRollout], Protocol):
+    """State of the last roll-out of a fleet version, and its candidate."""
 
     async def publish_candidate(self, fleet: Fleet, *, by: str, note: str) -> FleetVersion:
         """Publish a candidate; no conversation has it before a roll-out names its version."""
@@ -178,16 +182,7 @@ class RolloutStore(Protocol):
         ...
 
 
-class ReleaseStore(Protocol):
-    """State of the last roll-out of a release."""
-
-    async def read(self) -> StoredRelease:
-        """Read the state."""
-        ...
-
-    async def put(self, rollout: ReleaseRollout, *, after: int) -> None:
-        """Store the successor of revision `after`; raise `FenceError` if another process changed it."""
-        ...
+ReleaseStore: TypeAlias = RolloutStates[ReleaseRollout]
 
 
 class CommitFeed(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 from trunkline_chassis.fleet_store import FleetVersion
 from trunkline_chassis.release_view import ReleaseView
@@ -11,12 +11,11 @@ from trunkline_chassis.served_fleets import ServedFleets
 from trunkline_protocols.presence import Presence
 from trunkline_protocols.rollout import FleetRollout, ReleaseRollout
 
-from trunkline_ingress.core.rollout.decisions import Rollout, RolloutFacts
+from trunkline_ingress.core.rollout.decisions import R, RolloutFacts
 from trunkline_ingress.core.rollout.tally import Drawn, ObservedCommit, RolloutTally, drawn_release, drawn_version
 from trunkline_ingress.operator_ports import ReleaseStore, RolloutStore
 from trunkline_ingress.ports import LiveProcesses
 
-R = TypeVar("R", bound=Rollout)
 _INGRESS: Final = "ingress"
 _AGENTS: Final = "agents"
 _SERVICES: Final = frozenset({_INGRESS, "conversation", _AGENTS})

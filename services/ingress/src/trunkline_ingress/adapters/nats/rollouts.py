@@ -5,16 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from trunkline_chassis.bus import Bus, StreamMessage
-from trunkline_chassis.fleet_store import (
-    FleetVersion,
-    StoredRollout,
-    publish_candidate,
-    publish_fleet,
-    put_rollout,
-    read_rollout,
-)
+from trunkline_chassis.fleet_store import FleetVersion, publish_candidate, publish_fleet
 from trunkline_chassis.provision import provision_work
-from trunkline_chassis.release_view import StoredRelease, put_release, read_release
+from trunkline_chassis.rollout_store import StoredRollout, put_release, put_rollout, read_release, read_rollout
 from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec, streams, subjects
 from trunkline_protocols.fleet import Fleet
@@ -33,7 +26,7 @@ class NatsRollouts:
         """Use the connection of the process."""
         self._bus = bus
 
-    async def read(self) -> StoredRollout:
+    async def read(self) -> StoredRollout[FleetRollout]:
         """Read the state of the last roll-out."""
         return await read_rollout(self._bus)
 
@@ -60,7 +53,7 @@ class NatsReleases:
         """Use the connection of the process."""
         self._bus = bus
 
-    async def read(self) -> StoredRelease:
+    async def read(self) -> StoredRollout[ReleaseRollout]:
         """Read the state."""
         return await read_release(self._bus)
 
