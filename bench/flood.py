@@ -12,16 +12,15 @@ import asyncio
 import contextlib
 import itertools
 import json
-import resource
 from collections import Counter
 from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
+from trunkline_chassis.file_limit import raise_file_limit
 
 _HEADER: Final = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
 _PAUSE_S: Final = 1.0
-_SPARE_FILES: Final = 256
 BAD_FRAMES: Final = (
     '{"type":"dance"}',
     '{"type":"resume","conversation":"c1","resume_token":"x.y","last_seq":0}',
@@ -99,9 +98,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=10.0, help="bad frames per second and socket")
     parser.add_argument("--seconds", type=float, default=120.0)
     options = vars(parser.parse_args())
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = options["headers"] + options["silent"] + options["bad"] + _SPARE_FILES
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(needed, hard) if hard != resource.RLIM_INFINITY else needed, hard))
+    raise_file_limit()
     print(json.dumps(asyncio.run(flood(options.pop("url"), **options)), indent=2))
 
 

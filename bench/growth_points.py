@@ -45,7 +45,7 @@ _IMPORT_TIMEOUT_S: Final = 3_600.0
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """What a point needs before its suite starts, and for its load."""
+    """Resources that a point needs to start its suite, and for its load."""
 
     environment: Mapping[str, str] = field(default_factory=dict)
     options: Sequence[str] = ()

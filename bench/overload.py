@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import json
 import random
-import resource
 import statistics
 import sys
 import time
@@ -25,6 +24,7 @@ from typing import Any, Final
 
 import aiohttp
 import msgspec
+from trunkline_chassis.file_limit import raise_file_limit
 
 from bench.percentiles import percentiles
 
@@ -39,7 +39,6 @@ _MAX_CONCURRENT_OPENS: Final = 64
 _OPEN_TIMEOUT_S: Final = 30.0
 _ANSWERS_TIMEOUT_S: Final = 60.0
 _POLL_INTERVAL_S: Final = 0.1
-_SPARE_FILES: Final = 256
 _MAX_ERROR_SAMPLES: Final = 5
 
 
@@ -281,9 +280,7 @@ def main() -> int:
     parser.add_argument("--retry", action="store_true", help="send refused turns again after the time that they name")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = options.conversations + _SPARE_FILES
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed if hard == resource.RLIM_INFINITY else min(needed, hard), hard))
+    raise_file_limit()
     low = (options.low_rate, options.low_seconds)
     phases = (Phase("before", *low), Phase("overload", options.rate, options.seconds), Phase("after", *low))
     figures = asyncio.run(

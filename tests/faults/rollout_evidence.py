@@ -19,7 +19,7 @@ _STANDARD_ERRORS: Final = 3.0
 
 @dataclass(slots=True)
 class Evidence:
-    """What the commits of a roll-out show."""
+    """Counts of a roll-out, as its commits show them."""
 
     drawn: Counter[int] = field(default_factory=Counter)
     """Drawn conversations by share."""

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from trunkline_ingress.adapters.connections import ConnectionLimits, LimitedSite
+from trunkline_ingress.application.admission import ADMIT_ALL
 from trunkline_ingress.application.session import SessionPorts
 from trunkline_ingress.application.session_opener import SessionOpener
 from trunkline_ingress.application.session_registry import SessionRegistry
@@ -22,7 +23,7 @@ from trunkline_ingress.core.network import (
 from trunkline_ingress.handlers.auth import Authenticator
 from trunkline_ingress.handlers.chat import ChatEndpoint
 from trunkline_ingress.handlers.edge import EdgeGuard
-from trunkline_ingress.ports import ADMIT_ALL, Sites, TurnAdmission
+from trunkline_ingress.ports import Sites, TurnAdmission
 from trunkline_protocols.ids import Instance
 
 from tests.ingress.guards import open_guard

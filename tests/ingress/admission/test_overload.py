@@ -130,7 +130,7 @@ def test_model_without_free_permits_is_overload(ingresses: int) -> None:
 
 
 def test_frozen_suite_accepts_no_more_than_a_burst() -> None:
-    """What was accepted is answered after the thaw, and the rest was refused in time."""
+    """Accepted messages are answered after the thaw, and the others were refused in time."""
     suite = SimulatedSuite(lambda now: 0.0 if 5 < now < 20 else 150.0, model_s=FAST_MODEL, ingresses=2)
     turns = suite.run([Source(50, 0, 40)], until_s=40)
     assert suite.max_in_flight <= BURST + 2 * 50

@@ -41,9 +41,7 @@ _PAGE_OF: Final = """
 SELECT DISTINCT ON (sequence) sequence, subject, raw FROM messages
 WHERE stream = $1 AND sequence > $2 AND sequence <= $3 ORDER BY sequence, at DESC LIMIT $4
 """
-_AT: Final = (
-    "SELECT sha256(raw) = sha256($3) FROM messages WHERE stream = $1 AND sequence = $2 ORDER BY at DESC LIMIT 1"
-)
+_AT: Final = "SELECT raw = $3 FROM messages WHERE stream = $1 AND sequence = $2 ORDER BY at DESC LIMIT 1"
 _POSITION: Final = "SELECT sequence FROM positions WHERE stream = $1"
 _MOVE: Final = "UPDATE positions SET at = greatest(at, $2) WHERE stream = $1"
 _CLOCK_STEP: Final = timedelta(milliseconds=1)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from trunkline_chassis.customer_bucket import StoredCustomer
 from trunkline_chassis.served_fleets import ServedFleets
@@ -175,33 +175,6 @@ class TurnAdmission(Protocol):
     def forget(self, conversation: ConversationId) -> None:
         """Follow a conversation no longer: another ingress does."""
         ...
-
-
-class AdmitAll:
-    """Admits every turn."""
-
-    @contextmanager
-    def reserved(self, identity: Identity, *, is_exempt: bool) -> Iterator[Callable[[int], None]]:
-        """Admit a turn."""
-        del self, identity, is_exempt
-        yield lambda _: None
-
-    def adopt(self, identity: Identity, inbox_seqs: Iterable[int]) -> None:
-        """Do nothing."""
-
-    def is_following(self, conversation: ConversationId) -> bool:
-        """Return False."""
-        del self, conversation
-        return False
-
-    def observe(self, item: CommitStored | Delta) -> None:
-        """Do nothing."""
-
-    def forget(self, conversation: ConversationId) -> None:
-        """Do nothing."""
-
-
-ADMIT_ALL: Final = AdmitAll()
 
 
 class TokenVerifier(Protocol):

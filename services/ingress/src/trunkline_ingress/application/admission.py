@@ -171,6 +171,33 @@ class AdmissionControl:
         self._refused += 1
 
 
+class AdmitAll:
+    """Admission of a bench or test: admits every turn and follows none."""
+
+    @contextmanager
+    def reserved(self, identity: Identity, *, is_exempt: bool) -> Iterator[Callable[[int], None]]:
+        """Admit a turn."""
+        del self, identity, is_exempt
+        yield lambda _: None
+
+    def adopt(self, identity: Identity, inbox_seqs: Iterable[int]) -> None:
+        """Do nothing."""
+
+    def is_following(self, conversation: ConversationId) -> bool:
+        """Return False."""
+        del self, conversation
+        return False
+
+    def observe(self, item: CommitStored | Delta) -> None:
+        """Do nothing."""
+
+    def forget(self, conversation: ConversationId) -> None:
+        """Do nothing."""
+
+
+ADMIT_ALL: Final = AdmitAll()
+
+
 def suite_load(alive: Iterable[Presence], instance: Instance) -> SuiteLoad:
     """Return the load in the heartbeats of the live processes, without that of this instance."""
     ingresses, turns, outside, work_age_s = 1, 0, 0, 0.0

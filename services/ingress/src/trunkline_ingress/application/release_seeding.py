@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
 import structlog
 from trunkline_chassis.errors import BusError, FenceError
 from trunkline_chassis.release_view import ReleaseView
+from trunkline_chassis.ticks import next_tick
 from trunkline_protocols.ids import Instance
 from trunkline_protocols.rollout import ReleaseRollout
 from trunkline_protocols.subjects import COLOURS, Colour
@@ -43,7 +43,7 @@ class ReleaseSeeding:
     async def run(self) -> None:
         """Look until cancelled; without a colour in the suite nothing is read or stored."""
         while True:
-            await asyncio.sleep(_INTERVAL_S)
+            await next_tick(_INTERVAL_S)
             try:
                 await self.step()
             except FenceError:

@@ -25,7 +25,7 @@ _DRAWING: Final = frozenset({"conversation", _AGENTS})
 
 
 class RolloutTarget(Protocol[R]):
-    """What a controller rolls out."""
+    """The object that a controller rolls out."""
 
     def active_number(self) -> int:
         """Return the number of the active roll-out as this process knows it, 0 without one."""

@@ -23,12 +23,12 @@ from trunkline_protocols.inbox import EndRequested, FeedbackGiven, InboxMessage,
 from trunkline_protocols.log import CommitStored
 from trunkline_protocols.turn import Delta, SocketAttached
 
+from trunkline_ingress.application.admission import ADMIT_ALL
 from trunkline_ingress.application.recovery import recover
 from trunkline_ingress.core.delta_filter import DeltaFilter
 from trunkline_ingress.core.identity import Identity
 from trunkline_ingress.core.ledger import Ledger
 from trunkline_ingress.ports import (
-    ADMIT_ALL,
     ConversationLog,
     CustomerInbox,
     SocketPresence,

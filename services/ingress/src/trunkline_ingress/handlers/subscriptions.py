@@ -15,8 +15,9 @@ from trunkline_protocols import codec, subjects
 from trunkline_protocols.ids import EVERY_INGRESS, ConversationId, Instance, InvalidIdError
 from trunkline_protocols.turn import SocketAttached
 
+from trunkline_ingress.application.admission import ADMIT_ALL
 from trunkline_ingress.application.session_registry import SessionRegistry
-from trunkline_ingress.ports import ADMIT_ALL, TurnAdmission
+from trunkline_ingress.ports import TurnAdmission
 
 
 @dataclass(frozen=True, slots=True)
