@@ -6,26 +6,26 @@ import asyncio
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from typing import Any
 
 import pytest
-from trunkline_chassis.bus import connect
-from trunkline_protocols import codec, subjects
+from trunkline_protocols import codec
 from trunkline_protocols.log import Commit, TurnAnswered
 from trunkline_protocols.rollout import ReleaseRollout
 from trunkline_protocols.rules.rollout import is_drawn_to_colour
 
 from tests.support.agents_process import agents
+from tests.support.commit_log import QUESTION, CommitLog, ask_once, commit_log
 from tests.support.customer import Customer
 from tests.support.suite import Suite, run_cli, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.long]
 
-QUESTION = "I was charged twice for my order, can I get a refund?"
 MAX_CONVERSATIONS = 400
 AT_ONCE = 8
+BETWEEN_S = 0.1
+"""Time between two messages of a customer, whose rate is limited."""
 CONTROLLER = "ingress-1"
 PLAN = ("--slow", "60s", "--min-turns", "5")
 """A busy machine is slow in both releases."""
@@ -44,17 +44,10 @@ def blue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
 
 
 @pytest.fixture
-async def log(blue: Suite) -> AsyncIterator[Callable[[], Any]]:
+async def log(blue: Suite) -> AsyncIterator[CommitLog]:
     """Reader of all commits since the start of the test."""
-    bus = await connect(blue.nats_url(), "test")
-    last = await bus.last_message("CONVERSATIONS", subjects.LOGS)
-
-    async def read() -> list[Commit]:
-        found = await bus.read_messages("CONVERSATIONS", subjects.LOGS, after=last.seq if last is not None else 0)
-        return [codec.commit.decode(stored.payload) for stored in found]
-
-    yield read
-    await bus.close()
+    async with commit_log(blue) as read:
+        yield read
 
 
 def rollout(suite: Suite) -> ReleaseRollout:
@@ -70,14 +63,7 @@ def start(suite: Suite, to: str, *options: str) -> int:
     return rollout(suite).number
 
 
-async def ask_once(suite: Suite) -> None:
-    """Ask in a conversation of its own, and expect an answer."""
-    async with Customer(suite.url) as customer:
-        await customer.start()
-        await customer.ask("m1", QUESTION)
-
-
-async def open_on(suite: Suite, colour: str, stack: AsyncExitStack, log: Callable[[], Any]) -> Customer:
+async def open_on(suite: Suite, colour: str, stack: AsyncExitStack, log: CommitLog) -> Customer:
     """Return a customer whose conversation was drawn to a colour and has an answer."""
     for _ in range(MAX_CONVERSATIONS):
         customer = await stack.enter_async_context(Customer(suite.url))
@@ -88,7 +74,7 @@ async def open_on(suite: Suite, colour: str, stack: AsyncExitStack, log: Callabl
     raise AssertionError(f"no conversation was drawn to {colour}")
 
 
-async def ask_until(customer: Customer, log: Callable[[], Any], last: tuple[str, str]) -> None:
+async def ask_until(customer: Customer, log: CommitLog, last: tuple[str, str]) -> None:
     """Ask until a turn has a colour and an instance: the processes know of a change after the test."""
     async with asyncio.timeout(60):
         for number in itertools.count():
@@ -96,6 +82,7 @@ async def ask_until(customer: Customer, log: Callable[[], Any], last: tuple[str,
             colour, instance = turns_of(await log(), customer)[-1]
             if colour == last[0] and instance.startswith(last[1]):
                 return
+            await asyncio.sleep(BETWEEN_S)
 
 
 def turns_of(commits: list[Commit], customer: Customer) -> list[tuple[str, str]]:
@@ -126,7 +113,7 @@ def assert_share_is_honoured(commits: list[Commit], number: int, share: int) -> 
     assert abs(green / len(drawn) - expected) <= 4 * math.sqrt(expected * (1 - expected) / len(drawn))
 
 
-async def test_release_that_fails_a_fifth_of_its_turns_goes_back_by_itself(blue: Suite, log: Callable[[], Any]) -> None:
+async def test_release_that_fails_a_fifth_of_its_turns_goes_back_by_itself(blue: Suite, log: CommitLog) -> None:
     """Every customer gets a reply, and those of the release in force notice nothing."""
     refused = run_cli(blue, "release", "roll-out", "--to", "blue")
     assert "release blue is in force already" in refused.stderr
@@ -154,7 +141,7 @@ async def test_release_that_fails_a_fifth_of_its_turns_goes_back_by_itself(blue:
 
 
 async def test_release_is_in_force_after_crashes_of_its_agents_and_of_the_controller(
-    blue: Suite, log: Callable[[], Any]
+    blue: Suite, log: CommitLog
 ) -> None:
     """A conversation keeps its colour; if its agents die, those of the other release answer meanwhile."""
     async with AsyncExitStack() as stack:

@@ -8,27 +8,27 @@ import math
 import re
 import shutil
 import tomllib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
-from trunkline_chassis.bus import connect
-from trunkline_protocols import codec, subjects
+from trunkline_protocols import codec
 from trunkline_protocols.log import Commit, TurnAnswered
 from trunkline_protocols.rollout import FleetRollout
 from trunkline_protocols.rules.rollout import is_drawn_to_candidate
 
+from tests.support.commit_log import QUESTION, CommitLog, ask_once, commit_log
 from tests.support.customer import Customer
 from tests.support.suite import Suite, run_cli, wait_until
 
 pytestmark = pytest.mark.processes
 
 FLEET = Path(__file__).parents[2] / "fleet"
-QUESTION = "I was charged twice for my order, can I get a refund?"
 MAX_CONVERSATIONS = 120
 CONTROLLER = "ingress-1"
+BETWEEN_S = 0.1
+"""Time between two messages of a customer, whose rate is limited."""
 
 
 @pytest.fixture
@@ -38,17 +38,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def log(suite: Suite) -> AsyncIterator[Callable[[], Any]]:
+async def log(suite: Suite) -> AsyncIterator[CommitLog]:
     """Reader of all commits since the start of the test."""
-    bus = await connect(suite.nats_url(), "test")
-    last = await bus.last_message("CONVERSATIONS", subjects.LOGS)
-
-    async def read() -> list[Commit]:
-        found = await bus.read_messages("CONVERSATIONS", subjects.LOGS, after=last.seq if last is not None else 0)
-        return [codec.commit.decode(stored.payload) for stored in found]
-
-    yield read
-    await bus.close()
+    async with commit_log(suite) as read:
+        yield read
 
 
 def rollout(suite: Suite) -> FleetRollout:
@@ -72,14 +65,7 @@ def start(suite: Suite, folder: Path, *options: str) -> int:
     return rollout(suite).candidate
 
 
-async def ask_once(suite: Suite) -> None:
-    """Ask in a conversation of its own, and expect an answer."""
-    async with Customer(suite.url) as customer:
-        await customer.start()
-        await customer.ask("m1", QUESTION)
-
-
-async def open_on(suite: Suite, candidate: int, stack: AsyncExitStack, log: Callable[[], Any]) -> Customer:
+async def open_on(suite: Suite, candidate: int, stack: AsyncExitStack, log: CommitLog) -> Customer:
     """Return a customer whose conversation was drawn to the candidate and has an answer."""
     for _ in range(MAX_CONVERSATIONS):
         customer = await stack.enter_async_context(Customer(suite.url))
@@ -90,13 +76,14 @@ async def open_on(suite: Suite, candidate: int, stack: AsyncExitStack, log: Call
     raise AssertionError("no conversation was drawn to the candidate")
 
 
-async def ask_until_version(customer: Customer, version: int, log: Callable[[], Any]) -> None:
+async def ask_until_version(customer: Customer, version: int, log: CommitLog) -> None:
     """Ask until a turn has a version: its process hears of a change after the test."""
     async with asyncio.timeout(30):
         for number in itertools.count():
             await customer.ask(f"until-{version}-{number}", "Thank you!")
             if versions_of(await log(), customer.conversation)[-1] == version:
                 return
+            await asyncio.sleep(BETWEEN_S)
 
 
 def versions_of(commits: list[Commit], conversation: str) -> list[int]:
@@ -119,7 +106,7 @@ def assert_share_is_honoured(commits: list[Commit], candidate: int, share: int) 
     assert all(event.fleet_version == commit.fleet_version for commit, event in answers if event.title)
 
 
-async def test_worse_version_goes_back_by_itself(suite: Suite, folder: Path, log: Callable[[], Any]) -> None:
+async def test_worse_version_goes_back_by_itself(suite: Suite, folder: Path, log: CommitLog) -> None:
     """Its agents find no article and abstain; the customers of the served version notice nothing."""
     break_knowledge(folder)
     before = suite.get("/v1/ops/fleet")["version"]
@@ -141,7 +128,7 @@ async def test_worse_version_goes_back_by_itself(suite: Suite, folder: Path, log
 
 
 async def test_equal_version_is_served_by_all_after_a_crash_of_the_controller(
-    suite: Suite, folder: Path, log: Callable[[], Any]
+    suite: Suite, folder: Path, log: CommitLog
 ) -> None:
     """A conversation keeps its version over the crash and a pause, and has the published one at the end."""
     file = folder / "fleet.toml"
