@@ -96,7 +96,8 @@ async def _turn(collector: Collector, conversation: str, *, is_whole: bool) -> l
 
     Each process sends its spans at a time of its own, so that the commit may arrive before the tool.
 
-    `is_whole`: once every parent has arrived too, which a killed process may have taken with it.
+    `is_whole`: once every parent and the calls of all gateways have arrived too, some of which a killed process may have
+    taken with it.
     """
 
     def is_complete() -> bool:
@@ -106,7 +107,8 @@ async def _turn(collector: Collector, conversation: str, *, is_whole: bool) -> l
         kinds = {span.attributes.get("trunkline.commit.kind") for span in found}
         missing = {span.parent for span in found if span.parent} - {span.id for span in found}
         names = {span.name for span in found}
-        return "turn" in kinds and names >= CHECKED and _services(found) >= FIVE and not (is_whole and missing)
+        is_all = not missing and _reasons(found) >= REASONS
+        return "turn" in kinds and names >= CHECKED and _services(found) >= FIVE and (is_all or not is_whole)
 
     async with asyncio.timeout(TIMEOUT_S):
         while not is_complete():
@@ -115,10 +117,16 @@ async def _turn(collector: Collector, conversation: str, *, is_whole: bool) -> l
 
 
 FIVE: Final = {"ingress", "conversation", "agents", "rag", "llm_gateway"}
+REASONS: Final = {("tool_calls",), ("stop",)}
+"""Reasons for which the model ends its answers: each may be in another gateway."""
 
 
 def _services(spans: Iterable[Received]) -> set[str]:
     return {span.service for span in spans}
+
+
+def _reasons(spans: list[Received]) -> set[tuple[str, ...]]:
+    return {tuple(chat.attributes["gen_ai.response.finish_reasons"]) for chat in _named(spans, "chat small")}
 
 
 def _named(spans: list[Received], name: str) -> list[Received]:
@@ -192,7 +200,7 @@ def _check_turn(spans: list[Received]) -> None:
             700,
             30,
         )
-    assert {tuple(chat.attributes["gen_ai.response.finish_reasons"]) for chat in chats} == {("tool_calls",), ("stop",)}
+    assert _reasons(chats) == REASONS
     (summary,) = _named(spans, "handoff technical")
     assert ids[summary.parent].name == "invoke_agent billing"
     kinds = {span.attributes["trunkline.commit.kind"] for span in _named(spans, "turn.commit")}
