@@ -96,8 +96,8 @@ async def _turn(collector: Collector, conversation: str, *, is_whole: bool) -> l
 
     Each process sends its spans at a time of its own, so that the commit may arrive before the tool.
 
-    `is_whole`: once every parent and the calls of all gateways have arrived too, some of which a killed process may have
-    taken with it.
+    `is_whole`: once every parent and the calls of all gateways have arrived too, which a killed process may have taken
+    with it.
     """
 
     def is_complete() -> bool:
