@@ -8,8 +8,10 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.provision import provision
 
@@ -22,6 +24,26 @@ if "TRUNKLINE_ROUTING_CACHE" not in os.environ:
     _routing_cache = tempfile.mkdtemp(prefix="trunkline-routing-")
     os.environ["TRUNKLINE_ROUTING_CACHE"] = _routing_cache
     atexit.register(shutil.rmtree, _routing_cache, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_cached_loggers() -> Iterator[None]:
+    """Loggers follow the configuration of the running test: one that is cached would escape `capture_logs` for good."""
+    configure = structlog.configure
+
+    def configure_without_cache(**settings: Any) -> None:
+        configure(**settings | {"cache_logger_on_first_use": False})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structlog, "configure", configure_without_cache)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _own_log_configuration() -> Iterator[None]:
+    """A test that runs a command in this process leaves neither its format nor its level to the next one."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

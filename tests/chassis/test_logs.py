@@ -34,7 +34,6 @@ def log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     yield stream
     root.handlers = handlers
     sys.excepthook, threading.excepthook = hooks
-    structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
 
 
@@ -73,6 +72,18 @@ def test_traceback_has_types_and_positions_only(log: io.StringIO, kind: str) -> 
     assert SECRET not in written
     assert "test_logs.py:" in written
     assert "_fail" in written
+
+
+def test_logger_used_under_another_configuration_is_captured() -> None:
+    """Else the order of the tests decides what one that captures logs sees (`tests/conftest.py`)."""
+    logger = structlog.get_logger("test")
+    error_only = structlog.make_filtering_bound_logger(logging.ERROR)
+    structlog.configure(wrapper_class=error_only, cache_logger_on_first_use=True)
+    logger.info("before")
+    structlog.reset_defaults()
+    with structlog.testing.capture_logs() as lines:
+        logger.info("after")
+    assert [line["event"] for line in lines] == ["after"]
 
 
 def test_message_of_an_own_error_is_logged(log: io.StringIO) -> None:
