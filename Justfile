@@ -101,6 +101,11 @@ cluster-test *args: _ansible
 cluster-faults *args:
     @python -m tests.cluster.faults "$@"
 
+# CPU and memory of each host of a lab under load, then without one of them: ./just cluster-utilisation --lab FOLDER [--rate 10]
+[group('verify')]
+cluster-utilisation *args:
+    @python -m tests.cluster.utilisation "$@"
+
 # rollout.yml and rollback.yml on a lab under load, with a release that must go back: ./just cluster-rollout --lab FOLDER [--rate 3]
 [group('verify')]
 cluster-rollout *args: _ansible

@@ -56,9 +56,11 @@ def entry_of(lab: Lab) -> Entry:
     )
 
 
-async def count_while(lab: Lab, action: Coroutine[object, object, None], rate: float) -> Report:
+async def count_while(
+    lab: Lab, action: Coroutine[object, object, None], rate: float, *, conversations: int = _CONVERSATIONS
+) -> Report:
     """Do something while customers write `rate` messages per second; return what became of the messages."""
-    pool = CustomerPool(entry_of(lab), _CONVERSATIONS, seed=1)
+    pool = CustomerPool(entry_of(lab), conversations, seed=1)
     async with asyncio.TaskGroup() as tasks:
         running = await pool.open(tasks)
         sending = tasks.create_task(pool.send_at_rate(rate, _MAX_DURATION_S))
