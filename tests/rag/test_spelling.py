@@ -14,7 +14,10 @@ from trunkline_rag.core.spelling import Speller
 from tests.agents.builders import make_agent, small_fleet
 
 SPELLER = Speller(
-    ["The thermostat shows error E3. Connect it to the Wi-Fi.", "Return a product, get a refund, pay with PayPal."],
+    [
+        "The thermostat shows error E3. Connect it to the Wi-Fi. It is charged.",
+        "Return a product, get a refund, pay with PayPal.",
+    ],
     known=frozenset({"lamb", "retort"}),
 )
 
@@ -30,6 +33,7 @@ SPELLER = Speller(
         ("error E4!", "error E4!"),
         ("a lamb", "a lamb"),
         ("my order", "my order"),
+        ("a charger", "a charger"),
     ],
 )
 def test_unknown_word_becomes_the_nearest_word_of_the_articles(text: str, corrected: str) -> None:

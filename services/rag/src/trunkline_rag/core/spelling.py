@@ -1,7 +1,7 @@
 """Correction of typing mistakes in questions, towards the vocabulary of the articles.
 
-A word is corrected if neither the articles nor the embedder's vocabulary know it, and exactly one word of the articles
-is close enough. Words with digits are codes and stay as they are.
+A word is corrected if neither the articles nor the embedder's vocabulary know it, and a word of the articles is close
+enough and more than another form of it. Words with digits are codes and stay as they are.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ _MIN_TWO_EDITS: Final = 7
 
 _WORD: Final = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)?")
 _HYPHENATED: Final = re.compile(r"[A-Za-z]+(?:-[A-Za-z]+)+")
+_DOERS: Final = ("er", "or")
+_INFLECTIONS: Final = ("ed", "es", "en")
+"""A "charger" is no mistaken "charged", although neither the articles nor the encoder's vocabulary have the word."""
 _CANDIDATES: Final = 5
 _CACHED_WORDS: Final = 10_000
 
@@ -56,7 +59,13 @@ class Speller:
         # The first letter is hardly ever wrong, and comparing a tenth of the words takes a tenth of the time.
         candidates = self._by_initial.get(word[0], [])
         found = extract(word, candidates, scorer=DamerauLevenshtein.distance, score_cutoff=edits, limit=_CANDIDATES)
-        if not found:
+        near = [(each, distance) for each, distance, _ in found if not _is_other_form(word, each)]
+        if not near:
             return ""
-        best = min(distance for _, distance, _ in found)
-        return max((near for near, distance, _ in found if distance == best), key=lambda near: self._counts[near])
+        best = min(distance for _, distance in near)
+        return max((each for each, distance in near if distance == best), key=lambda each: self._counts[each])
+
+
+def _is_other_form(word: str, other: str) -> bool:
+    """Return whether a word names the thing or person that does the other one."""
+    return word[:-2] == other[:-2] and word.endswith(_DOERS) and other.endswith(_INFLECTIONS)
