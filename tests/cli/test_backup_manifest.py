@@ -1,9 +1,13 @@
-"""Decisions of a backup, without servers: the order of its parts, and the comparison of a restore with its manifest."""
+"""Decisions of a backup: the order of its parts, and the comparison of a restore with its manifest."""
 
 from __future__ import annotations
 
+import secrets
+from pathlib import Path
 from typing import Any
 
+from trunkline_chassis.bus import Bus, connect
+from trunkline_chassis.stream_snapshots import restore_snapshot, take_snapshot
 from trunkline_cli.backup.manifest import (
     ArchivePart,
     Part,
@@ -15,6 +19,8 @@ from trunkline_cli.backup.manifest import (
     with_copies,
 )
 from trunkline_protocols import streams
+
+from tests.support.nats import nats_server
 
 CONTENT = Part(object="x", size=1, sha256="0" * 64)
 STATE = {"messages": 3, "bytes": 300, "first_seq": 1, "last_seq": 3, "first_ts": "a", "last_ts": "b"}
@@ -73,3 +79,22 @@ def test_ids_sort_by_time_and_copies_follow_the_target() -> None:
     assert backup_id(0.0) == "19700101T000000Z" < backup_id(1e9)
     assert with_copies({"num_replicas": 3}, 1) == {"num_replicas": 1}
     assert with_copies({"num_replicas": 3}, None) == {"num_replicas": 3}
+
+
+async def test_stream_whose_newest_message_was_erased_equals_the_manifest(bus: Bus, tmp_path: Path) -> None:
+    """The key of a customer who is erased may be the newest one; a server dates the stream by the one before it."""
+    name = f"ERASED_{secrets.token_hex(4)}"
+    await bus.api(f"STREAM.CREATE.{name}", {"name": name, "subjects": [f"{name}.>"], "storage": "file"})
+    for number in range(3):
+        await bus.append(f"{name}.{number}", b"key", message_id=f"m{number}")
+    await bus.api(f"STREAM.MSG.DELETE.{name}", {"seq": 3})
+    content = bytearray()
+    snapshot = await take_snapshot(bus, name, content.extend)
+    with nats_server(tmp_path / "empty") as url:
+        empty = await connect(url, "test")
+        restored = await restore_snapshot(empty, snapshot, [bytes(content)])
+        await empty.close()
+    saved = StreamPart(content=CONTENT, config=snapshot.config, state=snapshot.state)
+    assert restored["last_ts"] != saved.state["last_ts"]
+    assert stream_differences(saved, restored) == []
+    assert stream_differences(saved, restored | {"last_seq": 2}) != []
