@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import psutil
 
-from tests.alerts.monitor import until
+from tests.alerts.monitor import INTERVAL_S, until
 from tests.alerts.stage import NotPossibleError, Stage
 
 _POLL_S: Final = 0.1
@@ -46,14 +46,17 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-async def strike_again(stage: Stage, name: str, number: signal.Signals, *, when: str = "") -> None:
-    """Send a signal to a process and to each successor, until cancelled; `when` is the state to wait for."""
+async def strike_again(
+    stage: Stage, name: str, number: signal.Signals, *, when: str = "", after_s: float = 0.0
+) -> None:
+    """Send a signal to a process and to each successor, until cancelled: some time after it has the state `when`."""
     struck = 0
     while True:
         with contextlib.suppress(OSError, KeyError):
             process = (await asyncio.to_thread(stage.suite.status))[name]
             if process["pid"] not in {0, struck} and when in {"", process["state"]}:
                 struck = int(process["pid"])
+                await asyncio.sleep(after_s)
                 _signal(struck, number)
         await asyncio.sleep(_POLL_S)
 
@@ -102,8 +105,9 @@ async def hanging_start(stage: Stage) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def freezing_process(stage: Stage) -> AsyncIterator[None]:
-    """A process freezes each time that it is ready."""
-    async with _background(strike_again(stage, "agents-2", signal.SIGSTOP, when="ready")):
+    """A process freezes each time that it is ready, and Prometheus has seen it: that counts the starts it sees."""
+    seen_after_s = 3 * INTERVAL_S
+    async with _background(strike_again(stage, "agents-2", signal.SIGSTOP, when="ready", after_s=seen_after_s)):
         yield
 
 
