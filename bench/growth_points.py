@@ -32,6 +32,8 @@ _SOCKETS_PER_INGRESS: Final = 12_500
 _MAX_INGRESSES: Final = 8
 _ACTIVE: Final = 200
 _TURNS_OF_LENGTH: Final = 200
+_AGENTS_AT_ONCE: Final = 100
+_TURN_EVERY_S: Final = 60
 _LONG_TEXTS: Final = (
     "I was charged twice for my order, can I get a refund?",
     "When will my refund be paid to my bank?",
@@ -121,6 +123,24 @@ def _agents(size: int, data: Path | None, folder: Path) -> Preparation:
     )
 
 
+def _per_agent(size: int, data: Path | None, folder: Path) -> Preparation:
+    """Return a hundred agents with `size` open conversations each, in which customers write once a minute."""
+    if data is None:
+        raise SuiteError("needs TRUNKLINE_DATA with routing/clinc150.*")
+    questions = write_fleet(data, folder / "fleet", examples=20, questions=10, agents=_AGENTS_AT_ONCE)
+    texts = _write_texts(folder, [(question.agent, question.text) for question in questions])
+    conversations = size * _AGENTS_AT_ONCE
+    return Preparation(
+        {"TRUNKLINE_LLM_CONFIG": _SIMULATED},
+        options=["--fleet", str(folder / "fleet")],
+        load=_load(
+            *("--conversations", str(conversations), "--warm-up", "1", "--texts", texts),
+            rate=conversations / _TURN_EVERY_S,
+            seconds=_TURN_EVERY_S,
+        ),
+    )
+
+
 def _passages(size: int, data: Path | None, folder: Path) -> Preparation:
     documents = data / "kb" / "tau_banking.documents.jsonl" if data is not None else None
     queries = data / "routing" / "banking77.train.jsonl" if data is not None else None
@@ -170,6 +190,7 @@ DIMENSIONS: Final = (
     Dimension("conversations", "open conversations", (100, 1_000, 5_000, 20_000, 50_000), _conversations),
     Dimension("length", "turns of a conversation before", (1, 10, 100, 1_000, 10_000), _length),
     Dimension("agents", "agents of the fleet", (5, 25, 50, 100, 150), _agents),
+    Dimension("per-agent", "open conversations of each of 100 agents", (10, 30, 50), _per_agent),
     Dimension("passages", "passages of the knowledge base", (1_000, 10_000, 100_000), _passages),
     Dimension("nodes", "NATS servers, one replica each", (1, 3), _nodes),
 )
