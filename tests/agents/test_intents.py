@@ -86,6 +86,19 @@ def test_emergency_is_recognised_without_configuration(shop: Recogniser, text: s
 
 @pytest.mark.processes
 @pytest.mark.parametrize(
+    "text", ["my kettle is on fire", "the dishwasher is burning", "my bed is on fire", "the charger is smoking"]
+)
+def test_emergency_with_a_thing_that_the_fleet_does_not_know(demo: Recogniser, text: str) -> None:
+    """Near misses such as "that sale is on fire" must not outweigh it."""
+    alarm = find_alarm(demo.probabilities(text), demo.fleet)
+    assert alarm is not None
+    assert (alarm.level, alarm.urgency) == ("person", "critical")
+    for harmless in ("that new album is fire", "your sale is on fire", "the dryer does not get warm"):
+        assert find_alarm(demo.probabilities(harmless), demo.fleet) is None
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
     ("text", "rule"),
     [
         ("our baby has gulped down the little cell of the sensor", "swallowed-battery"),
