@@ -16,6 +16,8 @@ import logging
 import sys
 import tempfile
 import time
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final, get_args
 
@@ -29,9 +31,12 @@ from tests.alerts.stage import NotPossibleError, Scenario, Stage, SuiteKind
 from tests.alerts.suites import staged
 from tests.alerts.table import SCENARIOS
 from tests.faults import soak
+from tests.support.suite import Suite
 
 _RATE: Final = 5.0
 _CONVERSATIONS: Final = 40
+_DESK_EVERY_S: Final = 20.0
+_DESK_TIMEOUT: Final = aiohttp.ClientTimeout(total=30.0)
 
 
 def main() -> int:
@@ -82,15 +87,26 @@ async def _stay_healthy(folder: Path, duration_s: float) -> int:
     """Load a suite, and report every alert that fires with the rules as they are."""
     began = time.time()
     async with staged("default", folder / "healthy", factor=1) as stage:
-        plan = soak.Plan(duration_s, _RATE, every_s=duration_s, seed=1, conversations=_CONVERSATIONS)
-        report = await soak.run(stage.suite, plan, _nothing)
+        plan = soak.Plan(duration_s, _RATE, every_s=_DESK_EVERY_S, seed=1, conversations=_CONVERSATIONS)
+        report = await soak.run(stage.suite, plan, partial(_serve_desk, stage.suite))
         fired = _fired(stage.monitor, began)
     _report(f"{report.turns} turns in {duration_s:.0f} s, alerts that fired: {sorted(fired) or 'none'}")
     return 1 if fired or not report.is_clean else 0
 
 
-async def _nothing() -> None:
-    pass
+async def _serve_desk(suite: Suite) -> None:
+    """Take every case of the desk and hand it back, as a person would: customers who wait in vain are not healthy."""
+    person = {"person": "Ada"}
+    async with aiohttp.ClientSession(suite.url, headers=suite.operator_headers, timeout=_DESK_TIMEOUT) as session:
+        while True:
+            async with session.post("/v1/ops/desk/next", json=person) as reply:
+                if reply.status == HTTPStatus.NOT_FOUND:
+                    return
+                reply.raise_for_status()
+                conversation = (await reply.json())["conversation"]
+            async with session.post(f"/v1/ops/desk/{conversation}/hand_back", json=person) as reply:
+                reply.raise_for_status()
+            _report(f"handed the case of {conversation} back")
 
 
 def _fired(monitor: Monitor, began: float) -> set[str]:
