@@ -1,7 +1,7 @@
 """Points of growth: for each dimension its sizes, the suite of a size, and the load on it.
 
 The load is the same within a dimension but for the size: a fixed rate over conversations that have had their first
-turns, which cost more than later ones.
+turns, which cost more than later ones. Only conversations per agent bring their own rate, a turn a minute each.
 """
 
 from __future__ import annotations
@@ -112,32 +112,27 @@ def _length(size: int, _data: Path | None, folder: Path) -> Preparation:
 
 
 def _agents(size: int, data: Path | None, folder: Path) -> Preparation:
-    if data is None:
-        raise SuiteError("needs TRUNKLINE_DATA with routing/clinc150.*")
-    questions = write_fleet(data, folder / "fleet", examples=20, questions=10, agents=size)
-    texts = _write_texts(folder, [(question.agent, question.text) for question in questions])
-    return Preparation(
-        {"TRUNKLINE_LLM_CONFIG": _SIMULATED},
-        options=["--fleet", str(folder / "fleet")],
-        load=_load("--conversations", str(_ACTIVE), "--warm-up", "2", "--texts", texts, rate=30, seconds=20),
-    )
+    return _fleet_of(size, data, folder, _load("--conversations", str(_ACTIVE), "--warm-up", "2", rate=30, seconds=20))
 
 
 def _per_agent(size: int, data: Path | None, folder: Path) -> Preparation:
     """Return a hundred agents with `size` open conversations each, in which customers write once a minute."""
+    conversations = size * _AGENTS_AT_ONCE
+    rate = conversations / _TURN_EVERY_S
+    load = _load("--conversations", str(conversations), "--warm-up", "1", rate=rate, seconds=_TURN_EVERY_S)
+    return _fleet_of(_AGENTS_AT_ONCE, data, folder, load)
+
+
+def _fleet_of(agents: int, data: Path | None, folder: Path, load: Sequence[str]) -> Preparation:
+    """Return a fleet of some agents, under a load of questions for each of them."""
     if data is None:
         raise SuiteError("needs TRUNKLINE_DATA with routing/clinc150.*")
-    questions = write_fleet(data, folder / "fleet", examples=20, questions=10, agents=_AGENTS_AT_ONCE)
+    questions = write_fleet(data, folder / "fleet", examples=20, questions=10, agents=agents)
     texts = _write_texts(folder, [(question.agent, question.text) for question in questions])
-    conversations = size * _AGENTS_AT_ONCE
     return Preparation(
         {"TRUNKLINE_LLM_CONFIG": _SIMULATED},
         options=["--fleet", str(folder / "fleet")],
-        load=_load(
-            *("--conversations", str(conversations), "--warm-up", "1", "--texts", texts),
-            rate=conversations / _TURN_EVERY_S,
-            seconds=_TURN_EVERY_S,
-        ),
+        load=[*load, "--texts", texts],
     )
 
 
