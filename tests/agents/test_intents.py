@@ -93,8 +93,13 @@ def test_emergency_with_a_thing_that_the_fleet_does_not_know(demo: Recogniser, t
     alarm = find_alarm(demo.probabilities(text), demo.fleet)
     assert alarm is not None
     assert (alarm.level, alarm.urgency) == ("person", "critical")
-    for harmless in ("that new album is fire", "your sale is on fire", "the dryer does not get warm"):
-        assert find_alarm(demo.probabilities(harmless), demo.fleet) is None
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("text", ["that new album is fire", "your sale is on fire", "the dryer does not get warm"])
+def test_near_miss_of_an_unknown_thing_raises_no_alarm(demo: Recogniser, text: str) -> None:
+    """The words of a fire, or the thing of one, are not enough."""
+    assert find_alarm(demo.probabilities(text), demo.fleet) is None
 
 
 @pytest.mark.processes

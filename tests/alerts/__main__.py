@@ -4,7 +4,8 @@ Faults are made to happen on suites of their own, with a real Prometheus and Ale
 in Prometheus and arrives at the web server of its receiver; an alert that the table of the fault does not list fails
 it. Waiting times (`for`, groups of notifications) are divided by 30, windows and limits stay as they are.
 
-With --healthy, a suite is under load for that many minutes, with the rules as they are: an alert that fires fails it.
+With --healthy, a suite is under load for that many minutes and its desk is served, with the rules as they are: an alert
+that fires fails it.
 Exit status 1 if a fault or the healthy run fails.
 """
 

@@ -1,10 +1,9 @@
 """CPU and memory of each host of a lab under load, then without one: ./just cluster-utilisation --lab FOLDER.
 
 On the running lab of `./just cluster-test --keep FOLDER`. While customers write at a fixed rate, the cores and the
-memory that each host takes are read from its processes; then one host loses its power, and they are read again of the
-others.
-The rows are printed as a Markdown table. A host is taken to own an equal part of the machine's cores. The customers run
-on the same machine, in no host. Exit status 1 if an accepted message was lost or doubled.
+memory that each host takes are read from its processes; then one host loses its power, and those of the others are read
+again. The rows are printed as a Markdown table. A host is taken to own an equal part of the machine's cores. The
+customers run on the same machine, in no host. Exit status 1 if an accepted message was lost or doubled.
 """
 
 from __future__ import annotations

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from fnmatch import fnmatch
-from pathlib import Path
 
 import yaml
 
-ROLES = Path("ansible/roles")
+from tests.support.monitoring import ROOT
+
+ROLES = ROOT / "ansible" / "roles"
 UNITS = "templates/etc/systemd/system"
 
 
