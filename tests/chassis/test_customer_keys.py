@@ -24,6 +24,7 @@ from trunkline_protocols import codec, subjects
 from trunkline_protocols.customer_keys import CustomerErased, hash_of
 from trunkline_protocols.customers import CustomerKnown, subject_of
 
+from tests.support import live_folder
 from tests.support.nats import nats_server
 
 KEYS = "KV_CUSTOMER_KEYS"
@@ -290,4 +291,4 @@ async def wrapped_key(bus: Bus, customer: str) -> bytes:
 
 def all_files(folder: Path) -> bytes:
     """Return the contents of all files."""
-    return b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+    return b"".join(content for _, content in live_folder.contents(folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from trunkline_rag.core.passages import split_document
 from trunkline_rag.ports import StoreUnavailableError
 
 from tests.rag.sample_articles import FILES, import_files
+from tests.support import live_folder
 from tests.support.parsers import InProcessParser
 
 pytestmark = pytest.mark.processes
@@ -156,11 +158,9 @@ def run_writer(folder: str, lines: list[str], *, kill: bool) -> None:
 
 def folder_bytes(folder: Path) -> int:
     total = 0
-    for file in folder.rglob("*"):
-        try:
-            total += file.stat().st_size
-        except FileNotFoundError:
-            continue
+    for path in live_folder.paths(folder):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
     return total
 
 

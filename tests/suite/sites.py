@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -14,7 +13,8 @@ import psutil
 from nats.aio.client import Client
 from trunkline_supervisor.adapters.tcp import free_port
 
-from tests.support.suite import Suite, wait_until
+from tests.support import live_folder
+from tests.support.suite import Suite, of_each, wait_until
 
 SECRET = "the same secret of resume tokens at both sites"
 _NATS = """server_name: {region}
@@ -87,12 +87,9 @@ class Site:
         """Kill all processes at once, as a power failure of the site does."""
         assert self.suite is not None
         assert self.server is not None
-        supervisor = psutil.Process(self.suite.supervisor_pid)
-        processes = [supervisor, *supervisor.children(recursive=True), psutil.Process(self.server.pid)]
-        for process in processes:
-            process.suspend()  # none sees the death of another one, nor replaces it
-        for process in processes:
-            process.kill()
+        processes = [*self.suite.processes(), psutil.Process(self.server.pid)]
+        of_each(processes, psutil.Process.suspend)  # none sees the death of another one, nor replaces it
+        of_each(processes, psutil.Process.kill)
         self.server.wait(20)
         self.suite.stop()
         psutil.wait_procs(processes, timeout=20)
@@ -109,14 +106,7 @@ class Site:
     def holds(self, text: str) -> bool:
         """Return whether a file of the site has a text: stores, logs, PostgreSQL, knowledge base."""
         needle = text.encode()
-        for parent, _, names in os.walk(self.folder):
-            for file in (Path(parent) / name for name in names):
-                try:
-                    if file.is_file() and needle in file.read_bytes():
-                        return True
-                except FileNotFoundError:
-                    continue  # renamed meanwhile
-        return False
+        return any(needle in content for _, content in live_folder.contents(self.folder))
 
     async def connect(self, user: str = "trunkline") -> Client:
         """Connect to the server as one of its users."""

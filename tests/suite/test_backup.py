@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import live_folder
 from tests.support.customer import Customer
 from tests.support.suite import Suite, run_cli, trunkline
 
@@ -24,7 +25,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def files_with(folder: Path, content: bytes) -> list[Path]:
     """Return the files that contain some bytes."""
-    return [file for file in folder.rglob("*") if file.is_file() and content in file.read_bytes()]
+    return [file for file, found in live_folder.contents(folder) if content in found]
 
 
 async def test_suite_goes_on_from_a_restored_backup(suite: Suite, tmp_path: Path) -> None:

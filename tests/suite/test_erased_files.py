@@ -22,6 +22,7 @@ from trunkline_protocols import codec
 from trunkline_protocols.customer_keys import CustomerKey, parse_key_id
 from trunkline_protocols.texts import decrypt_texts
 
+from tests.support import live_folder
 from tests.support.customer import Customer
 from tests.support.suite import Suite, run_cli, trunkline, wait_until
 
@@ -34,9 +35,7 @@ KEY = re.compile(rb'\{"type":"customer\.key"[^{}]*\}')
 
 def files(folder: Path) -> Iterator[bytes]:
     """Yield the contents of every file of a data folder: streams, PostgreSQL with its log, logs, secrets."""
-    for file in folder.rglob("*"):
-        if file.is_file() and not file.is_symlink():
-            yield file.read_bytes()
+    yield from (content for _, content in live_folder.contents(folder))
 
 
 def found(folder: Path, pattern: re.Pattern[bytes]) -> set[bytes]:

@@ -26,6 +26,7 @@ from trunkline_chassis.bus import connect
 from trunkline_protocols import streams, subjects
 from trunkline_protocols.ids import ConversationId, conversation_id
 
+from tests.support import live_folder
 from tests.support.customer import Customer
 from tests.support.model_server import event
 from tests.support.suite import AGENTS, Suite, run_cli, wait_until
@@ -193,7 +194,7 @@ class SignedCustomer(Customer):
 
 def written_by(folder: Path) -> Iterator[Path]:
     """Yield every log of a data folder, by name or by place."""
-    for file in folder.rglob("*"):
+    for file in live_folder.paths(folder):
         if file.is_file() and (
             file.suffix in {".log", ".stdout", ".stderr"} or "logs" in file.parts or file.name == "log"
         ):

@@ -17,8 +17,9 @@ import pytest
 from trunkline_supervisor.core.accounts import SERVICE_UID
 
 from tests.suite import attack
+from tests.support import live_folder
 from tests.support.accounts import ATTACKER, PERSON, needs_root, readable, run_python, under
-from tests.support.suite import Suite
+from tests.support.suite import Suite, of_each
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(400), needs_root]
 _MIN_SECRET = 16
@@ -31,11 +32,6 @@ class GuardedSuite:
     suite: Suite
     account: int
 
-    def processes(self) -> list[psutil.Process]:
-        """Return the supervisor and all its descendants."""
-        supervisor = psutil.Process(self.suite.supervisor_pid)
-        return [supervisor, *supervisor.children(recursive=True)]
-
     def secrets(self) -> list[str]:
         """Return every secret of the data folder."""
         found: list[str] = []
@@ -47,9 +43,10 @@ class GuardedSuite:
     def targets(self) -> dict[str, Any]:
         """Return everything that an attacker can aim at."""
         folder = self.suite.data_dir
-        pids = [process.pid for process in self.processes()]
-        sockets = [str(path) for path in folder.rglob("*") if path.is_socket()]
-        paths = [str(folder), *(str(path) for path in folder.rglob("*") if path.name != "up.log")]
+        pids = [process.pid for process in self.suite.processes()]
+        found = list(live_folder.paths(folder))
+        sockets = [str(path) for path in found if path.is_socket()]
+        paths = [str(folder), *(str(path) for path in found if path.name != "up.log")]
         return {"paths": paths, "pids": pids, "sockets": sockets, "url": self.suite.url}
 
     def reached_by(self, account: int) -> list[str]:
@@ -83,8 +80,11 @@ def guarded(request: pytest.FixtureRequest) -> Iterator[GuardedSuite]:
 
 def test_every_process_runs_as_the_account_that_owns_the_data(guarded: GuardedSuite) -> None:
     """An unprivileged one, unless the operator names root."""
-    assert {process.uids().real for process in guarded.processes()} == {guarded.account}
-    owners = {path.lstat().st_uid for path in guarded.suite.data_dir.rglob("*") if path.name != "up.log"}
+    assert set(of_each(guarded.suite.processes(), lambda process: process.uids().real)) == {guarded.account}
+    owners = set()
+    for path in live_folder.paths(guarded.suite.data_dir):
+        with contextlib.suppress(FileNotFoundError):
+            owners |= {path.lstat().st_uid} if path.name != "up.log" else set()
     assert owners == {guarded.account}
     assert guarded.suite.data_dir.stat().st_mode & 0o777 == 0o700
 
@@ -104,7 +104,7 @@ def test_attacks_reach_everything_from_the_own_account(guarded: GuardedSuite) ->
 
 def test_no_secret_is_an_argument_of_a_process(guarded: GuardedSuite) -> None:
     """Every account can list the arguments of all processes."""
-    arguments = "\n".join(" ".join(process.cmdline()) for process in guarded.processes())
+    arguments = "\n".join(of_each(guarded.suite.processes(), lambda process: " ".join(process.cmdline())))
     secrets = guarded.secrets()
     assert len(secrets) > 4
     assert [secret for secret in secrets if secret in arguments] == []
@@ -114,10 +114,10 @@ def test_each_process_has_its_own_secrets_alone(guarded: GuardedSuite) -> None:
     """A customer's token signed with the ingress' secret is worth nothing if a parser of files can read that secret."""
     holders: dict[str, set[str]] = {"TRUNKLINE_AUTH_SECRET": set(), "TRUNKLINE_RESUME_SECRET": set()}
     holders |= {"TRUNKLINE_POSTGRES_DSN": set(), "TRUNKLINE_OPERATOR_TOKEN": set(), "TRUNKLINE_AUDIT_SECRET": set()}
-    for process in guarded.processes()[1:]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for name in holders.keys() & process.environ().keys():
-                holders[name].add(process.cmdline()[-1])
+    children = guarded.suite.processes()[1:]
+    for variables, command in of_each(children, lambda process: (process.environ(), process.cmdline())):
+        for name in holders.keys() & variables.keys():
+            holders[name].add(command[-1])
     assert holders == {
         "TRUNKLINE_AUTH_SECRET": {"trunkline_ingress"},
         "TRUNKLINE_RESUME_SECRET": {"trunkline_ingress"},

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from tests.support.suite import Suite
+from tests.support.suite import Suite, of_each
 
 pytestmark = pytest.mark.processes
 
@@ -39,11 +39,11 @@ def get(url: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
 
 def listeners(suite: Suite) -> dict[tuple[str, int], str]:
     """Return the addresses on which processes of the suite listen, with the command of each."""
-    own = psutil.Process(suite.supervisor_pid)
+    found = of_each(suite.processes(), lambda process: (process.net_connections("inet"), " ".join(process.cmdline())))
     return {
-        (str(connection.laddr.ip), int(connection.laddr.port)): " ".join(process.cmdline())
-        for process in [own, *own.children(recursive=True)]
-        for connection in process.net_connections("inet")
+        (str(connection.laddr.ip), int(connection.laddr.port)): command
+        for connections, command in found
+        for connection in connections
         if connection.status == psutil.CONN_LISTEN
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
 import os
 import select
 import signal
@@ -11,10 +12,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -31,6 +32,17 @@ SEPARATE = {"TRUNKLINE_AGENT_GROUPS": "separate"}
 """For a test that names the process of a specialty."""
 PATIENT = {"TRUNKLINE_ADMISSION_TARGET_S": "10"}
 """No test but those of overload has its turns refused: a machine that runs tests is slow, which is no overload."""
+
+_T = TypeVar("_T")
+
+
+def of_each(processes: Iterable[psutil.Process], read: Callable[[psutil.Process], _T]) -> list[_T]:
+    """Return what `read` says of each process that has not ended: a suite also runs commands of a moment."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(read(process))
+    return found
 
 
 class Suite:
@@ -72,6 +84,11 @@ class Suite:
     def supervisor_pid(self) -> int:
         """Process id of `trunkline up`."""
         return self._process.pid
+
+    def processes(self) -> list[psutil.Process]:
+        """Return the supervisor and all its descendants."""
+        supervisor = psutil.Process(self.supervisor_pid)
+        return [supervisor, *supervisor.children(recursive=True)]
 
     def _wait_ready(self) -> str:
         assert self._process.stdout is not None
