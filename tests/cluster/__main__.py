@@ -24,12 +24,10 @@ from trunkline_protocols.permissions import PRINCIPALS
 from tests.cluster.faults import HostFault, strike_under_load
 from tests.cluster.growth import leave_under_load, take_share_under_load
 from tests.cluster.keys import try_forbidden
-from tests.cluster.lab import LAB_NAME, Lab, LabError, missing_requirement
+from tests.cluster.lab import ANSWER_WITHIN_S, LAB_NAME, QUESTION, Lab, LabError, missing_requirement
 from tests.cluster.recovery import lose_all_and_recover
 
-QUESTION: Final = "I was charged twice for my order, can I get a refund?"
 _INSTALL_TIMEOUT_S: Final = 1_500.0
-_ANSWER_WITHIN_S: Final = 120.0
 _SHARE_WITHIN_S: Final = 60.0
 _SCRAPED_WITHIN_S: Final = 60.0
 _JOBS: Final = ("trunkline", "node", "haproxy", "etcd", "patroni")
@@ -102,7 +100,7 @@ def _install(lab: Lab) -> None:
     lab.play("site.yml", timeout_s=_INSTALL_TIMEOUT_S)
     _say(f"site.yml in {time.monotonic() - started:.0f} s")
     host = next(iter(lab.addresses))
-    waited = lab.ask_until_answered(host, QUESTION, within_s=_ANSWER_WITHIN_S)
+    waited = lab.ask_until_answered(host, QUESTION, within_s=ANSWER_WITHIN_S)
     _say(f"first answer {waited:.1f} s later")
     changes = lab.play("site.yml", timeout_s=_INSTALL_TIMEOUT_S)
     assert changes == dict.fromkeys(lab.addresses, 0), f"a second run changes {changes}"
@@ -136,7 +134,7 @@ def _check_fault(lab: Lab, fault: HostFault, host: str) -> None:
     assert report.is_clean, f"{fault} of {host}: {report}"
     assert report.max_delay_s <= _MAX_DELAY_S, f"{fault} of {host}: a customer waited {report.max_delay_s:.1f} s"
     for each in lab.addresses:
-        lab.ask_until_answered(each, QUESTION, within_s=_ANSWER_WITHIN_S)
+        lab.ask_until_answered(each, QUESTION, within_s=ANSWER_WITHIN_S)
 
 
 def check_recovery(lab: Lab) -> None:
@@ -160,7 +158,7 @@ def _check_growth(lab: Lab) -> None:
     lab.play("site.yml", timeout_s=_INSTALL_TIMEOUT_S)
     waited, report = asyncio.run(take_share_under_load(lab, added, _RATE, within_s=_SHARE_WITHIN_S))
     assert report.is_clean, f"{added} joins: {report}"
-    lab.ask_until_answered(added, QUESTION, within_s=_ANSWER_WITHIN_S)
+    lab.ask_until_answered(added, QUESTION, within_s=ANSWER_WITHIN_S)
     _say(f"{added} owns conversations within {waited:.1f} s of load, and answers")
     report = asyncio.run(leave_under_load(lab, added, _RATE))
     assert report.is_clean, f"{added} leaves: {report}"

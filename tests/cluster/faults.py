@@ -1,9 +1,11 @@
 """Faults of hosts under load: ./just cluster-faults --lab FOLDER [--faults kill freeze cut] [--rate 20].
 
 On the running lab of `./just cluster-test --keep FOLDER`. Each fault strikes each host in turn: `kill` takes its
-power, `freeze` stops it for longer than the lease of the PostgreSQL primary, `cut` takes its network. Afterwards the
-host comes back and the messages are counted. Exit status 1 if an accepted message was lost or doubled or the order
-changed, by the account of the clients, of the log or of PostgreSQL.
+power, `freeze` stops it for longer than the lease of the PostgreSQL primary, `cut` takes its network, `deaf` lets it
+send but not receive, `mute` receive but not send, `full` leaves no room on its disk, `lost` takes its power and its
+disk, so that an empty host is installed in its place. Afterwards the host comes back and the messages are counted. Exit
+status 1 if an accepted message was lost or doubled or the order changed, by the account of the clients, of the log or
+of PostgreSQL, or if a host does not answer afterwards.
 """
 
 from __future__ import annotations
@@ -20,14 +22,16 @@ from typing import Final, Literal, get_args
 import msgspec
 import yaml
 
-from tests.cluster.lab import Lab, LabError
+from tests.cluster.lab import ANSWER_WITHIN_S, QUESTION, Lab, LabError
 from tests.cluster.load import count_while
+from tests.faults.disk import Disk
 from tests.faults.verifier import Report
 
-HostFault = Literal["kill", "freeze", "cut"]
+HostFault = Literal["kill", "freeze", "cut", "deaf", "mute", "full", "lost"]
 FREEZE_S: Final = 30.0
 """The lease of the primary lasts 20 s."""
 _DOWN_S: Final = 25.0
+_INSTALL_TIMEOUT_S: Final = 600.0
 
 
 def main() -> int:
@@ -46,6 +50,8 @@ def main() -> int:
             figures = {"fault": fault, "host": host, "rate": options.rate, "clean": report.is_clean} | asdict(report)
             print(msgspec.json.encode(figures).decode(), flush=True)
             is_clean &= report.is_clean
+            for each in lab.addresses:
+                lab.ask_until_answered(each, QUESTION, within_s=ANSWER_WITHIN_S)
     return 0 if is_clean else 1
 
 
@@ -78,9 +84,25 @@ def strike(lab: Lab, fault: HostFault, host: str) -> Callable[[], object]:
         case "freeze":
             lab.docker("pause", container)
             return lambda: lab.docker("unpause", container)
+        case "deaf" | "mute":
+            rule = "INPUT ! -i lo -j DROP" if fault == "deaf" else "OUTPUT ! -o lo -j DROP"
+            lab.run(host, f"iptables --append {rule}")
+            return lambda: lab.run(host, f"iptables --delete {rule}")
+        case "full":
+            disk = Disk(lab.disk(host))
+            disk.fill()
+            return disk.clear
+        case "lost":
+            lab.docker("kill", container)
+            return lambda: _replace(lab, host)
         case "cut":
             lab.docker("network", "disconnect", lab.name, container)
             return lambda: lab.docker("network", "connect", "--ip", lab.addresses[host], lab.name, container)
+
+
+def _replace(lab: Lab, host: str) -> None:
+    lab.replace_host(host)
+    lab.play("site.yml", timeout_s=_INSTALL_TIMEOUT_S)
 
 
 if __name__ == "__main__":

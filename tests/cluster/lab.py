@@ -19,6 +19,9 @@ import jwt
 import yaml
 
 LAB_NAME: Final = "trunkline-lab"
+QUESTION: Final = "I was charged twice for my order, can I get a refund?"
+ANSWER_WITHIN_S: Final = 120.0
+"""Until a host answers again, after an installation or a fault."""
 ROOT: Final = Path(__file__).parents[2]
 _TOOLS: Final = ROOT / ".venv" / "tools" / "ansible" / "bin"
 _PROGRAM: Final = Path(sys.executable).parent / "trunkline"
@@ -77,6 +80,17 @@ class Lab:
         self._read_addresses()
         [added] = set(self.addresses) - before
         return added
+
+    def replace_host(self, host: str) -> None:
+        """Lose a host with its disk, and start an empty one of its name and address."""
+        self._hosts_script("replace", str(self.folder), host.rpartition("-")[2])
+
+    def disk(self, host: str) -> Path:
+        """Return where the disk of a host is mounted; raise `LabError` if it has none of its own."""
+        folder = self.folder / "disks" / host
+        if not folder.is_mount():
+            raise LabError(f"{host} has no disk of its own: only root may mount one")
+        return folder
 
     def _read_addresses(self) -> None:
         inventory = yaml.safe_load((self.folder / "hosts.yml").read_text(encoding="utf-8"))

@@ -20,17 +20,15 @@ from trunkline_cli.backup.manifest import SuiteManifest
 from trunkline_cli.backup.store import BackupStore
 from trunkline_protocols import streams
 
-from tests.cluster.lab import Lab, LabError
+from tests.cluster.lab import ANSWER_WITHIN_S, QUESTION, Lab, LabError
 from tests.cluster.load import LabServers, count_while
 from tests.faults.verifier import Report
 
-QUESTION: Final = "I was charged twice for my order, can I get a refund?"
 _ARTICLE: Final = (
     "---\nid: harbour-lamp\ntitle: The harbour lamp\n---\n\nThe harbour lamp blinks in violet before a storm.\n"
 )
 _FIND: Final = "When does the harbour lamp blink in violet?"
 _PLAYBOOK_TIMEOUT_S: Final = 900.0
-_ANSWER_WITHIN_S: Final = 120.0
 _LATE_MESSAGES: Final = 3
 _ARCHIVED_WITHIN_S: Final = 40.0
 """The lab archives WAL every 10 s; the rest is for a busy machine."""
@@ -103,7 +101,7 @@ async def lose_all_and_recover(lab: Lab, rate: float) -> Recovery:
     await asyncio.to_thread(lab.play, "restore.yml", "--extra-vars", extra, timeout_s=_PLAYBOOK_TIMEOUT_S)
     restored = time.monotonic()
     for host in lab.addresses:
-        await asyncio.to_thread(lab.ask_until_answered, host, QUESTION, within_s=_ANSWER_WITHIN_S)
+        await asyncio.to_thread(lab.ask_until_answered, host, QUESTION, within_s=ANSWER_WITHIN_S)
     answered = time.monotonic()
 
     after = await _state(lab, manifest)

@@ -22,7 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from tests.cluster.faults import running_lab
-from tests.cluster.lab import ROOT, Lab, LabError
+from tests.cluster.lab import ANSWER_WITHIN_S, ROOT, Lab, LabError
 from tests.cluster.load import LabServers, entry_of
 from tests.faults.customers import TEXTS
 from tests.faults.new_conversations import NewConversations
@@ -30,7 +30,6 @@ from tests.faults.rollout_evidence import Evidence, evidence_of
 from tests.faults.verifier import verify
 
 _PLAYBOOK_TIMEOUT_S: Final = 600.0
-_ANSWER_WITHIN_S: Final = 120.0
 _PLAN: Final = {
     "trunkline__rollout_shares": "5,25,50,100",
     "trunkline__rollout_min_turns": 5,
@@ -87,7 +86,7 @@ async def _check(lab: Lab, rate: float) -> None:
         await _timed("rollout.yml, release that fails a fifth of its turns", _expect_withdrawal, lab)
         await _check_commits(lab, "withdrawn")
         _require(_current(lab) == former, "a release that was withdrawn is in force")
-        await load.drain(_ANSWER_WITHIN_S)
+        await load.drain(ANSWER_WITHIN_S)
     servers = LabServers(lab)
     report = await verify(servers, [each.record for each in load.customers], [], security=servers.security())
     _require(report.is_clean, f"messages: {report}")

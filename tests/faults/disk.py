@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _CHUNK = bytes(64 * 1024)
+_WRITTEN_BYTES = 4 << 20
+"""The last bytes are written, since a file system keeps some blocks from a reservation."""
 
 
 class Disk:
@@ -23,7 +25,10 @@ class Disk:
     def fill(self) -> None:
         """Fill the disk to the last byte."""
         file = os.open(self._ballast, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        stat = os.statvfs(self.folder)
+        reserved = max(1, stat.f_bavail * stat.f_frsize - _WRITTEN_BYTES)
         try:
+            os.posix_fallocate(file, 0, reserved)
             for chunk in (_CHUNK, b"x"):
                 with contextlib.suppress(OSError):
                     while True:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from trunkline_chassis.bus import Bus, connect
 from trunkline_chassis.errors import BusRefusedError
+from trunkline_protocols import streams
 from trunkline_supervisor.adapters.postgres import PostgresPaths, initialise
 
 from tests.faults import soak
@@ -28,7 +29,7 @@ NO_SPACE = "No space left on device"
 
 
 @contextlib.contextmanager
-def suite_on_disk(folder: Path, part: str, mib: int) -> Iterator[tuple[Suite, Disk]]:
+def suite_on_disk(folder: Path, part: str, mib: int, *, nodes: int | None = None) -> Iterator[tuple[Suite, Disk]]:
     """Run a suite, one part of which keeps its state on a disk of `mib` MiB."""
     with mounted(folder / "data" / part, mib=mib) as disk:
         if disk is None:
@@ -38,7 +39,7 @@ def suite_on_disk(folder: Path, part: str, mib: int) -> Iterator[tuple[Suite, Di
             paths = PostgresPaths(folder / "made", folder / "run", folder / "data" / "secrets")
             initialise(paths)
             subprocess.run(["cp", "--archive", f"{folder}/made/.", str(disk.folder)], check=True)
-        suite = Suite(folder / "data", soak.environment(folder))
+        suite = Suite(folder / "data", soak.environment(folder), nodes=nodes)
         try:
             yield suite, disk
         finally:
@@ -114,6 +115,35 @@ async def test_full_disk_of_nats_loses_nothing_and_the_suite_recovers(tmp_path: 
         assert suite.pid("nats-1") not in {0, before}
         assert report.accepted == report.turns > 0
         assert (report.clients, report.log, report.postgres) == ([], [], [])
+
+
+async def test_server_of_a_cluster_whose_disk_was_full_keeps_copies_again(tmp_path: Path) -> None:
+    """It gives all its copies up; the others answer meanwhile, and a restart brings it back once there is room."""
+    for other in ("nats-1", "nats-3"):  # the number of folders is that of servers
+        (tmp_path / "data" / "nats" / other).mkdir(parents=True)
+    with suite_on_disk(tmp_path, "nats/nats-2", NATS_MIB, nodes=3) as (suite, disk):
+        before = suite.pid("nats-2")
+        await asyncio.to_thread(disk.fill)
+        bus = await connect(suite.nats_url(), "observer")
+        try:
+            async with asyncio.timeout(120):
+                while await outdated(bus) != ["nats-2"]:
+                    await wait_until_answered(suite)
+            assert suite.pid("nats-2") == before, "while the disk is full, a restart would not help"
+            disk.clear()
+            async with asyncio.timeout(120):
+                while await outdated(bus):
+                    await asyncio.sleep(0.5)
+        finally:
+            await bus.close()
+        assert suite.pid("nats-2") not in {0, before}
+        await wait_until_answered(suite)
+
+
+async def outdated(bus: Bus) -> list[str]:
+    """Return the servers whose copy of the inbox is not current."""
+    cluster = (await bus.api(f"STREAM.INFO.{streams.INBOX.name}"))["cluster"]
+    return [replica["name"] for replica in cluster["replicas"] if not replica["current"]]
 
 
 async def test_full_disk_of_postgres_does_not_affect_customers(tmp_path: Path, seed: int) -> None:

@@ -35,12 +35,13 @@ from trunkline_chassis.notices import Notices
 from trunkline_chassis.presence import PresenceRegistry
 from trunkline_chassis.residency import Borders, draining
 from trunkline_chassis.service_topology import ServiceTopology
-from trunkline_chassis.settings import ProcessSettings
+from trunkline_chassis.settings import ProcessSettings, SystemdSettings
 from trunkline_chassis.startup import connect_when_available, retry_start
 from trunkline_chassis.ticks import next_tick
 from trunkline_chassis.topology_reconciler import TopologyReconciler
 from trunkline_chassis.tracing import tracer
 from trunkline_chassis.tracing.exporter import SpanExporter
+from trunkline_chassis.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -158,6 +159,7 @@ async def _run_process(
 ) -> None:
     stop = _StopSignal()
     async with AsyncExitStack() as stack:
+        stack.enter_context(Watchdog(SystemdSettings()))
         readiness = Readiness()
         health = HealthServer(*options.health, readiness)
         http_url = await retry_start(health.start)

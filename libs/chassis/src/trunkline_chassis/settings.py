@@ -107,6 +107,18 @@ class EnvironmentSettings(BaseSettings):
         return values
 
 
+class SystemdSettings(BaseSettings):
+    """Variables that systemd gives to a process with a watchdog, under its own names (sd_notify(3))."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    notify_socket: str = ""
+    watchdog_usec: int = 0
+    """Microseconds without a message after which the process is killed."""
+    watchdog_pid: int = 0
+    """The process that is watched."""
+
+
 class NatsSettings(EnvironmentSettings):
     """Credentials and TLS of the connection to NATS."""
 

@@ -20,7 +20,8 @@ from trunkline_supervisor.adapters.nats_server import NatsNode
 _TIMEOUT_S: Final = 1.0
 _HEALTH: Final = "$SYS.REQ.SERVER.PING.HEALTHZ"
 _STREAM_CHECK_INTERVAL_S: Final = 2.0
-_WRITE_ERROR: Final = b"write error"
+_ENDED_BY_RESTART: Final = (b"write error", b"JetStream not enabled")
+"""In the server's report: a stream refuses all messages; the server has left the cluster's storage altogether."""
 
 
 class HttpProbe:
@@ -57,8 +58,8 @@ async def _ignore(_: Exception) -> None:
 class NatsProbe:
     """Probes a nats-server over its system account: if it answers, and periodically if its streams can write.
 
-    A stream whose disk was full refuses all messages until the server is restarted, even after space was freed. While
-    the disk is full, a restart would not help.
+    After its disk was full, a stream refuses all messages, or the server of a cluster keeps no streams any more, until
+    it is restarted, even after space was freed. While the disk is full, a restart would not help.
     """
 
     def __init__(self, node: NatsNode, security: NatsSecurity) -> None:
@@ -91,7 +92,7 @@ class NatsProbe:
         report = await self._request({"details": True})
         if report is None:
             return True
-        return _WRITE_ERROR not in report or not has_free_space(self._node.folder)
+        return not any(error in report for error in _ENDED_BY_RESTART) or not has_free_space(self._node.folder)
 
     async def _request(self, options: dict[str, bool]) -> bytes | None:
         """Return the server's own report, None if it does not answer within the timeout."""
