@@ -42,7 +42,7 @@ make_disk() {
     mkfs.ext4 -q -m 0 "$folder/disks/$1.img"
     mount -o loop "$folder/disks/$1.img" "$folder/disks/$1"
     rmdir "$folder/disks/$1/lost+found"
-    docker run --rm "$image" tar -C /var -c . | tar -C "$folder/disks/$1" -x
+    docker run --rm "$image" tar -C /var -c . | tar -C "$folder/disks/$1" -x --numeric-owner
     echo "--volume $folder/disks/$1:/var"
 }
 

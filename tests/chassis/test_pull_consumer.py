@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 from collections.abc import Awaitable, Callable
 
 import pytest
+from nats.aio.msg import Msg
+from trunkline_chassis import pull_consumer
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.delivery import Delivery, Done, Outcome, Reject, RetryLater
 from trunkline_chassis.provision import provision_work
@@ -202,3 +205,31 @@ async def test_refused_requests_are_repeated_without_flooding_the_server(bus: Bu
 
     await run_while(worker, check)
     assert 1 < sent[0] < 20
+
+
+async def test_request_to_a_lost_node_is_repeated_soon(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No reply says that the node of a consumer is gone; its stream is created again on another one meanwhile."""
+    monkeypatch.setattr(pull_consumer, "_HEARTBEAT_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(pull_consumer, "_REPEAT_INTERVAL_S", 0.5)
+    requested_at: list[float] = []
+
+    async def note(_: Msg) -> None:
+        requested_at.append(asyncio.get_running_loop().time())
+
+    name = f"lost-{secrets.token_hex(4)}"
+    subscription = await bus.subscribe(f"$JS.API.CONSUMER.MSG.NEXT.WORK.{name}", note)
+
+    async def handle(_: Delivery) -> Outcome:
+        return Done()
+
+    consumer = PullConsumer(bus, stream="WORK", consumer=name, capacity=4, handle=handle)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(consumer.run())
+        async with asyncio.timeout(TIMEOUT_S):
+            while len(requested_at) < 5:
+                await asyncio.sleep(0.02)
+        running.cancel()
+    await subscription.unsubscribe()
+    gaps = [later - earlier for earlier, later in itertools.pairwise(requested_at)]
+    assert gaps[0] > 1.5, "heartbeats may be late"
+    assert min(gaps[1:]) < 1.5

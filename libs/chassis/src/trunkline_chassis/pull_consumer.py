@@ -31,6 +31,8 @@ _log: Final = structlog.get_logger(__name__)
 _REQUEST_EXPIRES_S: Final = 30.0
 _HEARTBEAT_INTERVAL_S: Final = 2.0
 _HEARTBEAT_TIMEOUT_S: Final = 5.0
+_REPEAT_INTERVAL_S: Final = 3.0
+"""Of requests that remain unanswered: a server that has the consumer sends a heartbeat sooner."""
 _CHECK_INTERVAL_S: Final = 0.25
 _MAX_FAILED_DELIVERIES: Final = 3
 """A message whose handler raised in this many deliveries is rejected."""
@@ -115,7 +117,7 @@ class PullConsumer:
             if loop.time() - self._last_received_at > _HEARTBEAT_TIMEOUT_S:
                 # The server sends heartbeats for every open request: without them the request was lost.
                 self._forget_requests()
-                self._last_received_at = loop.time()
+                self._last_received_at = loop.time() - _HEARTBEAT_TIMEOUT_S + _REPEAT_INTERVAL_S
             await self._top_up()
             await next_tick(_CHECK_INTERVAL_S)
 

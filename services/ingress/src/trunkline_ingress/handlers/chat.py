@@ -18,8 +18,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, assert_never
 from weakref import WeakSet
 
@@ -148,7 +149,21 @@ class _Socket:
         self._session: Session | None = None
 
     async def run(self) -> None:
-        """Receive frames while the session sends; if one ends, so does the other."""
+        """Serve the socket to its end and close it."""
+        try:
+            close = await self._serve()
+            # Not in an exception handler, where a cancellation would become part of a group.
+            if close is not None:
+                await close()
+        finally:
+            if self._session is not None:
+                self._opener.sessions.remove(self._session)
+            if not self._socket.closed:
+                await self._socket.close()
+
+    async def _serve(self) -> Callable[[], Awaitable[object]] | None:
+        """Receive frames while the session sends; return how to close the socket, None if the client has closed it."""
+        close: Callable[[], Awaitable[object]] | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._receive_frames(tasks))
@@ -156,20 +171,19 @@ class _Socket:
         except* (_SocketClosed, ConnectionResetError, BrokenPipeError):
             pass
         except* CloseSocketError as group:
-            await self._close(group.exceptions[0])
+            close = partial(self._close, group.exceptions[0])
         except* SlowReaderError:
-            await self._socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"slow reader, resume the conversation")
+            close = partial(
+                self._socket.close, code=WSCloseCode.TRY_AGAIN_LATER, message=b"slow reader, resume the conversation"
+            )
         except* BusError:
-            await self._close(resume_required())
+            close = partial(self._close, resume_required())
         except* codec.DecodeError as group:
             # Frames are decoded in `parse_frame`: this is a value of the log.
             report_undecodable("log", self._conversation, group.exceptions[0])
-            await self._close(CloseSocketError(WSCloseCode.INTERNAL_ERROR, "internal", "a stored value cannot be read"))
-        finally:
-            if self._session is not None:
-                self._opener.sessions.remove(self._session)
-            if not self._socket.closed:
-                await self._socket.close()
+            unreadable = CloseSocketError(WSCloseCode.INTERNAL_ERROR, "internal", "a stored value cannot be read")
+            close = partial(self._close, unreadable)
+        return close
 
     async def _receive_frames(self, tasks: asyncio.TaskGroup) -> None:
         async for message in self._socket:
