@@ -28,6 +28,8 @@ OF_OTHERS = {
     "node_filesystem_avail_bytes",
     "node_filesystem_size_bytes",
     "node_systemd_unit_state",
+    "node_time_seconds",
+    "node_timex_sync_status",
 }
 """Metrics of Prometheus itself, of its client library, and of the node exporter."""
 OF_NODES = {"trunkline_process_up"}
