@@ -34,7 +34,7 @@ class Ages:
 async def read(ages: Ages, *, sent_at: float) -> AnswerTurn:
     """Read a turn of 90 s, whose SLA ends after a minute."""
     request = make_request("hello", dispatched_at=sent_at, deadline_at=sent_at + 90, due_at=sent_at + 60)
-    read = await RequestClock(ages, now=lambda: NOW).read(request, stored_at=0.0)
+    read = await RequestClock(ages, now=lambda: NOW, wall=lambda: NOW).read(request, stored_at=0.0)
     assert isinstance(read, AnswerTurn)
     assert (read.deadline_at - read.dispatched_at, read.due_at - read.dispatched_at) == (90, 60)
     return read
@@ -79,14 +79,24 @@ async def test_request_of_an_impossible_age_is_new_if_the_queue_does_not_answer(
 async def test_consultation_keeps_its_timeout() -> None:
     """The specialist's clock is an hour behind."""
     consult = make_consult(requested_at=NOW + HOUR_S, deadline_at=NOW + HOUR_S + 10)
-    read = await RequestClock(Ages(4.0), now=lambda: NOW).read(consult, stored_at=0.0)
+    read = await RequestClock(Ages(4.0), now=lambda: NOW, wall=lambda: NOW).read(consult, stored_at=0.0)
     assert read.deadline_at - NOW == pytest.approx(6)
+
+
+async def test_times_are_those_of_the_clock_that_does_not_jump() -> None:
+    """The wall clock of this host was set back by an hour since the process began, and agrees with the sender's."""
+    ages = Ages(None)
+    request = make_request("hello", dispatched_at=NOW - HOUR_S, deadline_at=NOW - HOUR_S + 90)
+    clock = RequestClock(ages, now=lambda: NOW, wall=lambda: NOW - HOUR_S + 0.1)
+    read = await clock.read(request, stored_at=0.0)
+    assert not ages.is_asked
+    assert (NOW - read.deadline_at) == pytest.approx(-89.9)
 
 
 async def test_request_without_a_time_stays_as_it_is() -> None:
     """Requests of an older release have none."""
     consult = make_consult(requested_at=0.0, deadline_at=NOW)
-    assert await RequestClock(Ages(4.0), now=lambda: NOW).read(consult, stored_at=0.0) == consult
+    assert await RequestClock(Ages(4.0), now=lambda: NOW, wall=lambda: NOW).read(consult, stored_at=0.0) == consult
 
 
 @pytest.mark.processes

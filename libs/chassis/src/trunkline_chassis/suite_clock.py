@@ -46,7 +46,7 @@ class SuiteClock:
         """Wall time of most processes less the monotonic time of this one: no jump of the own clock moves it."""
         self._measured_s: float | None = None
         self._is_corrected = False
-        _OFFSET.set_function(lambda: -self._correction_s())
+        _OFFSET.set_function(lambda: 0.0 - self._correction_s())
 
     def time(self) -> float:
         """Return Unix seconds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -16,7 +17,7 @@ from trunkline_agents.ports import QueueAges
 
 _log: Final = structlog.get_logger(__name__)
 _DIFFERENCES: Final = Counter(
-    "trunkline_clock_differences_total", "Requests whose times differ from the time that they were queued"
+    "trunkline_clock_differences_total", "Requests that by their times are from the future, or older than any can be"
 )
 _TOLERANCE_S: Final = 1.0
 _LOG_INTERVAL_S: Final = 60.0
@@ -25,10 +26,13 @@ _LOG_INTERVAL_S: Final = 60.0
 class RequestClock:
     """Replaces the times of a request by those of `steady_time`, which no change of a wall clock moves."""
 
-    def __init__(self, queue: QueueAges, *, now: Callable[[], float] = steady_time) -> None:
+    def __init__(
+        self, queue: QueueAges, *, now: Callable[[], float] = steady_time, wall: Callable[[], float] = time.time
+    ) -> None:
         """`queue` knows the age of queued work by one clock, that of the server that stores it."""
         self._queue = queue
         self._now = now
+        self._wall = wall
         self._logged_at = -_LOG_INTERVAL_S
 
     async def read(self, message: WorkMessage, *, stored_at: float) -> WorkMessage:
@@ -37,20 +41,19 @@ class RequestClock:
         The server is asked only if the two clocks differ, or if the work has been queued for seconds. If it does not
         answer, a request of an impossible age counts as new: the requester drops a result that is too late.
         """
-        now = self._now()
-        shown_s = age_s(message, now)
+        shown_s = age_s(message, self._wall())
         if shown_s is None:
             return message
         if not is_doubtful(shown_s):
-            return with_age(message, max(0.0, shown_s), now)
+            return with_age(message, max(0.0, shown_s), self._now())
         queued_s = await self._queue.age_s(stored_at)
-        now = self._now()
+        is_possible = 0 <= shown_s <= WORK.max_age_s
+        if not is_possible:
+            self._report(shown_s - (queued_s or 0.0), self._now())
         if queued_s is None:
-            return with_age(message, shown_s if 0 <= shown_s <= WORK.max_age_s else 0.0, now)
-        if abs(shown_s - queued_s) <= _TOLERANCE_S:
-            return with_age(message, shown_s, now)
-        self._report(shown_s - queued_s, now)
-        return with_age(message, queued_s, now)
+            return with_age(message, shown_s if is_possible else 0.0, self._now())
+        # Work that was lost and is queued again is older than its message.
+        return with_age(message, shown_s if abs(shown_s - queued_s) <= _TOLERANCE_S else queued_s, self._now())
 
     def _report(self, difference_s: float, now: float) -> None:
         _DIFFERENCES.inc()
