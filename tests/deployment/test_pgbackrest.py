@@ -256,15 +256,17 @@ def test_state_of_the_repository_shows_wal_that_waits(cluster: Cluster) -> None:
     assert abs(healthy["archive_checked_timestamp_seconds"] - time.time()) < 60
     assert abs(healthy["full_backup_timestamp_seconds"] - time.time()) < 600
     repository, away = cluster.folder / "repository", cluster.folder / "away"
-    [closed] = [each for each in (repository / "archive" / "trunkline").iterdir() if each.is_dir()]
-    closed.chmod(0o500)
+    closed = [each for each in (repository / "archive" / "trunkline").rglob("*") if each.is_dir()]
+    for folder in closed:
+        folder.chmod(0o500)
     cluster.query("INSERT INTO said VALUES (100, 'x')")
     cluster.query("SELECT pg_switch_wal()")
     wait_until(lambda: waiting_s(cluster) > 0, "a segment waits", timeout_s=60)
     repository.rename(away)
     assert archive_metrics(cluster) is None
     away.rename(repository)
-    closed.chmod(0o700)
+    for folder in closed:
+        folder.chmod(0o700)
     # The server tries again once a minute.
     wait_until(lambda: waiting_s(cluster) == 0, "the segment is archived", timeout_s=120)
 
