@@ -178,6 +178,12 @@ AGENTS: Final = Dashboard(
                 ),
                 Panel("Processes by pool", total("trunkline_pool_processes", "pool"), stacked=True),
                 Panel("Messages delivered again", per_second("trunkline_redeliveries_total", "consumer"), "cps"),
+                Panel("Clocks ahead of the others", highest("trunkline_clock_offset_seconds", "instance"), "s"),
+                Panel(
+                    "Requests of a clock that differs",
+                    per_second("trunkline_clock_differences_total", "instance"),
+                    "cps",
+                ),
             ],
         ),
         (

@@ -117,6 +117,18 @@ async def test_reading_of_a_killed_process_is_taken_over(bus: Bus, shop: Account
     await process.http.close()
 
 
+async def test_lease_of_a_process_whose_clock_is_ahead_keeps_no_other_from_reading(bus: Bus, shop: AccountShop) -> None:
+    """It was killed, and its lease would last for another hour."""
+    customer = new_customer()
+    lease = CustomerKnown(reader="agents-dead", reading_until=time.time() + 3_600)
+    await CustomerBucket(bus).replace(subject_of("default", customer), lease, 0)
+    process = Process(bus, [shop.reader(timeout_s=60.0)])
+    async with asyncio.timeout(20):
+        known = await process.read(customer)
+    assert plan_of(known) == f"plan of {customer}"
+    await process.http.close()
+
+
 async def test_reader_that_hangs_or_fails_leaves_the_last_facts(bus: Bus, shop: AccountShop) -> None:
     """With their age; the facts of another reader are read all the same."""
     customer = new_customer()

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from trunkline_agents.application.request_clock import RequestClock
+from trunkline_agents.application.work_admission import WorkAdmission
 from trunkline_agents.handlers import WorkHandler
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.delivery import Done
@@ -37,7 +39,7 @@ def handler(borders: ListedBorders) -> WorkHandler:
         heartbeat=nothing,
         concurrency=1,
         latency=RecentLatency(),
-        borders=borders,
+        admission=WorkAdmission(borders, RequestClock(nothing)),
     )
 
 
@@ -51,7 +53,7 @@ async def test_work_of_another_region_is_neither_claimed_nor_answered(border: st
         else make_request("hello", context=context, hop=int(border == "handoff"))
     )
     borders = ListedBorders()
-    delivery: Any = SimpleNamespace(payload=codec.encode(message), traceparent="")
+    delivery: Any = SimpleNamespace(payload=codec.encode(message), traceparent="", stored_at=0.0)
     assert await handler(borders).handle(delivery) == Done()
     assert borders.refused == [(border, "us", "local")]
 
@@ -61,7 +63,7 @@ async def test_work_without_a_region_is_refused() -> None:
     request: AnswerTurn = make_request("hello", hop=0)
     request = msgspec.structs.replace(request, context=msgspec.structs.replace(request.context, region=""))
     borders = ListedBorders()
-    delivery: Any = SimpleNamespace(payload=codec.encode(request), traceparent="")
+    delivery: Any = SimpleNamespace(payload=codec.encode(request), traceparent="", stored_at=0.0)
     assert await handler(borders).handle(delivery) == Done()
     assert borders.refused == [("work", "", "local")]
 

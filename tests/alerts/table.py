@@ -132,6 +132,10 @@ SCENARIOS: Final = (
     ),
 )
 UNIT_TESTED: Final = {
+    "TrunklineClockOff": "needs a host with another clock; tests/faults/test_clock_faults.py has such processes",
+    "TrunklineClockUnsynchronised": "needs a host with chrony and without a time server",
+    "TrunklineWalNotArchived": "needs a repository of pgBackRest; tests/deployment/test_pgbackrest.py has one",
+    "TrunklinePostgresBackupStale": "needs the same, for two days",
     "TrunklineTurnsRefused": "needs more turns than the suite can answer; bench/overload.py has them",
     "TrunklineUnitFailed": "needs a host with systemd; ./just cluster-test has such hosts",
     "TrunklineAuditHeadsDiverged": "needs a database whose rows were changed",

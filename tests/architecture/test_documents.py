@@ -30,6 +30,7 @@ MANUALS = [
         "docs/architecture.md",
         "docs/operations.md",
         "docs/reliability.md",
+        "docs/runbook.md",
         "docs/versioning.md",
         "examples/README.md",
         "fleet/README.md",

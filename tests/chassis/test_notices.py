@@ -7,6 +7,7 @@ import secrets
 import time
 from typing import Any
 
+import msgspec
 import pytest
 from trunkline_chassis.bus import Bus
 from trunkline_chassis.notices import Notices
@@ -64,6 +65,15 @@ async def test_process_knows_the_active_notices_after_start(bus: Bus, region: st
     late = notices_of(bus, region)
     await late.start()
     assert active_ids(late) == [active.notice]
+
+
+async def test_recall_by_a_process_whose_clock_is_ahead_counts_at_once(bus: Bus, region: str) -> None:
+    """Its time is in the future of the others."""
+    published, known = notice(region), notices_of(bus, region)
+    await publish(bus, published)
+    await publish(bus, msgspec.structs.replace(recall(published), recalled_at=time.time() + 1_800))
+    await known.start()
+    assert active_ids(known) == []
 
 
 async def test_expired_notice_is_not_active(bus: Bus, region: str) -> None:

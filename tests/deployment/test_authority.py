@@ -83,6 +83,24 @@ def test_former_authority_stays_trusted_while_it_is_replaced(tmp_path: Path) -> 
     handshake(tmp_path / "h1" / "nats.pem", tmp_path / "ca.pem", "h1")
 
 
+def test_new_authority_is_known_everywhere_before_it_signs(tmp_path: Path) -> None:
+    """The runbook's order: processes that trust the old one alone are restarted before a server changes."""
+    now = dt.datetime.now(dt.UTC)
+    folder, new = tmp_path / "pki", tmp_path / "pki-new"
+    AUTHORITY.main(folder, request("h1"), now)
+    AUTHORITY.main(new, {"leaves": {}, "days": 825, "renew_within_days": 30}, now)
+    old_authority, new_authority = (each / "ca.pem" for each in (folder, new))
+    both = old_authority.read_bytes() + new_authority.read_bytes()
+    (folder / "ca.pem").write_bytes(both)
+    assert AUTHORITY.main(folder, request("h1"), now) == []
+    (folder / "ca.pem").write_bytes(new_authority.read_bytes() + both)
+    (new / "ca.key").replace(folder / "ca.key")
+    assert AUTHORITY.main(folder, request("h1"), now) == ["h1/nats.pem"]
+    trusted = tmp_path / "both.pem"
+    trusted.write_bytes(both)
+    handshake(folder / "h1" / "nats.pem", trusted, "h1")
+
+
 def test_keys_are_closed_to_other_accounts(tmp_path: Path) -> None:
     """The readers of `ca.key` can sign certificates for every server."""
     AUTHORITY.main(tmp_path, request("h1"), NOW)

@@ -28,8 +28,13 @@ OF_OTHERS = {
     "node_filesystem_avail_bytes",
     "node_filesystem_size_bytes",
     "node_systemd_unit_state",
+    "node_time_seconds",
+    "node_timex_sync_status",
+    "trunkline_postgres_archive_checked_timestamp_seconds",
+    "trunkline_postgres_full_backup_timestamp_seconds",
+    "trunkline_postgres_wal_waiting_seconds",
 }
-"""Metrics of Prometheus itself, of its client library, and of the node exporter."""
+"""Metrics of Prometheus itself, of its client library, and of the node exporter with the files of the roles."""
 OF_NODES = {"trunkline_process_up"}
 """Metrics of the page of a node alone."""
 

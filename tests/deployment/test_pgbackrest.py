@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.suite import wait_until
+
 ROLE = Path(__file__).parents[2] / "ansible" / "roles" / "patroni"
 BIN = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), Path("/usr/lib/postgresql"))
 
@@ -232,3 +234,54 @@ def test_new_cluster_does_not_write_into_the_repository_of_the_lost_one(cluster:
     cluster.backrest("--delta", "restore")
     cluster.start()
     assert len(cluster.rows()) == 3
+
+
+def archive_metrics(cluster: Cluster) -> dict[str, float] | None:
+    """Return the metrics that the timer of the role writes; None if the state cannot be read."""
+    program = ROLE / "files" / "archive_metrics.py"
+    environment = ("env", f"PGHOST={cluster.folder / 's'}")
+    done = cluster.run(*environment, "python3", str(program), "trunkline", f"--config={cluster.config}", check=False)
+    if done.returncode != 0:
+        return None
+    lines = [line.split() for line in done.stdout.splitlines() if not line.startswith("#")]
+    return {name.removeprefix("trunkline_postgres_"): float(value) for name, value in lines}
+
+
+def test_state_of_the_repository_shows_wal_that_waits(cluster: Cluster) -> None:
+    """A repository that cannot be written keeps the segment, and one that cannot be read has no state at all."""
+    cluster.archive()
+    healthy = archive_metrics(cluster)
+    assert healthy is not None
+    assert healthy["wal_waiting_seconds"] < 60
+    assert abs(healthy["archive_checked_timestamp_seconds"] - time.time()) < 60
+    assert abs(healthy["full_backup_timestamp_seconds"] - time.time()) < 600
+    repository, away = cluster.folder / "repository", cluster.folder / "away"
+    closed = [each for each in (repository / "archive" / "trunkline").rglob("*") if each.is_dir()]
+    for folder in closed:
+        folder.chmod(0o500)
+    cluster.query("INSERT INTO said VALUES (100, 'x')")
+    cluster.query("SELECT pg_switch_wal()")
+    wait_until(lambda: waiting_s(cluster) > 0, "a segment waits", timeout_s=60)
+    repository.rename(away)
+    assert archive_metrics(cluster) is None
+    away.rename(repository)
+    for folder in closed:
+        folder.chmod(0o700)
+    # The server tries again once a minute.
+    wait_until(lambda: waiting_s(cluster) == 0, "the segment is archived", timeout_s=120)
+
+
+def waiting_s(cluster: Cluster) -> float:
+    """Return how long WAL has waited; the state must be readable."""
+    found = archive_metrics(cluster)
+    assert found is not None
+    return found["wal_waiting_seconds"]
+
+
+def test_standby_has_no_state_of_the_repository(cluster: Cluster) -> None:
+    """It archives nothing: the figures are those of the primary alone."""
+    cluster.stop()
+    cluster.run("touch", str(cluster.data / "standby.signal"))
+    log = str(cluster.folder / "log")
+    cluster.run(str(BIN / "pg_ctl"), "start", "-D", str(cluster.data), "-w", "-t", "60", "-l", log)
+    assert archive_metrics(cluster) == {}

@@ -212,6 +212,19 @@ async def test_fallback_answers_at_the_deadline(server: ModelServer) -> None:
         assert reply.degraded == "deadline"
 
 
+@pytest.mark.parametrize("difference_s", [-3_600, 3_600])
+async def test_requester_with_a_wrong_clock_is_answered_within_its_timeout(
+    server: ModelServer, difference_s: float
+) -> None:
+    """A timeout is a duration: the deadline of another host's clock may be over, or an hour away."""
+    async with running_gateway(provider_config("primary", server.url, first_token_timeout_s=60.0)) as harness:
+        request = make_request(deadline_at=deadline_in(difference_s), timeout_s=30)
+        assert (await harness.complete(request)).degraded == ""
+        server.always = Fault("hang")
+        request = make_request(deadline_at=deadline_in(difference_s), timeout_s=0.8)
+        assert (await harness.complete(request)).degraded == "deadline"
+
+
 async def test_named_provider_is_not_replaced_by_the_fallback(server: ModelServer) -> None:
     """A caller that tests one provider needs its failure."""
     server.always = Fault("bad request")

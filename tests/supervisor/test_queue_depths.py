@@ -36,6 +36,21 @@ async def test_age_is_that_of_the_oldest_work_of_the_specialty(bus: Bus) -> None
     await bus.api(f"STREAM.PURGE.{streams.WORK.name}")
 
 
+@pytest.mark.parametrize("difference_s", [-3_600.0, 3_600.0])
+async def test_age_does_not_depend_on_the_own_clock(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch, difference_s: float
+) -> None:
+    """Work that the server has just stored is new."""
+    await bus.api(f"STREAM.PURGE.{streams.WORK.name}")
+    request = make_request("hello", specialty="billing")
+    await bus.append(subjects.work("billing", "normal"), codec.encode(request), message_id=f"age-{time.monotonic_ns()}")
+    right = time.time
+    monkeypatch.setattr(time, "time", lambda: right() + difference_s)
+    load = await NatsQueueDepths(bus, PresenceRegistry()).load(BILLING, right() + difference_s)
+    assert load.age_s < 600
+    await bus.api(f"STREAM.PURGE.{streams.WORK.name}")
+
+
 @pytest.mark.parametrize(("cpu_percent", "expected"), [(30.0, True), (97.0, False)])
 async def test_refused_turns_call_for_processes_if_processors_are_idle(
     bus: Bus,

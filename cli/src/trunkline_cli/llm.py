@@ -50,6 +50,7 @@ async def complete(prompt: str, *, provider: str, as_json: bool, out: TextIO) ->
         stream_to=_DELTA_TARGET,
         provider=provider,
         deadline_at=time.time() + _TIMEOUT_S,
+        timeout_s=_TIMEOUT_S,
     )
     try:
         async with asyncio.TaskGroup() as tasks:

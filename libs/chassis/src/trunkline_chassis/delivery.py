@@ -72,6 +72,8 @@ class Delivery:
     """Messages still queued in the consumer at the time of the delivery."""
     message: Msg
     """The NATS message, for its reply subject and its headers."""
+    stored_at: float = 0.0
+    """Time at which the server stored the message, Unix seconds of the server's clock."""
 
     @property
     def traceparent(self) -> str:
@@ -93,6 +95,7 @@ class Delivery:
             deliveries=metadata.num_delivered,
             pending=metadata.num_pending,
             message=message,
+            stored_at=metadata.timestamp.timestamp(),
         )
 
 

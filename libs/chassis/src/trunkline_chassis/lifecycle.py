@@ -37,6 +37,7 @@ from trunkline_chassis.residency import Borders, draining
 from trunkline_chassis.service_topology import ServiceTopology
 from trunkline_chassis.settings import ProcessSettings, SystemdSettings
 from trunkline_chassis.startup import connect_when_available, retry_start
+from trunkline_chassis.suite_clock import SuiteClock
 from trunkline_chassis.ticks import next_tick
 from trunkline_chassis.topology_reconciler import TopologyReconciler
 from trunkline_chassis.tracing import tracer
@@ -93,6 +94,8 @@ class Process(Generic[S]):
     heartbeat: Heartbeat
     presences: PresenceRegistry
     """Empty unless the service watches presences."""
+    clock: SuiteClock
+    """The time of the suite; that of the host unless the service watches presences."""
     latency: RecentLatency
     notices: Notices
     topology: ServiceTopology
@@ -169,12 +172,13 @@ async def _run_process(
         presences = PresenceRegistry()
         if options.watches_presences:
             await presences.watch(bus)
+        clock = SuiteClock(presences)
         topology = ServiceTopology(bus, name, settings)
         reconciler = TopologyReconciler(bus, topology.repair, jitter=random.random)
         readiness.bus, readiness.topology = bus, reconciler
         await retry_start(reconciler.reconcile)
         # Before any request is served, so that no active notice is missed.
-        notices = Notices(bus, region=settings.region, service=name, instance=instance)
+        notices = Notices(bus, region=settings.region, service=name, instance=instance, now=clock.time)
         await retry_start(notices.start)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         release = version(f"trunkline-{name.replace('_', '-')}")
@@ -185,7 +189,19 @@ async def _run_process(
         heartbeat = Heartbeat(bus, first, latency)
         borders = Borders(bus, region=settings.region, service=name, instance=instance)
         process = Process(
-            name, instance, settings, bus, readiness, heartbeat, presences, latency, notices, topology, borders, group
+            name,
+            instance,
+            settings,
+            bus,
+            readiness,
+            heartbeat,
+            presences,
+            clock,
+            latency,
+            notices,
+            topology,
+            borders,
+            group,
         )
         for work in (heartbeat.run(), notices.run(), borders.run(), reconciler.run(), FileLimitMonitor().run()):
             process.spawn(work)

@@ -28,12 +28,15 @@ _REFRESH_INTERVAL_S: Final = 15.0
 class Notices:
     """The active notices of one region."""
 
-    def __init__(self, bus: Bus, *, region: str, service: str, instance: Instance) -> None:
-        """Start empty; `start` reads the stream."""
+    def __init__(
+        self, bus: Bus, *, region: str, service: str, instance: Instance, now: Callable[[], float] = time.time
+    ) -> None:
+        """Start empty; `start` reads the stream. `now` returns Unix seconds."""
         self._bus = bus
         self._region = region
         self._service = service
         self._instance = instance
+        self._now = now
         self._known: dict[str, NoticePublished] = {}
         self._unacknowledged: list[str] = []
         self._subscribed = False
@@ -57,7 +60,7 @@ class Notices:
         self, audience: Audience, *, tenant: str = "", specialty: str = "", now: float | None = None
     ) -> list[NoticePublished]:
         """Return the active notices for an audience that concern a tenant and a specialty, the latest last."""
-        at = time.time() if now is None else now
+        at = self._now() if now is None else now
         return [
             notice
             for notice in self._known.values()
@@ -82,7 +85,7 @@ class Notices:
         except codec.DecodeError as error:
             report_undecodable("notice", subject, error)
             return
-        now = time.time()
+        now = self._now()
         match message:
             case NoticePublished() if message.notice not in self._known and now < message.expires_at:
                 self._known[message.notice] = message
@@ -91,8 +94,10 @@ class Notices:
             case NoticeRecalled() if message.notice in self._known:
                 # A recalled notice is kept as expired: a re-read of the stream must not reactivate it.
                 expired = self._known[message.notice]
-                if expired.expires_at > message.recalled_at:
-                    self._known[message.notice] = msgspec.structs.replace(expired, expires_at=message.recalled_at)
+                # From now on, too, if the clock of the process that recalled it is ahead.
+                ended_at = min(message.recalled_at, now)
+                if expired.expires_at > now:
+                    self._known[message.notice] = msgspec.structs.replace(expired, expires_at=ended_at)
                     self.on_change(message)
             case _:
                 pass
@@ -101,7 +106,7 @@ class Notices:
         while self._unacknowledged:
             notice = self._unacknowledged[0]
             receipt = NoticeReceipt(
-                notice=notice, service=self._service, instance=self._instance, received_at=time.time()
+                notice=notice, service=self._service, instance=self._instance, received_at=self._now()
             )
             await self._bus.append(
                 subjects.receipt(self._region, notice, self._instance),

@@ -23,6 +23,8 @@ _log: Final = structlog.get_logger(__name__)
 
 _REMEMBERED_S: Final = 3600.0
 """Age after which the last presence of a process is forgotten: names of one-off processes never come back."""
+_RUNNING: Final = frozenset({"starting", "ready", "draining"})
+"""States that a process reports itself: of the others its supervisor does, whose clock the message shows."""
 _LEAVING: Final = frozenset({"draining", "restarting", "failed"})
 
 
@@ -78,6 +80,15 @@ class PresenceRegistry:
             LastHeartbeat(presence, now - received_at)
             for received_at, presence in self._by_instance.values()
             if now - received_at <= within_s and presence.state != "stopped"
+        ]
+
+    def clock_readings(self) -> list[float]:
+        """Return the wall clock of each process that sends heartbeats, less the monotonic time of this process."""
+        now = time.monotonic()
+        return [
+            presence.at - received_at
+            for received_at, presence in self._by_instance.values()
+            if now - received_at < HEARTBEAT_TIMEOUT_S and presence.state in _RUNNING
         ]
 
     def heartbeat_age_s(self, instance: str, pid: int) -> float | None:

@@ -73,6 +73,7 @@ class Complete(Wire, frozen=True, kw_only=True, tag="llm.complete"):
     stream_to: DeltaTarget | None = None
     max_tokens: int = 512
     deadline_at: float = 0.0
+    """Time by the requester's clock, for gateways that do not know `timeout_s`."""
     request_id: str = ""
     """Id chosen by the caller, used for cancellation; default: the source of its deltas."""
     region: str = ""
@@ -92,6 +93,8 @@ class Complete(Wire, frozen=True, kw_only=True, tag="llm.complete"):
     tool_steps: list[ToolStep] = []
     purpose: Purpose = "answer"
     """A `summary` is for other agents: it is refused if no model is available, never replaced by an extract."""
+    timeout_s: float = 0.0
+    """Seconds that the requester waits, which no clock of another host changes; 0: until `deadline_at`."""
 
 
 class CancelCompletion(Wire, frozen=True, kw_only=True, tag="llm.cancel"):

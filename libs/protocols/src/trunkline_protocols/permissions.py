@@ -163,6 +163,8 @@ def _creating(service: Service, region: str) -> set[str]:
     if service in {"agents", "ingress"}:
         # One per specialty and lane; a new fleet brings new specialties.
         subjects |= {f"$JS.API.CONSUMER.{verb}" for verb in ("NAMES.WORK", "CREATE.WORK.*")}
+    if service == "agents":
+        subjects.add(f"$JS.API.STREAM.INFO.{streams.WORK.name}")  # the time of the server that stores the queue
     if service == "ingress":
         # For its readiness and its metrics: the streams have leaders and copies, the consumers of a turn exist.
         subjects |= {f"$JS.API.STREAM.INFO.{stream.name}" for stream in streams.STREAMS}

@@ -34,6 +34,7 @@ from trunkline_agents.adapters.language_model import NatsLanguageModel
 from trunkline_agents.adapters.mcp_tools import McpToolClient
 from trunkline_agents.adapters.nats import ActiveNotices, NatsConsultations, NatsKnowledgeBase, NatsResultSink
 from trunkline_agents.adapters.package_data import built_in_examples, language_texts
+from trunkline_agents.adapters.queue_ages import JetStreamQueueAges
 from trunkline_agents.adapters.schema_checker import ProcessSchemaChecker
 from trunkline_agents.adapters.tool_ledger import KvToolLedger
 from trunkline_agents.adapters.tool_secrets import ToolSecrets
@@ -45,9 +46,11 @@ from trunkline_agents.application.consultation_client import ConsultationClient
 from trunkline_agents.application.customer_reader import CustomerReader
 from trunkline_agents.application.handoff_summariser import HandoffSummariser
 from trunkline_agents.application.message_analyst import MessageAnalyst
+from trunkline_agents.application.request_clock import RequestClock
 from trunkline_agents.application.routing import CurrentRouting, RouterLoader
 from trunkline_agents.application.tool_loop import ToolLoop
 from trunkline_agents.application.turn_worker import TurnWorker
+from trunkline_agents.application.work_admission import WorkAdmission
 from trunkline_agents.application.work_heartbeat import WorkHeartbeat
 from trunkline_agents.ports import ToolPorts
 from trunkline_agents.settings import AgentsSettings, secret
@@ -107,7 +110,7 @@ async def service(process: Process[AgentsSettings]) -> AsyncIterator[None]:
         heartbeat=heartbeat,
         concurrency=settings.concurrency,
         latency=process.latency,
-        borders=process.borders,
+        admission=WorkAdmission(process.borders, RequestClock(JetStreamQueueAges(bus))),
     )
     await _subscribe_to_advice(process, consultations)
     responder = await _serve_customers(process, fleet, adapters, texts)

@@ -9,22 +9,20 @@ customer.<region>.read             ReadCustomer      -> `CustomerReader.read`
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from typing import Final, assert_never
 
 import msgspec
 import structlog
 from nats.aio.msg import Msg
+from trunkline_chassis.clock import steady_time
 from trunkline_chassis.delivery import Delivery, Done, Outcome, Reject
 from trunkline_chassis.latency import RecentLatency
-from trunkline_chassis.residency import BorderGuard
 from trunkline_chassis.tracing import span_types as spans
 from trunkline_chassis.tracing.tracer import TurnSpan, continue_trace, span
 from trunkline_chassis.undecodable import report_undecodable
 from trunkline_protocols import codec
 from trunkline_protocols.consultation import Consult
-from trunkline_protocols.rules.residency import Border
 from trunkline_protocols.turn import AnswerTurn, Routed, TurnFailed, TurnResult
 
 from trunkline_agents.application.advisor import Advisor
@@ -34,6 +32,7 @@ from trunkline_agents.application.routing import CurrentRouting
 from trunkline_agents.application.stopwatch import Stopwatch
 from trunkline_agents.application.turn_task import TurnTask
 from trunkline_agents.application.turn_worker import TurnWorker
+from trunkline_agents.application.work_admission import WorkAdmission
 from trunkline_agents.application.work_heartbeat import WorkHeartbeat
 from trunkline_agents.core.next_hop import next_hop
 from trunkline_agents.ports import ResultSink
@@ -54,7 +53,7 @@ class WorkHandler:
         heartbeat: WorkHeartbeat,
         concurrency: int,
         latency: RecentLatency,
-        borders: BorderGuard,
+        admission: WorkAdmission,
     ) -> None:
         """`concurrency` bounds the turns of each specialty that `worker` processes concurrently."""
         self._sink = sink
@@ -64,7 +63,7 @@ class WorkHandler:
         self._heartbeat = heartbeat
         self._semaphores: defaultdict[str, PrioritySemaphore] = defaultdict(lambda: PrioritySemaphore(concurrency))
         self._latency = latency
-        self._borders = borders
+        self._admission = admission
 
     @property
     def waiting(self) -> int:
@@ -84,32 +83,19 @@ class WorkHandler:
             return Reject(str(error))
         with continue_trace(spans.PROCESS_WORK, delivery.traceparent) as work:
             work.set(spans.TURN, message.ref.turn)
-            if not self._admits(message):
-                return Done()
-            match message:
-                case AnswerTurn():
-                    await self._answer(message)
-                case Consult():
-                    await self._advisor.advise(message)
-                case _:
-                    assert_never(message)
+            match await self._admission.admit(message, stored_at=delivery.stored_at):
+                case None:
+                    pass
+                case AnswerTurn() as request:
+                    await self._answer(request)
+                case Consult() as consult:
+                    await self._advisor.advise(consult)
+                case _ as unknown:
+                    assert_never(unknown)
         return Done()
 
-    def _admits(self, message: AnswerTurn | Consult) -> bool:
-        """Return whether work is of this region; its requester retries what gets no result, and gives up in the end."""
-        border: Border = "consultation"
-        if isinstance(message, AnswerTurn):
-            border = "handoff" if message.ref.hop else "work"
-        context = message.context
-        return self._borders.admits(
-            border,
-            data=context.region,
-            conversation=message.ref.conversation,
-            customer=(context.tenant, context.customer) if context.customer else None,
-        )
-
     async def _answer(self, request: AnswerTurn) -> None:
-        now = time.time()
+        now = steady_time()
         if now > request.deadline_at:
             _log.warning("turn.expired", turn=request.ref.turn)
             return
@@ -121,10 +107,10 @@ class WorkHandler:
         ):
             # The requester need not queue the next hop for this process.
             await self._sink.report(request.reply_to, msgspec.structs.replace(result, continued=True))
-            request = next_hop(request, result, dispatched_at=time.time())
+            request = next_hop(request, result, dispatched_at=steady_time())
             result = await self._process(request)
         await self._sink.report(request.reply_to, result)
-        duration_ms = (time.time() - now) * 1000
+        duration_ms = (steady_time() - now) * 1000
         self._latency.add(duration_ms)
         _log.info(
             "turn.processed",
@@ -138,7 +124,7 @@ class WorkHandler:
         # Before a permit is acquired: from here on, this process is responsible for the turn.
         with self._heartbeat.working_on(request), span(spans.INVOKE_AGENT) as invoked:
             async with self._semaphores[request.specialty].permit(request):
-                clock = Stopwatch(queued_ms=(time.time() - request.dispatched_at) * 1000)
+                clock = Stopwatch(queued_ms=(steady_time() - request.dispatched_at) * 1000)
                 result = await self._worker.process(TurnTask(request, self._routing.of(request.fleet_version), clock))
             if invoked.is_recorded:
                 _describe(invoked, request, result, clock.queued_ms)

@@ -77,6 +77,14 @@ class Consultations(Protocol):
         ...
 
 
+class QueueAges(Protocol):
+    """The work queue, whose server dates its messages."""
+
+    async def age_s(self, stored_at: float) -> float | None:
+        """Return the seconds since a message was stored at a time of the server; None if it does not answer."""
+        ...
+
+
 class NoticeSource(Protocol):
     """Active broadcasts."""
 

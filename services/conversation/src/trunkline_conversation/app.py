@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -51,16 +50,18 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     keys = await follow_keys(process)
     # The ingress creates the key of a customer with the first message.
     texts = Texts(keys, encrypts=settings.encryption, may_create=False)
-    escalation_queue = KvEscalationQueue(bus, time.time, settings.region, texts)
+    escalation_queue = KvEscalationQueue(bus, process.clock.time, settings.region, texts)
     await escalation_queue.start()
-    environments = EnvironmentReader(fleet_view, release_view, process.presences, escalation_queue, now=time.time)
+    environments = EnvironmentReader(
+        fleet_view, release_view, process.presences, escalation_queue, now=process.clock.time
+    )
     directory = NatsCustomerDirectory(bus, settings.region, texts)
     customers = CustomerContexts(
         directory,
         fleet=lambda version: fleet_view.fleets.of(version).fleet,
         addresses=settings.reader_addresses,
         spawn=process.group.create_task,
-        now=time.time,
+        now=process.clock.time,
     )
     ports = ConversationPorts(
         log=JetStreamLog(bus, settings.region, texts),
@@ -69,7 +70,7 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
         escalation_queue=escalation_queue,
         customers=customers,
         borders=process.borders,
-        now=time.time,
+        now=process.clock.time,
     )
     config = _actor_config(process)
 
@@ -115,9 +116,9 @@ async def service(process: Process[ConversationSettings]) -> AsyncIterator[None]
     process.spawn(release_view.run())
     process.spawn(escalation_queue.run())
     process.spawn(
-        watch_overdue(conversations, escalation_queue, held_slots=lambda: consumer.held, now=time.time),
+        watch_overdue(conversations, escalation_queue, held_slots=lambda: consumer.held, now=process.clock.time),
     )
-    sockets = CustomerSocketMonitor(escalation_queue, lambda: process.presences.alive(_INGRESS), now=time.time)
+    sockets = CustomerSocketMonitor(escalation_queue, lambda: process.presences.alive(_INGRESS), now=process.clock.time)
     process.spawn(watch_sockets(conversations, sockets, held_slots=lambda: consumer.held))
     process.spawn(conversations.run())
     process.spawn(consumer.run())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from typing import Final
 
 import msgspec
 import structlog
 from trunkline_chassis.bus import Bus
+from trunkline_chassis.clock import steady_time
 from trunkline_chassis.errors import BusUnavailableError
 from trunkline_chassis.tracing import span_types as spans
 from trunkline_chassis.tracing.tracer import span
@@ -40,21 +40,20 @@ class NatsLanguageModel:
         If the gateway dies, its missing heartbeats end the request, and it is retried, with the same or another
         gateway, for up to 15 s; then the refusal is retryable for the conversation service.
         """
-        give_up_at = min(time.time() + _RETRY_TIMEOUT_S, request.deadline_at)
+        give_up_at = min(steady_time() + _RETRY_TIMEOUT_S, request.deadline_at)
         await self._cancel_earlier_attempts(request)
         for attempt in itertools.count(1):
             try:
-                timeout_s = max(_MIN_TIMEOUT_S, request.deadline_at - time.time())
+                timeout_s = max(_MIN_TIMEOUT_S, request.deadline_at - steady_time())
                 with span(spans.REQUEST_COMPLETION) as requested:
                     requested.set(spans.ATTEMPT, attempt)
-                    raw = await self._requester.request(
-                        subjects.complete(self._region), codec.encode(request), timeout_s=timeout_s
-                    )
+                    payload = codec.encode(msgspec.structs.replace(request, timeout_s=timeout_s))
+                    raw = await self._requester.request(subjects.complete(self._region), payload, timeout_s=timeout_s)
                 return codec.completion_reply.decode(raw)
             except (BusUnavailableError, codec.DecodeError) as error:
                 _log.warning("completion.unavailable", error=str(error), attempt=attempt)
                 await self._cancel(request)
-                if time.time() + _RETRY_DELAY_S >= give_up_at:
+                if steady_time() + _RETRY_DELAY_S >= give_up_at:
                     return Refused(code="unavailable", message=str(error), retryable=True)
                 await asyncio.sleep(_RETRY_DELAY_S)
                 request = _with_new_ids(request, attempt)

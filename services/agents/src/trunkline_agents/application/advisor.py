@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 import structlog
+from trunkline_chassis.clock import steady_time
 from trunkline_chassis.logs import reason_of
 from trunkline_chassis.tracing import span_types as spans
 from trunkline_chassis.tracing.tracer import span
@@ -95,12 +96,12 @@ class Advisor:
             return f"{consult.specialty} cannot consult itself"
         if consult.depth > MAX_DEPTH:
             return f"consultation depth {consult.depth}, at most {MAX_DEPTH} are allowed"
-        if time.time() >= consult.deadline_at:
+        if steady_time() >= consult.deadline_at:
             return "deadline exceeded"
         return ""
 
     async def _work_on(self, consult: Consult) -> ConsultReply | None:
-        left_s = consult.deadline_at - time.time()
+        left_s = consult.deadline_at - steady_time()
         try:
             async with asyncio.timeout(left_s) as limit:
                 self._running[consult.consultation] = limit

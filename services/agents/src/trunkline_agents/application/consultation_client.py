@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Final
 
 import msgspec
 import structlog
 from prometheus_client import Counter
+from trunkline_chassis.clock import steady_time
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.tracing import span_types as spans
 from trunkline_chassis.tracing.tracer import span
@@ -70,7 +70,7 @@ class ConsultationClient:
 
     async def consult(self, request: AnswerTurn, question: PlannedConsultation, *, number: int) -> Consultation:
         """Consult one specialist and wait for advice, refusal or timeout; `number` is unique in the attempt."""
-        now = time.time()
+        now = steady_time()
         consult = Consult(
             consultation=f"{request.ref.turn}-{request.ref.hop}-{request.ref.attempt}-{request.specialty}-{number}",
             ref=request.ref,
@@ -107,7 +107,7 @@ class ConsultationClient:
 
     async def _wait(self, consult: Consult, replies: asyncio.Queue[ConsultReply]) -> Consultation:
         while True:
-            left_s = consult.deadline_at - time.time()
+            left_s = consult.deadline_at - steady_time()
             try:
                 async with asyncio.timeout(max(0.0, min(self._idle_timeout_s, left_s))):
                     reply = await replies.get()
@@ -159,4 +159,4 @@ def _without_advice(consult: Consult, outcome: ConsultOutcome, reason: str) -> C
 
 
 def _elapsed_ms(consult: Consult) -> float:
-    return round((time.time() - consult.requested_at) * 1000, 3)
+    return round((steady_time() - consult.requested_at) * 1000, 3)

@@ -87,8 +87,8 @@ class CustomerReader:
             due = due_readers(readers, stored.known, self._now())
             if not due or self._now() > give_up_at:
                 return stored.known
-            if stored.known.reading_until > self._now():
-                # Another process reads; if it dies, its lease ends.
+            if 0 < stored.known.reading_until - self._now() <= lease_s:
+                # Another process reads; if it dies, its lease ends. A longer one is of a clock that is ahead.
                 await asyncio.sleep(_POLL_INTERVAL_S)
                 continue
             leased = replace(stored.known, reader=self._instance, reading_until=self._now() + lease_s)

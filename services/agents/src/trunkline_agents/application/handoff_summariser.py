@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 from prometheus_client import Counter
+from trunkline_chassis.clock import steady_time
 from trunkline_protocols.completion import Complete, Completed, CompletionReply
 from trunkline_protocols.refusal import Refused
 from trunkline_protocols.rules.summary import extract
@@ -68,7 +69,7 @@ class HandoffSummariser:
                         instructions=SUMMARY_INSTRUCTIONS,
                         text=summary_question(request.text, request.context),
                         max_tokens=_MAX_TOKENS,
-                        deadline_at=min(request.deadline_at, time.time() + self._timeout_s),
+                        deadline_at=min(request.deadline_at, steady_time() + self._timeout_s),
                         request_id=request_id,
                         region=request.context.region,
                         tenant=request.context.tenant,

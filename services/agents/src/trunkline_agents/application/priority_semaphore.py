@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+from trunkline_chassis.clock import steady_time
 from trunkline_protocols.turn import AnswerTurn
 
 from trunkline_agents.core.priority import priority
@@ -68,7 +69,7 @@ class PrioritySemaphore:
         if not self._waiters:
             self._free += 1
             return
-        now = time.time()
+        now = steady_time()
         waiter = max(self._waiters, key=lambda waiter: priority(waiter.request, now))
         self._waiters.remove(waiter)
         waiter.admitted.set_result(None)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import structlog
+from trunkline_chassis.clock import steady_time
 from trunkline_chassis.errors import BusError
 from trunkline_protocols.ids import Instance, TurnRef
 from trunkline_protocols.turn import AgentHeartbeat, AnswerTurn
@@ -42,7 +42,7 @@ class WorkHeartbeat:
         turns = self._turns[request.reply_to]
         turns[request.ref] = False
         self._busy.set()
-        if time.time() - request.dispatched_at > _LONG_QUEUED_S:
+        if steady_time() - request.dispatched_at > _LONG_QUEUED_S:
             self._long_queued.set()
         try:
             yield

@@ -217,7 +217,7 @@ class TurnProcessor:
     def _measure(self, message: TurnReceived, decision: Append, model_ms: float) -> None:
         answered = decision.events[-1]
         if isinstance(answered, TurnAnswered):
-            seconds = self._now() - message.received_at
+            seconds = max(0.0, self._now() - message.received_at)
             _TURN.labels(answered.specialty).observe(seconds)
             _OVERHEAD.labels(answered.specialty).observe(max(0.0, seconds - model_ms / 1000))
             _TURNS.labels(decisions.outcome(answered)).inc()

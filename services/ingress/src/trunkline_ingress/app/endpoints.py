@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -95,6 +95,8 @@ class HttpPorts:
     holds: HoldStore
     archive: ConversationArchive
     proofs: RecordProofs
+    now: Callable[[], float] = time.time
+    """Clock: Unix seconds."""
 
 
 class Endpoint(Protocol):
@@ -127,10 +129,10 @@ def endpoints(ports: HttpPorts, chat: ChatEndpoint, operators: Operators, settin
             ports.commits,
             ports.processes,
             settings.mcp_commands,
-            now=time.time,
+            now=ports.now,
         ),
-        ReleaseOps(ports.releases, ports.rollouts, ports.commits, ports.processes, now=time.time),
-        NoticeOps(ports.notice_store, ports.notices, ports.processes, region),
+        ReleaseOps(ports.releases, ports.rollouts, ports.commits, ports.processes, now=ports.now),
+        NoticeOps(ports.notice_store, ports.notices, ports.processes, region, ports.now),
         ReviewOps(ports.review, ports.views, region),
         DeskOps(
             ports.desk,

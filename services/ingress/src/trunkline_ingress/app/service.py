@@ -82,7 +82,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     erasures = NatsErasures(bus, region, customers, ErasureFile(settings.erasures_file))
     # Before a text is read: a backup may have brought back a key that was destroyed.
     await retry_start(erasures.apply_list)
-    sessions = SessionRegistry(process.notices, escalations)
+    sessions = SessionRegistry(process.notices, escalations, now=process.clock.time)
     policy = AdmissionPolicy(settings.admission_target_s, settings.admission_burst, is_enabled=settings.admission)
     admission = AdmissionControl(policy, process.presences, escalations, instance=process.instance)
     guard = edge_guard(settings)
@@ -96,6 +96,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
             resume_secret=settings.resume_secret.get_secret_value().encode(),
             resume_ttl_s=settings.resume_ttl_s,
             max_queued_frames=settings.outgoing_frames,
+            now=process.clock.time,
             sites=sites,
         ),
         authenticator=await authenticator_of(process),
@@ -132,13 +133,20 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         erasures=erasures,
         customer_records=NatsCustomerRecords(bus, texts),
         customer_index=NatsCustomerIndex(bus, region),
+        now=process.clock.time,
     )
     operators = operators_of(process)
     access = AccessControl(operators, settings.is_single_machine, health_rules(settings.path_prefix), process.borders)
     readiness = SuiteReadiness(
         process.readiness, NatsTopologyProbe(bus, region), process.presences, clock=time.monotonic
     )
-    app = create_app(endpoints(ports, chat, operators, settings), access, guard, readiness, prefix=settings.path_prefix)
+    app = create_app(
+        endpoints(ports, chat, operators, settings),
+        access,
+        guard,
+        readiness,
+        prefix=settings.path_prefix,
+    )
     app[BODY_TIMEOUT_S] = settings.edge_body_timeout_s
 
     await Subscriptions(process.instance, sessions, admission).subscribe(bus, region)
@@ -147,7 +155,9 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
     process.spawn(escalations.run())
     process.spawn(sites.run())
     controllers = _rollout_controllers(process, ports, fleet, release)
-    seeding = ReleaseSeeding(ports.releases, process.presences, release, instance=process.instance, now=time.time)
+    seeding = ReleaseSeeding(
+        ports.releases, process.presences, release, instance=process.instance, now=process.clock.time
+    )
 
     async def restore() -> None:
         await restore_fleet(bus, fleet.current)
@@ -184,8 +194,8 @@ def _rollout_controllers(
     fleets = FleetTarget(ports.rollouts, process.presences, lambda: fleet.fleets)
     releases = ReleaseTarget(ports.releases, process.presences, release)
     return (
-        RolloutController(fleets, ports.commits, instance=process.instance, now=time.time),
-        RolloutController(releases, ports.commits, instance=process.instance, now=time.time),
+        RolloutController(fleets, ports.commits, instance=process.instance, now=process.clock.time),
+        RolloutController(releases, ports.commits, instance=process.instance, now=process.clock.time),
     )
 
 

@@ -7,6 +7,7 @@ reader too slow for it is disconnected and can resume.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias, TypedDict
@@ -310,14 +311,14 @@ class Session:
 
     def _reset_check(self) -> None:
         self._check_delay_s = _MIN_CHECK_DELAY_S
-        self._check_at = self._now() + self._check_delay_s
+        self._check_at = time.monotonic() + self._check_delay_s
 
     def is_overdue(self, now: float) -> bool:
-        """Return whether an answer has been outstanding long enough to check the log for it."""
+        """Return whether an answer has been outstanding for long enough to check the log, by the monotonic clock."""
         return bool(self._ledger.unanswered) and now >= self._check_at
 
     async def catch_up(self, now: float) -> None:
-        """Check the log for commits whose notification was lost."""
+        """Check the log for commits whose notification was lost, at `now` of the monotonic clock."""
         self._check_delay_s = min(self._check_delay_s * 2, _MAX_CHECK_DELAY_S)
         self._check_at = now + self._check_delay_s
         commits = await self._commits(after=self._ledger.last_commit)

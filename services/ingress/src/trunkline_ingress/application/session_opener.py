@@ -72,6 +72,8 @@ class SessionOpener:
     resume_ttl_s: float
     """Lifetime of resume tokens."""
     max_queued_frames: int
+    now: Callable[[], float] = time.time
+    """Clock: Unix seconds."""
     sites: Sites | None = None
     """The suites of other regions, if there are any."""
     restore_permits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MAX_CONCURRENT_RESTORES))
@@ -97,7 +99,7 @@ class SessionOpener:
         if granted is None:
             raise UnknownRegionError(f"region: this suite serves {region!r} only")
         session = self._session(granted, send)
-        token = sign(session.identity, self.resume_secret, expires_at=time.time() + self.resume_ttl_s)
+        token = sign(session.identity, self.resume_secret, expires_at=self.now() + self.resume_ttl_s)
         return OpenedSession(session, self.sessions.add(session), resume_token=token)
 
     async def resume(self, request: Resume, claims: Claims | None, send: SendFrame) -> OpenedSession | None:
@@ -125,7 +127,7 @@ class SessionOpener:
 
     def identity_of(self, resume_token: str) -> Identity | None:
         """Return the identity in a resume token, None if the token is not valid now."""
-        return verify(resume_token, self.resume_secret, now=time.time())
+        return verify(resume_token, self.resume_secret, now=self.now())
 
     def _require_own_site(self, region: str) -> None:
         """Raise `OtherSiteError` for a region with a site of its own: its customer came to the wrong one.
@@ -167,6 +169,6 @@ class SessionOpener:
             self.ports,
             ingress=self.instance,
             send=send,
-            now=time.time,
+            now=self.now,
             max_queued_frames=self.max_queued_frames,
         )

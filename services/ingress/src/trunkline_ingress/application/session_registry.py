@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -33,8 +34,11 @@ _MAX_ATTACHED: Final = 5_000
 class SessionRegistry:
     """The open sessions by conversation; the newest socket of a conversation replaces an older one."""
 
-    def __init__(self, notices: NoticeView, escalations: EscalationView) -> None:
-        """Start without sessions."""
+    def __init__(
+        self, notices: NoticeView, escalations: EscalationView, *, now: Callable[[], float] = time.time
+    ) -> None:
+        """Start without sessions; `now` returns Unix seconds."""
+        self._now = now
         self._notices = notices
         self._escalations = escalations
         self._positions: dict[str, PositionFrame] = {}
@@ -103,7 +107,7 @@ class SessionRegistry:
             match message:
                 case NoticeRecalled(notice=notice):
                     session.enqueue(NoticeRecalledFrame(id=notice))
-                case NoticePublished() if concerns(message, now=time.time(), tenant=session.identity.tenant):
+                case NoticePublished() if concerns(message, now=self._now(), tenant=session.identity.tenant):
                     session.enqueue(notice_frame(message))
                 case _:
                     pass
@@ -116,7 +120,7 @@ class SessionRegistry:
             local = [entry for entry in escalations if entry.conversation in self._by_conversation]
             if not local:
                 continue
-            queued = queue(escalations, time.time())
+            queued = queue(escalations, self._now())
             positions = {entry.conversation: position for position, entry in enumerate(queued, start=1)}
             for entry in local:
                 frame = PositionFrame(
@@ -132,7 +136,7 @@ class SessionRegistry:
         """Check the log for answers whose notification was lost, until cancelled."""
         while True:
             await next_tick(_CHECK_INTERVAL_S)
-            now = time.time()
+            now = time.monotonic()
             for session, _ in list(self._by_conversation.values()):
                 if session.is_overdue(now):
                     try:

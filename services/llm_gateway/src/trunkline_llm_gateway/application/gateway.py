@@ -112,6 +112,8 @@ class Gateway:
 
 def _remaining_s(request: Complete) -> float:
     """Return the seconds until the deadline, by default and at most the longest completion."""
+    if request.timeout_s:
+        return min(request.timeout_s, _MAX_COMPLETION_S)
     if not request.deadline_at:
         return _MAX_COMPLETION_S
     return min(request.deadline_at - time.time(), _MAX_COMPLETION_S)

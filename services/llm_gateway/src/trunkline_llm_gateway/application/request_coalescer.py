@@ -39,7 +39,7 @@ class RequestCoalescer:
 
     async def reply(self, request: Complete, max_cached: int, run: Run, deadline: Deadline) -> CompletionReply:
         """Reply from the cache, from a completion in flight, or by `run`."""
-        key = codec.encode(msgspec.structs.replace(request, request_id="", deadline_at=0.0))
+        key = codec.encode(msgspec.structs.replace(request, request_id="", deadline_at=0.0, timeout_s=0.0))
         cached = self._cached.get(key)
         if cached is not None and max_cached:
             self._cached.move_to_end(key)

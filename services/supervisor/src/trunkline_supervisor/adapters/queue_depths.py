@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
@@ -35,6 +36,8 @@ class NatsQueueDepths:
         self._bus = bus
         self._presences = presences
         self._is_empty = True
+        self._server_ahead_s = 0.0
+        """Difference of the clock that dates the queued work, that of the stream's leader, from the own one."""
         self._checked_at = self._cpu_at = float("-inf")
         self._measure_cpu_percent = cpu_percent
         cpu_percent()  # begins the first interval
@@ -71,7 +74,7 @@ class NatsQueueDepths:
             reply = await self._bus.api(f"STREAM.MSG.GET.{streams.WORK.name}", query, timeout_s=_TIMEOUT_S)
         except BusError:
             return 0.0
-        return max(0.0, now - datetime.fromisoformat(reply["message"]["time"]).timestamp())
+        return max(0.0, now + self._server_ahead_s - datetime.fromisoformat(reply["message"]["time"]).timestamp())
 
     async def _has_no_work(self, now: float) -> bool:
         """Return whether the queues of all specialties are empty: one request answers for all pools of a round."""
@@ -80,6 +83,7 @@ class NatsQueueDepths:
             try:
                 info = await self._bus.api(f"STREAM.INFO.{streams.WORK.name}", {}, timeout_s=_TIMEOUT_S)
                 self._is_empty = info["state"]["messages"] == 0
+                self._server_ahead_s = datetime.fromisoformat(info["ts"]).timestamp() - time.time()
             except BusError:
                 self._is_empty = False
         return self._is_empty

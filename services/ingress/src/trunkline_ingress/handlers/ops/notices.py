@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -52,6 +53,8 @@ class NoticeOps:
     notices: NoticeView
     processes: LiveProcesses
     region: str
+    now: Callable[[], float] = time.time
+    """Clock: Unix seconds."""
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -69,7 +72,7 @@ class NoticeOps:
     async def publish(self, request: web.Request) -> web.Response:
         """Publish a notice."""
         body = await body_of(request, PublishNotice)
-        now = time.time()
+        now = self.now()
         notice = NoticePublished(
             notice=f"n{secrets.token_hex(6)}",
             text=body.text,
@@ -91,7 +94,7 @@ class NoticeOps:
     async def recall(self, request: web.Request) -> web.Response:
         """Recall a notice."""
         notice = self._notice_of(request)
-        now = time.time()
+        now = self.now()
         recalled = NoticeRecalled(notice=notice.notice, audience=notice.audience, region=notice.region, recalled_at=now)
         ttl_s = notice.expires_at - now + _RECALL_MARGIN_S
         await self.store.publish(recalled, message_id=f"{notice.notice}-recalled", ttl_s=ttl_s)
