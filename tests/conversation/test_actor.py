@@ -306,7 +306,7 @@ async def test_message_whose_answer_no_server_takes_is_answered_with_an_apology(
 
 
 async def test_first_message_reads_no_snapshot(harness: ActorHarness) -> None:
-    """There is none before it; if it is delivered again to another process, the log has the state."""
+    """No snapshot can be older; if it is delivered again to another process, the log has the state."""
     harness.deliver(1)
     await harness.actor.run()
     assert harness.log.snapshot_reads == 0

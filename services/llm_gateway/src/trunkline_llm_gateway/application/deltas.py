@@ -1,8 +1,8 @@
 """Delivery of a text to the open socket: the first piece immediately, later pieces batched.
 
 Each delta costs four processes a wake-up, so the batches become longer the more texts are streamed at once: 40 ms for
-one, which reads as continuous, up to 150 ms. The pieces behind the last batch are in no delta: the commit with the whole
-text follows within milliseconds, and the ingress shows the rest of it (ADR 0046).
+one, which reads as continuous, up to 150 ms. The pieces behind the last batch are in no delta: the commit with the
+whole text follows within milliseconds, and the ingress shows the rest of it (ADR 0046).
 """
 
 from __future__ import annotations
