@@ -45,6 +45,7 @@ class FakeLog:
     messages: list[InboxItem] = field(default_factory=list)
     commands: list[InboxItem] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
+    snapshot_reads: int = 0
     lose_next_acknowledgement: bool = False
     erased: set[str] = field(default_factory=set)
     """Destroyed keys."""
@@ -90,6 +91,7 @@ class FakeLog:
         return [item for item in self.commands if after < item.sequence < before]
 
     async def snapshot(self, conversation: ConversationId) -> Snapshot | None:
+        self.snapshot_reads += 1
         return self.snapshots[-1] if self.snapshots else None
 
     async def store_snapshot(self, snapshot: Snapshot) -> None:

@@ -305,6 +305,38 @@ async def test_message_whose_answer_no_server_takes_is_answered_with_an_apology(
     assert harness.log.answers() == ["m1", "m2"]
 
 
+async def test_first_message_reads_no_snapshot(harness: ActorHarness) -> None:
+    """No snapshot can be older; if it is delivered again to another process, the log has the state."""
+    harness.deliver(1)
+    await harness.actor.run()
+    assert harness.log.snapshot_reads == 0
+    harness.deliver(2)
+    await harness.actor.run()
+    harness.actor = harness.new_actor()
+    harness.deliver(1)
+    harness.deliver(2)
+    harness.deliver(3)
+    await harness.actor.run()
+    assert harness.log.snapshot_reads == 0
+    assert harness.log.answers() == ["m1", "m2", "m3"]
+    assert [utterance.text for utterance in harness.work_queue.requests[-1].context.transcript][::2] == [
+        received(1).text,
+        received(2).text,
+    ]
+
+
+async def test_conversation_that_the_inbox_has_forgotten_is_read_from_its_snapshot(harness: ActorHarness) -> None:
+    """Its next message has no predecessor, but a later number."""
+    for number in (1, 2, 3):
+        harness.deliver(number)
+    await harness.actor.run()
+    harness.actor = harness.new_actor()
+    harness.deliver(4, received(4, previous=0))
+    await harness.actor.run()
+    assert harness.log.snapshot_reads == 1
+    assert harness.log.answers() == ["m1", "m2", "m3", "m4"]
+
+
 async def test_snapshot_and_later_commits_restore_the_whole_state(harness: ActorHarness) -> None:
     """Loading from a snapshot and loading from the log alone give the same state."""
     for number in (1, 2, 3):

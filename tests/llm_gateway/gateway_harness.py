@@ -16,7 +16,7 @@ from trunkline_llm_gateway.application.provider_registry import ProviderRegistry
 from trunkline_llm_gateway.core.breaker import BreakerPolicy
 from trunkline_llm_gateway.core.budgets import Spending
 from trunkline_llm_gateway.core.config import DEFAULT_NOTICE, GatewayConfig, ProviderConfig, RouteConfig
-from trunkline_protocols.completion import Complete, Completed, DeltaTarget
+from trunkline_protocols.completion import Complete, Completed, CompletionReply, DeltaTarget
 from trunkline_protocols.ids import ConversationId, Instance, TurnId, TurnRef
 from trunkline_protocols.knowledge import Passage
 from trunkline_protocols.turn import Delta
@@ -69,6 +69,8 @@ class GatewayHarness:
         self.spending = Spending("llm_gateway-1")
         self.gateway = Gateway(self.registry, spending=self.spending, send=self._send, rng=rng)
         self.deltas: list[Delta] = []
+        self.completed: dict[str, str] = {}
+        """Texts of completions by turn."""
         self.on_delta: Callable[[], None] = lambda: None
 
     async def _send(self, _: str, delta: Delta) -> None:
@@ -77,17 +79,25 @@ class GatewayHarness:
 
     async def complete(self, request: Complete | None = None) -> Completed:
         """Complete a request that must not be refused."""
-        reply = await self.gateway.complete(request or make_request())
+        reply = await self.request(request or make_request())
         assert isinstance(reply, Completed), reply
         return reply
 
+    async def request(self, request: Complete) -> CompletionReply:
+        """Complete a request, and note its text as that of its turn."""
+        reply = await self.gateway.complete(request)
+        if isinstance(reply, Completed) and request.stream_to is not None and not reply.tool_calls:
+            self.completed[request.stream_to.ref.turn] = reply.text
+        return reply
+
     def displayed(self, turn: str = "c1-1") -> str:
-        """Return the text that the customer finally sees."""
+        """Return the text that the customer finally sees: the deltas, and what the commit has beyond them."""
         text = ""
         for delta in self.deltas:
             if delta.ref.turn == turn:
                 text = delta.text if delta.replace else text + delta.text
-        return text
+        whole = self.completed.get(turn, "")
+        return whole if text and whole.startswith(text) else text
 
     def replacements(self) -> int:
         """Return how often a displayed text was replaced by another."""

@@ -1,4 +1,4 @@
-"""Deltas: the first piece immediately, later pieces batched, none lost or mixed."""
+"""Deltas: the first piece immediately, later pieces batched, none mixed, none lost but the end of the text."""
 
 from __future__ import annotations
 
@@ -85,6 +85,18 @@ async def test_streams_of_a_process_share_the_longer_interval() -> None:
         now += MAX_BATCH_S
         await first.add(" see")
     assert sent == ["Let", " me see"]
+
+
+async def test_end_of_a_text_is_left_to_its_commit() -> None:
+    """It follows within milliseconds; a message for it alone would wake two processes."""
+    recorded = RecordedStream()
+    await recorded.stream.add("Refunds ")
+    await recorded.stream.add("take ")
+    await recorded.stream.add("5 days.")
+    recorded.stream.end()
+    recorded.now += MAX_BATCH_S
+    await recorded.stream.flush_due()
+    assert [delta.text for delta in recorded.sent] == ["Refunds "]
 
 
 async def test_withdrawn_text_disappears_before_its_replacement() -> None:

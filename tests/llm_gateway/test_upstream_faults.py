@@ -56,7 +56,7 @@ class GatewayModel:
     replies: list[CompletionReply] = field(default_factory=list)
 
     async def complete(self, request: Complete) -> CompletionReply:
-        self.replies.append(await self.harness.gateway.complete(request))
+        self.replies.append(await self.harness.request(request))
         return self.replies[-1]
 
 

@@ -149,5 +149,5 @@ class Responder:
         except BusError as error:
             _log.warning("rpc.reply_failed", error=str(error))
 
-    async def _send_heartbeat(self, reply_to: str) -> None:
-        await self._bus.client.publish(reply_to, b"", headers={HEARTBEAT_HEADER: "1"})
+    async def _send_heartbeat(self, subject: str, payload: bytes) -> None:
+        await self._bus.client.publish(subject, payload, headers={HEARTBEAT_HEADER: "1"})

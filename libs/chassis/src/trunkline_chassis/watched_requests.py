@@ -2,12 +2,16 @@
 
 A plain request to a dead responder fails only after its whole timeout. A watched request carries a header; its
 responder publishes heartbeats (`RequestHeartbeats`) until it replies, and missing heartbeats fail the request.
+
+One heartbeat names all requests of a requester that a responder has in progress, so their number depends on time and
+processes, not on requests (ADR 0047). A requester of an earlier version gets one for each request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -30,43 +34,54 @@ _log: Final = structlog.get_logger(__name__)
 
 WATCHED_HEADER: Final = "Trunkline-Watched"
 """Header of a request whose caller expects heartbeats."""
+TOGETHER: Final = "together"
+"""Value of that header if one heartbeat may name several requests; any other value: one heartbeat for each."""
 HEARTBEAT_HEADER: Final = "Trunkline-Working"
 """Header of a heartbeat."""
 HEARTBEAT_INTERVAL_S: Final = 0.4
 HEARTBEAT_TIMEOUT_S: Final = 1.3
 _CHECK_INTERVAL_S: Final = 0.1
+_HEARTBEATS: Final = "heartbeats"
+"""Last token of the subject of heartbeats that name several requests, in place of the number of one."""
 _NO_RESPONDERS: Final = "503"
 
 
 class RequestHeartbeats:
-    """Heartbeats of a responder to its callers: one every 0.4 s for each watched request in progress."""
+    """Heartbeats of a responder to its callers, every 0.4 s while a watched request is in progress."""
 
-    def __init__(self, send: Callable[[str], Awaitable[None]]) -> None:
-        """`send` publishes an empty message with the header `HEARTBEAT_HEADER` to a reply subject."""
+    def __init__(self, send: Callable[[str, bytes], Awaitable[None]]) -> None:
+        """`send` publishes a payload with the header `HEARTBEAT_HEADER` to a subject."""
         self._send = send
-        self._watched: set[str] = set()
+        self._watched: defaultdict[str, set[str]] = defaultdict(set)
+        """Numbers of the requests in progress by the subject of their heartbeats; none if that is a reply subject."""
 
     @contextmanager
     def during(self, headers: Mapping[str, str] | None, reply: str) -> Iterator[None]:
-        """Send heartbeats to `reply` while the block runs, if the request is watched."""
+        """Send heartbeats while the block runs, if the request is watched."""
         if not reply or headers is None or WATCHED_HEADER not in headers:
             yield
             return
-        self._watched.add(reply)
+        subject, number = reply, ""
+        if headers[WATCHED_HEADER] == TOGETHER:
+            inbox, _, number = reply.rpartition(".")
+            subject = f"{inbox}.{_HEARTBEATS}"
+        self._watched[subject].add(number)
         try:
             yield
         finally:
-            self._watched.discard(reply)
+            self._watched[subject].discard(number)
+            if not self._watched[subject]:
+                del self._watched[subject]
 
     async def run(self) -> None:
         """Send heartbeats until cancelled."""
         while True:
             await asyncio.sleep(HEARTBEAT_INTERVAL_S)
-            for reply in list(self._watched):
-                if reply not in self._watched:
+            for subject in list(self._watched):
+                if subject not in self._watched:
                     continue
                 try:
-                    await self._send(reply)
+                    await self._send(subject, " ".join(self._watched[subject]).encode())
                 except Exception as error:  # whatever the client raises, the next round retries
                     _log.warning("request.heartbeat_failed", error=reason_of(error))
                     break
@@ -115,7 +130,7 @@ class WatchedRequester:
         pending = self._pending[number] = _PendingRequest(subject, loop, timeout_s)
         if self._timer is None:
             self._timer = loop.call_later(_CHECK_INTERVAL_S, self._check_timeouts, loop)
-        headers = {WATCHED_HEADER: "1"}
+        headers = {WATCHED_HEADER: TOGETHER}
         if trace := traceparent():
             headers[TRACEPARENT] = trace
         try:
@@ -134,7 +149,11 @@ class WatchedRequester:
         self._timer = loop.call_later(_CHECK_INTERVAL_S, self._check_timeouts, loop) if self._pending else None
 
     async def _on_message(self, message: Msg) -> None:
-        pending = self._pending.get(message.subject.rpartition(".")[2])
+        number = message.subject.rpartition(".")[2]
+        if number == _HEARTBEATS:
+            self._on_heartbeats(message.data)
+            return
+        pending = self._pending.get(number)
         if pending is None or pending.reply.done():
             return
         headers = message.headers or {}
@@ -144,3 +163,10 @@ class WatchedRequester:
             pending.fail(f"no responders on {pending.subject}")
         else:
             pending.reply.set_result(message.data)
+
+    def _on_heartbeats(self, numbers: bytes) -> None:
+        """Note the heartbeat of several requests; one that is not pending here changes nothing."""
+        now = asyncio.get_running_loop().time()
+        for number in numbers.decode("ascii", "replace").split():
+            if number in self._pending:
+                self._pending[number].last_heartbeat_at = now

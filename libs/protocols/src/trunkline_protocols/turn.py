@@ -220,7 +220,7 @@ AgentMessage: TypeAlias = Answered | Routed | HandOff | Escalate | TurnFailed | 
 
 
 class Delta(Wire, frozen=True, kw_only=True, tag="delta"):
-    """A streamed piece of an answer. Ephemeral: the commit is authoritative."""
+    """A streamed piece of an answer. Ephemeral: the commit is authoritative, and alone has the end of the text."""
 
     ref: TurnRef
     text: str

@@ -40,6 +40,8 @@ from trunkline_conversation.ports import ConversationPorts, Environments, InboxI
 
 _log: Final = structlog.get_logger(__name__)
 
+_FIRST_ACCEPTED_SEQ: Final = 2
+"""Frame number of the first `accepted`, behind `started`."""
 _MAX_FAILURES: Final = 3
 """Unexpected errors after which a message is dead-lettered."""
 _FIRST_RETRY_S: Final = 0.05
@@ -223,7 +225,7 @@ class ConversationActor:
         if isinstance(item, Erased):
             # The state in memory still has the texts.
             self._repository.invalidate()
-        state = await self._repository.load()
+        state = await self._repository.load(is_first_message=_is_first_message(item))
         is_erased = await self._log.is_erased(state.key)
         if not is_erased:
             try:
@@ -344,3 +346,13 @@ class ConversationActor:
             case _:
                 assert_never(item.message)
         self._processed_seq = item.sequence
+
+
+def _is_first_message(item: InboxItem | Overdue | SocketChanged | Erased) -> bool:
+    """Return whether a message is the customer's first one, also if it is delivered again.
+
+    After a week the inbox has forgotten the messages of a conversation, but its frames go on.
+    """
+    if not isinstance(item, InboxItem) or not isinstance(item.message, TurnReceived):
+        return False
+    return not item.message.previous and item.message.seq <= _FIRST_ACCEPTED_SEQ

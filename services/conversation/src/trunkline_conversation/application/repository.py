@@ -96,10 +96,13 @@ class ConversationRepository:
         """Discard the state in memory, so that the next use loads it from the log."""
         self._state = None
 
-    async def load(self) -> Conversation:
-        """Return the state: from memory, otherwise from the snapshot and later commits."""
+    async def load(self, *, is_first_message: bool = False) -> Conversation:
+        """Return the state: from memory, otherwise from the snapshot and later commits.
+
+        Before the first message of a conversation there is no snapshot to read: the log is empty, or short.
+        """
         if self._state is None:
-            snapshot = await self._log.snapshot(self.id)
+            snapshot = None if is_first_message else await self._log.snapshot(self.id)
             state = (
                 from_snapshot(snapshot, self._region)
                 if snapshot is not None

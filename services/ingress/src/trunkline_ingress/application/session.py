@@ -295,9 +295,9 @@ class Session:
         for commit in commits:
             for frame in self._ledger.apply_commit(commit):
                 if isinstance(frame, MessageFrame):
-                    correction = self._deltas.finish(frame)
-                    if correction is not None:
-                        await self._write(correction)
+                    last = self._deltas.finish(frame)
+                    if last is not None:
+                        await self._write(last)
                 await self._write(frame)
         self._reset_check()
 

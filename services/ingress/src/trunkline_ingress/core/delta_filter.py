@@ -41,9 +41,17 @@ class DeltaFilter:
         return DeltaFrame(turn=delta.ref.turn, text=delta.text)
 
     def finish(self, message: MessageFrame) -> DeltaFrame | None:
-        """Finish a turn; return the correction to send before its message if a different text was shown."""
+        """Finish a turn; return the delta to send before its message, None if the shown text needs none.
+
+        The gateway does not send the end of a text: its rest is the last delta. If a different text was shown, it is
+        removed. If nothing was shown, the message shows all.
+        """
         self._finished.append(message.turn)
         if message.turn != self._turn:
             return None
         shown, self._shown = self._shown, ""
-        return None if message.text.startswith(shown) else DeltaFrame(turn=message.turn, text="", replace=True)
+        if not message.text.startswith(shown):
+            return DeltaFrame(turn=message.turn, text="", replace=True)
+        if not shown or shown == message.text:
+            return None
+        return DeltaFrame(turn=message.turn, text=message.text[len(shown) :])

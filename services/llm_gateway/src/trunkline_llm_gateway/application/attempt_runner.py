@@ -69,13 +69,13 @@ class AttemptRunner:
         parts: list[ProviderResult] = []
         while result.stop_reason == "length" and not result.tool_calls:
             if candidate.provider.continues == "no" or not _has_time(job, result, len(parts) + 1):
-                await job.buffer.end()
+                await job.buffer.end_part()
                 await job.buffer.add(truncation_mark(job.buffer.text))
                 break
             self._recorder.record_part(attempt, result)
             parts.append(result)
             attempt, result = await self._attempt(job, candidate)
-        await job.buffer.end()
+        await job.buffer.end(is_answer=not result.tool_calls)
         return self._recorder.record_completion(attempt, result, parts)
 
     async def _attempt(self, job: CompletionJob, candidate: Candidate) -> tuple[Attempt, ProviderResult]:

@@ -58,11 +58,19 @@ class CompletionBuffer:
         if self._stream is not None:
             await self._stream.withdraw()
 
-    async def end(self) -> None:
-        """Append text held back by the continuation, and flush the deltas."""
+    async def end_part(self) -> None:
+        """Append text held back by the continuation."""
         if self._continuation is not None and (rest := self._continuation.end()):
             self._pieces.append(rest)
             if self._stream is not None:
                 await self._stream.add(rest)
-        if self._stream is not None:
+
+    async def end(self, *, is_answer: bool = True) -> None:
+        """End the text; one that is no answer, because tools are called next, is shown up to its last piece."""
+        await self.end_part()
+        if self._stream is None:
+            return
+        if is_answer:
+            self._stream.end()
+        else:
             await self._stream.flush()
