@@ -29,6 +29,7 @@ class CachedEmbedder:
         self.name = embedder.name
         self.dimensions = embedder.dimensions
         self.vocabulary = embedder.vocabulary
+        self.quick_characters = embedder.quick_characters
 
     def cached(self, texts: Sequence[str]) -> Vectors | None:
         """Return the vectors if all of them are cached, else None; never blocks, so it needs no thread."""

@@ -38,6 +38,11 @@ class Embedder(Protocol):
         """Return whole words in lower case that the model knows; empty if they are not known here."""
         ...
 
+    @property
+    def quick_characters(self) -> int:
+        """Return the length up to which a text takes about a millisecond; 0 if every call may wait for others."""
+        ...
+
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one row per text; raise `EmbeddingError` on failure."""
         ...
