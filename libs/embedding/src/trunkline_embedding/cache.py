@@ -61,7 +61,8 @@ class CachedEmbedder:
     def _rows(self, texts: Sequence[str], found: dict[str, NDArray[np.float32]]) -> Vectors:
         if not texts:
             return np.empty((0, self.dimensions), dtype=np.float32)
-        return np.stack([found[text] for text in texts])
+        # Much faster than `np.stack` for a few rows.
+        return np.array([found[text] for text in texts], dtype=np.float32)
 
     def _store(self, vectors: dict[str, NDArray[np.float32]]) -> None:
         with self._lock:

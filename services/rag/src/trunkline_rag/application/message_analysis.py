@@ -11,7 +11,7 @@ import msgspec
 import structlog
 from trunkline_chassis.cache_metrics import count_lookup
 from trunkline_chassis.logs import reason_of
-from trunkline_embedding import CachedEmbedder, Embedder, EmbeddingError, Vectors, message_embedder, pack
+from trunkline_embedding import CachedEmbedder, Embedder, EmbeddingError, Vectors, message_embedder, pack_vector
 from trunkline_protocols.knowledge import AnalyseMessage, MessageAnalysed
 
 from trunkline_rag.core.language import foreign_language
@@ -52,7 +52,7 @@ class MessageAnalyser:
         analysed = MessageAnalysed(language=language, corrected=corrected if corrected != text else "")
         if vectors is None:
             return analysed
-        return msgspec.structs.replace(analysed, embedder=self._fingerprint, vector=pack(vectors)[0])
+        return msgspec.structs.replace(analysed, embedder=self._fingerprint, vector=pack_vector(vectors[0]))
 
     async def vectors(self, texts: list[str]) -> Vectors | None:
         """Return the message vectors of corrected texts, None without an embedder or if it fails."""
