@@ -22,6 +22,7 @@ class Service:
     name = "service"
     dimensions = 1
     vocabulary: frozenset[str] = frozenset()
+    quick_characters = 0
 
     def __init__(self) -> None:
         self.requests: list[list[str]] = []

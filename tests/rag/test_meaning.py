@@ -49,6 +49,19 @@ def test_question_without_a_vector_is_ranked_by_its_words() -> None:
     assert (hit.row.document, hit.sentence_scores) == ("refunds", [])
 
 
+def test_passage_without_sentences_counts_by_its_own_similarity() -> None:
+    """A table has none; other passages keep those of their own sentences."""
+    table = PassageRow("sizes", "default", "Sizes", (), "", "| lamp | width |\n|---|---|\n| Aura | 12 cm |")
+    rows, vectors = embed_passages([*ROWS[:1], table, *ROWS[1:]], EMBEDDER)
+    assert vectors is not None
+    index = Index(rows).with_vectors(VectorIndex(vectors))
+    found = {hit.row.document: hit for hit in index.search(asked("lamp width sizes"), tenant="default")}
+    assert found["sizes"].sentence_scores == []
+    best = index.search(asked("error e5 means"), tenant="default")[0]
+    assert best.row.document == "router"
+    assert best.sentence_scores[1] > best.sentence_scores[0]
+
+
 def test_topics_are_a_preference() -> None:
     """Another article wins with clearly more evidence only."""
     even = asked("a parcel or a refund")

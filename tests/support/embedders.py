@@ -13,6 +13,7 @@ class LetterEmbedder:
     """Embeds the frequency of each letter."""
 
     vocabulary: frozenset[str] = frozenset()
+    quick_characters = 0
 
     def __init__(self, name: str = "letters", *, sign: int = 1) -> None:
         self.name = name
@@ -31,6 +32,7 @@ class WordEmbedder:
     name = "words"
     dimensions = 64
     vocabulary: frozenset[str] = frozenset()
+    quick_characters = 0
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         rows = np.full((len(texts), self.dimensions), 0.01, np.float32)

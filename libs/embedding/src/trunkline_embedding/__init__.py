@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trunkline_embedding.cache import CachedEmbedder
 from trunkline_embedding.choice import LEXICAL, EmbedderChoice, open_embedder
-from trunkline_embedding.packing import pack, unpack
+from trunkline_embedding.packing import pack, pack_vector, unpack, unpack_vector
 from trunkline_embedding.port import Embedder, EmbeddingError, Vectors, message_embedder
 
 __all__ = [
@@ -17,5 +17,7 @@ __all__ = [
     "message_embedder",
     "open_embedder",
     "pack",
+    "pack_vector",
     "unpack",
+    "unpack_vector",
 ]

@@ -41,6 +41,7 @@ class BatchedEmbedder:
         self.name = embedder.name
         self.dimensions = embedder.dimensions
         self.vocabulary = embedder.vocabulary
+        self.quick_characters = embedder.quick_characters
         self._embedder = embedder
         self._max_wait_s = max_wait_s
         self._max_texts = max_texts

@@ -29,6 +29,7 @@ class CachedEmbedder:
         self.name = embedder.name
         self.dimensions = embedder.dimensions
         self.vocabulary = embedder.vocabulary
+        self.quick_characters = embedder.quick_characters
 
     def cached(self, texts: Sequence[str]) -> Vectors | None:
         """Return the vectors if all of them are cached, else None; never blocks, so it needs no thread."""
@@ -60,7 +61,8 @@ class CachedEmbedder:
     def _rows(self, texts: Sequence[str], found: dict[str, NDArray[np.float32]]) -> Vectors:
         if not texts:
             return np.empty((0, self.dimensions), dtype=np.float32)
-        return np.stack([found[text] for text in texts])
+        # Much faster than `np.stack` for a few rows.
+        return np.array([found[text] for text in texts], dtype=np.float32)
 
     def _store(self, vectors: dict[str, NDArray[np.float32]]) -> None:
         with self._lock:

@@ -8,7 +8,9 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+Vector: TypeAlias = NDArray[np.float32]
 Vectors: TypeAlias = NDArray[np.float32]
+"""One row per text."""
 
 
 class EmbeddingError(RuntimeError):
@@ -36,6 +38,11 @@ class Embedder(Protocol):
     @property
     def vocabulary(self) -> frozenset[str]:
         """Return whole words in lower case that the model knows; empty if they are not known here."""
+        ...
+
+    @property
+    def quick_characters(self) -> int:
+        """Return the length up to which a text takes about a millisecond; 0 if every call may wait for others."""
         ...
 
     def embed(self, texts: Sequence[str]) -> Vectors:

@@ -44,6 +44,7 @@ class RemoteEmbedder:
         self._client = httpx.Client(timeout=timeout_s, headers=headers)
         self.dimensions = self._embed_batch(["dimensions"]).shape[1]
         self.vocabulary: frozenset[str] = frozenset()
+        self.quick_characters = 0
         self.name = f"remote-{urlsplit(url).hostname}-{model}-{self.dimensions}"
 
     def embed(self, texts: Sequence[str]) -> Vectors:

@@ -11,7 +11,7 @@ import structlog
 from trunkline_chassis.errors import BusError
 from trunkline_chassis.fleet_store import FleetVersion
 from trunkline_chassis.served_fleets import ServedFleets
-from trunkline_embedding import LEXICAL, unpack
+from trunkline_embedding import LEXICAL, unpack_vector
 from trunkline_protocols.fleet import ALL_SPECIALTIES, Fleet
 from trunkline_protocols.turn import MessageAnalysis
 
@@ -37,8 +37,7 @@ class FleetRouting:
         """Return the vector of a message; None, i.e. routing by n-grams, if it has none of this router's model."""
         if not analysis.vector or analysis.embedder != self.embedder:
             return None
-        embedding: Embedding = unpack([analysis.vector])[0]
-        return embedding
+        return unpack_vector(analysis.vector)
 
 
 class RouterLoader:

@@ -12,7 +12,7 @@ import numpy as np
 import structlog
 from trunkline_chassis.cache_metrics import count_lookup
 from trunkline_chassis.logs import reason_of
-from trunkline_embedding import CachedEmbedder, Embedder, EmbeddingError, Vectors, unpack
+from trunkline_embedding import CachedEmbedder, Embedder, EmbeddingError, Vectors, unpack_vector
 from trunkline_protocols.ids import token
 from trunkline_protocols.knowledge import Passage, PassagesFound, SearchKnowledge
 
@@ -105,8 +105,7 @@ class PassageSearch:
         """Return the sentence vector of a message vector; None without one of this model."""
         if len(packed) != self._analyser.dimensions:
             return None
-        vector: Vector = unpack([packed], dimensions)[0]
-        return vector
+        return unpack_vector(packed, dimensions)
 
     async def _find(self, question: SearchQuestion, request: SearchKnowledge, limit: int) -> _Hits:
         audience = SearchAudience(

@@ -29,12 +29,15 @@ class Bm25:
         document_counts = np.diff(postings.indptr)
         self._columns = columns
         self._size = len(rows)
-        self._rarity = np.log(1 + (len(rows) - document_counts + 0.5) / (document_counts + 0.5)).astype(np.float32)
+        rarity = np.log(1 + (len(rows) - document_counts + 0.5) / (document_counts + 0.5)).astype(np.float32)
         average = float(lengths.mean()) if len(lengths) else 1.0
         norms = _K1 * (1 - _B + _B * lengths / max(average, 1e-9))
-        self._starts, self._numbers, counts = postings.indptr, postings.indices, postings.data
-        self._weights = np.repeat(self._rarity, document_counts) * counts * (_K1 + 1) / (counts + norms[self._numbers])
-        self._max_rarity = float(self._rarity.max(initial=0.0))
+        self._numbers, counts = postings.indices, postings.data
+        self._weights = np.repeat(rarity, document_counts) * counts * (_K1 + 1) / (counts + norms[self._numbers])
+        # Lists, since a single element of an array takes several times as long to read.
+        self._starts: list[int] = postings.indptr.tolist()
+        self._rarity: list[float] = rarity.tolist()
+        self._max_rarity = max(self._rarity, default=0.0)
 
     def scores(self, terms: Sequence[str]) -> NDArray[np.float32]:
         """Score every row for the terms of one sentence."""
@@ -61,4 +64,4 @@ class Bm25:
     def rarity(self, term: str) -> float:
         """Return the inverse document frequency of a term; an unknown term is as rare as the rarest known one."""
         column = self._columns.get(term)
-        return self._max_rarity if column is None else float(self._rarity[column])
+        return self._max_rarity if column is None else self._rarity[column]

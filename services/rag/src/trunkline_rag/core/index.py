@@ -107,9 +107,9 @@ class Index:
         allowed = self._by_tenant.get(tenant)
         if allowed is None or not question.sentences:
             return []
-        visible = np.array([audience.may_see(scope) for scope in self._scopes], dtype=np.bool_)
-        if not visible.all():
-            allowed = allowed & visible[self._scope_numbers]
+        visible = [audience.may_see(scope) for scope in self._scopes]
+        if not all(visible):
+            allowed = allowed & np.array(visible, dtype=np.bool_)[self._scope_numbers]
         excluded = self._topic_mask(sorted(audience.excluded_topics))
         if excluded is not None:
             allowed = allowed & ~excluded
@@ -142,15 +142,15 @@ class Index:
         if not numbers:
             return []
         weighed = meaning.weigh(question, numbers)
-        evidence = weighed.evidence
+        ranked = weighed.evidence
         if in_topics is not None:
-            evidence = evidence + np.float32(TOPIC_BONUS) * in_topics[numbers].astype(np.float32)
+            ranked = ranked + np.float32(TOPIC_BONUS) * in_topics.take(numbers).astype(np.float32)
+        evidence = ranked.tolist()
         by_document: dict[str, list[tuple[int, float]]] = {}
-        for number in np.argsort(-evidence, kind="stable").tolist():
+        for number in (-ranked).argsort(kind="stable").tolist():
             if evidence[number] < MIN_EVIDENCE:
                 break
-            document = self._rows[numbers[number]].document
-            by_document.setdefault(document, []).append((number, float(evidence[number])))
+            by_document.setdefault(self._rows[numbers[number]].document, []).append((number, evidence[number]))
         kept = [
             passage
             for rank, passages in enumerate(by_document.values())
@@ -227,10 +227,10 @@ class Index:
 
 
 def _best(scores: NDArray[np.float32], allowed: NDArray[np.bool_]) -> list[int]:
-    candidates = np.nonzero(allowed & (scores > 0))[0]
+    candidates = (allowed & (scores > 0)).nonzero()[0]
     found = scores[candidates]
     if len(candidates) > _CANDIDATES:
-        kept = np.argpartition(-found, _CANDIDATES - 1)[:_CANDIDATES]
+        kept = (-found).argpartition(_CANDIDATES - 1)[:_CANDIDATES]
         candidates, found = candidates[kept], found[kept]
     order = np.lexsort((candidates, -found))
     best: list[int] = candidates[order].tolist()

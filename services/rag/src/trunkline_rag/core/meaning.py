@@ -19,7 +19,7 @@ from trunkline_rag.core.relevance import (
     FOCUS_BONUS,
     passage_evidence,
     sentence_evidence,
-    sentence_scores,
+    sentence_score,
     with_earlier,
 )
 from trunkline_rag.core.sentence_index import SentenceIndex, SentenceSimilarities
@@ -44,32 +44,40 @@ class MeaningRanking:
         self._vectors = vectors
         self._words = words
         self._sentences = SentenceIndex([row.sentences for row in rows], vectors.dimensions)
+        self._rows_by_document: dict[str, list[int]] = {}
+        for number, row in enumerate(rows):
+            self._rows_by_document.setdefault(row.document, []).append(number)
         self._sentence_terms = lru_cache(maxsize=_CACHED_ROWS)(self._terms_of_sentences)
 
     def candidates(self, question: SearchQuestion, allowed: NDArray[np.bool_]) -> set[int]:
         """Return the nearest rows to a question and to the one before it, and those of the articles in focus."""
         found = {row for ranked in self._vectors.nearest(_vectors(question), allowed, _CANDIDATES) for row in ranked}
-        if question.focus:
-            found |= {row for row in np.nonzero(allowed)[0].tolist() if self._rows[row].document in question.focus}
-        return found
+        return found | {row for row in self._focused(question) if allowed[row]}
 
     def weigh(self, question: SearchQuestion, rows: Sequence[int]) -> WeighedPassages:
         """Weigh candidate rows for a question that has a vector, and for the one before it."""
         vectors = _vectors(question)
         terms_asked = [asked.all_terms for asked in _asked(question)]
-        similarities = self._vectors.similarities(rows, vectors)
-        sentences = self._sentences.similarities(rows, vectors)
-        best = sentences.best()
-        covered = np.stack([self._words.coverages(found)[rows] for found in terms_asked], axis=1)
-        by_question = passage_evidence(similarities, np.where(np.isnan(best), similarities, best), covered)
-        is_focused = np.array([self._rows[row].document in question.focus for row in rows], dtype=np.float32)
+        numbers = np.array(rows, dtype=np.intp)
+        similarities = self._vectors.similarities(numbers, vectors)
+        sentences = self._sentences.similarities(numbers, vectors)
+        covered = np.array([self._words.coverages(found).take(numbers) for found in terms_asked]).T
+        by_question = passage_evidence(similarities, sentences.best(otherwise=similarities), covered)
+        evidence: NDArray[np.float32] = by_question[:, 0]
+        if len(terms_asked) > 1:
+            evidence = with_earlier(evidence, by_question[:, 1])
+        if focused := self._focused(question):
+            evidence = evidence + np.float32(FOCUS_BONUS) * np.array([row in focused for row in rows], np.float32)
         return WeighedPassages(
-            evidence=with_earlier(by_question) + np.float32(FOCUS_BONUS) * is_focused,
+            evidence=evidence,
             rows=rows,
             coverages=[TermCoverage(found, self._words.rarity) for found in terms_asked],
             similarities=sentences,
             sentence_terms=self._sentence_terms,
         )
+
+    def _focused(self, question: SearchQuestion) -> set[int]:
+        return {row for document in question.focus for row in self._rows_by_document.get(document, ())}
 
     def _terms_of_sentences(self, row: int) -> list[frozenset[str]]:
         return [frozenset(terms(sentence.text)) for sentence in sentences(self._rows[row].text)]
@@ -103,12 +111,21 @@ class WeighedPassages:
 
     def sentence_scores(self, number: int, evidence: float) -> list[float]:
         """Return the scores of the sentences of one candidate; `evidence` is that of its passage."""
-        similarities = self.similarities.of_row(number)
-        found = self.sentence_terms(self.rows[number])[: len(similarities)]
-        if not found:
-            return []
-        covered = np.array([[coverage.of(each) for coverage in self.coverages] for each in found], np.float32)
-        return sentence_scores(with_earlier(sentence_evidence(similarities[: len(found)], covered)), evidence)
+        similarities = self.similarities.of_row(number).tolist()
+        terms_found = self.sentence_terms(self.rows[number])
+        # Plain numbers: for the few sentences of a passage, arrays take several times as long.
+        return [
+            sentence_score(self._sentence_evidence(to_questions, found), evidence)
+            for to_questions, found in zip(similarities, terms_found, strict=False)
+        ]
+
+    def _sentence_evidence(self, similarities: Sequence[float], found: frozenset[str]) -> float:
+        """Return the evidence of a sentence with these similarities to the questions, and these terms."""
+        by_question = [
+            sentence_evidence(similarity, coverage.of(found))
+            for similarity, coverage in zip(similarities, self.coverages, strict=True)
+        ]
+        return with_earlier(*by_question) if len(by_question) > 1 else by_question[0]
 
 
 def _asked(question: SearchQuestion) -> list[SearchQuestion]:
@@ -118,4 +135,4 @@ def _asked(question: SearchQuestion) -> list[SearchQuestion]:
 
 
 def _vectors(question: SearchQuestion) -> Vectors:
-    return np.stack([asked.vector for asked in _asked(question) if asked.vector is not None])
+    return np.array([asked.vector for asked in _asked(question) if asked.vector is not None])

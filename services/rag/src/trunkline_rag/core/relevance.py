@@ -9,10 +9,12 @@ article answers the question, on conversations whose answers are known (bench/RE
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+E = TypeVar("E", float, NDArray[np.float32])
 
 COVERAGE_WEIGHT: Final = 0.3
 """Weight of the covered share of the question's term weight, relative to one cosine similarity."""
@@ -49,25 +51,20 @@ def passage_evidence(
     return similarities + best_sentences + np.float32(COVERAGE_WEIGHT) * coverages
 
 
-def sentence_evidence(similarities: NDArray[np.float32], coverages: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Combine the similarities of the sentences of a passage with their covered shares (0 to 1)."""
-    return np.float32(_SENTENCE_WEIGHT) * similarities + np.float32(COVERAGE_WEIGHT) * coverages
+def sentence_evidence(similarity: float, coverage: float) -> float:
+    """Combine the similarity of a sentence of a passage with its covered share (0 to 1)."""
+    return _SENTENCE_WEIGHT * similarity + COVERAGE_WEIGHT * coverage
 
 
-def with_earlier(evidence: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the evidence for a question that may continue an earlier one.
-
-    `evidence` has a column for the question and, if there is an earlier one, a second column for that.
-    """
-    current: NDArray[np.float32] = evidence[:, 0]
-    if evidence.shape[1] == 1:
-        return current
-    return (current + np.float32(EARLIER_WEIGHT) * evidence[:, 1]) * np.float32(1 / (1 + EARLIER_WEIGHT))
+def with_earlier(current: E, earlier: E) -> E:
+    """Return the evidence for a question that may continue an earlier one, from the evidence for each of them."""
+    # With a plain number an array keeps its precision, which numpy's types do not know.
+    return (current + EARLIER_WEIGHT * earlier) * (1 / (1 + EARLIER_WEIGHT))  # type: ignore[return-value]
 
 
-def sentence_scores(evidence: NDArray[np.float32], passage: float) -> list[float]:
-    """Return comparable scores of the sentences of all passages: a sentence counts more in a better passage."""
-    return [round(float(score) + _PASSAGE_WEIGHT * passage, 4) for score in evidence]
+def sentence_score(evidence: float, passage: float) -> float:
+    """Return a score that is comparable among the sentences of all passages: it is higher in a better passage."""
+    return round(evidence + _PASSAGE_WEIGHT * passage, 4)
 
 
 def probability(evidence: float) -> float:

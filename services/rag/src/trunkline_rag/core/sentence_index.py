@@ -21,21 +21,22 @@ class SentenceIndex:
     def __init__(self, packed: Sequence[bytes], dimensions: int) -> None:
         """Take the concatenated packed vectors of each row's sentences, in the order of the rows."""
         counts = [len(row) // dimensions for row in packed]
-        self._starts = np.cumsum([0, *counts])
+        self._counts = np.array(counts, dtype=np.intp)
+        self._starts = np.cumsum([0, *counts])[:-1]
         joined = b"".join(row[: count * dimensions] for row, count in zip(packed, counts, strict=True))
         self._vectors = np.frombuffer(joined, dtype=np.int8).reshape(-1, dimensions)
         squares = np.einsum("ij,ij->i", self._vectors, self._vectors, dtype=np.int64)
         self._inverse_lengths = (1 / np.maximum(np.sqrt(squares), _MIN_LENGTH)).astype(np.float32)
 
-    def similarities(self, rows: Sequence[int], vectors: NDArray[np.float32]) -> SentenceSimilarities:
+    def similarities(self, rows: NDArray[np.intp], vectors: NDArray[np.float32]) -> SentenceSimilarities:
         """Return the cosine similarities of normalised vectors, one per row of `vectors`, to the sentences of rows."""
-        numbers = np.array(rows, dtype=np.intp)
-        starts, lengths = self._starts[numbers], self._starts[numbers + 1] - self._starts[numbers]
-        ends = np.cumsum(lengths)
+        counts = self._counts.take(rows)
+        ends = counts.cumsum()
+        starts = ends - counts
         # The numbers of all sentences of the rows, one after another.
-        sentences = np.arange(lengths.sum()) + np.repeat(starts - (ends - lengths), lengths)
-        products = self._vectors[sentences].astype(np.float32) @ vectors.T
-        return SentenceSimilarities(products * self._inverse_lengths[sentences, np.newaxis], ends - lengths, ends)
+        sentences = np.arange(counts.sum()) + (self._starts.take(rows) - starts).repeat(counts)
+        products = self._vectors.take(sentences, axis=0).astype(np.float32) @ vectors.T
+        return SentenceSimilarities(products * self._inverse_lengths.take(sentences)[:, np.newaxis], starts, ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,14 @@ class SentenceSimilarities:
     ends: NDArray[np.intp]
     """Place of the first sentence of each row, and of the first one behind it."""
 
-    def best(self) -> NDArray[np.float32]:
-        """Return the highest similarity of each row to each vector; NaN for a row without sentences."""
-        found = np.full((len(self.starts), self.values.shape[1]), np.nan, dtype=np.float32)
-        filled = np.nonzero(self.ends > self.starts)[0]
-        if len(filled):
+    def best(self, otherwise: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the highest similarity of each row to each vector; `otherwise` has those of rows without sentences."""
+        filled = self.ends > self.starts
+        if filled.all():
+            best: NDArray[np.float32] = np.maximum.reduceat(self.values, self.starts, axis=0)
+            return best
+        found = otherwise.copy()
+        if filled.any():
             found[filled] = np.maximum.reduceat(self.values, self.starts[filled], axis=0)
         return found
 

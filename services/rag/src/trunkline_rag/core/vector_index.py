@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import faiss
@@ -43,9 +42,9 @@ class VectorIndex:
         """Return the length of the vectors."""
         return int(self._vectors.shape[1])
 
-    def similarities(self, rows: Sequence[int], vectors: Vectors) -> NDArray[np.float32]:
+    def similarities(self, rows: NDArray[np.intp], vectors: Vectors) -> NDArray[np.float32]:
         """Return the cosine similarities of the rows to normalised vectors, a column per vector."""
-        found: NDArray[np.float32] = self._vectors[rows] @ vectors.T
+        found: NDArray[np.float32] = self._vectors.take(rows, axis=0) @ vectors.T
         return found
 
     def nearest(self, queries: Vectors, allowed: NDArray[np.bool_], limit: int) -> list[list[int]]:
@@ -75,10 +74,10 @@ def _build_cells(vectors: Vectors) -> faiss.IndexIVFFlat:
 
 
 def _best(similarities: NDArray[np.float32], allowed: NDArray[np.bool_], limit: int) -> list[int]:
-    candidates = np.nonzero(allowed)[0]
+    candidates = allowed.nonzero()[0]
     found = similarities[candidates]
     if len(candidates) > limit:
-        kept = np.argpartition(-found, limit - 1)[:limit]
+        kept = (-found).argpartition(limit - 1)[:limit]
         candidates, found = candidates[kept], found[kept]
     best: list[int] = candidates[np.lexsort((candidates, -found))].tolist()
     return best
