@@ -28,7 +28,7 @@ growth *args:
 
 # All tests, on a real nats-server, PostgreSQL, Milvus Lite and browser, two files at a time: ./just test [pytest arguments]
 [group('verify')]
-test *args: _browser monitoring-tools
+test *args: _browser monitoring-tools storage-tools
     @python -m pytest -n 2 --dist loadfile -m "not long" "$@"
 
 # The tests that start several suites one after another: ./just long-test [pytest arguments]
@@ -49,6 +49,12 @@ _browser:
 monitoring-tools:
     @[ -x .venv/tools/prometheus/prometheus-alertmanager ] || ! command -v dpkg-deb >/dev/null \
         || requirements/monitoring.sh .venv/tools/prometheus || echo "just: the tools of Prometheus cannot be had" >&2
+
+# Unpack a Linux kernel that runs as a process, LVM and quotas from packages of the distribution; the tests of volumes are skipped visibly without.
+[group('verify')]
+storage-tools:
+    @[ -x .venv/tools/storage/usr/bin/linux.uml ] || ! command -v dpkg-deb >/dev/null \
+        || requirements/storage.sh .venv/tools/storage || echo "just: the tools of volumes cannot be had" >&2
 
 # Only tests that need no server
 [group('verify')]
