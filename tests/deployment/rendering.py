@@ -36,8 +36,8 @@ def render(
 ) -> dict[str, dict[str, Any]]:
     """Return the texts of `files` and the values of variables by host.
 
-    `files` maps a name to the arguments of the lookup of a template. A template that a role's variable looks up is found
-    beside the playbook.
+    `files` maps a name to the arguments of the lookup of a template; `variables` need `memory_mb`. A template that a
+    role's variable looks up is found beside the playbook.
     """
     for role in DEFAULTS:
         if (ROLES / role / "templates").exists():

@@ -75,7 +75,9 @@ def rendered(folder: Path, **variables: Any) -> dict[str, dict[str, Any]]:
     """Return files and values of each host."""
     files = {name: f"'{path}.j2'" for name, path in UNITS.items()}
     for service in SERVICES:
-        unit = f"{{'item': '{service}', 'trunkline__unit': {{'release': 'current', 'name': '{service}', 'colour': 'x'}}}}"
+        unit = (
+            f"{{'item': '{service}', 'trunkline__unit': {{'release': 'current', 'name': '{service}', 'colour': 'x'}}}}"
+        )
         template = "'etc/systemd/system/trunkline-service@.service.j2'"
         files[f"trunkline-{service}@.service"] = f"{template}, template_vars={unit}"
     files["nats.conf"] = "'etc/nats/nats.conf.j2'"
@@ -137,7 +139,9 @@ def test_nats_is_bounded_by_its_shares(hosts: dict[str, dict[str, Any]], tmp_pat
     text = text.replace("/etc/nats/", f"{tmp_path}/").replace("/var/lib/nats", str(tmp_path))
     text = re.sub(r"/\S+/ca\.pem", str(tls.ca), text)
     # Alone, on free ports: nothing of the cluster is needed to read a bound.
-    text = re.sub(r"^cluster \{.*?^\}$", "", text, flags=re.MULTILINE | re.DOTALL).replace("10.0.0.11:4222", "127.0.0.1:-1")
+    text = re.sub(r"^cluster \{.*?^\}$", "", text, flags=re.MULTILINE | re.DOTALL).replace(
+        "10.0.0.11:4222", "127.0.0.1:-1"
+    )
     config = tmp_path / "nats.conf"
     config.write_text(text.replace("127.0.0.1:8222", f"127.0.0.1:{port}"), encoding="utf-8")
     checked = subprocess.run([NATS_SERVER, "-t", "-c", config], capture_output=True, text=True, timeout=60, check=False)

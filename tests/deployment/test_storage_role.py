@@ -31,7 +31,10 @@ SMALL = {"name": "small", "path": "/mnt/quota/small", "share": 4}
 LARGE = {"name": "large", "path": "/mnt/quota/large", "share": 25}
 QUOTA = {"storage__quota": True, "storage__capacity_gb": 0.2, "storage__volumes": [SMALL, LARGE]}
 FOLDERS = {"storage__volumes": [{"name": "a", "path": "/mnt/folders/a", "owner": "daemon", "mode": "0750"}]}
-OTHER = {"storage__method": "device", "storage__volumes": [{"name": "x", "path": "/mnt/streams", "device": "/dev/ubdb"}]}
+OTHER = {
+    "storage__method": "device",
+    "storage__volumes": [{"name": "x", "path": "/mnt/streams", "device": "/dev/ubdb"}],
+}
 
 
 def on(path: str, device: str, **keys: Any) -> dict[str, Any]:
@@ -103,7 +106,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
         "ANSIBLE_ROLES_PATH": str(ROLES),
         "ANSIBLE_LOCAL_TEMP": "/root/local",
         "ANSIBLE_REMOTE_TEMP": "/root/remote",
-        "ANSIBLE_GATHER_SUBSET": "!all,min",
+        "ANSIBLE_GATHERING": "explicit",
         "ANSIBLE_NOCOLOR": "1",
         "LVM_SYSTEM_DIR": "/root/lvm",
     }
@@ -207,7 +210,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no share": ({"storage__volumes": [{**STREAMS, "share": 0}]}, "share '0' must be percent over 0"),
     "over 100": ({"storage__volumes": [{**STREAMS, "share": 60}, POSTGRES]}, "add up to 110.0 %, which must be 100"),
     "file system": ({"storage__volumes": [{**STREAMS, "filesystem": "zfs"}]}, "'zfs' must be one of ext4, xfs"),
-    "path twice": ({"storage__volumes": [STREAMS, {**POSTGRES, "path": "/mnt/streams"}]}, "'/mnt/streams' is there twice"),
+    "path twice": (
+        {"storage__volumes": [STREAMS, {**POSTGRES, "path": "/mnt/streams"}]},
+        "'/mnt/streams' is there twice",
+    ),
     "name twice": ({"storage__volumes": [STREAMS, {**STREAMS, "path": "/x"}]}, "name 'streams' is there twice"),
     "lvm no share": ({**LVM, "storage__volumes": [{"name": "x", "path": "/x"}]}, "a volume needs a share with"),
     "device": ({"storage__volumes": [{**STREAMS, "device": "/dev/x"}]}, "device with storage__method device alone"),
@@ -220,7 +226,11 @@ def test_wrong_volumes_get_a_clear_error(tmp_path: Path) -> None:
     """Before anything is touched, with what is wrong and where."""
     hosts = {f"case{number}": case[0] for number, case in enumerate(WRONG.values())}
     (tmp_path / "hosts.yml").write_text(inventory({**hosts, "right": LVM, "none": {}}), encoding="utf-8")
-    kept = {"content": "{{ ansible_failed_result | to_json }}", "dest": f"{tmp_path}/{{{{ inventory_hostname }}}}", "mode": "0600"}
+    kept = {
+        "content": "{{ ansible_failed_result | to_json }}",
+        "dest": f"{tmp_path}/{{{{ inventory_hostname }}}}",
+        "mode": "0600",
+    }
     checked = {"ansible.builtin.include_role": {"name": "storage", "tasks_from": "check.yml"}}
     tasks = [{"block": [checked], "rescue": [{"ansible.builtin.copy": kept}]}]
     play = [{"hosts": "all", "gather_facts": False, "tasks": tasks}]

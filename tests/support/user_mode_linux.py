@@ -1,4 +1,4 @@
-"""A Linux kernel as a process, with disks of its own: for tests that mount, without the machine's devices and rights."""
+"""A Linux kernel as a process, with disks of its own, for tests that mount: no device of the machine is touched."""
 
 from __future__ import annotations
 
