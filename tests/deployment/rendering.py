@@ -32,7 +32,12 @@ def run(playbook: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def render(
-    folder: Path, inventory: str, files: Mapping[str, str], values: Sequence[str], variables: Mapping[str, Any]
+    folder: Path,
+    inventory: str,
+    files: Mapping[str, str],
+    values: Sequence[str],
+    variables: Mapping[str, Any],
+    hosts: str = "all",
 ) -> dict[str, dict[str, Any]]:
     """Return the texts of `files` and the values of variables by host.
 
@@ -47,7 +52,7 @@ def render(
     content = f"{{{{ {{{', '.join(found)}}} | to_json }}}}"
     memory = {"memtotal_mb": variables["memory_mb"], "virtualization_type": "kvm", "cacheable": True}
     play = {
-        "hosts": "all",
+        "hosts": hosts,
         "connection": "local",
         "gather_facts": False,
         "vars": {"secrets_dir": str(folder / "secrets"), "pki__dir": str(folder), **variables},

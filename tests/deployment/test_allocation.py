@@ -71,7 +71,7 @@ def numa_example() -> dict[str, Any]:
     return loaded
 
 
-def rendered(folder: Path, **variables: Any) -> dict[str, dict[str, Any]]:
+def rendered(folder: Path, hosts: str = "all", **variables: Any) -> dict[str, dict[str, Any]]:
     """Return files and values of each host."""
     files = {name: f"'{path}.j2'" for name, path in UNITS.items()}
     for service in SERVICES:
@@ -83,7 +83,7 @@ def rendered(folder: Path, **variables: Any) -> dict[str, dict[str, Any]]:
     files["nats.conf"] = "'etc/nats/nats.conf.j2'"
     files["rules"] = "'etc/udev/rules.d/60-trunkline-storage.rules.j2'"
     known = {"memory_mb": MEMORY_MB, "wheelhouse__specialties": ["triage"], "item": "x"}
-    return render(folder, "production.example", files, VALUES, {**known, **variables})
+    return render(folder, "production.example", files, VALUES, {**known, **variables}, hosts)
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def test_unknown_limit_is_found(hosts: dict[str, dict[str, Any]], tmp_path: Path
 
 def test_example_of_two_sockets_is_accepted(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
     """PostgreSQL and the knowledge base on one of them, NATS and the agents on the other one."""
-    files = rendered(tmp_path_factory.mktemp("sockets"), **numa_example())["trunkline-2"]
+    files = rendered(tmp_path_factory.mktemp("sockets"), "trunkline-2", **numa_example())["trunkline-2"]
     assert verified(tmp_path, files) == ""
     own = {"patroni.service": "1", "trunkline-rag@.service": "1", "nats.service": "0", "trunkline-agents@.service": "0"}
     for name, node in own.items():

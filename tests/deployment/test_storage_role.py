@@ -201,7 +201,7 @@ def test_rule_of_queues_is_written(ended: Ended) -> None:
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "method": ({"storage__method": "raid"}, "must be one of directory, lvm, device, and is 'raid'"),
     "no devices": ({**LVM, "storage__devices": []}, "lvm needs storage__devices"),
-    "unknown key": ({"storage__volumes": [{**STREAMS, "mount": "/x"}]}, "one has name, path, share, mount"),
+    "unknown key": ({"storage__volumes": [{**STREAMS, "mount": "/x"}]}, "one has mount, name, path, share"),
     "no path": ({"storage__volumes": [{"name": "x"}]}, "a volume needs name and path"),
     "name": ({"storage__volumes": [{**STREAMS, "name": "My-Disk"}]}, "name 'My-Disk' must have small letters"),
     "relative": ({"storage__volumes": [{**STREAMS, "path": "mnt"}]}, "path 'mnt' must be absolute"),
