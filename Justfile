@@ -28,7 +28,7 @@ growth *args:
 
 # All tests, on a real nats-server, PostgreSQL, Milvus Lite and browser, two files at a time: ./just test [pytest arguments]
 [group('verify')]
-test *args: _browser monitoring-tools storage-tools
+test *args: _browser monitoring-tools
     @python -m pytest -n 2 --dist loadfile -m "not long" "$@"
 
 # The tests that start several suites one after another: ./just long-test [pytest arguments]
