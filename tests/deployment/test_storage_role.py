@@ -104,13 +104,13 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     (folder / "lvm.conf").write_text('devices { filter = [ "a|^/dev/ubd|", "r|.*|" ] }\n', encoding="utf-8")
     environment = {
         "ANSIBLE_ROLES_PATH": str(ROLES),
-        "ANSIBLE_LOCAL_TEMP": "/root/local",
-        "ANSIBLE_REMOTE_TEMP": "/root/remote",
+        "ANSIBLE_LOCAL_TEMP": "/run/home/local",
+        "ANSIBLE_REMOTE_TEMP": "/run/home/remote",
         "ANSIBLE_GATHERING": "explicit",
         "ANSIBLE_NOCOLOR": "1",
-        "LVM_SYSTEM_DIR": "/root/lvm",
+        "LVM_SYSTEM_DIR": "/run/home/lvm",
     }
-    start = 'mkdir -p /root/lvm && cp /mnt/out/lvm.conf /root/lvm/ && exec "$@"'
+    start = 'mkdir -p /run/home/lvm && cp /mnt/out/lvm.conf /run/home/lvm/ && exec "$@"'
     playbook = [str(PLAYBOOK), "-i", "/mnt/out/hosts.yml", str(PLAYS)]
     output = user_mode_linux.run(
         folder,

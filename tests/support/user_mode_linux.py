@@ -41,7 +41,7 @@ def run(
     [modules] = (TOOLS / "usr" / "lib" / "uml" / "modules").iterdir()
     path = ":".join([*(str(TOOLS / each) for each in _PATHS), "/usr/sbin", "/usr/bin", "/sbin", "/bin"])
     libraries = ":".join(str(TOOLS / each / _LIBRARIES) for each in ("usr/lib", "lib"))
-    known = {"PATH": path, "LD_LIBRARY_PATH": libraries, "HOME": "/root", "TMPDIR": "/var/tmp", "LC_ALL": "C.UTF-8"}  # noqa: S108
+    known = {"PATH": path, "LD_LIBRARY_PATH": libraries, "HOME": "/run/home", "TMPDIR": "/var/tmp", "LC_ALL": "C.UTF-8"}  # noqa: S108
     command = {"argv": list(argv), "environment": {**known, **environment}}
     (folder / "command.json").write_text(json.dumps(command), encoding="utf-8")
     guest = folder / "init"
