@@ -50,6 +50,12 @@ monitoring-tools:
     @[ -x .venv/tools/prometheus/prometheus-alertmanager ] || ! command -v dpkg-deb >/dev/null \
         || requirements/monitoring.sh .venv/tools/prometheus || echo "just: the tools of Prometheus cannot be had" >&2
 
+# Unpack a Linux kernel that runs as a process, LVM and quotas from packages of the distribution; the tests of volumes are skipped visibly without.
+[group('verify')]
+storage-tools:
+    @[ -x .venv/tools/storage/usr/bin/linux.uml ] || ! command -v dpkg-deb >/dev/null \
+        || requirements/storage.sh .venv/tools/storage || echo "just: the tools of volumes cannot be had" >&2
+
 # Only tests that need no server
 [group('verify')]
 test-fast *args:

@@ -34,7 +34,7 @@ pytestmark = [
 ACCOUNTS = script("nats", "accounts")
 NATS_SERVER = Path(sys.executable).parent / "nats-server"
 FILES = ("etc/nats/nats.conf", "etc/nats/accounts.conf", "etc/trunkline/models.toml", "etc/trunkline/env/ingress.env")
-DEFAULTS = ("pki", "wheelhouse", "nats", "patroni", "haproxy", "trunkline")
+DEFAULTS = ("storage", "pki", "wheelhouse", "nats", "patroni", "haproxy", "trunkline")
 REGIONS = ("eu", "us")
 
 
