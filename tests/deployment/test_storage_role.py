@@ -16,6 +16,8 @@ from tests.support import user_mode_linux
 
 pytestmark = [
     pytest.mark.processes,
+    # All plays run in one guest, where a fork is slow.
+    pytest.mark.timeout(2800),
     pytest.mark.skipif(not PLAYBOOK.exists(), reason="needs ansible-core: ./just ansible-lint installs it"),
 ]
 
@@ -137,6 +139,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     return Ended(folder, output)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["lvm", "device", "quota", "folders"])
 def test_second_run_changes_nothing(ended: Ended, method: str) -> None:
     """With every method; the first one did something."""
@@ -144,12 +147,14 @@ def test_second_run_changes_nothing(ended: Ended, method: str) -> None:
     assert ended.changed[f"{method}_second"] == 0
 
 
+@pytest.mark.long
 def test_check_mode_works_before_and_after(ended: Ended) -> None:
     """The disk is untouched by the first one (its play looks), the second one finds nothing to do."""
     assert ended.changed["lvm_checked_before"] > 0
     assert ended.changed["lvm_checked_after"] == 0
 
 
+@pytest.mark.long
 def test_logical_volumes_have_their_shares(ended: Ended) -> None:
     """In whole extents of the group, all of which are used."""
     size, count, devices = (int(each) for each in ended.text("vgs").strip().split(","))
@@ -164,12 +169,14 @@ def test_logical_volumes_have_their_shares(ended: Ended) -> None:
     }
 
 
+@pytest.mark.long
 def test_share_that_has_changed_is_reported_and_not_applied(ended: Ended) -> None:
     """Larger and smaller: nothing is resized, and the command for the larger one is in the output."""
     assert ended.changed["lvm_differs"] == 0
     assert re.search(r"lvextend --resizefs --size \d+b\s+trunkline/postgres", ended.output)
 
 
+@pytest.mark.long
 def test_volumes_are_mounted_from_the_table(ended: Ended) -> None:
     """By their ids, so that a device may get another name; with the options that the inventory gave last."""
     mounts = {each["target"]: each for each in json.loads(ended.text("mounts"))["filesystems"]}
@@ -183,6 +190,7 @@ def test_volumes_are_mounted_from_the_table(ended: Ended) -> None:
     assert "/mnt/archive daemon 700" in ended.text("owners").splitlines()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("host", "reason"),
     [
@@ -200,6 +208,7 @@ def test_role_refuses_to_destroy_or_hide(ended: Ended, host: str, reason: str) -
     assert reason in ended.text(host)
 
 
+@pytest.mark.long
 def test_quota_ends_a_write_over_the_share(ended: Ended) -> None:
     """4 % of 0.2 GB are less than 24 MiB, 25 % are more."""
     sizes = {line.split("/")[-2]: int(line.split()[0]) for line in ended.text("sizes").splitlines()}
@@ -208,6 +217,7 @@ def test_quota_ends_a_write_over_the_share(ended: Ended) -> None:
     assert sizes["large"] == 24 * 2**20
 
 
+@pytest.mark.long
 def test_rule_of_queues_is_written(ended: Ended) -> None:
     """On the guest's own /etc/udev."""
     assert 'ATTR{queue/scheduler}="none"' in ended.text("rules")
