@@ -56,6 +56,11 @@ storage-tools:
     @[ -x .venv/tools/storage/usr/bin/linux.uml ] || ! command -v dpkg-deb >/dev/null \
         || requirements/storage.sh .venv/tools/storage || echo "just: the tools of volumes cannot be had" >&2
 
+# The role `storage` on disks of a Linux kernel in user mode, up to three quarters of an hour: ./just storage-test [pytest arguments]
+[group('verify')]
+storage-test *args: _ansible storage-tools
+    @python -m pytest tests/deployment/test_storage_role.py "$@"
+
 # Only tests that need no server
 [group('verify')]
 test-fast *args:

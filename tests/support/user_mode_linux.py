@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -55,19 +58,29 @@ def run(
         devices.append(f"ubd{ord(letter) - ord('a')}={disk}")
     variables = [f"GUEST_OUT={folder}", f"GUEST_MODULES={modules / 'kernel'}", f"PATH={path}"]
     arguments = ["mem=768M", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", "con=null", "con0=null,fd:1"]
-    done = subprocess.run(
+    process = subprocess.Popen(
         [str(kernel), *arguments, *devices, *variables, f"init={guest}"],
         stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=timeout_s,
-        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         cwd=folder,
         env={"HOME": str(folder), "TMPDIR": str(folder), "PATH": "/usr/bin:/bin"},
+        start_new_session=True,
     )
+    console = b""
+    try:
+        console, _ = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        console = f"not at its end after {timeout_s} s".encode()
+    finally:
+        # Processes of the guest are processes of the machine, which outlive the first one.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
     log = folder / "log"
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     status = (folder / "status").read_text(encoding="utf-8") if (folder / "status").exists() else "none"
-    assert status == "0", f"status {status}\n{text[-6000:]}\n{done.stdout.decode(errors='replace')[-2000:]}"
+    assert status == "0", f"status {status}\n{text[-6000:]}\n{console.decode(errors='replace')[-2000:]}"
     return text
 
 
