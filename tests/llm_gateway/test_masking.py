@@ -164,7 +164,7 @@ def test_no_text_of_a_request_keeps_personal_data() -> None:
 def test_every_text_field_of_a_request_is_masked_or_known_to_be_harmless() -> None:
     """A field that is added to `Complete` has to be considered here."""
     harmless = {"instructions", "tools", "stream_to", "max_tokens", "deadline_at", "request_id", "region", "tenant"}
-    harmless |= {"locale", "route", "provider", "model", "temperature", "purpose"}
+    harmless |= {"locale", "route", "provider", "model", "temperature", "purpose", "timeout_s"}
     unsent = {"speaker", "parts", "corrected", "intent"}
     request = full_request()
     masked = mask_request(request, "", find_us).request

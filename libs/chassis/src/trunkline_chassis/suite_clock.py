@@ -54,7 +54,10 @@ class SuiteClock:
         is_wrong = abs(correction_s) > TOLERANCE_S
         if is_wrong != self._is_corrected:
             self._is_corrected = is_wrong
-            _log.warning("clock.corrected" if is_wrong else "clock.agrees", seconds=round(correction_s, 1))
+            if is_wrong:
+                _log.warning("clock.corrected", seconds=round(correction_s, 1))
+            else:
+                _log.warning("clock.agrees", seconds=round(correction_s, 1))
         return self._wall() + (correction_s if is_wrong else 0.0)
 
     def _correction_s(self) -> float:
