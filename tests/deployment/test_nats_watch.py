@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
 import os
@@ -19,6 +20,8 @@ import nats
 import nats.errors
 import psutil
 import pytest
+from trunkline_supervisor.adapters import probes
+from trunkline_supervisor.adapters.disk import MIN_FREE_BYTES
 from trunkline_supervisor.adapters.tcp import free_port
 
 from tests.faults.disk import mounted
@@ -66,6 +69,14 @@ def watch(folder: Path, url: str, store: Path, pid: int, peers: Sequence[str]) -
             yield
         finally:
             watching.kill()
+
+
+def test_hosts_and_supervisor_restart_for_the_same_reasons() -> None:
+    """A host of brokers alone has no package of Trunkline, so that the watch repeats them."""
+    constants = dict(re.findall(r"^(ENDED_BY_RESTART|MIN_FREE_BYTES) = (.*)$", SCRIPT.read_text(), flags=re.MULTILINE))
+    assert ast.literal_eval(constants["ENDED_BY_RESTART"]) == probes.ENDED_BY_RESTART
+    assert constants["MIN_FREE_BYTES"] == "32 * 2**20"
+    assert MIN_FREE_BYTES == 32 * 2**20
 
 
 async def test_server_is_left_alone_until_there_is_room_again(tmp_path: Path) -> None:

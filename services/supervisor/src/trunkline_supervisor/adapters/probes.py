@@ -20,7 +20,7 @@ from trunkline_supervisor.adapters.nats_server import NatsNode
 _TIMEOUT_S: Final = 1.0
 _HEALTH: Final = "$SYS.REQ.SERVER.PING.HEALTHZ"
 _STREAM_CHECK_INTERVAL_S: Final = 2.0
-_ENDED_BY_RESTART: Final = (b"write error", b"JetStream not enabled")
+ENDED_BY_RESTART: Final = (b"write error", b"JetStream not enabled")
 """In the server's report: a stream refuses all messages; the server has left the cluster's storage altogether."""
 
 
@@ -92,7 +92,7 @@ class NatsProbe:
         report = await self._request({"details": True})
         if report is None:
             return True
-        return not any(error in report for error in _ENDED_BY_RESTART) or not has_free_space(self._node.folder)
+        return not any(error in report for error in ENDED_BY_RESTART) or not has_free_space(self._node.folder)
 
     async def _request(self, options: dict[str, bool]) -> bytes | None:
         """Return the server's own report, None if it does not answer within the timeout."""
