@@ -27,14 +27,15 @@ from trunkline_chassis.errors import (
     MessageTooLargeError,
 )
 from trunkline_chassis.jetstream_replies import ApiError, get_reply, pub_ack
+from trunkline_chassis.leader_requests import LeaderRequests
 from trunkline_chassis.nats_client import AbortingClient, connection_options
 from trunkline_chassis.nats_security import NatsSecurity
-from trunkline_chassis.repeated_request import RepeatedRequest
+from trunkline_chassis.repeated_request import first_reply
 from trunkline_chassis.tracing.trace_context import TRACEPARENT
 from trunkline_chassis.tracing.tracer import is_on, received_traceparent, trace_headers, traceparent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
@@ -48,6 +49,8 @@ FENCE_CONFLICTS: Final = frozenset({10071, 10164})
 MESSAGE_NOT_FOUND: Final = 10037
 STREAM_NOT_FOUND: Final = 10059
 CONSUMER_NOT_FOUND: Final = 10014
+ELECTING: Final = frozenset({10008, 10009})
+"""No leader of the cluster, or not the leader."""
 _IN_FLIGHT: Final = frozenset({10158, 10164})
 """Same message id or fence as an undecided append, possibly our own; a retry is then a duplicate or gets 10071."""
 
@@ -56,8 +59,6 @@ _ATTEMPT_TIMEOUT_S: Final = 1.0
 _ELECTION_TIMEOUT_S: Final = 10.0
 """Longer than any leader election."""
 _RETRY_DELAY_S: Final = 0.1
-_SILENCE_TIMEOUT_S: Final = 3.0
-"""Time without any reply after which the connection moves to another server."""
 _READ_TIMEOUT_S: Final = 3.0
 _CLOSE_TIMEOUT_S: Final = 2.0
 _FLUSH_TIMEOUT_S: Final = 5
@@ -98,7 +99,7 @@ class Bus:
         self.on_missing: list[Callable[[], None]] = []
         """Called if a stream or consumer does not exist, or no process responds in its place."""
         self.denied = DeniedSubjects()
-        self._unanswered_since: float | None = None
+        self._leaders = LeaderRequests(client, self.denied, self.report_missing)
 
     @property
     def server_info(self) -> Mapping[str, Any]:
@@ -137,14 +138,24 @@ class Bus:
 
     async def request(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
         """Send a request and return the reply; raise `BusUnavailableError` if none arrives within `timeout_s`."""
-        return await self._request(subject, payload, timeout_s=timeout_s, headers=trace_headers())
+        return await self._request(
+            subject, payload, timeout_s=timeout_s, repeat_after_s=timeout_s, headers=trace_headers()
+        )
 
     async def _request(
-        self, subject: str, payload: bytes, *, timeout_s: float, headers: dict[str, str] | None = None
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        timeout_s: float,
+        repeat_after_s: float,
+        headers: dict[str, str] | None = None,
     ) -> bytes:
+        def send(wait_s: float) -> Coroutine[Any, Any, Msg]:
+            return propagate_cancellation(self.client.request(subject, payload, timeout=wait_s, headers=headers))
+
         try:
-            request = self.client.request(subject, payload, timeout=timeout_s, headers=headers)
-            return (await propagate_cancellation(request)).data
+            return (await first_reply(send, every_s=repeat_after_s, timeout_s=timeout_s)).data
         except nats.errors.MaxPayloadError as error:
             raise self._too_large(subject, payload) from error
         except (nats.errors.Error, TimeoutError) as error:
@@ -205,7 +216,7 @@ class Bus:
             headers[TRACEPARENT] = trace
         deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
-            ack = pub_ack.decode(await self._request_with_retries(subject, payload, headers=headers, deadline=deadline))
+            ack = pub_ack.decode(await self._ask_leader(subject, payload, headers=headers, deadline=deadline))
             if ack.error is None:
                 return AppendResult(ack.seq, ack.duplicate)
             if ack.error.err_code in _IN_FLIGHT and asyncio.get_running_loop().time() < deadline:
@@ -232,17 +243,25 @@ class Bus:
         last = await self.last_message(stream, filter_)
         while last is not None and after < last.seq:
             batch = await self._read_batch(stream, filter_, after + 1)
-            # If the replica lags behind its leader, read from the leader, one message at a time.
+            # If the replica lags behind its leader or does not answer, read from the leader, one message at a time.
             if not batch:
                 next_ = await self._get(stream, {"seq": after + 1, "next_by_subj": filter_})
                 batch = [next_] if next_ is not None else []
             yield batch
             after = batch[-1].seq if batch else last.seq
 
-    async def api(self, subject: str, request: object = None, *, timeout_s: float = 5.0) -> dict[str, Any]:
-        """Call the JetStream API; raise `BusRefusedError` with the server's code if the call is refused."""
+    async def api(
+        self, subject: str, request: object = None, *, timeout_s: float = 5.0, is_repeatable: bool = False
+    ) -> dict[str, Any]:
+        """Call the JetStream API; raise `BusRefusedError` with the server's code if the call is refused.
+
+        `is_repeatable`: a second execution does no harm, so the call is sent again every second. While the cluster
+        elects its leader, calls are lost.
+        """
         payload = b"" if request is None else _encode(request)
-        reply: dict[str, Any] = decode(await self._request(f"$JS.API.{subject}", payload, timeout_s=timeout_s), dict)
+        repeat_after_s = _ATTEMPT_TIMEOUT_S if is_repeatable else timeout_s
+        raw = await self._request(f"$JS.API.{subject}", payload, timeout_s=timeout_s, repeat_after_s=repeat_after_s)
+        reply: dict[str, Any] = decode(raw, dict)
         if "error" in reply:
             raise self._refused(convert(reply["error"], ApiError))
         return reply
@@ -254,9 +273,14 @@ class Bus:
         return refusal
 
     async def _get(self, stream: str, query: dict[str, Any]) -> StreamMessage | None:
+        subject = f"$JS.API.STREAM.MSG.GET.{stream}"
         deadline = asyncio.get_running_loop().time() + _ELECTION_TIMEOUT_S
-        raw = await self._request_with_retries(f"$JS.API.STREAM.MSG.GET.{stream}", _encode(query), deadline=deadline)
-        reply = get_reply.decode(raw)
+        while True:
+            reply = get_reply.decode(await self._ask_leader(subject, _encode(query), deadline=deadline))
+            is_electing = reply.error is not None and reply.error.err_code in ELECTING
+            if not is_electing or asyncio.get_running_loop().time() >= deadline:
+                break
+            await asyncio.sleep(_RETRY_DELAY_S)
         if reply.message is not None:
             stored = reply.message
             trace = received_traceparent(stored.headers) if is_on() else ""
@@ -279,63 +303,23 @@ class Bus:
                     break
                 place = headers["Nats-Subject"], int(headers["Nats-Sequence"])
                 found.append(StreamMessage(*place, message.data, received_traceparent(headers)))
-        except (nats.errors.Error, TimeoutError) as error:
-            raise BusUnavailableError(f"cannot read {subject_filter} from {stream}: {error}") from error
+        except (nats.errors.Error, TimeoutError):
+            pass  # no replica answers: what is missing is read from the leader
         finally:
             with contextlib.suppress(nats.errors.Error):
                 await subscription.unsubscribe()
         return found
 
-    # -- retries ---
-
-    async def _request_with_retries(
+    async def _ask_leader(
         self, subject: str, payload: bytes, *, headers: dict[str, str] | None = None, deadline: float
     ) -> bytes:
-        """Repeat a request to a stream's leader until `deadline`: during an election it is lost or has no responder."""
-
-        async def send(timeout_s: float) -> Msg:
-            return await propagate_cancellation(
-                self.client.request(subject, payload, timeout=timeout_s, headers=headers)
-            )
-
-        loop = asyncio.get_running_loop()
-        repeats = RepeatedRequest(send)
         try:
-            while True:
-                sent_at = loop.time()
-                try:
-                    reply = await repeats.attempt(_ATTEMPT_TIMEOUT_S, open_s=deadline - sent_at)
-                except nats.errors.MaxPayloadError as error:
-                    raise self._too_large(subject, payload) from error
-                except nats.errors.NoRespondersError as error:
-                    failure: Exception = error
-                    self._unanswered_since = None
-                    self.report_missing()
-                except (nats.errors.Error, TimeoutError) as error:
-                    self.denied.check(subject, since=sent_at)
-                    failure = error
-                    await self._on_no_reply(sent_at)
-                else:
-                    self._unanswered_since = None
-                    return reply.data
-                if loop.time() >= deadline:
-                    raise BusUnavailableError(f"no reply on {subject}: {failure}") from failure
-                await asyncio.sleep(_RETRY_DELAY_S)
-        finally:
-            await repeats.close()
+            return await self._leaders.ask(subject, payload, headers=headers, deadline=deadline)
+        except nats.errors.MaxPayloadError as error:
+            raise self._too_large(subject, payload) from error
 
     def _too_large(self, subject: str, payload: bytes) -> MessageTooLargeError:
         return MessageTooLargeError(subject, len(payload), self.client.max_payload)
-
-    async def _on_no_reply(self, sent_at: float) -> None:
-        """Reconnect to another server if no request has been replied to for `_SILENCE_TIMEOUT_S`."""
-        now = asyncio.get_running_loop().time()
-        self._unanswered_since = self._unanswered_since or sent_at
-        if now - self._unanswered_since >= _SILENCE_TIMEOUT_S and self.client.is_connected:
-            self._unanswered_since = now
-            server = self.client.connected_url
-            _log.warning("bus.server_unresponsive", server=str(server and server.netloc))
-            await self.client.force_reconnect()
 
     async def close(self) -> None:
         """Flush and close within a few seconds: an unresponsive server can delay a TLS close by 30 s."""

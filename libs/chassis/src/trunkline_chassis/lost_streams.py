@@ -17,6 +17,7 @@ import structlog
 from trunkline_protocols import streams
 
 from trunkline_chassis.bus import STREAM_NOT_FOUND
+from trunkline_chassis.cancellation import cancel_and_wait
 from trunkline_chassis.errors import BusError, BusRefusedError, BusUnavailableError, FenceError
 from trunkline_chassis.silent_nodes import silent_nodes
 
@@ -26,12 +27,15 @@ if TYPE_CHECKING:
 _log: Final = structlog.get_logger(__name__)
 _STREAM_OFFLINE: Final = 10118
 """Reported by the leader of the cluster if it knows that all nodes of a stream have ended."""
-_WITNESSES: Final = (streams.INBOX.name, streams.CONVERSATIONS.name)
-"""Replicated streams whose leaders are asked for silent nodes: two, since one may be electing."""
+_WITNESSES: Final = tuple(stream.name for stream in streams.STREAMS if stream.replicated)
+"""Replicated streams whose leaders are asked for silent nodes: many, since those that the node led are electing, and a
+new leader knows nothing yet."""
 _INFO_TIMEOUT_S: Final = 1.0
+_FIRST_LOOK_S: Final = 0.3
+"""Only the look under the claim decides."""
 _DELETE_TIMEOUT_S: Final = 0.5
 _MAX_LOOKS: Final = 8
-"""In one run; each takes a second if the stream does not answer."""
+"""In one run; each takes up to two seconds if neither the stream nor a witness answers."""
 _UNANSWERED_TIMEOUT_S: Final = 60.0
 """A stream that no look reaches for so long is useless, whatever the cause; for nodes that no witness knows."""
 _CLAIM_USE_S: Final = streams.CLAIMS.ttl_s / 2
@@ -67,15 +71,16 @@ class LostStreams:
 
     async def _is_lost(self, name: str) -> bool:
         for _ in range(_MAX_LOOKS):
-            look = await self._look(name)
+            look = await self._look(name, timeout_s=_FIRST_LOOK_S)
             if look != "silent":
                 return look == "lost"
+            await asyncio.sleep(_FIRST_LOOK_S)
         return False
 
-    async def _look(self, name: str) -> Look:
+    async def _look(self, name: str, *, timeout_s: float = _INFO_TIMEOUT_S) -> Look:
         now = asyncio.get_running_loop().time()
         try:
-            await self._bus.api(f"STREAM.INFO.{name}", timeout_s=_INFO_TIMEOUT_S)
+            await self._bus.api(f"STREAM.INFO.{name}", timeout_s=timeout_s)
         except BusUnavailableError:
             pass
         except BusRefusedError as error:
@@ -84,21 +89,26 @@ class LostStreams:
             self._unanswered_since.pop(name, None)
             return "answers"
         unanswered_s = now - self._unanswered_since.setdefault(name, now)
-        infos = [info for info in await self._ask_witnesses() if (info.get("cluster") or {}).get("replicas")]
-        is_useless = bool(infos) and unanswered_s >= _UNANSWERED_TIMEOUT_S
-        return "lost" if is_useless or any(silent_nodes(info) for info in infos) else "silent"
+        return "lost" if await self._is_witnessed(is_useless=unanswered_s >= _UNANSWERED_TIMEOUT_S) else "silent"
 
-    async def _ask_witnesses(self) -> list[dict[str, Any]]:
-        """Return the descriptions of the replicated streams that answer."""
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._info(witness)) for witness in _WITNESSES]
-        return [info for task in tasks if (info := task.result()) is not None]
+    async def _is_witnessed(self, *, is_useless: bool) -> bool:
+        """Return whether a leader misses a node, or, of a useless stream, whether any leader replies."""
+        asked = [asyncio.ensure_future(self._info(witness)) for witness in _WITNESSES]
+        try:
+            for earliest in asyncio.as_completed(asked):
+                info = await earliest
+                if (info.get("cluster") or {}).get("replicas") and (is_useless or silent_nodes(info)):
+                    return True
+        finally:
+            await cancel_and_wait(asked)
+        return False
 
-    async def _info(self, name: str) -> dict[str, Any] | None:
+    async def _info(self, name: str) -> dict[str, Any]:
+        """Return the description of a stream, empty without a reply."""
         try:
             return await self._bus.api(f"STREAM.INFO.{name}", timeout_s=_INFO_TIMEOUT_S)
         except BusError:
-            return None
+            return {}
 
     async def _claim(self, name: str) -> bool:
         """Return whether this process may remove the stream; the claim is not released but expires."""

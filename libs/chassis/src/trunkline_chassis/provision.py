@@ -17,7 +17,7 @@ from pydantic import Field
 from trunkline_protocols import streams
 from trunkline_protocols.topology import Topology, whole_topology, work_consumers
 
-from trunkline_chassis.bus import CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, connect
+from trunkline_chassis.bus import CONSUMER_NOT_FOUND, ELECTING, STREAM_NOT_FOUND, connect
 from trunkline_chassis.errors import BusError, BusRefusedError, BusUnavailableError
 from trunkline_chassis.fleet_folder import FleetError, load_fleet
 from trunkline_chassis.fleet_store import seed_fleet
@@ -50,8 +50,8 @@ R = TypeVar("R")
 _log: Final = structlog.get_logger(__name__)
 _STREAM_EXISTS: Final = 10058
 _CONSUMER_EXISTS: Final = 10148
-_CLUSTER_STARTING: Final = frozenset({10005, 10008, 10009})
-"""Too few servers for the replicas, no cluster leader, not the leader: returned while a cluster starts."""
+_CLUSTER_STARTING: Final = ELECTING | {10005}
+"""With too few servers for the replicas: returned while a cluster starts."""
 _STARTUP_TIMEOUT_S: Final = 60.0
 _RETRY_DELAY_S: Final = 0.25
 _CONNECT_TIMEOUT_S: Final = 7.0
@@ -180,7 +180,7 @@ async def _names(bus: Bus, subject: str, key: str) -> list[str]:
     """Return all names of a paged list."""
     found: list[str] = []
     while True:
-        page = await bus.api(subject, {"offset": len(found)})
+        page = await bus.api(subject, {"offset": len(found)}, is_repeatable=True)
         found += page.get(key) or []
         if not page.get(key) or len(found) >= page.get("total", 0):
             return found
@@ -247,7 +247,7 @@ async def _call_consumer_create(bus: Bus, spec: ConsumerSpec, config: Config, *,
 
 
 async def _call_when_ready(bus: Bus, subject: str, request: Config | None = None) -> dict[str, Any]:
-    return await _when_ready(lambda: bus.api(subject, request))
+    return await _when_ready(lambda: bus.api(subject, request, is_repeatable=True))
 
 
 async def _when_ready(call: Callable[[], Awaitable[R]]) -> R:

@@ -46,3 +46,22 @@ class RepeatedRequest(Generic[T]):
     async def close(self) -> None:
         """Give up the attempts that still wait."""
         await cancel_and_wait(self._open)
+
+
+async def first_reply(send: Callable[[float], Coroutine[Any, Any, T]], *, every_s: float, timeout_s: float) -> T:
+    """Send a request every `every_s` until the first reply to any attempt; raises `TimeoutError` after `timeout_s`."""
+    if every_s >= timeout_s:
+        return await send(timeout_s)
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + timeout_s
+    repeats = RepeatedRequest(send)
+    try:
+        while True:
+            left_s = deadline - clock()
+            try:
+                return await repeats.attempt(min(every_s, left_s), open_s=left_s)
+            except TimeoutError:
+                if clock() >= deadline:
+                    raise
+    finally:
+        await repeats.close()

@@ -15,7 +15,7 @@ from trunkline_protocols import streams
 from trunkline_protocols.catalogue import CHANNELS
 from trunkline_protocols.channels import Channel, Party
 from trunkline_protocols.ids import SLOTS
-from trunkline_protocols.topology import TURN_STREAMS, topology_of
+from trunkline_protocols.topology import topology_of
 from trunkline_protocols.wire import Record
 
 Service = Literal["ingress", "conversation", "agents", "rag", "llm_gateway", "audit", "supervisor"]
@@ -155,7 +155,7 @@ def _creating(service: Service, region: str) -> set[str]:
     subjects = {f"$JS.API.STREAM.CREATE.{name}" for name in names} | ({"$JS.API.STREAM.NAMES"} if names else set())
     for stream in topology.replaceable:
         # The replicated streams show which nodes are gone.
-        subjects |= {f"$JS.API.STREAM.INFO.{each.name}" for each in TURN_STREAMS}
+        subjects |= {f"$JS.API.STREAM.INFO.{each.name}" for each in streams.STREAMS}
         subjects.add(f"$JS.API.STREAM.DELETE.{stream.name}")
     for consumer in topology.consumers:
         subjects.add(f"$JS.API.CONSUMER.NAMES.{consumer.stream}")
