@@ -15,6 +15,8 @@ import msgspec
 
 _BACKOFF_S: Final = (0.05, 0.1, 0.2, 0.4)
 _CONNECT_TIMEOUT_S: Final = 3.0
+_ADDRESS_TIMEOUT_S: Final = 1.0
+"""A host that lives accepts a connection at once, whatever its load: the kernel does it."""
 _RESEND_AFTER_S: Final = 5.0
 _RESEND_INTERVAL_S: Final = 0.25
 TEXTS: Final = (
@@ -265,7 +267,10 @@ class CustomerPool:
 
     async def open(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Open all conversations; return the running tasks."""
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_ADDRESS_TIMEOUT_S),
+        )
         self.customers = [ReconnectingCustomer(self._entry, number, self._session) for number in range(self._count)]
         running = []
         for customer in self.customers:

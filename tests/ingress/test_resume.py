@@ -46,6 +46,8 @@ class FakeStreams:
 
     def __init__(self, *, failures: int = 0) -> None:
         self.failures = failures
+        self.election_s: list[float] = []
+        """Seconds that the announcement of each next session waits."""
         self.readers = 0
         self.max_readers = 0
 
@@ -80,7 +82,8 @@ class FakeStreams:
         raise AssertionError(f"no client has ended {turn}")
 
     async def announce(self, region: str, attached: SocketAttached) -> None:
-        pass
+        if self.election_s:
+            await asyncio.sleep(self.election_s.pop(0))
 
 
 class NoNotices:
@@ -231,3 +234,38 @@ async def test_late_announcement_of_an_older_socket_does_not_close_a_newer_one()
         assert (await socket.receive_json(timeout=10))["code"] == "unavailable"
         closed = await socket.receive(timeout=10)
         assert (closed.type, closed.data) == (aiohttp.WSMsgType.CLOSE, 4001)
+
+
+async def test_client_that_pings_is_answered_while_its_resume_waits_for_an_election() -> None:
+    """Frames that it sends meanwhile are handled afterwards, in their order, and so is its end of the socket."""
+    streams = FakeStreams()
+    streams.election_s = [3.0]
+    async with chat_server(streams) as (url, sessions), aiohttp.ClientSession() as client:
+        async with client.ws_connect(url, heartbeat=1.0) as socket:
+            await socket.send_json(resume_frame(ADA))
+            for number in range(4):
+                await socket.send_json({"type": "start", "customer": f"late-{number}"})
+            assert (await socket.receive_json(timeout=10))["recovered"] is True, "the client gave up the socket"
+            for _ in range(4):
+                assert (await socket.receive_json(timeout=10))["code"] == "bad_frame"
+        async with asyncio.timeout(30):
+            while sessions:
+                await asyncio.sleep(0.05)
+
+
+async def test_resume_that_waited_does_not_replace_a_newer_socket() -> None:
+    """Its client has given it up, and was served on another socket since."""
+    streams = FakeStreams()
+    streams.election_s = [2.0, 0.0]
+    async with chat_server(streams) as (url, sessions), client_socket(url) as old, client_socket(url) as new:
+        await old.send_json(resume_frame(ADA))
+        async with asyncio.timeout(10):
+            while streams.election_s == [2.0, 0.0]:
+                await asyncio.sleep(0.01)
+        await new.send_json(resume_frame(ADA))
+        assert (await new.receive_json(timeout=10))["recovered"] is True
+        assert (await old.receive_json(timeout=10))["recovered"] is True
+        assert (await old.receive_json(timeout=10))["message"] == "the conversation continues on another connection"
+        await new.send_json(resume_frame(ADA))
+        assert (await new.receive_json(timeout=10))["code"] == "bad_frame", "the newer socket is open"
+        assert len(sessions) == 1

@@ -16,7 +16,7 @@ from trunkline_protocols.frames import DurableFrame, Resume, Start
 from trunkline_protocols.ids import ConversationId, Instance, conversation_id
 
 from trunkline_ingress.application.identity_border import admitted
-from trunkline_ingress.application.session import ErasedConversationError, Session, SessionPorts, StaleSessionError
+from trunkline_ingress.application.session import Session, SessionPorts, StaleSessionError
 from trunkline_ingress.application.session_registry import SessionRegistry
 from trunkline_ingress.core.identity import Claims, Identity, UnauthorizedError
 from trunkline_ingress.core.resume_tokens import sign, verify
@@ -146,13 +146,13 @@ class SessionOpener:
             replaced = self.sessions.add(session)
             async with self.restore_permits:
                 missed = await session.restore(last_seq)
-        except ErasedConversationError:
-            self.sessions.remove(session)
-            raise
         except BusError as error:
             self.sessions.remove(session)
             _log.warning("session.restore_failed", conversation=identity.conversation, error=str(error))
             raise StaleSessionError(identity.conversation, str(error)) from error
+        except BaseException:  # erased, or the socket has ended meanwhile
+            self.sessions.remove(session)
+            raise
         if missed is None:
             self.sessions.remove(session)
             return None

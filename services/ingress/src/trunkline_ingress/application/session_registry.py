@@ -55,9 +55,16 @@ class SessionRegistry:
         return entry[0] if entry is not None else None
 
     def add(self, session: Session) -> asyncio.Event:
-        """Register a session and replace an older one; the returned event is set when this one is replaced."""
-        self._replace(session.conversation)
+        """Register a session and replace an older one; the returned event is set when this one is replaced.
+
+        That may be at once: a resume can wait for the streams while its client resumes on another socket.
+        """
         replaced = asyncio.Event()
+        current = self.get(session.conversation)
+        if current is not None and is_late(session.attached, current.attached.attached_at):
+            replaced.set()
+            return replaced
+        self._replace(session.conversation)
         self._by_conversation[session.conversation] = (session, replaced)
         _OPEN.set(len(self))
         return replaced

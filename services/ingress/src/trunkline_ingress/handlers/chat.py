@@ -75,6 +75,7 @@ from trunkline_ingress.handlers.frame_errors import (
     too_many_refused,
 )
 from trunkline_ingress.handlers.frame_parser import parse_frame
+from trunkline_ingress.handlers.incoming_frames import IncomingFrames
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -141,6 +142,7 @@ class _Socket:
         self._endpoint = endpoint
         self._transport = transport
         self._socket = socket
+        self._frames = IncomingFrames(socket)
         self._claims = claims
         """Claims of the handshake; once the conversation is open, the claims that it was opened with."""
         self._opener = endpoint.opener
@@ -186,9 +188,10 @@ class _Socket:
         return close
 
     async def _receive_frames(self, tasks: asyncio.TaskGroup) -> None:
-        async for message in self._socket:
+        while (message := await self._frames.next()) is not None:
             try:
-                await self._handle(message, tasks)
+                with self._frames.handling(tasks):
+                    await self._handle(message, tasks)
             except FrameError as error:
                 await self._write(error.frame)
                 if error.is_clients_fault:
