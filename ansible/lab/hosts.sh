@@ -6,9 +6,9 @@
 #                                              that hold no data: ingress, conversation, agents, llm_gateway
 #   ansible/lab/hosts.sh replace FOLDER NUMBER a host of that lab is lost with its disk; start an empty one in its place
 #   ansible/lab/hosts.sh down FOLDER           remove its containers, disks and network
-# FOLDER/backups and FOLDER/postgres-backups are stores that outlive the hosts, at /var/backups/trunkline and
-# /var/backups/trunkline-postgres of each. FOLDER/disks/HOST is /var of a host, a small disk of its own; without the right to
-# mount one, /var lies in the container.
+# FOLDER/backups, FOLDER/postgres-backups and FOLDER/knowledge-backups are stores that outlive the hosts, at
+# /var/backups/trunkline, /var/backups/trunkline-postgres and /var/backups/trunkline-knowledge of each. FOLDER/disks/HOST
+# is /var of a host, a small disk of its own; without the right to mount one, /var lies in the container.
 # TRUNKLINE_LAB names the lab (default: trunkline-lab), so that several can run side by side. Only hosts that were started
 # from FOLDER are removed.
 set -eu
@@ -53,7 +53,8 @@ start() {
         --cgroupns host --volume /sys/fs/cgroup:/sys/fs/cgroup:rw --tmpfs /run --tmpfs /run/lock --tmpfs /tmp:exec \
         --stop-signal SIGRTMIN+3 --cap-add SYS_ADMIN --cap-add NET_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
         $disk --volume "$folder/id.pub:/etc/lab/id.pub:ro" --volume "$folder/backups:/var/backups/trunkline" \
-        --volume "$folder/postgres-backups:/var/backups/trunkline-postgres" "$image" >/dev/null
+        --volume "$folder/postgres-backups:/var/backups/trunkline-postgres" \
+        --volume "$folder/knowledge-backups:/var/backups/trunkline-knowledge" "$image" >/dev/null
     docker exec "$lab-$1" sh -c 'install -d -m 700 /root/.ssh && install -m 600 /etc/lab/id.pub /root/.ssh/authorized_keys &&
         ssh-keygen -q -A >/dev/null && until systemctl is-system-running 2>/dev/null | grep -qE "running|degraded"; do
         sleep 0.2; done; systemctl reset-failed ssh; systemctl start ssh'
@@ -102,7 +103,7 @@ add)
     ;;
 up)
     "$here/image.sh" "$image"
-    mkdir -p "$folder/backups" "$folder/postgres-backups"
+    mkdir -p "$folder/backups" "$folder/postgres-backups" "$folder/knowledge-backups"
     [ -f "$folder/id" ] || ssh-keygen -q -t ed25519 -N '' -C "$lab" -f "$folder/id"
     down
     other=$(docker ps --all --filter "label=trunkline.lab=$lab" --format '{{.Names}} of folder {{.Label "trunkline.folder"}}' | head -n 1)

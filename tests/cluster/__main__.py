@@ -2,9 +2,10 @@
 
 Empty hosts are installed by `site.yml`, a customer is answered through the HAProxy of every host, a second run changes
 nothing, and the key of no service does more than the permission table grants. Then hosts are killed, frozen and cut off
-while customers write, and no accepted message is lost. All of them are destroyed and restored from a backup; a fourth
-one comes and goes. The same roles install a single host. Exit status 1 if a step fails; status 0 with a reason if no
-Docker can run here. Bounded to 25 minutes of playbooks, on a machine of its own.
+while customers write, and no accepted message is lost. The knowledge base of a lost host is served by another one. All
+of them are destroyed and restored from a backup; a fourth one comes and goes. The same roles install a single host.
+Exit status 1 if a step fails; status 0 with a reason if no Docker can run here. Bounded to 25 minutes of playbooks, on
+a machine of its own.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from trunkline_protocols.permissions import PRINCIPALS
 from tests.cluster.faults import HostFault, strike_under_load
 from tests.cluster.growth import leave_under_load, take_share_under_load
 from tests.cluster.keys import try_forbidden
+from tests.cluster.knowledge import lose_knowledge
 from tests.cluster.lab import ANSWER_WITHIN_S, LAB_NAME, QUESTION, Lab, LabError, missing_requirement
 from tests.cluster.recovery import lose_all_and_recover
 
 _INSTALL_TIMEOUT_S: Final = 1_500.0
 _SHARE_WITHIN_S: Final = 60.0
 _SCRAPED_WITHIN_S: Final = 60.0
+_KNOWLEDGE_WITHIN_S: Final = 60.0
 _JOBS: Final = ("trunkline", "node", "haproxy", "etcd", "patroni")
 _RATE: Final = 20.0
 _MAX_DELAY_S: Final = 30.0
@@ -80,6 +83,10 @@ def _check_cluster(lab: Lab) -> None:
     faults: list[tuple[HostFault, str]] = [("kill", host) for host in lab.addresses]
     for fault, host in [*faults, ("freeze", second), ("cut", third), ("cut", first)]:
         _check_fault(lab, fault, host)
+    without_s, longest_s = lose_knowledge(lab, second, first, within_s=_KNOWLEDGE_WITHIN_S)
+    _say(f"{second} killed: {without_s:.0f} s without citations, longest wait {longest_s:.1f} s")
+    for each in lab.addresses:
+        lab.ask_until_answered(each, QUESTION, within_s=ANSWER_WITHIN_S)
     check_recovery(lab)
     _check_growth(lab)
 

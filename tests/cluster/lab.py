@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -188,6 +189,14 @@ class Lab:
     def copy_from(self, host: str, path: str, target: Path) -> None:
         """Copy a file of a host."""
         self.docker("cp", f"{self.container(host)}:{path}", str(target))
+
+    def degraded(self, host: str) -> list[str]:
+        """Return the services that answers lack, as the ingress of a host says; empty if it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://{self.addresses[host]}:8080/readyz", timeout=5) as reply:
+                return list(json.load(reply).get("degraded", []))
+        except OSError:
+            return []
 
     def prometheus(self, host: str, path: str) -> Any:
         """Return the data of a path of the API of Prometheus, which listens on the loopback of a host."""

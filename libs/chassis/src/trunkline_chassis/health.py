@@ -14,15 +14,20 @@ from trunkline_chassis.errors import StartError
 from trunkline_chassis.http_address import http_url
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from aiohttp.typedefs import Handler
 
 IsReady: TypeAlias = "Callable[[], bool | Awaitable[bool]]"
 
 
-def add_health_routes(app: web.Application, is_ready: IsReady, *, prefix: str = "") -> None:
-    """Add liveness and readiness to an application below a path prefix; they are open to every caller."""
+def add_health_routes(
+    app: web.Application, is_ready: IsReady, *, degraded: Callable[[], Sequence[str]] = tuple, prefix: str = ""
+) -> None:
+    """Add liveness and readiness to an application below a path prefix; they are open to every caller.
+
+    `degraded` names the services without which answers go on, but with less in them.
+    """
 
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"live": True})
@@ -30,7 +35,8 @@ def add_health_routes(app: web.Application, is_ready: IsReady, *, prefix: str = 
     async def readyz(_: web.Request) -> web.Response:
         answer = is_ready()
         ready = await answer if inspect.isawaitable(answer) else answer
-        return web.json_response({"ready": ready}, status=200 if ready else 503)
+        lacking = {"degraded": list(degraded())} if ready and degraded() else {}
+        return web.json_response({"ready": ready} | lacking, status=200 if ready else 503)
 
     app.add_routes([web.get(f"{prefix}/healthz", healthz), web.get(f"{prefix}/readyz", readyz)])
 

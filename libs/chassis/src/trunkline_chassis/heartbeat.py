@@ -54,6 +54,8 @@ class Vitals:
     """Accepted turns without an answer."""
     is_refusing: bool = False
     """Whether the process refuses turns."""
+    is_standby: bool = False
+    """Whether the process is ready, but waits for the loss of the one that serves."""
 
 
 class Heartbeat:
@@ -63,6 +65,7 @@ class Heartbeat:
         """`first` holds the constant fields."""
         self._bus = bus
         self._presence = first
+        self._state: ProcessState = first.state
         self._latency = latency
         self._due = asyncio.Event()
         self.vitals: Callable[[], Vitals] = Vitals
@@ -71,14 +74,15 @@ class Heartbeat:
     @property
     def state(self) -> ProcessState:
         """The last published state."""
-        return self._presence.state
+        return self._state
 
     async def publish(self, state: ProcessState) -> None:
         """Publish a state now."""
         vitals = self.vitals()
+        self._state = state
         self._presence = msgspec.structs.replace(
             self._presence,
-            state=state,
+            state="standby" if vitals.is_standby and state == "ready" else state,
             at=time.time(),
             queue_depth=vitals.queue_depth,
             slots=vitals.slots,

@@ -23,7 +23,7 @@ _log: Final = structlog.get_logger(__name__)
 
 _REMEMBERED_S: Final = 3600.0
 """Age after which the last presence of a process is forgotten: names of one-off processes never come back."""
-_RUNNING: Final = frozenset({"starting", "ready", "draining"})
+_RUNNING: Final = frozenset({"starting", "ready", "standby", "draining"})
 """States that a process reports itself: of the others its supervisor does, whose clock the message shows."""
 _LEAVING: Final = frozenset({"draining", "restarting", "failed"})
 

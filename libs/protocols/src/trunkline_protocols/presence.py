@@ -7,7 +7,9 @@ from typing import Final, Literal
 
 from trunkline_protocols.wire import Record, Wire
 
-ProcessState = Literal["starting", "ready", "draining", "stopped", "restarting", "failed"]
+ProcessState = Literal["starting", "ready", "standby", "draining", "stopped", "restarting", "failed"]
+HEALTHY_STATES: Final = frozenset({"ready", "standby"})
+"""A process on standby serves only if the one that serves is lost."""
 
 
 SUPERVISOR: Final = "supervisor"

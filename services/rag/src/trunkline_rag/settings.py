@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -40,6 +41,17 @@ class RagSettings(ProcessSettings, EmbedderSettings, ParserSettings):
     )
     socket_dir: Path | None = Field(
         None, description="Private folder for the socket of the embedded Milvus; default: its own folder"
+    )
+    rag_standby: Literal["", "first", "next"] = Field(
+        "",
+        description="For several rag processes, each with a folder of Milvus Lite of its own: one serves, the others "
+        "wait for its loss, restore the latest backup and serve then; `first` is the one that begins, `next` any other",
+    )
+    rag_lease_s: float = Field(
+        20.0, gt=0, description="Time without a heartbeat of the rag process that serves until another one takes over"
+    )
+    backup_after_change_s: float = Field(
+        0, ge=0, description="Seconds after a change of articles until the next backup; 0: only the scheduled ones"
     )
     knowledge_dir: Path | None = Field(None, description="Folder of articles that is imported at the start")
     tenant: Identifier = Field("default", description="Tenant of the articles in the folder")

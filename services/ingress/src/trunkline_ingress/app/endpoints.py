@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -162,6 +162,7 @@ def create_app(
     guard: EdgeGuard,
     is_ready: IsReady,
     *,
+    degraded: Callable[[], Sequence[str]] = tuple,
     prefix: str = "",
 ) -> web.Application:
     """Create the application with its checks, in order: host and budget, access rule, errors of the bus.
@@ -171,7 +172,7 @@ def create_app(
     app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[guard.check, access.enforce, bus_errors])
     routes = [route for endpoint in served for route in endpoint.routes()]
     for path in dict.fromkeys(("", prefix)):
-        add_health_routes(app, is_ready, prefix=path)
+        add_health_routes(app, is_ready, degraded=degraded, prefix=path)
         access.add_routes(app, routes, prefix=path)
     if prefix:
         access.add_routes(app, [prefix_redirect(prefix)])

@@ -145,6 +145,7 @@ async def service(process: Process[IngressSettings]) -> AsyncIterator[None]:
         access,
         guard,
         readiness,
+        degraded=lambda: readiness.degraded,
         prefix=settings.path_prefix,
     )
     app[BODY_TIMEOUT_S] = settings.edge_body_timeout_s

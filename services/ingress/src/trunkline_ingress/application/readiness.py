@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 from trunkline_chassis.errors import BusError
 
-from trunkline_ingress.core.readiness import absent_parts
+from trunkline_ingress.core.readiness import absent_parts, degraded_parts
 from trunkline_ingress.ports import LiveProcesses, TopologyProbe
 
 _log: Final = structlog.get_logger(__name__)
@@ -46,6 +46,11 @@ class SuiteReadiness:
                 self._record(await self._check())
                 self._checked_at = self._clock()
         return not self._absent
+
+    @property
+    def degraded(self) -> list[str]:
+        """The services without a ready process that answers go on without."""
+        return degraded_parts(self._processes.alive())
 
     async def _check(self) -> list[str]:
         try:

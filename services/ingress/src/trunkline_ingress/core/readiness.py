@@ -9,8 +9,9 @@ from trunkline_protocols.fleet import TRIAGE
 from trunkline_protocols.presence import Presence
 
 _NEEDED: Final = ("conversation", "llm_gateway")
-"""Services with at least one ready process, beside the agents of triage. Without the knowledge service, answers have no
-citations and say so."""
+"""Services with at least one ready process, beside the agents of triage."""
+_USEFUL: Final = ("rag", "audit")
+"""Without the knowledge service, answers have no citations and say so; audit catches up later."""
 
 
 def absent_parts(missing: Collection[str], processes: Iterable[Presence]) -> list[str]:
@@ -21,3 +22,9 @@ def absent_parts(missing: Collection[str], processes: Iterable[Presence]) -> lis
     if not any(process.service == "agents" and TRIAGE in process.specialties for process in ready):
         absent.append(f"agents of {TRIAGE}")
     return absent
+
+
+def degraded_parts(processes: Iterable[Presence]) -> list[str]:
+    """Return the services without a ready process that answers go on without."""
+    served = {process.service for process in processes if process.state == "ready"}
+    return [name for name in _USEFUL if name not in served]

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from trunkline_protocols.permissions import SERVICES
-from trunkline_protocols.presence import HEARTBEAT_TIMEOUT_S, SUPERVISOR, LastHeartbeat, ProcessStatus, SuiteStatus
+from trunkline_protocols.presence import (
+    HEALTHY_STATES,
+    HEARTBEAT_TIMEOUT_S,
+    SUPERVISOR,
+    LastHeartbeat,
+    ProcessStatus,
+    SuiteStatus,
+)
 
 
 def merge_status(
@@ -20,7 +27,7 @@ def merge_status(
     unreported = [_from_heartbeat(heartbeat) for heartbeat in heartbeats if heartbeat.presence.instance not in known]
     processes = sorted([*reported, *sorted(unreported, key=lambda process: process.name)], key=lambda each: each.node)
     missing = _missing(heartbeats, specialties)
-    ready = not missing and all(process.state == "ready" for process in processes)
+    ready = not missing and all(process.state in HEALTHY_STATES for process in processes)
     return SuiteStatus(ready=ready, processes=processes, missing=missing)
 
 

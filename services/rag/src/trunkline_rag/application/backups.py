@@ -238,6 +238,20 @@ class Backups:
                 delay_s = min(interval_s, _RETRY_DELAY_S)
             await asyncio.sleep(delay_s)
 
+    async def follow_changes(self, delay_s: float) -> None:
+        """Take a backup at most `delay_s` after a change of this process, or of an earlier one; until cancelled."""
+        saved = -1
+        while True:
+            writes = self._knowledge_base.writes
+            if writes != saved:
+                try:
+                    await self.take_if_changed()
+                    saved = writes
+                except Exception as error:  # like the schedule, it outlives any failure and tries again
+                    _FAILED.inc()
+                    _log.error("backup.failed", location=self.location, error=reason_of(error))
+            await asyncio.sleep(delay_s)
+
     async def _take_if_due(self, interval_s: float) -> float:
         """Return the seconds until the next backup is due."""
         latest = await self._latest()

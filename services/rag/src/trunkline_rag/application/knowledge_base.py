@@ -87,6 +87,11 @@ class KnowledgeBase:
         self._search = PassageSearch(store, self._index, embedder, self._analyser)
         self._importer = ArticleImporter(store, self._index, embedder, parser)
 
+    @property
+    def writes(self) -> int:
+        """Number of writes of this process that changed the store."""
+        return self._index.writes
+
     async def open(self) -> None:
         """Build the index from the store; if the store is unavailable, the previous index stays."""
         await self._index.load()

@@ -56,6 +56,8 @@ class SyncedIndex:
         """Version of the change feed that this process has seen."""
         self._staged: dict[ArticleKey, StagedArticle | None] = {}
         """Articles stored, or removed if None, since the index was built."""
+        self.writes = 0
+        """Writes of this process that changed the store."""
         self.passages = PassageSet([], None)
         """Content of `current`."""
         self.current = Index([])
@@ -168,6 +170,7 @@ class SyncedIndex:
 
     async def commit(self, *, is_changed: bool, is_complete: bool) -> None:
         """Publish a write to other processes; if no more writes follow, apply the staged articles to the index."""
+        self.writes += is_changed
         must_index = is_complete and (bool(self._staged) or not self._state.is_index_complete)
         if must_index:
             await run_in_thread(self._store.flush)
@@ -181,6 +184,7 @@ class SyncedIndex:
     async def replace(self, write: Callable[[], None]) -> None:
         """Run a blocking write that activates new collections, publish it and load the index from them."""
         await run_in_thread(write)
+        self.writes += 1
         await self._changes.publish(is_complete=True)
         await self._load()
 
