@@ -21,7 +21,6 @@ from trunkline_llm_gateway.application.provider_registry import ProviderRegistry
 from trunkline_llm_gateway.core.budgets import Spending
 from trunkline_llm_gateway.core.config import IN_PROCESS_KINDS, ConfigError, ProviderConfig
 from trunkline_llm_gateway.core.provider_probes import CheckReport, as_toml
-from trunkline_llm_gateway.ports import SendDelta
 from trunkline_llm_gateway.settings import GatewaySettings
 from trunkline_protocols import codec
 from trunkline_protocols.completion import Complete, Completed, DeltaTarget
@@ -42,7 +41,8 @@ async def complete(prompt: str, *, provider: str, as_json: bool, out: TextIO) ->
     configure_logs(service="trunkline", instance="cli", level="error", style="console")
     rng = random.Random().random  # noqa: S311 - jitter, not secrets
     registry = _open_registry(provider, rng)
-    gateway = Gateway(registry, spending=Spending("cli"), send=_printer(None if as_json else out), rng=rng)
+    printer = _Printer(None if as_json else out)
+    gateway = Gateway(registry, spending=Spending("cli"), send=printer.show, rng=rng)
     request = Complete(
         instructions="",
         text=prompt,
@@ -64,6 +64,7 @@ async def complete(prompt: str, *, provider: str, as_json: bool, out: TextIO) ->
     if as_json:
         out.write(_as_json(reply))
     else:
+        printer.finish(reply.text)
         _print_summary(reply)
     if reply.degraded:
         # Each failure once, in order of occurrence.
@@ -127,18 +128,27 @@ def _open_registry(provider: str, rng: Callable[[], float]) -> ProviderRegistry:
     return registry
 
 
-def _printer(out: TextIO | None) -> SendDelta:
-    """Return a receiver of deltas that prints them; without `out` it discards them."""
-    has_printed = False
+class _Printer:
+    """Prints the text of an answer as it streams; without `out` it discards it."""
 
-    async def show(_: str, delta: Delta) -> None:
-        nonlocal has_printed
-        if out is not None:
-            out.write(f"\n-- restarted --\n{delta.text}" if delta.replace and has_printed else delta.text)
-            out.flush()
-        has_printed = True
+    def __init__(self, out: TextIO | None) -> None:
+        self._out = out
+        self._shown = ""
 
-    return show
+    async def show(self, _: str, delta: Delta) -> None:
+        """Print a delta."""
+        self._print(delta.text if delta.replace else self._shown + delta.text)
+
+    def finish(self, text: str) -> None:
+        """Print what no delta had of the complete answer: its end comes with the reply alone."""
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        is_continued = text.startswith(self._shown)
+        if self._out is not None:
+            self._out.write(text[len(self._shown) :] if is_continued else f"\n-- restarted --\n{text}")
+            self._out.flush()
+        self._shown = text
 
 
 def _as_json(reply: Completed) -> str:
