@@ -53,7 +53,7 @@ SETTINGS: Final[dict[str, tuple[str, ...]]] = {
         *("COLOUR", "CONCURRENCY", "CONSULT_*", "SEARCH_TIMEOUT_S", "SECRET_*", "SPECIALTY", "SUMMARY_TIMEOUT_S"),
         *("TRAINING_TIMEOUT_S", "ROUTING_CACHE", "WORK_HEARTBEAT_INTERVAL_S", "MCP_COMMANDS", "READER_ADDRESSES"),
     ),
-    "rag": (*_PROCESS, *_EMBEDDER, "BACKUP_*", "KNOWLEDGE_*", "MILVUS_*", "PARSER_*", "SOCKET_DIR", "TENANT"),
+    "rag": (*_PROCESS, *_EMBEDDER, "BACKUP_*", "KNOWLEDGE_*", "MILVUS_*", "PARSER_*", "RAG_*", "SOCKET_DIR", "TENANT"),
     "llm_gateway": (*_PROCESS, "LLM_*"),
     "audit": (*_PROCESS, "AUDIT_*", "POSTGRES_*", "RETENTION_*"),
 }
