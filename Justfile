@@ -26,12 +26,12 @@ bench *args:
 growth *args:
     @exec python -m bench.growth "$@"
 
-# All tests, on a real nats-server, PostgreSQL, Milvus Lite and browser, two files at a time: ./just test [pytest arguments]
+# The tests, on a real nats-server, PostgreSQL, Milvus Lite and browser, three files at a time: ./just test [pytest arguments]
 [group('verify')]
 test *args: _browser monitoring-tools
-    @python -m pytest -n 2 --dist loadfile -m "not long" "$@"
+    @python -m pytest -n 3 --dist loadfile -m "not long" "$@"
 
-# The tests that start several suites one after another: ./just long-test [pytest arguments]
+# Further tests of half a minute and more, such as rarer faults: ./just long-test [pytest arguments]
 [group('verify')]
 long-test *args:
     @python -m pytest -m long "$@"

@@ -66,7 +66,7 @@ async def test_claim_lasts_as_long_as_its_training(bus: Bus, monkeypatch: pytest
     assert (await third).version == "long"
 
 
-@pytest.mark.parametrize("damage", ["none", "cut", "other"])
+@pytest.mark.parametrize("damage", ["none", "cut", pytest.param("other", marks=pytest.mark.long)])
 async def test_folder_replaces_a_training(
     bus: Bus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:

@@ -138,6 +138,7 @@ async def load(suite: Suite, bus: Bus, clocks: Clocks, jumps: Sequence[tuple[str
     return report
 
 
+@pytest.mark.long
 async def test_wrong_clocks_delay_no_answer(suite: Suite, bus: Bus, clocks: Clocks) -> None:
     """One agents process is ahead from its start; others jump while turns run, and of each another process is right."""
     assert await difference_s(bus, WRONG) == pytest.approx(HOUR_S, abs=60)

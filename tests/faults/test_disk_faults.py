@@ -117,6 +117,7 @@ async def test_full_disk_of_nats_loses_nothing_and_the_suite_recovers(tmp_path: 
         assert (report.clients, report.log, report.postgres) == ([], [], [])
 
 
+@pytest.mark.long
 async def test_server_of_a_cluster_whose_disk_was_full_keeps_copies_again(tmp_path: Path) -> None:
     """It gives all its copies up; the others answer meanwhile, and a restart brings it back once there is room."""
     for other in ("nats-1", "nats-3"):  # the number of folders is that of servers
@@ -172,6 +173,7 @@ async def test_full_disk_of_postgres_does_not_affect_customers(tmp_path: Path, s
         wait_until(lambda: bool(suite.get("/v1/ops/status")["ready"]), "everything is ready", timeout_s=60)
 
 
+@pytest.mark.long
 async def test_suite_recovers_from_the_storage_limit_of_nats_without_a_restart(tmp_path: Path, seed: int) -> None:
     """The server's configured limit is reached: customers see the same as with a full disk."""
     with nats_with_limit(tmp_path / "nats", mib=128) as url:

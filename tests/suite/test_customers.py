@@ -271,6 +271,7 @@ async def test_values_are_in_no_log_and_no_stream_and_erased_everywhere(tmp_path
     assert canary not in logs + (suite.data_dir / "up.log").read_text()
 
 
+@pytest.mark.long
 async def test_facts_outlive_a_nats_node(tmp_path: Path) -> None:
     """The bucket is replicated: after the loss of one of three nodes the next turn has the same facts."""
     async with serve_accounts() as shop, serve_model(ModelServer()) as model:

@@ -174,6 +174,7 @@ async def reach_nothing(target: Target, number: int) -> None:
     assert not [file for file in logs if WORDS in file.read_text(errors="replace")]
 
 
+@pytest.mark.long
 async def test_thousand_attempts_between_two_regions(tmp_path: Path, abroad: Abroad) -> None:
     """Sessions, work, handoffs, consultations, retrieval, models, tools, archives, backups and consoles."""
     with ExitStack() as stack, ThreadPoolExecutor(2) as threads:

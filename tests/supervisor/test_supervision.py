@@ -106,6 +106,7 @@ async def test_death_of_a_process_is_published_before_its_heartbeat_times_out(su
     assert "restarting" in states
 
 
+@pytest.mark.long
 async def test_pool_grows_and_shrinks_under_load_without_a_lost_or_doubled_turn(suite: Suite) -> None:
     """More turns than one process can answer: a second one is started, and stopped once the load is low."""
     wait_until(lambda: ready(suite), "everything is ready", timeout_s=60)
