@@ -105,6 +105,7 @@ class FakeCluster:
         self.silent_s = silent_s
         self.is_claimed = is_claimed
         self.looks = 0
+        self.node = "n3"
         self.deleted: list[str] = []
 
     async def api(self, subject: str, request: object = None, *, timeout_s: float = 5.0) -> dict[str, Any]:
@@ -121,7 +122,7 @@ class FakeCluster:
             raise BusRefusedError(10118, "stream is offline")
         if self.queue == "silent" or (self.queue == "replaced" and self.looks == 1):
             raise BusUnavailableError("no reply")
-        return {}
+        return {"cluster": {"leader": self.node}}
 
     async def append(self, subject: str, payload: bytes, *, message_id: str, fence: tuple[str, int]) -> AppendResult:
         """Store a claim."""
@@ -148,4 +149,16 @@ async def test_stream_is_removed_on_evidence_and_under_a_claim(
     """Otherwise it stays: the new stream of a peer holds turns already, and so does that of a slow node."""
     cluster = FakeCluster(queue=queue, silent_s=silent_s, is_claimed=is_claimed)
     assert await LostStreams(cast("Bus", cluster), claimant="test").remove("WORK") is is_removed
+    assert cluster.deleted == (["WORK"] if is_removed else [])
+
+
+@pytest.mark.parametrize(("node", "is_removed"), [("n3", True), ("n2", False)])
+async def test_slow_queue_stays_while_another_node_is_lost(node: str, *, is_removed: bool) -> None:
+    """The process knows the node of the queue from a look before; the leaders miss n3."""
+    cluster = FakeCluster(queue="answers")
+    cluster.node = node
+    lost = LostStreams(cast("Bus", cluster), claimant="test")
+    assert not await lost.remove("WORK")
+    cluster.queue = "silent"
+    assert await lost.remove("WORK") is is_removed
     assert cluster.deleted == (["WORK"] if is_removed else [])

@@ -52,6 +52,8 @@ class LostStreams:
         self._bus = bus
         self._claimant = claimant
         self._unanswered_since: dict[str, float] = {}
+        self._nodes: dict[str, str] = {}
+        """Node of each stream when it answered last."""
 
     async def remove(self, name: str) -> bool:
         """Remove a stream if its node is gone; return whether this process has removed it."""
@@ -80,24 +82,31 @@ class LostStreams:
     async def _look(self, name: str, *, timeout_s: float = _INFO_TIMEOUT_S) -> Look:
         now = asyncio.get_running_loop().time()
         try:
-            await self._bus.api(f"STREAM.INFO.{name}", timeout_s=timeout_s)
+            info = await self._bus.api(f"STREAM.INFO.{name}", timeout_s=timeout_s)
         except BusUnavailableError:
             pass
         except BusRefusedError as error:
             return "lost" if error.code == _STREAM_OFFLINE else "answers"
         else:
             self._unanswered_since.pop(name, None)
+            self._nodes[name] = (info.get("cluster") or {}).get("leader", "")
             return "answers"
         unanswered_s = now - self._unanswered_since.setdefault(name, now)
-        return "lost" if await self._is_witnessed(is_useless=unanswered_s >= _UNANSWERED_TIMEOUT_S) else "silent"
+        is_useless = unanswered_s >= _UNANSWERED_TIMEOUT_S
+        return "lost" if await self._is_witnessed(self._nodes.get(name, ""), is_useless=is_useless) else "silent"
 
-    async def _is_witnessed(self, *, is_useless: bool) -> bool:
-        """Return whether a leader misses a node, or, of a useless stream, whether any leader replies."""
+    async def _is_witnessed(self, node: str, *, is_useless: bool) -> bool:
+        """Return whether a leader misses the node of the stream; of a useless stream, whether any leader replies.
+
+        Any silent node counts if that of the stream is not known.
+        """
         asked = [asyncio.ensure_future(self._info(witness)) for witness in _WITNESSES]
         try:
             for earliest in asyncio.as_completed(asked):
                 info = await earliest
-                if (info.get("cluster") or {}).get("replicas") and (is_useless or silent_nodes(info)):
+                silent = silent_nodes(info)
+                is_lost = node in silent if node else bool(silent)
+                if is_lost or (is_useless and (info.get("cluster") or {}).get("replicas")):
                     return True
         finally:
             await cancel_and_wait(asked)

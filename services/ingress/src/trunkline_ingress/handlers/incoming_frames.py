@@ -46,8 +46,10 @@ class IncomingFrames:
                 timer.cancel()
 
     def _read_ahead(self, tasks: asyncio.TaskGroup) -> None:
-        self._kept = asyncio.Queue(_MAX_KEPT_FRAMES)
-        tasks.create_task(self._keep_frames(self._kept))
+        kept: asyncio.Queue[WSMessage] = asyncio.Queue(_MAX_KEPT_FRAMES)
+        with contextlib.suppress(RuntimeError):  # the group is ending, and the body with it
+            tasks.create_task(self._keep_frames(kept))
+            self._kept = kept
 
     async def _keep_frames(self, kept: asyncio.Queue[WSMessage]) -> None:
         while True:
