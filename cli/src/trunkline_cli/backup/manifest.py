@@ -9,6 +9,7 @@ start on them, although it serves customers meanwhile: nothing refers to data th
     CONVERSATIONS   before INBOX: a commit must not answer a message that a new one would take the place of
     INBOX           last: messages without an answer are answered after the restore
     HEADS           not at all: its heads of records behind the dump would not be those of the restored archive
+    KV_KNOWLEDGE    not at all: which process serves the knowledge base, which the hosts of a restore decide again
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from trunkline_protocols.decoding import Decoder
 
 FORMAT: Final = 1
 _LAST: Final = (streams.CONVERSATIONS.name, streams.INBOX.name)
-_NOT_SAVED: Final = frozenset({streams.HEADS.name})
+_NOT_SAVED: Final = frozenset({streams.HEADS.name, f"KV_{streams.KNOWLEDGE.name}"})
 _COMPARED: Final = ("messages", "bytes", "first_seq", "last_seq", "first_ts", "last_ts")
 
 
