@@ -34,8 +34,8 @@ def test_commits_are_saved_before_the_messages_they_answer_and_after_everything_
     """Else a commit of the backup could answer a message that a new customer's message takes the place of."""
     names = [*(each.name for each in streams.STREAMS), *(f"KV_{each.name}" for each in streams.BUCKETS)]
     order = snapshot_order(names)
-    # Heads that were signed behind the dump of the archive would contradict the restored one, and the process that serves
-    # the knowledge base is another one.
+    # Heads that were signed behind the dump of the archive would contradict the restored one, and another process may
+    # serve the knowledge base.
     assert sorted(order) == sorted(name for name in names if name not in {"HEADS", "KV_KNOWLEDGE"})
     assert order[-2:] == ["CONVERSATIONS", "INBOX"]
 
