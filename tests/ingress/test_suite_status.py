@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trunkline_ingress.core.readiness import absent_parts, degraded_parts
 from trunkline_ingress.core.suite_status import merge_status
 from trunkline_protocols.permissions import SERVICES
 from trunkline_protocols.presence import LastHeartbeat, Presence, ProcessState, ProcessStatus, SuiteStatus
@@ -96,3 +97,15 @@ def test_service_without_a_ready_process_is_named() -> None:
     status = merge_status([], heartbeats, ["billing", "triage"])
     assert not status.ready
     assert status.missing == ["rag", "agents-billing"]
+
+
+def test_standby_is_healthy_but_replaces_no_process_that_serves() -> None:
+    """With both, nothing is missing; with the standby alone, the knowledge service is, and answers go on without it."""
+    heartbeats = [each for each in node_of_everything("a") if each.presence.service != "supervisor"]
+    standby = heartbeat("rag", "b", state="standby")
+    assert merge_status([], [*heartbeats, standby], ["triage"]).ready
+    assert degraded_parts(each.presence for each in [*heartbeats, standby]) == []
+    left = [*(each for each in heartbeats if each.presence.service != "rag"), standby]
+    assert merge_status([], left, ["triage"]).missing == ["rag"]
+    assert degraded_parts(each.presence for each in left) == ["rag"]
+    assert absent_parts([], [each.presence for each in left]) == []

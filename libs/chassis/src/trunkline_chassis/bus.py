@@ -27,7 +27,7 @@ from trunkline_chassis.errors import (
     MessageTooLargeError,
 )
 from trunkline_chassis.jetstream_replies import ApiError, get_reply, pub_ack
-from trunkline_chassis.leader_requests import LeaderRequests
+from trunkline_chassis.leader_requests import ATTEMPT_TIMEOUT_S, RETRY_DELAY_S, LeaderRequests
 from trunkline_chassis.nats_client import AbortingClient, connection_options
 from trunkline_chassis.nats_security import NatsSecurity
 from trunkline_chassis.repeated_request import first_reply
@@ -54,11 +54,8 @@ ELECTING: Final = frozenset({10008, 10009})
 _IN_FLIGHT: Final = frozenset({10158, 10164})
 """Same message id or fence as an undecided append, possibly our own; a retry is then a duplicate or gets 10071."""
 
-_ATTEMPT_TIMEOUT_S: Final = 1.0
-"""Requests sent while a stream has no leader are lost, so each attempt is short."""
 _ELECTION_TIMEOUT_S: Final = 10.0
 """Longer than any leader election."""
-_RETRY_DELAY_S: Final = 0.1
 _READ_TIMEOUT_S: Final = 3.0
 _CLOSE_TIMEOUT_S: Final = 2.0
 _FLUSH_TIMEOUT_S: Final = 5
@@ -220,7 +217,7 @@ class Bus:
             if ack.error is None:
                 return AppendResult(ack.seq, ack.duplicate)
             if ack.error.err_code in _IN_FLIGHT and asyncio.get_running_loop().time() < deadline:
-                await asyncio.sleep(_RETRY_DELAY_S)
+                await asyncio.sleep(RETRY_DELAY_S)
                 continue
             if ack.error.err_code in FENCE_CONFLICTS:
                 raise FenceError(ack.error.description)
@@ -259,7 +256,7 @@ class Bus:
         elects its leader, calls are lost.
         """
         payload = b"" if request is None else _encode(request)
-        repeat_after_s = _ATTEMPT_TIMEOUT_S if is_repeatable else timeout_s
+        repeat_after_s = ATTEMPT_TIMEOUT_S if is_repeatable else timeout_s
         raw = await self._request(f"$JS.API.{subject}", payload, timeout_s=timeout_s, repeat_after_s=repeat_after_s)
         reply: dict[str, Any] = decode(raw, dict)
         if "error" in reply:
@@ -280,7 +277,7 @@ class Bus:
             is_electing = reply.error is not None and reply.error.err_code in ELECTING
             if not is_electing or asyncio.get_running_loop().time() >= deadline:
                 break
-            await asyncio.sleep(_RETRY_DELAY_S)
+            await asyncio.sleep(RETRY_DELAY_S)
         if reply.message is not None:
             stored = reply.message
             trace = received_traceparent(stored.headers) if is_on() else ""

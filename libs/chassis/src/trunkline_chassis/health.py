@@ -35,7 +35,7 @@ def add_health_routes(
     async def readyz(_: web.Request) -> web.Response:
         answer = is_ready()
         ready = await answer if inspect.isawaitable(answer) else answer
-        lacking = {"degraded": list(degraded())} if ready and degraded() else {}
+        lacking = {"degraded": list(parts)} if ready and (parts := degraded()) else {}
         return web.json_response({"ready": ready} | lacking, status=200 if ready else 503)
 
     app.add_routes([web.get(f"{prefix}/healthz", healthz), web.get(f"{prefix}/readyz", readyz)])

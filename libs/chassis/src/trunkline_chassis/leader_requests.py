@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 _log: Final = structlog.get_logger(__name__)
 
-_ATTEMPT_TIMEOUT_S: Final = 1.0
+ATTEMPT_TIMEOUT_S: Final = 1.0
 """Requests sent while a stream has no leader are lost, so each attempt is short."""
-_RETRY_DELAY_S: Final = 0.1
+RETRY_DELAY_S: Final = 0.1
 _SILENCE_TIMEOUT_S: Final = 10.0
 """Time without any reply after which the connection moves to another server: longer than any leader election, in which
 the own server is as good as any, and the next one may be the lost one."""
@@ -59,7 +59,7 @@ class LeaderRequests:
             while True:
                 sent_at = loop.time()
                 try:
-                    reply = await repeats.attempt(_ATTEMPT_TIMEOUT_S, open_s=deadline - sent_at)
+                    reply = await repeats.attempt(ATTEMPT_TIMEOUT_S, open_s=deadline - sent_at)
                 except nats.errors.MaxPayloadError:
                     raise
                 except nats.errors.NoRespondersError as error:
@@ -75,7 +75,7 @@ class LeaderRequests:
                     return reply.data
                 if loop.time() >= deadline:
                     raise BusUnavailableError(f"no reply on {subject}: {failure}") from failure
-                await asyncio.sleep(_RETRY_DELAY_S)
+                await asyncio.sleep(RETRY_DELAY_S)
         finally:
             await repeats.close()
 
